@@ -1,0 +1,1 @@
+"""Batch jobs over stacks of Cloud-Optimized GeoTIFFs, described in Hydra YAML."""
