@@ -1,0 +1,243 @@
+"""The door: Hydra's untyped tree in, a checked `JobSettings` out, or one clear line about what is wrong."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+from urllib.parse import urlsplit
+
+from dask.utils import parse_bytes
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from runner.errors import ConfigError
+from runner.read.gdal_environment import check_option_names
+from runner.reduce.statistics import check_statistic_name
+from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, JobSettings, SourceKind, SourceSettings
+from runner.source.times import day_range, time_groups
+
+SECRET = re.compile(r"secret|token|passw|credential|access_key|userpwd|authorization", re.IGNORECASE)
+
+
+def config_dir() -> Path:
+    """The folder of our YAML files: inside the package when installed from a wheel, beside it in a checkout."""
+    packaged = Path(__file__).parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "conf"
+
+
+def register_settings() -> None:
+    """Let Hydra type-check overrides against the records of `runner.settings`."""
+    schema = OmegaConf.structured(JobSettings)
+    OmegaConf.set_struct(schema.gdal.options, False)  # any name may be added; `check_option_names` knows them
+    ConfigStore.instance().store("settings", schema)
+
+
+def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
+    """Check the composed tree and turn it into a record; `choices` is Hydra's group -> option table.
+
+    Raises ConfigError that names the key, what it got, what was wanted.
+    """
+    for group, option in choices.items():
+        if ".." in Path(str(option)).parts or Path(str(option)).is_absolute():
+            raise ConfigError(f"{group}={option}: an option is a file of a config folder and cannot lie outside of it")
+    _refuse_unknown_keys(tree)
+    missing = sorted(OmegaConf.missing_keys(tree))
+    if missing:
+        raise ConfigError(f"{missing[0]} has no value: give it one, such as {missing[0]}={_example(missing[0])}")
+    try:
+        job = OmegaConf.to_object(tree)
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    assert isinstance(job, JobSettings)
+    check_job(job)
+    return job
+
+
+def resolved(tree: DictConfig) -> dict[str, Any]:
+    """The composed tree as plain values, interpolations resolved, enums by name."""
+    plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+# --- values -----------------------------------------------------------------------------------------------------
+
+
+def check_job(job: JobSettings) -> None:
+    """Check what types cannot: ranges, names, and settings that contradict each other."""
+    _check_source(job.source)
+    check_option_names(job.gdal.options)
+    _check_chunks("chunks", job.chunks)
+    if not job.stages:
+        raise ConfigError("stages is empty: keep at least one of stage@stages.spatial_mean, stage@stages.temporal_mean")
+    for name, stage in job.stages.items():
+        where = f"stages.{name}"
+        _require(where, re.fullmatch(r"[a-z][a-z0-9_]*", name), name, "lower-case letters, digits, underscores")
+        _require(f"{where}.statistics", stage.statistics, stage.statistics, "at least one statistic")
+        repeated = len(set(stage.statistics)) < len(stage.statistics)
+        _require(f"{where}.statistics", not repeated, stage.statistics, "each statistic once")
+        for statistic in stage.statistics:
+            check_statistic_name(statistic, f"{where}.statistics")
+        _check_cluster(f"{where}.cluster", stage.cluster)
+        if stage.chunks is not None:
+            _check_chunks(f"{where}.chunks", stage.chunks)
+
+
+def _require(key: str, holds: object, got: object, wanted: str) -> None:
+    if not holds:
+        raise ConfigError(f"{key}={got}: wanted {wanted}")
+
+
+def _check_chunks(where: str, chunks: ChunkSettings) -> None:
+    words = {"time": ("auto", "all"), "y": ("auto", "block", "all"), "x": ("auto", "block", "all")}
+    for axis, allowed in words.items():
+        value = getattr(chunks, axis)
+        wanted = f"a whole number from 1 on, or one of {', '.join(allowed)}"
+        _require(f"{where}.{axis}", value in allowed or (type(value) is int and value >= 1), value, wanted)
+
+
+def _check_cluster(where: str, cluster: ClusterSettings) -> None:
+    kind = cluster.kind
+    for key in ("n_workers", "threads_per_worker"):
+        value = getattr(cluster, key)
+        _require(f"{where}.{key}", value is None or value >= 1, value, "a whole number from 1 on")
+    _require(f"{where}.start_timeout", cluster.start_timeout > 0, cluster.start_timeout, "seconds above 0")
+    one_process = kind in (ClusterKind.sync, ClusterKind.threads)
+    wanted = f"1 or nothing, since a cluster of kind '{kind.value}' is this one process; processes has n_workers"
+    _require(f"{where}.n_workers", not one_process or cluster.n_workers in (None, 1), cluster.n_workers, wanted)
+    needs_address = kind is ClusterKind.address
+    wanted = "a scheduler's address (tcp://host:port)" if needs_address else "nothing, unless the cluster is 'address'"
+    _require(f"{where}.address", bool(cluster.address) == needs_address, cluster.address, wanted)
+    if cluster.memory_limit not in (None, "auto"):
+        _check_bytes(f"{where}.memory_limit", str(cluster.memory_limit))
+
+
+def _check_bytes(key: str, value: str) -> None:
+    try:
+        holds = parse_bytes(value) > 0
+    except ValueError:
+        holds = False
+    _require(key, holds, value, "auto or a size such as 2GiB")
+
+
+def _check_source(source: SourceSettings) -> None:
+    _require("source.name", re.fullmatch(r"[\w.-]+", source.name), source.name, "letters, digits, dots and dashes")
+    _check_url("source.url", source.url, ("s3", ""))
+    if source.s3.endpoint_url:
+        _check_url("source.s3.endpoint_url", source.s3.endpoint_url, ("http", "https"))
+    wanted = "one of anonymous=true and profile, not both"
+    _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
+    _require("source.limit", source.limit is None or source.limit >= 1, source.limit, "a whole number from 1 on")
+    day_range(source.start, source.end)
+    if source.datetime_regex is not None:
+        time_groups(source.datetime_regex)
+    named = source.datetime_regex is not None or source.kind is SourceKind.manifest
+    _require("source.datetime_regex", named, None, r"a pattern that finds the date in a key, such as (?P<date>\d{8})")
+
+
+def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
+    wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
+    _require(key, url.strip() and parts.scheme in schemes, url, wanted)
+
+
+def refuse_secrets(overrides: list[str]) -> None:
+    """Refuse a literal secret on the command line, before anything can write it down."""
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if value.strip() and "${" not in value and (SECRET.search(key) or re.search(r"//[^/\s]*:[^/\s]*@", value)):
+            raise ConfigError(
+                f"{key}: a secret has no place in a setting, since settings are kept with the results; "
+                "leave it to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials)"
+            )
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+
+def _refuse_unknown_keys(tree: DictConfig) -> None:
+    known = set(known_keys(JobSettings, tuple(tree.stages)))
+    for key in _leaf_keys(OmegaConf.to_container(tree)):
+        if key.rsplit(".", 1)[-1].startswith("_") and key.rsplit(".", 1)[-1].endswith("_"):
+            raise ConfigError(f"{key}: a config holds values only; kinds and statistics are chosen by name")
+        if key not in known and not key.startswith("gdal.options."):
+            raise ConfigError(f"{key}: there is no such setting{did_you_mean(key, known)}")
+
+
+def _leaf_keys(node: object, prefix: str = "") -> Iterator[str]:
+    if not isinstance(node, dict) or not node:
+        if prefix:
+            yield prefix.removesuffix(".")
+        return
+    for key, value in node.items():
+        yield from _leaf_keys(value, f"{prefix}{key}.")
+
+
+def known_keys(
+    record: type, stages: tuple[str, ...] = ("spatial_mean", "temporal_mean"), at: str = ""
+) -> Iterator[str]:
+    """Every dotted key of a settings record, inner nodes too; a table of stages counts once for each stage."""
+    hints = get_type_hints(record)
+    for entry in fields(record):
+        key = f"{at}{entry.name}"
+        yield key
+        inner = next((t for t in (hints[entry.name], *get_args(hints[entry.name])) if is_dataclass(t)), None)
+        if isinstance(inner, type):
+            nodes = [f"{key}.{stage}" for stage in stages] if entry.name == "stages" else [key]
+            for node in nodes:
+                yield node
+                yield from known_keys(inner, stages, f"{node}.")
+
+
+def did_you_mean(got: str, known: set[str] | list[str]) -> str:
+    """`; did you mean 'x'` for the nearest known word, or nothing."""
+    near = difflib.get_close_matches(got, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'" if near else ""
+
+
+def _example(key: str) -> str:
+    examples = {"source.url": "'s3://bucket/prefix/**/*.tif'", "address": "tcp://127.0.0.1:8786"}
+    return next((value for name, value in examples.items() if key.endswith(name)), "...")
+
+
+# --- Hydra's errors, in one line ----------------------------------------------------------------------------------
+
+
+def explain(error: HydraException | OmegaConfBaseException | YAMLError) -> ConfigError:
+    """Say in one line what Hydra or OmegaConf refuse, with the nearest known word."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = str(error.missing_cfg_file).partition("/")
+        choices = ", ".join(error.options)
+        return ConfigError(
+            f"{group}={option}: no such option{did_you_mean(option, list(error.options))}; there are {choices}"
+        )
+    if isinstance(error, OverrideParseException):
+        return ConfigError(
+            f"{error.override}: cannot be read as KEY=VALUE ({_first_line(error)}); quote it for the shell?"
+        )
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, OmegaConfBaseException):
+        asked = re.search(r"Could not override '([^']+)'", str(error))
+        return _explain_key(asked[1] if asked else str(cause.full_key or cause.key), _first_line(cause))
+    return ConfigError(" ".join(str(error).split()))
+
+
+def _explain_key(key: str, problem: str) -> ConfigError:
+    if "not in" in problem:
+        groups = {path.name for path in config_dir().iterdir() if path.is_dir()}
+        return ConfigError(f"{key}: there is no such setting{did_you_mean(key, groups | set(known_keys(JobSettings)))}")
+    wanted = re.search(r"expected one of \[(.*)\]", problem)
+    got = re.search(r"[Vv]alue '(.*?)'", problem)
+    near = did_you_mean(got[1], wanted[1].split(", ")) if wanted and got else ""
+    return ConfigError(f"{key}: {problem}{near}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,1 @@
+"""From the bytes of a TIFF to headers and pixels."""

@@ -1,0 +1,76 @@
+"""GDAL configuration options: checked by name, set for a while in this process, read back.
+
+GDAL looks for an option in its environment when it is set nowhere else, in every thread alike; so options are
+environment variables here, set before workers start and inherited by them. GDAL itself is silent about names it does not know.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+
+from runner.errors import ConfigError
+
+_SECRET = re.compile(r"SECRET|TOKEN|PASSWD|PWD|BEARER|COOKIE|ACCESS_KEY|AUTHORIZATION|SAS$|OAUTH")
+_OURS = {
+    "AWS_S3_ENDPOINT": "source.s3.endpoint_url",
+    "AWS_HTTPS": "source.s3.endpoint_url",
+    "AWS_NO_SIGN_REQUEST": "source.s3.anonymous",
+    "AWS_PROFILE": "source.s3.profile",
+    "AWS_REGION": "source.s3.region",
+    "AWS_REQUEST_PAYER": "source.s3.requester_pays",
+}
+
+
+@cache
+def known_options() -> frozenset[str]:
+    """The names of configuration options that GDAL 3.10 knows (the literals its library looks up)."""
+    return frozenset(files("runner.read").joinpath("gdal_options.txt").read_text("ascii").split())
+
+
+def check_option_names(options: Mapping[str, str]) -> None:
+    """Refuse names GDAL does not know, secrets, and what `source.s3` already says.
+
+    Raises ConfigError with the remedy.
+    """
+    for name, value in options.items():
+        key = f"gdal.options.{name}"
+        if name in _OURS:
+            raise ConfigError(f"{key}: set {_OURS[name]} instead, which every reader of the bucket follows")
+        if _SECRET.search(name) or (name == "GDAL_HTTP_HEADERS" and "authorization" in value.lower()):
+            raise ConfigError(
+                f"{key}: a secret has no place in a setting; leave it to the environment or to AWS_PROFILE"
+            )
+        if name not in known_options():
+            near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(f"{key}: GDAL knows no such option and would ignore it{hint}")
+
+
+@contextmanager
+def gdal_environment(options: Mapping[str, str]) -> Iterator[None]:
+    """Set `options` as environment variables; what stood there before is back at the end."""
+    before = {name: os.environ.get(name) for name in options}
+    os.environ.update(options)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def options_in_force(names: list[str]) -> dict[str, str | None]:
+    """What GDAL itself, asked in this process, holds for each of `names`."""
+    from rasterio._env import get_gdal_config  # noqa: PLC0415 - GDAL is loaded where it is used, not in every import
+
+    return {name: _as_text(get_gdal_config(name, normalize=False)) for name in names}
+
+
+def _as_text(value: object) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,179 @@
+"""The records a job is configured by: every key, its type and its default value.
+
+YAML holds values, these hold names. `runner.config` composes and checks them; everything below takes them as they are.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Action(Enum):
+    """What to do with the job."""
+
+    run = "run"
+    plan = "plan"
+
+
+class EngineName(Enum):
+    """Who computes: rioxarray and dask arrays."""
+
+    xarray = "xarray"
+
+
+class Mask(Enum):
+    """Which pixels are left out: the nodata value and NaN, or NaN alone (the founding notebook's numbers)."""
+
+    nodata = "nodata"
+    none = "none"
+
+
+class OnError(Enum):
+    """What a scene that cannot be read does to the run."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+class SourceKind(Enum):
+    """How scenes are found."""
+
+    demo = "demo"
+    glob = "glob"
+    manifest = "manifest"
+
+
+class Duplicates(Enum):
+    """Which scenes of one date and time are kept."""
+
+    keep = "keep"
+    first = "first"
+    last = "last"
+    stop = "stop"
+
+
+class ClusterKind(Enum):
+    """Who runs a stage's tasks."""
+
+    sync = "sync"
+    threads = "threads"
+    processes = "processes"
+    address = "address"
+
+
+class Over(Enum):
+    """The axes a stage reduces: (y, x) to one value per scene, or time to one raster per stack."""
+
+    space = "space"
+    time = "time"
+
+
+class RasterDtype(Enum):
+    """The pixel type of the rasters of means."""
+
+    auto = "auto"
+    float32 = "float32"
+    float64 = "float64"
+
+
+@dataclass(slots=True)
+class S3Settings:
+    """Where the bucket is and as whom it is read; secrets come from the AWS chain, never from here."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    anonymous: bool = False
+    profile: str | None = None
+    requester_pays: bool = False
+
+
+@dataclass(slots=True)
+class SourceSettings:
+    """Which scenes make the stack."""
+
+    name: str = "source"
+    kind: SourceKind = SourceKind.glob
+    url: str = "???"
+    datetime_regex: str | None = None
+    start: str | None = None
+    end: str | None = None
+    exclude: list[str] = field(default_factory=list)
+    limit: int | None = None
+    duplicates: Duplicates = Duplicates.keep
+    band: int = 1
+    nodata: float | None = None
+    units: str | None = None
+    s3: S3Settings = field(default_factory=S3Settings)
+
+
+@dataclass(slots=True)
+class GdalSettings:
+    """GDAL configuration options, by the names GDAL knows."""
+
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ChunkSettings:
+    """The size of a task: scenes by pixels by pixels; a number, or auto, block (the file's), all.
+
+    Typed as Any since OmegaConf 2.3 cannot merge `int | str` into an optional record; `runner.config` checks them.
+    """
+
+    time: Any = "auto"
+    y: Any = "auto"
+    x: Any = "auto"
+
+
+@dataclass(slots=True)
+class ClusterSettings:
+    """The workers of one stage."""
+
+    kind: ClusterKind = ClusterKind.threads
+    n_workers: int | None = None
+    threads_per_worker: int | None = None
+    memory_limit: str | None = None
+    address: str | None = None
+    start_timeout: float = 60.0  # seconds until the first worker has come
+
+
+@dataclass(slots=True)
+class StageSettings:
+    """One reduction of the stack, with its own cluster, chunks and statistics."""
+
+    over: Over = Over.space
+    statistics: list[str] = field(default_factory=lambda: ["mean", "count"])
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    chunks: ChunkSettings | None = None
+
+
+@dataclass(slots=True)
+class OutputSettings:
+    """Where results go and how rasters are written."""
+
+    dir: str = "???"
+    compression: str = "deflate"
+    raster_dtype: RasterDtype = RasterDtype.auto
+
+
+@dataclass(slots=True)
+class DebugSettings:
+    """How much an error says."""
+
+    traceback: bool = False
+
+
+@dataclass(slots=True)
+class JobSettings:
+    """A whole job, as composed from `conf/` and the command line."""
+
+    action: Action = Action.run
+    engine: EngineName = EngineName.xarray
+    mask: Mask = Mask.nodata
+    on_error: OnError = OnError.stop
+    source: SourceSettings = field(default_factory=SourceSettings)
+    gdal: GdalSettings = field(default_factory=GdalSettings)
+    chunks: ChunkSettings = field(default_factory=ChunkSettings)
+    stages: dict[str, StageSettings] = field(default_factory=dict)
+    output: OutputSettings = field(default_factory=OutputSettings)
+    debug: DebugSettings = field(default_factory=DebugSettings)

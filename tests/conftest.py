@@ -1,0 +1,110 @@
+"""Shared fixtures: small stacks on disk, the command line, the demo archive."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from runner import config
+from runner.settings import JobSettings, SourceKind, SourceSettings
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One cache for all tests, so that the demo archive is made once and nobody's own cache is touched."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        yield folder
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """`python -m runner ...` in a folder of its own; words, then keyword arguments of subprocess.run."""
+
+    def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "error::DeprecationWarning:runner", "-m", "runner", *words]
+        return subprocess.run(
+            command, **{"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120, **options}
+        )
+
+    return run
+
+
+def write_scene(path: Path, pixels: np.ndarray, **profile: object) -> Path:
+    """A tiled GeoTIFF of these pixels, (y, x); nodata 0, EPSG:32610, 20 m, 256 blocks unless `profile` says otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "driver": "GTiff",
+        "height": pixels.shape[0],
+        "width": pixels.shape[1],
+        "count": 1,
+        "dtype": pixels.dtype.name,
+        "crs": "EPSG:32610",
+        "transform": from_origin(499980, 5300040, 20, 20),
+        "nodata": 0,
+        "compress": "deflate",
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        **profile,
+    }
+    with rasterio.open(path, "w", **settings) as raster:
+        raster.write(pixels, 1)
+    return path
+
+
+def speckle(shape: tuple[int, ...], seed: int = 0, holes: float = 0.2) -> np.ndarray:
+    """Radar-like float32 pixels, a part of them nodata 0."""
+    random = np.random.default_rng(seed)
+    pixels = random.gamma(4.4, 0.02, shape).astype(np.float32)
+    pixels[random.random(shape) < holes] = 0
+    return pixels
+
+
+@pytest.fixture
+def folder_of_scenes(tmp_path: Path) -> Path:
+    """Four scenes of 300 x 500 pixels, six days apart, 2020-01-06 to 2020-01-24."""
+    for at, day in enumerate((6, 12, 18, 24)):
+        write_scene(tmp_path / "data" / f"S1A_202001{day:02}_ASC.tif", speckle((300, 500), seed=at))
+    return tmp_path / "data"
+
+
+def local_source(folder: Path, **changes: object) -> SourceSettings:
+    """Every .tif of a folder, dated by eight digits in its name."""
+    settings = {
+        "name": "local",
+        "kind": SourceKind.glob,
+        "url": f"{folder}/**/*.tif",
+        "datetime_regex": r"(?P<date>\d{8})",
+    }
+    return SourceSettings(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def compose(*overrides: str) -> JobSettings:
+    """The job that these words of the command line make, through Hydra and the checks; errors as a user gets them."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+
+    config.register_settings()
+    config.refuse_secrets(list(overrides))
+    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        try:
+            tree = hydra_compose("config", list(overrides))
+        except HydraException as error:
+            raise config.explain(error) from error
+        tree.output.dir = "outputs/test"
+        return config.read_job(tree, {})

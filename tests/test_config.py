@@ -1,0 +1,140 @@
+"""A wrong setting is one clear line, whatever is wrong with it."""
+
+import pytest
+from conftest import ROOT, compose
+
+from runner import config
+from runner.errors import ConfigError
+from runner.settings import ClusterKind, JobSettings
+
+
+def test_the_default_job_reads_the_demo_in_two_stages() -> None:
+    job = compose()
+    assert job.source.name == "demo"
+    assert list(job.stages) == ["spatial_mean", "temporal_mean"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("source.limt=3", "source.limt: there is no such setting; did you mean 'source.limit'"),
+        ("sorce.limit=3", "sorce.limit: there is no such setting; did you mean 'source.limit'"),
+        ("+typo=1", "typo: there is no such setting"),
+        ("++source.typo=1", "source.typo: there is no such setting"),
+        ("sourc=demo", "sourc: there is no such setting; did you mean 'source'"),
+        ("source.limit=x", "source.limit: Value 'x' of type 'str' could not be converted to Integer"),
+        ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
+        ("mask=nodat", "expected one of [nodata, none]; did you mean 'nodata'"),
+        ("engine=xary", "did you mean 'xarray'"),
+        ("chunks=blck", "chunks=blck: no such option; did you mean 'block'; there are auto, block"),
+        ("experiment=nope", "experiment=nope: no such option; there are"),
+        ("chunks.y=0", "chunks.y=0: wanted a whole number from 1 on, or one of auto, block, all"),
+        ("chunks.y=abc", "chunks.y=abc: wanted a whole number"),
+        ("chunks.y=1.5", "chunks.y=1.5: wanted a whole number"),
+        ("chunks.time=block", "chunks.time=block: wanted a whole number from 1 on, or one of auto, all"),
+        ("chunks.y=[", "chunks.y=[: cannot be read as KEY=VALUE"),
+        ("stages.spatial_mean.statistics=[men]", "did you mean 'mean'"),
+        ("stages.spatial_mean.statistics=[]", "wanted at least one statistic"),
+        ("stages.spatial_mean.statistics=[mean,mean]", "wanted each statistic once"),
+        ("gdal.options.VSI_CURL_CACHE_SIZE=1", "did you mean 'CPL_VSIL_CURL_CACHE_SIZE'"),
+        ("gdal.options.AWS_S3_ENDPOINT=x", "set source.s3.endpoint_url instead"),
+        ("source.datetime_regex=abc", "wanted a named group datetime or date"),
+        ("source.datetime_regex='(?P<date>'", "not a regular expression"),
+        ("source.start=janary", "source.start=janary: wanted a date such as 2020-01-06"),
+        ("source.url=https://x/y.tif", "source.url=https://x/y.tif: wanted s3://... or a path"),
+        ("source.s3.endpoint_url=localhost:9000", "wanted http://... or https://..."),
+        ("source.s3.profile=me", "wanted one of anonymous=true and profile, not both"),
+        ("source=local", "source.url has no value: give it one, such as source.url="),
+        ("cluster=threads", "cluster@stages.spatial_mean.cluster"),
+        ("cluster@stages.spatial_mean.cluster=thread", "did you mean 'threads'"),
+        ("cluster@stages.spatial_mean.cluster=address", "wanted a scheduler's address (tcp://host:port)"),
+        ("stages.spatial_mean.cluster.address=tcp://h:1", "wanted nothing, unless the cluster is 'address'"),
+        ("stages.spatial_mean.cluster.n_workers=2", "processes has n_workers"),
+        ("stages.spatial_mean.cluster.memory_limit=lots", "wanted auto or a size such as 2GiB"),
+    ],
+)
+def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(override)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("overrides", [("source.start=2020-02-01", "source.end=2020-01-01")])
+def test_an_end_before_the_start_is_refused(overrides: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="lies before"):
+        compose(*overrides)
+
+
+def test_both_stages_dropped_is_refused() -> None:
+    with pytest.raises(ConfigError, match="stages is empty"):
+        compose("~stage@stages.spatial_mean", "~stage@stages.temporal_mean")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "gdal.options.AWS_SECRET_ACCESS_KEY=abc",
+        "source.s3.endpoint_url=http://me:pass@host",
+        "+source.s3.secret=abc",
+        "gdal.options.GDAL_HTTP_USERPWD=me:pass",
+    ],
+)
+def test_a_secret_on_the_command_line_is_refused_without_repeating_it(override: str) -> None:
+    with pytest.raises(ConfigError, match="secret") as caught:
+        compose(override)
+    assert "abc" not in str(caught.value)
+    assert "pass@" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["+source._target_=os.system", "+stages.spatial_mean._partial_=true"])
+def test_a_config_names_no_python(override: str) -> None:
+    with pytest.raises(ConfigError, match="a config holds values only"):
+        compose(override)
+
+
+def test_an_option_cannot_lie_outside_of_the_config_folders() -> None:
+    with pytest.raises(ConfigError, match="cannot lie outside"):
+        config.read_job(config.OmegaConf.structured(JobSettings), {"cluster": "../../etc/x"})
+
+
+@pytest.mark.parametrize("kind", ["sync", "threads", "processes"])
+def test_each_stage_chooses_its_own_cluster_and_leaves_no_stale_keys(kind: str) -> None:
+    job = compose(f"cluster@stages.temporal_mean.cluster={kind}")
+    assert job.stages["temporal_mean"].cluster.kind is ClusterKind[kind]
+    assert job.stages["spatial_mean"].cluster.kind is ClusterKind.threads
+
+
+def test_each_stage_may_have_its_own_chunks() -> None:
+    job = compose("chunks=block", "chunks@stages.temporal_mean.chunks=row")
+    assert job.stages["spatial_mean"].chunks is None
+    assert job.stages["temporal_mean"].chunks is not None
+    assert job.stages["temporal_mean"].chunks.x == "all"
+
+
+def test_a_stage_can_be_dropped() -> None:
+    assert list(compose("~stage@stages.temporal_mean").stages) == ["spatial_mean"]
+
+
+def test_a_known_gdal_option_needs_no_plus() -> None:
+    assert compose("gdal.options.GDAL_CACHEMAX=512").gdal.options["GDAL_CACHEMAX"] == "512"
+
+
+OPTIONS = sorted(
+    (path.parent.name, path.stem)
+    for path in (ROOT / "conf").glob("*/*.yaml")
+    if path.parent.name in ("source", "gdal", "chunks", "output", "debug", "experiment")
+)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_shipped_option_makes_a_job(group: str, option: str) -> None:
+    url = ["source.url=s3://bucket/*.tif"] if option in ("local", "manifest") else []
+    assert compose(f"{group}={option}", *url).stages
+
+
+def test_every_config_file_begins_with_what_it_is_for() -> None:
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        first = path.read_text().splitlines()[0]
+        assert first.startswith("#") or path.parent.parent.name == "hydra", path
