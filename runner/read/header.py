@@ -1,0 +1,295 @@
+"""Headers of GeoTIFFs: the layout of the file, and GDAL's reading of its georeference, nodata, scale and offset.
+
+What the geo tags mean is left to GDAL: they are copied into a GeoTIFF of one pixel, in memory, which GDAL opens. Scenes
+with equal tags share one such opening. Files beside the TIFF (.aux.xml, world files) are not looked for.
+"""
+
+import re
+import struct
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from runner.errors import ReadError
+from runner.read.directory import ByteOrder, Tag
+from runner.read.tiff import TiffLayout, read_layout
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
+
+Transform: TypeAlias = tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Georeference:
+    """GDAL's reading of the geo tags: `crs` is WKT, "" for none; `transform` is in affine order, from (column, row) to
+    CRS units; `dtype` is rasterio's name; `fill` is the pixel of a sparse block; `scales` and `offsets` have one value
+    per band.
+    """
+
+    crs: str
+    epsg: int | None
+    transform: Transform
+    dtype: str
+    nodata: float | int | None
+    fill: complex | float | int
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Header:
+    """What one GeoTIFF says of itself, wherever it lies.
+
+    `crs` is WKT, "" for none. `transform` is (a, b, c, d, e, f): x = a * column + b * row + c and
+    y = d * column + e * row + f of the upper left corner of a pixel, in CRS units; the identity if there is none.
+    `shape` is (height, width) in pixels. `dtype` is rasterio's name. `fill` is the pixel of a sparse block: nodata, in
+    the range of the dtype, or 0. `scales` and `offsets` have one value per band. `layout` is the structure of the file.
+    """
+
+    crs: str
+    epsg: int | None
+    transform: Transform
+    shape: tuple[int, int]
+    dtype: str
+    nodata: float | int | None
+    fill: complex | float | int
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    layout: TiffLayout
+
+    @property
+    def bands(self) -> int:
+        """The number of bands."""
+        return self.layout.bands
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """(rows, columns) of a block; a strip has all columns."""
+        return self.layout.block_height, self.layout.block_width
+
+    @property
+    def compression(self) -> str:
+        """The name of the compression, "none" without."""
+        return self.layout.compression
+
+    @property
+    def predictor(self) -> int:
+        """The TIFF predictor: 1 none, 2 horizontal differences, 3 floating point."""
+        return self.layout.predictor
+
+    @property
+    def overviews(self) -> int:
+        """The number of overviews inside the file."""
+        return self.layout.overviews
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFile:
+    """One scene as the readers of pixels need it: `key` is its path in `store`, `etag` pins its version if not None."""
+
+    href: str
+    store: "ObjectStore"
+    key: str
+    etag: str | None
+    header: Header
+
+
+class Window(NamedTuple):
+    """Part of a grid, in pixels: its upper left pixel and its size."""
+
+    row: int
+    column: int
+    height: int
+    width: int
+
+    def inside(self, shape: tuple[int, int]) -> bool:
+        """Whether it is not empty and lies in an image of (rows, columns)."""
+        ends = (self.row + self.height, self.column + self.width)
+        return min(self.row, self.column) >= 0 and min(self[2:]) > 0 and ends[0] <= shape[0] and ends[1] <= shape[1]
+
+
+class BlockPixels(NamedTuple):
+    """Pixels of one band of scene number `scene`, (rows, columns), from `row` and `column` of the window on.
+
+    `valid`, of the same shape, is False where the file's own mask or alpha band hides a pixel; None without one. Nodata
+    values are left in the pixels. Both arrays are views, valid until the next are asked for.
+    """
+
+    scene: int
+    row: int
+    column: int
+    pixels: npt.NDArray[Any]
+    valid: npt.NDArray[np.bool_] | None
+
+
+class NeedBytes(Exception):  # noqa: N818 - a request, not an error
+    """The header goes on in bytes `start` to `stop` of the object."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__(start, stop)
+        self.start, self.stop = start, stop
+
+
+class SparseBytes:
+    """The parts of one object that were fetched so far. `size` is its length in bytes, None if unknown."""
+
+    def __init__(self, href: str, size: int | None = None) -> None:
+        self.href, self.size = href, size
+        self._starts: list[int] = []
+        self._parts: list[bytes] = []
+
+    def add(self, start: int, data: bytes) -> None:
+        """Keep the bytes of the object from `start` on."""
+        at = bisect_right(self._starts, start)
+        self._starts.insert(at, start)
+        self._parts.insert(at, bytes(data))
+
+    def answer(self, needed: NeedBytes, data: bytes) -> None:
+        """Keep what was fetched for `needed`; where the size is unknown, a short answer tells it. Raises ReadError."""
+        wanted = needed.stop - needed.start
+        if len(data) > wanted or (len(data) < wanted and self.size is not None):
+            raise ReadError(
+                self.href,
+                f"wanted bytes {needed.start} to {needed.stop}, got {len(data)}; does the server honour Range?",
+            )
+        if len(data) < wanted:
+            self.size = needed.start + len(data)
+        self.add(needed.start, data)
+
+    def get(self, start: int, stop: int) -> bytes:
+        """The bytes from start to stop. Raises NeedBytes, rounded up to save requests, if they are not all here."""
+        for begin, part in zip(self._starts, self._parts, strict=True):
+            if begin <= start and stop <= begin + len(part):
+                return part[start - begin : stop - begin]
+        ahead = max(stop, start + HEADER_BYTES)
+        raise NeedBytes(start, ahead if self.size is None else max(stop, min(ahead, self.size)))
+
+
+def parse_header(chunks: SparseBytes) -> Header | NeedBytes:
+    """The header in the bytes at hand, or the bytes to add before the next try. Raises ReadError for a bad file."""
+    try:
+        return _header(chunks.href, read_layout(chunks.get, chunks.size, chunks.href))
+    except NeedBytes as needed:
+        return needed
+
+
+def read_header(
+    get: Callable[[int, int], bytes], size: int | None = None, href: str = "TIFF", start: bytes = b""
+) -> Header:
+    """Read a header through `get(start, stop)`; `start` is what is known of the first bytes. Raises ReadError."""
+    chunks = SparseBytes(href, size)
+    chunks.add(0, start)
+    while isinstance(found := parse_header(chunks), NeedBytes):
+        chunks.answer(found, get(found.start, found.stop))
+    return found
+
+
+async def read_header_async(
+    get: Callable[[int, int], Awaitable[bytes]], size: int | None = None, href: str = "TIFF", start: bytes = b""
+) -> Header:
+    """Like read_header, with an async `get`."""
+    chunks = SparseBytes(href, size)
+    chunks.add(0, start)
+    while isinstance(found := parse_header(chunks), NeedBytes):
+        chunks.answer(found, await get(found.start, found.stop))
+    return found
+
+
+def _header(href: str, layout: TiffLayout) -> Header:
+    geo = _georeference(href, layout)
+    return Header(
+        crs=geo.crs,
+        epsg=geo.epsg,
+        transform=geo.transform,
+        shape=(layout.height, layout.width),
+        dtype=geo.dtype,
+        nodata=geo.nodata,
+        fill=geo.fill,
+        scales=geo.scales,
+        offsets=geo.offsets,
+        layout=layout,
+    )
+
+
+class _Samples(NamedTuple):
+    """What GDAL's data type and the number of bands follow from."""
+
+    byte_order: ByteOrder
+    bands: int
+    bits: int
+    sample_format: int
+
+
+def _georeference(href: str, layout: TiffLayout) -> Georeference:
+    samples = _Samples(layout.byte_order, layout.bands, layout.bits, layout.sample_format)
+    tags = tuple(_scales_only(tag) if tag.number == 42112 else tag for tag in layout.geo_tags)
+    try:
+        return _interpret(samples, tags)
+    except (RasterioError, ValueError) as error:
+        raise ReadError(href, f"GDAL refuses its georeference or sample format: {error}") from error
+
+
+def _scales_only(tag: Tag) -> Tag:
+    """GDAL_METADATA without what differs from scene to scene and is not asked for, as dates and statistics."""
+    items = re.findall(rb"<Item\b[^>]*\brole=[\"'](?:scale|offset)[\"'][^>]*>[^<]*</Item>", tag.raw)
+    raw = b"<GDALMetadata>" + b"".join(items) + b"</GDALMetadata>\0"
+    return Tag(tag.number, 2, len(raw), raw)
+
+
+@lru_cache(maxsize=4096)
+def _interpret(samples: _Samples, tags: tuple[Tag, ...]) -> Georeference:
+    """GDAL's reading of the tags on a GeoTIFF of one pixel. Raises RasterioError."""
+    source = _one_pixel_tiff(samples, tags)
+    with rasterio.Env(), MemoryFile(source) as memory, memory.open(driver="GTiff") as dataset:
+        crs, fill = dataset.crs, dataset.read(1)[0, 0].item()
+        exact = isinstance(fill, int) and dataset.nodata == float(fill)  # nodata of 64 bits, which rasterio rounds
+        return Georeference(
+            crs=crs.to_wkt() if crs else "",
+            epsg=crs.to_epsg() if crs else None,
+            transform=tuple(dataset.transform)[:6],
+            dtype=dataset.dtypes[0],
+            nodata=fill if exact else dataset.nodata,
+            fill=fill,
+            scales=dataset.scales,
+            offsets=dataset.offsets,
+        )
+
+
+def _one_pixel_tiff(samples: _Samples, tags: tuple[Tag, ...]) -> bytes:
+    """A BigTIFF of one pixel, in a sparse block, with these tags added as they are."""
+    order, bands = samples.byte_order, samples.bands
+
+    def tag(number: int, *values: int) -> Tag:
+        return Tag(number, 3, len(values), struct.pack(f"{order}{len(values)}H", *values))
+
+    own = [tag(256, 1), tag(257, 1), tag(258, *[samples.bits] * bands), tag(259, 1), tag(262, 1), tag(273, 0)]
+    own += [tag(277, bands), tag(278, 1), tag(279, 0), tag(339, *[samples.sample_format] * bands)]
+    own += [tag(338, *[0] * (bands - 1))] if bands > 1 else []
+    own += [Tag(50844, 12, 92, bytes(8 * 92))]  # an empty RPC: it spares us rasterio's warning if there is no transform
+    return _big_tiff(order, sorted([*own, *tags], key=lambda one: one.number))
+
+
+def _big_tiff(order: ByteOrder, tags: list[Tag]) -> bytes:
+    """A BigTIFF of one directory and nothing else."""
+    directory, extra = b"", b""
+    behind = (
+        16 + 8 + 20 * len(tags) + 8
+    )  # the file header, the number of tags, the tags, the link to no other directory
+    for tag in tags:
+        inline = len(tag.raw) <= 8
+        value = tag.raw.ljust(8, b"\0") if inline else struct.pack(order + "Q", behind + len(extra))
+        directory += struct.pack(order + "HHQ", tag.number, tag.kind, tag.count) + value
+        extra += b"" if inline else tag.raw
+    head = (b"II+\0" if order == "<" else b"MM\0+") + struct.pack(order + "HHQQ", 8, 0, 16, len(tags))
+    return head + directory + bytes(8) + extra
