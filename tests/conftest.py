@@ -44,7 +44,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def write_scene(path: Path, pixels: np.ndarray, **profile: object) -> Path:
-    """A tiled GeoTIFF of these pixels, (y, x); nodata 0, EPSG:32610, 20 m, 256 blocks unless `profile` says otherwise."""
+    """A tiled GeoTIFF of these pixels, (y, x); nodata 0, EPSG:32610, 20 m, 256 blocks, unless `profile` differs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = {
         "driver": "GTiff",

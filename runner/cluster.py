@@ -1,0 +1,181 @@
+"""The workers of a stage: this thread, threads of this process, worker processes, or a running dask scheduler.
+
+All of them take the same work and set the same GDAL options before they do any.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from typing import Any, Protocol
+
+import dask
+import dask.base
+from dask.callbacks import Callback
+from dask.delayed import Delayed
+from dask.system import CPU_COUNT
+
+from runner.errors import ClusterError
+from runner.read.gdal_environment import gdal_environment, options_in_force
+from runner.settings import ClusterKind, ClusterSettings
+
+OnDone = Callable[[], None]
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSize:
+    """What a cluster turned out to be."""
+
+    kind: str
+    n_workers: int
+    threads: int  # of all workers together
+    address: str | None = None
+    dashboard: str | None = None
+
+
+class Cluster(Protocol):
+    """Workers that compute lazy dask values."""
+
+    size: ClusterSize
+
+    def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
+        """The values of `pieces`, in their order; `on_done` is called as each of them is ready."""
+
+    def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
+        """Worker by worker, what GDAL there holds for each name."""
+
+
+@contextmanager
+def open_cluster(settings: ClusterSettings, options: Mapping[str, str]) -> Iterator[Cluster]:
+    """Start the workers with these GDAL options, and end them on every way out.
+
+    Raises ClusterError if none comes within `settings.start_timeout` seconds.
+    """
+    with gdal_environment(options):
+        if settings.kind in (ClusterKind.sync, ClusterKind.threads):
+            yield _ThisProcess(settings)
+        else:
+            with _distributed(settings, options) as cluster:
+                yield cluster
+
+
+class _ThisProcess:
+    """dask's local schedulers: no processes, no sockets."""
+
+    def __init__(self, settings: ClusterSettings) -> None:
+        threads = 1 if settings.kind is ClusterKind.sync else settings.threads_per_worker or CPU_COUNT
+        self.size = ClusterSize(settings.kind.value, 1, threads)
+
+    def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
+        keys = {piece.key for piece in pieces}
+
+        def count(key: object, *_: object) -> None:
+            if key in keys:
+                on_done()
+
+        with ThreadPoolExecutor(self.size.threads) as pool, Callback(posttask=count):
+            options = {"scheduler": "sync"} if self.size.kind == "sync" else {"scheduler": "threads", "pool": pool}
+            return list(dask.base.compute(*pieces, **options))
+
+    def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
+        return {"this process": options_in_force(names)}
+
+
+class _Distributed:
+    """Workers behind a dask scheduler."""
+
+    def __init__(self, client: Any, kind: ClusterKind) -> None:
+        self._client = client
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        threads = sum(worker["nthreads"] for worker in workers)
+        self.size = ClusterSize(kind.value, len(workers), threads, client.scheduler.address, client.dashboard_link)
+
+    def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
+        from distributed import as_completed  # noqa: PLC0415 - imported by those who start workers
+
+        futures = self._client.compute(list(pieces))
+        for future in as_completed(futures, loop=self._client.loop):
+            if future.status == "finished":
+                on_done()
+            else:
+                future.result()  # raises what the task raised
+        return list(self._client.gather(futures))
+
+    def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
+        return dict(self._client.run(options_in_force, names))
+
+
+@contextmanager
+def _distributed(settings: ClusterSettings, options: Mapping[str, str]) -> Iterator[_Distributed]:
+    from distributed import Client  # noqa: PLC0415 - two thirds of a second that threads spare
+
+    config = {
+        "distributed.worker.multiprocessing-method": "spawn",  # GDAL and network clients do not survive a fork
+        "distributed.comm.timeouts.connect": f"{settings.start_timeout}s",
+        "distributed.scheduler.allowed-failures": 2,
+        "distributed.admin.tick.limit": "30s",  # a task that decodes for seconds is no cause for a warning
+    }
+    with dask.config.set(config), _scheduler(settings) as address:
+        try:
+            client = Client(address, timeout=settings.start_timeout, set_as_default=False)
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(
+                f"no dask scheduler answers at {settings.address}: start one (dask scheduler), or choose processes"
+            ) from error
+        with client:
+            try:
+                client.wait_for_workers(settings.n_workers or 1, timeout=settings.start_timeout)
+            except TimeoutError as error:
+                raise ClusterError(f"no worker came within start_timeout={settings.start_timeout:g} s") from error
+            before = client.run(_set_options, dict(options))
+            try:
+                yield _Distributed(client, settings.kind)
+            finally:
+                if settings.kind is ClusterKind.address:
+                    client.run(_restore_options, before)
+
+
+def _set_options(options: dict[str, str]) -> dict[str, str | None]:
+    before = {name: os.environ.get(name) for name in options}
+    os.environ.update(options)
+    return before
+
+
+def _restore_options(before: dict[str, dict[str, str | None]], dask_worker: Any = None) -> None:
+    for name, value in before.get(dask_worker.address, {}).items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@contextmanager
+def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
+    """The address of a running scheduler, or a cluster of worker processes of our own."""
+    if settings.kind is ClusterKind.address:
+        yield settings.address
+        return
+    from distributed import LocalCluster  # noqa: PLC0415 - see above
+
+    # A terminal's Ctrl-C goes to every process of the group. Workers leave it to us: they inherit a blocked SIGINT.
+    # The tracker unblocks it when it starts, so it has to be there before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        cluster = LocalCluster(
+            n_workers=settings.n_workers or CPU_COUNT,
+            threads_per_worker=settings.threads_per_worker or 1,
+            memory_limit=settings.memory_limit or "auto",
+            processes=True,
+            host=LOOPBACK,
+            dashboard_address=f"{LOOPBACK}:0",
+            silence_logs=40,  # logging.ERROR
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with cluster:
+        yield cluster

@@ -1,0 +1,70 @@
+"""What a person at the terminal sees: what was found, progress, results; plain lines where there is no terminal."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+_PLAIN_EVERY = 5.0  # seconds between two progress lines where there is no terminal
+
+news = Console(stderr=True, highlight=False)  # progress and errors
+results = Console(highlight=False)  # what a run is for: tables
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for one piece of long work; call what is yielded with (done, total)."""
+    with _bar(label) if news.is_terminal else _lines(label) as update:
+        yield update
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=news) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _lines(label: str) -> Iterator[Callable[[int, int], None]]:
+    last = started = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= _PLAIN_EVERY:
+            last = now
+            news.print(f"{label}: {done} of {total}, {now - started:.1f} s", markup=False)
+
+    yield update
+
+
+def tell(text: str) -> None:
+    """A line of news."""
+    news.print(text, markup=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """An error's one line, the only thing printed about it."""
+    news.print("error:", style="bold red", end=" ")
+    news.print(text, markup=False, soft_wrap=True)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    """A table with the first column as it is and numbers to the right."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for at, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if at == 0 else "right", no_wrap=at == 0, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn

@@ -1,0 +1,132 @@
+"""Which objects an archive holds: a glob over a bucket or a folder, or a manifest."""
+
+import glob
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import obstore
+import pandas as pd
+from fsspec.utils import glob_translate
+from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+
+from runner.errors import SourceError
+from runner.model import Location, StoredObject, locate
+from runner.settings import SourceKind, SourceSettings
+from runner.source.stores import Stores, describe, s3fs_options
+from runner.source.times import as_utc
+
+
+def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
+    """Every object the source's url names, in the order of their hrefs.
+
+    Raises SourceError if the archive cannot be read or nothing matches.
+    """
+    if source.kind is SourceKind.manifest:
+        found = list(_read_manifest(source))
+    elif source.url.startswith("s3://"):
+        found = list(_list_bucket(source.url, stores))
+    else:
+        found = list(_list_folder(source.url))
+    if not found:
+        raise SourceError(f"source.url={source.url}: nothing matches{_nothing_hint(source.url)}")
+    return sorted(found, key=lambda item: item.href)
+
+
+def _nothing_hint(url: str) -> str:
+    if not glob.has_magic(url):
+        return "; name one object, or a glob such as 'prefix/**/*.tif'"
+    return "; '*' stays within one folder, '**' goes below"
+
+
+def constant_prefix(pattern: str) -> str:
+    """The folders of a glob before its first wildcard, with a slash at the end, or nothing."""
+    magic = re.search(r"[*?\[]", pattern)
+    return pattern[: pattern.rfind("/", 0, magic.start() if magic else len(pattern)) + 1]
+
+
+def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
+    bucket, pattern = locate(url)
+    assert bucket is not None
+    matches = re.compile(glob_translate(pattern)).match
+    try:
+        for page in obstore.list(stores.of(Location(bucket, "")), prefix=constant_prefix(pattern) or None):
+            for item in page:
+                if matches(item["path"]) and item["size"]:
+                    href = f"s3://{bucket}/{item['path']}"
+                    yield StoredObject(href, item["size"], item["e_tag"], item["last_modified"])
+    except (BaseError, OSError) as error:
+        raise unreadable(f"s3://{bucket}", error, stores) from error
+
+
+def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
+    """Say why a bucket or an object cannot be read, and what to do."""
+    text = str(error)
+    if isinstance(error, NotFoundError) or "NoSuchBucket" in text:
+        hint = "it does not exist there; check the name and source.s3.endpoint_url"
+    elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403" in text:
+        hint = (
+            "access denied; for a public bucket set source.s3.anonymous=true, else check AWS_PROFILE or "
+            "source.s3.profile; some buckets want source.s3.requester_pays=true"
+        )
+    elif "301" in text or "PermanentRedirect" in text:
+        hint = "it lies in another region; set source.s3.region"
+    else:
+        hint = f"the store does not answer: {cause_of(text)}"
+    return SourceError(f"{what}: {hint} (read with {describe(stores.s3)})")
+
+
+def cause_of(text: str) -> str:
+    """The innermost sentence of an obstore error, which repeats itself over many lines."""
+    sentences = [line.strip() for line in text.splitlines() if line.strip()]
+    return re.sub(r"\s+", " ", sentences[0])[:300] if sentences else "no reason given"
+
+
+def _list_folder(pattern: str) -> Iterator[StoredObject]:
+    for path in glob.glob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
+        file = Path(path).resolve()
+        if file.is_file():
+            state = file.stat()
+            yield StoredObject(str(file), state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
+
+
+def _read_manifest(source: SourceSettings) -> Iterator[StoredObject]:
+    table = _open_manifest(source)
+    missing = {"href", "datetime"} - set(table.columns)
+    if missing:
+        raise SourceError(
+            f"{source.url}: wanted the columns href and datetime, got {', '.join(map(str, table.columns)) or 'none'}"
+        )
+    base = constant_prefix(source.url)
+    for row, (href, time) in enumerate(zip(table["href"], table["datetime"], strict=True)):
+        yield StoredObject(_absolute(str(href), base), time=_manifest_time(source.url, row, time))
+
+
+def _open_manifest(source: SourceSettings) -> pd.DataFrame:
+    remote = s3fs_options(source.s3) if source.url.startswith("s3://") else None
+    read = pd.read_parquet if source.url.endswith((".parquet", ".pq")) else pd.read_csv
+    try:
+        return read(source.url, storage_options=remote)
+    except FileNotFoundError as error:
+        raise SourceError(f"{source.url}: there is no such manifest") from error
+    except PermissionError as error:
+        raise unreadable(source.url, PermissionDeniedError(str(error)), Stores(source.s3)) from error
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{source.url}: not a CSV or Parquet table: {cause_of(str(error))}") from error
+
+
+def _absolute(href: str, base: str) -> str:
+    """A manifest's href; a relative one starts at the manifest's own folder."""
+    if href.startswith("s3://"):
+        return href
+    if base.startswith("s3://"):
+        return base + href
+    return str((Path(base) / href).resolve())
+
+
+def _manifest_time(url: str, row: int, value: object) -> datetime:
+    try:
+        return as_utc(pd.Timestamp(str(value)).to_pydatetime())
+    except (ValueError, AttributeError) as error:
+        raise SourceError(f"{url}: row {row + 1} has datetime {value!r}; wanted a date such as 2020-01-06") from error

@@ -1,0 +1,94 @@
+"""What a run found, plans and gave, in words and short tables for the console."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from runner.console import results, table
+from runner.model import Inputs, Stack
+from runner.plan import Plan, StagePlan
+from runner.settings import Over
+
+
+def describe_inputs(inputs: Inputs) -> str:
+    """One line: how many scenes, from when to when, on which grid."""
+    stack = inputs.stack
+    first, last = stack.scenes[0].time, stack.scenes[-1].time
+    size = sum(scene.size for scene in stack.scenes)
+    left_out = f", {len(inputs.left_out)} left out" if inputs.left_out else ""
+    return (
+        f"{stack.name}: {len(stack.scenes)} scenes from {first:%Y-%m-%d} to {last:%Y-%m-%d}{left_out}, "
+        f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
+        f"nodata {stack.nodata}, {in_bytes(size)} stored"
+    )
+
+
+def show_plan(plan: Plan, stack: Stack) -> None:
+    """Print the plan, one row per stage."""
+    columns = ["stage", "cluster", "chunks (time, y, x)", "tasks", "stored", "decoded", "blocks read"]
+    rows = [_plan_row(stage) for stage in plan.stages]
+    results.print(table(f"{stack.name}: {len(stack.scenes)} scenes", columns, rows))
+    for stage in plan.stages:
+        if stage.over_read > 1:
+            block = " x ".join(map(str, stack.scenes[0].header.block_shape))
+            results.print(
+                f"{stage.name}: chunks of {stage.chunks.y} x {stage.chunks.x} cut the files' blocks of {block}, "
+                f"so that {100 * (stage.over_read - 1):.0f} % more is read; multiples of the block read none twice"
+            )
+
+
+def _plan_row(stage: StagePlan) -> list[str]:
+    chunks = stage.chunks
+    return [
+        stage.name,
+        stage.cluster.kind.value,
+        f"{chunks.time}, {chunks.y}, {chunks.x}",
+        str(stage.tasks),
+        in_bytes(stage.stored_bytes),
+        in_bytes(stage.decoded_bytes),
+        f"{stage.over_read:.2f} times",
+    ]
+
+
+def show_results(plan: Plan, inputs: Inputs, values: Mapping[str, Mapping[str, np.ndarray]], files: list[Path]) -> None:
+    """Print one row for each statistic of each stage, then the files."""
+    rows = [
+        [stage.name, name, *_range(values[stage.name][name]), _missing(values[stage.name][name], stage.over)]
+        for stage in plan.stages
+        for name in values[stage.name]
+    ]
+    results.print(table("", ["stage", "statistic", "lowest", "middle", "highest", "without data"], rows))
+    if inputs.left_out:
+        results.print(f"{len(inputs.left_out)} objects left out, each with its reason in inputs.parquet")
+    for path in files:
+        results.print(f"wrote {shown(path)}", soft_wrap=True, markup=False)
+
+
+def _range(values: np.ndarray) -> list[str]:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return ["-", "-", "-"]
+    return [f"{number:.6g}" for number in (known.min(), np.median(known), known.max())]
+
+
+def _missing(values: np.ndarray, over: Over) -> str:
+    gone = np.count_nonzero(np.isnan(values) if values.dtype.kind == "f" else values == 0)
+    return f"{gone} of {values.size} {'scenes' if over is Over.space else 'pixels'}"
+
+
+def in_bytes(count: float) -> str:
+    """A number of bytes for people, in powers of ten."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def shown(path: Path) -> str:
+    """A path as people would type it: relative where that is shorter."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,65 @@
+"""Imports point one way: down the list of layers, never up."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+LAYERS = [
+    {"errors", "compiled"},
+    {"settings"},
+    {"read"},
+    {"model"},
+    {"reduce"},
+    {"source"},
+    {"plan"},
+    {"cluster"},
+    {"engine"},
+    {"output"},
+    {"log"},
+    {"console"},
+    {"summary"},
+    {"job"},
+    {"config"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+MODULES = sorted((ROOT / "runner").rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(ROOT / "runner").parts[0]
+    return first.removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
+    names |= {
+        f"runner.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "runner"
+        for alias in node.names
+    }
+    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_from_layers_below(path: Path) -> None:
+    rooms = {name.split(".")[1] for name in imported(path) if name.startswith("runner.")}
+    above = {name for name in rooms if RANK[name] > RANK.get(room(path), len(LAYERS))}
+    assert not above
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_hydra_and_omegaconf_stay_at_the_door(path: Path) -> None:
+    if room(path) not in ("cli", "config"):
+        assert not {name.split(".")[0] for name in imported(path)} & {"hydra", "omegaconf"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))

@@ -1,0 +1,156 @@
+"""What a bucket holds is listed over the protocol; what cannot be read says why and what to do."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import local_source, speckle, write_scene
+
+from runner.errors import SourceError
+from runner.model import StoredObject
+from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
+from runner.source.listing import constant_prefix, list_objects
+from runner.source.scenes import find_inputs
+from runner.source.server import serve
+from runner.source.stores import Stores, gdal_s3_options
+
+KEYS = ("AKIAEXAMPLE", "example-secret-key")
+NAMES = ["a/20200101.tif", "a/b/20200102.tif", "a/b/c/20200103.tif", "a/b/notes 20200104.txt", "z/20200105+x y.tif"]
+
+
+@pytest.fixture(scope="module")
+def buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("buckets")
+    for name in NAMES:
+        write_scene(root / "bucket" / name, speckle((40, 30)))
+    (root / "bucket/a/empty20200106.tif").touch()
+    return root
+
+
+@pytest.fixture(scope="module")
+def endpoint(buckets: Path) -> Iterator[str]:
+    with serve(buckets, page_size=2) as url:
+        yield url
+
+
+def source_at(endpoint: str, url: str, **s3: object) -> SourceSettings:
+    access = S3Settings(**{"endpoint_url": endpoint, "anonymous": True, **s3})  # type: ignore[arg-type]
+    return SourceSettings("s", SourceKind.glob, url, r"(?P<date>\d{8})", s3=access)
+
+
+def keys(source: SourceSettings) -> list[str]:
+    return [item.href.removeprefix("s3://bucket/") for item in listed(source)]
+
+
+def listed(source: SourceSettings) -> list[StoredObject]:
+    return list_objects(source, Stores(source.s3))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("**/*.tif", [NAMES[0], NAMES[1], NAMES[2], NAMES[4]]),
+        ("a/*.tif", [NAMES[0]]),
+        ("a/**/*.tif", NAMES[:3]),
+        ("a/b/**/*2020010[23].tif", NAMES[1:3]),
+        ("a/*/2020????.tif", [NAMES[1]]),
+        (NAMES[0], [NAMES[0]]),
+        (NAMES[4], [NAMES[4]]),
+    ],
+)
+def test_a_glob_over_many_pages_finds_what_it_names(endpoint: str, pattern: str, expected: list[str]) -> None:
+    assert keys(source_at(endpoint, f"s3://bucket/{pattern}")) == expected
+
+
+def test_listed_objects_have_size_etag_and_time(endpoint: str, buckets: Path) -> None:
+    (item,) = listed(source_at(endpoint, "s3://bucket/a/*.tif"))
+    assert item.size == (buckets / "bucket" / NAMES[0]).stat().st_size
+    assert item.etag
+    assert item.modified is not None
+
+
+def test_a_bucket_becomes_a_stack(endpoint: str) -> None:
+    source = source_at(endpoint, "s3://bucket/**/*.tif")
+    stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
+    assert [scene.name for scene in stack.scenes] == [name.removesuffix(".tif") for name in (*NAMES[:3], NAMES[4])]
+
+
+@pytest.mark.parametrize(
+    ("url", "s3", "problem"),
+    [
+        ("s3://nowhere/*.tif", {}, "s3://nowhere: it does not exist there; check the name"),
+        ("s3://bucket/none/*.tif", {}, "nothing matches"),
+        ("s3://bucket/*.tif", {"anonymous": False, "profile": "nobody"}, "source.s3.profile=nobody"),
+        ("s3://bucket/*.tif", {"anonymous": False}, "no AWS credentials found: set source.s3.anonymous=true"),
+    ],
+)
+def test_an_unreadable_bucket_says_why_and_what_to_do(
+    endpoint: str, url: str, s3: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(SourceError, match=problem):
+        listed(source_at(endpoint, url, **s3))
+
+
+def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.source.stores._RETRY", {"max_retries": 0})
+    with pytest.raises(SourceError, match=r"s3://bucket: the store does not answer.*endpoint_url=http://127.0.0.1:9"):
+        listed(source_at("http://127.0.0.1:9", "s3://bucket/*.tif"))
+
+
+@pytest.mark.parametrize(
+    ("access", "secret", "anonymous"), [(*KEYS, True), (KEYS[0], "wrong", False), ("no", "x", False)]
+)
+def test_access_denied_hints_at_credentials(
+    buckets: Path, monkeypatch: pytest.MonkeyPatch, access: str, secret: str, anonymous: bool
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", access)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    with (
+        serve(buckets, credentials=KEYS) as endpoint,
+        pytest.raises(SourceError, match=r"access denied; for a public bucket set source.s3.anonymous=true") as caught,
+    ):
+        listed(source_at(endpoint, "s3://bucket/*.tif", anonymous=anonymous))
+    assert KEYS[1] not in str(caught.value)
+
+
+def test_a_profile_of_the_aws_files_signs(buckets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "credentials").write_text(f"[work]\naws_access_key_id = {KEYS[0]}\naws_secret_access_key = {KEYS[1]}\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    with serve(buckets, credentials=KEYS) as endpoint:
+        assert keys(source_at(endpoint, "s3://bucket/a/*.tif", anonymous=False, profile="work")) == [NAMES[0]]
+
+
+def test_a_manifest_may_lie_in_a_bucket(buckets: Path, endpoint: str) -> None:
+    table = pd.DataFrame(
+        {"href": ["20200101.tif", f"s3://bucket/{NAMES[1]}"], "datetime": ["2021-01-01", "2021-01-02"]}
+    )
+    table.to_csv(buckets / "bucket/a/scenes.csv", index=False)
+    source = source_at(endpoint, "s3://bucket/a/scenes.csv")
+    source.kind = SourceKind.manifest
+    assert keys(source) == NAMES[:2]
+
+
+def test_a_local_glob_finds_files_at_every_depth(buckets: Path) -> None:
+    found = [item.href for item in listed(local_source(buckets / "bucket/a/b"))]
+    assert found == [str(buckets / "bucket" / name) for name in NAMES[1:3]]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "prefix"),
+    [("a/b/**/*.tif", "a/b/"), ("a/b*.tif", "a/"), ("*.tif", ""), ("a/b.tif", "a/"), ("a/[bc]/d.tif", "a/")],
+)
+def test_only_what_lies_below_the_constant_part_is_listed(pattern: str, prefix: str) -> None:
+    assert constant_prefix(pattern) == prefix
+
+
+def test_gdal_is_told_the_same_as_the_other_clients() -> None:
+    s3 = S3Settings("https://host:9000/", "eu-west-1", False, "work", True)
+    assert gdal_s3_options(s3) == {
+        "AWS_S3_ENDPOINT": "host:9000",
+        "AWS_HTTPS": "YES",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_REGION": "eu-west-1",
+        "AWS_PROFILE": "work",
+        "AWS_REQUEST_PAYER": "requester",
+    }

@@ -1,0 +1,186 @@
+"""Scenes are named, dated, filtered, and held against each other before anything is computed."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import local_source, speckle, write_scene
+
+from runner.errors import SourceError
+from runner.model import Inputs, StoredObject
+from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceSettings
+from runner.source.scenes import Candidate, choose, find_inputs, name_candidate, resolve_nodata
+from runner.source.stores import Stores
+
+SENTINEL1 = r"(?P<scene>(?P<satellite>S1[AB])_(?P<date>\d{8})_(?P<tile>\w{5})_(?P<orbit>ASC|DSC))"
+
+
+def find(source: SourceSettings, on_error: OnError = OnError.stop) -> Inputs:
+    return find_inputs(source, Stores(S3Settings()), on_error, lambda done, total: None)
+
+
+def candidate(scene: str, day: int) -> Candidate:
+    return Candidate(StoredObject(f"s3://b/{scene}.tif"), scene, datetime(2020, 1, day, tzinfo=UTC), {})
+
+
+def names(candidates: list[Candidate]) -> list[str]:
+    return [one.scene for one in candidates]
+
+
+def test_a_key_gives_the_scene_its_name_date_and_columns() -> None:
+    item = StoredObject("s3://b/tiles/RTC/1/IW/10/T/ET/2020/S1B_20200106_10TET_ASC/Gamma0_VV.tif")
+    named = name_candidate(SourceSettings(url="s3://b/**/*.tif", datetime_regex=SENTINEL1), item)
+    assert named.scene == "S1B_20200106_10TET_ASC"
+    assert named.time == datetime(2020, 1, 6, tzinfo=UTC)
+    assert named.groups == {"satellite": "S1B", "tile": "10TET", "orbit": "ASC"}
+
+
+def test_without_a_scene_group_the_path_below_the_wildcard_is_the_name() -> None:
+    source = SourceSettings(url="s3://b/p/**/*.tif", datetime_regex=r"(?P<date>\d{8})")
+    assert name_candidate(source, StoredObject("s3://b/p/x/20200106.tif")).scene == "x/20200106"
+
+
+@pytest.mark.parametrize(("key", "problem"), [("latest.tif", "finds no date"), ("20201399.tif", "is no date")])
+def test_a_key_without_a_date_is_named(key: str, problem: str) -> None:
+    source = SourceSettings(url="s3://b/*.tif", datetime_regex=r"(?P<date>\d{8})")
+    with pytest.raises(SourceError, match=f"s3://b/{key}.*{problem}"):
+        name_candidate(source, StoredObject(f"s3://b/{key}"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept", "reasons"),
+    [
+        ({}, ["a", "b", "c"], []),
+        ({"limit": 2}, ["a", "b"], ["beyond source.limit=2"]),
+        ({"start": "2020-01-02"}, ["b", "c"], ["outside of source.start=2020-01-02, source.end=None"]),
+        ({"end": "2020-01-02"}, ["a", "b"], ["outside of source.start=None, source.end=2020-01-02"]),
+        ({"exclude": ["b"]}, ["a", "c"], ["source.exclude=b"]),
+        ({"exclude": ["s3://b/c*"]}, ["a", "b"], ["source.exclude=s3://b/c*"]),
+        ({"exclude": ["a"], "limit": 1}, ["b"], ["source.exclude=a", "beyond source.limit=1"]),
+    ],
+)
+def test_filters_keep_their_reasons(changes: dict[str, object], kept: list[str], reasons: list[str]) -> None:
+    listed = [candidate("c", 3), candidate("a", 1), candidate("b", 2)]
+    chosen, left_out = choose(SourceSettings(**changes), listed)  # type: ignore[arg-type]
+    assert names(chosen) == kept
+    assert [one.reason for one in left_out] == reasons
+
+
+@pytest.mark.parametrize(
+    ("policy", "kept"),
+    [(Duplicates.keep, ["a", "b", "c"]), (Duplicates.first, ["a", "c"]), (Duplicates.last, ["b", "c"])],
+)
+def test_scenes_of_one_time_are_kept_by_policy(policy: Duplicates, kept: list[str]) -> None:
+    chosen, _ = choose(SourceSettings(duplicates=policy), [candidate("a", 1), candidate("b", 1), candidate("c", 2)])
+    assert names(chosen) == kept
+
+
+def test_scenes_of_one_time_can_end_the_run() -> None:
+    with pytest.raises(SourceError, match=r"s3://b/b.tif and s3://b/a.tif have one time, 2020-01-01"):
+        choose(SourceSettings(duplicates=Duplicates.stop), [candidate("a", 1), candidate("b", 1)])
+
+
+def test_a_folder_becomes_a_stack_in_order_of_time(folder_of_scenes: Path) -> None:
+    stack = find(local_source(folder_of_scenes)).stack
+    assert [scene.time.day for scene in stack.scenes] == [6, 12, 18, 24]
+    assert (stack.grid.height, stack.grid.width, stack.grid.crs_name) == (300, 500, "EPSG:32610")
+    assert (stack.dtype, stack.nodata) == (np.dtype("float32"), 0)
+    assert all(scene.etag and scene.size for scene in stack.scenes)
+
+
+@pytest.mark.parametrize(
+    ("profile", "dtype", "words"),
+    [
+        ({"crs": "EPSG:32611"}, "float32", "has CRS EPSG:32611, the stack has EPSG:32610"),
+        ({"nodata": -1}, "float32", "has nodata -1.0, the stack has 0.0"),
+        ({}, "uint16", "has dtype uint16, the stack has float32"),
+    ],
+)
+def test_a_scene_on_another_grid_ends_the_run_with_both_values(
+    folder_of_scenes: Path, profile: dict[str, object], dtype: str, words: str
+) -> None:
+    write_scene(folder_of_scenes / "S1A_20200130_ASC.tif", speckle((300, 500)).astype(dtype), **profile)
+    with pytest.raises(SourceError, match=words) as caught:
+        find(local_source(folder_of_scenes))
+    assert "S1A_20200130_ASC.tif" in str(caught.value)
+
+
+def test_a_scene_of_another_shape_ends_the_run(folder_of_scenes: Path) -> None:
+    write_scene(folder_of_scenes / "S1A_20200130_ASC.tif", speckle((300, 400)))
+    with pytest.raises(SourceError, match=r"has shape \(300, 400\), the stack has \(300, 500\)"):
+        find(local_source(folder_of_scenes))
+
+
+def test_nan_is_the_same_nodata_as_nan(tmp_path: Path) -> None:
+    for day in (1, 2):
+        write_scene(tmp_path / f"2020010{day}.tif", speckle((50, 50)), nodata=float("nan"))
+    assert len(find(local_source(tmp_path)).stack.scenes) == 2
+
+
+def test_what_is_no_tiff_ends_the_run_and_is_named(folder_of_scenes: Path) -> None:
+    (folder_of_scenes / "S1A_20200130_ASC.tif").write_text("<VRTDataset/>")
+    with pytest.raises(SourceError, match=r"S1A_20200130_ASC.tif.*source.exclude"):
+        find(local_source(folder_of_scenes))
+
+
+def test_an_unreadable_scene_may_be_skipped_with_its_reason(folder_of_scenes: Path) -> None:
+    (folder_of_scenes / "S1A_20200130_ASC.tif").write_text("<html>")
+    inputs = find(local_source(folder_of_scenes), OnError.skip)
+    assert len(inputs.stack.scenes) == 4
+    assert [item.scene for item in inputs.left_out] == ["S1A_20200130_ASC"]
+    assert inputs.left_out[0].reason
+
+
+def test_nothing_that_matches_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="nothing matches; .* goes below"):
+        find(local_source(tmp_path))
+
+
+def test_filters_that_leave_nothing_say_why(folder_of_scenes: Path) -> None:
+    with pytest.raises(SourceError, match=r"none of 4 objects is left; left out: outside of source.start=2021-01-01"):
+        find(local_source(folder_of_scenes, start="2021-01-01"))
+
+
+def test_two_scenes_of_one_name_are_refused(folder_of_scenes: Path) -> None:
+    with pytest.raises(SourceError, match="are both named 'S1A'"):
+        find(local_source(folder_of_scenes, datetime_regex=r"(?P<scene>S1A)_(?P<date>\d{8})"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_manifest_names_scenes_and_dates(folder_of_scenes: Path, ending: str) -> None:
+    paths = sorted(folder_of_scenes.glob("*.tif"))[:2]
+    table = pd.DataFrame({"href": [paths[0].name, str(paths[1])], "datetime": ["2021-05-01T10:00:00", "2021-05-02"]})
+    manifest = folder_of_scenes / f"scenes.{ending}"
+    table.to_csv(manifest, index=False) if ending == "csv" else table.to_parquet(manifest)
+    stack = find(SourceSettings(kind=SourceKind.manifest, url=str(manifest))).stack
+    assert [scene.time.isoformat() for scene in stack.scenes] == [
+        "2021-05-01T10:00:00+00:00",
+        "2021-05-02T00:00:00+00:00",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("file,when\na,b\n", "wanted the columns href and datetime, got file, when"),
+        ("href,datetime\na.tif,soon\n", "row 1 has datetime 'soon'"),
+    ],
+)
+def test_a_bad_manifest_says_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
+    (tmp_path / "scenes.csv").write_text(text)
+    with pytest.raises(SourceError, match=problem):
+        find(SourceSettings(kind=SourceKind.manifest, url=str(tmp_path / "scenes.csv")))
+
+
+def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none.csv: there is no such manifest"):
+        find(SourceSettings(kind=SourceKind.manifest, url=str(tmp_path / "none.csv")))
+
+
+@pytest.mark.parametrize(("option", "header", "expected"), [(None, None, None), (None, 0, 0), (5, 0, 5), (5, None, 5)])
+def test_the_setting_wins_over_the_files_nodata(
+    option: float | None, header: float | None, expected: float | None
+) -> None:
+    assert resolve_nodata(option, header) == expected
