@@ -211,6 +211,7 @@ def bomb(**changes: tuple[int, int, int]) -> bytes:
         (bomb(t324=(11, 1, 8)), "wanted unsigned"),
         (bomb(t325=(4, 1, 2**32 - 1)), "1 of 1 blocks"),
         (bomb(t324=(4, 1, 5000)), "truncated"),
+        (bomb(t325=(4, 1, 70_000)) + bytes(80_000), "70000 bytes are stored for 256"),
         (tiff((254, 4, 1, 0), following=8), "circle"),
     ],
 )

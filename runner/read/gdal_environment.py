@@ -1,7 +1,8 @@
 """GDAL configuration options: checked by name, set for a while in this process, read back.
 
 GDAL looks for an option in its environment when it is set nowhere else, in every thread alike; so options are
-environment variables here, set before workers start and inherited by them. GDAL itself is silent about names it does not know.
+environment variables here, set before workers start and inherited by them. GDAL itself is silent about names it does
+not know.
 """
 
 import difflib

@@ -105,9 +105,10 @@ def _layout(tags: Directory, has_mask: bool, overviews: int) -> TiffLayout:
     bands, bits, sample_format = _samples(tags)
     planar: Literal["pixel", "band"] = "band" if tags.integer(284, 1) == 2 and bands > 1 else "pixel"
     block_height, block_width = _block_shape(tags, height, width)
-    _check_block(tags, (block_height, block_width), bands if planar == "pixel" else 1)
+    block_bytes = _block_bytes(tags, (block_height, block_width), bands if planar == "pixel" else 1)
     shape = (bands if planar == "band" else 1, -(-height // block_height), -(-width // block_width))
     offsets, byte_counts = _block_lists(tags, shape)
+    _check_extent(tags.source, offsets, byte_counts, block_bytes)
     code = tags.integer(259, 1)
     jpeg_tables = tags.tag(347)
     return TiffLayout(
@@ -155,18 +156,19 @@ def _block_shape(tags: Directory, height: int, width: int) -> tuple[int, int]:
     return min(tags.integer(278, height) or height, height), width
 
 
-def _check_block(tags: Directory, shape: tuple[int, int], samples: int) -> None:
-    """Refuse a block that would take over MAX_BLOCK_BYTES of memory."""
+def _block_bytes(tags: Directory, shape: tuple[int, int], samples: int) -> int:
+    """Bytes of a decoded block, refused if over MAX_BLOCK_BYTES."""
     length = shape[0] * shape[1] * samples * -(-max(tags.integers(258) or (1,)) // 8)
     if not 0 < length <= MAX_BLOCK_BYTES:
         tags.source.fail(
             f"absurd block: {shape[0]} rows x {shape[1]} columns x {samples} samples decode to {length} bytes, "
             f"wanted 1 to {MAX_BLOCK_BYTES}; rewrite it with blocks of 512 x 512"
         )
+    return length
 
 
 def _block_lists(tags: Directory, shape: tuple[int, int, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Offsets and byte counts of all blocks, in the given shape, each block inside the file."""
+    """Offsets and byte counts of all blocks, in the given shape."""
     count = shape[0] * shape[1] * shape[2]
     if count > MAX_BLOCKS:
         tags.source.fail(f"absurd TIFF: {count} blocks, the limit is {MAX_BLOCKS}")
@@ -176,19 +178,22 @@ def _block_lists(tags: Directory, shape: tuple[int, int, int]) -> tuple[npt.NDAr
         tags.source.fail(
             f"damaged TIFF: {len(offsets)} offsets and {len(byte_counts)} byte counts for {count} blocks; write it anew"
         )
-    offsets, byte_counts = offsets[:count], byte_counts[:count]
-    _check_extent(tags.source, offsets, byte_counts)
-    return offsets.reshape(shape), byte_counts.reshape(shape)
+    return offsets[:count].reshape(shape), byte_counts[:count].reshape(shape)
 
 
-def _check_extent(source: Source, offsets: npt.NDArray[np.uint64], byte_counts: npt.NDArray[np.uint64]) -> None:
-    """Refuse blocks that end beyond the file; without its size, beyond what a signed 64-bit offset reaches."""
+def _check_extent(
+    source: Source, offsets: npt.NDArray[np.uint64], byte_counts: npt.NDArray[np.uint64], block_bytes: int
+) -> None:
+    """Refuse blocks that end beyond the file (if its size is unknown: beyond 2**63) or that cannot be that long."""
     size = 2**63 if source.size is None else source.size
     limit = np.uint64(size)
     beyond = (byte_counts > 0) & ((byte_counts > limit) | (offsets > limit - np.minimum(byte_counts, limit)))
     if beyond.any():
-        at = int(beyond.argmax())
+        stop = int(offsets[beyond][0]) + int(byte_counts[beyond][0])
         source.fail(
-            f"truncated TIFF: block {at} ends at byte {int(offsets[at]) + int(byte_counts[at])}, the object has {size} "
-            f"bytes ({int(beyond.sum())} of {len(offsets)} blocks are affected); upload it again"
+            f"truncated TIFF: a block ends at byte {stop}, the object has {size} bytes ({int(beyond.sum())} of "
+            f"{offsets.size} blocks are affected); upload it again"
         )
+    longest = int(byte_counts.max())
+    if longest > 2 * block_bytes + 65536:  # LZW grows noise by half at most, others by less
+        source.fail(f"absurd block: {longest} bytes are stored for {block_bytes} decoded ones; write it anew")

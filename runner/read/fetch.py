@@ -1,0 +1,247 @@
+"""Byte ranges of stored objects, fetched ahead of their use, pinned by ETag and retried.
+
+The retries here are on top of those of the obstore client (`retry_config`), and are the only ones that are counted. The
+client cannot see a body that is shorter than asked for: obstore hands it out as if it were whole.
+"""
+
+import asyncio
+import random
+import re
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+
+import obstore
+from obstore.exceptions import (
+    BaseError,
+    GenericError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+
+from runner.errors import ReadError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from obstore import Bytes, GetOptions
+    from obstore.store import ObjectStore
+
+Item = TypeVar("Item")
+
+_DENIED: Final = (PermissionDeniedError, UnauthenticatedError)
+
+
+class MissingError(ReadError):
+    """The object is gone."""
+
+
+class DeniedError(ReadError):
+    """The object may not be read with these credentials."""
+
+
+class ChangedError(ReadError):
+    """The object is not the one that was listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOptions:
+    """How ranges are cut, fetched ahead and retried.
+
+    Up to `in_flight` ranges or `ahead_bytes` bytes are on their way or waiting; one range is fetched whatever its size.
+    An attempt ends after `timeout_seconds`; the wait before attempt n is up to `backoff_seconds` * 2**(n - 2).
+    """
+
+    in_flight: int = 8
+    ahead_bytes: int = 64 * 2**20
+    max_range_bytes: int = 16 * 2**20
+    min_range_bytes: int = 2**20
+    max_gap_bytes: int = 128 * 2**10
+    attempts: int = 10
+    backoff_seconds: float = 0.1
+    max_backoff_seconds: float = 5.0
+    timeout_seconds: float = 60.0
+
+
+@dataclass(slots=True)
+class FetchCounts:
+    """What fetching cost so far: requests sent (with retries), bytes received, and retries."""
+
+    requests: int = 0
+    bytes: int = 0
+    retries: int = 0
+
+
+class ByteRange(NamedTuple):
+    """Bytes `start` to `stop` of the object `key` in `store`; `etag` pins its version, None leaves it open."""
+
+    href: str
+    store: "ObjectStore"
+    key: str
+    etag: str | None
+    start: int
+    stop: int
+
+
+class _Short(Exception):  # noqa: N818 - never leaves this module
+    """A body of another length than asked for."""
+
+
+def fetch_ahead(
+    wanted: Iterable[tuple[Item, ByteRange]], options: FetchOptions, counts: FetchCounts
+) -> Generator[tuple[Item, "Bytes"], None, None]:
+    """Yield each item with the bytes of its range, in order, while the next ranges are on their way.
+
+    An empty range yields b"" without a request. Close the generator to cancel what is under way. Raises ReadError, of a
+    kind that tells a missing, denied or changed object from the rest, when a range stays unread.
+    """
+    with _background_loop() as loop:
+        queue: _Queue[Item] = _Queue(loop, options, counts)
+        source = iter(wanted)
+        queue.fill(source)
+        while queue.waiting:
+            item, data = queue.take()
+            queue.fill(source)
+            yield item, data
+            del data  # or the consumer's last range would stay in memory while it waits for the next
+
+
+@dataclass(slots=True)
+class _Queue(Generic[Item]):
+    """Ranges on their way, in order."""
+
+    loop: asyncio.AbstractEventLoop
+    options: FetchOptions
+    counts: FetchCounts
+    waiting: "deque[tuple[Item, ByteRange, Future[Bytes]]]" = field(default_factory=deque)
+    ahead_bytes: int = 0
+
+    def fill(self, source: Iterator[tuple[Item, ByteRange]]) -> None:
+        """Start requests up to the limits."""
+        while not self.waiting or (
+            len(self.waiting) < self.options.in_flight and self.ahead_bytes < self.options.ahead_bytes
+        ):
+            following = next(source, None)
+            if following is None:
+                return
+            item, wanted = following
+            job = asyncio.run_coroutine_threadsafe(fetch_range(wanted, self.options, self.counts), self.loop)
+            self.waiting.append((item, wanted, job))
+            self.ahead_bytes += wanted.stop - wanted.start
+
+    def take(self) -> tuple[Item, "Bytes"]:
+        """Wait for the oldest range."""
+        item, wanted, job = self.waiting.popleft()
+        data = job.result()
+        self.ahead_bytes -= wanted.stop - wanted.start
+        return item, data
+
+
+@contextmanager
+def _background_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in a thread of its own. Unlike blocking calls in a pool, its requests can be cancelled at once."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="fetch", daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+async def fetch_range(wanted: ByteRange, options: FetchOptions, counts: FetchCounts) -> "Bytes":
+    """The bytes of one range, retried. Raises ReadError."""
+    if wanted.start == wanted.stop:
+        return obstore.Bytes(b"")
+    for attempt in range(1, options.attempts + 1):
+        try:
+            return await _attempt(wanted, options.timeout_seconds, counts)
+        except (BaseError, OSError, ValueError, _Short) as error:
+            if attempt == options.attempts or not _passing(error):
+                raise _explain(wanted, error, attempt) from error
+        counts.retries += 1
+        await asyncio.sleep(_backoff(options, attempt))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _backoff(options: FetchOptions, failed: int) -> float:
+    """Seconds to wait after `failed` attempts, random so that workers do not come back all at once."""
+    longest = min(options.max_backoff_seconds, options.backoff_seconds * 2 ** (failed - 1))
+    return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
+
+
+async def _attempt(wanted: ByteRange, timeout: float, counts: FetchCounts) -> "Bytes":
+    options: GetOptions = {"range": (wanted.start, wanted.stop)}
+    if wanted.etag:
+        options["if_match"] = wanted.etag
+    counts.requests += 1
+    async with asyncio.timeout(timeout):
+        answer = await obstore.get_async(wanted.store, wanted.key, options=options)
+        if answer.meta["size"] < wanted.stop:
+            raise ReadError(
+                wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {answer.meta['size']}; upload it again"
+            )
+        data = await answer.bytes_async()
+    counts.bytes += len(data)
+    if len(data) != wanted.stop - wanted.start:
+        raise _Short(f"got {len(data)} bytes")
+    return data
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status in obstore's message, which has no field for it."""
+    found = re.search(r"status code: (\d{3})", str(error))
+    return int(found[1]) if found else None
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether another attempt may succeed."""
+    if isinstance(error, (_Short, TimeoutError)):
+        return True
+    status = _status(error)
+    if status is not None:
+        return status >= 500 or status in (408, 429)
+    lasting = "non-partial response" in str(error) or "range was invalid" in str(error)
+    return isinstance(error, GenericError) and not lasting
+
+
+def _explain(wanted: ByteRange, error: BaseException, attempts: int) -> ReadError:
+    """The error in the user's words: what, where, and what to do."""
+    place = f"bytes {wanted.start} to {wanted.stop}"
+    if isinstance(error, (NotFoundError, FileNotFoundError)):
+        return MissingError(wanted.href, "gone since it was listed; run again, or go on without it with on_error=skip")
+    if isinstance(error, PreconditionError):
+        return ChangedError(wanted.href, f"changed during the run (listed with ETag {wanted.etag}); run again")
+    if isinstance(error, _DENIED):
+        hint = "check the credentials, source.s3.anonymous and source.s3.requester_pays"
+        return DeniedError(wanted.href, f"access denied to {place} ({_status(error) or 403}); {hint}")
+    return ReadError(wanted.href, f"{place} unread after {attempts} attempts: {_reason(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    """A cause in one line; URLs are cut off, since a signed one is a secret."""
+    status = _status(error)
+    if status in (429, 503):
+        return f"the server throttles (status {status}); use fewer workers or try later"
+    if status is not None:
+        return f"the server answers with status {status}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time; raise the timeout or try later"
+    if "non-partial response" in str(error):
+        return "the server ignores Range requests; serve the objects from a store that honours them"
+    return re.sub(r"https?://\S+", "<url>", str(error).partition("\n")[0])

@@ -1,0 +1,72 @@
+"""The other reader: the same windows through GDAL, for files that the fast reader does not take."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+from rasterio.enums import MaskFlags
+from rasterio.errors import RasterioError
+
+from runner.errors import ReadError
+from runner.read.header import BlockPixels, SceneFile, Window
+
+MAX_PIECE_BYTES: Final = 16 * 2**20  # of decoded pixels, unless one block row has more
+
+
+def read_blocks(
+    scenes: Sequence[SceneFile], window: Window, band: int, path_of: Callable[[SceneFile], str]
+) -> Generator[BlockPixels, None, None]:
+    """Yield the pixels of a window of each scene, as cog.read_blocks does, in pieces of whole block rows of the window.
+
+    `path_of` gives the path by which GDAL opens a scene. Files are opened by the GTiff driver only: a VRT named .tif
+    could read any file of this machine. GDAL cannot pin an ETag, so only the shape, bands and dtype are compared with
+    those of the header. `valid` is the file's mask or alpha band, if it has one; a mask in a file beside it counts too,
+    unless GDAL_DISABLE_READDIR_ON_OPEN=EMPTY_DIR. Raises ReadError.
+    """
+    for number, scene in enumerate(scenes):
+        try:
+            with rasterio.open(path_of(scene), driver="GTiff", sharing=False) as dataset:
+                _check(scene, dataset, window, band)
+                yield from _read(number, dataset, window, band)
+        except RasterioError as error:
+            raise ReadError(scene.href, f"GDAL cannot read band {band} in {window}: {cause_of(error)}") from error
+
+
+def cause_of(error: BaseException) -> str:
+    """rasterio says 'Read failed' and leaves GDAL's reason in the chain of causes."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
+    header = scene.header
+    got, wanted = (dataset.shape, dataset.count, dataset.dtypes[0]), (header.shape, header.bands, header.dtype)
+    if got != wanted:
+        raise ReadError(
+            scene.href, f"changed during the run: shape, bands and dtype are {got}, were {wanted}; run again"
+        )
+    if not 1 <= band <= header.bands:
+        raise ReadError(scene.href, f"it has {header.bands} bands, not band {band}")
+    if header.dtype.startswith("complex"):
+        raise ReadError(scene.href, f"samples are {header.dtype}, wanted real numbers")
+    if not window.inside(header.shape):
+        raise ReadError(scene.href, f"{window} is not inside its {header.shape[0]} rows and {header.shape[1]} columns")
+
+
+def _read(number: int, dataset: Any, window: Window, band: int) -> Iterator[BlockPixels]:
+    masked = bool({MaskFlags.per_dataset, MaskFlags.alpha} & set(dataset.mask_flag_enums[band - 1]))
+    columns = (window.column, window.column + window.width)
+    for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dataset.dtypes[0]).itemsize):
+        pixels = dataset.read(band, window=(rows, columns))
+        valid = dataset.read_masks(band, window=(rows, columns)) != 0 if masked else None
+        yield BlockPixels(number, rows[0] - window.row, 0, pixels, valid)
+
+
+def _pieces(window: Window, block_height: int, itemsize: int) -> Iterator[tuple[int, int]]:
+    """Rows (start, stop) of the window, cut between block rows."""
+    step = max(1, MAX_PIECE_BYTES // (window.width * itemsize * block_height)) * block_height
+    bottom = window.row + window.height
+    for start in range(window.row - window.row % block_height, bottom, step):
+        yield max(start, window.row), min(start + step, bottom)

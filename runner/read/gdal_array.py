@@ -1,0 +1,71 @@
+"""One band of one file as an array that is read when it is indexed, through GDAL."""
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+
+from runner.errors import ReadError
+from runner.read.gdal import cause_of
+
+_OPEN_FILES = 128  # per thread; one read of the header serves all chunks of a scene
+
+_handles = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class GdalArray:
+    """A band of a GeoTIFF, (y, x); what dask asks of an array. Reads in parallel, with one handle per thread."""
+
+    path: str
+    href: str
+    band: int
+    shape: tuple[int, int]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Two: y and x."""
+        return 2
+
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
+        """The pixels of a window, as they are in the file. Raises ReadError."""
+        rows, columns = (part.indices(size)[:2] for part, size in zip(window, self.shape, strict=True))
+        try:
+            pixels: np.ndarray = _open(self.path).read(self.band, window=(rows, columns))
+        except RasterioError as error:
+            _forget(self.path)
+            raise ReadError(self.href, f"rows {rows[0]} to {rows[1]} cannot be read: {cause_of(error)}") from error
+        return pixels
+
+
+def _cache() -> "OrderedDict[tuple[str, str | None], rasterio.DatasetReader]":
+    if not hasattr(_handles, "open"):
+        _handles.open = OrderedDict()
+    cache: OrderedDict[tuple[str, str | None], rasterio.DatasetReader] = _handles.open
+    return cache
+
+
+def _key(path: str) -> tuple[str, str | None]:
+    return path, os.environ.get("AWS_S3_ENDPOINT")  # the same bucket and key elsewhere is another file
+
+
+def _open(path: str) -> rasterio.DatasetReader:
+    """This thread's handle. The driver is fixed: a VRT named .tif could read any file of this machine."""
+    cache, key = _cache(), _key(path)
+    if key not in cache:
+        if len(cache) >= _OPEN_FILES:
+            cache.popitem(last=False)[1].close()
+        cache[key] = rasterio.open(path, driver="GTiff")
+    cache.move_to_end(key)
+    return cache[key]
+
+
+def _forget(path: str) -> None:
+    handle = _cache().pop(_key(path), None)
+    if handle is not None:
+        handle.close()

@@ -1,0 +1,477 @@
+"""The fast reader: its pixels against rasterio's, its requests, and what it makes of servers that fail."""
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import obstore
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from obstore.store import LocalStore, ObjectStore, S3Store
+
+from runner.errors import ReadError
+from runner.read import cog, gdal
+from runner.read.fetch import ByteRange, ChangedError, DeniedError, FetchCounts, FetchOptions, MissingError, fetch_ahead
+from runner.read.header import BlockPixels, SceneFile, Window, read_header
+
+GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
+TILED: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 32, "compress": "deflate", "predictor": 3}
+QUICK = FetchOptions(backoff_seconds=0.001, timeout_seconds=2)
+
+
+def write(path: Path, pixels: np.ndarray, **options: Any) -> Path:
+    """A GeoTIFF of `pixels` (bands, rows, columns)."""
+    count, height, width = pixels.shape
+    profile = {**GRID, "count": count, "height": height, "width": width, "dtype": pixels.dtype.name, **options}
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(pixels)
+    return path
+
+
+def scene_of(path: Path, store: ObjectStore | None = None) -> SceneFile:
+    """The file as a scene of a local store, or of `store`, which serves its folder."""
+    content = path.read_bytes()
+    header = read_header(lambda start, stop: content[start:stop], len(content), path.name)
+    store = LocalStore(path.parent) if store is None else store
+    return SceneFile(f"s3://b/{path.name}", store, path.name, obstore.head(store, path.name)["e_tag"], header)
+
+
+def assemble(blocks: Iterator[BlockPixels], scenes: list[SceneFile], window: Window) -> np.ndarray:
+    """All blocks in one array (scenes, rows, columns); each pixel must come once."""
+    pixels = np.zeros((len(scenes), window.height, window.width), scenes[0].header.dtype)
+    seen = np.zeros(pixels.shape, int)
+    for block in blocks:
+        rows, columns = block.pixels.shape
+        place = (block.scene, slice(block.row, block.row + rows), slice(block.column, block.column + columns))
+        assert block.pixels.dtype == pixels.dtype
+        pixels[place] = block.pixels
+        seen[place] += 1
+    assert (seen == 1).all()
+    return pixels
+
+
+def whole(scene: SceneFile) -> Window:
+    return Window(0, 0, *scene.header.shape)
+
+
+def read(scenes: list[SceneFile], options: FetchOptions = QUICK, counts: FetchCounts | None = None) -> np.ndarray:
+    """All of band 1."""
+    window = whole(scenes[0])
+    with closing(cog.read_blocks(scenes, window, 1, options, counts or FetchCounts())) as blocks:
+        return assemble(blocks, scenes, window)
+
+
+# --- pixels -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A file to be written and a window to be read."""
+
+    shape: tuple[int, int]
+    dtype: str
+    count: int
+    band: int
+    options: dict[str, Any]
+    window: Window
+    limits: FetchOptions
+    seed: int
+
+
+@st.composite
+def rasters(draw: st.DrawFn) -> Raster:
+    height, width = draw(st.integers(1, 120)), draw(st.integers(1, 120))
+    dtype = draw(
+        st.sampled_from(
+            ["uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
+        )
+    )
+    compress = draw(st.sampled_from(["none", "deflate", "lzw", "zstd", "packbits"]))
+    predictors = [1, 2, 3] if dtype.startswith("float") else [1, 2]
+    side = st.sampled_from([16, 32, 48, 128])
+    tiled = {"tiled": True, "blockxsize": draw(side), "blockysize": draw(side)}
+    options = {
+        "compress": compress,
+        "predictor": draw(st.sampled_from(predictors)) if compress in ("deflate", "lzw", "zstd") else 1,
+        "endianness": draw(st.sampled_from(["little", "big"])),
+        "interleave": draw(st.sampled_from(["band", "pixel"])),
+        "bigtiff": draw(st.sampled_from(["yes", "no"])),
+        "sparse_ok": draw(st.booleans()),
+        "nodata": draw(st.sampled_from([None, 0, 7])),
+        **(tiled if draw(st.booleans()) else {"blockysize": draw(st.integers(1, height))}),
+    }
+    row, column = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    window = Window(row, column, draw(st.integers(1, height - row)), draw(st.integers(1, width - column)))
+    size = st.sampled_from([1, 500, 5000, 10**6])
+    limits = FetchOptions(
+        in_flight=draw(st.integers(1, 4)), ahead_bytes=draw(size), max_range_bytes=draw(size),
+        min_range_bytes=draw(size), max_gap_bytes=draw(st.sampled_from([0, 8, 10**6])),
+    )  # fmt: skip
+    count = draw(st.integers(1, 3))
+    return Raster(
+        (height, width), dtype, count, draw(st.integers(1, count)), options, window, limits, draw(st.integers(0, 99))
+    )
+
+
+@settings(deadline=None)  # other work on the machine is no failure
+@given(rasters())
+def test_fast_reader_gdal_reader_and_rasterio_agree(tmp_path_factory: pytest.TempPathFactory, raster: Raster) -> None:
+    rng = np.random.default_rng(raster.seed)
+    pixels = rng.integers(0, 100, (raster.count, *raster.shape)).astype(raster.dtype)
+    pixels[:, rng.random(raster.shape) < rng.choice([0, 0.5, 1])] = 0
+    path = write(tmp_path_factory.getbasetemp() / "any.tif", pixels, **raster.options)
+    scenes = [scene_of(path)] * 2
+    with rasterio.open(path) as dataset:
+        row, column, height, width = raster.window
+        expected = dataset.read(raster.band, window=rasterio.windows.Window(column, row, width, height))
+    fast = cog.read_blocks(scenes, raster.window, raster.band, raster.limits, FetchCounts())
+    slow = gdal.read_blocks(scenes, raster.window, raster.band, lambda scene: str(path))
+    for blocks in (fast, slow):
+        for got in assemble(blocks, scenes, raster.window):
+            np.testing.assert_array_equal(got, expected)
+
+
+def speckle(shape: tuple[int, ...] = (300, 400), seed: int = 1) -> np.ndarray:
+    """Pixels as of a radar scene, with nodata in a corner."""
+    pixels = np.random.default_rng(seed).gamma(1, 0.1, (1, *shape)).astype("float32")
+    pixels[:, :90, :150] = 0
+    return pixels
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> list[SceneFile]:
+    return [
+        scene_of(write(tmp_path / f"{i}.tif", speckle(seed=i), driver="COG", blocksize=64, **COG)) for i in range(4)
+    ]
+
+
+COG: dict[str, Any] = {"compress": "deflate", "predictor": 3}
+
+
+def expected_pixels() -> np.ndarray:
+    return np.stack([speckle(seed=i)[0] for i in range(4)])
+
+
+def test_scenes_come_in_order_and_blocks_row_by_row(scenes: list[SceneFile]) -> None:
+    blocks = cog.read_blocks(scenes, Window(70, 70, 100, 100), 1, QUICK, FetchCounts())
+    places = [(block.scene, block.row, block.column) for block in blocks]
+    assert places == [(scene, row, column) for scene in range(4) for row in (0, 58) for column in (0, 58)]
+
+
+@pytest.mark.parametrize(
+    "window", [Window(0, 0, 0, 5), Window(-1, 0, 5, 5), Window(0, 0, 301, 5), Window(0, 396, 5, 5), Window(0, 0, 5, -5)]
+)
+def test_a_window_outside_the_image_is_refused(scenes: list[SceneFile], window: Window) -> None:
+    with pytest.raises(ReadError, match="is not inside its 300 rows and 400 columns"):
+        next(cog.read_blocks(scenes, window, 1, QUICK, FetchCounts()))
+
+
+def test_a_file_for_gdal_is_refused(tmp_path: Path) -> None:
+    scene = scene_of(write(tmp_path / "a.tif", np.ones((1, 64, 64), "uint8"), compress="jpeg"))
+    with pytest.raises(ReadError, match=r"s3://b/a\.tif: the fast reader does not take compression jpeg"):
+        next(cog.read_blocks([scene], whole(scene), 1, QUICK, FetchCounts()))
+
+
+# --- requests ---------------------------------------------------------------------------------------------------
+
+
+def spans_of(scene: SceneFile, window: Window | None = None, **limits: int) -> list[cog.Span]:
+    return cog.plan_spans(scene.header.layout, window or whole(scene), 1, replace(FetchOptions(), **limits))
+
+
+def test_tiles_of_a_block_row_are_one_request(scenes: list[SceneFile]) -> None:
+    spans = spans_of(scenes[0], min_range_bytes=1)
+    assert [{place.row for place in span.blocks} for span in spans] == [{row} for row in range(5)]
+    stored = int(scenes[0].header.layout.byte_counts.sum())
+    assert stored <= sum(span.stop - span.start for span in spans) <= stored + 8 * 35  # GDAL's 4 bytes around each tile
+
+
+def test_small_block_rows_share_a_request(scenes: list[SceneFile]) -> None:
+    assert len(spans_of(scenes[0])) == 1
+
+
+def test_no_request_exceeds_the_limit_by_more_than_a_block(scenes: list[SceneFile]) -> None:
+    limit = 3 * int(scenes[0].header.layout.byte_counts.max())
+    spans = spans_of(scenes[0], max_range_bytes=limit)
+    assert len(spans) > 5
+    assert max(span.stop - span.start for span in spans) <= limit
+
+
+def test_a_narrow_window_fetches_its_columns_only(scenes: list[SceneFile]) -> None:
+    spans = spans_of(scenes[0], Window(0, 64, 300, 64), max_gap_bytes=0)
+    needed = int(scenes[0].header.layout.byte_counts[0, :, 1].sum())
+    assert (len(spans), sum(span.stop - span.start for span in spans)) == (5, needed)
+
+
+def test_sparse_blocks_cost_no_request(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.zeros((1, 128, 128), "float32"), sparse_ok=True, nodata=0, **TILED)
+    counts = FetchCounts()
+    assert not read([scene_of(path)], counts=counts).any()
+    assert counts == FetchCounts(requests=0, bytes=0, retries=0)
+
+
+def test_counts_are_those_of_the_plan(scenes: list[SceneFile]) -> None:
+    counts = FetchCounts()
+    options = replace(QUICK, min_range_bytes=1)
+    np.testing.assert_array_equal(read(scenes, options, counts), expected_pixels())
+    spans = [span for scene in scenes for span in spans_of(scene, min_range_bytes=1)]
+    assert counts == FetchCounts(len(spans), sum(span.stop - span.start for span in spans), 0)
+
+
+# --- servers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """What the next requests meet: a fault for each, then none; and what was asked so far."""
+
+    folder: Path
+    latency: float = 0.0
+    always: str | None = None
+    faults: list[str] = field(default_factory=list)
+    requests: int = 0
+    under_way: int = 0
+    most_at_once: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def next_fault(self) -> str | None:
+        with self.lock:
+            self.requests += 1
+            return self.always or (self.faults.pop(0) if self.faults else None)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        with self.lock:
+            self.under_way += 1
+            self.most_at_once = max(self.most_at_once, self.under_way)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.under_way -= 1
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The part of S3 that reads objects."""
+
+    protocol_version = "HTTP/1.1"
+    state: Server
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        content = (self.state.folder / self.path.rpartition("/")[2]).read_bytes()
+        self.start(200, len(content))
+
+    def do_GET(self) -> None:
+        with self.state.counted():
+            time.sleep(self.state.latency)
+            self.answer(self.state.next_fault())
+
+    def start(self, status: int, length: int, **headers: str) -> None:
+        self.send_response(status)
+        headers |= {"Content-Length": str(length), "ETag": '"v1"', "Last-Modified": "Mon, 06 Jan 2020 00:00:00 GMT"}
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+
+    def answer(self, fault: str | None) -> None:
+        content = (self.state.folder / self.path.rpartition("/")[2]).read_bytes()
+        first, last = (int(number) for number in re.findall(r"\d+", self.headers["Range"]))
+        body = content[first : last + 1]
+        place = {"Content_Range": f"bytes {first}-{first + len(body) - 1}/{len(content)}"}
+        if self.headers["If-Match"] != '"v1"':
+            fault = "412"
+        if fault is None:
+            self.start(206, len(body), **place)
+            self.wfile.write(body)
+        elif fault.isdigit():
+            self.start(int(fault), 0)
+        elif fault == "reset":
+            self.close_connection = True
+        elif fault == "short":
+            self.start(206, len(body) - 1, **place)
+            self.wfile.write(body[:-1])
+        elif fault == "cut":
+            self.start(206, len(body), **place)
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        elif fault == "silent":
+            self.start(206, len(body), **place)
+            self.state.closed.wait(10)
+            self.close_connection = True
+        elif fault == "whole":
+            self.start(200, len(content))
+            self.wfile.write(content)
+        else:
+            raise ValueError(fault)
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[tuple[Server, ObjectStore]]:
+    state = Server(folder)
+    handler = type("Bound", (Handler,), {"state": state})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        store = S3Store(
+            "b",
+            endpoint=f"http://127.0.0.1:{server.server_port}",
+            virtual_hosted_style_request=False,
+            skip_signature=True,
+            client_options={"allow_http": True},
+            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=1)},
+        )
+        try:
+            yield state, store
+        finally:
+            state.closed.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Server, list[SceneFile]]]:
+    paths = [write(tmp_path / f"{i}.tif", speckle(seed=i), **TILED) for i in range(4)]
+    with serve(tmp_path) as (server, store):
+        yield server, [scene_of(path, store) for path in paths]
+
+
+FEW = replace(QUICK, min_range_bytes=1)  # a request for each of the ten block rows of a scene
+
+
+@pytest.mark.parametrize("fault", ["500", "503", "429", "reset", "short", "cut", "silent"])
+def test_passing_faults_are_retried_and_counted(served: tuple[Server, list[SceneFile]], fault: str) -> None:
+    server, scenes = served
+    server.faults = [fault] * 3
+    counts = FetchCounts()
+    np.testing.assert_array_equal(read(scenes, replace(FEW, timeout_seconds=0.3), counts), expected_pixels())
+    assert (counts.requests, counts.retries) == (43, 3)
+    assert server.requests == 43
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        ("404", MissingError, "gone since it was listed"),
+        ("412", ChangedError, 'changed during the run (listed with ETag "v1")'),
+        ("403", DeniedError, "access denied to bytes"),
+        ("401", DeniedError, "requester_pays"),
+        ("400", ReadError, "status 400"),
+        ("whole", ReadError, "ignores Range requests"),
+    ],
+)
+def test_lasting_faults_fail_at_once(
+    served: tuple[Server, list[SceneFile]], fault: str, kind: type[ReadError], words: str
+) -> None:
+    server, scenes = served
+    server.always = fault
+    with pytest.raises(ReadError, match=re.escape(words)) as caught:
+        read(scenes, replace(FEW, in_flight=1))
+    assert type(caught.value) is kind
+    assert caught.value.href == "s3://b/0.tif"
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("503", "throttles"),
+        ("500", "status 500"),
+        ("short", "got"),
+        ("silent", "no answer in time"),
+        ("reset", "<url>"),
+    ],
+)
+def test_faults_that_do_not_pass_fail_after_the_stated_attempts(
+    served: tuple[Server, list[SceneFile]], fault: str, words: str
+) -> None:
+    server, scenes = served
+    server.always = fault
+    with pytest.raises(ReadError, match=f"unread after 3 attempts: .*{words}"):
+        read(scenes, replace(FEW, in_flight=1, attempts=3, timeout_seconds=0.1))
+    assert server.requests == 3
+
+
+def test_a_replaced_object_is_not_read(served: tuple[Server, list[SceneFile]]) -> None:
+    stale = [replace(scene, etag='"v0"') for scene in served[1]]
+    with pytest.raises(ChangedError, match=r"s3://b/0\.tif"):
+        read(stale)
+
+
+def test_a_replaced_local_file_is_not_read(tmp_path: Path) -> None:
+    scene = scene_of(write(tmp_path / "a.tif", speckle(), **TILED))
+    write(tmp_path / "a.tif", speckle(seed=9), **TILED)
+    with pytest.raises(ChangedError):
+        read([scene])
+
+
+def test_a_truncated_local_file_fails_without_retries(tmp_path: Path) -> None:
+    scene = replace(scene_of(write(tmp_path / "a.tif", speckle(), **TILED)), etag=None)
+    content = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(content[: len(content) // 2])
+    counts = FetchCounts()
+    with pytest.raises(ReadError, match="truncated"):
+        read([scene], counts=counts)
+    assert counts.retries == 0
+
+
+def test_latency_is_hidden_by_requests_in_flight(served: tuple[Server, list[SceneFile]]) -> None:
+    server, scenes = served
+    server.latency = 0.05
+    start = time.perf_counter()
+    np.testing.assert_array_equal(read(scenes, replace(FEW, in_flight=8)), expected_pixels())
+    assert time.perf_counter() - start < 40 * 0.05  # what one request after the other would wait
+    assert server.most_at_once == 8
+
+
+def test_no_more_bytes_than_stated_are_fetched_ahead(served: tuple[Server, list[SceneFile]]) -> None:
+    server, scenes = served
+    span = max(span.stop - span.start for span in spans_of(scenes[0], min_range_bytes=1))
+    with closing(cog.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, ahead_bytes=span), FetchCounts())) as blocks:
+        next(blocks)
+        time.sleep(0.1)
+        assert server.requests <= 4
+
+
+def test_closing_cancels_what_is_under_way(served: tuple[Server, list[SceneFile]]) -> None:
+    server, scenes = served
+    blocks = cog.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, timeout_seconds=60), FetchCounts())
+    next(blocks)
+    server.always = "silent"
+    for _ in range(7):  # to the end of the first block row, when the next requests are sent
+        next(blocks)
+    start = time.perf_counter()
+    blocks.close()
+    assert time.perf_counter() - start < 1
+    assert "fetch" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_many_threads_read_at_once(served: tuple[Server, list[SceneFile]]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda _: read(served[1], FEW), range(4)):
+            np.testing.assert_array_equal(got, expected_pixels())
+
+
+def test_an_error_in_the_plan_of_requests_reaches_the_reader() -> None:
+    def wanted() -> Iterator[tuple[int, ByteRange]]:
+        yield 1, ByteRange("a", LocalStore(), "a", None, 0, 0)
+        raise ReadError("b", "no such thing")
+
+    with pytest.raises(ReadError, match="b: no such thing"):
+        list(fetch_ahead(wanted(), QUICK, FetchCounts()))
