@@ -1,0 +1,87 @@
+"""Compiled fixed-point sums, for what two float64 layers cannot hold.
+
+A cell's sum is a row of int64 limbs, limb i weighing 2**(32 * (first + i)). A float64 is an integer of 53 bits times a
+power of two, which is added to three neighbouring limbs; a carry moves on only when `exact.carry` is called. Integer
+addition has no rounding and no order. Source of the idea: Kulisch, Computer Arithmetic and Validity (2008), and the
+"small superaccumulator" of Neal, arXiv:1505.05571.
+
+Arguments in common: `bits` are float64s seen as int64, none of them NaN; `cells` tells the row of each, or has one
+element for all; `infinite` (cells, 2) counts +inf and -inf, which are not summed. Limbs must reach: see `exact.Wide`.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.compiled import compiled
+
+Integers = npt.NDArray[np.int64]
+
+_MANTISSA: Final = (1 << 52) - 1
+_INFINITE: Final = 0x7FF
+_LOW: Final = 0xFFFFFFFF
+
+
+@compiled
+def add_values(bits: Integers, cells: Integers, limbs: Integers, first: int, infinite: Integers) -> None:
+    """Add each value to its cell."""
+    for i in range(bits.shape[0]):
+        cell = cells[i] if cells.shape[0] > 1 else cells[0]
+        sign, exponent, mantissa = _split(bits[i])
+        if exponent == _INFINITE:
+            infinite[cell, 0 if sign > 0 else 1] += 1
+        elif mantissa:
+            position = exponent - 1075 - 32 * first
+            _add(limbs[cell], position, mantissa & _LOW, mantissa >> 32, sign)
+
+
+@compiled
+def add_squares(bits: Integers, cells: Integers, limbs: Integers, first: int, infinite: Integers) -> None:
+    """Add each value's square to its cell."""
+    for i in range(bits.shape[0]):
+        cell = cells[i] if cells.shape[0] > 1 else cells[0]
+        _, exponent, mantissa = _split(bits[i])
+        if exponent == _INFINITE:
+            infinite[cell, 0] += 1
+        elif mantissa:  # a zero has no place among the limbs
+            position = 2 * (exponent - 1075) - 32 * first
+            low, high = mantissa & _LOW, mantissa >> 32
+            square = np.uint64(low) * np.uint64(low)  # 64 bits, one more than int64 has
+            _add(limbs[cell], position, int(square & np.uint64(_LOW)), int(square >> np.uint64(32)), 1)
+            mixed = 2 * low * high
+            _add(limbs[cell], position + 32, mixed & _LOW, mixed >> 32, 1)
+            _add(limbs[cell], position + 64, (high * high) & _LOW, (high * high) >> 32, 1)
+
+
+@compiled
+def exponent_range(bits: Integers) -> tuple[int, int]:
+    """The lowest and highest biased exponent of the values that are neither 0 nor infinite; (1, 0) for none."""
+    lowest, highest = _INFINITE, 0
+    for i in range(bits.shape[0]):
+        _, exponent, mantissa = _split(bits[i])
+        if mantissa and exponent < _INFINITE:
+            lowest, highest = min(lowest, exponent), max(highest, exponent)
+    return (lowest, highest) if highest else (1, 0)
+
+
+@compiled
+def _split(bits: int) -> tuple[int, int, int]:
+    """Sign, biased exponent and integer mantissa of a float64 (IEEE 754): sign * mantissa * 2**(exponent - 1075)."""
+    exponent = (bits >> 52) & 0x7FF
+    mantissa = bits & _MANTISSA
+    if exponent == 0:
+        exponent = 1  # subnormal: no hidden bit
+    else:
+        mantissa |= _MANTISSA + 1
+    return (-1 if bits < 0 else 1), exponent, mantissa
+
+
+@compiled
+def _add(limbs: Integers, position: int, low: int, high: int, sign: int) -> None:
+    """Add sign * (low + high * 2**32) * 2**position; low and high have at most 32 bits."""
+    limb, shift = position >> 5, position & 31
+    low, high = low << shift, high << shift
+    limbs[limb] += sign * (low & _LOW)
+    limbs[limb + 1] += sign * ((low >> 32) + (high & _LOW))
+    limbs[limb + 2] += sign * (high >> 32)

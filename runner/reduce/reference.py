@@ -1,0 +1,86 @@
+"""The built-in statistics on lazy xarray arrays, summed in float64: what the reference engine computes.
+
+Arguments in common: `values` as stored, `valid` alike and bool, `dims` to reduce. No xarray is imported here.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+def count(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":  # noqa: ARG001
+    """Valid pixels, int64."""
+    return valid.sum(dims, dtype=np.int64)
+
+
+def valid_fraction(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":  # noqa: ARG001
+    """Valid pixels as a part of all."""
+    return valid.mean(dims, dtype=np.float64)
+
+
+def total(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The sum of the valid pixels, 0 for none."""
+    return values.where(valid, 0).sum(dims, dtype=np.float64, skipna=False)
+
+
+def mean(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The sum by the count, NaN for none."""
+    return total(values, valid, dims) / _counts(valid, dims)
+
+
+def lowest(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The least valid pixel, NaN for none."""
+    found = values.astype(np.float64).where(valid, np.inf).min(dims, skipna=False)
+    return found.where(valid.any(dims))
+
+
+def highest(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The greatest valid pixel, NaN for none."""
+    found = values.astype(np.float64).where(valid, -np.inf).max(dims, skipna=False)
+    return found.where(valid.any(dims))
+
+
+def variance(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The mean square of the distances from the mean (ddof 0), NaN for none."""
+    found = values.astype(np.float64).where(valid).var(dims, ddof=0)
+    return found.where(valid.any(dims))
+
+
+def deviation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The square root of the variance."""
+    found: xr.DataArray = np.sqrt(variance(values, valid, dims))  # type: ignore[assignment]  # numpy hands over to xarray
+    return found
+
+
+def of_values(
+    function: Callable[[npt.NDArray[np.float64], int], npt.NDArray[Any]],
+    values: "xr.DataArray",
+    valid: "xr.DataArray",
+    dims: Sequence[str],
+) -> "xr.DataArray":
+    """A function f(values, axis) of all values, float64 with NaN where missing; the chunks are joined along `dims`."""
+    import xarray as xr  # noqa: PLC0415 - takes a second to load; whoever has an array has loaded it
+
+    def along_one_axis(block: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        joined = block.reshape(*block.shape[: block.ndim - len(dims)], -1)
+        return np.asarray(function(joined, joined.ndim - 1), np.float64)
+
+    result: xr.DataArray = xr.apply_ufunc(
+        along_one_axis,
+        values.astype(np.float64).where(valid),
+        input_core_dims=[list(dims)],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"allow_rechunk": True},
+    )
+    return result
+
+
+def _counts(valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    counts = valid.sum(dims, dtype=np.int64)
+    return counts.where(counts > 0)

@@ -1,0 +1,126 @@
+"""Sums over space: one cell for each scene of a block. Each accumulator is for one thread.
+
+A tile is summed column by column into layers of its own, which are then added to the limbs of its scene.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.reduce import kernels
+from runner.reduce.exact import Floats, Total, Wide
+from runner.reduce.partial import Needs, Partial
+from runner.reduce.pixels import LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
+
+Counts = npt.NDArray[np.int32]
+
+
+class SpatialSums:
+    """Sums over the pixels of a block, scene by scene; `scenes` is their number."""
+
+    def __init__(self, scenes: int, pixels: Pixels, needs: Needs) -> None:
+        self.pixels = pixels
+        self._seen = np.zeros(scenes, np.int64)
+        self._counts = np.zeros(scenes, np.int64)
+        self._sums = _Columns(Wide.for_sums(scenes)) if needs.sums else None
+        self._squares = _Columns(Wide.for_squares(scenes)) if needs.squares else None
+        self._extremes = pixels.no_extremes((scenes,)) if needs.extremes else None
+
+    def add_tile(self, scene: int, tile: Tile, place: Place) -> None:
+        """Add pixels of the scene of this index; the tile, (rows, columns), is free for reuse afterwards.
+
+        Only the place in the tile matters. Raises ValueError for another type of pixels, or a place outside of it.
+        """
+        tile = self.pixels.native(tile)
+        place.check(tile.shape, None)
+        self._seen[scene] += place.height * place.width
+        if self.pixels.in_pieces:
+            self._add_in_pieces(scene, tile[place.of_tile()])
+        else:
+            self._add(scene, tile, place)
+
+    def partial(self) -> Partial:
+        """What was added so far. It shares memory with the accumulator: take it once, at the end."""
+        sums = self._sums.total() if self._sums else None
+        squares = self._squares.total() if self._squares else None
+        return Partial(self._seen, self._counts, sums, squares, self._extremes)
+
+    def _add(self, scene: int, tile: Tile, place: Place) -> None:
+        at, limits = place.plain, self.pixels.limits
+        counts: Counts = np.zeros(place.width, np.int32)
+        if self._sums:
+            if self._sums.add(scene, tile, at, limits, self.pixels.small, counts):
+                self._sums.add_pixels(scene, self._valid_pixels(tile, place))
+        else:
+            kernels.column_counts(tile, at, limits, counts)
+        self._counts[scene] += counts.sum()
+        if self._squares and self._squares.add_squares(scene, tile, at, limits):
+            self._squares.add_pixels(scene, self._valid_pixels(tile, place), square=True)
+        if self._extremes is not None:
+            columns = self.pixels.no_extremes((place.width,))
+            kernels.column_extremes(tile, at, limits, columns)
+            self._spread(self._extremes, scene, columns)
+
+    def _add_in_pieces(self, scene: int, part: Tile) -> None:
+        valid = self.pixels.valid(part)
+        self._counts[scene] += np.count_nonzero(valid)
+        if self._sums:
+            self._sums.add_floats(scene, pieces(part, valid))
+        if self._squares:
+            self._squares.add_floats(scene, square_pieces(part, valid))
+        if self._extremes is not None and valid.any():
+            self._spread(self._extremes, scene, np.stack([part[valid], part[valid]]))
+
+    def _valid_pixels(self, tile: Tile, place: Place) -> Floats:
+        part = tile[place.of_tile()]
+        return part[self.pixels.valid(part)].astype(np.float64)
+
+    @staticmethod
+    def _spread(extremes: Tile, scene: int, pairs: Tile) -> None:
+        extremes[0, scene] = min(extremes[0, scene], pairs[0].min())
+        extremes[1, scene] = max(extremes[1, scene], pairs[1].max())
+
+
+class _Columns:
+    """An exact sum for each scene, in limbs, with the scratch to sum a tile in."""
+
+    def __init__(self, wide: Wide) -> None:
+        self._wide = wide
+        self._layers: Floats = np.empty((2, 0))
+        self._strip: Floats = np.empty(0)
+
+    def add(self, scene: int, tile: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, counts: Counts) -> bool:
+        """Count the valid pixels of each column and add them; True if that was inexact, and they were not added."""
+        layers = self._clear(tile.shape[1])
+        inexact = kernels.column_sums(tile, place, limits, small, counts, layers, self._strip)
+        if not inexact:
+            self.add_pixels(scene, layers.ravel())
+        return inexact
+
+    def add_squares(self, scene: int, tile: Tile, place: PlaceTuple, limits: LimitsTuple) -> bool:
+        """Add the squares of valid pixels, as `add`."""
+        layers = self._clear(tile.shape[1])
+        inexact = kernels.column_squares(tile, place, limits, layers)
+        if not inexact:
+            self.add_pixels(scene, layers.ravel())
+        return inexact
+
+    def add_floats(self, scene: int, tiles: Iterable[Floats]) -> None:
+        """Add all of each tile, float64 without NaN."""
+        for tile in tiles:
+            self.add_pixels(scene, tile.ravel())
+
+    def add_pixels(self, scene: int, values: Floats, *, square: bool = False) -> None:
+        """Add values one by one, or their squares: 5 ns each."""
+        self._wide.add(values, np.array([scene]), square=square)
+
+    def total(self) -> Total:
+        """The sums."""
+        return Total(np.zeros((2, len(self._wide.limbs))), self._wide.select())
+
+    def _clear(self, width: int) -> Floats:
+        if len(self._strip) < width:
+            self._layers, self._strip = np.zeros((2, width)), np.zeros(width)
+        self._layers[:] = 0
+        return self._layers

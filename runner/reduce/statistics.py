@@ -1,0 +1,208 @@
+"""The statistics there are, by name: what each needs, how it is finished, and its unit.
+
+Built in: count, valid_fraction, sum, mean, min, max, var and std (of the population, ddof 0), median, and quantiles
+named by their percentage in two digits, with further digits after an underscore: q05, q95, q99_9. Every statistic is a
+float64, the true value rounded once (mean: the rounded sum by the count; std: the root of the rounded variance), and
+NaN where no pixel counts; but count is int64, and the sum of nothing is 0.
+
+Other packages add statistics by entry points of the group `cog_stack_runner.statistics`: a `Statistic`, or a function
+of all values, f(values, axis) with float64 values (values, cells), NaN where missing, that gives one value for each
+cell.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial as bind
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.errors import ConfigError
+from runner.reduce import reference
+from runner.reduce.exact import rounded
+from runner.reduce.ordered import OfValues, apply, quantile_of_values, quantiles
+from runner.reduce.partial import Needs, Partial
+from runner.reduce.pixels import Pixels
+from runner.reduce.variance import variances
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+GROUP: Final = "cog_stack_runner.statistics"
+_QUANTILE: Final = re.compile(r"q(\d\d)(?:_(\d+))?")
+
+_NOTHING, _SUMS, _EXTREMES = Needs(), Needs(sums=True), Needs(extremes=True)
+_SQUARES = Needs(sums=True, squares=True)
+
+Values = npt.NDArray[Any]
+Finish = Callable[[Partial], Values]
+Reference = Callable[["xr.DataArray", "xr.DataArray", Sequence[str]], "xr.DataArray"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistic:
+    """One number made of all valid pixels of a cell.
+
+    Either `finish` makes it of a partial with what it `needs`, or `of_values` of all the values ("ordered"); a built-in
+    quantile has a `fraction` too, which is the faster way. `reference` computes it lazily with xarray, where of_values
+    does not suffice. `rule` says how its unit follows from the pixels'.
+    """
+
+    name: str
+    rule: Literal["same", "squared", "none"] = "same"
+    needs: Needs = _NOTHING
+    finish: Finish | None = None
+    of_values: OfValues | None = None
+    fraction: float | None = None
+    reference: Reference | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """Whether it needs all values of a cell at once."""
+        return self.of_values is not None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of its values."""
+        return np.dtype(np.int64 if self.name == "count" else np.float64)
+
+    def unit(self, units: str | None) -> str | None:
+        """Its unit (UDUNITS), for pixels in `units`; None if these are unknown."""
+        if self.rule == "none":
+            return "1"
+        return f"({units})^2" if units and self.rule == "squared" else units
+
+    def from_xarray(self, values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+        """The same over `dims` of a lazy array, where `valid`, with float64 sums: for the reference engine."""
+        if self.reference:
+            return self.reference(values, valid, dims)
+        assert self.of_values
+        return reference.of_values(self.of_values, values, valid, dims)
+
+
+def statistic(name: str) -> Statistic:
+    """The statistic of that name. Raises ConfigError, with what was probably meant, if there is none."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    quantile = _QUANTILE.fullmatch(name)
+    if quantile:
+        return _quantile(name, float(f"{quantile[1]}.{quantile[2] or 0}") / 100)
+    return _from_entry_point(name)
+
+
+def check_statistic_name(name: str, key: str) -> None:
+    """Raise ConfigError, naming the configuration key, if there is no statistic of that name."""
+    try:
+        statistic(name)
+    except ConfigError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
+def needs(names: Sequence[str]) -> Needs:
+    """What must be accumulated for these statistics."""
+    total = Needs()
+    for name in names:
+        total |= statistic(name).needs
+    return total
+
+
+def finish(partial: Partial, names: Sequence[str]) -> dict[str, Values]:
+    """The statistics that are made of sums, each of the shape of `partial.counts`; ValueError for ordered ones."""
+    results = {}
+    for name in names:
+        made = statistic(name).finish
+        if made is None:
+            raise ValueError(f"statistic '{name}' needs all values at once; use finish_ordered")
+        results[name] = made(partial)
+    return results
+
+
+def finish_ordered(stack: Values, pixels: Pixels, names: Sequence[str]) -> dict[str, Values]:
+    """The statistics that need all values; shapes as `ordered.quantiles`. Raises ValueError for those made of sums."""
+    found = [statistic(name) for name in names]
+    functions = {one.name: one.of_values for one in found if one.of_values and one.fraction is None}
+    fractions = {one.name: one.fraction for one in found if one.fraction is not None}
+    if len(functions) + len(fractions) < len(found):
+        raise ValueError(f"statistics {names}: some are made of sums; use finish for them")
+    made = dict(zip(fractions, quantiles(stack, pixels, list(fractions.values())), strict=True)) if fractions else {}
+    made |= apply(functions, stack, pixels) if functions else {}
+    return {name: made[name] for name in names}
+
+
+def _quantile(name: str, fraction: float) -> Statistic:
+    return Statistic(name=name, of_values=bind(quantile_of_values, fraction=fraction), fraction=fraction)
+
+
+def _from_entry_point(name: str) -> Statistic:
+    points = entry_points(group=GROUP)
+    if name not in points.names:
+        known = [*_BUILT_IN, "q05", "q25", "q75", "q95", *points.names]
+        close = get_close_matches(name, known, 1) or ["mean"]
+        raise ConfigError(
+            f"there is no statistic '{name}'; did you mean '{close[0]}'? There are {', '.join(_BUILT_IN)}, quantiles "
+            f"by percentage as q05 or q99_9, and what packages add by entry points of {GROUP}"
+        )
+    found = points[name].load()
+    if isinstance(found, Statistic):
+        return replace(found, name=name)
+    if not callable(found):
+        raise ConfigError(f"statistic '{name}': {points[name].value} is {found!r}, wanted a Statistic or a function")
+    return Statistic(name=name, of_values=found)
+
+
+def _count(partial: Partial) -> Values:
+    return partial.counts.astype(np.int64)
+
+
+def _valid_fraction(partial: Partial) -> Values:
+    with np.errstate(invalid="ignore"):
+        fraction: Values = partial.counts / partial.seen
+    return fraction
+
+
+def _sum(partial: Partial) -> Values:
+    assert partial.sums
+    return rounded(partial.sums).reshape(partial.counts.shape)
+
+
+def _mean(partial: Partial) -> Values:
+    with np.errstate(invalid="ignore"):
+        mean: Values = _sum(partial) / partial.counts
+    return mean
+
+
+def _extreme(partial: Partial, which: int) -> Values:
+    assert partial.extremes is not None
+    values = partial.extremes[which].astype(np.float64) + 0.0  # -0.0 and 0.0 are equal: which came first must not show
+    return np.where(partial.counts > 0, values, np.nan)
+
+
+def _var(partial: Partial) -> Values:
+    assert partial.sums
+    assert partial.squares
+    counts = partial.counts.astype(np.int64)
+    return variances(counts.ravel(), partial.sums, partial.squares).reshape(counts.shape)
+
+
+def _std(partial: Partial) -> Values:
+    return np.sqrt(_var(partial))
+
+
+_BUILT_IN: Final[Mapping[str, Statistic]] = {
+    one.name: one
+    for one in (
+        Statistic(name="count", rule="none", finish=_count, reference=reference.count),
+        Statistic(name="valid_fraction", rule="none", finish=_valid_fraction, reference=reference.valid_fraction),
+        Statistic(name="sum", needs=_SUMS, finish=_sum, reference=reference.total),
+        Statistic(name="mean", needs=_SUMS, finish=_mean, reference=reference.mean),
+        Statistic(name="min", needs=_EXTREMES, finish=bind(_extreme, which=0), reference=reference.lowest),
+        Statistic(name="max", needs=_EXTREMES, finish=bind(_extreme, which=1), reference=reference.highest),
+        Statistic(name="var", rule="squared", needs=_SQUARES, finish=_var, reference=reference.variance),
+        Statistic(name="std", needs=_SQUARES, finish=_std, reference=reference.deviation),
+        _quantile("median", 0.5),
+    )
+}

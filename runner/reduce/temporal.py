@@ -1,0 +1,115 @@
+"""Sums over time: one cell for each pixel of a block's window. Each accumulator is for one thread."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.reduce import kernels
+from runner.reduce.exact import Floats, Total, Wide
+from runner.reduce.partial import Needs, Partial
+from runner.reduce.pixels import NO_LIMITS, LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
+
+Counts = npt.NDArray[np.int32]
+
+
+class TemporalSums:
+    """Sums over the scenes of a block, pixel by pixel of its window (rows, columns)."""
+
+    def __init__(self, shape: tuple[int, int], pixels: Pixels, needs: Needs) -> None:
+        self.shape = shape
+        self.pixels = pixels
+        self._seen: dict[tuple[int, ...], int] = {}  # how often each part of the window was added to
+        self._counts: Counts = np.zeros(shape, np.int32)
+        self._sums = _Layers(shape) if needs.sums else None
+        self._squares = _Layers(shape) if needs.squares else None
+        self._extremes = pixels.no_extremes(shape) if needs.extremes else None
+
+    def add_tile(self, tile: Tile, place: Place) -> None:
+        """Add pixels of one scene; the tile, (rows, columns), is free for reuse afterwards.
+
+        Raises ValueError for another type of pixels, or a place outside of the tile or the window.
+        """
+        tile = self.pixels.native(tile)
+        place.check(tile.shape, self.shape)
+        self._seen[place[2:]] = self._seen.get(place[2:], 0) + 1
+        if self.pixels.in_pieces:
+            self._add_in_pieces(tile[place.of_tile()], place)
+        else:
+            self._add(tile, place.plain)
+
+    def partial(self) -> Partial:
+        """What was added so far. It shares memory with the accumulator: take it once, at the end."""
+        seen = np.zeros(self.shape, np.int64)
+        for (row, column, height, width), times in self._seen.items():
+            seen[row : row + height, column : column + width] += times
+        sums = self._sums.total() if self._sums else None
+        squares = self._squares.total() if self._squares else None
+        if seen.size and seen.min() == seen.max():
+            seen = seen[:1, :1].copy()  # as ever, unless blocks cut tiles
+        return Partial(seen, self._counts, sums, squares, self._extremes)
+
+    def _add(self, tile: Tile, place: PlaceTuple) -> None:
+        if self._sums:
+            self._sums.add(tile, place, self.pixels.limits, self.pixels.small, self._counts)
+        else:
+            kernels.add_counts(tile, place, self.pixels.limits, self._counts)
+        if self._squares:
+            self._squares.add_squares(tile, place, self.pixels.limits)
+        if self._extremes is not None:
+            kernels.add_extremes(tile, place, self.pixels.limits, self._extremes)
+
+    def _add_in_pieces(self, part: Tile, place: Place) -> None:
+        valid = self.pixels.valid(part)
+        window = place.of_window()
+        self._counts[window] += valid
+        at = place._replace(tile_row=0, tile_column=0).plain
+        if self._sums:
+            self._sums.add_floats(pieces(part, valid), at)
+        if self._squares:
+            self._squares.add_floats(square_pieces(part, valid), at)
+        if self._extremes is not None:
+            lowest, highest = self._extremes[0][window], self._extremes[1][window]
+            np.minimum(lowest, part, out=lowest, where=valid)
+            np.maximum(highest, part, out=highest, where=valid)
+
+
+class _Layers:
+    """An exact sum for each pixel of a window: two layers, and limbs for what does not fit."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._layers: Floats = np.zeros((2, *shape))
+        self._wide: Wide | None = None
+        self._spare: kernels.Spare = (np.empty((2, shape[1])), np.empty(0, np.int64), np.empty(0))
+
+    def add(self, tile: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, counts: Counts) -> None:
+        """Add valid pixels, and count them."""
+        spare = self._room(tile.size)
+        self._keep(kernels.add_sums(tile, place, limits, small, counts, self._layers, spare), square=False)
+
+    def add_squares(self, tile: Tile, place: PlaceTuple, limits: LimitsTuple) -> None:
+        """Add the squares of valid pixels."""
+        spare = self._room(tile.size)
+        self._keep(kernels.add_squares(tile, place, limits, self._layers, spare), square=True)
+
+    def add_floats(self, tiles: Iterable[Floats], place: PlaceTuple) -> None:
+        """Add all of each tile, float64 without NaN."""
+        uncounted = np.empty(self._layers.shape[1:], np.int32)
+        for tile in tiles:
+            self.add(tile, place, NO_LIMITS, False, uncounted)
+
+    def total(self) -> Total:
+        """The sums, flat."""
+        return Total(self._layers.reshape(2, -1), self._wide and self._wide.select())
+
+    def _room(self, pixels: int) -> kernels.Spare:
+        if self._spare[1].size < pixels:  # memory that is not written to costs none
+            self._spare = (self._spare[0], np.empty(pixels, np.int64), np.empty(pixels))
+        return self._spare
+
+    def _keep(self, left: int, *, square: bool) -> None:
+        """Add what the kernel left to the limbs."""
+        if left:
+            _, cells, values = self._spare
+            self._wide = self._wide or Wide.zeros(self._layers[0].size)
+            self._wide.add(values[:left], cells[:left], square=square)
