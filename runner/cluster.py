@@ -3,6 +3,7 @@
 All of them take the same work and set the same GDAL options before they do any.
 """
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -173,7 +174,7 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
             processes=True,
             host=LOOPBACK,
             dashboard_address=f"{LOOPBACK}:0",
-            silence_logs=40,  # logging.ERROR
+            silence_logs=logging.CRITICAL,  # a worker that is being closed complains of its lost scheduler
         )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

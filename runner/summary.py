@@ -8,7 +8,6 @@ import numpy as np
 from runner.console import results, table
 from runner.model import Inputs, Stack
 from runner.plan import Plan, StagePlan
-from runner.settings import Over
 
 
 def describe_inputs(inputs: Inputs) -> str:
@@ -54,11 +53,11 @@ def _plan_row(stage: StagePlan) -> list[str]:
 def show_results(plan: Plan, inputs: Inputs, values: Mapping[str, Mapping[str, np.ndarray]], files: list[Path]) -> None:
     """Print one row for each statistic of each stage, then the files."""
     rows = [
-        [stage.name, name, *_range(values[stage.name][name]), _missing(values[stage.name][name], stage.over)]
+        [f"{stage.name}: {name}", *_range(values[stage.name][name]), _missing(values[stage.name][name])]
         for stage in plan.stages
         for name in values[stage.name]
     ]
-    results.print(table("", ["stage", "statistic", "lowest", "middle", "highest", "without data"], rows))
+    results.print(table("", ["result", "lowest", "median", "highest", "no data"], rows))
     if inputs.left_out:
         results.print(f"{len(inputs.left_out)} objects left out, each with its reason in inputs.parquet")
     for path in files:
@@ -69,12 +68,13 @@ def _range(values: np.ndarray) -> list[str]:
     known = values[np.isfinite(values)]
     if not known.size:
         return ["-", "-", "-"]
-    return [f"{number:.6g}" for number in (known.min(), np.median(known), known.max())]
+    form = ".6g" if values.dtype.kind == "f" else ".0f"
+    return [f"{number:{form}}" for number in (known.min(), np.median(known), known.max())]
 
 
-def _missing(values: np.ndarray, over: Over) -> str:
+def _missing(values: np.ndarray) -> str:
     gone = np.count_nonzero(np.isnan(values) if values.dtype.kind == "f" else values == 0)
-    return f"{gone} of {values.size} {'scenes' if over is Over.space else 'pixels'}"
+    return f"{100 * gone / values.size:.1f} %"
 
 
 def in_bytes(count: float) -> str:

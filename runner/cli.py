@@ -1,0 +1,131 @@
+"""The command line: compose with Hydra, check, run; errors in one line and an exit code that tells."""
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from runner import config
+from runner.console import complain, tell
+from runner.errors import ConfigError, Interrupted, RunnerError
+from runner.log.redact import redact, redact_tree
+from runner.settings import Action
+from runner.summary import shown
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit code is 0, 1 (failed), 2 (wrong setting), 130 or 143 (stopped)."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise, so that we can explain
+    _stop_on_signals()
+    codes: list[int] = []
+    try:
+        config.refuse_secrets(sys.argv[1:])
+        config.register_settings()
+        _hydra_main(lambda tree: codes.append(_run(tree)))()
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        return _explain(config.explain(error))
+    except RunnerError as error:
+        return _explain(error)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        return _stopped(stop)
+    except Exception as error:  # noqa: BLE001 - jobs catch their own; what Hydra raises in other words is a setting
+        return _explain(ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}"))
+    return max(codes, default=0) if len(codes) == 1 else int(any(codes))
+
+
+def _hydra_main(task: Callable[[DictConfig], None]) -> Callable[[], Any]:
+    folder = str(config.config_dir())
+    decorated: Callable[[], Any] = hydra.main(version_base="1.3", config_path=folder, config_name="config")(task)
+    return decorated
+
+
+def _run(tree: DictConfig) -> int:
+    """One job of this command; its exit code."""
+    with_traceback = bool(OmegaConf.select(tree, "debug.traceback"))
+    try:
+        _run_job(tree)
+    except RunnerError as error:
+        return _explain(error, with_traceback)
+    except (Interrupted, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line, the log has the traceback
+        text = f"{type(error).__name__}: {error}. This is a fault of the runner; debug=trace and run.log show where"
+        return _explain(RunnerError(text), with_traceback)
+    finally:
+        _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
+    return 0
+
+
+def _run_job(tree: DictConfig) -> None:
+    hydra_config = HydraConfig.get()
+    job = config.read_job(tree, dict(hydra_config.runtime.choices))
+    from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
+    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
+
+    if job.action is Action.plan:
+        story.show_plan(job)
+        return
+    folder = Path(job.output.dir).expanduser().absolute()
+    overrides = [redact(text) for text in hydra_config.overrides.task]
+    with recorded_run(folder, config.resolved(tree), [redact(text) for text in sys.argv], overrides) as record:
+        _keep_config(folder, tree, overrides)
+        story.run_job(job, record)
+    tell(f"run folder: {shown(folder)}")
+
+
+def _keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
+    """What Hydra itself would leave in .hydra/, without secrets."""
+    kept = folder / ".hydra"
+    kept.mkdir(exist_ok=True)
+    OmegaConf.save(redact_tree(OmegaConf.to_container(tree, enum_to_str=True)), kept / "config.yaml")
+    OmegaConf.save(overrides, kept / "overrides.yaml")
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Hydra makes a folder before a job is checked; a job that left nothing leaves no folder, nor those around it."""
+    for path in (folder, *folder.parents):
+        if path == Path.cwd():
+            return
+        try:
+            path.rmdir()
+        except OSError:  # not empty
+            return
+
+
+def _explain(error: RunnerError, with_traceback: bool = False) -> int:
+    if with_traceback:
+        sys.stderr.write(redact("".join(traceback.format_exception(error.__cause__ or error))))
+    complain(redact(str(error)))
+    return error.exit_code
+
+
+def _stopped(stop: BaseException) -> int:
+    code = stop.exit_code if isinstance(stop, Interrupted) else 130
+    complain("interrupted; finished files stay, run.json says INTERRUPTED")
+    return code
+
+
+def _stop_on_signals() -> None:
+    """Ctrl-C and SIGTERM unwind the run, so that workers are closed; a second one ends it at once."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, lambda number, _frame: os._exit(128 + number))
+        raise Interrupted(number)
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,1 @@
+"""Results on disk: written aside, checked, renamed."""

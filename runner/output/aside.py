@@ -1,0 +1,28 @@
+"""Nothing half-written under a final name: write aside, check, rename."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runner.errors import OutputError
+
+
+@contextmanager
+def written_aside(final: Path) -> Iterator[Path]:
+    """A name in the same folder to write to; it takes the final name once the block ends without an error.
+
+    Raises OutputError if the folder or the disk refuses.
+    """
+    aside = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
+    try:
+        yield aside
+        with aside.open("rb") as written:
+            os.fsync(written.fileno())
+        aside.replace(final)
+    except OSError as error:
+        raise OutputError(
+            f"{final}: cannot be written: {error.strerror or error}; free some space or set output.dir"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,74 @@
+"""`inputs.parquet`: every object of the archive, used or left out and why."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from runner.model import Inputs, LeftOut, Scene
+from runner.output.table import write_table
+
+_TIME = pa.timestamp("us", tz="UTC")
+_SCHEMA = pa.schema(
+    [
+        ("href", pa.string()),
+        ("scene", pa.string()),
+        ("datetime", _TIME),
+        ("used", pa.bool_()),
+        ("reason", pa.string()),
+        ("size", pa.int64()),
+        ("etag", pa.string()),
+        ("modified", _TIME),
+        ("crs", pa.string()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("dtype", pa.string()),
+        ("nodata", pa.float64()),
+        ("block_height", pa.int32()),
+        ("block_width", pa.int32()),
+        ("compression", pa.string()),
+        ("predictor", pa.int32()),
+    ]
+)
+
+
+def write_inputs(path: Path, inputs: Inputs) -> None:
+    """Write the table, scenes in their order and then what was left out. Raises OutputError."""
+    rows = [_used(scene, inputs.stack.grid.crs_name) for scene in inputs.stack.scenes]
+    rows += [_unused(item) for item in inputs.left_out]
+    write_table(path, pa.Table.from_pylist(rows, schema=_SCHEMA))
+
+
+def _used(scene: Scene, crs_name: str) -> dict[str, object]:
+    header = scene.header
+    return {
+        "href": scene.href,
+        "scene": scene.name,
+        "datetime": scene.time,
+        "used": True,
+        "size": scene.size,
+        "etag": scene.etag,
+        "modified": scene.modified,
+        "crs": crs_name,
+        "height": header.shape[0],
+        "width": header.shape[1],
+        "dtype": header.dtype,
+        "nodata": header.nodata,
+        "block_height": header.block_shape[0],
+        "block_width": header.block_shape[1],
+        "compression": header.compression,
+        "predictor": header.predictor,
+    }
+
+
+def _unused(left_out: LeftOut) -> dict[str, object]:
+    item = left_out.item
+    return {
+        "href": item.href,
+        "scene": left_out.scene,
+        "datetime": left_out.time,
+        "used": False,
+        "reason": left_out.reason,
+        "size": item.size,
+        "etag": item.etag,
+        "modified": item.modified,
+    }

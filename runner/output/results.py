@@ -1,0 +1,63 @@
+"""Which files a stage leaves, with the units and the provenance they carry."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from runner.model import Stack
+from runner.output.raster import raster_dtype, write_raster
+from runner.output.table import scene_table, write_table
+from runner.plan import StagePlan
+from runner.reduce.statistics import statistic
+from runner.settings import Mask, OutputSettings, Over, SourceSettings
+
+
+def provenance(source: SourceSettings, stack: Stack, mask: Mask) -> dict[str, str]:
+    """What the values follow from, the same for every run that must give the same values: no times, no machine."""
+    inputs = hashlib.sha256("\n".join(f"{scene.href} {scene.etag}" for scene in stack.scenes).encode())
+    return {
+        "software": f"cog-stack-runner {version('cog-stack-runner')}",
+        "source": source.url,
+        "stack": stack.name,
+        "scenes": str(len(stack.scenes)),
+        "first_datetime": stack.scenes[0].time.isoformat(),
+        "last_datetime": stack.scenes[-1].time.isoformat(),
+        "inputs_sha256": inputs.hexdigest(),
+        "band": str(source.band),
+        "mask": mask.value,
+        "nodata": str(stack.nodata),
+        "crs": stack.grid.crs_name,
+    }
+
+
+def write_stage(
+    folder: Path,
+    stage: StagePlan,
+    stack: Stack,
+    values: Mapping[str, np.ndarray],
+    output: OutputSettings,
+    origin: Mapping[str, str],
+) -> list[Path]:
+    """Write one stage's files and name them: a table over space, rasters over time. Raises OutputError."""
+    units = {name: unit for name in values if (unit := statistic(name).unit(stack.units))}
+    origin = {**origin, "stage": stage.name}
+    if stage.over is Over.space:
+        path = folder / f"{stage.name}.parquet"
+        write_table(path, scene_table(stack, values, units, origin))
+        return [path]
+    paths = []
+    for name, array in values.items():
+        path = folder / raster_name(stage.name, name)
+        dtype = raster_dtype(output.raster_dtype, stack.dtype, array.dtype)
+        tags = {**origin, "statistic": name, "units": units.get(name, "")}
+        write_raster(path, array.astype(dtype), stack.grid, output, tags)
+        paths.append(path)
+    return paths
+
+
+def raster_name(stage: str, statistic_name: str) -> str:
+    """temporal_mean and count make temporal_count.tif; the statistic stands in the name once."""
+    return f"{stage.removesuffix('_mean')}_{statistic_name}.tif"

@@ -1,0 +1,60 @@
+"""The Parquet table of spatial statistics: one row per scene."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runner.errors import OutputError
+from runner.model import Stack
+from runner.output.aside import written_aside
+
+_RESERVED = ("stack", "scene", "href", "datetime")
+
+
+def scene_table(
+    stack: Stack, values: Mapping[str, np.ndarray], units: Mapping[str, str], provenance: Mapping[str, str]
+) -> pa.Table:
+    """One row per scene: who it is, its named groups, then one column per statistic, each of shape (scenes,).
+
+    Floats are null where a scene has no valid pixel. Each column's metadata holds its units, the file's the
+    provenance.
+    """
+    scenes = stack.scenes
+    columns: dict[str, pa.Array] = {
+        "stack": pa.array([stack.name] * len(scenes), pa.string()),
+        "scene": pa.array([scene.name for scene in scenes], pa.string()),
+        "href": pa.array([scene.href for scene in scenes], pa.string()),
+        "datetime": pa.array([scene.time for scene in scenes], pa.timestamp("us", tz="UTC")),
+    }
+    for group in sorted({name for scene in scenes for name in scene.groups}, key=_group_order(scenes[0].groups)):
+        columns[_free_name(group, values)] = pa.array([scene.groups.get(group) for scene in scenes], pa.string())
+    for name, column in values.items():
+        columns[name] = pa.array(column, mask=np.isnan(column) if column.dtype.kind == "f" else None)
+    fields = [pa.field(name, array.type, metadata=_unit(units.get(name))) for name, array in columns.items()]
+    schema = pa.schema(fields, metadata={"cog_stack_runner": json.dumps(dict(provenance), sort_keys=True)})
+    return pa.Table.from_arrays(list(columns.values()), schema=schema)
+
+
+def _group_order(first: Mapping[str, str]) -> Callable[[str], tuple[int, str]]:
+    order = {name: at for at, name in enumerate(first)}
+    return lambda name: (order.get(name, len(order)), name)
+
+
+def _free_name(group: str, values: Mapping[str, np.ndarray]) -> str:
+    return f"{group}_" if group in values or group in _RESERVED else group
+
+
+def _unit(unit: str | None) -> dict[str, str] | None:
+    return {"units": unit} if unit else None
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write, read back and compare before the file gets its name. Raises OutputError."""
+    with written_aside(path) as aside:
+        pq.write_table(table, aside, compression="zstd")
+        if not pq.read_table(aside).equals(table):
+            raise OutputError(f"{path}: read back, the table is not what was written; check the disk")

@@ -1,0 +1,267 @@
+"""The command line as a user types it: results, records, errors, signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import rasterio
+from conftest import Cli, speckle, write_scene
+
+QUICK = ("source.limit=3",)
+
+
+def run_folder(cwd: Path) -> Path:
+    """The one run folder below `cwd`."""
+    (record,) = cwd.glob("outputs/*/*/run.json")
+    return record.parent
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return facts
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """The main job, run once for all who look at it."""
+    cwd = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "runner"]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    return done, cwd
+
+
+def test_the_main_job_writes_everything_and_says_where(
+    demo: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    done, cwd = demo
+    assert done.returncode == 0, done.stderr
+    folder = run_folder(cwd)
+    names = {path.name for path in folder.iterdir()}
+    files = {"spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif"}
+    assert names == files | {"run.json", "run.log", "inputs.parquet", ".hydra"}
+    for name in files:
+        assert f"wrote {folder.relative_to(cwd) / name}" in done.stdout
+    assert "12 scenes from 2020-01-06" in done.stderr
+
+
+def test_the_main_jobs_numbers_are_plain_numpys(
+    demo: tuple[subprocess.CompletedProcess[str], Path], cache_dir: Path
+) -> None:
+    folder = run_folder(demo[1])
+    layers = []
+    for scene in pd.read_parquet(folder / "spatial_mean.parquet")["scene"]:
+        (path,) = cache_dir.glob(f"**/{scene}/Gamma0_VV.tif")
+        with rasterio.open(path) as raster:
+            layers.append(raster.read(1, masked=True).astype("float64"))
+    cube = np.ma.stack(layers)
+    table = pd.read_parquet(folder / "spatial_mean.parquet")
+    np.testing.assert_array_equal(table["count"], cube.count((1, 2)))
+    np.testing.assert_array_max_ulp(
+        table["mean"].to_numpy(np.float32), cube.mean((1, 2)).data.astype(np.float32), maxulp=1
+    )
+    with rasterio.open(folder / "temporal_mean.tif") as mean, rasterio.open(folder / "temporal_count.tif") as count:
+        np.testing.assert_array_equal(count.read(1), cube.count(0))
+        np.testing.assert_array_max_ulp(mean.read(1), cube.mean(0).filled(np.nan).astype(np.float32), maxulp=1)
+
+
+def test_the_record_holds_config_versions_and_the_options_workers_saw(
+    demo: tuple[subprocess.CompletedProcess[str], Path],
+) -> None:
+    record = record_of(run_folder(demo[1]))
+    assert (record["status"], record["exit_code"]) == ("COMPLETED", 0)
+    assert record["config"]["source"]["name"] == "demo"
+    assert [stage["name"] for stage in record["stages"]] == ["spatial_mean", "temporal_mean"]
+    seen = record["stages"][0]["gdal_options"]["this process"]
+    assert seen["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
+    assert seen["AWS_HTTPS"] == "NO"
+
+
+def test_the_notebooks_stages_give_the_same_numbers(
+    cli: Cli, tmp_path: Path, demo: tuple[subprocess.CompletedProcess[str], Path]
+) -> None:
+    done = cli("experiment=seed_notebook", "source=demo", "gdal=notebook")
+    assert done.returncode == 0, done.stderr
+    folder, reference = run_folder(tmp_path), run_folder(demo[1])
+    clusters = [stage["cluster"]["kind"] for stage in record_of(folder)["stages"]]
+    assert clusters == ["processes", "threads"]
+    ours, theirs = (pd.read_parquet(path / "spatial_mean.parquet") for path in (folder, reference))
+    np.testing.assert_allclose(ours["mean"], theirs["mean"], rtol=1e-7)
+    assert ours["count"].tolist() == theirs["count"].tolist()
+
+
+def test_options_are_read_back_from_inside_every_worker(cli: Cli, tmp_path: Path) -> None:
+    done = cli(
+        *QUICK, "gdal=cloud", "~stage@stages.temporal_mean", "cluster@stages.spatial_mean.cluster=processes",
+        "stages.spatial_mean.cluster.n_workers=2", "gdal.options.GDAL_CACHEMAX=33",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    workers = record_of(run_folder(tmp_path))["stages"][0]["gdal_options"]
+    assert len(workers) == 2
+    assert {seen["GDAL_CACHEMAX"] for seen in workers.values()} == {str(33 * 2**20)}  # GDAL says it in bytes
+    assert {seen["CPL_VSIL_CURL_NON_CACHED"] for seen in workers.values()} == {"/vsis3/"}
+
+
+def test_a_multirun_gives_each_job_a_folder(cli: Cli, tmp_path: Path) -> None:
+    done = cli("-m", *QUICK, "chunks=block,notebook", "cluster@stages.spatial_mean.cluster=threads,processes")
+    assert done.returncode == 0, done.stderr
+    records = sorted(tmp_path.glob("outputs/*/*_sweep/*/run.json"))
+    assert [path.parent.name for path in records] == ["0", "1", "2", "3"]
+    tables = [pd.read_parquet(path.parent / "spatial_mean.parquet") for path in records]
+    assert all(table["count"].tolist() == tables[0]["count"].tolist() for table in tables)
+
+
+def test_one_failing_job_of_a_multirun_leaves_the_others_and_exit_code_1(cli: Cli, tmp_path: Path) -> None:
+    done = cli("-m", *QUICK, "source.start=2020-01-01,2031-01-01")
+    assert done.returncode == 1
+    statuses = [record_of(path.parent)["status"] for path in sorted(tmp_path.glob("outputs/*/*_sweep/*/run.json"))]
+    assert statuses == ["COMPLETED", "FAILED"]
+
+
+def test_the_plan_is_printed_and_nothing_written(cli: Cli, tmp_path: Path) -> None:
+    done = cli("action=plan", "chunks=notebook", "chunks.y=300")
+    assert done.returncode == 0, done.stderr
+    assert "cut the files' blocks of 512 x 512" in done.stdout
+    assert not list(tmp_path.rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["source.limt=3"], 2, "did you mean 'source.limit'"),
+        (["+typo=1"], 2, "typo: there is no such setting"),
+        (["chunks=0"], 2, "cannot be composed"),
+        (["source=local", "source.url=/nowhere/*.tif"], 1, "nothing matches"),
+        (["cluster@stages.spatial_mean.cluster=address", "stages.spatial_mean.cluster.address=tcp://127.0.0.1:1",
+          "stages.spatial_mean.cluster.start_timeout=1"], 1, "no dask scheduler answers"),
+    ],
+)  # fmt: skip
+def test_an_error_is_one_line_and_an_exit_code(cli: Cli, words: list[str], code: int, message: str) -> None:
+    done = cli(*words)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
+
+
+def test_a_wrong_setting_leaves_no_folder(cli: Cli, tmp_path: Path) -> None:
+    assert cli("+typo=1").returncode == 2
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_a_traceback_comes_when_asked_for(cli: Cli) -> None:
+    done = cli("debug=trace", "source=local", "source.url=/nowhere/*.tif")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_help_is_ours_and_names_every_group(cli: Cli) -> None:
+    done = cli("--help")
+    assert done.returncode == 0
+    for word in ("spatial mean", "python -m runner source=sentinel1_rtc", "chunks: auto, block", "cluster: address"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("words", [["--cfg", "job"], ["--info", "defaults-tree"]])
+def test_hydra_shows_the_config_and_where_it_comes_from(cli: Cli, words: list[str]) -> None:
+    done = cli(*words)
+    assert done.returncode == 0
+    assert "demo" in done.stdout
+
+
+def test_a_config_of_ones_own(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
+    own = tmp_path / "conf/source"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text(f"defaults: [local]\nname: mine\nurl: {folder_of_scenes}/*.tif\n")
+    done = cli("--config-dir", "conf", "source=mine", "mask=none")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_parquet(run_folder(tmp_path) / "spatial_mean.parquet")
+    assert table["stack"].unique().tolist() == ["mine"]
+    assert (table["count"] == 300 * 500).all()
+
+
+def test_output_dir_is_the_run_folder_and_is_never_used_twice(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
+    words = ["source=local", f"source.url={folder_of_scenes}/*.tif", "output.dir=result"]
+    assert cli(*words).returncode == 0
+    before = (tmp_path / "result/run.json").read_text()
+    again = cli(*words)
+    assert again.returncode == 1
+    assert "holds a run already" in again.stderr
+    assert (tmp_path / "result/run.json").read_text() == before
+    assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("*"))
+
+
+def test_a_scene_that_cannot_be_decoded_is_named_or_skipped(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
+    bad = write_scene(folder_of_scenes / "S1A_20200130_ASC.tif", speckle((300, 500)))
+    with rasterio.open(bad) as raster:
+        place = int(raster.get_tag_item("BLOCK_OFFSET_1_0", "TIFF", 1))
+    content = bytearray(bad.read_bytes())
+    content[place : place + 100] = b"\xff" * 100
+    bad.write_bytes(content)
+    words = ["source=local", f"source.url={folder_of_scenes}/*.tif"]
+    stopped = cli(*words, "output.dir=stopped")
+    assert stopped.returncode == 1
+    assert "S1A_20200130_ASC.tif" in stopped.stderr
+    assert not list((tmp_path / "stopped").glob("*.tif"))
+    skipped = cli(*words, "on_error=skip", "output.dir=skipped")
+    assert skipped.returncode == 0, skipped.stderr
+    assert len(pd.read_parquet(tmp_path / "skipped/spatial_mean.parquet")) == 4
+    inputs = pd.read_parquet(tmp_path / "skipped/inputs.parquet")
+    assert inputs[~inputs["used"]]["scene"].tolist() == ["S1A_20200130_ASC"]
+    with rasterio.open(tmp_path / "skipped/temporal_count.tif") as raster:
+        assert raster.read(1).max() == 4
+
+
+def test_a_secret_of_the_environment_is_written_nowhere(cli: Cli, tmp_path: Path) -> None:
+    canary = "canary-4711-secret"
+    environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": canary, "AWS_ACCESS_KEY_ID": "x"}
+    done = cli("source.url=s3://demo-sentinel1-rtc/canary-4711-secret/*.tif", env=environment)
+    assert done.returncode == 1
+    assert canary not in done.stderr + done.stdout
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if canary.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: int, code: int) -> None:
+    words = [
+        "cluster@stages.spatial_mean.cluster=processes",
+        "stages.spatial_mean.chunks.x=64",
+        "chunks.y=64",
+        "chunks.x=64",
+    ]
+    command = [sys.executable, "-m", "runner", "chunks@stages.spatial_mean.chunks=block", *words]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+    try:
+        _wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
+        children = psutil.Process(process.pid).children(recursive=True)
+        started = time.monotonic()
+        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        output, _ = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == code, output
+    assert time.monotonic() - started < 10
+    assert "Traceback" not in output
+    record = record_of(run_folder(tmp_path))
+    assert (record["status"], record["exit_code"]) == ("INTERRUPTED", code)
+    _wait_for(lambda: not [child for child in children if child.is_running() and child.status() != "zombie"])
+    assert not list(tmp_path.rglob("*.part*"))
+
+
+def _wait_for(condition: Any, seconds: float = 30) -> None:
+    stop = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < stop, "waited in vain"
+        time.sleep(0.05)

@@ -1,0 +1,179 @@
+"""Results are whole, typed, georeferenced, and never half-written."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import rasterio
+import rioxarray
+from conftest import local_source
+from hypothesis import given
+from hypothesis import strategies as st
+from rio_cogeo.cogeo import cog_validate
+
+from runner.errors import OutputError
+from runner.model import Grid, Inputs, Stack
+from runner.output.aside import written_aside
+from runner.output.inputs import write_inputs
+from runner.output.raster import raster_dtype, write_raster
+from runner.output.results import raster_name
+from runner.output.table import scene_table, write_table
+from runner.settings import OnError, OutputSettings, RasterDtype, S3Settings
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+
+GRID = Grid("EPSG:32610", "EPSG:32610", (20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0), 700, 600)
+
+
+@pytest.fixture
+def inputs(folder_of_scenes: Path) -> Inputs:
+    regex = r"(?P<satellite>S1[AB])_(?P<date>\d{8})_(?P<orbit>ASC|DSC)"
+    source = local_source(folder_of_scenes, datetime_regex=regex, limit=3)
+    return find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None)
+
+
+@pytest.fixture
+def stack(inputs: Inputs) -> Stack:
+    return inputs.stack
+
+
+@pytest.fixture
+def table_path(tmp_path: Path, stack: Stack) -> Path:
+    values = {"mean": np.array([0.5, np.nan, 2.0]), "count": np.array([3, 0, 7])}
+    path = tmp_path / "spatial_mean.parquet"
+    write_table(path, scene_table(stack, values, {"mean": "gamma0"}, {"software": "x"}))
+    return path
+
+
+def test_the_table_has_one_typed_row_per_scene(table_path: Path) -> None:
+    table = pq.read_table(table_path)
+    assert dict(zip(table.column_names, map(str, table.schema.types), strict=True)) == {
+        "stack": "string",
+        "scene": "string",
+        "href": "string",
+        "datetime": "timestamp[us, tz=UTC]",
+        "satellite": "string",
+        "orbit": "string",
+        "mean": "double",
+        "count": "int64",
+    }
+    assert table["satellite"].to_pylist() == ["S1A"] * 3
+    assert table["mean"].to_pylist() == [0.5, None, 2.0]
+
+
+def test_the_table_carries_units_and_provenance(table_path: Path) -> None:
+    schema = pq.read_schema(table_path)
+    assert schema.field("mean").metadata == {b"units": b"gamma0"}
+    assert json.loads(schema.metadata[b"cog_stack_runner"]) == {"software": "x"}
+
+
+def test_the_table_opens_in_pandas_and_duckdb(table_path: Path) -> None:
+    frame = pd.read_parquet(table_path)
+    assert str(frame["datetime"].dt.tz) == "UTC"
+    query = f"select count(*), sum(count), count(mean) from '{table_path}' where year(datetime) = 2020"
+    assert duckdb.sql(query).fetchall() == [(3, 10, 2)]
+
+
+def test_a_named_group_gives_way_to_a_statistic_of_its_name(stack: Stack) -> None:
+    scenes = tuple(replace(scene, groups={"mean": "x"}) for scene in stack.scenes)
+    table = scene_table(replace(stack, scenes=scenes), {"mean": np.zeros(3)}, {}, {})
+    assert table["mean_"].to_pylist() == ["x"] * 3
+    assert table["mean"].to_pylist() == [0.0] * 3
+
+
+def test_the_inputs_table_names_every_object_and_why_it_is_out(tmp_path: Path, inputs: Inputs) -> None:
+    write_inputs(tmp_path / "inputs.parquet", inputs)
+    frame = pd.read_parquet(tmp_path / "inputs.parquet")
+    assert frame["used"].tolist() == [True, True, True, False]
+    assert frame["reason"].dropna().tolist() == ["beyond source.limit=3"]
+    assert frame["etag"][:3].notna().all()
+    assert frame["crs"][0] == "EPSG:32610"
+
+
+@pytest.mark.parametrize(
+    ("values", "nodata"),
+    [
+        (np.linspace(0, 1, 700 * 600, dtype=np.float32).reshape(700, 600), np.nan),
+        (np.where(np.eye(700, 600) > 0, np.nan, 1.5), np.nan),
+        (np.arange(700 * 600, dtype=np.int32).reshape(700, 600), 0),
+        (np.full((700, 600), np.nan, np.float32), np.nan),
+        (np.zeros((700, 600), np.int32), 0),
+    ],
+    ids=["float32", "float64 with holes", "counts", "all missing", "no counts"],
+)
+def test_a_raster_is_a_valid_cog_and_reads_back_the_same(tmp_path: Path, values: np.ndarray, nodata: float) -> None:
+    path = tmp_path / "mean.tif"
+    write_raster(path, values, GRID, OutputSettings(), {"statistic": "mean", "source": "s3://b/*"})
+    valid, errors, warnings = cog_validate(path, strict=True)
+    assert valid, (errors, warnings)
+    with rioxarray.open_rasterio(path) as opened:
+        np.testing.assert_array_equal(opened.values[0], values)
+        assert opened.rio.crs.to_epsg() == 32610
+        assert tuple(opened.rio.transform())[:6] == GRID.transform
+    with rasterio.open(path) as raster:
+        np.testing.assert_equal(raster.nodata, nodata)
+        assert raster.overviews(1)
+        assert raster.block_shapes == [(512, 512)]
+        assert raster.tags()["source"] == "s3://b/*"
+
+
+def test_a_raster_carries_its_statistics(tmp_path: Path) -> None:
+    values = np.full((700, 600), 2.0, np.float32)
+    values[0, 0] = 4
+    write_raster(tmp_path / "mean.tif", values, GRID, OutputSettings(), {})
+    with rasterio.open(tmp_path / "mean.tif") as raster:
+        tags = raster.tags(1)
+    assert (float(tags["STATISTICS_MINIMUM"]), float(tags["STATISTICS_MAXIMUM"])) == (2, 4)
+
+
+@given(shape=st.tuples(st.integers(1, 40), st.integers(1, 40)), dtype=st.sampled_from(["float32", "float64", "int32"]))
+def test_rasters_of_any_small_shape_read_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], dtype: str
+) -> None:
+    path = tmp_path_factory.mktemp("raster") / "x.tif"
+    values = np.arange(shape[0] * shape[1]).reshape(shape).astype(dtype)
+    write_raster(path, values, replace(GRID, height=shape[0], width=shape[1]), OutputSettings(), {})
+    with rasterio.open(path) as raster:
+        np.testing.assert_array_equal(raster.read(1), values)
+
+
+@pytest.mark.parametrize(
+    ("choice", "source", "values", "expected"),
+    [
+        ("auto", "float32", "float64", "float32"),
+        ("auto", "uint16", "float64", "float32"),
+        ("auto", "float64", "float64", "float64"),
+        ("auto", "int32", "float64", "float64"),
+        ("float64", "float32", "float64", "float64"),
+        ("float32", "float32", "int32", "int32"),
+    ],
+)
+def test_a_raster_is_as_wide_as_its_source_needs(choice: str, source: str, values: str, expected: str) -> None:
+    assert raster_dtype(RasterDtype[choice], np.dtype(source), np.dtype(values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "statistic", "name"),
+    [
+        ("temporal_mean", "mean", "temporal_mean.tif"),
+        ("temporal_mean", "count", "temporal_count.tif"),
+        ("winter", "mean", "winter_mean.tif"),
+    ],
+)
+def test_a_raster_is_named_by_its_stage_and_statistic(stage: str, statistic: str, name: str) -> None:
+    assert raster_name(stage, statistic) == name
+
+
+def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    final = tmp_path / "out.txt"
+    final.write_text("old")
+    with pytest.raises(OutputError, match="cannot be written: No space left"), written_aside(final) as aside:
+        aside.write_text("half")
+        raise OSError(28, "No space left on device")
+    assert final.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [final]
