@@ -7,11 +7,12 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import resource_tracker
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import dask
 import dask.base
@@ -24,6 +25,9 @@ from runner.read.gdal_environment import gdal_environment, options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 
 OnDone = Callable[[], None]
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 LOOPBACK = "127.0.0.1"
 
 
@@ -45,6 +49,18 @@ class Cluster(Protocol):
 
     def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
         """The values of `pieces`, in their order; `on_done` is called as each of them is ready."""
+
+    def map(
+        self,
+        function: Callable[[Shared, Task], Result],
+        shared: Shared,
+        tasks: Sequence[Task],
+        stop: Callable[[], None],
+    ) -> Iterator[Result]:
+        """function(shared, task) of each task, as they are done; few results wait to be taken.
+
+        However it ends before the last, `stop` is called, so that tasks under way in this process may end too.
+        """
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         """Worker by worker, what GDAL there holds for each name."""
@@ -82,6 +98,29 @@ class _ThisProcess:
             options = {"scheduler": "sync"} if self.size.kind == "sync" else {"scheduler": "threads", "pool": pool}
             return list(dask.base.compute(*pieces, **options))
 
+    def map(
+        self,
+        function: Callable[[Shared, Task], Result],
+        shared: Shared,
+        tasks: Sequence[Task],
+        stop: Callable[[], None],
+    ) -> Iterator[Result]:
+        if self.size.kind == "sync":
+            yield from (function(shared, task) for task in tasks)
+            return
+        waiting = iter(tasks)
+        with ThreadPoolExecutor(self.size.threads) as pool:
+            try:
+                running = {pool.submit(function, shared, task) for task in islice(waiting, self.size.threads + 1)}
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    running |= {pool.submit(function, shared, task) for task in islice(waiting, len(done))}
+                    while done:
+                        yield done.pop().result()
+            finally:
+                stop()
+                pool.shutdown(wait=True, cancel_futures=True)
+
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return {"this process": options_in_force(names)}
 
@@ -105,6 +144,31 @@ class _Distributed:
             else:
                 future.result()  # raises what the task raised
         return list(self._client.gather(futures))
+
+    def map(
+        self,
+        function: Callable[[Shared, Task], Result],
+        shared: Shared,
+        tasks: Sequence[Task],
+        stop: Callable[[], None],
+    ) -> Iterator[Result]:
+        from distributed import as_completed  # noqa: PLC0415 - see above
+
+        del stop  # workers end with their cluster
+        waiting = iter(tasks)
+        everywhere = self._client.scatter(shared, broadcast=True)
+
+        def submit(count: int) -> list[Any]:
+            some = islice(waiting, count)
+            return [self._client.submit(function, everywhere, task, pure=False) for task in some]
+
+        finished = as_completed(submit(2 * self.size.threads), loop=self._client.loop)
+        for future in finished:
+            result = future.result()
+            future.release()
+            for following in submit(1):
+                finished.add(following)
+            yield result
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return dict(self._client.run(options_in_force, names))

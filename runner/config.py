@@ -18,7 +18,15 @@ from yaml import YAMLError
 from runner.errors import ConfigError
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
-from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, JobSettings, SourceKind, SourceSettings
+from runner.settings import (
+    ChunkSettings,
+    ClusterKind,
+    ClusterSettings,
+    FetchSettings,
+    JobSettings,
+    SourceKind,
+    SourceSettings,
+)
 from runner.source.times import day_range, time_groups
 
 SECRET = re.compile(r"secret|token|passw|credential|access_key|userpwd|authorization", re.IGNORECASE)
@@ -72,6 +80,11 @@ def check_job(job: JobSettings) -> None:
     """Check what types cannot: ranges, names, and settings that contradict each other."""
     _check_source(job.source)
     check_option_names(job.gdal.options)
+    _require("fuse", job.fuse in ("auto", True, False), job.fuse, "auto, true or false")
+    _require(
+        "max_skipped", job.max_skipped is None or job.max_skipped >= 0, job.max_skipped, "a whole number from 0 on"
+    )
+    _check_fetch(job.fetch)
     _check_chunks("chunks", job.chunks)
     if not job.stages:
         raise ConfigError("stages is empty: keep at least one of stage@stages.spatial_mean, stage@stages.temporal_mean")
@@ -117,12 +130,19 @@ def _check_cluster(where: str, cluster: ClusterSettings) -> None:
         _check_bytes(f"{where}.memory_limit", str(cluster.memory_limit))
 
 
-def _check_bytes(key: str, value: str) -> None:
+def _check_fetch(fetch: FetchSettings) -> None:
+    for key in ("in_flight", "attempts"):
+        _require(f"fetch.{key}", getattr(fetch, key) >= 1, getattr(fetch, key), "a whole number from 1 on")
+    _require("fetch.timeout", fetch.timeout > 0, fetch.timeout, "seconds above 0")
+    _check_bytes("fetch.ahead", fetch.ahead, "a size such as 64MiB")
+
+
+def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2GiB") -> None:
     try:
         holds = parse_bytes(value) > 0
     except ValueError:
         holds = False
-    _require(key, holds, value, "auto or a size such as 2GiB")
+    _require(key, holds, value, wanted)
 
 
 def _check_source(source: SourceSettings) -> None:
@@ -133,6 +153,9 @@ def _check_source(source: SourceSettings) -> None:
     wanted = "one of anonymous=true and profile, not both"
     _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
     _require("source.limit", source.limit is None or source.limit >= 1, source.limit, "a whole number from 1 on")
+    limits = source.valid_range
+    holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
+    _require("source.valid_range", holds, limits, "[lowest, highest]")
     day_range(source.start, source.end)
     if source.datetime_regex is not None:
         time_groups(source.datetime_regex)

@@ -2,25 +2,27 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from runner import summary
 from runner.cluster import Cluster, open_cluster
 from runner.console import progress_bar, tell
-from runner.engine.xarray_engine import StageResult, run_stage
-from runner.errors import ReadError
+from runner.engine.pixels import PixelRule, make_rule
+from runner.engine.results import PassResult, Values
+from runner.errors import ReadError, SourceError
 from runner.log.record import RunRecord
-from runner.model import Inputs, LeftOut, StoredObject
+from runner.memory import measured_memory
+from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
+from runner.output.raster import raster_dtype
 from runner.output.results import provenance, write_stage
-from runner.plan import Plan, StagePlan, make_plan
-from runner.settings import JobSettings, Mask, OnError, SourceKind
+from runner.plan import Pass, Plan, make_plan
+from runner.read.fetch import ChangedError, DeniedError
+from runner.settings import EngineName, JobSettings, OnError, SourceKind
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores, gdal_s3_options
 
@@ -46,13 +48,14 @@ def run_job(job: JobSettings, record: RunRecord) -> None:
 def _run_stages(job: JobSettings, record: RunRecord) -> None:
     inputs = _find(job)
     write_inputs(record.folder / "inputs.parquet", inputs)
-    results: dict[str, StageResult] = {}
-    while len(results) < len(job.stages):
+    results: dict[str, dict[str, Values]] = {}
+    while not results:
         plan = make_plan(job, inputs.stack)
+        rule = make_rule(job, inputs.stack)
         try:
-            results = _compute_stages(job, plan, inputs, record)
+            results = _compute(job, plan, rule, inputs.stack, record)
         except ReadError as error:
-            inputs = _without(inputs, error, job.on_error)
+            inputs = _without(job, inputs, error)
             write_inputs(record.folder / "inputs.parquet", inputs)
     _write(job, plan, inputs, results, record)
 
@@ -84,61 +87,94 @@ def _find(job: JobSettings) -> Inputs:
     return inputs
 
 
-def _compute_stages(job: JobSettings, plan: Plan, inputs: Inputs, record: RunRecord) -> dict[str, StageResult]:
-    record.update(stages=[], scenes=len(inputs.stack.scenes))
-    return {stage.name: _compute_stage(job, stage, inputs, record) for stage in plan.stages}
+def _compute(
+    job: JobSettings, plan: Plan, rule: PixelRule, stack: Stack, record: RunRecord
+) -> dict[str, dict[str, Values]]:
+    record.update(passes=[], scenes=len(stack.scenes))
+    values: dict[str, dict[str, Values]] = {}
+    for one in plan.passes:
+        result, facts = compute_pass(job, one, rule, stack)
+        record.add_pass(facts)
+        values |= result.values
+    return values
 
 
-def _compute_stage(job: JobSettings, stage: StagePlan, inputs: Inputs, record: RunRecord) -> StageResult:
+def compute_pass(job: JobSettings, one: Pass, rule: PixelRule, stack: Stack) -> tuple[PassResult, dict[str, Any]]:
+    """Open a pass's cluster, compute its stages, and state what that took. Raises RunnerError."""
     options = {**job.gdal.options, **gdal_s3_options(job.source.s3)}
     started = time.monotonic()
-    with open_cluster(stage.cluster, options) as cluster:
+    with open_cluster(one.cluster, options) as cluster, measured_memory() as memory:
         opened = time.monotonic()
         seen = cluster.gdal_options(sorted(options))
-        log.info("stage %s: %s, GDAL options %s", stage.name, cluster.size, seen)
-        nodata = inputs.stack.nodata if job.mask is Mask.nodata else None
-        with progress_bar(stage.name) as progress:
-            result = run_stage(stage, inputs.stack, job.source.band, nodata, cluster, progress)
+        log.info("%s: %s, GDAL options %s", one.name, cluster.size, seen)
+        with progress_bar(one.name) as progress:
+            result = _run_engine(job, one, rule, stack, cluster, progress)
         computed = time.monotonic()
-    record.add_stage(_stage_facts(stage, cluster, seen, opened - started, computed - opened))
-    log.info("stage %s computed in %.2f s", stage.name, computed - opened)
-    return result
+    log.info("%s computed in %.2f s", one.name, computed - opened)
+    facts = _pass_facts(one, cluster, seen, result)
+    times = {"start_seconds": round(opened - started, 3), "compute_seconds": round(computed - opened, 3)}
+    return result, {**facts, **times, "peak_bytes": memory.peak_bytes}
 
 
-def _stage_facts(
-    stage: StagePlan, cluster: Cluster, seen: dict[str, dict[str, str | None]], start: float, compute: float
+def _run_engine(
+    job: JobSettings, one: Pass, rule: PixelRule, stack: Stack, cluster: Cluster, progress: Callable[[int, int], None]
+) -> PassResult:
+    if job.engine is EngineName.xarray:
+        from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
+
+        return xarray_engine.run_pass(one, stack, rule, cluster, progress)
+    from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
+    from runner.engine.blocks import make_reading  # noqa: PLC0415 - as above
+
+    reading = make_reading(job, stack, rule, one.stages)
+    raster = raster_dtype(job.output.raster_dtype, rule.pixels.dtype)
+    return block_engine.run_pass(one, stack, reading, cluster, raster, progress)
+
+
+def _pass_facts(
+    one: Pass, cluster: Cluster, seen: dict[str, dict[str, str | None]], result: PassResult
 ) -> dict[str, Any]:
     return {
-        "name": stage.name,
+        "name": one.name,
+        "stages": [stage.name for stage in one.stages],
         "cluster": asdict(cluster.size),
-        "chunks": asdict(stage.chunks),
-        "tasks": stage.tasks,
-        "stored_bytes": stage.stored_bytes,
-        "decoded_bytes": stage.decoded_bytes,
+        "chunks": one.chunks._asdict(),
+        "tasks": len(one.blocks),
+        "planned": {**asdict(one.cost), "worker_bytes": one.worker_bytes},
+        "fetched": result.fetched and asdict(result.fetched),
+        "read_seconds": round(result.read_seconds, 3),
+        "reduce_seconds": round(result.reduce_seconds, 3),
         "gdal_options": seen,
-        "start_seconds": round(start, 3),
-        "compute_seconds": round(compute, 3),
     }
 
 
-def _without(inputs: Inputs, error: ReadError, policy: OnError) -> Inputs:
-    """The inputs less the scene that failed, so that it is left out of every output; or the error again."""
+def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:
+    """The inputs less the scene that failed, so that it is left out of every output; or the error again.
+
+    What was denied or has changed is no fault of one scene, and no policy passes over it.
+    """
     rest = tuple(scene for scene in inputs.stack.scenes if scene.href != error.href)
-    if policy is OnError.stop or not rest:
+    if job.on_error is OnError.stop or not rest or isinstance(error, (DeniedError, ChangedError)):
         raise error
     log.warning("left out: %s", error)
     tell(f"left out: {error}")
     gone = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
     item = StoredObject(gone.href, gone.size, gone.etag, gone.modified)
-    left_out = LeftOut(item, gone.name, gone.time, error.problem)
-    return Inputs(replace(inputs.stack, scenes=rest), (*inputs.left_out, left_out))
+    left_out = (*inputs.left_out, LeftOut(item, gone.name, gone.time, error.problem, skipped=True))
+    skipped = sum(one.skipped for one in left_out)
+    if job.max_skipped is not None and skipped > job.max_skipped:
+        raise SourceError(
+            f"{skipped} scenes cannot be read, more than max_skipped={job.max_skipped}; the last: {error}"
+        )
+    return Inputs(replace(inputs.stack, scenes=rest), left_out)
 
 
-def _write(job: JobSettings, plan: Plan, inputs: Inputs, results: dict[str, StageResult], record: RunRecord) -> None:
+def _write(
+    job: JobSettings, plan: Plan, inputs: Inputs, results: dict[str, dict[str, Values]], record: RunRecord
+) -> None:
     origin = provenance(job.source, inputs.stack, job.mask)
     files: list[Path] = []
     for stage in plan.stages:
-        values: dict[str, np.ndarray] = results[stage.name].values
-        files += write_stage(record.folder, stage, inputs.stack, values, job.output, origin)
+        files += write_stage(record.folder, stage, inputs.stack, results[stage.name], job.output, origin)
     record.update(outputs=[path.name for path in files])
-    summary.show_results(plan, inputs, {name: result.values for name, result in results.items()}, files)
+    summary.show_results(plan, inputs, results, files)

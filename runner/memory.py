@@ -1,5 +1,9 @@
 """How much memory there is: of this machine, or of the control group this process may not leave."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -24,6 +28,33 @@ def _limit(file: Path) -> int | None:
     except OSError:
         return None
     return int(text) if text.isdigit() and int(text) > 0 else None
+
+
+@dataclass(slots=True)
+class Memory:
+    """The most that was seen."""
+
+    peak_bytes: int = 0
+
+
+@contextmanager
+def measured_memory(every_seconds: float = 0.25) -> Iterator[Memory]:
+    """Watch the resident bytes of this process and its children while the block runs."""
+    memory, done = Memory(), threading.Event()
+
+    def watch() -> None:
+        while True:
+            memory.peak_bytes = max(memory.peak_bytes, tree_rss_bytes())
+            if done.wait(every_seconds):
+                return
+
+    thread = threading.Thread(target=watch, name="memory", daemon=True)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        done.set()
+        thread.join()
 
 
 def tree_rss_bytes() -> int:

@@ -85,6 +85,7 @@ class LeftOut:
     scene: str | None
     time: datetime | None
     reason: str
+    skipped: bool = False  # by on_error=skip, since it cannot be read
 
 
 @dataclass(frozen=True, slots=True)

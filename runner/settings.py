@@ -16,9 +16,18 @@ class Action(Enum):
 
 
 class EngineName(Enum):
-    """Who computes: rioxarray and dask arrays."""
+    """Who computes: our block engine, or rioxarray and dask arrays as the reference."""
 
+    block = "block"
     xarray = "xarray"
+
+
+class ReaderName(Enum):
+    """Who reads pixels: the fast reader where it can, the fast reader only, or GDAL."""
+
+    auto = "auto"
+    cog = "cog"
+    gdal = "gdal"
 
 
 class Mask(Enum):
@@ -102,6 +111,8 @@ class SourceSettings:
     duplicates: Duplicates = Duplicates.keep
     band: int = 1
     nodata: float | None = None
+    valid_range: list[float] | None = None
+    mask_and_scale: bool = True
     units: str | None = None
     s3: S3Settings = field(default_factory=S3Settings)
 
@@ -114,6 +125,16 @@ class GdalSettings:
 
 
 @dataclass(slots=True)
+class FetchSettings:
+    """How ranges are fetched, for each thread: so many, or so many bytes, ahead of their use."""
+
+    in_flight: int = 8
+    ahead: str = "64MiB"
+    attempts: int = 10
+    timeout: float = 60.0  # seconds
+
+
+@dataclass(slots=True)
 class ChunkSettings:
     """The size of a task: scenes by pixels by pixels; a number, or auto, block (the file's), all.
 
@@ -123,6 +144,7 @@ class ChunkSettings:
     time: Any = "auto"
     y: Any = "auto"
     x: Any = "auto"
+    snap: bool = True  # y and x are made whole blocks of the files
 
 
 @dataclass(slots=True)
@@ -168,9 +190,13 @@ class JobSettings:
     """A whole job, as composed from `conf/` and the command line."""
 
     action: Action = Action.run
-    engine: EngineName = EngineName.xarray
+    engine: EngineName = EngineName.block
+    reader: ReaderName = ReaderName.auto
+    fuse: Any = "auto"  # or true, false
     mask: Mask = Mask.nodata
     on_error: OnError = OnError.stop
+    max_skipped: int | None = None
+    fetch: FetchSettings = field(default_factory=FetchSettings)
     source: SourceSettings = field(default_factory=SourceSettings)
     gdal: GdalSettings = field(default_factory=GdalSettings)
     chunks: ChunkSettings = field(default_factory=ChunkSettings)

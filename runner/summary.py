@@ -7,7 +7,7 @@ import numpy as np
 
 from runner.console import results, table
 from runner.model import Inputs, Stack
-from runner.plan import Plan, StagePlan
+from runner.plan import Pass, Plan
 
 
 def describe_inputs(inputs: Inputs) -> str:
@@ -24,30 +24,36 @@ def describe_inputs(inputs: Inputs) -> str:
 
 
 def show_plan(plan: Plan, stack: Stack) -> None:
-    """Print the plan, one row per stage."""
-    columns = ["stage", "cluster", "chunks (time, y, x)", "tasks", "stored", "decoded", "blocks read"]
-    rows = [_plan_row(stage) for stage in plan.stages]
-    results.print(table(f"{stack.name}: {len(stack.scenes)} scenes", columns, rows))
-    for stage in plan.stages:
-        if stage.over_read > 1:
+    """Print the plan, one column per pass."""
+    facts = [_plan_facts(one) for one in plan.passes]
+    rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
+    results.print(table(f"{stack.name}: {len(stack.scenes)} scenes", ["", *(one.name for one in plan.passes)], rows))
+    for one in plan.passes:
+        if len(one.stages) > 1:
+            saved = in_bytes(one.cost.stored_bytes * (len(one.stages) - 1))
+            results.print(f"{one.name}: fused, which saves reading and decoding {saved}", soft_wrap=True)
+        if one.cost.over_read > 1:
             block = " x ".join(map(str, stack.scenes[0].header.block_shape))
             results.print(
-                f"{stage.name}: chunks of {stage.chunks.y} x {stage.chunks.x} cut the files' blocks of {block}, "
-                f"so that {100 * (stage.over_read - 1):.0f} % more is read; multiples of the block read none twice"
+                f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' blocks of {block}, so that "
+                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; chunks.snap=true spares that",
+                soft_wrap=True,
             )
 
 
-def _plan_row(stage: StagePlan) -> list[str]:
-    chunks = stage.chunks
-    return [
-        stage.name,
-        stage.cluster.kind.value,
-        f"{chunks.time}, {chunks.y}, {chunks.x}",
-        str(stage.tasks),
-        in_bytes(stage.stored_bytes),
-        in_bytes(stage.decoded_bytes),
-        f"{stage.over_read:.2f} times",
-    ]
+def _plan_facts(one: Pass) -> dict[str, str]:
+    cost, workers, chunks = one.cost, one.workers, one.chunks
+    return {
+        "statistics": "; ".join(f"{stage.over.value}: {', '.join(stage.statistics)}" for stage in one.stages),
+        "cluster": f"{one.cluster.kind.value}, {workers.processes} x {workers.threads} threads",
+        "task": f"{chunks.time} scenes x {chunks.y} x {chunks.x} pixels",
+        "tasks": f"{len(one.blocks)}, {len(one.blocks) / (workers.processes * workers.threads):.1f} a thread",
+        "requests": "by GDAL" if cost.requests is None else str(cost.requests),
+        "stored": in_bytes(cost.stored_bytes),
+        "decoded": in_bytes(cost.decoded_bytes),
+        "a worker's memory": "by dask" if one.worker_bytes is None else in_bytes(one.worker_bytes),
+        "it may have": "unknown" if workers.memory_bytes is None else in_bytes(workers.memory_bytes),
+    }
 
 
 def show_results(plan: Plan, inputs: Inputs, values: Mapping[str, Mapping[str, np.ndarray]], files: list[Path]) -> None:

@@ -8,7 +8,7 @@ from conftest import ROOT
 
 LAYERS = [
     {"errors", "compiled"},
-    {"settings"},
+    {"settings", "memory"},
     {"read"},
     {"model"},
     {"reduce"},

@@ -79,8 +79,11 @@ def test_the_record_holds_config_versions_and_the_options_workers_saw(
     record = record_of(run_folder(demo[1]))
     assert (record["status"], record["exit_code"]) == ("COMPLETED", 0)
     assert record["config"]["source"]["name"] == "demo"
-    assert [stage["name"] for stage in record["stages"]] == ["spatial_mean", "temporal_mean"]
-    seen = record["stages"][0]["gdal_options"]["this process"]
+    (one,) = record["passes"]
+    assert one["stages"] == ["spatial_mean", "temporal_mean"]
+    assert one["fetched"]["requests"] == one["planned"]["requests"]
+    assert 0 < one["peak_bytes"] < one["planned"]["worker_bytes"]
+    seen = one["gdal_options"]["this process"]
     assert seen["GDAL_DISABLE_READDIR_ON_OPEN"] == "EMPTY_DIR"
     assert seen["AWS_HTTPS"] == "NO"
 
@@ -91,7 +94,7 @@ def test_the_notebooks_stages_give_the_same_numbers(
     done = cli("experiment=seed_notebook", "source=demo", "gdal=notebook")
     assert done.returncode == 0, done.stderr
     folder, reference = run_folder(tmp_path), run_folder(demo[1])
-    clusters = [stage["cluster"]["kind"] for stage in record_of(folder)["stages"]]
+    clusters = [stage["cluster"]["kind"] for stage in record_of(folder)["passes"]]
     assert clusters == ["processes", "threads"]
     ours, theirs = (pd.read_parquet(path / "spatial_mean.parquet") for path in (folder, reference))
     np.testing.assert_allclose(ours["mean"], theirs["mean"], rtol=1e-7)
@@ -104,7 +107,7 @@ def test_options_are_read_back_from_inside_every_worker(cli: Cli, tmp_path: Path
         "stages.spatial_mean.cluster.n_workers=2", "gdal.options.GDAL_CACHEMAX=33",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    workers = record_of(run_folder(tmp_path))["stages"][0]["gdal_options"]
+    workers = record_of(run_folder(tmp_path))["passes"][0]["gdal_options"]
     assert len(workers) == 2
     assert {seen["GDAL_CACHEMAX"] for seen in workers.values()} == {str(33 * 2**20)}  # GDAL says it in bytes
     assert {seen["CPL_VSIL_CURL_NON_CACHED"] for seen in workers.values()} == {"/vsis3/"}

@@ -1,8 +1,12 @@
-"""The numbers are plain numpy's: whatever the cluster, the chunks, the mask, the server, the signature."""
+"""The numbers are plain numpy's: whatever the engine, cluster, chunks, mask, reader, server or signature."""
 
+import itertools
+import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import numpy as np
@@ -11,18 +15,20 @@ import rasterio
 from conftest import moto_server
 from distributed import LocalCluster
 
-from runner.cluster import open_cluster
-from runner.engine.xarray_engine import StageResult, run_stage
-from runner.model import Stack
+from runner.engine.pixels import make_rule
+from runner.engine.results import Values
+from runner.job import compute_pass
 from runner.plan import make_plan
 from runner.settings import (
     ChunkSettings,
     ClusterKind,
     ClusterSettings,
+    EngineName,
     JobSettings,
     Mask,
     OnError,
     Over,
+    ReaderName,
     S3Settings,
     SourceKind,
     SourceSettings,
@@ -31,14 +37,18 @@ from runner.settings import (
 from runner.source.archive import ArchiveSpec, ensure_archive
 from runner.source.scenes import find_inputs
 from runner.source.server import serve
-from runner.source.stores import Stores, gdal_s3_options
+from runner.source.stores import Stores
 
+Results = dict[str, dict[str, Values]]
 BUCKET = "demo-sentinel1-rtc"
 KEYS = ("AKIAEXAMPLE", "example-secret-key")
 CHUNKS = {
     "block": ChunkSettings(1, "block", "block"),
     "row of all scenes": ChunkSettings("all", "block", "all"),
-    "odd": ChunkSettings(3, 437, 301),
+    "odd": ChunkSettings(3, 437, 301, snap=False),
+    "auto": ChunkSettings(),
+    "whole": ChunkSettings("all", "all", "all"),
+    "uneven in time": ChunkSettings(2, 512, 512),
 }
 
 
@@ -113,54 +123,140 @@ def cluster_settings(kind: str, scheduler: str) -> ClusterSettings:
     return ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None)
 
 
-def compute(
-    endpoint: str, cluster: ClusterSettings, chunks: ChunkSettings, mask: Mask, anonymous: bool = True
-) -> dict[str, StageResult]:
-    s3 = S3Settings(endpoint_url=endpoint, anonymous=anonymous)
+def make_job(endpoint: str, cluster: ClusterSettings, chunks: ChunkSettings, mask: Mask, **changes: Any) -> JobSettings:
+    s3 = S3Settings(endpoint_url=endpoint, anonymous=changes.pop("anonymous", True))
     regex = r"(?P<scene>S1[AB]_(?P<date>\d{8})_\w+)"
     source = SourceSettings("demo", SourceKind.glob, f"s3://{BUCKET}/**/Gamma0_VV.tif", regex, s3=s3)
-    stages = {over.name: StageSettings(over, ["mean", "count"], cluster) for over in Over}
-    stack = find_inputs(source, Stores(s3), OnError.stop, lambda done, total: None).stack
-    plan = make_plan(JobSettings(source=source, chunks=chunks, stages=stages), stack)
-    return {stage.name: _run(stage, stack, mask, s3) for stage in plan.stages}
+    statistics = changes.pop("statistics", ["mean", "count"])
+    stages = {over.name: StageSettings(over, statistics, cluster) for over in Over}
+    return JobSettings(source=source, chunks=chunks, stages=stages, mask=mask, **changes)
 
 
-def _run(stage, stack: Stack, mask: Mask, s3: S3Settings) -> StageResult:  # type: ignore[no-untyped-def]
-    nodata = stack.nodata if mask is Mask.nodata else None
-    with open_cluster(stage.cluster, gdal_s3_options(s3)) as cluster:
-        return run_stage(stage, stack, 1, nodata, cluster, lambda done, total: None)
+def compute(job: JobSettings) -> Results:
+    """Every stage's statistics, as a run computes them."""
+    stack = find_inputs(job.source, Stores(job.source.s3), OnError.stop, lambda done, total: None).stack
+    rule = make_rule(job, stack)
+    values: Results = {}
+    for one in make_plan(job, stack).passes:
+        values |= compute_pass(job, one, rule, stack)[0].values
+    return values
 
 
-def assert_equal_to_numpy(results: dict[str, StageResult], expected: dict[str, np.ndarray]) -> None:
+def assert_equal_to_numpy(results: Results, expected: dict[str, np.ndarray]) -> None:
     for over in ("space", "time"):
-        np.testing.assert_array_equal(results[over].values["count"], expected[f"{over} count"])
-        mean, wanted = results[over].values["mean"].astype(np.float32), expected[f"{over} mean"].astype(np.float32)
+        np.testing.assert_array_equal(results[over]["count"], expected[f"{over} count"])
+        mean, wanted = results[over]["mean"].astype(np.float32), expected[f"{over} mean"].astype(np.float32)
         np.testing.assert_array_equal(np.isnan(mean), np.isnan(wanted))
         np.testing.assert_array_max_ulp(np.nan_to_num(mean), np.nan_to_num(wanted), maxulp=1)
 
 
-@pytest.mark.parametrize("mask", list(Mask), ids=lambda mask: f"mask {mask.name}")
-@pytest.mark.parametrize("chunks", list(CHUNKS))
-@pytest.mark.parametrize("kind", ["sync", "threads", "processes", "address"])
+def same_bits(one: Results, other: Results) -> bool:
+    return all(
+        values.tobytes() == other[stage][name].tobytes()
+        for stage, statistics in one.items()
+        for name, values in statistics.items()
+    )
+
+
+KINDS = ["sync", "threads", "processes", "address"]
+# Every cluster with every chunking, masked and not; worker processes, which take seconds to start, take turns.
+CASES = [
+    (kind, chunks, mask)
+    for kind, (turn, chunks), mask in itertools.product(KINDS, enumerate(["block", "row of all scenes", "odd"]), Mask)
+    if kind != "processes" or (turn % 2 == 0) == (mask is Mask.nodata)
+]
+
+
+@pytest.mark.parametrize(("kind", "chunks", "mask"), CASES)
+@pytest.mark.parametrize("engine", list(EngineName), ids=lambda engine: engine.name)
 def test_means_and_counts_are_plain_numpys(
-    archive: Archive, own_server: str, scheduler: str, kind: str, chunks: str, mask: Mask
+    archive: Archive, own_server: str, scheduler: str, engine: EngineName, kind: str, chunks: str, mask: Mask
 ) -> None:
-    results = compute(own_server, cluster_settings(kind, scheduler), CHUNKS[chunks], mask)
-    assert_equal_to_numpy(results, archive.expected(mask))
+    job = make_job(own_server, cluster_settings(kind, scheduler), CHUNKS[chunks], mask, engine=engine)
+    assert_equal_to_numpy(compute(job), archive.expected(mask))
+
+
+EVERY_STATISTIC = ["count", "valid_fraction", "sum", "mean", "min", "max", "var", "std"]
+
+
+@pytest.fixture(scope="module")
+def reference(own_server: str) -> Results:
+    """One scene after the other, in one thread, each stage on its own."""
+    cluster = ClusterSettings(ClusterKind.sync)
+    chunks = ChunkSettings(1, "block", "block")
+    return compute(make_job(own_server, cluster, chunks, Mask.nodata, fuse=False, statistics=EVERY_STATISTIC))
+
+
+CUTS = [
+    (kind, chunks, fuse)
+    for kind, (turn, chunks), fuse in itertools.product(KINDS, enumerate(CHUNKS), [True, False])
+    if kind != "processes" or (turn % 2 == 0) == fuse
+]
+
+
+@pytest.mark.parametrize(("kind", "chunks", "fuse"), CUTS)
+def test_the_block_engine_gives_the_same_bits_however_it_is_cut_and_run(
+    own_server: str, scheduler: str, reference: Results, kind: str, chunks: str, fuse: bool
+) -> None:
+    cluster = cluster_settings(kind, scheduler)
+    job = make_job(own_server, cluster, CHUNKS[chunks], Mask.nodata, fuse=fuse, statistics=EVERY_STATISTIC)
+    assert same_bits(compute(job), reference)
+
+
+@pytest.mark.parametrize("reader", list(ReaderName), ids=lambda reader: reader.name)
+def test_every_reader_gives_the_same_bits(own_server: str, reference: Results, reader: ReaderName) -> None:
+    cluster = ClusterSettings(ClusterKind.threads)
+    job = make_job(own_server, cluster, CHUNKS["auto"], Mask.nodata, reader=reader, statistics=EVERY_STATISTIC)
+    assert same_bits(compute(job), reference)
+
+
+def test_sums_are_fsum_and_means_its_quotient(archive: Archive, reference: Results) -> None:
+    cube = archive.cube.astype(np.float64)
+    sums = [math.fsum(scene[scene != 0].tolist()) for scene in cube]
+    assert reference["space"]["sum"].tolist() == sums
+    assert reference["space"]["mean"].tolist() == [
+        total / count for total, count in zip(sums, reference["space"]["count"], strict=True)
+    ]
+    columns = cube.reshape(len(cube), -1)
+    picks = np.random.default_rng(0).integers(0, columns.shape[1], 2000)
+    over_time = [math.fsum(columns[:, pick][columns[:, pick] != 0].tolist()) for pick in picks]
+    assert reference["time"]["sum"].ravel()[picks].tolist() == np.float32(over_time).tolist()
+
+
+def test_ordered_statistics_are_plain_numpys_in_both_engines(archive: Archive, own_server: str) -> None:
+    cube = np.where(archive.cube == 0, np.nan, archive.cube.astype(np.float64))
+    for engine in EngineName:
+        job = make_job(
+            own_server, ClusterSettings(ClusterKind.threads), CHUNKS["auto"], Mask.nodata, engine=engine,
+            statistics=["median", "q05", "mean"],
+        )  # fmt: skip
+        results = compute(job)
+        flat = cube.reshape(len(cube), -1)
+        np.testing.assert_array_equal(results["space"]["median"], np.nanmedian(flat, axis=1))
+        np.testing.assert_allclose(results["space"]["q05"], np.nanquantile(flat, 0.05, axis=1), rtol=1e-15)
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+            median = np.nanmedian(cube, axis=0)
+        np.testing.assert_array_equal(results["time"]["median"].astype(np.float32), median.astype(np.float32))
 
 
 def test_both_servers_give_the_same(archive: Archive, moto_with_archive: str) -> None:
-    results = compute(moto_with_archive, ClusterSettings(ClusterKind.threads), CHUNKS["block"], Mask.nodata)
-    assert_equal_to_numpy(results, archive.expected(Mask.nodata))
+    job = make_job(moto_with_archive, ClusterSettings(ClusterKind.threads), CHUNKS["block"], Mask.nodata)
+    assert_equal_to_numpy(compute(job), archive.expected(Mask.nodata))
 
 
+@pytest.mark.parametrize("engine", list(EngineName), ids=lambda engine: engine.name)
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 @pytest.mark.parametrize("server", ["signed_server", "moto_with_archive"])
 def test_signed_requests_give_the_same(
-    archive: Archive, server: str, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    archive: Archive,
+    server: str,
+    kind: str,
+    engine: EngineName,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS[0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS[1])
     endpoint = request.getfixturevalue(server)
-    results = compute(endpoint, cluster_settings(kind, ""), CHUNKS["block"], Mask.nodata, anonymous=False)
-    assert_equal_to_numpy(results, archive.expected(Mask.nodata))
+    job = make_job(endpoint, cluster_settings(kind, ""), CHUNKS["block"], Mask.nodata, anonymous=False, engine=engine)
+    assert_equal_to_numpy(compute(job), archive.expected(Mask.nodata))

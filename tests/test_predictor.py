@@ -1,5 +1,6 @@
 """Predictors against GDAL's and imagecodecs' encoders."""
 
+import math
 import zlib
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import from_origin
 
 from runner.read.predictor import undo_predictor
 
@@ -17,7 +19,7 @@ FLOATS = ["float32", "float64"]
 def pixels(shape: tuple[int, int, int], dtype: str) -> np.ndarray:
     """Any bits at all, infinities and NaN included."""
     rng = np.random.default_rng(shape[1])
-    return rng.integers(0, 256, shape[0] * shape[1] * shape[2] * np.dtype(dtype).itemsize, np.uint8).view(dtype).reshape(shape)
+    return np.frombuffer(rng.bytes(math.prod(shape) * np.dtype(dtype).itemsize), dtype).reshape(shape)
 
 
 def decoded(encoded: bytes, like: np.ndarray, predictor: int, *, big_endian: bool = False) -> bytes:
@@ -52,12 +54,13 @@ def test_a_tile_as_gdal_wrote_it(tmp_path: Path, dtype: str, predictor: int, end
     wanted = pixels((16, 32, samples), dtype)
     path = tmp_path / "tile.tif"
     profile = {"driver": "GTiff", "height": 16, "width": 32, "count": samples, "dtype": dtype, "tiled": True}
+    profile["transform"] = from_origin(500000, 5000000, 10, 10)
     layout = {"blockxsize": 32, "blockysize": 16, "interleave": "pixel", "ENDIANNESS": endian}
     coding = {"compress": "DEFLATE", "predictor": predictor}
     with rasterio.open(path, "w", **profile, **layout, **coding) as raster:
         raster.write(np.moveaxis(wanted, -1, 0))
     with rasterio.open(path) as raster:
-        offset, size = (int(raster.tags(ns="TIFF", bidx=1)[f"BLOCK_{what}_0_0"]) for what in ("OFFSET", "SIZE"))
+        offset, size = (int(raster.get_tag_item(f"BLOCK_{what}_0_0", "TIFF", 1)) for what in ("OFFSET", "SIZE"))
     encoded = zlib.decompress(path.read_bytes()[offset : offset + size])
     assert decoded(encoded, wanted, predictor, big_endian=endian == "BIG") == wanted.tobytes()
 

@@ -1,8 +1,7 @@
 """The reference engine: the founding notebook's way, rioxarray and dask arrays, done right."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -11,9 +10,12 @@ import xarray as xr
 from dask.delayed import Delayed
 
 from runner.cluster import Cluster
+from runner.engine.pixels import PixelRule
+from runner.engine.results import PassResult, Values
 from runner.model import Stack, locate
-from runner.plan import Chunks, StagePlan
+from runner.plan import Chunks, Pass
 from runner.read.gdal_array import GdalArray
+from runner.read.header import Header
 from runner.reduce.statistics import statistic
 from runner.settings import Over
 from runner.source.stores import gdal_path
@@ -22,36 +24,60 @@ Progress = Callable[[int, int], None]
 Part = tuple[tuple[slice, ...], Delayed]
 
 
+def run_pass(one: Pass, stack: Stack, rule: PixelRule, cluster: Cluster, progress: Progress) -> PassResult:
+    """Compute the stages of a pass. Raises ReadError for a scene that cannot be read."""
+    pixels = open_stack(stack, one.chunks, rule)
+    valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
+    results = {}
+    for stage in one.stages:
+        dims = ("y", "x") if stage.over is Over.space else ("time",)
+        lazy = {name: statistic(name).from_xarray(pixels, valid, dims).data for name in stage.statistics}
+        results[stage.name] = _compute(lazy, cluster, progress)
+    return PassResult(results)
+
+
 @dataclass(frozen=True, slots=True)
-class StageResult:
-    """What a stage computed: for each statistic an array of shape (scenes,) over space, (y, x) over time."""
+class SceneArray:
+    """A scene's values, (y, x), read when indexed: what dask asks of an array."""
 
-    values: dict[str, np.ndarray]
+    stored: GdalArray
+    header: Header
+    rule: PixelRule
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(y, x)."""
+        return self.stored.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type that is accumulated."""
+        return self.rule.pixels.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Two: y and x."""
+        return 2
+
+    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
+        """The values of a window. Raises ReadError."""
+        valid = self.stored.mask(window) if self.rule.masks else None
+        return self.rule.values(self.stored[window], valid, self.header)
 
 
-def run_stage(
-    stage: StagePlan, stack: Stack, band: int, nodata: float | int | None, cluster: Cluster, progress: Progress
-) -> StageResult:
-    """Compute a stage's statistics; pixels that are NaN or equal `nodata` are left out.
-
-    Raises ReadError for a scene that cannot be read.
-    """
-    pixels = open_stack(stack, stage.chunks, band)
-    valid = valid_pixels(pixels, nodata)
-    dims = ("y", "x") if stage.over is Over.space else ("time",)
-    lazy = {name: statistic(name).from_xarray(pixels, valid, dims).data for name in stage.statistics}
-    return StageResult(_compute(lazy, cluster, progress))
-
-
-def open_stack(stack: Stack, chunks: Chunks, band: int) -> xr.DataArray:
-    """The stack as a lazy DataArray (time, y, x) of the file's dtype, with coordinates and CRS."""
+def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
+    """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS."""
     layers = [
         da.from_array(
-            GdalArray(gdal_path(locate(scene.href)), scene.href, band, scene.header.shape, stack.dtype),
+            SceneArray(
+                GdalArray(gdal_path(locate(scene.href)), scene.href, rule.band, scene.header.shape, stack.dtype),
+                scene.header,
+                rule,
+            ),
             chunks=(chunks.y, chunks.x),
             name=f"scene-{scene.name}-{scene.etag}-{chunks.y}-{chunks.x}",
             lock=False,
-            meta=np.empty((0, 0), stack.dtype),
+            meta=np.empty((0, 0), rule.pixels.dtype),
         )
         for scene in stack.scenes
     ]
@@ -69,15 +95,9 @@ def open_stack(stack: Stack, chunks: Chunks, band: int) -> xr.DataArray:
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
 
 
-def valid_pixels(pixels: xr.DataArray, nodata: float | int | None) -> xr.DataArray:
-    """Which pixels count: a lazy bool array like `pixels`. NaN never does, nor does `nodata` unless it is None."""
-    valid = pixels.notnull()
-    return valid if nodata is None or np.isnan(nodata) else valid & (pixels != nodata)
-
-
-def _compute(lazy: dict[str, da.Array], cluster: Cluster, progress: Progress) -> dict[str, np.ndarray]:
+def _compute(lazy: dict[str, da.Array], cluster: Cluster, progress: Progress) -> dict[str, Values]:
     """Compute block by block, so that progress is seen and each worker's share stays small."""
-    values = {name: np.empty(array.shape, array.dtype) for name, array in lazy.items()}
+    values: dict[str, Values] = {name: np.empty(array.shape, array.dtype) for name, array in lazy.items()}
     places = [(name, place, piece) for name, array in lazy.items() for place, piece in _parts(array)]
     done = 0
 
@@ -86,13 +106,10 @@ def _compute(lazy: dict[str, da.Array], cluster: Cluster, progress: Progress) ->
         done += 1
         progress(done, len(places))
 
-    for (name, place, _), value in zip(places, _values(cluster, places, count), strict=True):
+    computed = cluster.compute([piece for _, _, piece in places], count)
+    for (name, place, _), value in zip(places, computed, strict=True):
         values[name][place] = value
     return values
-
-
-def _values(cluster: Cluster, places: Sequence[tuple[str, Any, Delayed]], count: Callable[[], None]) -> list[Any]:
-    return cluster.compute([piece for _, _, piece in places], count)
 
 
 def _parts(array: da.Array) -> list[Part]:

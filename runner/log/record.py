@@ -41,9 +41,9 @@ class RunRecord:
         self._facts.update(facts)
         self._write()
 
-    def add_stage(self, facts: dict[str, Any]) -> None:
-        """Append what one stage was and took."""
-        self.update(stages=[*self._facts["stages"], facts])
+    def add_pass(self, facts: dict[str, Any]) -> None:
+        """Append what one pass was and took."""
+        self.update(passes=[*self._facts["passes"], facts])
 
     def close(self, status: str, exit_code: int, error: str | None = None) -> None:
         """Say how the run ended."""
@@ -128,7 +128,7 @@ def _first_facts(config: dict[str, Any], command: list[str], overrides: list[str
         "cores": os.cpu_count(),
         "versions": package_versions(),
         "code": git_state(Path(__file__).parent),
-        "stages": [],
+        "passes": [],
     }
 
 

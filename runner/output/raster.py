@@ -17,10 +17,8 @@ _BLOCK = 512
 _ROWS_COMPARED = 1024  # at a time, when a raster is read back
 
 
-def raster_dtype(choice: RasterDtype, source: np.dtype, values: np.dtype) -> np.dtype:
-    """The pixel type of a raster: counts as they are; floats as wide as the source's pixels need."""
-    if values.kind != "f":
-        return values
+def raster_dtype(choice: RasterDtype, source: np.dtype) -> np.dtype:
+    """The pixel type of a raster of floats: as wide as the source's pixels need."""
     if choice is not RasterDtype.auto:
         return np.dtype(str(choice.value))
     return np.dtype(np.float32 if source.itemsize <= 4 and source.name not in ("int32", "uint32") else np.float64)

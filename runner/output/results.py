@@ -51,11 +51,16 @@ def write_stage(
     paths = []
     for name, array in values.items():
         path = folder / raster_name(stage.name, name)
-        dtype = raster_dtype(output.raster_dtype, stack.dtype, array.dtype)
         tags = {**origin, "statistic": name, "units": units.get(name, "")}
-        write_raster(path, array.astype(dtype), stack.grid, output, tags)
+        write_raster(path, _as_raster(array, stack, output), stack.grid, output, tags)
         paths.append(path)
     return paths
+
+
+def _as_raster(values: np.ndarray, stack: Stack, output: OutputSettings) -> np.ndarray:
+    """Counts in 32 bits, which every GIS reads; floats as the setting says."""
+    dtype = np.dtype(np.int32) if values.dtype.kind == "i" else raster_dtype(output.raster_dtype, stack.dtype)
+    return values.astype(dtype, copy=False)
 
 
 def raster_name(stage: str, statistic_name: str) -> str:

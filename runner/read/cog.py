@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from runner.errors import ReadError
 from runner.read.decode import BlockDecoder, Buffers, fast_path_refusal
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
 from runner.read.header import BlockPixels, SceneFile, Window
 from runner.read.tiff import TiffLayout
 
@@ -36,14 +36,16 @@ def read_blocks(
     band: int,
     options: FetchOptions,
     counts: FetchCounts,
+    stop: StopFlag | None = None,
 ) -> Generator[BlockPixels, None, None]:
     """Yield the pixels of a window of each scene, block by block: scenes in order, then rows, then columns of blocks.
 
     The blocks of a scene cover the window once; `valid` is None. `band` counts from 1. `counts` is added to. Close the
-    generator to cancel what is under way. Raises ReadError, also for a file that fast_path_refusal refuses.
+    generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that fast_path_refusal
+    refuses.
     """
     buffers = Buffers()
-    with closing(fetch_ahead(_ranges(scenes, window, band, options), options, counts)) as fetched:
+    with closing(fetch_ahead(_ranges(scenes, window, band, options), options, counts, stop)) as fetched:
         decoder, current = None, -1
         for (scene, span), data in fetched:
             if decoder is None or scene != current:

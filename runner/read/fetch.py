@@ -10,6 +10,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+_STOP_SECONDS: Final = 0.2  # between two looks at the stop flag
 _DENIED: Final = (PermissionDeniedError, UnauthenticatedError)
 
 
@@ -76,6 +78,12 @@ class FetchCounts:
     bytes: int = 0
     retries: int = 0
 
+    def add(self, other: "FetchCounts") -> None:
+        """Add another's counts to these."""
+        self.requests += other.requests
+        self.bytes += other.bytes
+        self.retries += other.retries
+
 
 class ByteRange(NamedTuple):
     """Bytes `start` to `stop` of the object `key` in `store`; `etag` pins its version, None leaves it open."""
@@ -88,20 +96,44 @@ class ByteRange(NamedTuple):
     stop: int
 
 
+class StopFlag:
+    """Set by whoever gives up on a reading; its readers then end. A copy in another process is never set."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __reduce__(self) -> tuple[type["StopFlag"], tuple[()]]:
+        """Events do not travel; a worker process is ended from outside."""
+        return type(self), ()
+
+    def set(self) -> None:
+        """End the reading."""
+        self._event.set()
+
+    def check(self) -> None:
+        """Raise StoppedError if the flag is set."""
+        if self._event.is_set():
+            raise StoppedError
+
+
+class StoppedError(Exception):
+    """The reading was given up; whoever set the flag knows why."""
+
+
 class _Short(Exception):  # noqa: N818 - never leaves this module
     """A body of another length than asked for."""
 
 
 def fetch_ahead(
-    wanted: Iterable[tuple[Item, ByteRange]], options: FetchOptions, counts: FetchCounts
+    wanted: Iterable[tuple[Item, ByteRange]], options: FetchOptions, counts: FetchCounts, stop: StopFlag | None = None
 ) -> Generator[tuple[Item, "Bytes"], None, None]:
     """Yield each item with the bytes of its range, in order, while the next ranges are on their way.
 
     An empty range yields b"" without a request. Close the generator to cancel what is under way. Raises ReadError, of a
-    kind that tells a missing, denied or changed object from the rest, when a range stays unread.
+    kind that tells a missing, denied or changed object from the rest, when a range stays unread, and StoppedError.
     """
     with _background_loop() as loop:
-        queue: _Queue[Item] = _Queue(loop, options, counts)
+        queue: _Queue[Item] = _Queue(loop, options, counts, stop or StopFlag())
         source = iter(wanted)
         queue.fill(source)
         while queue.waiting:
@@ -118,6 +150,7 @@ class _Queue(Generic[Item]):
     loop: asyncio.AbstractEventLoop
     options: FetchOptions
     counts: FetchCounts
+    stop: StopFlag
     waiting: "deque[tuple[Item, ByteRange, Future[Bytes]]]" = field(default_factory=deque)
     ahead_bytes: int = 0
 
@@ -137,6 +170,9 @@ class _Queue(Generic[Item]):
     def take(self) -> tuple[Item, "Bytes"]:
         """Wait for the oldest range."""
         item, wanted, job = self.waiting.popleft()
+        while not job.done():
+            self.stop.check()
+            wait([job], timeout=_STOP_SECONDS)
         data = job.result()
         self.ahead_bytes -= wanted.stop - wanted.start
         return item, data

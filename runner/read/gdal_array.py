@@ -3,10 +3,13 @@
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
@@ -19,7 +22,7 @@ _handles = threading.local()
 
 @dataclass(frozen=True, slots=True)
 class GdalArray:
-    """A band of a GeoTIFF, (y, x); what dask asks of an array. Reads in parallel, with one handle per thread."""
+    """A band of a GeoTIFF, (y, x). Reads in parallel, with one handle per thread."""
 
     path: str
     href: str
@@ -27,20 +30,33 @@ class GdalArray:
     shape: tuple[int, int]
     dtype: np.dtype
 
-    @property
-    def ndim(self) -> int:
-        """Two: y and x."""
-        return 2
-
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """The pixels of a window, as they are in the file. Raises ReadError."""
+        return self._read("read", window)
+
+    def mask(self, window: tuple[slice, slice]) -> np.ndarray | None:
+        """Where the file's own mask or alpha band lets pixels be seen; None if it has none. Raises ReadError."""
+        with self._explained(window):
+            flags = _open(self.path).mask_flag_enums[self.band - 1]
+        if not {MaskFlags.per_dataset, MaskFlags.alpha} & set(flags):
+            return None
+        visible: np.ndarray = self._read("read_masks", window) != 0
+        return visible
+
+    def _read(self, method: str, window: tuple[slice, slice]) -> np.ndarray:
         rows, columns = (part.indices(size)[:2] for part, size in zip(window, self.shape, strict=True))
+        with self._explained(window):
+            pixels: np.ndarray = getattr(_open(self.path), method)(self.band, window=(rows, columns))
+        return pixels
+
+    @contextmanager
+    def _explained(self, window: tuple[slice, slice]) -> Iterator[None]:
         try:
-            pixels: np.ndarray = _open(self.path).read(self.band, window=(rows, columns))
+            yield
         except RasterioError as error:
             _forget(self.path)
-            raise ReadError(self.href, f"rows {rows[0]} to {rows[1]} cannot be read: {cause_of(error)}") from error
-        return pixels
+            problem = f"rows {window[0].start} to {window[0].stop} cannot be read: {cause_of(error)}"
+            raise ReadError(self.href, problem) from error
 
 
 def _cache() -> "OrderedDict[tuple[str, str | None], rasterio.DatasetReader]":

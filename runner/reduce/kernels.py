@@ -8,9 +8,8 @@ of an addition is a float); Dekker, Numerische Mathematik 18 (1971), 224-242 (ho
 Each innermost loop becomes vector code, and must stay so: no early exit, no rounded sum carried from pixel to pixel.
 LLVM fuses no multiply-add unless told to; it would break the error terms.
 
-Arguments in common: `tile` is (rows, columns), native byte order, C-contiguous, of bytes to 32-bit integers or floats;
-`place` says which part of the tile lies where in the accumulators, as `pixels.Place`, and is not checked; `limits` are
-(low, high, nodata) as `missing.Limits`; `small` tells that the tile holds integers of at most 16 bits.
+Arguments in common: `tile` is (rows, columns), native byte order, C-contiguous, of integers up to 32 bits or floats;
+`place` is a `pixels.Place`, not checked; `limits` are `missing.Limits`; `small` tells of integers up to 16 bits.
 """
 
 from typing import Any, Final

@@ -21,6 +21,7 @@ Integers = npt.NDArray[np.int64]
 _MANTISSA: Final = (1 << 52) - 1
 _INFINITE: Final = 0x7FF
 _LOW: Final = 0xFFFFFFFF
+_HALF: Final = (1 << 27) - 1
 
 
 @compiled
@@ -31,9 +32,8 @@ def add_values(bits: Integers, cells: Integers, limbs: Integers, first: int, inf
         sign, exponent, mantissa = _split(bits[i])
         if exponent == _INFINITE:
             infinite[cell, 0 if sign > 0 else 1] += 1
-        elif mantissa:
-            position = exponent - 1075 - 32 * first
-            _add(limbs[cell], position, mantissa & _LOW, mantissa >> 32, sign)
+        elif mantissa:  # a zero has no place among the limbs
+            _add(limbs[cell], exponent - 1075 - 32 * first, mantissa, sign)
 
 
 @compiled
@@ -44,14 +44,13 @@ def add_squares(bits: Integers, cells: Integers, limbs: Integers, first: int, in
         _, exponent, mantissa = _split(bits[i])
         if exponent == _INFINITE:
             infinite[cell, 0] += 1
-        elif mantissa:  # a zero has no place among the limbs
+        elif mantissa:
+            # In halves of 27 and 26 bits, whose products fit in int64.
             position = 2 * (exponent - 1075) - 32 * first
-            low, high = mantissa & _LOW, mantissa >> 32
-            square = np.uint64(low) * np.uint64(low)  # 64 bits, one more than int64 has
-            _add(limbs[cell], position, int(square & np.uint64(_LOW)), int(square >> np.uint64(32)), 1)
-            mixed = 2 * low * high
-            _add(limbs[cell], position + 32, mixed & _LOW, mixed >> 32, 1)
-            _add(limbs[cell], position + 64, (high * high) & _LOW, (high * high) >> 32, 1)
+            low, high = mantissa & _HALF, mantissa >> 27
+            _add(limbs[cell], position, low * low, 1)
+            _add(limbs[cell], position + 27, 2 * low * high, 1)
+            _add(limbs[cell], position + 54, high * high, 1)
 
 
 @compiled
@@ -78,10 +77,10 @@ def _split(bits: int) -> tuple[int, int, int]:
 
 
 @compiled
-def _add(limbs: Integers, position: int, low: int, high: int, sign: int) -> None:
-    """Add sign * (low + high * 2**32) * 2**position; low and high have at most 32 bits."""
+def _add(limbs: Integers, position: int, number: int, sign: int) -> None:
+    """Add sign * number * 2**position; 0 <= number < 2**63."""
     limb, shift = position >> 5, position & 31
-    low, high = low << shift, high << shift
+    low, high = (number & _LOW) << shift, (number >> 32) << shift
     limbs[limb] += sign * (low & _LOW)
     limbs[limb + 1] += sign * ((low >> 32) + (high & _LOW))
     limbs[limb + 2] += sign * (high >> 32)

@@ -3,7 +3,7 @@
 The quantile of n valid values x[0] <= ... <= x[n-1] for a fraction f is numpy's method "linear" in float64: with
 h = f * (n - 1), i = floor(h) and t = h - i, the value between a = x[i] and b = x[i + 1] is a + (b - a) * t for t < 0.5,
 else b - (b - a) * (1 - t); where a and b are equal or t is 0, it is a; where one of them is infinite, it is
-a * (1 - t) + b * t. The median is (a + b) / 2. A zero is +0.0.
+a * (1 - t) + b * t. The median, which q50 is too, is (a + b) / 2. A zero is +0.0.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -46,9 +46,15 @@ def highest(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) 
 
 
 def variance(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
-    """The mean square of the distances from the mean (ddof 0), NaN for none."""
-    found = values.astype(np.float64).where(valid).var(dims, ddof=0)
-    return found.where(valid.any(dims))
+    """The mean square less the square of the mean (ddof 0), NaN for none.
+
+    Both are of the distances from the first pixel, which leaves little to cancel, and takes one pass over the chunks.
+    """
+    doubles = values.astype(np.float64)
+    first = dict.fromkeys(dims, 0)
+    distances = doubles - doubles.isel(first).where(valid.isel(first), 0)
+    spread = mean(distances**2, valid, dims) - mean(distances, valid, dims) ** 2
+    return spread.clip(min=0)
 
 
 def deviation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":

@@ -27,6 +27,12 @@ class SpatialSums:
         self._squares = _Columns(Wide.for_squares(scenes)) if needs.squares else None
         self._extremes = pixels.no_extremes((scenes,)) if needs.extremes else None
 
+    @staticmethod
+    def bytes_per_scene(pixels: Pixels, needs: Needs) -> int:
+        """Memory an accumulator takes for each scene."""
+        limbs = 71 * needs.sums + 139 * needs.squares
+        return 16 + 8 * limbs + 16 * (needs.sums + needs.squares) + 2 * pixels.stored.itemsize * needs.extremes
+
     def add_tile(self, scene: int, tile: Tile, place: Place) -> None:
         """Add pixels of the scene of this index; the tile, (rows, columns), is free for reuse afterwards.
 

@@ -90,7 +90,7 @@ def statistic(name: str) -> Statistic:
         return _BUILT_IN[name]
     quantile = _QUANTILE.fullmatch(name)
     if quantile:
-        return _quantile(name, float(f"{quantile[1]}.{quantile[2] or 0}") / 100)
+        return _quantile(name, float(f"0.{quantile[1]}{quantile[2] or ''}"))
     return _from_entry_point(name)
 
 

@@ -25,6 +25,16 @@ class TemporalSums:
         self._squares = _Layers(shape) if needs.squares else None
         self._extremes = pixels.no_extremes(shape) if needs.extremes else None
 
+    @staticmethod
+    def bytes_per_pixel(pixels: Pixels, needs: Needs) -> int:
+        """Memory an accumulator takes for each pixel of its window.
+
+        That is all for integers up to 32 bits and for float32. A float64 window may take another 8 bytes for every 32
+        bits between its lowest and highest bit, in practice some 40, and as much twice over for squares.
+        """
+        layers = needs.sums + needs.squares
+        return 4 + 16 * layers + 2 * pixels.stored.itemsize * needs.extremes
+
     def add_tile(self, tile: Tile, place: Place) -> None:
         """Add pixels of one scene; the tile, (rows, columns), is free for reuse afterwards.
 

@@ -160,7 +160,7 @@ async def _read_headers(
             except RunnerError as error:
                 if on_error is OnError.stop:
                     raise
-                return _left_out(candidate, str(error))
+                return LeftOut(candidate.item, candidate.scene, candidate.time, str(error), skipped=True)
             finally:
                 done += 1
                 progress(done, len(chosen))

@@ -15,25 +15,26 @@ from runner.model import Location
 from runner.settings import S3Settings
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig, S3Credential
+    from obstore.store import ClientConfig, S3Credential
 
 _CLIENT: "ClientConfig" = {"connect_timeout": "10s", "timeout": "60s", "allow_http": True}
-_RETRY: "RetryConfig" = {"max_retries": 8, "retry_timeout": timedelta(minutes=2)}
+_RETRY_TIMEOUT = timedelta(minutes=2)
 
 
 class Stores:
     """The stores of a source, one for each bucket, opened when first asked for.
 
-    Picklable: a worker process opens its own.
+    Picklable: a worker process opens its own. `client_retries` are obstore's, on top of those of `read.fetch`.
     """
 
-    def __init__(self, s3: S3Settings) -> None:
+    def __init__(self, s3: S3Settings, client_retries: int = 8) -> None:
         self.s3 = s3
+        self.client_retries = client_retries
         self._open: dict[str | None, S3Store | LocalStore] = {}
 
-    def __reduce__(self) -> tuple[type["Stores"], tuple[S3Settings]]:
+    def __reduce__(self) -> tuple[type["Stores"], tuple[S3Settings, int]]:
         """Only the settings travel."""
-        return type(self), (self.s3,)
+        return type(self), (self.s3, self.client_retries)
 
     def of(self, location: Location) -> S3Store | LocalStore:
         """The store that holds this object; its path there is `location.key`."""
@@ -56,7 +57,7 @@ class Stores:
             region=self._region,
             request_payer=self.s3.requester_pays,
             client_options=_CLIENT,
-            retry_config=_RETRY,
+            retry_config={"max_retries": self.client_retries, "retry_timeout": _RETRY_TIMEOUT},
             **options,
         )
 

@@ -1,0 +1,127 @@
+"""The block engine: blocks go out to the workers; partials come back and are combined exactly, in any order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from runner.cluster import Cluster
+from runner.engine.blocks import BlockResult, Reading, run_block
+from runner.engine.results import PassResult, Values
+from runner.errors import RunnerError
+from runner.model import Stack
+from runner.plan import Block, Pass, StagePlan
+from runner.read.fetch import FetchCounts
+from runner.read.header import Window
+from runner.reduce.partial import Partial, combine
+from runner.reduce.statistics import finish, statistic
+from runner.settings import Over
+
+Progress = Callable[[int, int], None]
+
+
+def run_pass(
+    one: Pass, stack: Stack, reading: Reading, cluster: Cluster, raster: np.dtype, progress: Progress
+) -> PassResult:
+    """Compute the stages of a pass; floats over time are of the `raster` dtype.
+
+    Raises ReadError for a scene that cannot be read, RunnerError if the blocks do not add up to the stack.
+    """
+    assembly = _Assembly(one, stack, raster)
+    results = cluster.map(run_block, reading, one.blocks, reading.stop.set)
+    for done, result in enumerate(results, start=1):
+        assembly.take(result)
+        progress(done, len(one.blocks))
+    return assembly.finish()
+
+
+@dataclass(slots=True)
+class _Assembly:
+    """Puts the results of blocks together. Over time a window is finished as soon as its last scenes have come."""
+
+    one: Pass
+    stack: Stack
+    raster: np.dtype
+    values: dict[str, dict[str, Values]] = field(init=False)
+    _windows: dict[Window, list[Partial]] = field(default_factory=dict)
+    _scenes: dict[tuple[int, int], list[Partial]] = field(default_factory=dict)
+    _fetched: FetchCounts = field(default_factory=FetchCounts)
+    _read_seconds: float = 0.0
+    _reduce_seconds: float = 0.0
+    _finished_windows: int = 0
+
+    def __post_init__(self) -> None:
+        self.values = {
+            stage.name: {name: self._empty(stage, name) for name in stage.statistics} for stage in self.one.stages
+        }
+
+    def _empty(self, stage: StagePlan, name: str) -> Values:
+        dtype = statistic(name).dtype
+        if stage.over is Over.space:
+            return np.full(len(self.stack.scenes), 0 if dtype.kind == "i" else np.nan, dtype)
+        kind = np.dtype(np.int32) if dtype.kind == "i" else self.raster
+        return np.empty((self.stack.grid.height, self.stack.grid.width), kind)
+
+    def take(self, result: BlockResult) -> None:
+        """Add a block's partials to those of its window and of its scenes."""
+        block = result.block
+        self._fetched.add(result.fetched)
+        self._read_seconds += result.read_seconds
+        self._reduce_seconds += result.reduce_seconds
+        for stage in self.one.stages:
+            for name, values in result.ordered.get(stage.name, {}).items():
+                self.values[stage.name][name][_place(stage, block)] = values
+        if result.over_space is not None:
+            self._scenes.setdefault((block.start, block.stop), []).append(result.over_space)
+        if result.over_time is not None:
+            self._take_window(block, result.over_time)
+
+    def _take_window(self, block: Block, partial: Partial) -> None:
+        parts = self._windows.setdefault(block.window, [])
+        parts.append(partial)
+        if sum(_scenes_seen(part) for part in parts) < len(self.stack.scenes):
+            return
+        whole = combine(parts)
+        del self._windows[block.window]
+        self._check(whole.seen, len(self.stack.scenes), f"{block.window}")
+        self._finish_stages(whole, Over.time, _window_slices(block.window))
+        self._finished_windows += 1
+
+    def finish(self) -> PassResult:
+        """Finish the scenes, and hold what was seen against the stack."""
+        for (start, stop), parts in self._scenes.items():
+            whole = combine(parts)
+            self._check(whole.seen, self.stack.grid.pixels, f"scenes {start} to {stop}")
+            self._finish_stages(whole, Over.space, (slice(start, stop),))
+        windows = len({block.window for block in self.one.blocks})
+        over_time = any(stage.over is Over.time for stage in self.one.stages)
+        if self._windows or (over_time and self._finished_windows != windows):
+            raise RunnerError(f"{self.one.name}: {self._finished_windows} of {windows} windows are whole; run again")
+        return PassResult(self.values, self._fetched, self._read_seconds, self._reduce_seconds)
+
+    def _finish_stages(self, partial: Partial, over: Over, place: tuple[slice, ...]) -> None:
+        for stage in self.one.stages:
+            if stage.over is over:
+                summed = [name for name in stage.statistics if not statistic(name).ordered]
+                for name, values in finish(partial, summed).items():
+                    self.values[stage.name][name][place] = values
+
+    def _check(self, seen: np.ndarray, expected: int, what: str) -> None:
+        """Nothing silent: every pixel of every scene was seen once."""
+        if not (seen == expected).all():
+            raise RunnerError(
+                f"{self.one.name}: {what} saw {seen.min()} to {seen.max()} pixels a cell, wanted {expected}; "
+                "run again, and report it if it happens twice"
+            )
+
+
+def _scenes_seen(partial: Partial) -> int:
+    return int(partial.seen.flat[0])
+
+
+def _window_slices(window: Window) -> tuple[slice, slice]:
+    return np.s_[window.row : window.row + window.height, window.column : window.column + window.width]
+
+
+def _place(stage: StagePlan, block: Block) -> tuple[slice, ...]:
+    return (slice(block.start, block.stop),) if stage.over is Over.space else _window_slices(block.window)

@@ -1,0 +1,20 @@
+"""What a stage computed, whichever engine did."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.read.fetch import FetchCounts
+
+Values = npt.NDArray[np.float64] | npt.NDArray[np.float32] | npt.NDArray[np.int64] | npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """The statistics of each stage: of shape (scenes,) over space, (y, x) over time; and what reading took."""
+
+    values: dict[str, dict[str, Values]]
+    fetched: FetchCounts | None = None  # None where GDAL fetched
+    read_seconds: float = field(default=0.0)  # of all threads together
+    reduce_seconds: float = field(default=0.0)
