@@ -29,8 +29,8 @@ from runner.settings import (
 
 _XARRAY_CHUNK_BYTES = 64 * 2**20  # of decoded pixels; a few fit any worker, and one outweighs dask's 1 ms a task
 _STRIP_ROWS = 512  # rows that strips of a few rows are read by
-_IMBALANCE = 1.03  # how much longer the busiest thread may work than the average, before scenes are shared out too
-_MOST_TIME_PARTS = 16
+_IMBALANCE = 1.03  # how much longer the busiest thread may work than the average, before scenes are shared out
+_MOST_PARTS = 16
 _ORDERED_BYTES = 128 * 2**20  # of pixels that a task holds to order them
 _WINDOW_BYTES = 128 * 2**20  # of accumulators that a task holds
 _PROCESS_BYTES = 330 * 2**20  # Python with numba, GDAL and pyarrow loaded (measured: action=run on one small scene)
@@ -203,12 +203,14 @@ def _resolve(setting: object, size: int, block: int, auto: int, *, snap: bool) -
 
 def _plan_blocks(job: JobSettings, stack: Stack, names: list[str]) -> Pass:
     first = job.stages[names[0]]
+    _refuse_lazy_statistics(job, names)
     stages, workers = _stage_plans(job, names), resolve_workers(first.cluster)
     settings = first.chunks or job.chunks
     chunks = _block_chunks(settings, stack, stages)
     if settings.time == "auto" and not any(stage.ordered for stage in stages):
-        chunks = chunks._replace(time=_balanced_time(stack, chunks, workers))
-    blocks = cut(stack, chunks)
+        blocks = _balanced_blocks(stack, chunks, workers)
+    else:
+        blocks = cut(stack, chunks)
     options = fetch_options(job.fetch)
     cost = _cost(stack, chunks, _requests(job, stack, blocks, options))
     worker_bytes = _PROCESS_BYTES + workers.threads * _task_bytes(stages, stack, chunks, options)
@@ -216,6 +218,13 @@ def _plan_blocks(job: JobSettings, stack: Stack, names: list[str]) -> Pass:
         worker_bytes += _result_bytes(job, stack)
     _refuse_too_large(names, stack, workers, chunks, worker_bytes)
     return Pass(stages, first.cluster, workers, chunks, blocks, cost, worker_bytes)
+
+
+def _refuse_lazy_statistics(job: JobSettings, names: list[str]) -> None:
+    for name in names:
+        for found in map(statistic, job.stages[name].statistics):
+            if found.finish is None and found.of_values is None:
+                raise PlanError(f"stages.{name}: {found.name} is a function of DataArrays; set engine=xarray")
 
 
 def fetch_options(settings: FetchSettings) -> FetchOptions:
@@ -326,14 +335,28 @@ def _remedy(stack: Stack, workers: Workers, chunks: Chunks) -> str:
     return "raise memory_limit, or use fewer workers on this machine"
 
 
-def _balanced_time(stack: Stack, chunks: Chunks, workers: Workers) -> int:
-    """Scenes in a task, such that all threads end together: as many as possible, since partials are combined."""
+def _balanced_blocks(stack: Stack, chunks: Chunks, workers: Workers) -> tuple[Block, ...]:
+    """Blocks of all scenes, but for the last windows, whose scenes are shared out so that all threads end together.
+
+    As few windows are parted as will do, since their partials must be combined.
+    """
     scenes, threads = len(stack.scenes), workers.processes * workers.threads
-    sizes = [-(-scenes // parts) for parts in range(1, min(_MOST_TIME_PARTS, scenes) + 1)]
-    found = {size: _imbalance(cut(stack, chunks._replace(time=size)), threads) for size in dict.fromkeys(sizes)}
-    return next(
-        (size for size, ratio in found.items() if ratio <= _IMBALANCE), min(found, key=lambda size: found[size])
-    )
+    windows = [block.window for block in cut(stack, chunks._replace(time=scenes))]
+
+    def parted(last: int, parts: int) -> tuple[Block, ...]:
+        step = -(-scenes // parts)
+        whole = [Block(window, 0, scenes) for window in windows[: len(windows) - last]]
+        rest = windows[len(windows) - last :]
+        return (
+            *whole,
+            *(Block(window, at, min(at + step, scenes)) for window in rest for at in range(0, scenes, step)),
+        )
+
+    ways = [(0, 1)]
+    ways += [(last, parts) for last in range(1, min(threads, len(windows)) + 1) for parts in range(2, _MOST_PARTS + 1)]
+    found = {way: _imbalance(parted(*way), threads) for way in ways if way[1] <= scenes}
+    fair = next((way for way, ratio in found.items() if ratio <= _IMBALANCE), None)
+    return parted(*(fair or min(found, key=lambda way: found[way])))
 
 
 def _imbalance(blocks: tuple[Block, ...], threads: int) -> float:

@@ -13,9 +13,12 @@ from runner.model import Stack
 from runner.plan import Block, Pass, StagePlan
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
+from runner.reduce.cells import among, rows
 from runner.reduce.partial import Partial, combine
 from runner.reduce.statistics import finish, statistic
 from runner.settings import Over
+
+_ROWS_FINISHED = 64  # at a time: what numpy allocates for them stays in the cache
 
 Progress = Callable[[int, int], None]
 
@@ -44,7 +47,7 @@ class _Assembly:
     raster: np.dtype
     values: dict[str, dict[str, Values]] = field(init=False)
     _windows: dict[Window, list[Partial]] = field(default_factory=dict)
-    _scenes: dict[tuple[int, int], list[Partial]] = field(default_factory=dict)
+    _scenes: Partial | None = None
     _fetched: FetchCounts = field(default_factory=FetchCounts)
     _read_seconds: float = 0.0
     _reduce_seconds: float = 0.0
@@ -72,7 +75,8 @@ class _Assembly:
             for name, values in result.ordered.get(stage.name, {}).items():
                 self.values[stage.name][name][_place(stage, block)] = values
         if result.over_space is not None:
-            self._scenes.setdefault((block.start, block.stop), []).append(result.over_space)
+            placed = among(result.over_space, block.start, len(self.stack.scenes))
+            self._scenes = placed if self._scenes is None else combine([self._scenes, placed])
         if result.over_time is not None:
             self._take_window(block, result.over_time)
 
@@ -81,18 +85,20 @@ class _Assembly:
         parts.append(partial)
         if sum(_scenes_seen(part) for part in parts) < len(self.stack.scenes):
             return
-        whole = combine(parts)
+        whole = combine(parts) if len(parts) > 1 else parts[0]
         del self._windows[block.window]
         self._check(whole.seen, len(self.stack.scenes), f"{block.window}")
-        self._finish_stages(whole, Over.time, _window_slices(block.window))
+        window = block.window
+        for top in range(0, window.height, _ROWS_FINISHED):
+            some = window._replace(row=window.row + top, height=min(_ROWS_FINISHED, window.height - top))
+            self._finish_stages(rows(whole, top, top + some.height), Over.time, _window_slices(some))
         self._finished_windows += 1
 
     def finish(self) -> PassResult:
         """Finish the scenes, and hold what was seen against the stack."""
-        for (start, stop), parts in self._scenes.items():
-            whole = combine(parts)
-            self._check(whole.seen, self.stack.grid.pixels, f"scenes {start} to {stop}")
-            self._finish_stages(whole, Over.space, (slice(start, stop),))
+        if self._scenes is not None:
+            self._check(self._scenes.seen, self.stack.grid.pixels, "a scene")
+            self._finish_stages(self._scenes, Over.space, np.s_[:,])
         windows = len({block.window for block in self.one.blocks})
         over_time = any(stage.over is Over.time for stage in self.one.stages)
         if self._windows or (over_time and self._finished_windows != windows):

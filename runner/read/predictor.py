@@ -40,7 +40,7 @@ def undo_predictor(encoded: Bytes, out: npt.NDArray[Any], predictor: int, *, big
     elif predictor in (1, 2):
         _copy_native(encoded, out, big_endian)
         if predictor == 2:
-            _sum_samples(_bits(out))
+            _undo_differences(_bits(out))
     else:
         raise ValueError(f"predictor: got {predictor}, TIFF has 1 (none), 2 (differences), 3 (floating point)")
 
@@ -53,6 +53,15 @@ def _bits(out: npt.NDArray[Any]) -> Bits:
 def _copy_native(encoded: Bytes, out: npt.NDArray[Any], big_endian: bool) -> None:
     stored = np.dtype(f"{'>' if big_endian else '<'}u{out.dtype.itemsize}")
     _bits(out)[...] = encoded.reshape(-1).view(stored).reshape(out.shape)
+
+
+def _undo_differences(out: Bits) -> None:
+    rows, columns, samples = out.shape
+    if out.itemsize == 1 and samples == 1 and columns % 8 == 0:
+        words = out.reshape(-1).view(np.uint64).reshape(rows, columns // 8)
+        _sum_byte_rows(words, np.empty(columns // 8, np.uint64))
+    else:
+        _sum_samples(out)
 
 
 def _undo_floating_point(encoded: Bytes, out: npt.NDArray[Any]) -> None:
@@ -85,6 +94,13 @@ def _undo_planes_slowly(planes: Bytes, samples: int, out: Bits) -> None:
         for i in range(samples, line.shape[0]):
             line[i] += line[i - samples]
         _join_planes(line, out[row])
+
+
+@compiled
+def _sum_byte_rows(words: Words, before: Words) -> None:
+    """Running sum of the bytes of each row, in place; `before` is scratch as long as a row."""
+    for row in range(words.shape[0]):
+        _sum_bytes(words[row], before)
 
 
 @compiled

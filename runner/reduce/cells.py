@@ -1,0 +1,57 @@
+"""Parts of partials: some rows of a window, or scenes put in their place among more."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.reduce.exact import Total, Wide
+from runner.reduce.partial import Partial
+
+
+def rows(partial: Partial, start: int, stop: int) -> Partial:
+    """Rows `start` to `stop` of a partial over time."""
+    width = partial.counts.shape[1]
+    cells = slice(start * width, stop * width)
+    return Partial(
+        partial.seen if partial.seen.shape[0] == 1 else partial.seen[start:stop],
+        partial.counts[start:stop],
+        _some(partial.sums, cells),
+        _some(partial.squares, cells),
+        None if partial.extremes is None else partial.extremes[:, start:stop],
+    )
+
+
+def _some(total: Total | None, cells: slice) -> Total | None:
+    if total is None:
+        return None
+    return Total(np.ascontiguousarray(total.layers[:, cells]), total.wide and total.wide.select(cells))
+
+
+def among(partial: Partial, start: int, scenes: int) -> Partial:
+    """A partial over space, as if it were of `scenes` scenes, with its own from `start` on; the others are empty."""
+
+    def placed(values: npt.NDArray[Any], fill: object = 0) -> npt.NDArray[Any]:
+        whole = np.full((scenes, *values.shape[1:]), fill, values.dtype)
+        whole[start : start + len(values)] = values
+        return whole
+
+    def total(of: Total | None) -> Total | None:
+        if of is None:
+            return None
+        wide = of.wide and Wide(placed(of.wide.limbs), of.wide.first, placed(of.wide.infinite))
+        return Total(np.stack([placed(layer) for layer in of.layers]), wide)
+
+    extremes = None
+    if partial.extremes is not None:
+        # Where nothing was counted, the bounds of any type give way to every value.
+        fills = _bounds(partial.extremes.dtype)
+        extremes = np.stack([placed(one, fill) for one, fill in zip(partial.extremes, fills, strict=True)])
+    return Partial(placed(partial.seen), placed(partial.counts), total(partial.sums), total(partial.squares), extremes)
+
+
+def _bounds(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    if dtype.kind == "f":
+        return np.inf, -np.inf
+    info = np.iinfo(dtype)
+    return info.max, info.min

@@ -1,0 +1,150 @@
+"""The whole process beside its peers and its floor: time, CPU, memory, requests and bytes of each, from one run.
+
+Every contestant is a fresh process each time. Within a round they follow one another, and each round begins with the
+next of them, so that what else the machine does falls on all.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeAlias
+
+from contest import Measurement, run_contestant, warm_up
+from contestants import NAMES, Contestant, contestants
+from measure import ContestantError
+from report import end_with, machine, markdown, median, spread, versions
+from workload import Archive, Server, Truth, add_network_options, add_options, network, prepare, served, true_means
+
+from runner.console import complain, results, tell
+
+Rounds: TypeAlias = list[dict[str, Measurement]]  # one dictionary for each round, by contestant
+Figure: TypeAlias = Callable[[Measurement], float]
+
+COLUMNS = (
+    "contestant", "wall s", "compute s", "CPU s", "peak MB", "requests", "GB",
+    "wall / floor", "compute / floor", "wall / ours", "compute / ours", "means",
+)  # fmt: skip
+
+
+def main() -> int:
+    """Make the workload, let them run, show the table; exit code 1 if one fails or its means are wrong."""
+    options = parse()
+    chosen = contestants(options.only, options.ours)
+    archive = prepare(options.cache, options.scenes, options.size, options.distinct)
+    truth = true_means(archive)
+    with served(archive, network(options)) as server:
+        warm_up(chosen, archive, server)
+        rounds = run_rounds(chosen, options.rounds, archive, server, truth)
+    title = f"{archive}; {network(options)}; {machine()}; rounds: {options.rounds}, shown as median (lowest-highest)"
+    results.print(f"{title}\n\n{markdown(COLUMNS, rows(chosen, rounds))}", soft_wrap=True)
+    if options.json:
+        options.json.write_text(to_json(title, options, rounds))
+    complete = all(len(done) == len(chosen) for done in rounds)
+    return 0 if complete and all(one.is_right for done in rounds for one in done.values()) else 1
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenes", type=int, default=20, help="how many (default: %(default)s)")
+    add_options(parser, distinct=None)
+    add_network_options(parser)
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    only = f"some of {','.join(NAMES)} (default: all but the last)"
+    parser.add_argument("--only", type=_names, default=NAMES[:-1], metavar="NAMES", help=only)
+    ours = "a further row of ours, with these overrides, as in --ours 'engine=xarray chunks=row'; repeat for more"
+    parser.add_argument("--ours", action="append", default=[], metavar="OVERRIDES", help=ours)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep every measurement here")
+    return parser.parse_args()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := set(names) - set(NAMES):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} unknown; there are {', '.join(NAMES)}")
+    return names
+
+
+def run_rounds(
+    chosen: Sequence[Contestant], number: int, archive: Archive, server: Server, truth: Truth
+) -> list[dict[str, Measurement]]:
+    """Let all run `number` times. One that fails is told of and misses from its round and those after it."""
+    rounds: Rounds = []
+    failed: set[str] = set()
+    for start in range(number):
+        rounds.append({})
+        for at in range(len(chosen)):
+            contestant = chosen[(start + at) % len(chosen)]
+            if contestant.name in failed:
+                continue
+            try:
+                rounds[-1][contestant.name] = run_contestant(contestant, archive, server, archive.spec.scenes, truth)
+            except ContestantError as error:
+                failed.add(contestant.name)
+                complain(f"{contestant.name}: {error}")
+            else:
+                tell(f"round {start + 1}, {rounds[-1][contestant.name]}")
+    return rounds
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def rows(chosen: Sequence[Contestant], rounds: Rounds) -> list[list[str]]:
+    """One row for each contestant, in the order of COLUMNS."""
+    return [_row(contestant.name, rounds) for contestant in chosen]
+
+
+def _row(name: str, rounds: Rounds) -> list[str]:
+    mine = [done[name] for done in rounds if name in done]
+    if len(mine) < len(rounds):
+        return [name, "failed", *[""] * (len(COLUMNS) - 2)]
+    return [
+        name,
+        spread([_wall(one) for one in mine]),
+        spread([_compute(one) for one in mine]),
+        spread([one.usage.cpu_seconds for one in mine]),
+        median([one.usage.peak_pss_bytes / 1e6 for one in mine]),
+        median([one.requests for one in mine]),
+        median([one.received_bytes / 1e9 for one in mine], 2),
+        *(_ratio(name, other, figure, rounds) for other in ("floor", "ours") for figure in (_wall, _compute)),
+        _verdict(mine),
+    ]
+
+
+def _wall(one: Measurement) -> float:
+    return one.usage.wall_seconds
+
+
+def _compute(one: Measurement) -> float:
+    return one.compute_seconds
+
+
+def _ratio(name: str, other: str, figure: Figure, rounds: Rounds) -> str:
+    """The median over the rounds of the ratio within a round; empty if the other does not take part."""
+    ratios = [figure(done[name]) / figure(done[other]) for done in rounds if {name, other} <= done.keys()]
+    return f"{statistics.median(ratios):.2f}" if ratios else ""
+
+
+def _verdict(mine: Sequence[Measurement]) -> str:
+    if mine[0].largest_error is None:
+        return "none"
+    return "right" if all(one.is_right for one in mine) else "WRONG"
+
+
+def to_json(title: str, options: argparse.Namespace, rounds: Rounds) -> str:
+    """Every measurement, with what they were made on."""
+    facts = {
+        "title": title,
+        "options": vars(options),
+        "versions": versions(),
+        "rounds": [[asdict(one) for one in done.values()] for done in rounds],
+    }
+    return json.dumps(facts, indent=1, default=str) + "\n"
+
+
+if __name__ == "__main__":
+    end_with(main)
