@@ -15,7 +15,7 @@ from runner.engine.pixels import PixelRule, make_rule
 from runner.engine.results import PassResult, Values
 from runner.errors import ReadError, SourceError
 from runner.log.record import RunRecord
-from runner.memory import measured_memory
+from runner.memory import child_pids, measured_memory
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.raster import raster_dtype
@@ -102,8 +102,8 @@ def _compute(
 def compute_pass(job: JobSettings, one: Pass, rule: PixelRule, stack: Stack) -> tuple[PassResult, dict[str, Any]]:
     """Open a pass's cluster, compute its stages, and state what that took. Raises RunnerError."""
     options = {**job.gdal.options, **gdal_s3_options(job.source.s3)}
-    started = time.monotonic()
-    with open_cluster(one.cluster, options) as cluster, measured_memory() as memory:
+    started, strangers = time.monotonic(), child_pids()  # such as the demo's server
+    with open_cluster(one.cluster, options) as cluster, measured_memory(strangers) as memory:
         opened = time.monotonic()
         seen = cluster.gdal_options(sorted(options))
         log.info("%s: %s, GDAL options %s", one.name, cluster.size, seen)

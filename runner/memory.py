@@ -38,13 +38,13 @@ class Memory:
 
 
 @contextmanager
-def measured_memory(every_seconds: float = 0.25) -> Iterator[Memory]:
-    """Watch the resident bytes of this process and its children while the block runs."""
+def measured_memory(strangers: frozenset[int], every_seconds: float = 0.25) -> Iterator[Memory]:
+    """Watch the resident bytes of this process and its children, less the `strangers`, while the block runs."""
     memory, done = Memory(), threading.Event()
 
     def watch() -> None:
         while True:
-            memory.peak_bytes = max(memory.peak_bytes, tree_rss_bytes())
+            memory.peak_bytes = max(memory.peak_bytes, tree_rss_bytes(strangers))
             if done.wait(every_seconds):
                 return
 
@@ -57,13 +57,18 @@ def measured_memory(every_seconds: float = 0.25) -> Iterator[Memory]:
         thread.join()
 
 
-def tree_rss_bytes() -> int:
-    """Resident bytes of this process and its children, shared pages counted each time."""
+def child_pids() -> frozenset[int]:
+    """The processes that this one has started, and those they have."""
+    return frozenset(child.pid for child in psutil.Process().children(recursive=True))
+
+
+def tree_rss_bytes(strangers: frozenset[int]) -> int:
+    """Resident bytes of this process and its children, less the `strangers`; shared pages are counted each time."""
     total = 0
     process = psutil.Process()
     for one in (process, *process.children(recursive=True)):
         try:
-            total += int(one.memory_info().rss)
+            total += 0 if one.pid in strangers else int(one.memory_info().rss)
         except psutil.Error:  # it ended meanwhile
             continue
     return total

@@ -305,7 +305,7 @@ def _task_bytes(stages: tuple[StagePlan, ...], stack: Stack, chunks: Chunks, opt
     counts = header.layout.byte_counts
     row_bytes = int(max(scene.header.layout.byte_counts.sum(axis=-1).max() for scene in stack.scenes[:100]))
     largest = min(options.max_range_bytes, max(row_bytes, int(counts.max())))
-    ahead = min(options.ahead_bytes + largest, (options.in_flight + 1) * largest)
+    ahead = min(options.ahead_bytes, options.in_flight * largest) + (options.scenes_together + 1) * largest
     return int(window + ahead + decoded)
 
 

@@ -164,10 +164,13 @@ def expected_pixels() -> np.ndarray:
     return np.stack([speckle(seed=i)[0] for i in range(4)])
 
 
-def test_scenes_come_in_order_and_blocks_row_by_row(scenes: list[SceneFile]) -> None:
-    blocks = cog.read_blocks(scenes, Window(70, 70, 100, 100), 1, QUICK, FetchCounts())
+def test_a_few_scenes_take_turns_block_by_block(scenes: list[SceneFile]) -> None:
+    options = replace(QUICK, scenes_together=2)
+    blocks = cog.read_blocks(scenes, Window(70, 70, 100, 100), 1, options, FetchCounts())
     places = [(block.scene, block.row, block.column) for block in blocks]
-    assert places == [(scene, row, column) for scene in range(4) for row in (0, 58) for column in (0, 58)]
+    assert places == [
+        (scene, row, column) for some in ((0, 1), (2, 3)) for row in (0, 58) for column in (0, 58) for scene in some
+    ]
 
 
 @pytest.mark.parametrize(
@@ -443,7 +446,9 @@ def test_latency_is_hidden_by_requests_in_flight(served: tuple[Server, list[Scen
 def test_no_more_bytes_than_stated_are_fetched_ahead(served: tuple[Server, list[SceneFile]]) -> None:
     server, scenes = served
     span = max(span.stop - span.start for span in spans_of(scenes[0], min_range_bytes=1))
-    with closing(cog.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, ahead_bytes=span), FetchCounts())) as blocks:
+    with closing(
+        cog.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, ahead_bytes=span, scenes_together=1), FetchCounts())
+    ) as blocks:
         next(blocks)
         time.sleep(0.1)
         assert server.requests <= 4

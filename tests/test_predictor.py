@@ -38,8 +38,9 @@ def test_floating_point_planes_are_undone_for_every_width(dtype: str, columns: i
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, *FLOATS])
 @pytest.mark.parametrize("samples", [1, 3])
-def test_differences_wrap_around_and_stay_within_a_sample(dtype: str, samples: int) -> None:
-    wanted = pixels((4, 33, samples), dtype)
+@pytest.mark.parametrize("columns", [1, 33, 512])
+def test_differences_wrap_around_and_stay_within_a_sample(dtype: str, samples: int, columns: int) -> None:
+    wanted = pixels((4, columns, samples), dtype)
     bits = wanted.view(f"u{wanted.dtype.itemsize}")
     encoded = imagecodecs.delta_encode(bits, axis=1).tobytes()
     assert decoded(encoded, wanted, 2) == wanted.tobytes()

@@ -3,13 +3,17 @@
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 from runner.errors import ReadError
 from runner.read.decode import BlockDecoder, Buffers, fast_path_refusal
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
 from runner.read.header import BlockPixels, SceneFile, Window
 from runner.read.tiff import TiffLayout
+
+if TYPE_CHECKING:
+    from obstore import Bytes
 
 
 class Place(NamedTuple):
@@ -30,6 +34,15 @@ class Span:
     blocks: list[Place]
 
 
+class Fetched(NamedTuple):
+    """A span of scene number `scene`, of the `batch` that is decoded together, and its bytes once they have come."""
+
+    batch: tuple[int, int]
+    scene: int
+    span: Span
+    data: memoryview = memoryview(b"")
+
+
 def read_blocks(
     scenes: Sequence[SceneFile],
     window: Window,
@@ -38,30 +51,48 @@ def read_blocks(
     counts: FetchCounts,
     stop: StopFlag | None = None,
 ) -> Generator[BlockPixels, None, None]:
-    """Yield the pixels of a window of each scene, block by block: scenes in order, then rows, then columns of blocks.
+    """Yield the pixels of a window of each scene, block by block.
 
-    The blocks of a scene cover the window once; `valid` is None. `band` counts from 1. `counts` is added to. Close the
-    generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that fast_path_refusal
-    refuses.
+    A block of a few scenes comes before the next block of them, so that what is accumulated over time stays in the
+    cache; then come more scenes. The blocks of a scene cover the window once; `valid` is None. `band` counts from 1.
+    `counts` is added to. Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a
+    file that fast_path_refusal refuses.
     """
     buffers = Buffers()
     with closing(fetch_ahead(_ranges(scenes, window, band, options), options, counts, stop)) as fetched:
-        decoder, current = None, -1
-        for (scene, span), data in fetched:
-            if decoder is None or scene != current:
-                decoder, current = BlockDecoder(scenes[scene].href, scenes[scene].header, band, buffers), scene
-            yield from _decode_span(scene, scenes[scene].header.layout, decoder, window, span, memoryview(data))
-            del data  # not kept while the next range is waited for
+        for together in _batches(fetched):
+            files = [scenes[one.scene] for one in together]
+            decoders = [BlockDecoder(file.href, file.header, band, buffers) for file in files]
+            for at in range(max(len(one.span.blocks) for one in together)):
+                for one, decoder in zip(together, decoders, strict=True):
+                    if at < len(one.span.blocks):
+                        layout = scenes[one.scene].header.layout
+                        yield _decode(one, at, layout, decoder, window)
+            del together, decoders  # not kept while the next ranges are waited for
 
 
 def _ranges(
     scenes: Sequence[SceneFile], window: Window, band: int, options: FetchOptions
-) -> Iterator[tuple[tuple[int, Span], ByteRange]]:
-    """The requests for a window of each scene, in order."""
-    for number, scene in enumerate(scenes):
-        _check(scene, window, band)
-        for span in plan_spans(scene.header.layout, window, band, options):
-            yield (number, span), ByteRange(scene.href, scene.store, scene.key, scene.etag, span.start, span.stop)
+) -> Iterator[tuple[Fetched, ByteRange]]:
+    """The requests for a window of each scene: the same part of some scenes, then their next part, then more scenes."""
+    for first in range(0, len(scenes), options.scenes_together):
+        numbers = range(first, min(first + options.scenes_together, len(scenes)))
+        spans = []
+        for number in numbers:
+            _check(scenes[number], window, band)
+            spans.append(plan_spans(scenes[number].header.layout, window, band, options))
+        for part in range(max(map(len, spans))):
+            for number, own in zip(numbers, spans, strict=True):
+                if part < len(own):
+                    scene, span = scenes[number], own[part]
+                    wanted = ByteRange(scene.href, scene.store, scene.key, scene.etag, span.start, span.stop)
+                    yield Fetched((first, part), number, span), wanted
+
+
+def _batches(fetched: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched]]:
+    """The ranges of one part of some scenes, which are decoded in turns."""
+    for _, group in groupby(fetched, key=lambda pair: pair[0].batch):
+        yield [one._replace(data=memoryview(data)) for one, data in group]
 
 
 def _check(scene: SceneFile, window: Window, band: int) -> None:
@@ -113,18 +144,16 @@ def _append(span: Span, place: Place) -> None:
         span.stop = max(span.stop, place.stop)
 
 
-def _decode_span(
-    scene: int, layout: TiffLayout, decoder: BlockDecoder, window: Window, span: Span, data: memoryview
-) -> Iterator[BlockPixels]:
-    """The part of each block that is inside the window."""
+def _decode(one: Fetched, at: int, layout: TiffLayout, decoder: BlockDecoder, window: Window) -> BlockPixels:
+    """The part of a block that is inside the window."""
+    place = one.span.blocks[at]
     height, width = layout.block_height, layout.block_width
-    bottom, right = window.row + window.height, window.column + window.width
-    for place in span.blocks:
-        top, left = place.row * height, place.column * width
-        rows = slice(max(window.row - top, 0), min(bottom - top, height))
-        columns = slice(max(window.column - left, 0), min(right - left, width))
-        if place.start == place.stop:
-            pixels = decoder.blank(rows, columns)
-        else:
-            pixels = decoder.decode(data[place.start - span.start : place.stop - span.start], place.row, rows, columns)
-        yield BlockPixels(scene, top + rows.start - window.row, left + columns.start - window.column, pixels, None)
+    top, left = place.row * height, place.column * width
+    rows = slice(max(window.row - top, 0), min(window.row + window.height - top, height))
+    columns = slice(max(window.column - left, 0), min(window.column + window.width - left, width))
+    if place.start == place.stop:
+        pixels = decoder.blank(rows, columns)
+    else:
+        data = one.data[place.start - one.span.start : place.stop - one.span.start]
+        pixels = decoder.decode(data, place.row, rows, columns)
+    return BlockPixels(one.scene, top + rows.start - window.row, left + columns.start - window.column, pixels, None)

@@ -55,11 +55,13 @@ class ChangedError(ReadError):
 class FetchOptions:
     """How ranges are cut, fetched ahead and retried.
 
-    Up to `in_flight` ranges or `ahead_bytes` bytes are on their way or waiting; one range is fetched whatever its size.
-    An attempt ends after `timeout_seconds`; the wait before attempt n is up to `backoff_seconds` * 2**(n - 2).
+    The ranges of `scenes_together` scenes are taken together. Beyond them, up to `in_flight` ranges or `ahead_bytes`
+    bytes are on their way or waiting; one range is fetched whatever its size. An attempt ends after `timeout_seconds`;
+    the wait before attempt n is up to `backoff_seconds` * 2**(n - 2).
     """
 
     in_flight: int = 8
+    scenes_together: int = 4
     ahead_bytes: int = 64 * 2**20
     max_range_bytes: int = 16 * 2**20
     min_range_bytes: int = 2**20
