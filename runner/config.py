@@ -29,6 +29,7 @@ from runner.settings import (
 )
 from runner.source.times import day_range, time_groups
 
+COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
 SECRET = re.compile(r"secret|token|passw|credential|access_key|userpwd|authorization", re.IGNORECASE)
 
 
@@ -85,6 +86,10 @@ def check_job(job: JobSettings) -> None:
         "max_skipped", job.max_skipped is None or job.max_skipped >= 0, job.max_skipped, "a whole number from 0 on"
     )
     _check_fetch(job.fetch)
+    _require(
+        "output.compression", job.output.compression in COMPRESSIONS, job.output.compression, " or ".join(COMPRESSIONS)
+    )
+    _require("output.level", 1 <= job.output.level <= 9, job.output.level, "a whole number from 1 to 9")
     _check_chunks("chunks", job.chunks)
     if not job.stages:
         raise ConfigError("stages is empty: keep at least one of stage@stages.spatial_mean, stage@stages.temporal_mean")

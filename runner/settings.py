@@ -175,6 +175,7 @@ class OutputSettings:
 
     dir: str = "???"
     compression: str = "deflate"
+    level: int = 1
     raster_dtype: RasterDtype = RasterDtype.auto
 
 

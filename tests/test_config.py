@@ -26,6 +26,8 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
         ("mask=nodat", "expected one of [nodata, none]; did you mean 'nodata'"),
         ("engine=xary", "did you mean 'xarray'"),
+        ("output.compression=zip", "output.compression=zip: wanted deflate or zstd or lzw or none"),
+        ("output.level=10", "output.level=10: wanted a whole number from 1 to 9"),
         ("fuse=maybe", "fuse=maybe: wanted auto, true or false"),
         ("fetch.ahead=lots", "fetch.ahead=lots: wanted a size such as 64MiB"),
         ("fetch.in_flight=0", "fetch.in_flight=0: wanted a whole number from 1 on"),

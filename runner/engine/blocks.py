@@ -81,12 +81,11 @@ def run_block(reading: Reading, block: Block) -> BlockResult:
     fetched = FetchCounts()
     reducing = 0.0
     with closing(_read(reading, block, fetched)) as parts:
-        for part in parts:
+        for turn in parts:
             before = time.perf_counter()
-            header = reading.scenes[block.start + part.scene].header
-            values = reading.rule.values(part.pixels, part.valid, header)
+            values = [_values(reading, block, part) for part in turn]
             for collector in collectors:
-                collector.add(part, values)
+                collector.add(turn, values)
             reducing += time.perf_counter() - before
     before = time.perf_counter()
     ordered = {one.stage.name: one.finish() for one in collectors if isinstance(one, _Ordered)}
@@ -105,8 +104,12 @@ def run_block(reading: Reading, block: Block) -> BlockResult:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def _read(reading: Reading, block: Block, counts: FetchCounts) -> Generator[BlockPixels, None, None]:
-    """The block's pixels, scene by scene, each by the reader that takes it; scenes are numbered within the block."""
+def _values(reading: Reading, block: Block, part: BlockPixels) -> Values:
+    return reading.rule.values(part.pixels, part.valid, reading.scenes[block.start + part.scene].header)
+
+
+def _read(reading: Reading, block: Block, counts: FetchCounts) -> Generator[list[BlockPixels], None, None]:
+    """The block's pixels, each scene by the reader that takes it; scenes are numbered within the block."""
     scenes = reading.scenes[block.start : block.stop]
 
     def by_gdal(number: int) -> bool:
@@ -117,19 +120,19 @@ def _read(reading: Reading, block: Block, counts: FetchCounts) -> Generator[Bloc
     for through_gdal, numbers in groupby(range(len(scenes)), key=by_gdal):
         run = list(numbers)
         files = [_scene_file(scenes[number], reading.stores) for number in run]
-        for part in _read_files(reading, files, block.window, counts, through_gdal=through_gdal):
-            yield part._replace(scene=run[0] + part.scene)
+        for turn in _read_files(reading, files, block.window, counts, through_gdal=through_gdal):
+            yield [part._replace(scene=run[0] + part.scene) for part in turn]
 
 
 def _read_files(
     reading: Reading, files: list[SceneFile], window: Window, counts: FetchCounts, *, through_gdal: bool
-) -> Iterator[BlockPixels]:
+) -> Iterator[list[BlockPixels]]:
     if not through_gdal:
-        yield from cog.read_blocks(files, window, reading.rule.band, reading.fetch, counts, reading.stop)
+        yield from cog.read_turns(files, window, reading.rule.band, reading.fetch, counts, reading.stop)
         return
     for part in gdal.read_blocks(files, window, reading.rule.band, lambda file: gdal_path(locate(file.href))):
         reading.stop.check()
-        yield part
+        yield [part]
 
 
 def _scene_file(scene: Scene, stores: Stores) -> SceneFile:
@@ -143,8 +146,8 @@ def _scene_file(scene: Scene, stores: Stores) -> SceneFile:
 class _Collector(Protocol):
     """Takes the parts of a block, in whatever order."""
 
-    def add(self, part: BlockPixels, values: Values) -> None:
-        """Take one with its values, which may change afterwards."""
+    def add(self, turn: list[BlockPixels], values: list[Values]) -> None:
+        """Take parts at one place of several scenes, with their values, which may change afterwards."""
 
 
 def _collectors(reading: Reading, block: Block) -> list[_Collector]:
@@ -172,16 +175,17 @@ class _OverTime:
     def __init__(self, sums: TemporalSums) -> None:
         self.sums = sums
 
-    def add(self, part: BlockPixels, values: Values) -> None:
-        self.sums.add_tile(values, Place(0, 0, part.row, part.column, *values.shape))
+    def add(self, turn: list[BlockPixels], values: list[Values]) -> None:
+        self.sums.add_tiles(values, Place(0, 0, turn[0].row, turn[0].column, *values[0].shape))
 
 
 class _OverSpace:
     def __init__(self, sums: SpatialSums) -> None:
         self.sums = sums
 
-    def add(self, part: BlockPixels, values: Values) -> None:
-        self.sums.add_tile(part.scene, values, Place(0, 0, part.row, part.column, *values.shape))
+    def add(self, turn: list[BlockPixels], values: list[Values]) -> None:
+        for part, tile in zip(turn, values, strict=True):
+            self.sums.add_tile(part.scene, tile, Place(0, 0, part.row, part.column, *tile.shape))
 
 
 class _Ordered:
@@ -192,9 +196,10 @@ class _Ordered:
         self._pixels = pixels
         self._values = np.empty((block.stop - block.start, block.window.height, block.window.width), pixels.dtype)
 
-    def add(self, part: BlockPixels, values: Values) -> None:
-        rows, columns = (slice(at, at + size) for at, size in zip((part.row, part.column), values.shape, strict=True))
-        self._values[part.scene, rows, columns] = values
+    def add(self, turn: list[BlockPixels], values: list[Values]) -> None:
+        for part, tile in zip(turn, values, strict=True):
+            rows, columns = (slice(at, at + size) for at, size in zip((part.row, part.column), tile.shape, strict=True))
+            self._values[part.scene, rows, columns] = tile
 
     def finish(self) -> dict[str, Values]:
         names = [name for name in self.stage.statistics if statistic(name).ordered]

@@ -40,6 +40,7 @@ def write_raster(path: Path, values: np.ndarray, grid: Grid, output: OutputSetti
         "transform": Affine(*grid.transform),
         "nodata": nodata,
         "compress": output.compression,
+        **({"level": output.level} if output.compression in ("deflate", "zstd") else {}),
         "predictor": "YES" if output.compression in ("deflate", "lzw", "zstd") else "NO",
         "blocksize": _BLOCK,
         "overviews": "AUTO",

@@ -49,25 +49,41 @@ def read_blocks(
     band: int,
     options: FetchOptions,
     counts: FetchCounts,
-    stop: StopFlag | None = None,
 ) -> Generator[BlockPixels, None, None]:
-    """Yield the pixels of a window of each scene, block by block.
+    """Yield the blocks of `read_turns` one by one."""
+    with closing(read_turns(scenes, window, band, options, counts)) as turns:
+        for turn in turns:
+            yield from turn
 
-    A block of a few scenes comes before the next block of them, so that what is accumulated over time stays in the
-    cache; then come more scenes. The blocks of a scene cover the window once; `valid` is None. `band` counts from 1.
+
+def read_turns(
+    scenes: Sequence[SceneFile],
+    window: Window,
+    band: int,
+    options: FetchOptions,
+    counts: FetchCounts,
+    stop: StopFlag | None = None,
+) -> Generator[list[BlockPixels], None, None]:
+    """Yield the pixels of a window of each scene, block by block, the same block of a few scenes together.
+
+    The next block of these scenes follows, then come more scenes; so what is accumulated over time stays in the cache.
+    The blocks of a scene cover the window once; `valid` is None. `band` counts from 1.
     `counts` is added to. Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a
     file that fast_path_refusal refuses.
     """
-    buffers = Buffers()
+    buffers = [Buffers() for _ in range(min(options.scenes_together, len(scenes)))]
     with closing(fetch_ahead(_ranges(scenes, window, band, options), options, counts, stop)) as fetched:
         for together in _batches(fetched):
             files = [scenes[one.scene] for one in together]
-            decoders = [BlockDecoder(file.href, file.header, band, buffers) for file in files]
+            decoders = [
+                BlockDecoder(file.href, file.header, band, own) for file, own in zip(files, buffers, strict=False)
+            ]
             for at in range(max(len(one.span.blocks) for one in together)):
-                for one, decoder in zip(together, decoders, strict=True):
-                    if at < len(one.span.blocks):
-                        layout = scenes[one.scene].header.layout
-                        yield _decode(one, at, layout, decoder, window)
+                yield [
+                    _decode(one, at, file.header.layout, decoder, window)
+                    for one, file, decoder in zip(together, files, decoders, strict=True)
+                    if at < len(one.span.blocks)
+                ]
             del together, decoders  # not kept while the next ranges are waited for
 
 

@@ -25,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int32]
 Spare = tuple[Floats, npt.NDArray[np.int64], Floats]
 
+TOGETHER: Final = 4  # tiles that `add_sums_of_four` takes
 _STRIP_ROWS: Final = 32
 
 
@@ -125,6 +126,31 @@ def add_sums(
             _restore(upper, spare[0][0])
             cell = (row + y) * counts.shape[1] + column
             left = _add_row_carefully(pixels, limits, False, (upper, layers[1, row + y][columns]), spare, cell, left)
+    return left
+
+
+@compiled
+def add_sums_of_four(
+    tiles: tuple[Tile, Tile, Tile, Tile],
+    place: PlaceTuple,
+    limits: LimitsTuple,
+    counts: Counts,
+    layers: Floats,
+    spare: Spare,
+) -> int:
+    """As `add_sums` of one tile after the other, but row by row, which reads and writes the accumulators once."""
+    tile_row, tile_column, row, column, height, width = place
+    columns = slice(column, column + width)
+    left = 0
+    for y in range(height):
+        upper, counted = layers[0, row + y][columns], counts[row + y][columns]
+        for tile in tiles:
+            pixels = tile[tile_row + y][tile_column : tile_column + width]
+            if _add_row(pixels, limits, counted, upper, spare[0][0]):
+                _restore(upper, spare[0][0])
+                cell = (row + y) * counts.shape[1] + column
+                both = (upper, layers[1, row + y][columns])
+                left = _add_row_carefully(pixels, limits, False, both, spare, cell, left)
     return left
 
 
