@@ -174,7 +174,9 @@ def _write(
 ) -> None:
     origin = provenance(job.source, inputs.stack, job.mask)
     files: list[Path] = []
+    rows: list[list[str]] = []
     for stage in plan.stages:
-        files += write_stage(record.folder, stage, inputs.stack, results[stage.name], job.output, origin)
+        rows += summary.result_rows(stage.name, results[stage.name])
+        files += write_stage(record.folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)
     record.update(outputs=[path.name for path in files])
-    summary.show_results(plan, inputs, results, files)
+    summary.show_results(rows, inputs, files)

@@ -39,12 +39,13 @@ class Memory:
 
 @contextmanager
 def measured_memory(strangers: frozenset[int], every_seconds: float = 0.25) -> Iterator[Memory]:
-    """Watch the resident bytes of this process and its children, less the `strangers`, while the block runs."""
+    """Watch the resident bytes of this process and the children it has now, less the `strangers`, during the block."""
+    processes = [psutil.Process(), *(psutil.Process(pid) for pid in child_pids() - strangers)]
     memory, done = Memory(), threading.Event()
 
     def watch() -> None:
         while True:
-            memory.peak_bytes = max(memory.peak_bytes, tree_rss_bytes(strangers))
+            memory.peak_bytes = max(memory.peak_bytes, sum(map(_rss_bytes, processes)))
             if done.wait(every_seconds):
                 return
 
@@ -58,17 +59,13 @@ def measured_memory(strangers: frozenset[int], every_seconds: float = 0.25) -> I
 
 
 def child_pids() -> frozenset[int]:
-    """The processes that this one has started, and those they have."""
+    """The processes that this one has started, and those they have. Slow: it looks at every process there is."""
     return frozenset(child.pid for child in psutil.Process().children(recursive=True))
 
 
-def tree_rss_bytes(strangers: frozenset[int]) -> int:
-    """Resident bytes of this process and its children, less the `strangers`; shared pages are counted each time."""
-    total = 0
-    process = psutil.Process()
-    for one in (process, *process.children(recursive=True)):
-        try:
-            total += 0 if one.pid in strangers else int(one.memory_info().rss)
-        except psutil.Error:  # it ended meanwhile
-            continue
-    return total
+def _rss_bytes(process: psutil.Process) -> int:
+    """Resident bytes, shared pages included; 0 of a process that has ended."""
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0

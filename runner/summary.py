@@ -56,14 +56,14 @@ def _plan_facts(one: Pass) -> dict[str, str]:
     }
 
 
-def show_results(plan: Plan, inputs: Inputs, values: Mapping[str, Mapping[str, np.ndarray]], files: list[Path]) -> None:
-    """Print one row for each statistic of each stage, then the files."""
-    rows = [
-        [f"{stage.name}: {name}", *_range(values[stage.name][name]), _missing(values[stage.name][name])]
-        for stage in plan.stages
-        for name in values[stage.name]
-    ]
-    results.print(table("", ["result", "lowest", "median", "highest", "no data"], rows))
+def result_rows(stage: str, values: Mapping[str, np.ndarray]) -> list[list[str]]:
+    """What each statistic of a stage came to, for `show_results`."""
+    return [[f"{stage}: {name}", *_range(array), _missing(array)] for name, array in values.items()]
+
+
+def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> None:
+    """Print what came out, and the files it is in."""
+    results.print(table("", ["result", "lowest", "highest", "no data"], rows))
     if inputs.left_out:
         results.print(f"{len(inputs.left_out)} objects left out, each with its reason in inputs.parquet")
     for path in files:
@@ -71,11 +71,10 @@ def show_results(plan: Plan, inputs: Inputs, values: Mapping[str, Mapping[str, n
 
 
 def _range(values: np.ndarray) -> list[str]:
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return ["-", "-", "-"]
-    form = ".6g" if values.dtype.kind == "f" else ".0f"
-    return [f"{number:{form}}" for number in (known.min(), np.median(known), known.max())]
+    if values.dtype.kind != "f":
+        return [f"{number:.0f}" for number in (values.min(), values.max())]
+    lowest, highest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)  # which pass over NaN
+    return ["-", "-"] if np.isnan(lowest) else [f"{lowest:.6g}", f"{highest:.6g}"]
 
 
 def _missing(values: np.ndarray) -> str:

@@ -14,6 +14,7 @@ from runner.output.aside import written_aside
 from runner.settings import OutputSettings, RasterDtype
 
 _BLOCK = 512
+_CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
 _ROWS_COMPARED = 1024  # at a time, when a raster is read back
 
 
@@ -45,12 +46,12 @@ def write_raster(path: Path, values: np.ndarray, grid: Grid, output: OutputSetti
         "blocksize": _BLOCK,
         "overviews": "AUTO",
         "resampling": "average" if values.dtype.kind == "f" else "nearest",
-        "statistics": "YES" if np.any(values != nodata if nodata == 0 else ~np.isnan(values)) else "NO",
+        "statistics": "YES" if _any_data(values) else "NO",
         "num_threads": "ALL_CPUS",
         "bigtiff": "IF_SAFER",
     }
     try:
-        with written_aside(path) as aside:
+        with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
             with rasterio.open(aside, "w", **profile) as raster:
                 raster.write(values, 1)
                 raster.update_tags(**tags)
@@ -60,8 +61,12 @@ def write_raster(path: Path, values: np.ndarray, grid: Grid, output: OutputSetti
         raise OutputError(f"{path}: GDAL cannot write it: {error}") from error
 
 
+def _any_data(values: np.ndarray) -> bool:
+    return bool(not np.isnan(values).all() if values.dtype.kind == "f" else values.any())
+
+
 def _check(path: Path, aside: Path, values: np.ndarray) -> None:
-    with rasterio.open(aside, driver="GTiff") as raster:
+    with rasterio.open(aside, driver="GTiff", num_threads="ALL_CPUS") as raster:
         for top in range(0, values.shape[0], _ROWS_COMPARED):
             rows = slice(top, min(top + _ROWS_COMPARED, values.shape[0]))
             window = ((rows.start, rows.stop), (0, values.shape[1]))

@@ -37,11 +37,14 @@ def write_stage(
     folder: Path,
     stage: StagePlan,
     stack: Stack,
-    values: Mapping[str, np.ndarray],
+    values: dict[str, np.ndarray],
     output: OutputSettings,
     origin: Mapping[str, str],
 ) -> list[Path]:
-    """Write one stage's files and name them: a table over space, rasters over time. Raises OutputError."""
+    """Write one stage's files and name them: a table over space, rasters over time. Raises OutputError.
+
+    Rasters are taken out of `values` as they are written, so that their memory is free for the next.
+    """
     units = {name: unit for name in values if (unit := statistic(name).unit(stack.units))}
     origin = {**origin, "stage": stage.name}
     if stage.over is Over.space:
@@ -49,7 +52,8 @@ def write_stage(
         write_table(path, scene_table(stack, values, units, origin))
         return [path]
     paths = []
-    for name, array in values.items():
+    for name in list(values):
+        array = values.pop(name)
         path = folder / raster_name(stage.name, name)
         tags = {**origin, "statistic": name, "units": units.get(name, "")}
         write_raster(path, _as_raster(array, stack, output), stack.grid, output, tags)
