@@ -84,7 +84,7 @@ def _run_job(tree: DictConfig) -> None:
     with recorded_run(folder, config.resolved(tree), [redact(text) for text in sys.argv], overrides) as record:
         _keep_config(folder, tree, overrides)
         story.run_job(job, record)
-    tell(f"run folder: {shown(folder)}")
+    tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
 
 
 def _keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from runner.cluster import Cluster, open_cluster
 from runner.console import progress_bar, tell
 from runner.engine.pixels import PixelRule, make_rule
 from runner.engine.results import PassResult, Values
+from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
 from runner.log.record import RunRecord
 from runner.memory import child_pids, measured_memory
@@ -46,8 +47,9 @@ def run_job(job: JobSettings, record: RunRecord) -> None:
 
 
 def _run_stages(job: JobSettings, record: RunRecord) -> None:
-    inputs = _find(job)
-    write_inputs(record.folder / "inputs.parquet", inputs)
+    with kernels_loading() if job.engine is EngineName.block else nullcontext():
+        inputs = _find(job)
+        write_inputs(record.folder / "inputs.parquet", inputs)
     results: dict[str, dict[str, Values]] = {}
     while not results:
         plan = make_plan(job, inputs.stack)
@@ -95,6 +97,7 @@ def _compute(
     for one in plan.passes:
         result, facts = compute_pass(job, one, rule, stack)
         record.add_pass(facts)
+        tell(summary.describe_pass(facts))
         values |= result.values
     return values
 

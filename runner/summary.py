@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,15 @@ def describe_inputs(inputs: Inputs) -> str:
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
         f"nodata {stack.nodata}, {in_bytes(size)} stored"
     )
+
+
+def describe_pass(facts: Mapping[str, Any]) -> str:
+    """One line: how long a pass took, on what, and what it fetched."""
+    fetched, cluster = facts["fetched"], facts["cluster"]
+    size = f"{cluster['kind']}, {cluster['threads']} threads"
+    amount = f", {in_bytes(fetched['bytes'])} in {fetched['requests']} requests" if fetched else ""
+    retried = f", {fetched['retries']} retried" if fetched and fetched["retries"] else ""
+    return f"{facts['name']}: {facts['compute_seconds']:.1f} s ({size}){amount}{retried}"
 
 
 def show_plan(plan: Plan, stack: Stack) -> None:

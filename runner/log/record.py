@@ -45,6 +45,11 @@ class RunRecord:
         """Append what one pass was and took."""
         self.update(passes=[*self._facts["passes"], facts])
 
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self._started
+
     def close(self, status: str, exit_code: int, error: str | None = None) -> None:
         """Say how the run ended."""
         self.update(
@@ -52,7 +57,7 @@ class RunRecord:
             exit_code=exit_code,
             error=error,
             ended=_now(),
-            seconds=round(time.monotonic() - self._started, 3),
+            seconds=round(self.seconds, 3),
         )
 
     def _write(self) -> None:
