@@ -25,7 +25,7 @@ def rows(partial: Partial, start: int, stop: int) -> Partial:
 def _some(total: Total | None, cells: slice) -> Total | None:
     if total is None:
         return None
-    return Total(np.ascontiguousarray(total.layers[:, cells]), total.wide and total.wide.select(cells))
+    return Total(total.layers[:, cells], total.wide and total.wide.select(cells))
 
 
 def among(partial: Partial, start: int, scenes: int) -> Partial:

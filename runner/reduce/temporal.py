@@ -1,12 +1,12 @@
 """Sums over time: one cell for each pixel of a block's window. Each accumulator is for one thread."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.reduce import kernels
-from runner.reduce.exact import Floats, Total, Wide
+from runner.reduce.exact import Floats, Integers, Total, Wide
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixels import NO_LIMITS, LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
 
@@ -64,14 +64,9 @@ class TemporalSums:
 
     def partial(self) -> Partial:
         """What was added so far. It shares memory with the accumulator: take it once, at the end."""
-        seen = np.zeros(self.shape, np.int64)
-        for (row, column, height, width), times in self._seen.items():
-            seen[row : row + height, column : column + width] += times
         sums = self._sums.total() if self._sums else None
         squares = self._squares.total() if self._squares else None
-        if seen.size and seen.min() == seen.max():
-            seen = seen[:1, :1].copy()  # as ever, unless blocks cut tiles
-        return Partial(seen, self._counts, sums, squares, self._extremes)
+        return Partial(_times_seen(self._seen, self.shape), self._counts, sums, squares, self._extremes)
 
     def _add(self, tile: Tile, place: PlaceTuple) -> None:
         if self._sums:
@@ -100,6 +95,23 @@ class TemporalSums:
             lowest, highest = self._extremes[0][window], self._extremes[1][window]
             np.minimum(lowest, part, out=lowest, where=valid)
             np.maximum(highest, part, out=highest, where=valid)
+
+
+def _times_seen(added: Mapping[tuple[int, ...], int], shape: tuple[int, int]) -> Integers:
+    """How often each pixel of a window was added to; (1, 1) where that is the same for all, as it mostly is.
+
+    `added` says how often for each part (row, column, height, width). Between the edges of the parts nothing changes,
+    so that it is enough to count there.
+    """
+    rows = sorted({0, shape[0], *(edge for row, _, height, _ in added for edge in (row, row + height))})
+    columns = sorted({0, shape[1], *(edge for _, column, _, width in added for edge in (column, column + width))})
+    coarse = np.zeros((len(rows) - 1, len(columns) - 1), np.int64)
+    for (row, column, height, width), times in added.items():
+        below, right = rows.index(row + height), columns.index(column + width)
+        coarse[rows.index(row) : below, columns.index(column) : right] += times
+    if coarse.size and coarse.min() == coarse.max():
+        return coarse[:1, :1].copy()
+    return np.repeat(np.repeat(coarse, np.diff(rows), axis=0), np.diff(columns), axis=1)
 
 
 class _Layers:

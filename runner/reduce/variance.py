@@ -19,7 +19,7 @@ _CELLS_AT_ONCE: Final = 2**15
 def variances(counts: Integers, sums: Total, squares: Total) -> Floats:
     """The variance of each cell (ddof 0), flat: the true value rounded once; NaN for no pixels or infinite ones.
 
-    `counts` are the pixels of each cell, flat int64; layers are C-contiguous.
+    `counts` are the pixels of each cell, flat int64.
     """
     result = np.full(counts.shape, np.nan)
     settled = counts == 0
@@ -27,7 +27,8 @@ def variances(counts: Integers, sums: Total, squares: Total) -> Floats:
         from runner.reduce import variance_kernel  # noqa: PLC0415 - numba takes 0.7 s to load
 
         proved = np.empty(counts.shape, np.bool_)
-        variance_kernel.variances(counts, sums.layers, squares.layers, result, proved)
+        layers = (np.ascontiguousarray(sums.layers), np.ascontiguousarray(squares.layers))
+        variance_kernel.variances(counts, *layers, result, proved)
         settled |= proved & ~_wide_cells(sums) & ~_wide_cells(squares)
     cells = np.flatnonzero(~settled)
     for start in range(0, cells.size, _CELLS_AT_ONCE):
