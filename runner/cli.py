@@ -33,7 +33,7 @@ def main() -> int:
     _stop_on_signals()
     codes: list[int] = []
     try:
-        config.refuse_secrets(sys.argv[1:])
+        config.refuse_overrides(sys.argv[1:])
         config.register_settings()
         _hydra_main(lambda tree: codes.append(_run(tree)))()
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
@@ -63,8 +63,9 @@ def _run(tree: DictConfig) -> int:
     except (Interrupted, KeyboardInterrupt):
         raise
     except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line, the log has the traceback
-        text = f"{type(error).__name__}: {error}. This is a fault of the runner; debug=trace and run.log show where"
-        return _explain(RunnerError(text), with_traceback)
+        fault = RunnerError(f"{type(error).__name__}: {error}. This is a fault of the runner; debug=trace shows where")
+        fault.__cause__ = error
+        return _explain(fault, with_traceback)
     finally:
         _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
     return 0
@@ -115,7 +116,7 @@ def _explain(error: RunnerError, with_traceback: bool = False) -> int:
 
 def _stopped(stop: BaseException) -> int:
     code = stop.exit_code if isinstance(stop, Interrupted) else 130
-    complain("interrupted; finished files stay, run.json says INTERRUPTED")
+    complain("interrupted; what was finished stays, and run.json says INTERRUPTED if the run had begun")
     return code
 
 

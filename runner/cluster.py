@@ -6,9 +6,10 @@ All of them take the same work and set the same GDAL options before they do any.
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import resource_tracker
@@ -19,8 +20,10 @@ import dask.base
 from dask.callbacks import Callback
 from dask.delayed import Delayed
 from dask.system import CPU_COUNT
+from dask.utils import parse_bytes
 
 from runner.errors import ClusterError
+from runner.memory import memory_limit_bytes
 from runner.read.gdal_environment import gdal_environment, options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 
@@ -56,7 +59,7 @@ class Cluster(Protocol):
         shared: Shared,
         tasks: Sequence[Task],
         stop: Callable[[], None],
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         """function(shared, task) of each task, as they are done; few results wait to be taken.
 
         However it ends before the last, `stop` is called, so that tasks under way in this process may end too.
@@ -64,6 +67,13 @@ class Cluster(Protocol):
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         """Worker by worker, what GDAL there holds for each name."""
+
+
+def worker_memory(settings: ClusterSettings, processes: int) -> int:
+    """The bytes each worker may have: the setting, or an even share of what this process may use."""
+    if settings.memory_limit in (None, "auto"):
+        return memory_limit_bytes() // processes
+    return int(parse_bytes(settings.memory_limit))
 
 
 @contextmanager
@@ -104,7 +114,7 @@ class _ThisProcess:
         shared: Shared,
         tasks: Sequence[Task],
         stop: Callable[[], None],
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         if self.size.kind == "sync":
             yield from (function(shared, task) for task in tasks)
             return
@@ -142,7 +152,7 @@ class _Distributed:
             if future.status == "finished":
                 on_done()
             else:
-                future.result()  # raises what the task raised
+                _result(future)  # raises what the task raised
         return list(self._client.gather(futures))
 
     def map(
@@ -151,7 +161,7 @@ class _Distributed:
         shared: Shared,
         tasks: Sequence[Task],
         stop: Callable[[], None],
-    ) -> Iterator[Result]:
+    ) -> Generator[Result, None, None]:
         from distributed import as_completed  # noqa: PLC0415 - see above
 
         del stop  # workers end with their cluster
@@ -164,7 +174,7 @@ class _Distributed:
 
         finished = as_completed(submit(2 * self.size.threads), loop=self._client.loop)
         for future in finished:
-            result = future.result()
+            result = _result(future)
             future.release()
             for following in submit(1):
                 finished.add(following)
@@ -172,6 +182,20 @@ class _Distributed:
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return dict(self._client.run(options_in_force, names))
+
+
+def _result(future: Any) -> Any:
+    """A future's result; its task's own error, or ClusterError if its workers died."""
+    from distributed import KilledWorker  # noqa: PLC0415 - see above
+    from distributed.client import FutureCancelledError  # noqa: PLC0415 - see above
+
+    try:
+        return future.result()
+    except (KilledWorker, FutureCancelledError) as error:
+        raise ClusterError(
+            f"workers died over and over at one task ({future.key}): mostly for lack of memory; raise "
+            "stages.NAME.cluster.memory_limit, or use smaller chunks or fewer workers"
+        ) from error
 
 
 @contextmanager
@@ -187,9 +211,10 @@ def _distributed(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
     with dask.config.set(config), _scheduler(settings) as address:
         try:
             client = Client(address, timeout=settings.start_timeout, set_as_default=False)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(
-                f"no dask scheduler answers at {settings.address}: start one (dask scheduler), or choose processes"
+                f"no dask scheduler answers at {settings.address} (wanted tcp://host:port): start one with "
+                "'dask scheduler', or choose processes"
             ) from error
         with client:
             try:
@@ -201,7 +226,8 @@ def _distributed(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
                 yield _Distributed(client, settings.kind)
             finally:
                 if settings.kind is ClusterKind.address:
-                    client.run(_restore_options, before)
+                    with suppress(OSError, TimeoutError):  # the scheduler is gone, which the run's error tells
+                        client.run(_restore_options, before)
 
 
 def _set_options(options: dict[str, str]) -> dict[str, str | None]:
@@ -226,21 +252,42 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
         return
     from distributed import LocalCluster  # noqa: PLC0415 - see above
 
-    # A terminal's Ctrl-C goes to every process of the group. Workers leave it to us: they inherit a blocked SIGINT.
-    # The tracker unblocks it when it starts, so it has to be there before.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        cluster = LocalCluster(
-            n_workers=settings.n_workers or CPU_COUNT,
-            threads_per_worker=settings.threads_per_worker or 1,
-            memory_limit=settings.memory_limit or "auto",
-            processes=True,
-            host=LOOPBACK,
-            dashboard_address=f"{LOOPBACK}:0",
-            silence_logs=logging.CRITICAL,  # a worker that is being closed complains of its lost scheduler
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    with cluster:
+    with ExitStack() as started:
+        with _signals_held():
+            cluster = LocalCluster(
+                n_workers=settings.n_workers or CPU_COUNT,
+                threads_per_worker=settings.threads_per_worker or 1,
+                memory_limit=worker_memory(settings, settings.n_workers or CPU_COUNT),
+                processes=True,
+                host=LOOPBACK,
+                dashboard_address=f"{LOOPBACK}:0",
+                silence_logs=logging.CRITICAL,  # a worker that is being closed complains of its lost scheduler
+            )
+            started.enter_context(cluster)
         yield cluster
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM for the end of the block, so that nothing is left half started.
+
+    Processes started meanwhile never see Ctrl-C, which a terminal sends to the whole group: they inherit a blocked
+    SIGINT, and it is for us to close them. The tracker unblocks it when it starts, so it has to be there before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda got, _: came.append(got)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

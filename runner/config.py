@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.errors import ConfigError
+from runner.log.redact import SECRET_NAMES
+from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
 from runner.settings import (
@@ -29,8 +31,11 @@ from runner.settings import (
 )
 from runner.source.times import day_range, time_groups
 
+_NO_SECRETS = (
+    "a secret has no place in a setting, since settings are kept with the results; leave it to the environment, where "
+    "GDAL finds it too, or to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials)"
+)
 COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
-SECRET = re.compile(r"secret|token|passw|credential|access_key|userpwd|authorization", re.IGNORECASE)
 
 
 def config_dir() -> Path:
@@ -81,6 +86,9 @@ def check_job(job: JobSettings) -> None:
     """Check what types cannot: ranges, names, and settings that contradict each other."""
     _check_source(job.source)
     check_option_names(job.gdal.options)
+    for name in job.gdal.options:
+        if SECRET_NAMES.search(name):
+            raise ConfigError(f"gdal.options.{name}: {_NO_SECRETS}")
     _require("fuse", job.fuse in ("auto", True, False), job.fuse, "auto, true or false")
     _require(
         "max_skipped", job.max_skipped is None or job.max_skipped >= 0, job.max_skipped, "a whole number from 0 on"
@@ -91,6 +99,7 @@ def check_job(job: JobSettings) -> None:
     )
     _require("output.level", 1 <= job.output.level <= 9, job.output.level, "a whole number from 1 to 9")
     _check_chunks("chunks", job.chunks)
+    _refuse_equal_files(job)
     if not job.stages:
         raise ConfigError("stages is empty: keep at least one of stage@stages.spatial_mean, stage@stages.temporal_mean")
     for name, stage in job.stages.items():
@@ -104,6 +113,17 @@ def check_job(job: JobSettings) -> None:
         _check_cluster(f"{where}.cluster", stage.cluster)
         if stage.chunks is not None:
             _check_chunks(f"{where}.chunks", stage.chunks)
+
+
+def _refuse_equal_files(job: JobSettings) -> None:
+    """Each file is one stage's."""
+    owners = {"inputs.parquet": "the list of inputs"}
+    for name, stage in job.stages.items():
+        for file in output_names(name, stage.over, stage.statistics):
+            owner = owners.setdefault(file, f"stages.{name}")
+            if owner != f"stages.{name}":
+                first, second = sorted((owner, f"stages.{name}"))
+                raise ConfigError(f"{first} and {second} would both write {file}; name one of them otherwise")
 
 
 def _require(key: str, holds: object, got: object, wanted: str) -> None:
@@ -176,15 +196,18 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
     _require(key, url.strip() and parts.scheme in schemes, url, wanted)
 
 
-def refuse_secrets(overrides: list[str]) -> None:
-    """Refuse a literal secret on the command line, before anything can write it down."""
+def refuse_overrides(overrides: list[str]) -> None:
+    """Refuse a literal secret, or Python, on the command line, before anything can write it down or run it."""
     for override in overrides:
         key, _, value = override.partition("=")
-        if value.strip() and "${" not in value and (SECRET.search(key) or re.search(r"//[^/\s]*:[^/\s]*@", value)):
-            raise ConfigError(
-                f"{key}: a secret has no place in a setting, since settings are kept with the results; "
-                "leave it to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials)"
-            )
+        if "_target_" in key or key.lstrip("+~").startswith("hydra.callbacks") or key.endswith("()"):
+            raise ConfigError(f"{key}: a config holds values only and names no Python")
+        if (
+            value.strip()
+            and "${" not in value
+            and (SECRET_NAMES.search(key) or re.search(r"//[^/\s]*:[^/\s]*@", value))
+        ):
+            raise ConfigError(f"{key}: {_NO_SECRETS}")
 
 
 # --- keys -------------------------------------------------------------------------------------------------------

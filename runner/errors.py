@@ -42,7 +42,7 @@ class OutputError(RunnerError):
     """A result cannot be written where the user asked."""
 
 
-class Interrupted(BaseException):
+class Interrupted(KeyboardInterrupt):
     """The run was stopped by a signal; 130 for Ctrl-C, 143 for SIGTERM. No `except Exception` may swallow it."""
 
     def __init__(self, signal_number: int) -> None:

@@ -19,9 +19,8 @@ from runner.log.record import RunRecord
 from runner.memory import child_pids, measured_memory
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
-from runner.output.raster import raster_dtype
 from runner.output.results import provenance, write_stage
-from runner.plan import Pass, Plan, make_plan
+from runner.plan import Pass, Plan, make_plan, raster_dtype
 from runner.read.fetch import ChangedError, DeniedError
 from runner.settings import EngineName, JobSettings, OnError, SourceKind
 from runner.source.scenes import find_inputs
@@ -86,6 +85,7 @@ def _find(job: JobSettings) -> Inputs:
         "%d scenes, %d left out, %.2f s", len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
     )
     tell(summary.describe_inputs(inputs))
+    _refuse_too_many(job, inputs.left_out)
     return inputs
 
 
@@ -130,7 +130,7 @@ def _run_engine(
     from runner.engine.blocks import make_reading  # noqa: PLC0415 - as above
 
     reading = make_reading(job, stack, rule, one.stages)
-    raster = raster_dtype(job.output.raster_dtype, rule.pixels.dtype)
+    raster = raster_dtype(job.output.raster_dtype, stack.dtype)
     return block_engine.run_pass(one, stack, reading, cluster, raster, progress)
 
 
@@ -164,12 +164,17 @@ def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:
     gone = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
     item = StoredObject(gone.href, gone.size, gone.etag, gone.modified)
     left_out = (*inputs.left_out, LeftOut(item, gone.name, gone.time, error.problem, skipped=True))
-    skipped = sum(one.skipped for one in left_out)
-    if job.max_skipped is not None and skipped > job.max_skipped:
-        raise SourceError(
-            f"{skipped} scenes cannot be read, more than max_skipped={job.max_skipped}; the last: {error}"
-        )
+    _refuse_too_many(job, left_out)
     return Inputs(replace(inputs.stack, scenes=rest), left_out)
+
+
+def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
+    skipped = [one for one in left_out if one.skipped]
+    if job.max_skipped is not None and len(skipped) > job.max_skipped:
+        last = skipped[-1].reason
+        raise SourceError(
+            f"{len(skipped)} scenes cannot be read, more than max_skipped={job.max_skipped}; the last: {last}"
+        )
 
 
 def _write(

@@ -5,11 +5,12 @@ from heapq import heapreplace
 from itertools import groupby
 from typing import NamedTuple
 
+import numpy as np
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 
+from runner.cluster import worker_memory
 from runner.errors import ConfigError, PlanError
-from runner.memory import memory_limit_bytes
 from runner.model import Stack
 from runner.read.cog import plan_spans
 from runner.read.decode import fast_path_refusal
@@ -24,6 +25,7 @@ from runner.settings import (
     FetchSettings,
     JobSettings,
     Over,
+    RasterDtype,
     ReaderName,
 )
 
@@ -157,15 +159,13 @@ def _stage_plans(job: JobSettings, names: list[str]) -> tuple[StagePlan, ...]:
 
 def resolve_workers(cluster: ClusterSettings) -> Workers:
     """What a cluster will be. Of a running scheduler only what the settings say is known."""
-    limit = None if cluster.memory_limit in (None, "auto") else int(parse_bytes(cluster.memory_limit))
     if cluster.kind is ClusterKind.sync:
-        return Workers(1, 1, limit or memory_limit_bytes())
+        return Workers(1, 1, worker_memory(cluster, 1))
     if cluster.kind is ClusterKind.threads:
-        return Workers(1, cluster.threads_per_worker or CPU_COUNT, limit or memory_limit_bytes())
-    processes = cluster.n_workers or CPU_COUNT
-    if cluster.kind is ClusterKind.address:
-        return Workers(processes, cluster.threads_per_worker or 1, limit)
-    return Workers(processes, cluster.threads_per_worker or 1, limit or memory_limit_bytes() // processes)
+        return Workers(1, cluster.threads_per_worker or CPU_COUNT, worker_memory(cluster, 1))
+    processes, threads = cluster.n_workers or CPU_COUNT, cluster.threads_per_worker or 1
+    unknown = cluster.kind is ClusterKind.address and cluster.memory_limit in (None, "auto")
+    return Workers(processes, threads, None if unknown else worker_memory(cluster, processes))
 
 
 # --- the xarray engine: dask cuts and schedules -------------------------------------------------------------------
@@ -215,8 +215,8 @@ def _plan_blocks(job: JobSettings, stack: Stack, names: list[str]) -> Pass:
     cost = _cost(stack, chunks, _requests(job, stack, blocks, options))
     worker_bytes = _PROCESS_BYTES + workers.threads * _task_bytes(stages, stack, chunks, options)
     if first.cluster.kind in (ClusterKind.sync, ClusterKind.threads):
-        worker_bytes += _result_bytes(job, stack)
-    _refuse_too_large(names, stack, workers, chunks, worker_bytes)
+        worker_bytes += _result_bytes(job, stack) + _waiting_bytes(stages, stack, blocks, workers)
+    _refuse_too_large(stages, stack, workers, chunks, worker_bytes)
     return Pass(stages, first.cluster, workers, chunks, blocks, cost, worker_bytes)
 
 
@@ -301,7 +301,8 @@ def _task_bytes(stages: tuple[StagePlan, ...], stack: Stack, chunks: Chunks, opt
     if any(stage.ordered and stage.over is Over.space for stage in stages):
         window += 4 * stack.grid.pixels * stack.dtype.itemsize  # the scene, its valid pixels, and them partitioned
     header = stack.scenes[0].header
-    decoded = 2 * header.block_shape[0] * header.block_shape[1] * header.bands * stack.dtype.itemsize
+    block_bytes = header.block_shape[0] * header.block_shape[1] * header.bands * stack.dtype.itemsize
+    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * block_bytes
     counts = header.layout.byte_counts
     row_bytes = int(max(scene.header.layout.byte_counts.sum(axis=-1).max() for scene in stack.scenes[:100]))
     largest = min(options.max_range_bytes, max(row_bytes, int(counts.max())))
@@ -312,27 +313,46 @@ def _task_bytes(stages: tuple[StagePlan, ...], stack: Stack, chunks: Chunks, opt
 def _result_bytes(job: JobSettings, stack: Stack) -> int:
     """The rasters a run holds until they are written."""
     rasters = sum(len(stage.statistics) for stage in job.stages.values() if stage.over is Over.time)
-    item = 4 if stack.dtype.itemsize <= 4 else 8
+    item = max(4, raster_dtype(job.output.raster_dtype, stack.dtype).itemsize)
     return stack.grid.pixels * item * (rasters + _RESULT_BYTES - 1) if rasters else 0
 
 
-def _refuse_too_large(names: list[str], stack: Stack, workers: Workers, chunks: Chunks, needed: int) -> None:
+def raster_dtype(choice: RasterDtype, source: np.dtype) -> np.dtype:
+    """The pixel type of a raster of floats: as wide as the source's pixels need."""
+    if choice is not RasterDtype.auto:
+        return np.dtype(str(choice.value))
+    return np.dtype(np.float32 if source.itemsize <= 4 and source.name not in ("int32", "uint32") else np.float64)
+
+
+def _waiting_bytes(stages: tuple[StagePlan, ...], stack: Stack, blocks: tuple[Block, ...], workers: Workers) -> int:
+    """Partials of windows whose other scenes have not come yet: of each window under way, one."""
+    largest = max(block.window.height * block.window.width for block in blocks)
+    parted = {block.window for block in blocks if block.stop - block.start < len(stack.scenes)}
+    return _bytes_per_pixel(stages, stack) * largest * min(workers.processes * workers.threads, len(parted))
+
+
+def _refuse_too_large(
+    stages: tuple[StagePlan, ...], stack: Stack, workers: Workers, chunks: Chunks, needed: int
+) -> None:
     if workers.memory_bytes is None or needed <= workers.memory_bytes:
         return
     raise PlanError(
-        f"stage {', '.join(names)}: a worker of {workers.threads} threads would need {needed / 2**20:,.0f} MiB, it may "
-        f"have {workers.memory_bytes / 2**20:,.0f} MiB; {_remedy(stack, workers, chunks)}"
+        f"{'+'.join(stage.name for stage in stages)}: a worker of {workers.threads} threads would need "
+        f"{needed / 2**20:,.0f} MiB, it may have {workers.memory_bytes / 2**20:,.0f} MiB; "
+        f"{_remedy(stages, stack, workers, chunks)}"
     )
 
 
-def _remedy(stack: Stack, workers: Workers, chunks: Chunks) -> str:
+def _remedy(stages: tuple[StagePlan, ...], stack: Stack, workers: Workers, chunks: Chunks) -> str:
     """The setting that saves most."""
     block_y, block_x = stack.scenes[0].header.block_shape
-    if chunks.x > block_x or chunks.y > block_y:
+    whole_scenes = any(stage.ordered and stage.over is Over.space for stage in stages)
+    if not whole_scenes and (chunks.x > block_x or chunks.y > block_y):
         return f"set chunks.y={min(chunks.y, block_y)} chunks.x={max(block_x, chunks.x // 4 // block_x * block_x)}"
+    cluster = f"stages.{stages[0].name}.cluster"
     if workers.threads > 1:
-        return "set threads_per_worker=1"
-    return "raise memory_limit, or use fewer workers on this machine"
+        return f"set {cluster}.threads_per_worker=1"
+    return f"raise {cluster}.memory_limit, or use fewer workers on this machine"
 
 
 def _balanced_blocks(stack: Stack, chunks: Chunks, workers: Workers) -> tuple[Block, ...]:
@@ -352,11 +372,17 @@ def _balanced_blocks(stack: Stack, chunks: Chunks, workers: Workers) -> tuple[Bl
             *(Block(window, at, min(at + step, scenes)) for window in rest for at in range(0, scenes, step)),
         )
 
-    ways = [(0, 1)]
-    ways += [(last, parts) for last in range(1, min(threads, len(windows)) + 1) for parts in range(2, _MOST_PARTS + 1)]
-    found = {way: _imbalance(parted(*way), threads) for way in ways if way[1] <= scenes}
-    fair = next((way for way, ratio in found.items() if ratio <= _IMBALANCE), None)
-    return parted(*(fair or min(found, key=lambda way: found[way])))
+    windows_whole = parted(0, 1)
+    most = min(_MOST_PARTS, scenes)
+    ways = [(last, parts) for last in range(1, min(threads, len(windows)) + 1) for parts in range(2, most + 1)]
+    best, least = windows_whole, _imbalance(windows_whole, threads)
+    for last, parts in ways:
+        if least <= _IMBALANCE:
+            break
+        blocks = parted(last, parts)
+        if _imbalance(blocks, threads) < least:
+            best, least = blocks, _imbalance(blocks, threads)
+    return best
 
 
 def _imbalance(blocks: tuple[Block, ...], threads: int) -> float:

@@ -46,7 +46,7 @@ def show_plan(plan: Plan, stack: Stack) -> None:
             block = " x ".join(map(str, stack.scenes[0].header.block_shape))
             results.print(
                 f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' blocks of {block}, so that "
-                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; chunks.snap=true spares that",
+                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole blocks (chunks.snap=true) spare that",
                 soft_wrap=True,
             )
 

@@ -122,7 +122,7 @@ def compose(*overrides: str) -> JobSettings:
     from hydra.errors import HydraException
 
     config.register_settings()
-    config.refuse_secrets(list(overrides))
+    config.refuse_overrides(list(overrides))
     with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
         try:
             tree = hydra_compose("config", list(overrides))

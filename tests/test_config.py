@@ -85,6 +85,8 @@ def test_both_stages_dropped_is_refused() -> None:
         "source.s3.endpoint_url=http://me:pass@host",
         "+source.s3.secret=abc",
         "gdal.options.GDAL_HTTP_USERPWD=me:pass",
+        "gdal.options.GDAL_HTTP_BEARER=abc",
+        "gdal.options.GDAL_HTTP_HEADERS=X-Api-Key: abc",
     ],
 )
 def test_a_secret_on_the_command_line_is_refused_without_repeating_it(override: str) -> None:
@@ -94,10 +96,20 @@ def test_a_secret_on_the_command_line_is_refused_without_repeating_it(override: 
     assert "pass@" not in str(caught.value)
 
 
-@pytest.mark.parametrize("override", ["+source._target_=os.system", "+stages.spatial_mean._partial_=true"])
+@pytest.mark.parametrize(
+    "override",
+    ["+source._target_=os.system", "+stages.spatial_mean._partial_=true", "+hydra.callbacks.x._target_=os.makedirs"],
+)
 def test_a_config_names_no_python(override: str) -> None:
     with pytest.raises(ConfigError, match="a config holds values only"):
         compose(override)
+
+
+def test_two_stages_cannot_write_one_file() -> None:
+    with pytest.raises(
+        ConfigError, match="stages.temporal and stages.temporal_mean would both write temporal_mean.tif"
+    ):
+        compose("+stage@stages.temporal=temporal_mean")
 
 
 def test_an_option_cannot_lie_outside_of_the_config_folders() -> None:

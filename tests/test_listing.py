@@ -24,7 +24,6 @@ def buckets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("buckets")
     for name in NAMES:
         write_scene(root / "bucket" / name, speckle((40, 30)))
-    (root / "bucket/a/empty20200106.tif").touch()
     return root
 
 
@@ -61,6 +60,23 @@ def listed(source: SourceSettings) -> list[StoredObject]:
 )
 def test_a_glob_over_many_pages_finds_what_it_names(endpoint: str, pattern: str, expected: list[str]) -> None:
     assert keys(source_at(endpoint, f"s3://bucket/{pattern}")) == expected
+
+
+def test_an_empty_object_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "bucket/20200101.tif").touch()
+    with serve(tmp_path) as endpoint, pytest.raises(SourceError, match=r"s3://bucket/20200101.tif: it is empty"):
+        source = source_at(endpoint, "s3://bucket/*.tif")
+        find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [("s3://bucket/**.tif", r"write '\*\*' between slashes"), ("/nowhere/20200301.tif", "nothing matches")],
+)
+def test_a_pattern_that_cannot_work_is_explained(endpoint: str, url: str, problem: str) -> None:
+    with pytest.raises(SourceError, match=problem):
+        listed(source_at(endpoint, url))
 
 
 def test_listed_objects_have_size_etag_and_time(endpoint: str, buckets: Path) -> None:

@@ -20,9 +20,10 @@ from runner.errors import OutputError
 from runner.model import Grid, Inputs, Stack
 from runner.output.aside import written_aside
 from runner.output.inputs import write_inputs
-from runner.output.raster import raster_dtype, write_raster
-from runner.output.results import raster_name
+from runner.output.names import raster_name
+from runner.output.raster import write_raster
 from runner.output.table import scene_table, write_table
+from runner.plan import raster_dtype
 from runner.settings import OnError, OutputSettings, RasterDtype, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

@@ -113,6 +113,12 @@ def test_a_scene_of_another_shape_ends_the_run(folder_of_scenes: Path) -> None:
         find(local_source(folder_of_scenes))
 
 
+def test_an_excluded_key_needs_no_date(folder_of_scenes: Path) -> None:
+    write_scene(folder_of_scenes / "mask.tif", speckle((300, 500)))
+    inputs = find(local_source(folder_of_scenes, exclude=["*/mask.tif"]))
+    assert [item.reason for item in inputs.left_out] == ["source.exclude=*/mask.tif"]
+
+
 def test_nan_is_the_same_nodata_as_nan(tmp_path: Path) -> None:
     for day in (1, 2):
         write_scene(tmp_path / f"2020010{day}.tif", speckle((50, 50)), nodata=float("nan"))

@@ -15,6 +15,7 @@ from runner.source.times import day_range, time_groups, time_of
         ({"date": "2020-01-06"}, datetime(2020, 1, 6, tzinfo=UTC)),
         ({"datetime": "20200106T183005"}, datetime(2020, 1, 6, 18, 30, 5, tzinfo=UTC)),
         ({"datetime": "2020-01-06T18:30:05+02:00"}, datetime(2020, 1, 6, 16, 30, 5, tzinfo=UTC)),
+        ({"date": "20200106", "hour": "18", "minute": "30"}, datetime(2020, 1, 6, 18, 30, tzinfo=UTC)),
         ({"year": "2020", "month": "01", "day": "06"}, datetime(2020, 1, 6, tzinfo=UTC)),
         ({"year": "2020", "month": "1", "day": "6", "hour": "7"}, datetime(2020, 1, 6, 7, tzinfo=UTC)),
     ],
@@ -46,6 +47,10 @@ def test_an_end_without_a_clock_time_includes_its_day(end: str, inside: datetime
     start, stop = day_range("2020-01-01", end)
     assert start <= inside < stop
     assert not start <= outside < stop
+
+
+def test_the_last_day_of_all_is_an_end() -> None:
+    assert day_range(None, "9999-12-31")[1].year == 9999
 
 
 def test_no_range_holds_every_time() -> None:

@@ -1,6 +1,7 @@
 """The block engine: blocks go out to the workers; partials come back and are combined exactly, in any order."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,10 +32,10 @@ def run_pass(
     Raises ReadError for a scene that cannot be read, RunnerError if the blocks do not add up to the stack.
     """
     assembly = _Assembly(one, stack, raster)
-    results = cluster.map(run_block, reading, one.blocks, reading.stop.set)
-    for done, result in enumerate(results, start=1):
-        assembly.take(result)
-        progress(done, len(one.blocks))
+    with closing(cluster.map(run_block, reading, one.blocks, reading.stop.set)) as results:
+        for done, result in enumerate(results, start=1):
+            assembly.take(result)
+            progress(done, len(one.blocks))
     return assembly.finish()
 
 
@@ -46,7 +47,7 @@ class _Assembly:
     stack: Stack
     raster: np.dtype
     values: dict[str, dict[str, Values]] = field(init=False)
-    _windows: dict[Window, list[Partial]] = field(default_factory=dict)
+    _windows: dict[Window, Partial] = field(default_factory=dict)
     _scenes: Partial | None = None
     _fetched: FetchCounts = field(default_factory=FetchCounts)
     _read_seconds: float = 0.0
@@ -81,12 +82,11 @@ class _Assembly:
             self._take_window(block, result.over_time)
 
     def _take_window(self, block: Block, partial: Partial) -> None:
-        parts = self._windows.setdefault(block.window, [])
-        parts.append(partial)
-        if sum(_scenes_seen(part) for part in parts) < len(self.stack.scenes):
+        held = self._windows.pop(block.window, None)
+        whole = partial if held is None else combine([held, partial])
+        if _scenes_seen(whole) < len(self.stack.scenes):
+            self._windows[block.window] = whole  # one for each window under way, however many parts it has
             return
-        whole = combine(parts) if len(parts) > 1 else parts[0]
-        del self._windows[block.window]
         self._check(whole.seen, len(self.stack.scenes), f"{block.window}")
         window = block.window
         for top in range(0, window.height, _ROWS_FINISHED):

@@ -7,6 +7,7 @@ import dask.array as da
 import numpy as np
 import rioxarray  # noqa: F401 - registers the .rio accessor, for statistics that want the CRS
 import xarray as xr
+from dask.base import tokenize
 from dask.delayed import Delayed
 
 from runner.cluster import Cluster
@@ -75,7 +76,7 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
                 rule,
             ),
             chunks=(chunks.y, chunks.x),
-            name=f"scene-{scene.name}-{scene.etag}-{chunks.y}-{chunks.x}",
+            name=f"scene-{tokenize(scene.href, scene.etag, str(rule), chunks)}",
             lock=False,
             meta=np.empty((0, 0), rule.pixels.dtype),
         )

@@ -1,5 +1,6 @@
 """`run.json`: what a run was and how it ended, true from its first second to its last."""
 
+import errno
 import json
 import logging
 import os
@@ -77,6 +78,8 @@ def recorded_run(folder: Path, config: dict[str, Any], command: list[str], overr
         with _outcome(record):
             yield record
     except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+            raise
         raise OutputError(f"{folder}: {error.strerror or error}; free some space or set output.dir") from error
     finally:
         logging.getLogger().removeHandler(handler)
@@ -151,6 +154,7 @@ def package_versions() -> dict[str, str]:
 def git_state(folder: Path) -> dict[str, Any] | None:
     """Commit and cleanness of the checkout this code runs from; None when it was installed."""
     try:
+        _git(folder, "ls-files", "--error-unmatch", "record.py")  # or it lies in somebody else's repository
         commit = _git(folder, "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--", "."))}
     except (OSError, subprocess.CalledProcessError):

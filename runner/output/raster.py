@@ -11,18 +11,11 @@ from rasterio.transform import Affine
 from runner.errors import OutputError
 from runner.model import Grid
 from runner.output.aside import written_aside
-from runner.settings import OutputSettings, RasterDtype
+from runner.settings import OutputSettings
 
 _BLOCK = 512
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
 _ROWS_COMPARED = 1024  # at a time, when a raster is read back
-
-
-def raster_dtype(choice: RasterDtype, source: np.dtype) -> np.dtype:
-    """The pixel type of a raster of floats: as wide as the source's pixels need."""
-    if choice is not RasterDtype.auto:
-        return np.dtype(str(choice.value))
-    return np.dtype(np.float32 if source.itemsize <= 4 and source.name not in ("int32", "uint32") else np.float64)
 
 
 def write_raster(path: Path, values: np.ndarray, grid: Grid, output: OutputSettings, tags: Mapping[str, str]) -> None:

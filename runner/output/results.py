@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from runner.model import Stack
-from runner.output.raster import raster_dtype, write_raster
+from runner.output.names import raster_name
+from runner.output.raster import write_raster
 from runner.output.table import scene_table, write_table
-from runner.plan import StagePlan
+from runner.plan import StagePlan, raster_dtype
 from runner.reduce.statistics import statistic
 from runner.settings import Mask, OutputSettings, Over, SourceSettings
 
@@ -65,8 +66,3 @@ def _as_raster(values: np.ndarray, stack: Stack, output: OutputSettings) -> np.n
     """Counts in 32 bits, which every GIS reads; floats as the setting says."""
     dtype = np.dtype(np.int32) if values.dtype.kind == "i" else raster_dtype(output.raster_dtype, stack.dtype)
     return values.astype(dtype, copy=False)
-
-
-def raster_name(stage: str, statistic_name: str) -> str:
-    """temporal_mean and count make temporal_count.tif; the statistic stands in the name once."""
-    return f"{stage.removesuffix('_mean')}_{statistic_name}.tif"

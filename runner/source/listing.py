@@ -52,11 +52,14 @@ def constant_prefix(pattern: str) -> str:
 def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
     bucket, pattern = locate(url)
     assert bucket is not None
-    matches = re.compile(glob_translate(pattern)).match
+    try:
+        matches = re.compile(glob_translate(pattern)).match
+    except ValueError as error:
+        raise SourceError(f"source.url={url}: {error}; write '**' between slashes, as in prefix/**/*.tif") from error
     try:
         for page in obstore.list(stores.of(Location(bucket, "")), prefix=constant_prefix(pattern) or None):
             for item in page:
-                if matches(item["path"]) and item["size"]:
+                if matches(item["path"]) and not item["path"].endswith("/"):
                     href = f"s3://{bucket}/{item['path']}"
                     yield StoredObject(href, item["size"], item["e_tag"], item["last_modified"])
     except (BaseError, OSError) as error:
@@ -66,18 +69,27 @@ def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
 def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
     """Say why a bucket or an object cannot be read, and what to do."""
     text = str(error)
+    status = re.search(r"status code: (\d{3})", text)
+    code = status[1] if status else ""
+    if isinstance(error, FileNotFoundError) or not what.startswith("s3://"):
+        return SourceError(f"{what}: it cannot be read: {cause_of(text)}; check the path")
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or code in ("401", "403"):
+        return SourceError(f"{what}: {denied_hint(stores)}")
     if isinstance(error, NotFoundError) or "NoSuchBucket" in text:
         hint = "it does not exist there; check the name and source.s3.endpoint_url"
-    elif isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403" in text:
-        hint = (
-            "access denied; for a public bucket set source.s3.anonymous=true, else check AWS_PROFILE or "
-            "source.s3.profile; some buckets want source.s3.requester_pays=true"
-        )
-    elif "301" in text or "PermanentRedirect" in text:
+    elif code == "301" or "PermanentRedirect" in text:
         hint = "it lies in another region; set source.s3.region"
     else:
         hint = f"the store does not answer: {cause_of(text)}"
     return SourceError(f"{what}: {hint} (read with {describe(stores.s3)})")
+
+
+def denied_hint(stores: Stores) -> str:
+    """What to do where access is denied."""
+    return (
+        "access denied; for a public bucket set source.s3.anonymous=true, else check AWS_PROFILE or source.s3.profile; "
+        f"some buckets want source.s3.requester_pays=true (read with {describe(stores.s3)})"
+    )
 
 
 def cause_of(text: str) -> str:
@@ -87,7 +99,7 @@ def cause_of(text: str) -> str:
 
 
 def _list_folder(pattern: str) -> Iterator[StoredObject]:
-    for path in glob.glob(pattern, recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
+    for path in glob.glob(str(Path(pattern).expanduser()), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
         file = Path(path).resolve()
         if file.is_file():
             state = file.stat()
@@ -108,6 +120,7 @@ def _read_manifest(source: SourceSettings) -> Iterator[StoredObject]:
 
 def _open_manifest(source: SourceSettings) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - of manifests alone; it takes 0.4 s
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
     remote = s3fs_options(source.s3) if source.url.startswith("s3://") else None
     read = pd.read_parquet if source.url.endswith((".parquet", ".pq")) else pd.read_csv
@@ -117,6 +130,8 @@ def _open_manifest(source: SourceSettings) -> "pd.DataFrame":
         raise SourceError(f"{source.url}: there is no such manifest") from error
     except PermissionError as error:
         raise unreadable(source.url, PermissionDeniedError(str(error)), Stores(source.s3)) from error
+    except BotoCoreError as error:
+        raise SourceError(f"{source.url}: {error}; check AWS_PROFILE, or set source.s3.anonymous=true") from error
     except (OSError, ValueError) as error:
         raise SourceError(f"{source.url}: not a CSV or Parquet table: {cause_of(str(error))}") from error
 
@@ -125,6 +140,8 @@ def _absolute(href: str, base: str) -> str:
     """A manifest's href; a relative one starts at the manifest's own folder."""
     if href.startswith("s3://"):
         return href
+    if "://" in href:
+        raise SourceError(f"{href}: wanted s3://bucket/key or a path in the column href")
     if base.startswith("s3://"):
         return base + href
     return str((Path(base) / href).resolve())

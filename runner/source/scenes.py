@@ -10,13 +10,14 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from runner.errors import ReadError, RunnerError, SourceError
 from runner.model import Grid, Inputs, LeftOut, Scene, Stack, StoredObject, locate
+from runner.read.fetch import DeniedError
 from runner.read.header import HEADER_BYTES, Header, read_header_async
 from runner.settings import Duplicates, OnError, SourceSettings
-from runner.source.listing import list_objects, unreadable
+from runner.source.listing import denied_hint, list_objects, unreadable
 from runner.source.stores import Stores
 from runner.source.times import day_range, time_groups, time_of
 
@@ -40,13 +41,17 @@ def find_inputs(
 
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack.
     """
-    listed = [name_candidate(source, item) for item in list_objects(source, stores)]
+    found = list_objects(source, stores)
+    named = [item for item in found if not _excluded_by(source, item.href)]
+    listed = [name_candidate(source, item) for item in named]
     chosen, left_out = choose(source, listed)
+    excluded = ((item, _excluded_by(source, item.href)) for item in found)
+    left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     _refuse_equal_names(chosen)
     scenes, unread = asyncio.run(_read_headers(chosen, stores, on_error, progress))
     if not scenes:
         raise SourceError(
-            f"source.url={source.url}: none of {len(listed)} objects is left; {_reasons(left_out + unread)}"
+            f"source.url={source.url}: none of {len(found)} objects is left; {_reasons(left_out + unread)}"
         )
     return Inputs(make_stack(source, scenes), tuple(left_out + unread))
 
@@ -114,10 +119,12 @@ def _left_out(candidate: Candidate, reason: str) -> LeftOut:
 def _excluded(source: SourceSettings, candidate: Candidate, start: datetime, stop: datetime) -> str | None:
     if not start <= candidate.time < stop:
         return f"outside of source.start={source.start}, source.end={source.end}"
-    for pattern in source.exclude:
-        if any(fnmatch.fnmatchcase(text, pattern) for text in (candidate.scene, candidate.item.href)):
-            return f"source.exclude={pattern}"
-    return None
+    return _excluded_by(source, candidate.scene) or _excluded_by(source, candidate.item.href)
+
+
+def _excluded_by(source: SourceSettings, text: str) -> str | None:
+    """Which pattern of the source excludes a scene's name or an href; an href before it needs a date."""
+    return next((f"source.exclude={one}" for one in source.exclude if fnmatch.fnmatchcase(text, one)), None)
 
 
 def _duplicate(policy: Duplicates, candidate: Candidate, kept: list[Candidate]) -> str | None:
@@ -158,7 +165,7 @@ async def _read_headers(
             try:
                 return await _read_scene(candidate, stores)
             except RunnerError as error:
-                if on_error is OnError.stop:
+                if on_error is OnError.stop or isinstance(error, DeniedError):
                     raise
                 return LeftOut(candidate.item, candidate.scene, candidate.time, str(error), skipped=True)
             finally:
@@ -179,6 +186,8 @@ async def _read_headers(
 
 async def _read_scene(candidate: Candidate, stores: Stores) -> Scene:
     item = candidate.item
+    if item.size == 0:
+        raise ReadError(item.href, "it is empty; upload it again")
     location = locate(item.href)
     store = stores.of(location)
     try:
@@ -192,6 +201,8 @@ async def _read_scene(candidate: Candidate, stores: Stores) -> Scene:
             return bytes(await answer.bytes_async())
 
         header = await read_header_async(get, first.meta["size"], item.href, start)
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise DeniedError(item.href, denied_hint(stores)) from error
     except (BaseError, OSError) as error:
         raise unreadable(item.href, error, stores) from error
     _refuse_replaced(item, etag)

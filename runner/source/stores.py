@@ -80,13 +80,18 @@ class Stores:
 
     def _credentials(self) -> "S3Credential":
         """Keys from the AWS chain: environment, profile, web identity, instance; renewed by botocore."""
-        found = self._session.get_credentials()
-        if found is None:
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as in _session
+
+        try:
+            found = self._session.get_credentials()
+            keys = found and found.get_frozen_credentials()
+        except BotoCoreError as error:
+            raise SourceError(f"AWS credentials: {error}; log in again, or choose another source.s3.profile") from error
+        if keys is None:
             raise SourceError(
                 "no AWS credentials found: set source.s3.anonymous=true for a public bucket, "
                 "or AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.s3.profile"
             )
-        keys = found.get_frozen_credentials()
         soon = datetime.now(UTC) + timedelta(minutes=5)
         return {
             "access_key_id": keys.access_key,

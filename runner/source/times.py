@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from runner.errors import ConfigError
 
+_END = datetime.max.replace(tzinfo=UTC)
 TIME_GROUPS = frozenset({"datetime", "date", "year", "month", "day", "hour", "minute", "second"})
 
 
@@ -31,12 +32,14 @@ def time_of(groups: dict[str, str]) -> datetime:
 
     Raises ValueError if they spell none.
     """
-    text = groups.get("datetime") or groups.get("date")
-    if text is not None:
-        return as_utc(datetime.fromisoformat(text))
-    year, month, day = (int(groups[name]) for name in ("year", "month", "day"))
+    if groups.get("datetime"):
+        return as_utc(datetime.fromisoformat(groups["datetime"]))
+    if groups.get("date"):
+        day = as_utc(datetime.fromisoformat(groups["date"]))
+    else:
+        day = datetime(int(groups["year"]), int(groups["month"]), int(groups["day"]), tzinfo=UTC)
     hour, minute, second = (int(groups.get(name) or 0) for name in ("hour", "minute", "second"))
-    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    return day.replace(hour=hour or day.hour, minute=minute or day.minute, second=second or day.second)
 
 
 def as_utc(time: datetime) -> datetime:
@@ -51,10 +54,11 @@ def day_range(start: str | None, end: str | None) -> tuple[datetime, datetime]:
     """
     first = _parse("source.start", start) if start else datetime.min.replace(tzinfo=UTC)
     if not end:
-        return first, datetime.max.replace(tzinfo=UTC)
+        return first, _END
     last = _parse("source.end", end)
     is_day = len(end.strip()) <= len("2020-01-06")
-    last += timedelta(days=1) if is_day else timedelta(microseconds=1)
+    step = timedelta(days=1) if is_day else timedelta(microseconds=1)
+    last = min(last, _END - step) + step
     if last <= first:
         raise ConfigError(f"source.end={end} lies before source.start={start}")
     return first, last
