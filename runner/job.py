@@ -20,7 +20,9 @@ from runner.memory import child_pids, measured_memory
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.results import provenance, write_stage
-from runner.plan import Pass, Plan, make_plan, raster_dtype
+from runner.plan.make import make_plan
+from runner.plan.memory import raster_dtype
+from runner.plan.records import Pass, Plan
 from runner.read.fetch import ChangedError, DeniedError
 from runner.settings import EngineName, JobSettings, OnError, SourceKind
 from runner.source.scenes import find_inputs

@@ -8,7 +8,7 @@ import numpy as np
 
 from runner.console import results, table
 from runner.model import Inputs, Stack
-from runner.plan import Pass, Plan
+from runner.plan.records import Pass, Plan
 
 
 def describe_inputs(inputs: Inputs) -> str:

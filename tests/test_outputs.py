@@ -23,7 +23,7 @@ from runner.output.inputs import write_inputs
 from runner.output.names import raster_name
 from runner.output.raster import write_raster
 from runner.output.table import scene_table, write_table
-from runner.plan import raster_dtype
+from runner.plan.memory import raster_dtype
 from runner.settings import OnError, OutputSettings, RasterDtype, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

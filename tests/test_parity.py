@@ -18,7 +18,7 @@ from distributed import LocalCluster
 from runner.engine.pixels import make_rule
 from runner.engine.results import Values
 from runner.job import compute_pass
-from runner.plan import make_plan
+from runner.plan.make import make_plan
 from runner.settings import (
     ChunkSettings,
     ClusterKind,

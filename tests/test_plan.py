@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from runner.errors import ConfigError, PlanError
 from runner.memory import memory_limit_bytes
 from runner.model import Stack
-from runner.plan import Chunks, Plan, cut, make_plan
+from runner.plan.cut import cut
+from runner.plan.make import make_plan
+from runner.plan.records import Chunks, Plan
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

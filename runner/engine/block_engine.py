@@ -11,7 +11,7 @@ from runner.engine.blocks import BlockResult, Reading, run_block
 from runner.engine.results import PassResult, Values
 from runner.errors import RunnerError
 from runner.model import Stack
-from runner.plan import Block, Pass, StagePlan
+from runner.plan.records import Block, Pass, StagePlan
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.reduce.cells import among, rows

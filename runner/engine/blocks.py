@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from runner.engine.pixels import PixelRule
 from runner.model import Scene, Stack, locate
-from runner.plan import Block, StagePlan, fetch_options
+from runner.plan.make import fetch_options
+from runner.plan.records import Block, StagePlan
 from runner.read import cog, gdal
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchCounts, FetchOptions, StopFlag

@@ -14,7 +14,7 @@ from runner.cluster import Cluster
 from runner.engine.pixels import PixelRule
 from runner.engine.results import PassResult, Values
 from runner.model import Stack, locate
-from runner.plan import Chunks, Pass
+from runner.plan.records import Chunks, Pass
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header
 from runner.reduce.statistics import statistic

@@ -11,7 +11,8 @@ from runner.model import Stack
 from runner.output.names import raster_name
 from runner.output.raster import write_raster
 from runner.output.table import scene_table, write_table
-from runner.plan import StagePlan, raster_dtype
+from runner.plan.memory import raster_dtype
+from runner.plan.records import StagePlan
 from runner.reduce.statistics import statistic
 from runner.settings import Mask, OutputSettings, Over, SourceSettings
 

@@ -1,0 +1,150 @@
+"""From a job and its stack to a plan: stages fused where they can be, blocks cut, costs stated."""
+
+from dataclasses import replace
+from itertools import groupby
+
+from dask.system import CPU_COUNT
+from dask.utils import parse_bytes
+
+from runner.cluster import worker_memory
+from runner.errors import ConfigError, PlanError
+from runner.model import Stack
+from runner.plan.cut import array_chunks, balanced_blocks, block_chunks, cut
+from runner.plan.memory import PROCESS_BYTES, refuse_too_large, result_bytes, task_bytes, waiting_bytes
+from runner.plan.records import Block, Chunks, Cost, Pass, Plan, StagePlan, Workers
+from runner.read.cog import plan_spans
+from runner.read.decode import fast_path_refusal
+from runner.read.fetch import FetchOptions
+from runner.read.header import Window
+from runner.reduce.statistics import statistic
+from runner.settings import (
+    ChunkSettings,
+    ClusterKind,
+    ClusterSettings,
+    EngineName,
+    FetchSettings,
+    JobSettings,
+    Over,
+    ReaderName,
+)
+
+
+def make_plan(job: JobSettings, stack: Stack) -> Plan:
+    """Resolve the stages against the stack, fuse those that can be, cut blocks and state what they cost.
+
+    Raises PlanError for a band the scenes do not have, or a job that cannot fit the workers' memory.
+    """
+    bands = stack.scenes[0].header.bands
+    if not 1 <= job.source.band <= bands:
+        raise PlanError(
+            f"source.band={job.source.band}: the scenes have {bands} band(s), such as {stack.scenes[0].href}"
+        )
+    block_engine = job.engine is EngineName.block
+    groups = _fused(job) if block_engine else [[name] for name in job.stages]
+    plan_pass = _plan_blocks if block_engine else _plan_arrays
+    return Plan(tuple(plan_pass(job, stack, names) for names in groups))
+
+
+def _fused(job: JobSettings) -> list[list[str]]:
+    """The names of the stages of each pass: neighbours with equal cluster and chunks are read together."""
+    if job.fuse is False:
+        return [[name] for name in job.stages]
+
+    def ways(name: str) -> tuple[ClusterSettings, ChunkSettings, bool]:
+        stage = job.stages[name]
+        whole_scenes = stage.over is Over.space and any(statistic(one).ordered for one in stage.statistics)
+        return stage.cluster, stage.chunks or job.chunks, whole_scenes
+
+    groups = [list(names) for _, names in groupby(job.stages, key=ways)]
+    if job.fuse is True and len(groups) > 1:
+        raise ConfigError(
+            f"fuse=true: {', '.join(groups[0])} and {', '.join(groups[1])} differ in cluster, chunks or the need of "
+            "whole scenes, so they cannot be one pass; make them equal, or leave fuse=auto"
+        )
+    return groups
+
+
+def _stage_plans(job: JobSettings, names: list[str]) -> tuple[StagePlan, ...]:
+    return tuple(StagePlan(name, job.stages[name].over, tuple(job.stages[name].statistics)) for name in names)
+
+
+def resolve_workers(cluster: ClusterSettings) -> Workers:
+    """What a cluster will be. Of a running scheduler only what the settings say is known."""
+    if cluster.kind is ClusterKind.sync:
+        return Workers(1, 1, worker_memory(cluster, 1))
+    if cluster.kind is ClusterKind.threads:
+        return Workers(1, cluster.threads_per_worker or CPU_COUNT, worker_memory(cluster, 1))
+    processes, threads = cluster.n_workers or CPU_COUNT, cluster.threads_per_worker or 1
+    unknown = cluster.kind is ClusterKind.address and cluster.memory_limit in (None, "auto")
+    return Workers(processes, threads, None if unknown else worker_memory(cluster, processes))
+
+
+def _plan_arrays(job: JobSettings, stack: Stack, names: list[str]) -> Pass:
+    stage = job.stages[names[0]]
+    chunks = array_chunks(stage.chunks or job.chunks, stack)
+    blocks = cut(stack, chunks)
+    workers = resolve_workers(stage.cluster)
+    return Pass(_stage_plans(job, names), stage.cluster, workers, chunks, blocks, _cost(stack, chunks, None), None)
+
+
+def _plan_blocks(job: JobSettings, stack: Stack, names: list[str]) -> Pass:
+    first = job.stages[names[0]]
+    _refuse_lazy_statistics(job, names)
+    stages, workers = _stage_plans(job, names), resolve_workers(first.cluster)
+    settings = first.chunks or job.chunks
+    chunks = block_chunks(settings, stack, stages)
+    if settings.time == "auto" and not any(stage.ordered for stage in stages):
+        blocks = balanced_blocks(stack, chunks, workers)
+    else:
+        blocks = cut(stack, chunks)
+    options = fetch_options(job.fetch)
+    cost = _cost(stack, chunks, _requests(job, stack, blocks, options))
+    worker_bytes = PROCESS_BYTES + workers.threads * task_bytes(stages, stack, chunks, options)
+    if first.cluster.kind in (ClusterKind.sync, ClusterKind.threads):
+        worker_bytes += result_bytes(job, stack) + waiting_bytes(stages, stack, blocks, workers)
+    refuse_too_large(stages, stack, workers, chunks, worker_bytes)
+    return Pass(stages, first.cluster, workers, chunks, blocks, cost, worker_bytes)
+
+
+def _refuse_lazy_statistics(job: JobSettings, names: list[str]) -> None:
+    for name in names:
+        for found in map(statistic, job.stages[name].statistics):
+            if found.finish is None and found.of_values is None:
+                raise PlanError(f"stages.{name}: {found.name} is a function of DataArrays; set engine=xarray")
+
+
+def fetch_options(settings: FetchSettings) -> FetchOptions:
+    """The reader's options, from the settings."""
+    return replace(
+        FetchOptions(),
+        in_flight=settings.in_flight,
+        ahead_bytes=int(parse_bytes(settings.ahead)),
+        attempts=settings.attempts,
+        timeout_seconds=settings.timeout,
+    )
+
+
+def _requests(job: JobSettings, stack: Stack, blocks: tuple[Block, ...], options: FetchOptions) -> int | None:
+    """Ranges to be fetched, counted on the first scene."""
+    header = stack.scenes[0].header
+    if job.reader is ReaderName.gdal or fast_path_refusal(header, job.source.band):
+        return None
+    each: dict[Window, int] = {}
+    for block in blocks:
+        if block.window not in each:
+            each[block.window] = len(plan_spans(header.layout, block.window, job.source.band, options))
+    return sum(each[block.window] * (block.stop - block.start) for block in blocks)
+
+
+def _cost(stack: Stack, chunks: Chunks, requests: int | None) -> Cost:
+    block_y, block_x = stack.scenes[0].header.block_shape
+    over_read = _times_read(stack.grid.height, chunks.y, block_y) * _times_read(stack.grid.width, chunks.x, block_x)
+    stored = sum(int(scene.header.layout.byte_counts.sum()) for scene in stack.scenes)
+    decoded = len(stack.scenes) * stack.grid.pixels * stack.dtype.itemsize
+    return Cost(requests, round(stored * over_read), round(decoded * over_read), over_read)
+
+
+def _times_read(size: int, chunk: int, block: int) -> float:
+    """How often the blocks of an axis are decoded: 1 where chunks are whole blocks, more where they cut them."""
+    touched = sum(-(-min(start + chunk, size) // block) - start // block for start in range(0, size, chunk))
+    return touched / -(-size // block)

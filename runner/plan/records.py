@@ -1,0 +1,87 @@
+"""What a plan is made of."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from runner.read.header import Window
+from runner.reduce.statistics import statistic
+from runner.settings import ClusterSettings, Over
+
+
+class Chunks(NamedTuple):
+    """The size of a task: scenes by pixels by pixels."""
+
+    time: int
+    y: int
+    x: int
+
+
+class Block(NamedTuple):
+    """A window of the grid and a run of scenes, `start` to `stop`: the unit of work."""
+
+    window: Window
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What a cluster offers, known before it starts: processes, threads in each, bytes for each (None: unknown)."""
+
+    processes: int
+    threads: int
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One stage, resolved against the stack."""
+
+    name: str
+    over: Over
+    statistics: tuple[str, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a statistic needs all values of a cell at once."""
+        return any(statistic(name).ordered for name in self.statistics)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one pass reads, retries left out."""
+
+    requests: int | None  # None where GDAL decides
+    stored_bytes: int  # of the blocks in the files, counted each time they are read
+    decoded_bytes: int
+    over_read: float  # blocks decoded, as a multiple of the blocks there are
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One reading of the stack by one cluster, for one stage or for several that are fused."""
+
+    stages: tuple[StagePlan, ...]
+    cluster: ClusterSettings
+    workers: Workers
+    chunks: Chunks
+    blocks: tuple[Block, ...]
+    cost: Cost
+    worker_bytes: int | None  # the most that a worker process will hold; None where dask decides
+
+    @property
+    def name(self) -> str:
+        """The names of its stages."""
+        return "+".join(stage.name for stage in self.stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All passes of a run, in the order they run."""
+
+    passes: tuple[Pass, ...]
+
+    @property
+    def stages(self) -> tuple[StagePlan, ...]:
+        """All stages, in the order they run."""
+        return tuple(stage for one in self.passes for stage in one.stages)
