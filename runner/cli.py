@@ -1,6 +1,5 @@
 """The command line: compose with Hydra, check, run; errors in one line and an exit code that tells."""
 
-import logging
 import os
 import signal
 import sys
@@ -24,8 +23,6 @@ from runner.log.redact import redact, redact_tree
 from runner.settings import Action
 from runner.summary import shown
 
-log = logging.getLogger(__name__)
-
 
 def main() -> int:
     """Run what the command line asks for; the exit code is 0, 1 (failed), 2 (wrong setting), 130 or 143 (stopped)."""
@@ -40,7 +37,7 @@ def main() -> int:
         return _explain(config.explain(error))
     except RunnerError as error:
         return _explain(error)
-    except (Interrupted, KeyboardInterrupt) as stop:
+    except KeyboardInterrupt as stop:
         return _stopped(stop)
     except Exception as error:  # noqa: BLE001 - jobs catch their own; what Hydra raises in other words is a setting
         return _explain(ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}"))
@@ -60,8 +57,6 @@ def _run(tree: DictConfig) -> int:
         _run_job(tree)
     except RunnerError as error:
         return _explain(error, with_traceback)
-    except (Interrupted, KeyboardInterrupt):
-        raise
     except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line, the log has the traceback
         fault = RunnerError(f"{type(error).__name__}: {error}. This is a fault of the runner; debug=trace shows where")
         fault.__cause__ = error

@@ -1,6 +1,6 @@
 """What a stage computed, whichever engine did."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,6 @@ class PassResult:
     """The statistics of each stage: of shape (scenes,) over space, (y, x) over time; and what reading took."""
 
     values: dict[str, dict[str, Values]]
-    fetched: FetchCounts | None = None  # None where GDAL fetched
-    read_seconds: float = field(default=0.0)  # of all threads together
-    reduce_seconds: float = field(default=0.0)
+    fetched: FetchCounts | None = None  # by ranges; None from the xarray engine, where GDAL fetches and does not tell
+    read_seconds: float = 0.0  # of all threads together
+    reduce_seconds: float = 0.0

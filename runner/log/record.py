@@ -90,7 +90,7 @@ def recorded_run(folder: Path, config: dict[str, Any], command: list[str], overr
 def _outcome(record: RunRecord) -> Iterator[None]:
     try:
         yield
-    except (KeyboardInterrupt, Interrupted) as stop:
+    except KeyboardInterrupt as stop:
         code = stop.exit_code if isinstance(stop, Interrupted) else 130
         log.warning("interrupted, exit code %d", code)
         record.close("INTERRUPTED", code, str(stop))

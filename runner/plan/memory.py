@@ -6,22 +6,24 @@ from runner.errors import PlanError
 from runner.model import Stack
 from runner.plan.records import Block, Chunks, StagePlan, Workers
 from runner.read.fetch import FetchOptions
+from runner.reduce.pixels import Pixels
 from runner.reduce.statistics import needs, statistic
+from runner.reduce.temporal import TemporalSums
 from runner.settings import JobSettings, Over, RasterDtype
 
 PROCESS_BYTES = 330 * 2**20  # Python with numba, GDAL and pyarrow loaded (measured: action=run on one small scene)
+_COMBINING_BYTES = 16  # for each pixel: a layer and a count, while two partials of a window become one
 _RESULT_BYTES = 3  # the rasters of a run lie in memory as they are, and twice more while GDAL writes the largest
 
 
 def bytes_per_pixel(stages: tuple[StagePlan, ...], stack: Stack) -> int:
-    """What a pixel of a window takes in a task: counts, two layers a sum, extremes, and what the partial adds."""
+    """What a pixel of a window takes in a task: its accumulators, the values to be ordered, and combining."""
     held = 0
     for stage in stages:
         if stage.over is not Over.time:
             continue
         summed = needs([name for name in stage.statistics if not statistic(name).ordered])
-        held += 4 + 16 + 16 * (summed.sums or summed.squares) + 16 * summed.squares
-        held += 2 * stack.dtype.itemsize * summed.extremes
+        held += TemporalSums.bytes_per_pixel(Pixels(stack.dtype), summed) + _COMBINING_BYTES
         held += stage.ordered * (len(stack.scenes) * stack.dtype.itemsize + 8 * len(stage.statistics))
     return max(held, 1)
 

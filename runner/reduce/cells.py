@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Partial
+from runner.reduce.pixels import empty_extremes
 
 
 def rows(partial: Partial, start: int, stop: int) -> Partial:
@@ -44,14 +45,6 @@ def among(partial: Partial, start: int, scenes: int) -> Partial:
 
     extremes = None
     if partial.extremes is not None:
-        # Where nothing was counted, the bounds of any type give way to every value.
-        fills = _bounds(partial.extremes.dtype)
+        fills = empty_extremes(partial.extremes.dtype)
         extremes = np.stack([placed(one, fill) for one, fill in zip(partial.extremes, fills, strict=True)])
     return Partial(placed(partial.seen), placed(partial.counts), total(partial.sums), total(partial.squares), extremes)
-
-
-def _bounds(dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    if dtype.kind == "f":
-        return np.inf, -np.inf
-    info = np.iinfo(dtype)
-    return info.max, info.min

@@ -106,18 +106,21 @@ class Pixels:
 
     def no_extremes(self, shape: tuple[int, ...]) -> Tile:
         """(2, *shape): the highest value of the type as lowest so far, and the lowest as highest."""
-        if self.dtype.kind == "f":
-            bounds: tuple[Any, Any] = (np.inf, -np.inf)
-        else:
-            info = np.iinfo(self.stored)
-            bounds = (info.max, info.min)
         extremes = np.empty((2, *shape), self.stored)
-        extremes[0], extremes[1] = bounds
+        extremes[0], extremes[1] = empty_extremes(self.stored)
         return extremes
 
     def valid(self, pixels: Tile) -> Bools:
         """Which pixels count."""
         return ~missing(pixels, self.nodata, self.valid_range)
+
+
+def empty_extremes(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The lowest and highest of no pixels at all: they give way to any value of the type."""
+    if dtype.kind == "f":
+        return np.inf, -np.inf
+    info = np.iinfo(dtype)
+    return info.max, info.min
 
 
 def pieces(integers: Tile, valid: Bools) -> Iterator[Floats]:
