@@ -5,15 +5,16 @@ All of them take the same work and set the same GDAL options before they do any.
 
 import logging
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import resource_tracker
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import dask
 import dask.base
@@ -32,6 +33,7 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 LOOPBACK = "127.0.0.1"
+_LOOK_SECONDS: Final = 0.05  # between two looks at threads that are ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,15 @@ class Cluster(Protocol):
 
     def map(
         self,
-        function: Callable[[Shared, Task], Result],
+        function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
         shared: Shared,
         tasks: Sequence[Task],
         stop: Callable[[], None],
     ) -> Generator[Result, None, None]:
-        """function(shared, task) of each task, as they are done; few results wait to be taken.
+        """The results of all tasks, as they are done; few of them wait to be taken.
 
+        function(shared, tasks) turns tasks into as many results, in order, and takes the next task when it likes; it
+        runs once on each thread of this process, and once for each task elsewhere.
         However it ends before the last, `stop` is called, so that tasks under way in this process may end too.
         """
 
@@ -110,29 +114,83 @@ class _ThisProcess:
 
     def map(
         self,
-        function: Callable[[Shared, Task], Result],
+        function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
         shared: Shared,
         tasks: Sequence[Task],
         stop: Callable[[], None],
     ) -> Generator[Result, None, None]:
         if self.size.kind == "sync":
-            yield from (function(shared, task) for task in tasks)
+            yield from function(shared, iter(tasks))
             return
-        waiting = iter(tasks)
+        waiting = _Shared(iter(tasks))
+        done: queue.Queue[_Done[Result]] = queue.Queue(maxsize=self.size.threads)
         with ThreadPoolExecutor(self.size.threads) as pool:
+            threads = [pool.submit(_work, function, shared, waiting, done) for _ in range(self.size.threads)]
             try:
-                running = {pool.submit(function, shared, task) for task in islice(waiting, self.size.threads + 1)}
-                while running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    running |= {pool.submit(function, shared, task) for task in islice(waiting, len(done))}
-                    while done:
-                        yield done.pop().result()
+                for _ in tasks:
+                    yield done.get().result()
             finally:
                 stop()
-                pool.shutdown(wait=True, cancel_futures=True)
+                waiting.close()
+                _empty(done, threads)
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return {"this process": options_in_force(names)}
+
+
+class _Shared(Generic[Task]):
+    """Tasks that several threads take from."""
+
+    def __init__(self, tasks: Iterator[Task]) -> None:
+        self._tasks, self._lock, self._closed = tasks, threading.Lock(), False
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        with self._lock:
+            if self._closed:
+                raise StopIteration
+            return next(self._tasks)
+
+    def close(self) -> None:
+        """There is nothing more to take."""
+        self._closed = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[Result]):
+    """What a thread found: results, one of them to be taken, or the error that ended it."""
+
+    results: tuple[Result, ...] = ()
+    error: BaseException | None = None
+
+    def result(self) -> Result:
+        if self.error:
+            raise self.error
+        return self.results[0]
+
+
+def _work(
+    function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
+    shared: Shared,
+    tasks: Iterator[Task],
+    done: "queue.Queue[_Done[Result]]",
+) -> None:
+    """A thread's work: the first error ends it, which the taker of results raises."""
+    try:
+        for result in function(shared, tasks):
+            done.put(_Done((result,)))
+    except BaseException as error:  # noqa: BLE001 - carried over to the main thread whatever it is
+        done.put(_Done(error=error))
+
+
+def _empty(done: "queue.Queue[Any]", threads: Sequence[Future[None]]) -> None:
+    """Let threads that wait for room go on until they end."""
+    while wait(threads, timeout=_LOOK_SECONDS).not_done:
+        with suppress(queue.Empty):
+            while True:
+                done.get_nowait()
 
 
 class _Distributed:
@@ -157,7 +215,7 @@ class _Distributed:
 
     def map(
         self,
-        function: Callable[[Shared, Task], Result],
+        function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
         shared: Shared,
         tasks: Sequence[Task],
         stop: Callable[[], None],
@@ -170,7 +228,7 @@ class _Distributed:
 
         def submit(count: int) -> list[Any]:
             some = islice(waiting, count)
-            return [self._client.submit(function, everywhere, task, pure=False) for task in some]
+            return [self._client.submit(_first, function, everywhere, task, pure=False) for task in some]
 
         finished = as_completed(submit(2 * self.size.threads), loop=self._client.loop)
         for future in finished:
@@ -182,6 +240,12 @@ class _Distributed:
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return dict(self._client.run(options_in_force, names))
+
+
+def _first(function: Callable[[Shared, Iterator[Task]], Iterator[Result]], shared: Shared, task: Task) -> Result:
+    """One task's result, on a worker."""
+    (result,) = function(shared, iter([task]))
+    return result
 
 
 def _result(future: Any) -> Any:

@@ -1,6 +1,7 @@
 """Clusters start, tell what they are, listen on loopback only, and are gone afterwards."""
 
 import os
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -19,12 +20,16 @@ def scheduler() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def times(factor: int, number: int) -> int:
-    return factor * number
+def times(factor: int, numbers: Iterator[int]) -> Iterator[int]:
+    return (factor * number for number in numbers)
 
 
-def process_of(_: None, __: int) -> int:
-    return os.getpid()
+def process_of(_: None, numbers: Iterator[int]) -> Iterator[int]:
+    return (os.getpid() for _ in numbers)
+
+
+def divided(number: int, divisors: Iterator[int]) -> Iterator[int]:
+    return (number // divisor for divisor in divisors)
 
 
 @pytest.mark.parametrize("kind", ["sync", "threads", "processes", "address"])
@@ -83,5 +88,21 @@ def test_a_scheduler_that_is_not_there_is_named() -> None:
 def test_an_error_of_a_task_ends_the_others_and_comes_out(kind: str) -> None:
     stopped = []
     with open_cluster(ClusterSettings(ClusterKind[kind]), {}) as cluster, pytest.raises(ZeroDivisionError):
-        list(cluster.map(int.__floordiv__, 1, [1, 0, *[1] * 1000], lambda: stopped.append(True)))
+        list(cluster.map(divided, 1, [1, 0, *[1] * 1000], lambda: stopped.append(True)))
     assert bool(stopped) == (kind == "threads")
+
+
+def test_no_more_results_wait_than_there_are_threads_to_make_them() -> None:
+    taken: list[int] = []
+
+    def tell(_: None, numbers: Iterator[int]) -> Iterator[int]:
+        for number in numbers:
+            taken.append(number)
+            yield number
+
+    with open_cluster(ClusterSettings(ClusterKind.threads, threads_per_worker=2), {}) as cluster:
+        results = cluster.map(tell, None, list(range(100)), lambda: None)
+        next(results)
+        time.sleep(0.2)
+        assert len(taken) <= 1 + 2 * 2
+        results.close()

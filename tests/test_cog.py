@@ -475,8 +475,8 @@ def test_many_threads_read_at_once(served: tuple[Server, list[SceneFile]]) -> No
 
 def test_an_error_in_the_plan_of_requests_reaches_the_reader() -> None:
     def wanted() -> Iterator[tuple[int, ByteRange]]:
-        yield 1, ByteRange("a", LocalStore(), "a", None, 0, 0)
+        yield 1, ByteRange("a", LocalStore(), "a", None, 0, 0, FetchCounts())
         raise ReadError("b", "no such thing")
 
     with pytest.raises(ReadError, match="b: no such thing"):
-        list(fetch_ahead(wanted(), QUICK, FetchCounts()))
+        list(fetch_ahead(wanted(), QUICK))

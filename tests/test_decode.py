@@ -50,7 +50,7 @@ def header_of(path: Path) -> Header:
 def decode_all(path: Path, header: Header, band: int) -> np.ndarray:
     """The whole image, block by block."""
     content, layout = path.read_bytes(), header.layout
-    decoder = BlockDecoder(path.name, header, band, Buffers())
+    decoder = BlockDecoder(path.name, header, band, Buffers(1))
     image = np.zeros(header.shape, layout.dtype)
     plane = band - 1 if layout.planar == "band" else 0
     for row, column in np.ndindex(layout.blocks_down, layout.blocks_across):
@@ -168,14 +168,14 @@ def test_part_of_a_block(tmp_path: Path, rows: slice, columns: slice) -> None:
     header = header_of(path)
     start, length = int(header.layout.offsets[0, 1, 1]), int(header.layout.byte_counts[0, 1, 1])
     data = memoryview(path.read_bytes())[start : start + length]
-    ours = BlockDecoder("a.tif", header, 1, Buffers()).decode(data, 1, rows, columns)
+    ours = BlockDecoder("a.tif", header, 1, Buffers(1)).decode(data, 1, rows, columns)
     np.testing.assert_array_equal(ours, random_pixels("float32", 1)[0, 16:32, 32:64][rows, columns])
 
 
 def test_buffers_are_used_again(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", compress="deflate", predictor=3, **TILED)
     header, content = header_of(path), path.read_bytes()
-    buffers = Buffers()
+    buffers = Buffers(1)
     views = []
     for column in (0, 1):
         start, length = int(header.layout.offsets[0, 0, column]), int(header.layout.byte_counts[0, 0, column])
@@ -236,7 +236,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Header, 
 
 
 def decode_one(header: Header, data: bytes) -> np.ndarray:
-    return BlockDecoder("s3://b/k.tif", header, 1, Buffers()).decode(memoryview(data), 0, slice(0, 16), slice(0, 32))
+    return BlockDecoder("s3://b/k.tif", header, 1, Buffers(1)).decode(memoryview(data), 0, slice(0, 16), slice(0, 32))
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -3,8 +3,10 @@
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -262,3 +264,32 @@ assert out.ravel().tolist() == [1, 3, 6, 10]
 """
     settings = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"}  # which finds no place for a plain file
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=settings, timeout=120)
+
+
+def test_a_kernel_is_compiled_anew_when_one_that_it_calls_in_another_file_changes(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("__pycache__"))
+    program = """
+import numpy as np
+from runner.reduce.fused import FusedSums
+from runner.reduce.partial import Needs
+from runner.reduce.pixels import Pixels, Place
+from runner.reduce.spatial import SpatialSums
+pixels = Pixels(np.dtype("u1"))
+over_space = SpatialSums(1, pixels, Needs(sums=True))
+sums = FusedSums(None, over_space, pixels)
+sums.add([0], np.ones((1, 8, 8), np.uint8), 1, Place(0, 0, 0, 0, 8, 8))
+sums.finish()
+print(over_space.partial().counts[0])
+"""
+
+    def counted() -> str:
+        words = [sys.executable, "-c", program]
+        settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
+        return subprocess.run(words, check=True, cwd=tmp_path, env=settings, text=True, capture_output=True).stdout
+
+    assert counted() == "64\n"
+    kernels_file = tmp_path / "runner" / "reduce" / "kernels.py"
+    kernels_file.write_text(
+        kernels_file.read_text().replace("counts[x] += np.int32(valid)", "counts[x] += np.int32(2)")
+    )
+    assert counted() == "128\n"

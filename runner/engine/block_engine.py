@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from runner.cluster import Cluster
-from runner.engine.blocks import BlockResult, Reading, run_block
+from runner.engine.blocks import BlockResult, Reading, run_blocks
 from runner.engine.results import PassResult, Values
 from runner.errors import RunnerError
 from runner.model import Stack
@@ -32,7 +32,7 @@ def run_pass(
     Raises ReadError for a scene that cannot be read, RunnerError if the blocks do not add up to the stack.
     """
     assembly = _Assembly(one, stack, raster)
-    with closing(cluster.map(run_block, reading, one.blocks, reading.stop.set)) as results:
+    with closing(cluster.map(run_blocks, reading, one.blocks, reading.stop.set)) as results:
         for done, result in enumerate(results, start=1):
             assembly.take(result)
             progress(done, len(one.blocks))

@@ -1,11 +1,11 @@
 """One block's work, wherever it runs: fetch, inflate, mask, accumulate; a partial comes back."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,10 @@ from runner.model import Scene, Stack, locate
 from runner.plan.make import fetch_options
 from runner.plan.records import Block, StagePlan
 from runner.read import cog, gdal
-from runner.read.decode import fast_path_refusal
+from runner.read.decode import ByteArray, fast_path_refusal
 from runner.read.fetch import FetchCounts, FetchOptions, StopFlag
-from runner.read.header import BlockPixels, SceneFile, Window
+from runner.read.header import BlockPixels, SceneFile
+from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixels import Pixels, Place
 from runner.reduce.spatial import SpatialSums
@@ -75,26 +76,33 @@ def refused(scenes: tuple[Scene, ...], band: int) -> dict[str, list[str]]:
     return reasons
 
 
-def run_block(reading: Reading, block: Block) -> BlockResult:
-    """Read a block and reduce it. Raises ReadError."""
+def run_blocks(reading: Reading, blocks: Iterator[Block]) -> Generator[BlockResult, None, None]:
+    """Read and reduce blocks one after another; the next is taken, and fetched, while the last is still under way.
+
+    Raises ReadError.
+    """
     started = time.perf_counter()
-    collectors = _collectors(reading, block)
-    fetched = FetchCounts()
+    with closing(_read(reading, blocks)) as parts:
+        for block, of_block in groupby(parts, key=lambda part: part.block):
+            yield _reduce(reading, block, of_block, started)
+            started = time.perf_counter()
+
+
+def _reduce(reading: Reading, block: Block, parts: Iterator["_Part"], started: float) -> BlockResult:
+    collectors, fetched = _Collectors(reading, block), FetchCounts()
     reducing = 0.0
-    with closing(_read(reading, block, fetched)) as parts:
-        for turn in parts:
-            before = time.perf_counter()
-            values = [_values(reading, block, part) for part in turn]
-            for collector in collectors:
-                collector.add(turn, values)
-            reducing += time.perf_counter() - before
+    for part in parts:
+        before = time.perf_counter()
+        collectors.add(part.first, part.pixels)
+        fetched = part.counts
+        reducing += time.perf_counter() - before
     before = time.perf_counter()
-    ordered = {one.stage.name: one.finish() for one in collectors if isinstance(one, _Ordered)}
+    over_time, over_space, ordered = collectors.finish()
     now = time.perf_counter()
     return BlockResult(
         block=block,
-        over_time=next((one.sums.partial() for one in collectors if isinstance(one, _OverTime)), None),
-        over_space=next((one.sums.partial() for one in collectors if isinstance(one, _OverSpace)), None),
+        over_time=over_time,
+        over_space=over_space,
         ordered=ordered,
         fetched=fetched,
         read_seconds=before - started - reducing,
@@ -105,35 +113,63 @@ def run_block(reading: Reading, block: Block) -> BlockResult:
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-def _values(reading: Reading, block: Block, part: BlockPixels) -> Values:
-    return reading.rule.values(part.pixels, part.valid, reading.scenes[block.start + part.scene].header)
+class _Part(NamedTuple):
+    """Some pixels of a block, whose scenes are counted from scene `first` of the block."""
+
+    block: Block
+    counts: FetchCounts  # of the block
+    first: int
+    pixels: cog.Turn | BlockPixels
 
 
-def _read(reading: Reading, block: Block, counts: FetchCounts) -> Generator[list[BlockPixels], None, None]:
-    """The block's pixels, each scene by the reader that takes it; scenes are numbered within the block."""
-    scenes = reading.scenes[block.start : block.stop]
-
-    def by_gdal(number: int) -> bool:
-        if reading.reader is ReaderName.auto:
-            return fast_path_refusal(scenes[number].header, reading.rule.band) is not None
-        return reading.reader is ReaderName.gdal
-
-    for through_gdal, numbers in groupby(range(len(scenes)), key=by_gdal):
-        run = list(numbers)
-        files = [_scene_file(scenes[number], reading.stores) for number in run]
-        for turn in _read_files(reading, files, block.window, counts, through_gdal=through_gdal):
-            yield [part._replace(scene=run[0] + part.scene) for part in turn]
-
-
-def _read_files(
-    reading: Reading, files: list[SceneFile], window: Window, counts: FetchCounts, *, through_gdal: bool
-) -> Iterator[list[BlockPixels]]:
-    if not through_gdal:
-        yield from cog.read_turns(files, window, reading.rule.band, reading.fetch, counts, reading.stop)
+def _read(reading: Reading, blocks: Iterator[Block]) -> Generator[_Part, None, None]:
+    """The pixels of blocks, each scene by the reader that takes it."""
+    if not any(_by_gdal(reading, scene) for scene in reading.scenes):
+        yield from _read_fast(reading, ((block, FetchCounts(), range(block.start, block.stop)) for block in blocks))
         return
-    for part in gdal.read_blocks(files, window, reading.rule.band, lambda file: gdal_path(locate(file.href))):
-        reading.stop.check()
-        yield [part]
+    for block in blocks:
+        counts = FetchCounts()
+        for through_gdal, numbers in groupby(
+            range(block.start, block.stop), lambda number: _by_gdal(reading, reading.scenes[number])
+        ):
+            read = _read_through_gdal if through_gdal else _read_fast
+            yield from read(reading, iter([(block, counts, list(numbers))]))
+
+
+def _by_gdal(reading: Reading, scene: Scene) -> bool:
+    if reading.reader is ReaderName.auto:
+        return fast_path_refusal(scene.header, reading.rule.band) is not None
+    return reading.reader is ReaderName.gdal
+
+
+_Run: TypeAlias = tuple[Block, FetchCounts, Sequence[int]]  # of scenes in a row, by their numbers in the stack
+
+
+def _read_fast(reading: Reading, runs: Iterator[_Run]) -> Iterator[_Part]:
+    taken: list[_Run] = []
+
+    def works() -> Iterator[cog.Work]:
+        for run in runs:
+            taken.append(run)
+            yield cog.Work(_files(reading, run), run[0].window, run[1])
+
+    with closing(cog.read_turns(works(), reading.rule.band, reading.fetch, reading.stop)) as turns:
+        for number, turn in turns:
+            block, counts, numbers = taken[number]
+            yield _Part(block, counts, numbers[0] - block.start, turn)
+
+
+def _read_through_gdal(reading: Reading, runs: Iterator[_Run]) -> Iterator[_Part]:
+    for run in runs:
+        block, counts, numbers = run
+        files, path = _files(reading, run), lambda file: gdal_path(locate(file.href))
+        for part in gdal.read_blocks(files, block.window, reading.rule.band, path):
+            reading.stop.check()
+            yield _Part(block, counts, numbers[0] - block.start, part)
+
+
+def _files(reading: Reading, run: _Run) -> list[SceneFile]:
+    return [_scene_file(reading.scenes[number], reading.stores) for number in run[2]]
 
 
 def _scene_file(scene: Scene, stores: Stores) -> SceneFile:
@@ -144,24 +180,58 @@ def _scene_file(scene: Scene, stores: Stores) -> SceneFile:
 # --- collecting -----------------------------------------------------------------------------------------------------
 
 
-class _Collector(Protocol):
-    """Takes the parts of a block, in whatever order."""
+class _Collectors:
+    """What the pixels of a block go into."""
 
-    def add(self, turn: list[BlockPixels], values: list[Values]) -> None:
-        """Take parts at one place of several scenes, with their values, which may change afterwards."""
+    def __init__(self, reading: Reading, block: Block) -> None:
+        pixels, shape = reading.rule.pixels, (block.window.height, block.window.width)
+        time_needs, space_needs = _summed(reading.stages, Over.time), _summed(reading.stages, Over.space)
+        self.over_time = TemporalSums(shape, pixels, time_needs) if time_needs else None
+        self.over_space = SpatialSums(block.stop - block.start, pixels, space_needs) if space_needs else None
+        self.ordered = [_Ordered(stage, block, pixels) for stage in reading.stages if stage.ordered]
+        self._rule, self._headers = reading.rule, [scene.header for scene in reading.scenes[block.start : block.stop]]
+        needs = [one for one in (time_needs, space_needs) if one]
+        fused = reading.rule.as_stored and not self.ordered and FusedSums.fits(pixels, needs)
+        self._fused = FusedSums(self.over_time, self.over_space, pixels) if fused else None
 
+    def add(self, first: int, part: cog.Turn | BlockPixels) -> None:
+        """Add pixels whose scenes are counted from scene `first` of the block."""
+        if isinstance(part, BlockPixels):
+            self._add_pixels(first, part)
+        elif self._fused is not None and (encoded := cog.side_by_side(part)) is not None:
+            self._add_encoded(self._fused, first, part, encoded)
+        else:
+            for block in part:
+                self._add_pixels(first, block.pixels())
 
-def _collectors(reading: Reading, block: Block) -> list[_Collector]:
-    shape = (block.window.height, block.window.width)
-    found: list[_Collector] = []
-    over_time = _summed(reading.stages, Over.time)
-    over_space = _summed(reading.stages, Over.space)
-    if over_time is not None:
-        found.append(_OverTime(TemporalSums(shape, reading.rule.pixels, over_time)))
-    if over_space is not None:
-        found.append(_OverSpace(SpatialSums(block.stop - block.start, reading.rule.pixels, over_space)))
-    found += [_Ordered(stage, block, reading.rule.pixels) for stage in reading.stages if stage.ordered]
-    return found
+    def finish(self) -> tuple[Partial | None, Partial | None, dict[str, dict[str, Values]]]:
+        """What was added over time and over space, and the ordered statistics by stage."""
+        if self._fused:
+            self._fused.finish()
+        over_time = self.over_time.partial() if self.over_time else None
+        over_space = self.over_space.partial() if self.over_space else None
+        return over_time, over_space, {one.stage.name: one.finish() for one in self.ordered}
+
+    def _add_encoded(self, fused: FusedSums, first: int, turn: cog.Turn, encoded: ByteArray) -> None:
+        one = turn[0]
+        height, width = one.rows.stop - one.rows.start, one.columns.stop - one.columns.start
+        place = Place(one.rows.start, one.columns.start, one.row, one.column, height, width)
+        scenes = [first + block.scene for block in turn]
+        for at in fused.add(scenes, encoded, one.decoder.predictor, place):
+            pixels = turn[at].pixels().pixels
+            assert self.over_space
+            self.over_space.add_tile(scenes[at], pixels, place._replace(tile_row=0, tile_column=0))
+
+    def _add_pixels(self, first: int, part: BlockPixels) -> None:
+        scene = first + part.scene
+        values = self._rule.values(part.pixels, part.valid, self._headers[scene])
+        place = Place(0, 0, part.row, part.column, *values.shape)
+        if self.over_time:
+            self.over_time.add_tile(values, place)
+        if self.over_space:
+            self.over_space.add_tile(scene, values, place)
+        for one in self.ordered:
+            one.add_tile(scene, values, place)
 
 
 def _summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
@@ -172,23 +242,6 @@ def _summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
     return needs([name for stage in found for name in stage.statistics if not statistic(name).ordered])
 
 
-class _OverTime:
-    def __init__(self, sums: TemporalSums) -> None:
-        self.sums = sums
-
-    def add(self, turn: list[BlockPixels], values: list[Values]) -> None:
-        self.sums.add_tiles(values, Place(0, 0, turn[0].row, turn[0].column, *values[0].shape))
-
-
-class _OverSpace:
-    def __init__(self, sums: SpatialSums) -> None:
-        self.sums = sums
-
-    def add(self, turn: list[BlockPixels], values: list[Values]) -> None:
-        for part, tile in zip(turn, values, strict=True):
-            self.sums.add_tile(part.scene, tile, Place(0, 0, part.row, part.column, *tile.shape))
-
-
 class _Ordered:
     """All values of a block, (scenes, rows, columns), for the statistics of one stage that need them."""
 
@@ -197,10 +250,9 @@ class _Ordered:
         self._pixels = pixels
         self._values = np.empty((block.stop - block.start, block.window.height, block.window.width), pixels.dtype)
 
-    def add(self, turn: list[BlockPixels], values: list[Values]) -> None:
-        for part, tile in zip(turn, values, strict=True):
-            rows, columns = (slice(at, at + size) for at, size in zip((part.row, part.column), tile.shape, strict=True))
-            self._values[part.scene, rows, columns] = tile
+    def add_tile(self, scene: int, tile: Values, place: Place) -> None:
+        """Keep the values of a scene at a place."""
+        self._values[scene][place.of_window()] = tile
 
     def finish(self) -> dict[str, Values]:
         names = [name for name in self.stage.statistics if statistic(name).ordered]

@@ -1,13 +1,13 @@
 """The fast reader: blocks of plain TIFFs, by byte ranges that are fetched ahead and inflated without GDAL."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runner.errors import ReadError
-from runner.read.decode import BlockDecoder, Buffers, fast_path_refusal
+from runner.read.decode import BlockDecoder, Buffers, ByteArray, fast_path_refusal
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
 from runner.read.header import BlockPixels, SceneFile, Window
 from runner.read.tiff import TiffLayout
@@ -34,13 +34,68 @@ class Span:
     blocks: list[Place]
 
 
-class Fetched(NamedTuple):
-    """A span of scene number `scene`, of the `batch` that is decoded together, and its bytes once they have come."""
+class Work(NamedTuple):
+    """A window of some scenes to be read, and where to count what that costs."""
 
-    batch: tuple[int, int]
+    scenes: Sequence[SceneFile]
+    window: Window
+    counts: FetchCounts
+
+
+class Fetched(NamedTuple):
+    """A span of scene number `scene`, and its bytes once they have come.
+
+    What is decoded together has the same `batch`: the number of the work, its first scene, and the part of the window.
+    """
+
+    batch: tuple[int, int, int]
+    work: Work
     scene: int
     span: Span
     data: memoryview = memoryview(b"")
+
+
+class InflatedBlock(NamedTuple):
+    """A block of scene number `scene`, of which `rows` and `columns` lie in the window, from `row` and `column` on.
+
+    `encoded` is what its decoder inflated; None if the block is sparse.
+    """
+
+    scene: int
+    row: int
+    column: int
+    rows: slice
+    columns: slice
+    decoder: BlockDecoder
+    encoded: ByteArray | None
+
+    def pixels(self) -> BlockPixels:
+        """Its pixels in the window; ask once."""
+        if self.encoded is None:
+            pixels = self.decoder.blank(self.rows, self.columns)
+        else:
+            pixels = self.decoder.undo(self.encoded, self.rows, self.columns)
+        return BlockPixels(self.scene, self.row, self.column, pixels, None)
+
+
+Turn: TypeAlias = list[InflatedBlock]
+
+
+def side_by_side(turn: Turn) -> ByteArray | None:
+    """All blocks of a turn, (scenes, rows, bytes), if `predictor.undo_rows` takes them; else None.
+
+    They are then at one place and of one type and predictor.
+    """
+    first = turn[0]
+    alike = all(
+        block.encoded is not None
+        and block[1:5] == first[1:5]
+        and block.decoder.by_rows
+        and block.decoder.coding == first.decoder.coding
+        and block.decoder.number == number
+        for number, block in enumerate(turn)
+    )
+    return first.decoder.all_inflated()[: len(turn)] if alike else None
 
 
 def read_blocks(
@@ -50,59 +105,61 @@ def read_blocks(
     options: FetchOptions,
     counts: FetchCounts,
 ) -> Generator[BlockPixels, None, None]:
-    """Yield the blocks of `read_turns` one by one."""
-    with closing(read_turns(scenes, window, band, options, counts)) as turns:
-        for turn in turns:
-            yield from turn
+    """Yield the pixels of the blocks of `read_turns` one by one, for one work."""
+    with closing(read_turns([Work(scenes, window, counts)], band, options)) as turns:
+        for _, turn in turns:
+            for block in turn:
+                yield block.pixels()
 
 
 def read_turns(
-    scenes: Sequence[SceneFile],
-    window: Window,
-    band: int,
-    options: FetchOptions,
-    counts: FetchCounts,
-    stop: StopFlag | None = None,
-) -> Generator[list[BlockPixels], None, None]:
-    """Yield the pixels of a window of each scene, block by block, the same block of a few scenes together.
+    works: Iterable[Work], band: int, options: FetchOptions, stop: StopFlag | None = None
+) -> Generator[tuple[int, Turn], None, None]:
+    """Yield the number of a work and, block by block, its window of a few scenes together if they are cut alike.
 
     The next block of these scenes follows, then come more scenes; so what is accumulated over time stays in the cache.
-    The blocks of a scene cover the window once; `valid` is None. `band` counts from 1.
-    `counts` is added to. Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a
-    file that fast_path_refusal refuses.
+    The blocks of a scene cover the window once. They are valid until the next turn. `band` counts from 1.
+    A work is taken from `works` when its first ranges can be fetched, mostly before the last one is decoded.
+    Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that
+    fast_path_refusal refuses.
     """
-    buffers = [Buffers() for _ in range(min(options.scenes_together, len(scenes)))]
-    with closing(fetch_ahead(_ranges(scenes, window, band, options), options, counts, stop)) as fetched:
+    buffers = Buffers(options.scenes_together)
+    with closing(fetch_ahead(_ranges(works, band, options), options, stop)) as fetched:
         for together in _batches(fetched):
-            files = [scenes[one.scene] for one in together]
+            files = [one.work.scenes[one.scene] for one in together]
             decoders = [
-                BlockDecoder(file.href, file.header, band, own) for file, own in zip(files, buffers, strict=False)
+                BlockDecoder(file.href, file.header, band, buffers, number) for number, file in enumerate(files)
             ]
             for at in range(max(len(one.span.blocks) for one in together)):
-                yield [
-                    _decode(one, at, file.header.layout, decoder, window)
-                    for one, file, decoder in zip(together, files, decoders, strict=True)
-                    if at < len(one.span.blocks)
-                ]
+                yield (
+                    together[0].batch[0],
+                    [
+                        _inflate(one, at, file.header.layout, decoder)
+                        for one, file, decoder in zip(together, files, decoders, strict=True)
+                        if at < len(one.span.blocks)
+                    ],
+                )
             del together, decoders  # not kept while the next ranges are waited for
 
 
-def _ranges(
-    scenes: Sequence[SceneFile], window: Window, band: int, options: FetchOptions
-) -> Iterator[tuple[Fetched, ByteRange]]:
-    """The requests for a window of each scene: the same part of some scenes, then their next part, then more scenes."""
-    for first in range(0, len(scenes), options.scenes_together):
-        numbers = range(first, min(first + options.scenes_together, len(scenes)))
-        spans = []
-        for number in numbers:
-            _check(scenes[number], window, band)
-            spans.append(plan_spans(scenes[number].header.layout, window, band, options))
-        for part in range(max(map(len, spans))):
-            for number, own in zip(numbers, spans, strict=True):
-                if part < len(own):
-                    scene, span = scenes[number], own[part]
-                    wanted = ByteRange(scene.href, scene.store, scene.key, scene.etag, span.start, span.stop)
-                    yield Fetched((first, part), number, span), wanted
+def _ranges(works: Iterable[Work], band: int, options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
+    """The requests: the same part of some scenes, then their next part, then more scenes, then the next work."""
+    for index, work in enumerate(works):
+        for first in range(0, len(work.scenes), options.scenes_together):
+            numbers = range(first, min(first + options.scenes_together, len(work.scenes)))
+            spans = []
+            for number in numbers:
+                _check(work.scenes[number], work.window, band)
+                spans.append(plan_spans(work.scenes[number].header.layout, work.window, band, options))
+            for part in range(max(map(len, spans))):
+                for number, own in zip(numbers, spans, strict=True):
+                    if part < len(own):
+                        yield Fetched((index, first, part), work, number, own[part]), _request(work, number, own[part])
+
+
+def _request(work: Work, number: int, span: Span) -> ByteRange:
+    scene = work.scenes[number]
+    return ByteRange(scene.href, scene.store, scene.key, scene.etag, span.start, span.stop, work.counts)
 
 
 def _batches(fetched: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched]]:
@@ -160,16 +217,16 @@ def _append(span: Span, place: Place) -> None:
         span.stop = max(span.stop, place.stop)
 
 
-def _decode(one: Fetched, at: int, layout: TiffLayout, decoder: BlockDecoder, window: Window) -> BlockPixels:
-    """The part of a block that is inside the window."""
-    place = one.span.blocks[at]
+def _inflate(one: Fetched, at: int, layout: TiffLayout, decoder: BlockDecoder) -> InflatedBlock:
+    """A block, and which part of it is inside the window."""
+    place, window = one.span.blocks[at], one.work.window
     height, width = layout.block_height, layout.block_width
     top, left = place.row * height, place.column * width
     rows = slice(max(window.row - top, 0), min(window.row + window.height - top, height))
     columns = slice(max(window.column - left, 0), min(window.column + window.width - left, width))
-    if place.start == place.stop:
-        pixels = decoder.blank(rows, columns)
-    else:
+    encoded = None
+    if place.start != place.stop:
         data = one.data[place.start - one.span.start : place.stop - one.span.start]
-        pixels = decoder.decode(data, place.row, rows, columns)
-    return BlockPixels(one.scene, top + rows.start - window.row, left + columns.start - window.column, pixels, None)
+        encoded = decoder.inflate(data, place.row)
+    row, column = top + rows.start - window.row, left + columns.start - window.column
+    return InflatedBlock(one.scene, row, column, rows, columns, decoder, encoded)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from runner.errors import ReadError
 from runner.read.header import Header
-from runner.read.predictor import undo_predictor
+from runner.read.predictor import undo_predictor, undone_by_rows
 from runner.read.tiff import UNSUPPORTED, TiffLayout
 
 if TYPE_CHECKING:
@@ -65,69 +65,112 @@ def _lerc_fits(layout: TiffLayout) -> bool:
 
 
 class Buffers:
-    """Memory that decoders share, one of them at a time; it grows to the largest block."""
+    """Memory that decoders share, turn by turn: for each of a few scenes one block inflated and one decoded."""
 
-    def __init__(self) -> None:
-        self._arrays = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
+    def __init__(self, scenes: int) -> None:
+        self._scenes = scenes
+        self._arrays = [np.empty((scenes, 0), np.uint8), np.empty((scenes, 0), np.uint8)]
 
-    def array(self, which: int, length: int) -> ByteArray:
-        """The first `length` bytes of one of two buffers."""
-        if len(self._arrays[which]) < length:
-            self._arrays[which] = np.empty(length, np.uint8)
-        return self._arrays[which][:length]
+    def inflated(self, length: int) -> ByteArray:
+        """Inflated blocks, (scenes, length) bytes."""
+        return self._array(0, length)
+
+    def decoded(self, length: int) -> ByteArray:
+        """Decoded blocks, (scenes, length) bytes; memory that is never asked for costs nothing."""
+        return self._array(1, length)
+
+    def _array(self, which: int, length: int) -> ByteArray:
+        if self._arrays[which].shape[1] != length:
+            self._arrays[which] = np.empty((self._scenes, length), np.uint8)
+        return self._arrays[which]
 
 
 class BlockDecoder:
-    """Decodes the blocks of one band (from 1) of one file, which fast_path_refusal must have let pass."""
+    """Decodes the blocks of one band (from 1) of one file, which fast_path_refusal must have let pass.
 
-    def __init__(self, href: str, header: Header, band: int, buffers: Buffers) -> None:
+    `number` is that of the scene among those that share the buffers.
+    """
+
+    def __init__(self, href: str, header: Header, band: int, buffers: Buffers, number: int = 0) -> None:
         layout = header.layout
         together = layout.bands if layout.planar == "pixel" else 1
+        self.predictor = _predictor(layout)
+        self.dtype = np.dtype(layout.dtype)
+        self.shape = (layout.block_height, layout.block_width, together)
+        self.number = number
         self._href, self._layout = href, layout
         self._sample = band - 1 if layout.planar == "pixel" else 0
-        self._dtype = np.dtype(layout.dtype)
-        self._shape = (layout.block_height, layout.block_width, together)
-        self._row_bytes = layout.block_width * together * self._dtype.itemsize
+        self._row_bytes = layout.block_width * together * self.dtype.itemsize
         self._big_endian = layout.byte_order == ">"
-        self._predictor = _predictor(layout)
-        self._as_stored = self._predictor == 1 and self._big_endian == (sys.byteorder == "big")
-        self._decode = _lerc(layout) if layout.compression == "lerc" else _CODECS[layout.compression]
-        self._encoded = buffers.array(0, layout.block_height * self._row_bytes)
-        self._pixels = buffers.array(1, len(self._encoded)).view(self._dtype).reshape(self._shape)
+        self._as_stored = self.predictor == 1 and self._big_endian == (sys.byteorder == "big")
+        self._codec = _lerc(layout) if layout.compression == "lerc" else _CODECS[layout.compression]
+        self._buffers = buffers
         self._fill = header.fill
 
-    def decode(self, data: "Buffer", block_row: int, rows: slice, columns: slice) -> Pixels:
-        """Those rows and columns of a block in the given row of blocks: a view (rows, columns) in native byte order.
+    @property
+    def by_rows(self) -> bool:
+        """Whether `predictor.undo_rows` takes what `inflate` leaves."""
+        size = self.dtype.itemsize
+        return undone_by_rows(self._row_bytes, self.shape[2], self.predictor, size, big_endian=self._big_endian)
 
-        The view is valid until the next call with the same buffers; its columns lie apart where the file interleaves
-        bands. Raises ReadError.
+    @property
+    def coding(self) -> tuple[object, ...]:
+        """What decides how a block's bytes become pixels."""
+        return self.shape, self.dtype, self.predictor, self._big_endian
+
+    def all_inflated(self) -> ByteArray:
+        """The inflated blocks of all scenes that share the buffers, (scenes, rows, bytes)."""
+        blocks = self._buffers.inflated(self.shape[0] * self._row_bytes)
+        shaped: ByteArray = blocks.reshape(len(blocks), -1, self._row_bytes)
+        return shaped
+
+    def inflate(self, data: "Buffer", block_row: int) -> ByteArray:
+        """Unpack a block in the given row of blocks: (rows, bytes), of which a last strip fills only the first.
+
+        It is valid until the next call with the same buffers and number. Raises ReadError.
         """
-        encoded = self._encoded[: self._stored_rows(block_row) * self._row_bytes]
+        encoded: ByteArray = self._buffers.inflated(self.shape[0] * self._row_bytes)[self.number]
+        stored = encoded[: self._stored_rows(block_row) * self._row_bytes]
         try:
-            got = self._decode(data, encoded)
+            got = self._codec(data, stored)
         except (RuntimeError, ValueError, zlib.error) as error:
             raise self._damaged(block_row, str(error)) from error
-        if got != len(encoded):
-            raise self._damaged(block_row, f"it decodes to {got} bytes, wanted {len(encoded)}")
-        return self._undo(encoded.reshape(-1, self._row_bytes)[rows])[:, columns, self._sample]
+        if got != len(stored):
+            raise self._damaged(block_row, f"it decodes to {got} bytes, wanted {len(stored)}")
+        return encoded.reshape(-1, self._row_bytes)
 
-    def _undo(self, encoded: ByteArray) -> Pixels:
-        """Inflated rows, (rows, bytes), as pixels, (rows, columns, samples)."""
+    def undo(self, encoded: ByteArray, rows: slice, columns: slice) -> Pixels:
+        """Those rows and columns of an inflated block, (rows, columns) in native byte order; it may serve as scratch.
+
+        The view is valid as long as the block, and is not to be asked for again; its columns lie apart where the file
+        interleaves bands.
+        """
+        stored = encoded[rows]
         if self._as_stored:
-            return encoded.view(self._dtype).reshape(-1, *self._shape[1:])
-        pixels = self._pixels[: len(encoded)]
-        undo_predictor(encoded, pixels, self._predictor, big_endian=self._big_endian)
+            pixels = stored.view(self.dtype).reshape(-1, *self.shape[1:])
+        else:
+            pixels = self._pixels()[: len(stored)]
+            undo_predictor(stored, pixels, self.predictor, big_endian=self._big_endian)
+        return pixels[:, columns, self._sample]
+
+    def decode(self, data: "Buffer", block_row: int, rows: slice, columns: slice) -> Pixels:
+        """Inflate and undo. Raises ReadError."""
+        return self.undo(self.inflate(data, block_row), rows, columns)
+
+    def _pixels(self) -> Pixels:
+        mine = self._buffers.decoded(self.shape[0] * self._row_bytes)[self.number]
+        pixels: Pixels = mine.view(self.dtype).reshape(self.shape)
         return pixels
 
     def blank(self, rows: slice, columns: slice) -> Pixels:
         """The pixels of a sparse block, as decode returns them."""
-        pixels = self._pixels[rows, columns, self._sample]
+        pixels = self._pixels()[rows, columns, self._sample]
         pixels.fill(self._fill)
         return pixels
 
     def _stored_rows(self, block_row: int) -> int:
         """Tiles are stored in full, the last strip only as far as the image goes."""
-        height = self._shape[0]
+        height = self.shape[0]
         return height if self._layout.tiled else min(height, self._layout.height - block_row * height)
 
     def _damaged(self, block_row: int, problem: str) -> ReadError:

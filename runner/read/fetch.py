@@ -88,7 +88,10 @@ class FetchCounts:
 
 
 class ByteRange(NamedTuple):
-    """Bytes `start` to `stop` of the object `key` in `store`; `etag` pins its version, None leaves it open."""
+    """Bytes `start` to `stop` of the object `key` in `store`; `etag` pins its version, None leaves it open.
+
+    What it costs is added to `counts`.
+    """
 
     href: str
     store: "ObjectStore"
@@ -96,6 +99,7 @@ class ByteRange(NamedTuple):
     etag: str | None
     start: int
     stop: int
+    counts: FetchCounts
 
 
 class StopFlag:
@@ -127,7 +131,7 @@ class _Short(Exception):  # noqa: N818 - never leaves this module
 
 
 def fetch_ahead(
-    wanted: Iterable[tuple[Item, ByteRange]], options: FetchOptions, counts: FetchCounts, stop: StopFlag | None = None
+    wanted: Iterable[tuple[Item, ByteRange]], options: FetchOptions, stop: StopFlag | None = None
 ) -> Generator[tuple[Item, "Bytes"], None, None]:
     """Yield each item with the bytes of its range, in order, while the next ranges are on their way.
 
@@ -135,7 +139,7 @@ def fetch_ahead(
     kind that tells a missing, denied or changed object from the rest, when a range stays unread, and StoppedError.
     """
     with _background_loop() as loop:
-        queue: _Queue[Item] = _Queue(loop, options, counts, stop or StopFlag())
+        queue: _Queue[Item] = _Queue(loop, options, stop or StopFlag())
         source = iter(wanted)
         queue.fill(source)
         while queue.waiting:
@@ -151,7 +155,6 @@ class _Queue(Generic[Item]):
 
     loop: asyncio.AbstractEventLoop
     options: FetchOptions
-    counts: FetchCounts
     stop: StopFlag
     waiting: "deque[tuple[Item, ByteRange, Future[Bytes]]]" = field(default_factory=deque)
     ahead_bytes: int = 0
@@ -165,7 +168,7 @@ class _Queue(Generic[Item]):
             if following is None:
                 return
             item, wanted = following
-            job = asyncio.run_coroutine_threadsafe(fetch_range(wanted, self.options, self.counts), self.loop)
+            job = asyncio.run_coroutine_threadsafe(fetch_range(wanted, self.options), self.loop)
             self.waiting.append((item, wanted, job))
             self.ahead_bytes += wanted.stop - wanted.start
 
@@ -202,17 +205,17 @@ async def _cancel_others() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-async def fetch_range(wanted: ByteRange, options: FetchOptions, counts: FetchCounts) -> "Bytes":
+async def fetch_range(wanted: ByteRange, options: FetchOptions) -> "Bytes":
     """The bytes of one range, retried. Raises ReadError."""
     if wanted.start == wanted.stop:
         return obstore.Bytes(b"")
     for attempt in range(1, options.attempts + 1):
         try:
-            return await _attempt(wanted, options.timeout_seconds, counts)
+            return await _attempt(wanted, options.timeout_seconds)
         except (BaseError, OSError, ValueError, _Short) as error:
             if attempt == options.attempts or not _passing(error):
                 raise _explain(wanted, error, attempt) from error
-        counts.retries += 1
+        wanted.counts.retries += 1
         await asyncio.sleep(_backoff(options, attempt))
     raise AssertionError("the last attempt returns or raises")
 
@@ -223,11 +226,11 @@ def _backoff(options: FetchOptions, failed: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-async def _attempt(wanted: ByteRange, timeout: float, counts: FetchCounts) -> "Bytes":
+async def _attempt(wanted: ByteRange, timeout: float) -> "Bytes":
     options: GetOptions = {"range": (wanted.start, wanted.stop)}
     if wanted.etag:
         options["if_match"] = wanted.etag
-    counts.requests += 1
+    wanted.counts.requests += 1
     async with asyncio.timeout(timeout):
         answer = await obstore.get_async(wanted.store, wanted.key, options=options)
         if answer.meta["size"] < wanted.stop:
@@ -235,7 +238,7 @@ async def _attempt(wanted: ByteRange, timeout: float, counts: FetchCounts) -> "B
                 wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {answer.meta['size']}; upload it again"
             )
         data = await answer.bytes_async()
-    counts.bytes += len(data)
+    wanted.counts.bytes += len(data)
     if len(data) != wanted.stop - wanted.start:
         raise _Short(f"got {len(data)} bytes")
     return data

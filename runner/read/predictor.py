@@ -5,6 +5,7 @@ floating point: TIFF Technical Note 3 (http://chriscox.org/TIFFTN3d1.pdf): the b
 the most significant first whatever the file's byte order, and then differenced over the whole row.
 """
 
+import sys
 from typing import Any, Final
 
 import numpy as np
@@ -14,9 +15,11 @@ from runner.compiled import compiled
 
 Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
+Scratch = tuple[Words, Bytes, Words]  # words, the same as bytes, words
 Bits = npt.NDArray[Any]  # unsigned integers as wide as a sample
 
 _ONE, _TWO, _FOUR, _SIX = np.uint64(8), np.uint64(16), np.uint64(32), np.uint64(48)  # bytes, in bits
+_SHIFTS: Final = np.uint32(24), np.uint32(16), np.uint32(8)  # of four bytes to their places in 32 bits
 _BYTE: Final = np.uint64(0xFF)
 _EVEN: Final = np.uint64(0x00FF00FF00FF00FF)  # every other byte, in lanes of 16 bits that a sum of 8 bytes cannot fill
 _LOW_BITS: Final = np.uint64(0x7F7F7F7F7F7F7F7F)
@@ -26,64 +29,89 @@ _TOP_BITS: Final = np.uint64(0x8080808080808080)
 def undo_predictor(encoded: Bytes, out: npt.NDArray[Any], predictor: int, *, big_endian: bool) -> None:
     """Decode one inflated block into `out`.
 
-    `encoded` holds the block's bytes, uint8 of any shape, C-contiguous and writable; it serves as scratch and is
-    destroyed. `out` is (rows, columns, samples), native byte order, C-contiguous; for predictors 1 and 2 both may be
-    the same memory. `big_endian` tells the file's byte order. Raises ValueError for sizes that do not fit, an unknown
-    predictor, or predictor 3 on integers.
+    `encoded` holds the block's bytes, uint8 of any shape, C-contiguous and writable; it may serve as scratch.
+    `out` is (rows, columns, samples), native byte order, C-contiguous; for predictors 1 and 2 both may be the same
+    memory. `big_endian` tells the file's byte order. Raises ValueError for sizes that do not fit, an unknown predictor,
+    or predictor 3 on integers.
     """
     if encoded.nbytes != out.nbytes or out.ndim != 3 or not (encoded.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError(
             f"predictor: {encoded.nbytes} bytes for {out.shape} {out.dtype}, wanted {out.nbytes}, contiguous"
         )
-    if predictor == 3:
-        _undo_floating_point(encoded, out)
-    elif predictor in (1, 2):
+    if predictor not in (1, 2, 3):
+        raise ValueError(f"predictor: got {predictor}, TIFF has 1 (none), 2 (differences), 3 (floating point)")
+    if predictor == 3 and out.dtype.kind != "f":
+        raise ValueError(f"predictor: 3 is for floating point samples, got {out.dtype}")
+    rows, columns, samples = out.shape
+    row_bytes = columns * samples * out.dtype.itemsize
+    pixels = as_bits(out).reshape(rows, columns * samples)
+    if undone_by_rows(row_bytes, samples, predictor, out.dtype.itemsize, big_endian=big_endian):
+        flat = encoded.reshape(-1)
+        words, bits = flat.view(np.uint64).reshape(rows, -1), flat.view(pixels.dtype).reshape(rows, columns)
+        undo_rows(words, bits, predictor, row_scratch(row_bytes), pixels)
+    elif predictor == 3:
+        _undo_planes_slowly(encoded.reshape(rows, row_bytes), samples, pixels)
+    else:
         _copy_native(encoded, out, big_endian)
         if predictor == 2:
-            _undo_differences(_bits(out))
-    else:
-        raise ValueError(f"predictor: got {predictor}, TIFF has 1 (none), 2 (differences), 3 (floating point)")
+            _sum_samples(as_bits(out))
 
 
-def _bits(out: npt.NDArray[Any]) -> Bits:
+def undone_by_rows(row_bytes: int, samples: int, predictor: int, itemsize: int, *, big_endian: bool) -> bool:
+    """Whether undo_rows takes rows of `row_bytes` bytes, of samples of `itemsize` bytes in that byte order."""
+    native = itemsize == 1 or predictor == 3 or big_endian == (sys.byteorder == "big")
+    return samples == 1 and row_bytes % 8 == 0 and native
+
+
+def row_scratch(row_bytes: int) -> Scratch:
+    """What undo_rows works in."""
+    words = np.empty(row_bytes // 8, np.uint64)
+    return words, words.view(np.uint8), np.empty_like(words)
+
+
+def as_bits(pixels: npt.NDArray[Any]) -> Bits:
     """The same memory as unsigned integers, whose sums wrap around as the format wants."""
-    return out.view(np.dtype(f"u{out.dtype.itemsize}"))
+    return pixels.view(np.dtype(f"u{pixels.dtype.itemsize}"))
 
 
 def _copy_native(encoded: Bytes, out: npt.NDArray[Any], big_endian: bool) -> None:
     stored = np.dtype(f"{'>' if big_endian else '<'}u{out.dtype.itemsize}")
-    _bits(out)[...] = encoded.reshape(-1).view(stored).reshape(out.shape)
-
-
-def _undo_differences(out: Bits) -> None:
-    rows, columns, samples = out.shape
-    if out.itemsize == 1 and samples == 1 and columns % 8 == 0:
-        words = out.reshape(-1).view(np.uint64).reshape(rows, columns // 8)
-        _sum_byte_rows(words, np.empty(columns // 8, np.uint64))
-    else:
-        _sum_samples(out)
-
-
-def _undo_floating_point(encoded: Bytes, out: npt.NDArray[Any]) -> None:
-    if out.dtype.kind != "f":
-        raise ValueError(f"predictor: 3 is for floating point samples, got {out.dtype}")
-    rows, columns, samples = out.shape
-    row_bytes = columns * samples * out.dtype.itemsize
-    planes = encoded.reshape(rows, row_bytes)
-    pixels = _bits(out).reshape(rows, columns * samples)
-    if samples == 1 and row_bytes % 8 == 0:
-        words = encoded.reshape(-1).view(np.uint64).reshape(rows, row_bytes // 8)
-        _undo_planes(planes, words, np.empty(row_bytes // 8, np.uint64), pixels)
-    else:
-        _undo_planes_slowly(planes, samples, pixels)
+    as_bits(out)[...] = encoded.reshape(-1).view(stored).reshape(out.shape)
 
 
 @compiled
-def _undo_planes(planes: Bytes, words: Words, before: Words, out: Bits) -> None:
-    """Rows of one sample: `planes` (rows, bytes) and `words` (rows, bytes / 8) are one memory; `before` is scratch."""
+def undo_rows(encoded: Words, bits: Bits, predictor: int, scratch: Scratch, out: Bits) -> None:
+    """Decode rows of one sample into `out` (rows, columns); `undone_by_rows` says which.
+
+    `encoded` (rows, bytes / 8) and `bits` (rows, columns) are one memory, which is only read.
+    """
+    words, line, before = scratch
     for row in range(out.shape[0]):
-        _sum_bytes(words[row], before)
-        _join_planes(planes[row], out[row])
+        if predictor == 1:
+            _copy_row(bits[row], out[row])
+        elif predictor == 2 and out.itemsize > 1:
+            _sum_row(bits[row], out[row])
+        else:
+            _sum_bytes(encoded[row], words, before)
+            if predictor == 2:
+                _copy_row(line, out[row])
+            else:
+                _join_planes(line, out[row])
+
+
+@compiled
+def _sum_row(bits: Bits, out: Bits) -> None:
+    total = bits[0]
+    out[0] = total
+    for column in range(1, bits.shape[0]):
+        total += bits[column]
+        out[column] = total
+
+
+@compiled
+def _copy_row(bits: Bits, out: Bits) -> None:
+    for column in range(bits.shape[0]):
+        out[column] = bits[column]
 
 
 @compiled
@@ -97,22 +125,15 @@ def _undo_planes_slowly(planes: Bytes, samples: int, out: Bits) -> None:
 
 
 @compiled
-def _sum_byte_rows(words: Words, before: Words) -> None:
-    """Running sum of the bytes of each row, in place; `before` is scratch as long as a row."""
-    for row in range(words.shape[0]):
-        _sum_bytes(words[row], before)
-
-
-@compiled
-def _sum_bytes(words: Words, before: Words) -> None:
-    """Running sum of the bytes of `words`, each modulo 256, in place; little-endian.
+def _sum_bytes(encoded: Words, words: Words, before: Words) -> None:
+    """Running sum of the bytes of `encoded`, each modulo 256, to `words`; little-endian. `before` is scratch.
 
     A running sum is a chain of dependent additions, one byte a cycle. Sums within words of 8 bytes are independent of
     each other, so the compiler runs them in vectors; what remains a chain is one addition a word.
     """
     for i in range(words.shape[0]):
-        even = words[i] & _EVEN
-        odd = (words[i] >> _ONE) & _EVEN
+        even = encoded[i] & _EVEN
+        odd = (encoded[i] >> _ONE) & _EVEN
         even += even << _TWO
         even += even << _FOUR
         odd += odd << _TWO
@@ -136,13 +157,15 @@ def _sum_bytes(words: Words, before: Words) -> None:
 
 @compiled
 def _join_planes(planes: Bytes, out: Bits) -> None:
-    """Collect each sample's bytes from its planes, two planes at a time; samples have 2, 4 or 8 bytes."""
+    """Collect each sample's bytes from its planes, four planes at a time; samples have 4 or 8 bytes."""
     count = out.shape[0]
-    for start in range(0, planes.shape[0], 2 * count):
-        high = planes[start : start + count]
-        low = planes[start + count : start + 2 * count]
+    for start in range(0, planes.shape[0], 4 * count):
+        first, second = planes[start : start + count], planes[start + count : start + 2 * count]
+        third, fourth = planes[start + 2 * count : start + 3 * count], planes[start + 3 * count : start + 4 * count]
         for i in range(count):
-            out[i] = (out[i] << 16) | (high[i] << 8) | low[i]
+            upper = (np.uint32(first[i]) << _SHIFTS[0]) | (np.uint32(second[i]) << _SHIFTS[1])
+            word = upper | (np.uint32(third[i]) << _SHIFTS[2]) | np.uint32(fourth[i])
+            out[i] = word if out.itemsize == 4 else (np.uint64(out[i]) << _FOUR) | word
 
 
 @compiled

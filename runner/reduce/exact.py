@@ -129,18 +129,26 @@ def combine_totals(totals: Sequence[Total]) -> Total:
 
 
 def _add_layer(layers: Floats, wide: Wide | None, layer: Floats) -> Wide | None:
-    """Add to `layers` where that is exact, to `wide` elsewhere."""
+    """Add to `layers` where that is exact, to `wide` elsewhere; some cells at a time, which stay in the cache."""
+    for start in range(0, layer.size, _CELLS_AT_ONCE):
+        some = slice(start, start + _CELLS_AT_ONCE)
+        if layer[some].any():
+            left = start + _add_exact(layers[:, some], layer[some])
+            if left.size:
+                wide = wide or Wide.zeros(layer.size)
+                wide.add(layer[left], left)
+    return wide
+
+
+def _add_exact(layers: Floats, layer: Floats) -> Integers:
+    """Add to `layers` where that is exact; the indices of the other cells."""
     with np.errstate(over="ignore", invalid="ignore"):
         upper, error = _two_sum(layers[0], layer)
         lower, lost = _two_sum(layers[1], error)
     fits = lost == 0
     np.copyto(layers[0], upper, where=fits)
     np.copyto(layers[1], lower, where=fits)
-    left = np.flatnonzero(~fits)
-    if left.size:
-        wide = wide or Wide.zeros(layers.shape[1])
-        wide.add(layer[left], left)
-    return wide
+    return np.flatnonzero(~fits)
 
 
 def _two_sum(left: Floats, right: Floats) -> tuple[Floats, Floats]:

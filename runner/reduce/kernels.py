@@ -1,4 +1,4 @@
-"""Compiled loops that add one decoded tile to the accumulators of a block, while the tile is in the cache.
+"""Compiled loops that add decoded tiles to the accumulators of a block, while the tiles are in the cache.
 
 A sum is held in float64 layers whose exact sum is the exact sum of the pixels. Every addition is checked: where one
 would lose a bit, nothing of that row is kept and the row is added again with more care; what two layers cannot hold is
@@ -23,10 +23,11 @@ from runner.reduce.pixels import LimitsTuple, PlaceTuple
 Tile = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int32]
+# Scratch (2, at least width), then the flat indices and the values of pixels that do not fit, with room for all.
 Spare = tuple[Floats, npt.NDArray[np.int64], Floats]
+Sums = tuple[Counts, Floats, Spare]  # counts (rows, columns), layers (2, rows, columns)
 
-TOGETHER: Final = 4  # tiles that `add_sums_of_four` takes
-_STRIP_ROWS: Final = 32
+STRIP_ROWS: Final = 32  # that are summed over space in one layer
 
 
 @compiled
@@ -106,47 +107,22 @@ def _spread_row(pixels: Tile, limits: LimitsTuple, lowest: Tile, highest: Tile) 
 
 
 @compiled
-def add_sums(
-    tile: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, counts: Counts, layers: Floats, spare: Spare
-) -> int:
-    """Over time: count each valid pixel in `counts` (rows, columns) and add it to `layers` (2, rows, columns).
+def add_sums(tiles: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, sums: Sums, left: int) -> int:
+    """Over time: count each valid pixel of `tiles` (scenes, rows, columns), and add it to the layers.
 
-    Returns how many pixels do not fit and are left out. `spare` is scratch (2, at least width), then the flat indices
-    and the values of the pixels left out, with room for all of the tile's.
+    Row by row over all scenes: so the accumulators are read and written once. What does not fit goes to the spare room,
+    where `left` pixels are already; returns how many there are now.
     """
+    counts, layers, spare = sums
     tile_row, tile_column, row, column, height, width = place
     columns = slice(column, column + width)
-    left = 0
-    for y in range(height):
-        pixels = tile[tile_row + y][tile_column : tile_column + width]
-        upper = layers[0, row + y][columns]
-        if small:
-            _add_small_row(pixels, limits, counts[row + y][columns], upper)
-        elif _add_row(pixels, limits, counts[row + y][columns], upper, spare[0][0]):
-            _restore(upper, spare[0][0])
-            cell = (row + y) * counts.shape[1] + column
-            left = _add_row_carefully(pixels, limits, False, (upper, layers[1, row + y][columns]), spare, cell, left)
-    return left
-
-
-@compiled
-def add_sums_of_four(
-    tiles: tuple[Tile, Tile, Tile, Tile],
-    place: PlaceTuple,
-    limits: LimitsTuple,
-    counts: Counts,
-    layers: Floats,
-    spare: Spare,
-) -> int:
-    """As `add_sums` of one tile after the other, but row by row, which reads and writes the accumulators once."""
-    tile_row, tile_column, row, column, height, width = place
-    columns = slice(column, column + width)
-    left = 0
     for y in range(height):
         upper, counted = layers[0, row + y][columns], counts[row + y][columns]
-        for tile in tiles:
-            pixels = tile[tile_row + y][tile_column : tile_column + width]
-            if _add_row(pixels, limits, counted, upper, spare[0][0]):
+        for scene in range(tiles.shape[0]):
+            pixels = tiles[scene, tile_row + y][tile_column : tile_column + width]
+            if small:
+                _add_small_row(pixels, limits, counted, upper)
+            elif _add_row(pixels, limits, counted, upper, spare[0][0]):
                 _restore(upper, spare[0][0])
                 cell = (row + y) * counts.shape[1] + column
                 both = (upper, layers[1, row + y][columns])
@@ -179,8 +155,8 @@ def column_sums(
     tile_row, tile_column, _, _, height, width = place
     rows, columns = tile[tile_row : tile_row + height], slice(tile_column, tile_column + width)
     inexact = False
-    for top in range(0, height, _STRIP_ROWS):
-        strip_rows = rows[top : top + _STRIP_ROWS]
+    for top in range(0, height, STRIP_ROWS):
+        strip_rows = rows[top : top + STRIP_ROWS]
         if small:
             for y in range(strip_rows.shape[0]):
                 _add_small_row(strip_rows[y][columns], limits, counts, layers[0])

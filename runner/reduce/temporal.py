@@ -1,6 +1,6 @@
 """Sums over time: one cell for each pixel of a block's window. Each accumulator is for one thread."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -48,19 +48,16 @@ class TemporalSums:
         else:
             self._add(tile, place.plain)
 
-    def add_tiles(self, tiles: Sequence[Tile], place: Place) -> None:
-        """Add pixels of several scenes, all at the same place; four at a time are a third faster than one by one."""
-        native = [self.pixels.native(tile) for tile in tiles]
-        if len(native) != kernels.TOGETHER or self.pixels.in_pieces or self.pixels.small or self._sums is None:
-            for tile in tiles:
-                self.add_tile(tile, place)
-            return
-        for tile in native:
-            place.check(tile.shape, self.shape)
-        self._seen[place[2:]] = self._seen.get(place[2:], 0) + len(native)
-        self._sums.add_together(native, place.plain, self.pixels.limits, self._counts)
-        for tile in native:
-            self._add_rest(tile, place.plain)
+    def strips(self, place: Place, scenes: int) -> kernels.Sums:
+        """What a kernel adds so many scenes to at a place; `keep_left` must follow. There must be sums."""
+        assert self._sums
+        self._seen[place[2:]] = self._seen.get(place[2:], 0) + scenes
+        return self._counts, *self._sums.room(scenes * place.height * place.width)
+
+    def keep_left(self, left: int) -> None:
+        """Take in what the kernel left out."""
+        assert self._sums
+        self._sums.keep(left, square=False)
 
     def partial(self) -> Partial:
         """What was added so far. It shares memory with the accumulator: take it once, at the end."""
@@ -73,10 +70,6 @@ class TemporalSums:
             self._sums.add(tile, place, self.pixels.limits, self.pixels.small, self._counts)
         else:
             kernels.add_counts(tile, place, self.pixels.limits, self._counts)
-        self._add_rest(tile, place)
-
-    def _add_rest(self, tile: Tile, place: PlaceTuple) -> None:
-        """What is added besides the sums and counts."""
         if self._squares:
             self._squares.add_squares(tile, place, self.pixels.limits)
         if self._extremes is not None:
@@ -124,20 +117,14 @@ class _Layers:
 
     def add(self, tile: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, counts: Counts) -> None:
         """Add valid pixels, and count them."""
-        spare = self._room(tile.size)
-        self._keep(kernels.add_sums(tile, place, limits, small, counts, self._layers, spare), square=False)
-
-    def add_together(self, tiles: Sequence[Tile], place: PlaceTuple, limits: LimitsTuple, counts: Counts) -> None:
-        """Add the valid pixels of four tiles, and count them."""
-        spare = self._room(sum(tile.size for tile in tiles))
-        first, second, third, fourth = tiles
-        four = (first, second, third, fourth)
-        self._keep(kernels.add_sums_of_four(four, place, limits, counts, self._layers, spare), square=False)
+        layers, spare = self.room(tile.size)
+        sums = counts, layers, spare
+        self.keep(kernels.add_sums(tile[np.newaxis], place, limits, small, sums, 0), square=False)
 
     def add_squares(self, tile: Tile, place: PlaceTuple, limits: LimitsTuple) -> None:
         """Add the squares of valid pixels."""
-        spare = self._room(tile.size)
-        self._keep(kernels.add_squares(tile, place, limits, self._layers, spare), square=True)
+        layers, spare = self.room(tile.size)
+        self.keep(kernels.add_squares(tile, place, limits, layers, spare), square=True)
 
     def add_floats(self, tiles: Iterable[Floats], place: PlaceTuple) -> None:
         """Add all of each tile, float64 without NaN."""
@@ -149,12 +136,13 @@ class _Layers:
         """The sums, flat."""
         return Total(self._layers.reshape(2, -1), self._wide and self._wide.select())
 
-    def _room(self, pixels: int) -> kernels.Spare:
+    def room(self, pixels: int) -> tuple[Floats, kernels.Spare]:
+        """The layers, and scratch for so many pixels."""
         if self._spare[1].size < pixels:  # memory that is not written to costs none
             self._spare = (self._spare[0], np.empty(pixels, np.int64), np.empty(pixels))
-        return self._spare
+        return self._layers, self._spare
 
-    def _keep(self, left: int, *, square: bool) -> None:
+    def keep(self, left: int, *, square: bool) -> None:
         """Add what the kernel left to the limbs."""
         if left:
             _, cells, values = self._spare

@@ -1,0 +1,141 @@
+"""Inflated blocks into sums, strip by strip, against the same pixels added tile by tile."""
+
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.reduce.fused import FusedSums
+from runner.reduce.partial import Needs, Partial
+from runner.reduce.pixels import Pixels, Place
+from runner.reduce.spatial import SpatialSums
+from runner.reduce.statistics import finish
+from runner.reduce.temporal import TemporalSums
+
+Tile = npt.NDArray[Any]
+SUMS = Needs(sums=True)
+ROWS, COLUMNS = 80, 32
+WINDOW = (90, 70)
+CODINGS = [(dtype, 2) for dtype in ("u1", "i2", "u4", "f4", "f8")] + [("f4", 3), ("f8", 3), ("f4", 1), ("i1", 1)]
+WHOLE = Place(0, 0, 0, 0, ROWS, COLUMNS)
+PLACES = [WHOLE, Place(3, 5, 10, 20, 70, 20), Place(79, 31, 0, 0, 1, 1)]
+
+
+def tiles_of(dtype: str, scenes: int, magnitudes: int = 0) -> Tile:
+    """Pixels of which a third is 0; floats spread over so many powers of ten, in both signs."""
+    rng = np.random.default_rng(scenes)
+    values = rng.integers(0, 100, (scenes, ROWS, COLUMNS)).astype(np.float64)
+    if magnitudes:
+        values *= rng.choice([-1.0, 1.0], values.shape) * 10.0 ** rng.integers(-magnitudes, magnitudes, values.shape)
+    values[rng.random(values.shape) < 0.3] = 0
+    return values.astype(dtype)
+
+
+def encoded(tile: Tile, predictor: int) -> Tile:
+    """The bytes of a tile as a TIFF holds them when inflated, (rows, bytes)."""
+    if predictor == 3:
+        coded = imagecodecs.floatpred_encode(tile, axis=-1)
+    elif predictor == 2:
+        coded = imagecodecs.delta_encode(tile.view(f"u{tile.itemsize}"), axis=1)
+    else:
+        coded = tile
+    return np.frombuffer(bytearray(np.ascontiguousarray(coded).tobytes()), np.uint8).reshape(len(tile), -1)
+
+
+def fused(tiles: Tile, predictor: int, places: list[Place], pixels: Pixels) -> tuple[Partial, Partial, int]:
+    """Partials over time and over space, and how often columns did not fit; four scenes at a time."""
+    over_time, over_space = TemporalSums(WINDOW, pixels, SUMS), SpatialSums(len(tiles), pixels, SUMS)
+    sums, unfit = FusedSums(over_time, over_space, pixels), 0
+    for first in range(0, len(tiles), 4):
+        some = range(first, min(first + 4, len(tiles)))
+        for place in places:
+            left = sums.add(some, np.stack([encoded(tiles[scene], predictor) for scene in some]), predictor, place)
+            for at in left:
+                over_space.add_tile(some[at], tiles[some[at]], place)
+            unfit += len(left)
+    sums.finish()
+    return over_time.partial(), over_space.partial(), unfit
+
+
+def plain(tiles: Tile, places: list[Place], pixels: Pixels) -> tuple[Partial, Partial]:
+    """The same, tile by tile."""
+    over_time, over_space = TemporalSums(WINDOW, pixels, SUMS), SpatialSums(len(tiles), pixels, SUMS)
+    for scene, tile in enumerate(tiles):
+        for place in places:
+            over_time.add_tile(tile, place)
+            over_space.add_tile(scene, tile, place)
+    return over_time.partial(), over_space.partial()
+
+
+def assert_same(found: Partial, wanted: Partial) -> None:
+    names = ["count", "valid_fraction", "sum", "mean"]
+    ours, theirs = finish(found, names), finish(wanted, names)
+    for name in names:
+        np.testing.assert_array_equal(ours[name], theirs[name], name)
+    np.testing.assert_array_equal(np.broadcast_to(found.seen, found.counts.shape), wanted.seen)
+
+
+@pytest.mark.parametrize(("dtype", "predictor"), CODINGS)
+@pytest.mark.parametrize("scenes", [1, 4, 7])
+def test_every_coding_gives_the_sums_of_its_pixels(dtype: str, predictor: int, scenes: int) -> None:
+    tiles, pixels = tiles_of(dtype, scenes), Pixels(np.dtype(dtype), 0)
+    over_time, over_space, _ = fused(tiles, predictor, [WHOLE], pixels)
+    valid = tiles != 0
+    found = finish(over_time, ["sum", "count"])
+    np.testing.assert_array_equal(found["sum"][:ROWS, :COLUMNS], tiles.astype(np.float64).sum(axis=0))
+    np.testing.assert_array_equal(found["count"][:ROWS, :COLUMNS], valid.sum(axis=0))
+    np.testing.assert_array_equal(finish(over_space, ["count"])["count"], valid.sum(axis=(1, 2)))
+    np.testing.assert_array_equal(finish(over_space, ["sum"])["sum"], tiles.astype(np.float64).sum(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("magnitudes", [3, 12, 30])
+@settings(deadline=None, max_examples=20)
+@given(scenes=st.integers(1, 9), places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=4, unique=True))
+def test_parts_of_blocks_of_any_magnitude_give_the_same_bits(magnitudes: int, scenes: int, places: list[Place]) -> None:
+    tiles, pixels = tiles_of("f4", scenes, magnitudes), Pixels(np.dtype("f4"), 0)
+    over_time, over_space, _ = fused(tiles, 3, places, pixels)
+    wanted_time, wanted_space = plain(tiles, places, pixels)
+    assert_same(over_space, wanted_space)
+    assert finish(over_time, ["sum"])["sum"].tobytes() == finish(wanted_time, ["sum"])["sum"].tobytes()
+
+
+def test_columns_that_do_not_fit_are_handed_back_and_spoil_nothing_that_was_added_before() -> None:
+    tiles, pixels = tiles_of("f4", 4), Pixels(np.dtype("f4"), 0)
+    wild = tiles.copy()
+    wild[2, :3, 0] = 1e30, 1.0, 1e-30
+    over_space = SpatialSums(4, pixels, SUMS)
+    sums = FusedSums(None, over_space, pixels)
+    for some in (tiles, wild, tiles):
+        for at in sums.add(range(4), np.stack([encoded(tile, 3) for tile in some]), 3, WHOLE):
+            assert at == 2
+            over_space.add_tile(at, some[at], WHOLE)
+    sums.finish()
+    wanted = SpatialSums(4, pixels, SUMS)
+    for some in (tiles, wild, tiles):
+        for scene, tile in enumerate(some):
+            wanted.add_tile(scene, tile, WHOLE)
+    assert_same(over_space.partial(), wanted.partial())
+
+
+@pytest.mark.parametrize("dtype", ["u8", "i8"])
+def test_integers_that_no_float_holds_are_not_taken(dtype: str) -> None:
+    assert not FusedSums.fits(Pixels(np.dtype(dtype)), [SUMS])
+
+
+@pytest.mark.parametrize(
+    ("needs", "fits"),
+    [([SUMS], True), ([SUMS, SUMS], True), ([], False), ([SUMS, Needs()], False), ([Needs(True, True)], False)],
+)
+def test_means_alone_are_taken(needs: list[Needs], fits: bool) -> None:
+    assert FusedSums.fits(Pixels(np.dtype("f4")), needs) == fits
+
+
+def test_a_place_outside_of_the_window_is_refused() -> None:
+    pixels = Pixels(np.dtype("f4"))
+    sums = FusedSums(TemporalSums((4, 4), pixels, SUMS), None, pixels)
+    with pytest.raises(ValueError, match="wanted it inside of both"):
+        sums.add([0], np.zeros((1, 8, 32), np.uint8), 3, Place(0, 0, 0, 0, 8, 8))
