@@ -1,5 +1,7 @@
 """How much memory there is: of this machine, or of the control group this process may not leave."""
 
+import ctypes
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -69,3 +71,10 @@ def _rss_bytes(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
     except psutil.Error:
         return 0
+
+
+def release_free_memory() -> None:
+    """Give freed memory back to the system, where the C library can be told to: it keeps a quarter of a run's."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)

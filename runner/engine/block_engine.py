@@ -1,5 +1,6 @@
 """The block engine: blocks go out to the workers; partials come back and are combined exactly, in any order."""
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from runner.cluster import Cluster
 from runner.engine.blocks import BlockResult, Reading, run_blocks
 from runner.engine.results import PassResult, Values
 from runner.errors import RunnerError
+from runner.memory import release_free_memory
 from runner.model import Stack
 from runner.plan.records import Block, Pass, StagePlan
 from runner.read.fetch import FetchCounts
@@ -20,6 +22,8 @@ from runner.reduce.statistics import finish, statistic
 from runner.settings import Over
 
 _ROWS_FINISHED = 64  # at a time: what numpy allocates for them stays in the cache
+
+_SECONDS_BETWEEN_RELEASES = 1.0
 
 Progress = Callable[[int, int], None]
 
@@ -53,6 +57,7 @@ class _Assembly:
     _read_seconds: float = 0.0
     _reduce_seconds: float = 0.0
     _finished_windows: int = 0
+    _released: float = 0.0
 
     def __post_init__(self) -> None:
         self.values = {
@@ -63,7 +68,7 @@ class _Assembly:
         dtype = statistic(name).dtype
         if stage.over is Over.space:
             return np.full(len(self.stack.scenes), 0 if dtype.kind == "i" else np.nan, dtype)
-        kind = np.dtype(np.int32) if dtype.kind == "i" else self.raster
+        kind = np.min_scalar_type(len(self.stack.scenes)) if dtype.kind == "i" else self.raster
         return np.empty((self.stack.grid.height, self.stack.grid.width), kind)
 
     def take(self, result: BlockResult) -> None:
@@ -93,6 +98,14 @@ class _Assembly:
             some = window._replace(row=window.row + top, height=min(_ROWS_FINISHED, window.height - top))
             self._finish_stages(rows(whole, top, top + some.height), Over.time, _window_slices(some))
         self._finished_windows += 1
+        self._release_memory()
+
+    def _release_memory(self) -> None:
+        """Now and then, since it takes milliseconds and there may be thousands of windows."""
+        now = time.monotonic()
+        if now - self._released >= _SECONDS_BETWEEN_RELEASES:
+            release_free_memory()
+            self._released = now
 
     def finish(self) -> PassResult:
         """Finish the scenes, and hold what was seen against the stack."""
