@@ -16,16 +16,17 @@ from runner.engine.results import PassResult, Values
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
 from runner.log.record import RunRecord
+from runner.log.redact import redact
 from runner.memory import child_pids, measured_memory
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.results import provenance, write_stage
-from runner.plan.make import make_plan
+from runner.plan.make import fetch_options, make_plan
 from runner.plan.memory import raster_dtype
 from runner.plan.records import Pass, Plan
-from runner.read.fetch import ChangedError, DeniedError
+from runner.read.store_errors import ChangedError, DeniedError
 from runner.settings import EngineName, JobSettings, OnError, SourceKind
-from runner.source.scenes import find_inputs
+from runner.source.scenes import SKIP_HINT, find_inputs
 from runner.source.stores import Stores, gdal_s3_options
 
 log = logging.getLogger(__name__)
@@ -82,11 +83,14 @@ def opened_source(job: JobSettings) -> Iterator[JobSettings]:
 def _find(job: JobSettings) -> Inputs:
     started = time.monotonic()
     with progress_bar("headers") as progress:
-        inputs = find_inputs(job.source, Stores(job.source.s3), job.on_error, progress)
+        stores, fetch = Stores(job.source.s3), fetch_options(job.fetch)
+        inputs = find_inputs(job.source, stores, job.on_error, progress, fetch)
     log.info(
         "%d scenes, %d left out, %.2f s", len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
     )
     tell(summary.describe_inputs(inputs))
+    for line in summary.describe_skipped(inputs):
+        tell(line)
     _refuse_too_many(job, inputs.left_out)
     return inputs
 
@@ -146,7 +150,7 @@ def _pass_facts(
         "chunks": one.chunks._asdict(),
         "tasks": len(one.blocks),
         "planned": {**asdict(one.cost), "worker_bytes": one.worker_bytes},
-        "fetched": result.fetched and asdict(result.fetched),
+        "fetched": asdict(result.fetched) if result.fetched and one.cost.requests is not None else None,
         "read_seconds": round(result.read_seconds, 3),
         "reduce_seconds": round(result.reduce_seconds, 3),
         "gdal_options": seen,
@@ -159,10 +163,12 @@ def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:
     What was denied or has changed is no fault of one scene, and no policy passes over it.
     """
     rest = tuple(scene for scene in inputs.stack.scenes if scene.href != error.href)
-    if job.on_error is OnError.stop or not rest or isinstance(error, (DeniedError, ChangedError)):
+    if not rest or isinstance(error, (DeniedError, ChangedError)):
         raise error
+    if job.on_error is OnError.stop:
+        raise ReadError(error.href, f"{error.problem}; {SKIP_HINT}") from error
     log.warning("left out: %s", error)
-    tell(f"left out: {error}")
+    tell(redact(f"left out: {error}"))
     gone = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
     item = StoredObject(gone.href, gone.size, gone.etag, gone.modified)
     left_out = (*inputs.left_out, LeftOut(item, gone.name, gone.time, error.problem, skipped=True))

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from runner.console import results, table
+from runner.log.redact import redact
 from runner.model import Inputs, Stack
 from runner.plan.records import Pass, Plan
+
+_MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
 
 def describe_inputs(inputs: Inputs) -> str:
@@ -22,6 +25,13 @@ def describe_inputs(inputs: Inputs) -> str:
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
         f"nodata {stack.nodata}, {in_bytes(size)} stored"
     )
+
+
+def describe_skipped(inputs: Inputs) -> list[str]:
+    """A line for each scene that was left out since it cannot be read, up to some of them."""
+    skipped = [redact(f"left out: {one.item.href}: {one.reason}") for one in inputs.left_out if one.skipped]
+    more = len(skipped) - _MOST_NAMED
+    return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
 
 def describe_pass(facts: Mapping[str, Any]) -> str:
@@ -76,6 +86,8 @@ def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> No
     results.print(table("", ["result", "lowest", "highest", "no data"], rows))
     if inputs.left_out:
         results.print(f"{len(inputs.left_out)} objects left out, each with its reason in inputs.parquet")
+    for line in describe_skipped(inputs):
+        results.print(line, soft_wrap=True, markup=False)
     for path in files:
         results.print(f"wrote {shown(path)}", soft_wrap=True, markup=False)
 

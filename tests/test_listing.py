@@ -109,7 +109,7 @@ def test_an_unreadable_bucket_says_why_and_what_to_do(
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
-    with pytest.raises(SourceError, match=r"s3://bucket: the store does not answer.*endpoint_url=http://127.0.0.1:9"):
+    with pytest.raises(SourceError, match=r"s3://bucket: it cannot be listed: .*endpoint_url=http://127.0.0.1:9"):
         source = source_at("http://127.0.0.1:9", "s3://bucket/*.tif")
         list_objects(source, Stores(source.s3, client_retries=0))
 

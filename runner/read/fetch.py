@@ -6,49 +6,30 @@ client cannot see a body that is shorter than asked for: obstore hands it out as
 
 import asyncio
 import random
-import re
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 import obstore
-from obstore.exceptions import (
-    BaseError,
-    GenericError,
-    NotFoundError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnauthenticatedError,
-)
+from obstore.exceptions import BaseError
 
 from runner.errors import ReadError
+from runner.read.store_errors import ShortBodyError, explain, may_pass
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from obstore import Bytes, GetOptions
+    from obstore import Bytes, GetOptions, ObjectMeta
     from obstore.store import ObjectStore
 
 Item = TypeVar("Item")
 
 _STOP_SECONDS: Final = 0.2  # between two looks at the stop flag
-_DENIED: Final = (PermissionDeniedError, UnauthenticatedError)
-
-
-class MissingError(ReadError):
-    """The object is gone."""
-
-
-class DeniedError(ReadError):
-    """The object may not be read with these credentials."""
-
-
-class ChangedError(ReadError):
-    """The object is not the one that was listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +83,15 @@ class ByteRange(NamedTuple):
     counts: FetchCounts
 
 
+class ObjectStart(NamedTuple):
+    """The first bytes of an object, and what its store says of it: its whole size in bytes, and its version."""
+
+    data: "Bytes"
+    size: int
+    etag: str | None
+    modified: datetime
+
+
 class StopFlag:
     """Set by whoever gives up on a reading; its readers then end. A copy in another process is never set."""
 
@@ -124,10 +114,6 @@ class StopFlag:
 
 class StoppedError(Exception):
     """The reading was given up; whoever set the flag knows why."""
-
-
-class _Short(Exception):  # noqa: N818 - never leaves this module
-    """A body of another length than asked for."""
 
 
 def fetch_ahead(
@@ -206,15 +192,28 @@ async def _cancel_others() -> None:
 
 
 async def fetch_range(wanted: ByteRange, options: FetchOptions) -> "Bytes":
-    """The bytes of one range, retried. Raises ReadError."""
+    """The bytes of one range, retried. Raises ReadError, also where the object ends before."""
     if wanted.start == wanted.stop:
         return obstore.Bytes(b"")
+    return (await _retried(wanted, options, whole=True))[0]
+
+
+async def fetch_start(wanted: ByteRange, options: FetchOptions) -> ObjectStart:
+    """The bytes of one range, or as many of them as the object has, retried. Raises ReadError."""
+    data, meta = await _retried(wanted, options, whole=False)
+    return ObjectStart(data, meta["size"], meta["e_tag"], meta["last_modified"])
+
+
+async def _retried(
+    wanted: ByteRange, options: FetchOptions, *, whole: bool
+) -> tuple["Bytes", "ObjectMeta"]:
     for attempt in range(1, options.attempts + 1):
         try:
-            return await _attempt(wanted, options.timeout_seconds)
-        except (BaseError, OSError, ValueError, _Short) as error:
-            if attempt == options.attempts or not _passing(error):
-                raise _explain(wanted, error, attempt) from error
+            return await _attempt(wanted, options.timeout_seconds, whole=whole)
+        except (BaseError, OSError, ValueError, ShortBodyError) as error:
+            if attempt == options.attempts or not may_pass(error):
+                part = f"bytes {wanted.start} to {wanted.stop}"
+                raise explain(error, wanted.href, part, attempt) from error
         wanted.counts.retries += 1
         await asyncio.sleep(_backoff(options, attempt))
     raise AssertionError("the last attempt returns or raises")
@@ -226,63 +225,20 @@ def _backoff(options: FetchOptions, failed: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-async def _attempt(wanted: ByteRange, timeout: float) -> "Bytes":
+async def _attempt(
+    wanted: ByteRange, timeout: float, *, whole: bool
+) -> tuple["Bytes", "ObjectMeta"]:
     options: GetOptions = {"range": (wanted.start, wanted.stop)}
     if wanted.etag:
         options["if_match"] = wanted.etag
     wanted.counts.requests += 1
     async with asyncio.timeout(timeout):
         answer = await obstore.get_async(wanted.store, wanted.key, options=options)
-        if answer.meta["size"] < wanted.stop:
-            raise ReadError(
-                wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {answer.meta['size']}; upload it again"
-            )
+        size = answer.meta["size"]
+        if whole and size < wanted.stop:
+            raise ReadError(wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {size}; upload it again")
         data = await answer.bytes_async()
     wanted.counts.bytes += len(data)
-    if len(data) != wanted.stop - wanted.start:
-        raise _Short(f"got {len(data)} bytes")
-    return data
-
-
-def _status(error: BaseException) -> int | None:
-    """The HTTP status in obstore's message, which has no field for it."""
-    found = re.search(r"status code: (\d{3})", str(error))
-    return int(found[1]) if found else None
-
-
-def _passing(error: BaseException) -> bool:
-    """Whether another attempt may succeed."""
-    if isinstance(error, (_Short, TimeoutError)):
-        return True
-    status = _status(error)
-    if status is not None:
-        return status >= 500 or status in (408, 429)
-    lasting = "non-partial response" in str(error) or "range was invalid" in str(error)
-    return isinstance(error, GenericError) and not lasting
-
-
-def _explain(wanted: ByteRange, error: BaseException, attempts: int) -> ReadError:
-    """The error in the user's words: what, where, and what to do."""
-    place = f"bytes {wanted.start} to {wanted.stop}"
-    if isinstance(error, (NotFoundError, FileNotFoundError)):
-        return MissingError(wanted.href, "gone since it was listed; run again, or go on without it with on_error=skip")
-    if isinstance(error, PreconditionError):
-        return ChangedError(wanted.href, f"changed during the run (listed with ETag {wanted.etag}); run again")
-    if isinstance(error, _DENIED):
-        hint = "check the credentials, source.s3.anonymous and source.s3.requester_pays"
-        return DeniedError(wanted.href, f"access denied to {place} ({_status(error) or 403}); {hint}")
-    return ReadError(wanted.href, f"{place} unread after {attempts} attempts: {_reason(error)}")
-
-
-def _reason(error: BaseException) -> str:
-    """A cause in one line; URLs are cut off, since a signed one is a secret."""
-    status = _status(error)
-    if status in (429, 503):
-        return f"the server throttles (status {status}); use fewer workers or try later"
-    if status is not None:
-        return f"the server answers with status {status}"
-    if isinstance(error, TimeoutError):
-        return "no answer in time; raise the timeout or try later"
-    if "non-partial response" in str(error):
-        return "the server ignores Range requests; serve the objects from a store that honours them"
-    return re.sub(r"https?://\S+", "<url>", str(error).partition("\n")[0])
+    if len(data) != min(wanted.stop, size) - wanted.start:
+        raise ShortBodyError(len(data))
+    return data, answer.meta

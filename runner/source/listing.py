@@ -13,6 +13,7 @@ from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, 
 
 from runner.errors import SourceError
 from runner.model import Location, StoredObject, locate
+from runner.read.store_errors import ACCESS_HINT, reason_of, status_of
 from runner.settings import SourceKind, SourceSettings
 from runner.source.stores import Stores, describe, s3fs_options
 from runner.source.times import as_utc
@@ -67,33 +68,18 @@ def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
 
 
 def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
-    """Say why a bucket or an object cannot be read, and what to do."""
-    text = str(error)
-    status = re.search(r"status code: (\d{3})", text)
-    code = status[1] if status else ""
-    if isinstance(error, FileNotFoundError) or not what.startswith("s3://"):
-        return SourceError(f"{what}: it cannot be read: {cause_of(text)}; check the path")
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or code in ("401", "403"):
-        return SourceError(f"{what}: {denied_hint(stores)}")
-    if isinstance(error, NotFoundError) or "NoSuchBucket" in text:
+    """Say why a bucket or a manifest in it cannot be read, and what to do."""
+    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or status_of(error) in (401, 403):
+        hint = f"access denied; {ACCESS_HINT}"
+    elif isinstance(error, (NotFoundError, FileNotFoundError)) or "NoSuchBucket" in str(error):
         hint = "it does not exist there; check the name and source.s3.endpoint_url"
-    elif code == "301" or "PermanentRedirect" in text:
-        hint = "it lies in another region; set source.s3.region"
     else:
-        hint = f"the store does not answer: {cause_of(text)}"
+        hint = f"it cannot be listed: {reason_of(error)}"
     return SourceError(f"{what}: {hint} (read with {describe(stores.s3)})")
 
 
-def denied_hint(stores: Stores) -> str:
-    """What to do where access is denied."""
-    return (
-        "access denied; for a public bucket set source.s3.anonymous=true, else check AWS_PROFILE or source.s3.profile; "
-        f"some buckets want source.s3.requester_pays=true (read with {describe(stores.s3)})"
-    )
-
-
 def cause_of(text: str) -> str:
-    """The innermost sentence of an obstore error, which repeats itself over many lines."""
+    """An error's first line, cut where it is too long for a message."""
     sentences = [line.strip() for line in text.splitlines() if line.strip()]
     return re.sub(r"\s+", " ", sentences[0])[:300] if sentences else "no reason given"
 

@@ -2,26 +2,29 @@
 
 import asyncio
 import fnmatch
+import logging
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
 import numpy as np
-import obstore
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
-from runner.errors import ReadError, RunnerError, SourceError
+from runner.errors import ReadError, SourceError
 from runner.model import Grid, Inputs, LeftOut, Scene, Stack, StoredObject, locate
-from runner.read.fetch import DeniedError
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range, fetch_start
 from runner.read.header import HEADER_BYTES, Header, read_header_async
+from runner.read.store_errors import DeniedError
 from runner.settings import Duplicates, OnError, SourceSettings
-from runner.source.listing import denied_hint, list_objects, unreadable
+from runner.source.listing import list_objects
 from runner.source.stores import Stores
 from runner.source.times import day_range, time_groups, time_of
 
 _HEADERS_IN_FLIGHT = 64
+SKIP_HINT = "leave it out with source.exclude, or every scene that fails with on_error=skip"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +38,16 @@ class Candidate:
 
 
 def find_inputs(
-    source: SourceSettings, stores: Stores, on_error: OnError, progress: Callable[[int, int], None]
+    source: SourceSettings,
+    stores: Stores,
+    on_error: OnError,
+    progress: Callable[[int, int], None],
+    fetch: FetchOptions | None = None,
 ) -> Inputs:
     """List the source, choose its scenes, read their headers and make one stack of them.
 
-    Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack.
+    Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
+    DeniedError for one that may not be read.
     """
     found = list_objects(source, stores)
     named = [item for item in found if not _excluded_by(source, item.href)]
@@ -48,7 +56,9 @@ def find_inputs(
     excluded = ((item, _excluded_by(source, item.href)) for item in found)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     _refuse_equal_names(chosen)
-    scenes, unread = asyncio.run(_read_headers(chosen, stores, on_error, progress))
+    reader = _HeaderReader(Stores(stores.s3, client_retries=0), fetch or FetchOptions())
+    scenes, unread = asyncio.run(_read_headers(chosen, reader, on_error, progress))
+    log.info("%d headers: %s", len(chosen), reader.counts)
     if not scenes:
         raise SourceError(
             f"source.url={source.url}: none of {len(found)} objects is left; {_reasons(left_out + unread)}"
@@ -153,7 +163,7 @@ def _refuse_equal_names(chosen: list[Candidate]) -> None:
 
 
 async def _read_headers(
-    chosen: list[Candidate], stores: Stores, on_error: OnError, progress: Callable[[int, int], None]
+    chosen: list[Candidate], reader: "_HeaderReader", on_error: OnError, progress: Callable[[int, int], None]
 ) -> tuple[list[Scene], list[LeftOut]]:
     """Read all headers, many at a time, in the order of `chosen`; the first failure ends it unless on_error is skip."""
     gate = asyncio.Semaphore(_HEADERS_IN_FLIGHT)
@@ -163,11 +173,11 @@ async def _read_headers(
         nonlocal done
         async with gate:
             try:
-                return await _read_scene(candidate, stores)
-            except RunnerError as error:
+                return await reader.read(candidate)
+            except ReadError as error:
                 if on_error is OnError.stop or isinstance(error, DeniedError):
                     raise
-                return LeftOut(candidate.item, candidate.scene, candidate.time, str(error), skipped=True)
+                return LeftOut(candidate.item, candidate.scene, candidate.time, error.problem, skipped=True)
             finally:
                 done += 1
                 progress(done, len(chosen))
@@ -175,47 +185,48 @@ async def _read_headers(
     tasks = [asyncio.create_task(read(candidate)) for candidate in chosen]
     try:
         found = await asyncio.gather(*tasks)
-    except RunnerError as error:
-        hint = "leave it out with source.exclude, or every scene that fails with on_error=skip"
-        raise SourceError(f"{error}; {hint}") from error
+    except DeniedError:
+        raise
+    except ReadError as error:
+        raise SourceError(f"{error}; {SKIP_HINT}") from error
     finally:
         for task in tasks:
             task.cancel()
     return [one for one in found if isinstance(one, Scene)], [one for one in found if isinstance(one, LeftOut)]
 
 
-async def _read_scene(candidate: Candidate, stores: Stores) -> Scene:
-    item = candidate.item
-    if item.size == 0:
-        raise ReadError(item.href, "it is empty; upload it again")
-    location = locate(item.href)
-    store = stores.of(location)
-    try:
-        first = await obstore.get_async(store, location.key, options={"range": (0, HEADER_BYTES)})
-        etag = first.meta["e_tag"]
-        start = bytes(await first.bytes_async())
+@dataclass(frozen=True, slots=True)
+class _HeaderReader:
+    """Reads the headers of scenes; the stores' clients do not retry, `fetch` says how often it is done here."""
+
+    stores: Stores
+    fetch: FetchOptions
+    counts: FetchCounts = field(default_factory=FetchCounts)
+
+    async def read(self, candidate: Candidate) -> Scene:
+        """The scene of a candidate. Raises ReadError."""
+        item = candidate.item
+        if item.size == 0:
+            raise ReadError(item.href, "it is empty; upload it again")
+        location = locate(item.href)
+        start = ByteRange(item.href, self.stores.of(location), location.key, None, 0, HEADER_BYTES, self.counts)
+        first = await fetch_start(start, self.fetch)
+        _refuse_replaced(item, first.etag)
 
         async def get(begin: int, end: int) -> bytes:
-            pinned = {"range": (begin, end), "if_match": etag} if etag else {"range": (begin, end)}
-            answer = await obstore.get_async(store, location.key, options=pinned)  # type: ignore[arg-type]
-            return bytes(await answer.bytes_async())
+            wanted = start._replace(etag=first.etag, start=begin, stop=end)
+            return bytes(await fetch_range(wanted, self.fetch))
 
-        header = await read_header_async(get, first.meta["size"], item.href, start)
-    except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise DeniedError(item.href, denied_hint(stores)) from error
-    except (BaseError, OSError) as error:
-        raise unreadable(item.href, error, stores) from error
-    _refuse_replaced(item, etag)
-    return Scene(
-        name=candidate.scene,
-        href=item.href,
-        time=candidate.time,
-        groups=candidate.groups,
-        size=first.meta["size"],
-        etag=etag,
-        modified=first.meta["last_modified"],
-        header=header,
-    )
+        return Scene(
+            name=candidate.scene,
+            href=item.href,
+            time=candidate.time,
+            groups=candidate.groups,
+            size=first.size,
+            etag=first.etag,
+            modified=first.modified,
+            header=await read_header_async(get, first.size, item.href, bytes(first.data)),
+        )
 
 
 def _refuse_replaced(item: StoredObject, etag: str | None) -> None:

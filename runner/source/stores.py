@@ -17,14 +17,17 @@ from runner.settings import S3Settings
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
 
-_CLIENT: "ClientConfig" = {"connect_timeout": "10s", "timeout": "60s", "allow_http": True}
+_CLIENT: "ClientConfig" = {"connect_timeout": "10s", "allow_http": True}
+_TIMEOUT = timedelta(minutes=1)
+_NO_TIMEOUT = timedelta(days=1)  # obstore has half a minute where none is given
 _RETRY_TIMEOUT = timedelta(minutes=2)
 
 
 class Stores:
     """The stores of a source, one for each bucket, opened when first asked for.
 
-    Picklable: a worker process opens its own. `client_retries` are obstore's, on top of those of `read.fetch`.
+    Picklable: a worker process opens its own. `client_retries` are obstore's; without any, retries and timeouts are
+    left to `read.fetch`.
     """
 
     def __init__(self, s3: S3Settings, client_retries: int = 8) -> None:
@@ -56,7 +59,7 @@ class Stores:
             bucket,
             region=self._region,
             request_payer=self.s3.requester_pays,
-            client_options=_CLIENT,
+            client_options={**_CLIENT, "timeout": _TIMEOUT if self.client_retries else _NO_TIMEOUT},
             retry_config={"max_retries": self.client_retries, "retry_timeout": _RETRY_TIMEOUT},
             **options,
         )
