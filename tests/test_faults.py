@@ -1,0 +1,302 @@
+"""What a server may do to a run, end to end: the right bytes, or a named failure that leaves no result behind."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import rasterio
+from conftest import speckle, write_scene
+from faulty_server import Asked, FaultyServer, Script, always, at_first, faulty_server, for_blocks, for_key, some
+
+SHAPE = (600, 500)  # five rows of blocks of 128, each of them a request
+DAYS = ("06", "12", "18", "24")
+BAD = "S1A_20200112_ASC"  # the scene that something happens to
+RESULTS = ("spatial_mean.parquet", "temporal_count.tif", "temporal_mean.tif")
+NEVER_RESULTS = {"run.json", "run.log", ".hydra", "inputs.parquet"}
+CANARY = "canary-4711-secret"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    folder: Path
+
+    @property
+    def record(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads((self.folder / "run.json").read_text())
+        return facts
+
+    @property
+    def files(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
+
+    def results(self) -> list[bytes]:
+        assert self.code == 0, self.stderr
+        assert self.record["status"] == "COMPLETED"
+        return [(self.folder / name).read_bytes() for name in RESULTS]
+
+
+def write_archive(root: Path, **profile: Any) -> None:
+    for seed, day in enumerate(DAYS):
+        path = root / "b" / f"S1A_202001{day}_ASC.tif"
+        options = {"blockxsize": 128, "blockysize": 128, "predictor": 3, **profile}
+        write_scene(path, speckle(SHAPE, seed=seed), **options)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("archive")
+    write_archive(root)
+    return root
+
+
+@pytest.fixture
+def server(archive: Path, tmp_path: Path) -> Iterator[FaultyServer]:
+    """A server of a copy of the archive, times and so ETags included."""
+    with faulty_server(shutil.copytree(archive, tmp_path / "buckets")) as server:
+        yield server
+
+
+def bad_file(tmp_path: Path) -> Path:
+    return tmp_path / "buckets/b" / f"{BAD}.tif"
+
+
+def run(server: FaultyServer, cwd: Path, *words: str, env: dict[str, str] | None = None) -> Done:
+    """A job on the server's scenes, through the command line."""
+    folder = cwd / "run"
+    source = ["source=local", "source.url=s3://b/*.tif", f"source.s3.endpoint_url={server.endpoint}"]
+    access = [] if env else ["source.s3.anonymous=true"]
+    command = [sys.executable, "-m", "runner", *source, *access, "chunks=row", f"output.dir={folder}", *words]
+    started = time.monotonic()
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})}
+    )
+    return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started, folder)
+
+
+@pytest.fixture(scope="module")
+def clean(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """The same job without faults."""
+    with faulty_server(archive) as server:
+        done = run(server, tmp_path_factory.mktemp("clean"))
+    assert done.record["passes"][0]["fetched"]["retries"] == 0
+    return done
+
+
+# --- faults that pass ---------------------------------------------------------------------------------------------
+
+PASSING: dict[str, Script] = {
+    "503, 500 and 429 on 30 %": some(0.3, "503", "500", "429"),
+    "connections reset on 30 %": some(0.3, "reset"),
+    "bodies cut on 10 %": some(0.1, "cut"),
+    "bodies shorter than asked on 10 %": some(0.1, "short"),
+}
+
+
+@pytest.mark.parametrize("script", PASSING.values(), ids=PASSING.keys())
+def test_faults_that_pass_leave_the_bytes_of_a_clean_run(
+    server: FaultyServer, tmp_path: Path, clean: Done, script: Script
+) -> None:
+    server.script = script
+    done = run(server, tmp_path)
+    assert done.results() == clean.results()
+    fetched = done.record["passes"][0]["fetched"]
+    in_blocks = [asked for asked in server.asked if not asked.header]
+    assert fetched["requests"] == len(in_blocks)
+    assert fetched["retries"] == sum(asked.attempt > 1 for asked in in_blocks) > 0
+
+
+def test_gdal_retries_too_and_says_that_it_does_not_count(server: FaultyServer, tmp_path: Path, clean: Done) -> None:
+    server.script = for_blocks(at_first(0.3, "reset", "503", most=2))
+    done = run(server, tmp_path, "reader=gdal", "gdal=cloud", "gdal.options.GDAL_HTTP_RETRY_DELAY=0.05")
+    assert done.results() == clean.results()
+    assert server.met.total() > 0
+    assert done.record["passes"][0]["fetched"] is None
+
+
+# --- faults that last ---------------------------------------------------------------------------------------------
+
+
+def assert_failed(done: Done, *words: str) -> None:
+    """Exit code, one line with the words, the same in run.json, and nothing that looks like a result."""
+    assert done.code == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    for word in words:
+        assert word in line
+    record = done.record
+    assert (record["status"], record["exit_code"]) == ("FAILED", 1)
+    assert words[0] in record["error"]
+    assert done.files <= NEVER_RESULTS
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """A fault that does not pass, and what the user reads about it."""
+
+    script: Script
+    words: tuple[str, ...]
+    most_attempts: int  # for one range
+
+
+SKIP = "leave it out with source.exclude, or every scene that fails with on_error=skip"
+THROTTLED = ("s3://b/S1A_2020", "unread after 3 attempts", "throttles (status 503)", "raise fetch.attempts", SKIP)
+SILENT = ("s3://b/S1A_2020", "unread after 3 attempts", "no answer within fetch.timeout", "raise it", SKIP)
+DENIED = ("s3://b/S1A_2020", "access denied", "source.s3.profile", "source.s3.requester_pays=true")
+NO_RANGES = ("s3://b/S1A_2020", "ignores Range requests", "check source.s3.endpoint_url", SKIP)
+LASTING = {
+    "503 always": Lasting(always("503"), THROTTLED, 3),
+    "503 always after the headers": Lasting(for_blocks(always("503")), THROTTLED, 3),
+    "silence after the answer's header": Lasting(always("silent"), SILENT, 3),
+    "silence after the headers": Lasting(for_blocks(always("silent")), SILENT, 3),
+    "403": Lasting(always("403"), DENIED, 1),
+    "Range ignored": Lasting(always("whole"), NO_RANGES, 1),
+    "a page with 200": Lasting(for_key(BAD, always("html")), (f"{BAD}.tif", *NO_RANGES[1:]), 1),
+}
+
+
+@pytest.mark.parametrize("fault", LASTING.values(), ids=LASTING.keys())
+def test_faults_that_last_end_the_run_soon_and_are_named(server: FaultyServer, tmp_path: Path, fault: Lasting) -> None:
+    server.script = fault.script
+    done = run(server, tmp_path, "fetch.attempts=3", "fetch.timeout=0.3")
+    assert_failed(done, *fault.words)
+    assert max(asked.attempt for asked in server.asked) == fault.most_attempts
+    assert done.seconds < 20  # three attempts of 0.3 s, on a busy machine
+
+
+def test_a_listing_that_is_throttled_always_ends_the_run(server: FaultyServer, tmp_path: Path) -> None:
+    server.listing = "503"
+    assert_failed(run(server, tmp_path), "s3://b: it cannot be listed", "throttles (status 503)", "try later")
+
+
+def test_denied_requests_are_no_storm_and_their_secret_is_not_told(server: FaultyServer, tmp_path: Path) -> None:
+    server.script = for_blocks(always("403"))
+    environment = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": CANARY}
+    done = run(server, tmp_path, "on_error=skip", "stages.spatial_mean.cluster.threads_per_worker=2",
+               "stages.temporal_mean.cluster.threads_per_worker=2", "fetch.in_flight=2", env=environment)  # fmt: skip
+    assert_failed(done, *DENIED)
+    assert server.met["403"] <= 3 * 2  # two for each task under way, and for one that starts meanwhile
+    told = [done.stdout, done.stderr, *(path.read_text() for path in done.folder.glob("run.*"))]
+    assert not [text for text in told if CANARY in text]
+
+
+def test_the_whole_of_an_object_is_never_taken_in(server: FaultyServer, tmp_path: Path) -> None:
+    os.truncate(bad_file(tmp_path), 300 * 2**20)  # a TIFF with much behind it, which costs no disk
+    server.script = for_key(BAD, for_blocks(always("whole")))
+    assert_failed(run(server, tmp_path), f"{BAD}.tif", *NO_RANGES[1:])
+    assert server.bytes_sent() < 60 * 2**20
+
+
+def before_blocks(server: FaultyServer, action: Callable[[], None]) -> None:
+    """Do it once, when the first block is asked for."""
+    waiting = [action]
+
+    def act(asked: Asked) -> None:
+        if waiting and not asked.header:
+            waiting.pop()()
+
+    server.before = act
+
+
+def test_an_object_replaced_during_the_run_ends_it_whatever_the_policy(server: FaultyServer, tmp_path: Path) -> None:
+    other = write_scene(tmp_path / "other.tif", speckle(SHAPE, seed=9), blockxsize=128, blockysize=128)
+    before_blocks(server, lambda: other.replace(bad_file(tmp_path)) and None)
+    assert_failed(run(server, tmp_path, "on_error=skip"), f"s3://b/{BAD}.tif: changed during the run", "run again")
+
+
+# --- one bad scene ------------------------------------------------------------------------------------------------
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+BAD_FROM_THE_START: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (truncate, "truncated TIFF: a block ends at byte"),
+    "empty": (lambda path: os.truncate(path, 0), "it is empty; upload it again"),
+    "a page": (lambda path: path.write_text("<!DOCTYPE html><title>Log in</title>"), "not a TIFF"),
+    "a VRT": (lambda path: path.write_text("<VRTDataset rasterXSize='1' rasterYSize='1'/>"), "not a TIFF"),
+    "gone": (Path.unlink, "gone since it was listed"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), BAD_FROM_THE_START.values(), ids=BAD_FROM_THE_START.keys())
+def test_a_scene_that_cannot_be_read_ends_the_run_and_is_named(
+    server: FaultyServer, tmp_path: Path, spoil: Callable[[Path], object], words: str
+) -> None:
+    spoil_in_time(server, tmp_path, spoil)
+    assert_failed(run(server, tmp_path), f"s3://b/{BAD}.tif", words, SKIP)
+
+
+def spoil_in_time(server: FaultyServer, tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    """Before the run; what is to be gone after listing goes when the first block is asked for."""
+    if spoil is Path.unlink:
+        before_blocks(server, bad_file(tmp_path).unlink)
+    else:
+        spoil(bad_file(tmp_path))
+
+
+@pytest.mark.parametrize(("fault", "cluster"), [("truncated", "threads"), ("gone", "processes")])
+def test_a_scene_that_cannot_be_read_may_be_left_out_and_is_named(
+    server: FaultyServer, tmp_path: Path, clean: Done, fault: str, cluster: str
+) -> None:
+    spoil, words = BAD_FROM_THE_START[fault]
+    spoil_in_time(server, tmp_path, spoil)
+    clusters = [f"cluster@stages.{stage}.cluster={cluster}" for stage in ("spatial_mean", "temporal_mean")]
+    done = run(server, tmp_path, "on_error=skip", *clusters)
+    done.results()
+    inputs = pd.read_parquet(done.folder / "inputs.parquet").set_index("href")
+    assert inputs.index[~inputs["used"]].tolist() == [f"s3://b/{BAD}.tif"]
+    assert words in inputs.loc[f"s3://b/{BAD}.tif", "reason"]
+    assert f"left out: s3://b/{BAD}.tif: " in done.stdout
+    assert_the_others_are_right(done, clean)
+
+
+def assert_the_others_are_right(done: Done, clean: Done) -> None:
+    table, whole = (pd.read_parquet(one.folder / "spatial_mean.parquet").set_index("href") for one in (done, clean))
+    pd.testing.assert_frame_equal(table, whole.drop(f"s3://b/{BAD}.tif"), check_exact=True)
+    with rasterio.open(done.folder / "temporal_count.tif") as raster:
+        assert raster.read(1).max() == len(DAYS) - 1
+
+
+@pytest.mark.parametrize("fault", ["cut", "short"])
+def test_gdal_fails_rather_than_use_short_data(server: FaultyServer, tmp_path: Path, fault: str) -> None:
+    server.script = for_key(BAD, for_blocks(always(fault)))
+    done = run(server, tmp_path, "engine=xarray", "gdal=cloud")
+    assert_failed(done, f"s3://b/{BAD}.tif: rows", "cannot be read", SKIP)
+
+
+MISFITS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "CRS": ({"crs": "EPSG:32611"}, "float32", "has CRS EPSG:32611, the stack has EPSG:32610"),
+    "grid": (
+        {"transform": rasterio.transform.from_origin(0, 0, 20, 20)},
+        "float32",
+        "has transform (20.0, 0.0, 0.0, 0.0, -20.0, 0.0), the stack has (20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0)",
+    ),
+    "dtype": ({}, "uint16", "has dtype uint16, the stack has float32"),
+    "nodata": ({"nodata": -1}, "float32", "has nodata -1.0, the stack has 0.0"),
+}
+
+
+@pytest.mark.parametrize(("profile", "dtype", "words"), MISFITS.values(), ids=MISFITS.keys())
+def test_a_scene_that_does_not_fit_ends_the_run_before_a_cluster_starts(
+    server: FaultyServer, tmp_path: Path, profile: dict[str, Any], dtype: str, words: str
+) -> None:
+    write_scene(bad_file(tmp_path), speckle(SHAPE).astype(dtype), **profile)
+    done = run(server, tmp_path, "on_error=skip")
+    assert_failed(done, f"s3://b/{BAD}.tif {words}", "(from s3://b/S1A_20200106_ASC.tif)", "source.exclude=['*")
+    assert all(asked.header for asked in server.asked)
