@@ -224,7 +224,8 @@ class _Distributed:
 
         del stop  # workers end with their cluster
         waiting = iter(tasks)
-        everywhere = self._client.scatter(shared, broadcast=True)
+        # Under a name of its own: under one for equal content, the last pass's release takes this one's data away.
+        everywhere = self._client.scatter(shared, broadcast=True, hash=False)
 
         def submit(count: int) -> list[Any]:
             some = islice(waiting, count)

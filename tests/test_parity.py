@@ -4,7 +4,8 @@ import itertools
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,17 @@ import pytest
 import rasterio
 from conftest import moto_server
 from distributed import LocalCluster
+from faulty_server import FaultyServer, at_first, faulty_server
 
+from runner.cluster import Cluster, open_cluster
+from runner.engine import block_engine
+from runner.engine.blocks import make_reading
 from runner.engine.pixels import make_rule
 from runner.engine.results import Values
 from runner.job import compute_pass
+from runner.model import Stack
 from runner.plan.make import make_plan
+from runner.read.fetch import FetchCounts
 from runner.settings import (
     ChunkSettings,
     ClusterKind,
@@ -132,9 +139,13 @@ def make_job(endpoint: str, cluster: ClusterSettings, chunks: ChunkSettings, mas
     return JobSettings(source=source, chunks=chunks, stages=stages, mask=mask, **changes)
 
 
+def stack_of(job: JobSettings) -> Stack:
+    return find_inputs(job.source, Stores(job.source.s3), OnError.stop, lambda done, total: None).stack
+
+
 def compute(job: JobSettings) -> Results:
     """Every stage's statistics, as a run computes them."""
-    stack = find_inputs(job.source, Stores(job.source.s3), OnError.stop, lambda done, total: None).stack
+    stack = stack_of(job)
     rule = make_rule(job, stack)
     values: Results = {}
     for one in make_plan(job, stack).passes:
@@ -187,20 +198,68 @@ def reference(own_server: str) -> Results:
     return compute(make_job(own_server, cluster, chunks, Mask.nodata, fuse=False, statistics=EVERY_STATISTIC))
 
 
-CUTS = [
-    (kind, chunks, fuse)
-    for kind, (turn, chunks), fuse in itertools.product(KINDS, enumerate(CHUNKS), [True, False])
-    if kind != "processes" or (turn % 2 == 0) == fuse
-]
+# --- the same bits, however it is cut and run, and however often its requests fail --------------------------------
+
+TINY_CHUNKS = {**CHUNKS, "odd": ChunkSettings(3, 77, 101, snap=False), "uneven in time": ChunkSettings(2, 128, 256)}
+FAULTS = ("503", "500", "reset", "cut", "short")
 
 
-@pytest.mark.parametrize(("kind", "chunks", "fuse"), CUTS)
-def test_the_block_engine_gives_the_same_bits_however_it_is_cut_and_run(
-    own_server: str, scheduler: str, reference: Results, kind: str, chunks: str, fuse: bool
+@dataclass(frozen=True)
+class Tiny:
+    """Scenes of two by three blocks on a server that can be told to fail, and what they come to without faults."""
+
+    server: FaultyServer
+    stack: Stack
+    reference: Results
+
+
+def tiny_job(server: FaultyServer, cluster: ClusterSettings, chunks: str, fuse: bool) -> JobSettings:
+    changes = {"fuse": fuse, "statistics": EVERY_STATISTIC}
+    return make_job(server.endpoint, cluster, TINY_CHUNKS[chunks], Mask.nodata, **changes)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
+    spec = ArchiveSpec(scenes=5, width=300, height=200, block=128)
+    with faulty_server(ensure_archive(tmp_path_factory.mktemp("tiny"), spec)) as server:
+        job = tiny_job(server, ClusterSettings(ClusterKind.sync), "block", fuse=False)
+        yield Tiny(server, stack_of(job), compute(job))
+
+
+@pytest.fixture(scope="module")
+def clusters(scheduler: str) -> Iterator[dict[str, Cluster]]:
+    """One cluster of each kind for the whole matrix, since worker processes take seconds to start."""
+    with ExitStack() as opened:
+        yield {kind: opened.enter_context(open_cluster(cluster_settings(kind, scheduler), {})) for kind in KINDS}
+
+
+def compute_on(cluster: Cluster, job: JobSettings, stack: Stack) -> tuple[Results, FetchCounts]:
+    """Every stage's statistics from the block engine on a cluster that is open; retries hardly wait."""
+    rule = make_rule(job, stack)
+    values: Results = {}
+    counts = FetchCounts()
+    for one in make_plan(job, stack).passes:
+        reading = make_reading(job, stack, rule, one.stages)
+        reading = replace(reading, fetch=replace(reading.fetch, backoff_seconds=0.001))
+        result = block_engine.run_pass(one, stack, reading, cluster, stack.dtype, lambda done, total: None)
+        assert result.fetched is not None
+        counts.add(result.fetched)
+        values |= result.values
+    return values, counts
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("fuse", [True, False], ids=["fused", "not fused"])
+@pytest.mark.parametrize("chunks", TINY_CHUNKS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_block_engine_gives_the_same_bits_however_it_is_cut_and_run_and_however_often_requests_fail(
+    tiny: Tiny, clusters: dict[str, Cluster], scheduler: str, kind: str, chunks: str, fuse: bool, seed: int
 ) -> None:
-    cluster = cluster_settings(kind, scheduler)
-    job = make_job(own_server, cluster, CHUNKS[chunks], Mask.nodata, fuse=fuse, statistics=EVERY_STATISTIC)
-    assert same_bits(compute(job), reference)
+    tiny.server.begin(at_first(0.7, *FAULTS, seed=seed))
+    job = tiny_job(tiny.server, cluster_settings(kind, scheduler), chunks, fuse)
+    values, counts = compute_on(clusters[kind], job, tiny.stack)
+    assert same_bits(values, tiny.reference)
+    assert counts.retries == tiny.server.met.total() > 0
 
 
 @pytest.mark.parametrize("reader", list(ReaderName), ids=lambda reader: reader.name)
