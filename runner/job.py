@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from runner.plan.make import fetch_options, make_plan
 from runner.plan.memory import raster_dtype
 from runner.plan.records import Pass, Plan
 from runner.read.store_errors import ChangedError, DeniedError
-from runner.settings import EngineName, JobSettings, OnError, SourceKind
+from runner.settings import EngineName, JobSettings, OnError, SourceKind, Verify
 from runner.source.scenes import SKIP_HINT, find_inputs
 from runner.source.stores import Stores, gdal_s3_options
+from runner.source.verify import damaged
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def run_job(job: JobSettings, record: RunRecord) -> None:
 
 def _run_stages(job: JobSettings, record: RunRecord) -> None:
     with kernels_loading() if job.engine is EngineName.block else nullcontext():
-        inputs = _find(job)
+        inputs = _verified(job, _find(job))
         write_inputs(record.folder / "inputs.parquet", inputs)
     results: dict[str, dict[str, Values]] = {}
     while not results:
@@ -92,6 +93,19 @@ def _find(job: JobSettings) -> Inputs:
     for line in summary.describe_skipped(inputs):
         tell(line)
     _refuse_too_many(job, inputs.left_out)
+    return inputs
+
+
+def _verified(job: JobSettings, inputs: Inputs) -> Inputs:
+    """The inputs, less what is damaged where the policy lets that pass; nothing is read if `fetch.verify` is none."""
+    if job.fetch.verify is Verify.checksum:
+        stores, fetch = Stores(job.source.s3, client_retries=0), fetch_options(job.fetch)
+        with (
+            progress_bar("checksums") as progress,
+            closing(damaged(inputs.stack.scenes, stores, fetch, progress)) as problems,
+        ):
+            for error in problems:
+                inputs = _without(job, inputs, error)
     return inputs
 
 

@@ -44,6 +44,13 @@ class OnError(Enum):
     skip = "skip"
 
 
+class Verify(Enum):
+    """Whether objects are held against their checksums, which costs a second reading of every byte."""
+
+    none = "none"
+    checksum = "checksum"
+
+
 class SourceKind(Enum):
     """How scenes are found."""
 
@@ -132,6 +139,7 @@ class FetchSettings:
     ahead: str = "64MiB"
     attempts: int = 10
     timeout: float = 60.0  # seconds
+    verify: Verify = Verify.none
 
 
 @dataclass(slots=True)

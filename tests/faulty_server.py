@@ -5,6 +5,7 @@ range and how often that was asked for, not by its place in time; so a seed mean
 """
 
 import asyncio
+import hashlib
 import json
 import random
 import socket
@@ -18,12 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
+from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
-from runner.source.s3_app import STATS_PATH, ObjectBody, ServerOptions, make_app, operation, target_of
+from runner.source.s3_app import STATS_PATH, Buckets, ObjectBody, ServerOptions, make_app, operation, target_of
 from runner.source.s3_protocol import S3Error
 
 HEADER_STOP = 32768  # where the first request for an object ends; those for its blocks begin later or end earlier
@@ -183,6 +185,34 @@ FAULTS: dict[str, Layer] = {
 }
 
 
+def md5_etags(root: Path) -> Middleware:
+    """Objects have the MD5 of what they are now as ETag, as S3's have after a plain upload, until they are replaced."""
+    buckets = Buckets(root)
+    keys = [path.relative_to(root) for path in root.rglob("*.tif")]
+    ours = [buckets.info(key.parts[0], "/".join(key.parts[1:])).etag.strip('"') for key in keys]
+    md5s = [hashlib.md5((root / key).read_bytes()).hexdigest() for key in keys]
+
+    @web.middleware
+    async def layer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        headers = request.headers.copy()
+        if "If-Match" in headers:
+            headers["If-Match"] = _translated(headers["If-Match"], md5s, ours)
+        response = await handler(request.clone(headers=headers))
+        if "ETag" in response.headers:
+            response.headers["ETag"] = _translated(response.headers["ETag"], ours, md5s)
+        if isinstance(response, web.Response) and response.text:
+            response.text = _translated(response.text, ours, md5s)
+        return response
+
+    return layer
+
+
+def _translated(text: str, before: list[str], after: list[str]) -> str:
+    for old, new in zip(before, after, strict=True):
+        text = text.replace(old, new)
+    return text
+
+
 # --- the server -------------------------------------------------------------------------------------------------
 
 
@@ -200,11 +230,17 @@ class FaultyServer:
     most_at_once: int = 0
     _under_way: int = 0
     _times: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _connections: WeakSet[asyncio.Transport] = field(default_factory=WeakSet)
 
     @property
     def requests(self) -> int:
         """For objects, so far."""
         return len(self.asked)
+
+    def hang_up(self) -> None:
+        """End all connections at once, those too where a client left without reading all of an answer."""
+        for connection in list(self._connections):
+            connection.abort()
 
     def begin(self, script: Script) -> None:
         """Forget what was asked so far, and go on with another script."""
@@ -225,6 +261,8 @@ class FaultyServer:
             return await FAULTS[self.listing](request, handler)
         if operation(request) != "GetObject":
             return await handler(request)
+        assert request.transport is not None
+        self._connections.add(request.transport)
         self._under_way += 1
         self.most_at_once = max(self.most_at_once, self._under_way)
         try:
@@ -249,17 +287,19 @@ class FaultyServer:
 
 
 @contextmanager
-def faulty_server(root: Path) -> Iterator[FaultyServer]:
-    """Serve the folder of buckets `root`, without faults until a script is set."""
+def faulty_server(root: Path, *outer: Middleware) -> Iterator[FaultyServer]:
+    """Serve the folder of buckets `root`, without faults until a script is set; `outer` layers see what comes out."""
     server, ready, stop = FaultyServer(), threading.Event(), threading.Event()
 
     async def run() -> None:
-        app = web.AppRunner(make_app(root, ServerOptions(), [server.layer]), access_log=None, shutdown_timeout=0.01)
+        layers = [*outer, server.layer]
+        app = web.AppRunner(make_app(root, ServerOptions(), layers), access_log=None, shutdown_timeout=0.01)
         await app.setup()
         await web.TCPSite(app, "127.0.0.1", 0).start()
         server.endpoint = f"http://127.0.0.1:{app.addresses[0][1]}"
         ready.set()
         await asyncio.to_thread(stop.wait)
+        server.hang_up()
         await app.cleanup()
 
     with ThreadPoolExecutor(1) as pool:

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -325,6 +325,29 @@ def test_a_truncated_local_file_fails_without_retries(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="truncated|ends before them; upload it again"):
         read([scene], counts=counts)
     assert counts.retries == 0
+
+
+@pytest.mark.parametrize(
+    ("compress", "all_found"),
+    [("deflate", True), ("lerc", True), ("zstd", False), ("lzw", False), ("packbits", False), ("none", False)],
+)
+def test_flipped_bits_are_found_where_the_compression_has_a_checksum(
+    tmp_path: Path, compress: str, all_found: bool
+) -> None:
+    pixels = np.random.default_rng(1).gamma(1, 0.1, (1, 64, 64)).astype("float32")
+    path = write(tmp_path / "a.tif", pixels, blockxsize=64, blockysize=64, tiled=True, compress=compress)
+    content, scene = path.read_bytes(), replace(scene_of(path), etag=None)
+    start, length = (int(array.flat[0]) for array in (scene.header.layout.offsets, scene.header.layout.byte_counts))
+    found = 0
+    for place in np.random.default_rng(1).integers(0, 8 * length, 100).tolist():
+        flipped = bytearray(content)
+        flipped[start + place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with suppress(ReadError):
+            read([scene])
+            continue
+        found += 1
+    assert found == 100 if all_found else found < 50
 
 
 def test_latency_is_hidden_by_requests_in_flight(served: tuple[FaultyServer, list[SceneFile]]) -> None:

@@ -1,0 +1,81 @@
+"""What `fetch.verify=checksum` asks for: objects are read whole and held against their MD5 before any pixel counts.
+
+S3's ETag is the MD5 of an object that was uploaded in one piece, and in plain text or under SSE-S3; after a multipart
+upload it ends in the number of parts, and under SSE-C and SSE-KMS it is no checksum either
+(https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+from dask.system import CPU_COUNT
+
+from runner.errors import ReadError, SourceError
+from runner.model import Scene, locate
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
+from runner.source.stores import Stores
+
+_PART_BYTES = 4 * 2**20
+
+
+def damaged(
+    scenes: Sequence[Scene], stores: Stores, fetch: FetchOptions, progress: Callable[[int, int], None]
+) -> Generator[ReadError, None, None]:
+    """Read every object whole; yield an error for each that cannot be read or has another MD5 than its ETag says.
+
+    Close the generator to cancel what is under way. Raises SourceError, before anything is read, for an object whose
+    ETag is no MD5.
+    """
+    expected = [_md5_in(scene, len(scenes)) for scene in scenes]
+    stop = StopFlag()
+    with ThreadPoolExecutor(CPU_COUNT) as pool:
+        try:
+            found = pool.map(lambda scene, md5: _problem(scene, md5, stores, fetch, stop), scenes, expected)
+            for done, problem in enumerate(found, start=1):
+                progress(done, len(scenes))
+                if problem is not None:
+                    yield problem
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _md5_in(scene: Scene, among: int) -> str:
+    """The MD5, in hex, that an object's ETag is."""
+    found = re.fullmatch(r'"?([0-9a-f]{32})"?', scene.etag or "")
+    if found is None:
+        raise SourceError(
+            f"{scene.href}: fetch.verify=checksum wants an MD5 as ETag of each of {among} objects, got {scene.etag} "
+            "(a multipart upload, or a local file); upload it in one piece, or set fetch.verify=none"
+        )
+    return found[1]
+
+
+def _problem(scene: Scene, expected: str, stores: Stores, fetch: FetchOptions, stop: StopFlag) -> ReadError | None:
+    try:
+        got = _md5_of(scene, stores, fetch, stop)
+    except ReadError as error:
+        return error
+    if got == expected:
+        return None
+    return ReadError(
+        scene.href,
+        f"its bytes have the MD5 {got}, its ETag is {expected}: damaged since its upload (or encrypted by SSE-KMS or "
+        "SSE-C, whose ETags are no MD5: set fetch.verify=none); upload it again",
+    )
+
+
+def _md5_of(scene: Scene, stores: Stores, fetch: FetchOptions, stop: StopFlag) -> str:
+    """The MD5 of an object's bytes, in hex. Raises ReadError."""
+    location = locate(scene.href)
+    whole = ByteRange(scene.href, stores.of(location), location.key, scene.etag, 0, scene.size)
+    starts = range(0, scene.size, _PART_BYTES)
+    parts = ((start, whole._replace(start=start, stop=min(start + _PART_BYTES, scene.size))) for start in starts)
+    digest = hashlib.md5(usedforsecurity=False)
+    with closing(fetch_ahead(parts, fetch, FetchCounts(), stop)) as fetched:
+        for _, data in fetched:
+            digest.update(data)
+    return digest.hexdigest()
