@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.errors import ConfigError
-from runner.log.redact import SECRET_NAMES
+from runner.log.redact import SECRET_NAMES, names_a_secret, redact
 from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
@@ -60,6 +60,7 @@ def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
         if ".." in Path(str(option)).parts or Path(str(option)).is_absolute():
             raise ConfigError(f"{group}={option}: an option is a file of a config folder and cannot lie outside of it")
     _refuse_unknown_keys(tree)
+    _refuse_secrets(tree)
     missing = sorted(OmegaConf.missing_keys(tree))
     if missing:
         raise ConfigError(f"{missing[0]} has no value: give it one, such as {missing[0]}={_example(missing[0])}")
@@ -96,6 +97,9 @@ def check_job(job: JobSettings) -> None:
     _check_fetch(job.fetch)
     _require(
         "output.compression", job.output.compression in COMPRESSIONS, job.output.compression, " or ".join(COMPRESSIONS)
+    )
+    _require(
+        "output.dir", redact(job.output.dir) == job.output.dir, "[redacted]", "a folder without a secret in its name"
     )
     _require("output.level", 1 <= job.output.level <= 9, job.output.level, "a whole number from 1 to 9")
     _check_chunks("chunks", job.chunks)
@@ -199,14 +203,10 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
 def refuse_overrides(overrides: list[str]) -> None:
     """Refuse a literal secret, or Python, on the command line, before anything can write it down or run it."""
     for override in overrides:
-        key, _, value = override.partition("=")
+        key = override.partition("=")[0]
         if "_target_" in key or key.lstrip("+~").startswith("hydra.callbacks") or key.endswith("()"):
             raise ConfigError(f"{key}: a config holds values only and names no Python")
-        if (
-            value.strip()
-            and "${" not in value
-            and (SECRET_NAMES.search(key) or re.search(r"//[^/\s]*:[^/\s]*@", value))
-        ):
+        if names_a_secret(override):
             raise ConfigError(f"{key}: {_NO_SECRETS}")
 
 
@@ -215,20 +215,27 @@ def refuse_overrides(overrides: list[str]) -> None:
 
 def _refuse_unknown_keys(tree: DictConfig) -> None:
     known = set(known_keys(JobSettings, tuple(tree.stages)))
-    for key in _leaf_keys(OmegaConf.to_container(tree)):
+    for key, _ in _leaves(OmegaConf.to_container(tree)):
         if key.rsplit(".", 1)[-1].startswith("_") and key.rsplit(".", 1)[-1].endswith("_"):
             raise ConfigError(f"{key}: a config holds values only; kinds and statistics are chosen by name")
         if key not in known and not key.startswith("gdal.options."):
             raise ConfigError(f"{key}: there is no such setting{did_you_mean(key, known)}")
 
 
-def _leaf_keys(node: object, prefix: str = "") -> Iterator[str]:
+def _refuse_secrets(tree: DictConfig) -> None:
+    """Refuse what would be written down with the results, wherever it was set."""
+    for key, value in _leaves(OmegaConf.to_container(tree)):
+        if isinstance(value, str) and names_a_secret(value):
+            raise ConfigError(f"{key}: {_NO_SECRETS}")
+
+
+def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
     if not isinstance(node, dict) or not node:
         if prefix:
-            yield prefix.removesuffix(".")
+            yield prefix.removesuffix("."), node
         return
     for key, value in node.items():
-        yield from _leaf_keys(value, f"{prefix}{key}.")
+        yield from _leaves(value, f"{prefix}{key}.")
 
 
 def known_keys(

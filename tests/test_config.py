@@ -87,6 +87,11 @@ def test_both_stages_dropped_is_refused() -> None:
         "gdal.options.GDAL_HTTP_USERPWD=me:pass",
         "gdal.options.GDAL_HTTP_BEARER=abc",
         "gdal.options.GDAL_HTTP_HEADERS=X-Api-Key: abc",
+        "gdal.options={GDAL_HTTP_HEADERS: 'X-Key: abc'}",
+        "gdal.options={GDAL_HTTP_HEADERS: 'X-Key: abc",
+        "source.url=https://host/key?X-Amz-Signature=abc",
+        "source.name=${oc.env:AWS_SECRET_ACCESS_KEY}",
+        "hydra.run.dir=outputs/${oc.env:AWS_SESSION_TOKEN,abc}",
     ],
 )
 def test_a_secret_on_the_command_line_is_refused_without_repeating_it(override: str) -> None:

@@ -1,10 +1,15 @@
 """Secrets are blanked out by the value they have and by where they stand."""
 
+import json
 import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
-from runner.log.redact import RedactingFormatter, redact, redact_tree
+from runner.log.redact import RedactingFormatter, names_a_secret, redact, redact_tree
 
 CANARY = "canary-4711-secret"
 
@@ -12,6 +17,50 @@ CANARY = "canary-4711-secret"
 @pytest.fixture(autouse=True)
 def secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"http://{CANARY}@host/x",
+        f"https://host/key?X-Amz-Signature={CANARY}&x=1",
+        f"https://host/key?a=1&sig={CANARY}",
+        f"https://host/key?X-Amz-Credential={CANARY}%2F20200101",
+        f"Authorization: Bearer {CANARY}",
+        f"{{'x-amz-security-token': b'{CANARY}', 'a': 1}}",
+        f"GDAL_HTTP_USERPWD=me:{CANARY}",
+        f"aws_secret_access_key={CANARY}",
+    ],
+)
+def test_what_stands_in_a_secrets_place_is_blanked_out(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert CANARY not in redact(text)
+    assert redact(redact(text)) == redact(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("GDAL_HTTP_HEADERS", f"Authorization: Bearer {CANARY},X-Other: something"),
+        ("GDAL_HTTP_USERPWD", f"me:{CANARY}"),
+        ("AWS_ENDPOINT_URL", f"http://me:{CANARY}@host:80/path"),
+        ("AWS_ENDPOINT_URL", f"http://host:80/?X-Amz-Signature={CANARY}"),
+        ("HTTPS_PROXY", f"http://me:{CANARY}@proxy:3128"),
+    ],
+)
+def test_a_part_of_a_variable_that_is_a_secret_is_blanked_out_alone(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv(name, value)
+    assert CANARY not in redact(f"the server said {CANARY} is wrong")
+    assert redact("the server said no") == "the server said no"
+
+
+@pytest.mark.parametrize("form", [quote, repr, json.dumps])
+def test_a_secret_is_found_however_it_is_written(monkeypatch: pytest.MonkeyPatch, form: Callable[[str], str]) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "se/cr+et\\n'x")
+    assert "cr" not in redact(f"x {form('se/cr+et' + chr(92) + 'n' + chr(39) + 'x')} y")
 
 
 @pytest.mark.parametrize("text", [CANARY, f"--{CANARY}--", f"http://me:{CANARY}@host/x", "http://me:other@host/x"])
@@ -43,3 +92,31 @@ def test_a_traceback_in_the_log_holds_no_secret() -> None:
 def test_ordinary_text_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "a")
     assert redact("s3://bucket/a/key.tif") == "s3://bucket/a/key.tif"
+
+
+def test_where_something_lies_is_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OLDPWD", str(tmp_path))
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", os.fspath(tmp_path))
+    assert redact(f"{tmp_path}/run.json") == f"{tmp_path}/run.json"
+
+
+def test_a_tree_becomes_what_json_holds() -> None:
+    assert redact_tree({"nodata": float("nan"), 1: (Path("a"), 2.5, True)}) == {"nodata": "nan", "1": ["a", 2.5, True]}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("gdal.options.GDAL_HTTP_HEADERS=x", True),
+        ("gdal.options={GDAL_HTTP_HEADERS: 'x", True),
+        ("source.s3={secret: abc}", True),
+        ("source.s3.endpoint_url=http://a:b@host", True),
+        ("source.s3.endpoint_url=http://host/?X-Amz-Signature=abc", True),
+        ("a.secret=", False),
+        ("stages.x.statistics=[mean,count]", False),
+        ("source.url=s3://bucket/**/*.tif", False),
+        (r"source.datetime_regex=(?P<date>\d{8})", False),
+    ],
+)
+def test_settings_that_hold_a_secret_are_told_from_others(text: str, is_one: bool) -> None:
+    assert names_a_secret(text) is is_one

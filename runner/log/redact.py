@@ -1,37 +1,58 @@
 """Secrets stay out of what is written and shown: by the value they have in the environment, and by where they stand."""
 
 import logging
+import math
 import os
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote, unquote
 
-SECRET_NAMES = re.compile(
-    r"secret|token|passw|pwd|bearer|cookie|credential|access_key|api_?key|authorization|oauth|http_headers|sas$",
-    re.IGNORECASE,
+_NAMES = (
+    "secret|token|passw|pwd|bearer|cookie|credential|access_key|api_?key|authorization|oauth|http_headers|signature"
 )
-_IN_URL = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*(?=@)")
+SECRET_NAMES = re.compile(rf"{_NAMES}|sas$", re.IGNORECASE)
 _SHORTEST = 6  # characters; what is shorter would blank out ordinary words
 _BLANK = "[redacted]"
 
+_USER = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")  # user:password, or a token alone, before a host
+_QUERY = re.compile(
+    r"([?&;][\w.%-]*?(?:signature|credential|token|secret|passw|key|sig)[\w.%-]*=)[^&#\s'\"<>]+", re.IGNORECASE
+)
+_ASSIGNED = re.compile(
+    rf"(?<![\w.-])([\w.-]*?(?:{_NAMES})[\w.-]*=)(?!\$\{{|\[redacted])[^\s&,;)\]}}'\"]+",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    r"((?:authorization|cookie|x-api-key|x-amz-security-token)['\"]?\s*:\s*(?:b?['\"])?)[^\s'\"][^\r\n'\"]*",
+    re.IGNORECASE,
+)
+
 
 def redact(text: str) -> str:
-    """`text` without the values of secret environment variables and without user:password in URLs."""
-    secrets = {value for name, value in os.environ.items() if SECRET_NAMES.search(name) and len(value) >= _SHORTEST}
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, _BLANK)
-    return _IN_URL.sub(_BLANK, text)
+    """`text` without secrets.
+
+    These are the values of secret environment variables, and what stands in a secret's place: a user and password in a
+    URL, a signature in its query, a credential in a header, the value of NAME=value.
+    """
+    return _blank(text, _secrets(os.environ))
 
 
 def redact_tree(node: Any) -> Any:
-    """The same for every string in a tree of dicts and lists; values under a secret's name go whole."""
-    if isinstance(node, dict):
-        return {
-            key: _BLANK if value and SECRET_NAMES.search(str(key)) else redact_tree(value)
-            for key, value in node.items()
-        }
-    if isinstance(node, (list, tuple)):
-        return [redact_tree(item) for item in node]
-    return redact(node) if isinstance(node, str) else node
+    """The same for every string in a tree of dicts and lists, as JSON holds it; values under a secret's name go whole.
+
+    Numbers stay, but for those that JSON cannot hold; whatever else becomes text.
+    """
+    return _blank_tree(node, _secrets(os.environ))
+
+
+def names_a_secret(text: str) -> bool:
+    """Whether a setting's name is a secret's, or its value holds or asks for one: NAME=x, {NAME: x}, ${oc.env:NAME}, a
+    password or a signature in a URL.
+    """
+    named = rf"(?:{_NAMES})[\w.-]*['\"]?\s*[:=]\s*[^\s}}\]]|oc\.env:[^}}]*(?:{_NAMES})"
+    found = re.search(named, text, re.IGNORECASE) or _QUERY.search(text) or re.search(r"//[^/\s]*:[^/\s]*@", text)
+    return found is not None
 
 
 class RedactingFormatter(logging.Formatter):
@@ -40,3 +61,73 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The redacted line."""
         return redact(super().format(record))
+
+
+def _blank_tree(node: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(node, Mapping):
+        return {
+            _blank(str(key), secrets): _BLANK
+            if value and SECRET_NAMES.search(str(key))
+            else _blank_tree(value, secrets)
+            for key, value in node.items()
+        }
+    if isinstance(node, (list, tuple, set, frozenset)):
+        return [_blank_tree(item, secrets) for item in node]
+    if node is None or isinstance(node, (bool, int)) or (isinstance(node, float) and math.isfinite(node)):
+        return node
+    return _blank(str(node), secrets)
+
+
+def _blank(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, _BLANK)
+    if ":" in text:
+        text = _HEADER.sub(rf"\1{_BLANK}", _USER.sub(_BLANK, text))
+    if "=" in text:
+        text = _ASSIGNED.sub(rf"\1{_BLANK}", _QUERY.sub(rf"\1{_BLANK}", text))
+    return text
+
+
+# --- secrets of the environment ---------------------------------------------------------------------------------
+
+
+def _secrets(environment: Mapping[str, str]) -> list[str]:
+    """What must not be seen, the longest first, so that a part of one does not spoil the whole."""
+    found = {
+        form
+        for name, value in environment.items()
+        for part in _secret_parts(name, value)
+        if len(part) >= _SHORTEST
+        for form in _written(part)
+    }
+    return sorted(found, key=len, reverse=True)
+
+
+def _secret_parts(name: str, value: str) -> Iterator[str]:
+    """A secret variable's value, and what would give it away in part; of any other one the secrets of a URL."""
+    if SECRET_NAMES.search(name) and not _is_path(value):
+        yield value
+        for line in re.split(r"[,\r\n]+", value):  # headers: NAME: SCHEME VALUE
+            _, colon, rest = line.partition(":")
+            if colon:
+                yield rest.strip()
+                yield rest.rpartition(" ")[2]
+    for user in _USER.findall(value):
+        yield user
+        yield user.partition(":")[2]
+    for found in _QUERY.finditer(value):
+        yield found[0].partition("=")[2]
+
+
+def _is_path(value: str) -> bool:
+    """Whether a variable says where something lies, as PWD and AWS_WEB_IDENTITY_TOKEN_FILE do; a path is no secret."""
+    return value.startswith("/") and os.path.exists(value)  # noqa: PTH110 - Path raises where it may not look
+
+
+def _written(secret: str) -> Iterator[str]:
+    """A secret as it stands in URLs and in quoted strings."""
+    yield secret
+    yield unquote(secret)
+    yield quote(secret)
+    yield quote(secret, safe="")
+    yield repr(secret)[1:-1]
