@@ -27,6 +27,7 @@ from runner.errors import ClusterError
 from runner.memory import memory_limit_bytes
 from runner.read.gdal_environment import gdal_environment, options_in_force
 from runner.settings import ClusterKind, ClusterSettings
+from runner.watch import DaskWatch, Watch
 
 OnDone = Callable[[], None]
 Shared = TypeVar("Shared")
@@ -51,6 +52,7 @@ class Cluster(Protocol):
     """Workers that compute lazy dask values."""
 
     size: ClusterSize
+    watch: Watch
 
     def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
         """The values of `pieces`, in their order; `on_done` is called as each of them is ready."""
@@ -100,6 +102,7 @@ class _ThisProcess:
     def __init__(self, settings: ClusterSettings) -> None:
         threads = 1 if settings.kind is ClusterKind.sync else settings.threads_per_worker or CPU_COUNT
         self.size = ClusterSize(settings.kind.value, 1, threads)
+        self.watch = Watch()
 
     def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
         keys = {piece.key for piece in pieces}
@@ -201,6 +204,7 @@ class _Distributed:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         threads = sum(worker["nthreads"] for worker in workers)
         self.size = ClusterSize(kind.value, len(workers), threads, client.scheduler.address, client.dashboard_link)
+        self.watch: Watch = DaskWatch(client, elsewhere=kind is ClusterKind.address)
 
     def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
         from distributed import as_completed  # noqa: PLC0415 - imported by those who start workers

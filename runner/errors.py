@@ -1,5 +1,7 @@
 """What a user is told when a run cannot go on: what, where, got, wanted, what to do."""
 
+from typing import Any
+
 
 class RunnerError(Exception):
     """A failure that is explained to the user in its message; `exit_code` is the process's."""
@@ -33,9 +35,9 @@ class ReadError(RunnerError):
         self.href = href
         self.problem = problem
 
-    def __reduce__(self) -> tuple[type["ReadError"], tuple[str, str]]:
-        """Keep both fields when the error crosses from a worker process."""
-        return type(self), (self.href, self.problem)
+    def __reduce__(self) -> tuple[type["ReadError"], tuple[str, str], dict[str, Any]]:
+        """Keep both fields, and what was noted on it, when the error crosses from a worker process."""
+        return type(self), (self.href, self.problem), vars(self)
 
 
 class OutputError(RunnerError):

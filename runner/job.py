@@ -4,8 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from runner import summary
@@ -13,11 +13,15 @@ from runner.cluster import Cluster, open_cluster
 from runner.console import progress_bar, tell
 from runner.engine.pixels import PixelRule, make_rule
 from runner.engine.results import PassResult, Values
+from runner.engine.trace import OnTask, failures_traced
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
+from runner.log.environment import dask_settings
+from runner.log.facts import pass_facts, stack_facts
+from runner.log.outputs import StageFiles, write_outputs
 from runner.log.record import RunRecord
 from runner.log.redact import redact
-from runner.memory import child_pids, measured_memory
+from runner.memory import child_pids, measured_usage
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.results import provenance, write_stage
@@ -51,8 +55,9 @@ def run_job(job: JobSettings, record: RunRecord) -> None:
 
 def _run_stages(job: JobSettings, record: RunRecord) -> None:
     with kernels_loading() if job.engine is EngineName.block else nullcontext():
-        inputs = _verified(job, _find(job))
-        write_inputs(record.folder / "inputs.parquet", inputs)
+        with record.phase("listing"):
+            inputs = _verified(job, _find(job))
+        _keep_inputs(inputs, record)
     results: dict[str, dict[str, Values]] = {}
     while not results:
         plan = make_plan(job, inputs.stack)
@@ -61,8 +66,9 @@ def _run_stages(job: JobSettings, record: RunRecord) -> None:
             results = _compute(job, plan, rule, inputs.stack, record)
         except ReadError as error:
             inputs = _without(job, inputs, error)
-            write_inputs(record.folder / "inputs.parquet", inputs)
-    _write(job, plan, inputs, results, record)
+            _keep_inputs(inputs, record)
+    with record.phase("writing"):
+        _write(job, plan, inputs, results, record)
 
 
 @contextmanager
@@ -86,9 +92,9 @@ def _find(job: JobSettings) -> Inputs:
     with progress_bar("headers") as progress:
         stores, fetch = Stores(job.source.s3), fetch_options(job.fetch)
         inputs = find_inputs(job.source, stores, job.on_error, progress, fetch)
-    log.info(
-        "%d scenes, %d left out, %.2f s", len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
-    )
+    scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
+    facts = {"scenes": scenes, "left_out": left_out, "seconds": round(seconds, 3)}
+    log.info("%d scenes, %d left out, %.2f s", scenes, left_out, seconds, extra=facts)
     tell(summary.describe_inputs(inputs))
     for line in summary.describe_skipped(inputs):
         tell(line)
@@ -109,66 +115,70 @@ def _verified(job: JobSettings, inputs: Inputs) -> Inputs:
     return inputs
 
 
+def _keep_inputs(inputs: Inputs, record: RunRecord) -> None:
+    write_inputs(record.folder / "inputs.parquet", inputs)
+    record.update(passes=[], stack=stack_facts(inputs))
+
+
 def _compute(
     job: JobSettings, plan: Plan, rule: PixelRule, stack: Stack, record: RunRecord
 ) -> dict[str, dict[str, Values]]:
-    record.update(passes=[], scenes=len(stack.scenes))
     values: dict[str, dict[str, Values]] = {}
     for one in plan.passes:
-        result, facts = compute_pass(job, one, rule, stack)
+        stages = [stage.name for stage in one.stages]
+        with record.during(one.name, stages):
+            on_task = partial(record.trace.add, one.name, stages)
+            result, facts = compute_pass(job, one, rule, stack, on_task)
         record.add_pass(facts)
         tell(summary.describe_pass(facts))
         values |= result.values
     return values
 
 
-def compute_pass(job: JobSettings, one: Pass, rule: PixelRule, stack: Stack) -> tuple[PassResult, dict[str, Any]]:
+def compute_pass(
+    job: JobSettings, one: Pass, rule: PixelRule, stack: Stack, on_task: OnTask = lambda _: None
+) -> tuple[PassResult, dict[str, Any]]:
     """Open a pass's cluster, compute its stages, and state what that took. Raises RunnerError."""
     options = {**job.gdal.options, **gdal_s3_options(job.source.s3)}
     started, strangers = time.monotonic(), child_pids()  # such as the demo's server
-    with open_cluster(one.cluster, options) as cluster, measured_memory(strangers) as memory:
+    with open_cluster(one.cluster, options) as cluster, measured_usage(strangers) as usage:
         opened = time.monotonic()
         seen = cluster.gdal_options(sorted(options))
-        log.info("%s: %s, GDAL options %s", one.name, cluster.size, seen)
-        with progress_bar(one.name) as progress:
-            result = _run_engine(job, one, rule, stack, cluster, progress)
-        computed = time.monotonic()
-    log.info("%s computed in %.2f s", one.name, computed - opened)
-    facts = _pass_facts(one, cluster, seen, result)
-    times = {"start_seconds": round(opened - started, 3), "compute_seconds": round(computed - opened, 3)}
-    return result, {**facts, **times, "peak_bytes": memory.peak_bytes}
+        log.info("%s: %s, GDAL options %s", one.name, cluster.size, seen, extra={"pass": one.name})
+        with progress_bar(one.name) as progress, failures_traced(cluster.watch, on_task) as losses:
+            result = _run_engine(job, one, rule, stack, cluster, progress, on_task)
+        computed, settings, away = time.monotonic(), dask_settings(), cluster.watch.elsewhere()
+    facts = pass_facts(one, cluster.size, result, computed - opened)
+    told = {"pass": one.name, "seconds": facts["compute_seconds"], **(facts["fetched"] or {})}
+    log.info("%s computed in %.2f s", one.name, computed - opened, extra=told)
+    taken = {
+        "peak_bytes": usage.peak_bytes + away.peak_bytes,
+        "cpu_seconds": round(usage.cpu_seconds + away.cpu_seconds, 3),
+        "workers_lost": len(losses),
+    }
+    start = {"start_seconds": round(opened - started, 3), "gdal_options": seen, "dask": settings}
+    return result, {**facts, **taken, **start}
 
 
 def _run_engine(
-    job: JobSettings, one: Pass, rule: PixelRule, stack: Stack, cluster: Cluster, progress: Callable[[int, int], None]
+    job: JobSettings,
+    one: Pass,
+    rule: PixelRule,
+    stack: Stack,
+    cluster: Cluster,
+    progress: Callable[[int, int], None],
+    on_task: OnTask,
 ) -> PassResult:
     if job.engine is EngineName.xarray:
         from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
 
-        return xarray_engine.run_pass(one, stack, rule, cluster, progress)
+        return xarray_engine.run_pass(one, stack, rule, cluster, progress, on_task)
     from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
     from runner.engine.blocks import make_reading  # noqa: PLC0415 - as above
 
     reading = make_reading(job, stack, rule, one.stages)
     raster = raster_dtype(job.output.raster_dtype, stack.dtype)
-    return block_engine.run_pass(one, stack, reading, cluster, raster, progress)
-
-
-def _pass_facts(
-    one: Pass, cluster: Cluster, seen: dict[str, dict[str, str | None]], result: PassResult
-) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "stages": [stage.name for stage in one.stages],
-        "cluster": asdict(cluster.size),
-        "chunks": one.chunks._asdict(),
-        "tasks": len(one.blocks),
-        "planned": {**asdict(one.cost), "worker_bytes": one.worker_bytes},
-        "fetched": asdict(result.fetched) if result.fetched and one.cost.requests is not None else None,
-        "read_seconds": round(result.read_seconds, 3),
-        "reduce_seconds": round(result.reduce_seconds, 3),
-        "gdal_options": seen,
-    }
+    return block_engine.run_pass(one, stack, reading, cluster, raster, progress, on_task)
 
 
 def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:
@@ -203,10 +213,12 @@ def _write(
     job: JobSettings, plan: Plan, inputs: Inputs, results: dict[str, dict[str, Values]], record: RunRecord
 ) -> None:
     origin = provenance(job.source, inputs.stack, job.mask)
-    files: list[Path] = []
-    rows: list[list[str]] = []
+    written: list[StageFiles] = []
     for stage in plan.stages:
-        rows += summary.result_rows(stage.name, results[stage.name])
-        files += write_stage(record.folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)
-    record.update(outputs=[path.name for path in files])
-    summary.show_results(rows, inputs, files)
+        files = write_stage(record.folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)
+        written.append(StageFiles(stage, files))
+    write_outputs(record.folder / "outputs.json", written)
+    files = [file for one in written for file in one.files]
+    record.update(outputs=[file.path.name for file in files])
+    rows = [row for one in written for row in summary.result_rows(one.stage.name, one.files)]
+    summary.show_results(rows, inputs, [file.path for file in files])

@@ -1,60 +1,52 @@
-"""How much memory there is: of this machine, or of the control group this process may not leave."""
+"""How much memory there is and how much is taken: of this machine, or of the control groups this process is in."""
 
 import ctypes
+import resource
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import psutil
 
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),  # version 2
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
-)
+from runner.cgroup import GroupLimits, group_limits
 
 
-def memory_limit_bytes(files: tuple[Path, ...] = _CGROUP_LIMITS) -> int:
-    """The bytes this process and its workers may use together: the lowest of the machine's and its groups' limits.
-
-    Source: https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.max; "max" and huge numbers mean no limit.
-    """
-    return min([int(psutil.virtual_memory().total), *(limit for file in files if (limit := _limit(file)) is not None)])
-
-
-def _limit(file: Path) -> int | None:
-    try:
-        text = file.read_text("ascii").strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() and int(text) > 0 else None
+def memory_limit_bytes(limits: GroupLimits | None = None) -> int:
+    """The bytes this process and its workers may use together: the lower of the machine's and its groups' limits."""
+    allowed = (group_limits() if limits is None else limits).memory_bytes
+    machine = int(psutil.virtual_memory().total)
+    return machine if allowed is None else min(machine, allowed)
 
 
 @dataclass(slots=True)
-class Memory:
-    """The most that was seen."""
+class Usage:
+    """What some processes took: the most resident bytes at one time, and user and system time."""
 
     peak_bytes: int = 0
+    cpu_seconds: float = 0.0
 
 
 @contextmanager
-def measured_memory(strangers: frozenset[int], every_seconds: float = 0.25) -> Iterator[Memory]:
-    """Watch the resident bytes of this process and the children it has now, less the `strangers`, during the block."""
-    processes = [psutil.Process(), *(psutil.Process(pid) for pid in child_pids() - strangers)]
-    memory, done = Memory(), threading.Event()
+def measured_usage(strangers: frozenset[int], every_seconds: float = 0.25) -> Iterator[Usage]:
+    """Watch this process and those it started, less the `strangers`, during the block.
+
+    Resident bytes are looked at `every_seconds`; of a process that ends, the time since the last look is not counted.
+    """
+    family, done = _Family(strangers), threading.Event()
 
     def watch() -> None:
         while True:
-            memory.peak_bytes = max(memory.peak_bytes, sum(map(_rss_bytes, processes)))
+            family.look()
             if done.wait(every_seconds):
+                family.look()
                 return
 
-    thread = threading.Thread(target=watch, name="memory", daemon=True)
+    thread = threading.Thread(target=watch, name="usage", daemon=True)
     thread.start()
     try:
-        yield memory
+        yield family.usage
     finally:
         done.set()
         thread.join()
@@ -65,16 +57,66 @@ def child_pids() -> frozenset[int]:
     return frozenset(child.pid for child in psutil.Process().children(recursive=True))
 
 
-def _rss_bytes(process: psutil.Process) -> int:
-    """Resident bytes, shared pages included; 0 of a process that has ended."""
+@dataclass(slots=True)
+class _Family:
+    """Processes, and what they used since they were first seen; those that come in the place of others are found."""
+
+    strangers: frozenset[int]
+    usage: Usage = field(default_factory=Usage)
+    _members: dict[psutil.Process, float] = field(init=False)  # CPU seconds by the last look
+    _size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._members = dict.fromkeys([psutil.Process(), *self._children()], 0.0)
+        self._size = len(self._members)
+        self.look()
+        self.usage.cpu_seconds = 0.0  # what they used before
+
+    def _children(self) -> list[psutil.Process]:
+        return [one for one in psutil.Process().children(recursive=True) if one.pid not in self.strangers]
+
+    def look(self) -> None:
+        if len(self._members) < self._size:  # a worker has died; another may have been started
+            self._members |= {one: 0.0 for one in self._children() if one not in self._members}
+        resident = 0
+        for one, before in list(self._members.items()):
+            try:
+                resident += int(one.memory_info().rss)
+                now = _cpu_seconds(one)
+            except psutil.Error:
+                del self._members[one]
+                continue
+            self.usage.cpu_seconds += now - before
+            self._members[one] = now
+        self.usage.peak_bytes = max(self.usage.peak_bytes, resident)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def own_usage() -> Usage:
+    """What this process has taken since it began."""
+    return Usage(peak_bytes(), _cpu_seconds(psutil.Process()))
+
+
+def peak_bytes() -> int:
+    """The most resident bytes this process ever had.
+
+    Linux hands `ru_maxrss` on from the process that started this one, so that its own high-water mark is read.
+    """
     try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
+        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - a third of the time of Path
+            line = next(line for line in status if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def release_free_memory() -> None:
-    """Give freed memory back to the system, where the C library can be told to: it keeps a quarter of a run's."""
+    """Give freed memory back to the system, where the C library can be told to: it keeps a fifth of a run's."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)

@@ -1,14 +1,14 @@
 """What a run found, plans and gave, in words and short tables for the console."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from runner.console import results, table
 from runner.log.redact import redact
 from runner.model import Inputs, Stack
+from runner.output.digest import FileFacts, ValueFacts
 from runner.plan.records import Pass, Plan
 
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
@@ -76,9 +76,13 @@ def _plan_facts(one: Pass) -> dict[str, str]:
     }
 
 
-def result_rows(stage: str, values: Mapping[str, np.ndarray]) -> list[list[str]]:
+def result_rows(stage: str, files: Sequence[FileFacts]) -> list[list[str]]:
     """What each statistic of a stage came to, for `show_results`."""
-    return [[f"{stage}: {name}", *_range(array), _missing(array)] for name, array in values.items()]
+    return [
+        [f"{stage}: {one.name}", _number(one.minimum), _number(one.maximum), _missing(one)]
+        for file in files
+        for one in file.values
+    ]
 
 
 def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> None:
@@ -92,16 +96,12 @@ def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> No
         results.print(f"wrote {shown(path)}", soft_wrap=True, markup=False)
 
 
-def _range(values: np.ndarray) -> list[str]:
-    if values.dtype.kind != "f":
-        return [f"{number:.0f}" for number in (values.min(), values.max())]
-    lowest, highest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)  # which pass over NaN
-    return ["-", "-"] if np.isnan(lowest) else [f"{lowest:.6g}", f"{highest:.6g}"]
+def _number(value: float | int | None) -> str:
+    return "-" if value is None else f"{value}" if isinstance(value, int) else f"{value:.6g}"
 
 
-def _missing(values: np.ndarray) -> str:
-    gone = np.count_nonzero(np.isnan(values) if values.dtype.kind == "f" else values == 0)
-    return f"{100 * gone / values.size:.1f} %"
+def _missing(values: ValueFacts) -> str:
+    return f"{100 * (1 - values.count / prod(values.shape)):.1f} %"
 
 
 def in_bytes(count: float) -> str:

@@ -8,7 +8,9 @@ from conftest import ROOT
 
 LAYERS = [
     {"errors", "compiled"},
-    {"settings", "memory"},
+    {"settings", "cgroup"},
+    {"memory"},
+    {"watch"},
     {"read"},
     {"model"},
     {"reduce"},

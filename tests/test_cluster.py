@@ -106,3 +106,21 @@ def test_no_more_results_wait_than_there_are_threads_to_make_them() -> None:
         time.sleep(0.2)
         assert len(taken) <= 1 + 2 * 2
         results.close()
+
+
+def busy_for(seconds: float, tasks: Iterator[int]) -> Iterator[None]:
+    for _ in tasks:
+        stop = time.process_time() + seconds
+        while time.process_time() < stop:
+            pass
+        yield
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes", "address"])
+def test_only_what_workers_of_others_took_is_elsewhere(kind: str, scheduler: str) -> None:
+    settings = ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None)
+    with open_cluster(settings, {}) as cluster:
+        list(cluster.map(busy_for, 0.2, [1, 2], lambda: None))
+        usage = cluster.watch.elsewhere()
+    assert (usage.cpu_seconds >= 0.2) is (kind == "address")
+    assert (usage.peak_bytes > 2**20) is (kind == "address")

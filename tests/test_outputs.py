@@ -12,7 +12,7 @@ import pytest
 import rasterio
 import rioxarray
 from conftest import local_source
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rio_cogeo.cogeo import cog_validate
 
@@ -94,6 +94,8 @@ def test_the_inputs_table_names_every_object_and_why_it_is_out(tmp_path: Path, i
     assert frame["reason"].dropna().tolist() == ["beyond source.limit=3"]
     assert frame["etag"][:3].notna().all()
     assert frame["crs"][0] == "EPSG:32610"
+    assert list(frame["transform"][0]) == [20, 0, 499980, 0, -20, 5300040]
+    assert frame["transform"][3] is None
 
 
 @pytest.mark.parametrize(
@@ -132,6 +134,7 @@ def test_a_raster_carries_its_statistics(tmp_path: Path) -> None:
     assert (float(tags["STATISTICS_MINIMUM"]), float(tags["STATISTICS_MAXIMUM"])) == (2, 4)
 
 
+@settings(deadline=None)  # every file is synced to the disk
 @given(shape=st.tuples(st.integers(1, 40), st.integers(1, 40)), dtype=st.sampled_from(["float32", "float64", "int32"]))
 def test_rasters_of_any_small_shape_read_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], dtype: str

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runner.errors import ConfigError, PlanError
-from runner.memory import memory_limit_bytes
 from runner.model import Stack
 from runner.plan.cut import cut
 from runner.plan.make import make_plan
@@ -142,15 +141,6 @@ def test_ordered_statistics_refuse_chunks_that_part_their_values(
 def test_a_median_over_space_takes_whole_scenes_and_one_over_time_all_of_them(stack: Stack) -> None:
     plan = plan_of(stack, "stages.spatial_mean.statistics=[median]", "stages.temporal_mean.statistics=[median]")
     assert [one.chunks for one in plan.passes] == [(1, 600, 500), (3, 512, 500)]
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"), [("max\n", None), ("1073741824\n", 2**30), ("9223372036854771712\n", None)]
-)
-def test_a_control_groups_limit_counts(tmp_path: Path, content: str, expected: int | None) -> None:
-    (tmp_path / "memory.max").write_text(content)
-    machine = memory_limit_bytes(())
-    assert memory_limit_bytes((tmp_path / "memory.max", tmp_path / "none")) == (expected or machine)
 
 
 def test_the_notebooks_chunks_decode_19_percent_more(tmp_path: Path) -> None:

@@ -1,13 +1,27 @@
 """`run.json` is true from the first second to the last."""
 
+import hashlib
 import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
-from runner.errors import Interrupted, OutputError, SourceError
-from runner.log.record import recorded_run
+from runner.engine.trace import NOTE, TaskTrace
+from runner.errors import Interrupted, OutputError, ReadError, SourceError
+from runner.log.code import DIFF_BYTES, git_state
+from runner.log.record import HEARTBEAT_SECONDS, config_sha256, recorded_run
+from runner.plan.records import Block
+from runner.read.header import Window
+
+CANARY = "canary-4711-secret"
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -22,7 +36,9 @@ def test_a_run_is_running_until_it_is_completed(tmp_path: Path) -> None:
     after = read(tmp_path / "run")
     assert (during["status"], during["config"], during["overrides"]) == ("RUNNING", {"a": 1}, ["a=1"])
     assert (after["status"], after["exit_code"], after["scenes"]) == ("COMPLETED", 0, 3)
-    assert {"numpy", "rasterio", "dask"} <= set(after["versions"])
+    assert {"numpy", "rasterio", "dask", "GDAL", "PROJ", "GEOS"} <= set(after["versions"])
+    assert after["memory_bytes"] > 2**20
+    assert datetime.fromisoformat(after["ended"]) >= datetime.fromisoformat(after["started"])
 
 
 @pytest.mark.parametrize(
@@ -41,11 +57,92 @@ def test_the_way_out_is_recorded(tmp_path: Path, error: BaseException, status: s
     assert (read(tmp_path)["status"], read(tmp_path)["exit_code"]) == (status, code)
 
 
-def test_a_failure_is_in_the_log_with_its_traceback(tmp_path: Path) -> None:
+def test_a_failure_is_in_the_record_and_its_traceback_in_both_logs(tmp_path: Path) -> None:
     with pytest.raises(SourceError), recorded_run(tmp_path, {}, [], []):
         raise SourceError("the bucket is gone")
     assert "Traceback" in (tmp_path / "run.log").read_text()
-    assert read(tmp_path)["error"] == "SourceError: the bucket is gone"
+    (event,) = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert event["exception"].startswith("Traceback")
+    nowhere = {"pass": None, "stages": [], "scene": None, "block": None}
+    assert read(tmp_path)["error"] == {"kind": "SourceError", "message": "the bucket is gone", **nowhere}
+
+
+def test_a_failure_is_traced_to_its_pass_scene_and_block(tmp_path: Path) -> None:
+    problem = ReadError("s3://b/k.tif", "gone")
+    vars(problem)[NOTE] = TaskTrace(3, Block(Window(512, 0, 512, 700), 2, 5), None, None, None)
+    with pytest.raises(ReadError), recorded_run(tmp_path, {}, [], []) as record, record.during("a+b", ["a", "b"]):
+        raise ReadError(problem.href, "gone; leave it out") from problem
+    error = read(tmp_path)["error"]
+    assert (error["pass"], error["stages"], error["scene"]) == ("a+b", ["a", "b"], "s3://b/k.tif")
+    assert error["block"] == {"row": 512, "column": 0, "height": 512, "width": 700, "start": 2, "stop": 5}
+    assert (tmp_path / "trace.parquet").exists()
+
+
+def test_what_is_logged_is_an_event_with_its_fields(tmp_path: Path) -> None:
+    with recorded_run(tmp_path, {}, [], []):
+        logging.getLogger("x").warning("%d of %d", 3, 4, extra={"done": 3, "where": Path("a")})
+    (event,) = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert {
+        "level": "WARNING",
+        "logger": "x",
+        "event": "3 of 4",
+        "done": 3,
+        "where": "a",
+        "exception": None,
+    }.items() <= event.items()
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(event["time"])).total_seconds()) < 60
+    assert event["time"] in (tmp_path / "run.log").read_text()
+
+
+def test_the_heart_beats_while_the_run_works_and_not_after(tmp_path: Path) -> None:
+    def beat() -> datetime:
+        return datetime.fromisoformat(read(tmp_path)["heartbeat"])
+
+    with recorded_run(tmp_path, {}, [], []):
+        first, stop = beat(), time.monotonic() + 20
+        while (beat() - first).total_seconds() < HEARTBEAT_SECONDS / 2:
+            assert time.monotonic() < stop
+            time.sleep(0.05)
+    last = beat()
+    time.sleep(1.2 * HEARTBEAT_SECONDS)
+    assert beat() == last
+
+
+def test_readers_never_see_half_a_record(tmp_path: Path) -> None:
+    writer = """
+import sys
+from pathlib import Path
+from runner.log.record import recorded_run
+with recorded_run(Path(sys.argv[1]), {}, [], []) as record:
+    for number in range(3000):
+        record.update(number=number, filling=["x" * 50] * 50)
+"""
+    with subprocess.Popen([sys.executable, "-c", writer, str(tmp_path / "run")], cwd=ROOT) as process:
+        seen = set()
+        while process.poll() is None:
+            text = (tmp_path / "run/run.json").read_text() if (tmp_path / "run/run.json").exists() else ""
+            if text:  # it is claimed before it is written
+                seen.add(json.loads(text).get("number"))
+    assert process.returncode == 0
+    assert len(seen) > 10
+
+
+def test_a_killed_run_stays_running_with_its_last_heartbeat(tmp_path: Path) -> None:
+    writer = """
+import os, sys, time
+from pathlib import Path
+from runner.log.record import recorded_run
+with recorded_run(Path(sys.argv[1]), {}, [], []):
+    print(flush=True)
+    time.sleep(60)
+"""
+    command = [sys.executable, "-c", writer, str(tmp_path / "run")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.kill()
+    facts = read(tmp_path / "run")
+    assert (facts["status"], facts["exit_code"], facts["pid"]) == ("RUNNING", None, process.pid)
+    assert facts["heartbeat"]
 
 
 def test_a_folder_holds_one_run(tmp_path: Path) -> None:
@@ -61,3 +158,66 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file/run.*set output.dir"), recorded_run(tmp_path / "file/run", {}, [], []):
         pytest.fail("the run started")
+
+
+def test_the_hash_of_a_config_does_not_hang_on_the_folder_or_the_order_of_keys() -> None:
+    one = {"a": 1, "output": {"dir": "here", "level": 1}}
+    assert config_sha256(one) == config_sha256({"output": {"level": 1, "dir": "there"}, "a": 1})
+    assert config_sha256(one) != config_sha256({**one, "a": 2})
+    assert config_sha256(one) == hashlib.sha256(b'{"a":1,"output":{"level":1}}').hexdigest()
+
+
+# --- the state of the code ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with a package `runner`, as clean as its first commit."""
+    package = tmp_path / "checkout/runner"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("one = 1\n")
+    git(package.parent, "init", "-q")
+    git(package.parent, "add", ".")
+    git(package.parent, "-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "first")
+    return package
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_clean_checkout_is_its_commit(checkout: Path) -> None:
+    commit = git(checkout, "rev-parse", "HEAD")
+    assert git_state(checkout) == {"commit": commit, "dirty": False, "diff": "", "diff_cut": False}
+
+
+def test_a_change_is_kept_with_its_commit_and_without_secrets(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+    (checkout / "__init__.py").write_text(f"two = 2  # {CANARY}\n")
+    (checkout / "new.py").touch()
+    state = git_state(checkout)
+    assert state is not None
+    assert state["dirty"]
+    assert "-one = 1" in state["diff"]
+    assert "+two = 2  # [redacted]" in state["diff"]
+    assert "untracked: runner/new.py" in state["diff"]
+
+
+def test_a_large_change_is_cut(checkout: Path) -> None:
+    (checkout / "__init__.py").write_text("é = 1\n" * DIFF_BYTES)
+    state = git_state(checkout)
+    assert state is not None
+    assert state["diff_cut"]
+    assert DIFF_BYTES - 4 < len(state["diff"].encode()) <= DIFF_BYTES
+
+
+def test_code_that_lies_in_somebody_elses_repository_has_no_state(checkout: Path) -> None:
+    installed = checkout.parent / "venv/runner"
+    installed.mkdir(parents=True)
+    (installed / "__init__.py").touch()
+    assert git_state(installed) is None
+
+
+def test_code_without_git_has_no_state(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    assert git_state(checkout) is None

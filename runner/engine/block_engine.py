@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from runner.cluster import Cluster
-from runner.engine.blocks import BlockResult, Reading, run_blocks
+from runner.engine.blocks import BlockResult, Reading
 from runner.engine.results import PassResult, Values
+from runner.engine.tasks import run_traced
+from runner.engine.trace import OnTask, Task
 from runner.errors import RunnerError
 from runner.memory import release_free_memory
 from runner.model import Stack
@@ -29,15 +31,17 @@ Progress = Callable[[int, int], None]
 
 
 def run_pass(
-    one: Pass, stack: Stack, reading: Reading, cluster: Cluster, raster: np.dtype, progress: Progress
+    one: Pass, stack: Stack, reading: Reading, cluster: Cluster, raster: np.dtype, progress: Progress, on_task: OnTask
 ) -> PassResult:
-    """Compute the stages of a pass; floats over time are of the `raster` dtype.
+    """Compute the stages of a pass; floats over time are of the `raster` dtype. `on_task` hears of every task done.
 
     Raises ReadError for a scene that cannot be read, RunnerError if the blocks do not add up to the stack.
     """
     assembly = _Assembly(one, stack, raster)
-    with closing(cluster.map(run_blocks, reading, one.blocks, reading.stop.set)) as results:
-        for done, result in enumerate(results, start=1):
+    tasks = [Task(number, block) for number, block in enumerate(one.blocks)]
+    with closing(cluster.map(run_traced, reading, tasks, reading.stop.set)) as results:
+        for done, (result, trace) in enumerate(results, start=1):
+            on_task(trace)
             assembly.take(result)
             progress(done, len(one.blocks))
     return assembly.finish()

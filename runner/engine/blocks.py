@@ -81,30 +81,33 @@ def run_blocks(reading: Reading, blocks: Iterator[Block]) -> Generator[BlockResu
 
     Raises ReadError.
     """
-    started = time.perf_counter()
     with closing(_read(reading, blocks)) as parts:
-        for block, of_block in groupby(parts, key=lambda part: part.block):
-            yield _reduce(reading, block, of_block, started)
-            started = time.perf_counter()
+        while (result := _reduce(reading, parts)) is not None:
+            yield result
 
 
-def _reduce(reading: Reading, block: Block, parts: Iterator["_Part"], started: float) -> BlockResult:
-    collectors, fetched = _Collectors(reading, block), FetchCounts()
+def _reduce(reading: Reading, parts: Iterator["_Part"]) -> BlockResult | None:
+    """Take parts up to the end of their block; None if there are no more."""
+    started = time.perf_counter()
+    part = next(parts, None)
+    if part is None:
+        return None
+    collectors = _Collectors(reading, part.block)
     reducing = 0.0
-    for part in parts:
+    while part.pixels is not None:
         before = time.perf_counter()
         collectors.add(part.first, part.pixels)
-        fetched = part.counts
         reducing += time.perf_counter() - before
+        part = next(parts)
     before = time.perf_counter()
     over_time, over_space, ordered = collectors.finish()
     now = time.perf_counter()
     return BlockResult(
-        block=block,
+        block=part.block,
         over_time=over_time,
         over_space=over_space,
         ordered=ordered,
-        fetched=fetched,
+        fetched=part.counts,
         read_seconds=before - started - reducing,
         reduce_seconds=reducing + now - before,
     )
@@ -114,12 +117,12 @@ def _reduce(reading: Reading, block: Block, parts: Iterator["_Part"], started: f
 
 
 class _Part(NamedTuple):
-    """Some pixels of a block, whose scenes are counted from scene `first` of the block."""
+    """Some pixels of a block, whose scenes are counted from scene `first` of the block; None after the last of them."""
 
     block: Block
     counts: FetchCounts  # of the block
     first: int
-    pixels: cog.Turn | BlockPixels
+    pixels: cog.Turn | BlockPixels | None
 
 
 def _read(reading: Reading, blocks: Iterator[Block]) -> Generator[_Part, None, None]:
@@ -133,7 +136,9 @@ def _read(reading: Reading, blocks: Iterator[Block]) -> Generator[_Part, None, N
             range(block.start, block.stop), lambda number: _by_gdal(reading, reading.scenes[number])
         ):
             read = _read_through_gdal if through_gdal else _read_fast
-            yield from read(reading, iter([(block, counts, list(numbers))]))
+            parts = read(reading, iter([(block, counts, list(numbers))]))
+            yield from (part for part in parts if part.pixels is not None)
+        yield _Part(block, counts, 0, None)
 
 
 def _by_gdal(reading: Reading, scene: Scene) -> bool:

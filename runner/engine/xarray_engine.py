@@ -1,22 +1,27 @@
 """The reference engine: the founding notebook's way, rioxarray and dask arrays, done right."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import dask.array as da
 import numpy as np
 import rioxarray  # noqa: F401 - registers the .rio accessor, for statistics that want the CRS
 import xarray as xr
 from dask.base import tokenize
-from dask.delayed import Delayed
+from dask.delayed import Delayed, delayed
 
 from runner.cluster import Cluster
 from runner.engine.pixels import PixelRule
 from runner.engine.results import PassResult, Values
+from runner.engine.trace import OnTask, Task, TaskTrace, here
+from runner.memory import peak_bytes
 from runner.model import Stack, locate
-from runner.plan.records import Chunks, Pass
+from runner.plan.records import Block, Chunks, Pass, StagePlan
 from runner.read.gdal_array import GdalArray
-from runner.read.header import Header
+from runner.read.header import Header, Window
 from runner.reduce.statistics import statistic
 from runner.settings import Over
 from runner.source.stores import gdal_path
@@ -25,15 +30,21 @@ Progress = Callable[[int, int], None]
 Part = tuple[tuple[slice, ...], Delayed]
 
 
-def run_pass(one: Pass, stack: Stack, rule: PixelRule, cluster: Cluster, progress: Progress) -> PassResult:
-    """Compute the stages of a pass. Raises ReadError for a scene that cannot be read."""
+def run_pass(
+    one: Pass, stack: Stack, rule: PixelRule, cluster: Cluster, progress: Progress, on_task: OnTask
+) -> PassResult:
+    """Compute the stages of a pass; `on_task` hears of every piece of a result. Raises ReadError."""
     pixels = open_stack(stack, one.chunks, rule)
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
     results = {}
     for stage in one.stages:
         dims = ("y", "x") if stage.over is Over.space else ("time",)
         lazy = {name: statistic(name).from_xarray(pixels, valid, dims).data for name in stage.statistics}
-        results[stage.name] = _compute(lazy, cluster, progress)
+        pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
+        results[stage.name] = {name: np.empty(array.shape, array.dtype) for name, array in lazy.items()}
+        for piece, (value, trace) in zip(pieces, _compute(pieces, cluster, progress), strict=True):
+            results[stage.name][piece.statistic][piece.place] = value
+            on_task(trace)
     return PassResult(results)
 
 
@@ -96,21 +107,43 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
 
 
-def _compute(lazy: dict[str, da.Array], cluster: Cluster, progress: Progress) -> dict[str, Values]:
-    """Compute block by block, so that progress is seen and each worker's share stays small."""
-    values: dict[str, Values] = {name: np.empty(array.shape, array.dtype) for name, array in lazy.items()}
-    places = [(name, place, piece) for name, array in lazy.items() for place, piece in _parts(array)]
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of one statistic, and where it belongs in the whole."""
+
+    statistic: str
+    place: tuple[slice, ...]
+    block: Block
+    lazy: Delayed
+
+
+def _piece(stage: StagePlan, stack: Stack, name: str, place: tuple[slice, ...], lazy: Delayed) -> _Piece:
+    if stage.over is Over.space:
+        return _Piece(
+            name, place, Block(Window(0, 0, stack.grid.height, stack.grid.width), place[0].start, place[0].stop), lazy
+        )
+    rows, columns = place
+    window = Window(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
+    return _Piece(name, place, Block(window, 0, len(stack.scenes)), lazy)
+
+
+def _compute(pieces: list[_Piece], cluster: Cluster, progress: Progress) -> list[tuple[Values, TaskTrace]]:
+    """Compute piece by piece, so that progress is seen and each worker's share stays small."""
     done = 0
 
     def count() -> None:
         nonlocal done
         done += 1
-        progress(done, len(places))
+        progress(done, len(pieces))
 
-    computed = cluster.compute([piece for _, _, piece in places], count)
-    for (name, place, _), value in zip(places, computed, strict=True):
-        values[name][place] = value
-    return values
+    tasks = (Task(number, piece.block) for number, piece in enumerate(pieces))
+    traced = [delayed(partial(_traced, task))(piece.lazy) for task, piece in zip(tasks, pieces, strict=True)]
+    return cluster.compute(traced, count)
+
+
+def _traced(task: Task, value: Any) -> tuple[Any, TaskTrace]:
+    """A piece, and where it was ready; when its first pixel was read, dask does not tell."""
+    return value, TaskTrace(task.number, task.block, here(), None, time.time(), peak_bytes())
 
 
 def _parts(array: da.Array) -> list[Part]:

@@ -1,89 +1,136 @@
 """`run.json`: what a run was and how it ended, true from its first second to its last."""
 
 import errno
+import hashlib
 import json
 import logging
-import os
-import platform
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import runner
 from runner.errors import Interrupted, OutputError
-from runner.log.redact import RedactingFormatter, redact_tree
+from runner.log.code import git_state
+from runner.log.environment import library_versions, machine_facts
+from runner.log.events import events_kept, timestamp
+from runner.log.failure import failure_facts
+from runner.log.redact import redact_tree
+from runner.log.trace import TraceLog
+from runner.reduce import KERNELS
 
-SCHEMA_VERSION = 1
-PACKAGES = (
-    "cog-stack-runner", "hydra-core", "omegaconf", "numpy", "pandas", "pyarrow", "xarray", "rioxarray", "rasterio",
-    "dask", "distributed", "s3fs", "obstore", "imagecodecs", "numba",
-)  # fmt: skip
+SCHEMA_VERSION = 2
+HEARTBEAT_SECONDS = 2.0
+_PATIENCE_SECONDS = 3.0
+_FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 log = logging.getLogger(__name__)
 
 
 class RunRecord:
-    """The record of one run; every change is on disk before the call returns."""
+    """The record of one run, without secrets; every change is on disk before the call returns.
 
-    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+    Any thread may change it. `trace` keeps the attempts at its tasks.
+    """
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         self.folder = folder
+        self.trace = TraceLog(folder / "trace.parquet")
+        self.running: dict[str, Any] | None = None
         self._path = folder / "run.json"
-        self._facts = facts
+        self._facts: dict[str, Any] = {}
+        self._lock = threading.RLock()  # a signal may unwind its holder, and the same thread then says how it ended
         self._started = time.monotonic()
-        self._write()
+        self.update(**facts)
 
     def update(self, **facts: Any) -> None:
         """Add or replace facts."""
-        self._facts.update(facts)
-        self._write()
+        redacted = redact_tree(facts)
+        with self._lock:
+            self._facts |= redacted
+            self._write()
 
-    def add_pass(self, facts: dict[str, Any]) -> None:
-        """Append what one pass was and took."""
-        self.update(passes=[*self._facts["passes"], facts])
+    def add_pass(self, facts: Mapping[str, Any]) -> None:
+        """Append what one pass was and took; dask's settings are kept for all of them."""
+        with self._lock:
+            passes = [*self._facts["passes"], {key: value for key, value in facts.items() if key != "dask"}]
+            self.update(passes=passes, dask={**self._facts["dask"], **facts.get("dask", {})})
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a part of the run that is no pass."""
+        started = time.monotonic()
+        yield
+        with self._lock:
+            self.update(phases={**self._facts["phases"], f"{name}_seconds": round(time.monotonic() - started, 3)})
+
+    @contextmanager
+    def during(self, name: str, stages: Sequence[str]) -> Iterator[None]:
+        """Note which pass is running, so that an error or a signal is put down to it; write its trace at the end."""
+        self.running = {"name": name, "stages": list(stages)}
+        try:
+            yield
+        except BaseException:
+            with _told_if_unwritten("trace.parquet"):  # what ends the pass matters more
+                self.trace.write()
+            raise
+        self.running = None
+        self.trace.write()
 
     @property
     def seconds(self) -> float:
         """Since the run began."""
         return time.monotonic() - self._started
 
-    def close(self, status: str, exit_code: int, error: str | None = None) -> None:
+    def close(self, status: str, exit_code: int, error: BaseException | None = None) -> None:
         """Say how the run ended."""
         self.update(
             status=status,
             exit_code=exit_code,
-            error=error,
-            ended=_now(),
+            error=None if error is None else failure_facts(error, self.running),
+            ended=timestamp(),
             seconds=round(self.seconds, 3),
         )
 
+    def beat(self) -> None:
+        """Say that the run lives. Where that cannot be written, results cannot either, and they say so."""
+        with _told_if_unwritten("run.json"), self._lock:
+            self._facts["seconds"] = round(self.seconds, 3)
+            self._write()
+
+    def describe(self) -> None:
+        """Find out what takes a while: versions, and the state of the code."""
+        with _told_if_unwritten("run.json"):
+            self.update(versions=library_versions(), code=git_state(Path(runner.__file__).parent))
+
     def _write(self) -> None:
+        self._facts["heartbeat"] = timestamp()
         aside = self._path.with_suffix(".json.part")
-        aside.write_text(json.dumps(redact_tree(self._facts), indent=1, default=str) + "\n", "utf-8")
+        aside.write_text(json.dumps(self._facts, indent=1) + "\n", "utf-8")
         aside.replace(self._path)
 
 
 @contextmanager
-def recorded_run(folder: Path, config: dict[str, Any], command: list[str], overrides: list[str]) -> Iterator[RunRecord]:
+def recorded_run(
+    folder: Path,
+    config: Mapping[str, Any],
+    command: Sequence[str],
+    overrides: Sequence[str],
+    rerun_of: str | None = None,
+) -> Iterator[RunRecord]:
     """Claim `folder` for one run, and record how that ends. Raises OutputError if the folder holds a run already."""
     _claim(folder)
-    handler = _log_file(folder / "run.log")
-    logging.getLogger().addHandler(handler)
     try:
-        record = RunRecord(folder, _first_facts(config, command, overrides))
-        with _outcome(record):
-            yield record
+        with events_kept(folder):
+            record = RunRecord(folder, _first_facts(config, command, overrides) | {"rerun_of": rerun_of})
+            with _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
+                yield record
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+        if error.errno not in _FULL_OR_CLOSED:
             raise
         raise OutputError(f"{folder}: {error.strerror or error}; free some space or set output.dir") from error
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
 
 
 @contextmanager
@@ -93,13 +140,48 @@ def _outcome(record: RunRecord) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         code = stop.exit_code if isinstance(stop, Interrupted) else 130
         log.warning("interrupted, exit code %d", code)
-        record.close("INTERRUPTED", code, str(stop))
+        record.close("INTERRUPTED", code, stop)
         raise
     except Exception as error:
         log.exception("failed")
-        record.close("FAILED", getattr(error, "exit_code", 1), f"{type(error).__name__}: {error}")
+        record.close("FAILED", getattr(error, "exit_code", 1), error)
         raise
     record.close("COMPLETED", 0)
+
+
+@contextmanager
+def _heartbeat(record: RunRecord) -> Iterator[None]:
+    """Show every two seconds that the run lives."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            record.beat()
+
+    with _beside(beat, "heartbeat"):
+        try:
+            yield
+        finally:
+            stop.set()
+
+
+@contextmanager
+def _beside(work: Callable[[], None], name: str) -> Iterator[None]:
+    """Do something in a thread. It is waited for, but not for long: an interrupted run has to end."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(_PATIENCE_SECONDS)
+
+
+@contextmanager
+def _told_if_unwritten(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, OutputError) as error:
+        log.warning("%s cannot be written: %s", name, error)
 
 
 def _claim(folder: Path) -> None:
@@ -115,56 +197,36 @@ def _claim(folder: Path) -> None:
         raise OutputError(f"{folder}: {error.strerror}; set output.dir to a folder you can write to") from error
 
 
-def _log_file(path: Path) -> logging.Handler:
-    handler = logging.FileHandler(path)
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    return handler
-
-
-def _first_facts(config: dict[str, Any], command: list[str], overrides: list[str]) -> dict[str, Any]:
+def _first_facts(config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
         "status": "RUNNING",
-        "started": _now(),
-        "command": command,
-        "overrides": overrides,
+        "exit_code": None,
+        "error": None,
+        "started": timestamp(),
+        "ended": None,
+        "heartbeat": None,
+        "seconds": None,
+        "command": list(command),
+        "overrides": list(overrides),
         "config": config,
-        "host": platform.node(),
-        "pid": os.getpid(),
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        "versions": package_versions(),
-        "code": git_state(Path(__file__).parent),
+        "config_sha256": config_sha256(config),
+        "code": None,
+        **machine_facts(),
+        "versions": {},
+        "dask": {},
+        "kernels": KERNELS,
+        "phases": dict.fromkeys(("listing_seconds", "writing_seconds", "report_seconds")),
+        "stack": None,
         "passes": [],
+        "outputs": [],
+        "rerun_of": None,
+        "resumed_from": None,
     }
 
 
-def package_versions() -> dict[str, str]:
-    """The installed versions of what a result depends on; a package that is not there is left out."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and cleanness of the checkout this code runs from; None when it was installed."""
-    try:
-        _git(folder, "ls-files", "--error-unmatch", "record.py")  # or it lies in somebody else's repository
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "--", "."))}
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def config_sha256(config: Mapping[str, Any]) -> str:
+    """The hash of a config, the same wherever its results go: of its JSON, sorted and without blanks or secrets."""
+    output = {key: value for key, value in config.get("output", {}).items() if key != "dir"}
+    plain = redact_tree({**config, "output": output})
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -27,6 +27,7 @@ _SCHEMA = pa.schema(
         ("block_width", pa.int32()),
         ("compression", pa.string()),
         ("predictor", pa.int32()),
+        ("transform", pa.list_(pa.float64())),  # a, b, c, d, e, f: pixel (column, row) to CRS
     ]
 )
 
@@ -57,6 +58,7 @@ def _used(scene: Scene, crs_name: str) -> dict[str, object]:
         "block_width": header.block_shape[1],
         "compression": header.compression,
         "predictor": header.predictor,
+        "transform": list(header.transform),
     }
 
 

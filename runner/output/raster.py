@@ -11,20 +11,38 @@ from rasterio.transform import Affine
 from runner.errors import OutputError
 from runner.model import Grid
 from runner.output.aside import written_aside
+from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 from runner.settings import OutputSettings
 
 _BLOCK = 512
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
+_NO_COUNT = 0  # the nodata of counts
 _ROWS_COMPARED = 1024  # at a time, when a raster is read back
 
 
-def write_raster(path: Path, values: np.ndarray, grid: Grid, output: OutputSettings, tags: Mapping[str, str]) -> None:
+def write_raster(
+    path: Path, values: np.ndarray, grid: Grid, output: OutputSettings, tags: Mapping[str, str]
+) -> FileFacts:
     """Write (y, x) values as a COG with statistics and overviews; nodata is NaN for floats, 0 for counts.
 
-    The file is read back and compared before it gets its name. Raises OutputError.
+    The file is read back and compared before it gets its name; its facts are of what was read. Raises OutputError.
     """
-    nodata = np.nan if values.dtype.kind == "f" else 0
-    profile = {
+    name = tags.get("statistic", path.stem)
+    try:
+        with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+            with rasterio.open(aside, "w", **_profile(values, grid, output)) as raster:
+                raster.write(values, 1)
+                raster.update_tags(**tags)
+                raster.set_band_description(1, name)
+            facts = _check(path, aside, values, name)
+            return FileFacts(path, aside.stat().st_size, file_sha256(aside), (facts,))
+    except RasterioError as error:
+        raise OutputError(f"{path}: GDAL cannot write it: {error}") from error
+
+
+def _profile(values: np.ndarray, grid: Grid, output: OutputSettings) -> dict[str, object]:
+    floats = values.dtype.kind == "f"
+    return {
         "driver": "COG",
         "height": grid.height,
         "width": grid.width,
@@ -32,36 +50,31 @@ def write_raster(path: Path, values: np.ndarray, grid: Grid, output: OutputSetti
         "dtype": values.dtype.name,
         "crs": grid.crs,
         "transform": Affine(*grid.transform),
-        "nodata": nodata,
+        "nodata": np.nan if floats else _NO_COUNT,
         "compress": output.compression,
         **({"level": output.level} if output.compression in ("deflate", "zstd") else {}),
         "predictor": "YES" if output.compression in ("deflate", "lzw", "zstd") else "NO",
         "blocksize": _BLOCK,
         "overviews": "AUTO",
-        "resampling": "average" if values.dtype.kind == "f" else "nearest",
+        "resampling": "average" if floats else "nearest",
         "statistics": "YES" if _any_data(values) else "NO",
         "num_threads": "ALL_CPUS",
         "bigtiff": "IF_SAFER",
     }
-    try:
-        with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-            with rasterio.open(aside, "w", **profile) as raster:
-                raster.write(values, 1)
-                raster.update_tags(**tags)
-                raster.set_band_description(1, tags.get("statistic", path.stem))
-            _check(path, aside, values)
-    except RasterioError as error:
-        raise OutputError(f"{path}: GDAL cannot write it: {error}") from error
 
 
 def _any_data(values: np.ndarray) -> bool:
     return bool(not np.isnan(values).all() if values.dtype.kind == "f" else values.any())
 
 
-def _check(path: Path, aside: Path, values: np.ndarray) -> None:
+def _check(path: Path, aside: Path, values: np.ndarray, name: str) -> ValueFacts:
+    floats = values.dtype.kind == "f"
+    digest = ValueDigest(name, values.dtype, values.shape, None if floats else _NO_COUNT)
     with rasterio.open(aside, driver="GTiff", num_threads="ALL_CPUS") as raster:
         for top in range(0, values.shape[0], _ROWS_COMPARED):
             rows = slice(top, min(top + _ROWS_COMPARED, values.shape[0]))
-            window = ((rows.start, rows.stop), (0, values.shape[1]))
-            if not np.array_equal(raster.read(1, window=window), values[rows], equal_nan=values.dtype.kind == "f"):
+            found = raster.read(1, window=((rows.start, rows.stop), (0, values.shape[1])))
+            if not np.array_equal(found, values[rows], equal_nan=floats):
                 raise OutputError(f"{path}: read back, rows {rows.start} to {rows.stop} differ; check the disk")
+            digest.add(found)
+    return digest.facts()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from runner.model import Stack
+from runner.output.digest import FileFacts
 from runner.output.names import raster_name
 from runner.output.raster import write_raster
 from runner.output.table import scene_table, write_table
@@ -42,25 +43,23 @@ def write_stage(
     values: dict[str, np.ndarray],
     output: OutputSettings,
     origin: Mapping[str, str],
-) -> list[Path]:
-    """Write one stage's files and name them: a table over space, rasters over time. Raises OutputError.
+) -> list[FileFacts]:
+    """Write one stage's files and say what they hold: a table over space, rasters over time. Raises OutputError.
 
     Rasters are taken out of `values` as they are written, so that their memory is free for the next.
     """
     units = {name: unit for name in values if (unit := statistic(name).unit(stack.units))}
     origin = {**origin, "stage": stage.name}
     if stage.over is Over.space:
-        path = folder / f"{stage.name}.parquet"
-        write_table(path, scene_table(stack, values, units, origin))
-        return [path]
-    paths = []
+        table = scene_table(stack, values, units, origin)
+        return [write_table(folder / f"{stage.name}.parquet", table, list(values))]
+    files = []
     for name in list(values):
         array = values.pop(name)
         path = folder / raster_name(stage.name, name)
         tags = {**origin, "statistic": name, "units": units.get(name, "")}
-        write_raster(path, _as_raster(array, stack, output), stack.grid, output, tags)
-        paths.append(path)
-    return paths
+        files.append(write_raster(path, _as_raster(array, stack, output), stack.grid, output, tags))
+    return files
 
 
 def _as_raster(values: np.ndarray, stack: Stack, output: OutputSettings) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The Parquet table of spatial statistics: one row per scene."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from runner.errors import OutputError
 from runner.model import Stack
 from runner.output.aside import written_aside
+from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 
 _RESERVED = ("stack", "scene", "href", "datetime")
 
@@ -52,9 +53,22 @@ def _unit(unit: str | None) -> dict[str, str] | None:
     return {"units": unit} if unit else None
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write, read back and compare before the file gets its name. Raises OutputError."""
+def write_table(path: Path, table: pa.Table, statistics: Sequence[str] = ()) -> FileFacts:
+    """Write, read back and compare before the file gets its name; state what these columns of it are.
+
+    Raises OutputError.
+    """
     with written_aside(path) as aside:
         pq.write_table(table, aside, compression="zstd")
-        if not pq.read_table(aside).equals(table):
+        found = pq.read_table(aside)
+        if not found.equals(table):
             raise OutputError(f"{path}: read back, the table is not what was written; check the disk")
+        facts = tuple(_column_facts(found, name) for name in statistics)
+        return FileFacts(path, aside.stat().st_size, file_sha256(aside), facts)
+
+
+def _column_facts(table: pa.Table, name: str) -> ValueFacts:
+    values: np.ndarray = table[name].to_numpy()  # null is NaN
+    digest = ValueDigest(name, values.dtype, values.shape)
+    digest.add(values)
+    return digest.facts()

@@ -3,7 +3,6 @@
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runner.errors import ReadError
@@ -43,13 +42,15 @@ class Work(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """A span of scene number `scene`, and its bytes once they have come.
+    """A span of scene number `scene` of a work, and its bytes once they have come.
 
-    What is decoded together has the same `batch`: the number of the work, its first scene, and the part of the window.
+    `left` says how many more are decoded together with it, `ends` whether these are the last of the work.
     """
 
-    batch: tuple[int, int, int]
+    number: int  # of the work
     work: Work
+    left: int
+    ends: bool
     scene: int
     span: Span
     data: memoryview = memoryview(b"")
@@ -108,16 +109,17 @@ def read_blocks(
     """Yield the pixels of the blocks of `read_turns` one by one, for one work."""
     with closing(read_turns([Work(scenes, window, counts)], band, options)) as turns:
         for _, turn in turns:
-            for block in turn:
+            for block in turn or ():
                 yield block.pixels()
 
 
 def read_turns(
     works: Iterable[Work], band: int, options: FetchOptions, stop: StopFlag | None = None
-) -> Generator[tuple[int, Turn], None, None]:
+) -> Generator[tuple[int, Turn | None], None, None]:
     """Yield the number of a work and, block by block, its window of a few scenes together if they are cut alike.
 
     The next block of these scenes follows, then come more scenes; so what is accumulated over time stays in the cache.
+    None comes after the last turn of a work.
     The blocks of a scene cover the window once. They are valid until the next turn. `band` counts from 1.
     A work is taken from `works` when its first ranges can be fetched, mostly before the last one is decoded.
     Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that
@@ -131,14 +133,14 @@ def read_turns(
                 BlockDecoder(file.href, file.header, band, buffers, number) for number, file in enumerate(files)
             ]
             for at in range(max(len(one.span.blocks) for one in together)):
-                yield (
-                    together[0].batch[0],
-                    [
-                        _inflate(one, at, file.header.layout, decoder)
-                        for one, file, decoder in zip(together, files, decoders, strict=True)
-                        if at < len(one.span.blocks)
-                    ],
-                )
+                turn = [
+                    _inflate(one, at, file.header.layout, decoder)
+                    for one, file, decoder in zip(together, files, decoders, strict=True)
+                    if at < len(one.span.blocks)
+                ]
+                yield together[0].number, turn
+            if together[0].ends:
+                yield together[0].number, None
             del together, decoders  # not kept while the next ranges are waited for
 
 
@@ -151,10 +153,12 @@ def _ranges(works: Iterable[Work], band: int, options: FetchOptions) -> Iterator
             for number in numbers:
                 _check(work.scenes[number], work.window, band)
                 spans.append(plan_spans(work.scenes[number].header.layout, work.window, band, options))
-            for part in range(max(map(len, spans))):
-                for number, own in zip(numbers, spans, strict=True):
-                    if part < len(own):
-                        yield Fetched((index, first, part), work, number, own[part]), _request(work, number, own[part])
+            parts = max(map(len, spans))
+            for part in range(parts):
+                ends = numbers.stop == len(work.scenes) and part == parts - 1
+                some = [(number, own[part]) for number, own in zip(numbers, spans, strict=True) if part < len(own)]
+                for at, (number, span) in enumerate(some, start=1):
+                    yield Fetched(index, work, len(some) - at, ends, number, span), _request(work, number, span)
 
 
 def _request(work: Work, number: int, span: Span) -> ByteRange:
@@ -164,8 +168,12 @@ def _request(work: Work, number: int, span: Span) -> ByteRange:
 
 def _batches(fetched: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched]]:
     """The ranges of one part of some scenes, which are decoded in turns."""
-    for _, group in groupby(fetched, key=lambda pair: pair[0].batch):
-        yield [one._replace(data=memoryview(data)) for one, data in group]
+    batch: list[Fetched] = []
+    for one, data in fetched:
+        batch.append(one._replace(data=memoryview(data)))
+        if not one.left:
+            yield batch
+            batch = []
 
 
 def _check(scene: SceneFile, window: Window, band: int) -> None:

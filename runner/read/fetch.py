@@ -7,6 +7,7 @@ client cannot see a body that is shorter than asked for: obstore hands it out as
 import asyncio
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import wait
@@ -55,17 +56,19 @@ class FetchOptions:
 
 @dataclass(slots=True)
 class FetchCounts:
-    """What fetching cost so far: requests sent (with retries), bytes received, and retries."""
+    """What fetching cost so far: requests sent (with retries), bytes received, retries, seconds of waiting."""
 
     requests: int = 0
     bytes: int = 0
     retries: int = 0
+    wait_seconds: float = field(default=0.0, compare=False)  # by the reader, for ranges that had not come yet
 
     def add(self, other: "FetchCounts") -> None:
         """Add another's counts to these."""
         self.requests += other.requests
         self.bytes += other.bytes
         self.retries += other.retries
+        self.wait_seconds += other.wait_seconds
 
 
 class ByteRange(NamedTuple):
@@ -161,9 +164,11 @@ class _Queue(Generic[Item]):
     def take(self) -> tuple[Item, "Bytes"]:
         """Wait for the oldest range."""
         item, wanted, job = self.waiting.popleft()
+        started = time.perf_counter()
         while not job.done():
             self.stop.check()
             wait([job], timeout=_STOP_SECONDS)
+        wanted.counts.wait_seconds += time.perf_counter() - started
         data = job.result()
         self.ahead_bytes -= wanted.stop - wanted.start
         return item, data
@@ -204,9 +209,7 @@ async def fetch_start(wanted: ByteRange, options: FetchOptions) -> ObjectStart:
     return ObjectStart(data, meta["size"], meta["e_tag"], meta["last_modified"])
 
 
-async def _retried(
-    wanted: ByteRange, options: FetchOptions, *, whole: bool
-) -> tuple["Bytes", "ObjectMeta"]:
+async def _retried(wanted: ByteRange, options: FetchOptions, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
     for attempt in range(1, options.attempts + 1):
         try:
             return await _attempt(wanted, options.timeout_seconds, whole=whole)
@@ -225,9 +228,7 @@ def _backoff(options: FetchOptions, failed: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-async def _attempt(
-    wanted: ByteRange, timeout: float, *, whole: bool
-) -> tuple["Bytes", "ObjectMeta"]:
+async def _attempt(wanted: ByteRange, timeout: float, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
     options: GetOptions = {"range": (wanted.start, wanted.stop)}
     if wanted.etag:
         options["if_match"] = wanted.etag

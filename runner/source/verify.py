@@ -71,11 +71,11 @@ def _problem(scene: Scene, expected: str, stores: Stores, fetch: FetchOptions, s
 def _md5_of(scene: Scene, stores: Stores, fetch: FetchOptions, stop: StopFlag) -> str:
     """The MD5 of an object's bytes, in hex. Raises ReadError."""
     location = locate(scene.href)
-    whole = ByteRange(scene.href, stores.of(location), location.key, scene.etag, 0, scene.size)
+    whole = ByteRange(scene.href, stores.of(location), location.key, scene.etag, 0, scene.size, FetchCounts())
     starts = range(0, scene.size, _PART_BYTES)
     parts = ((start, whole._replace(start=start, stop=min(start + _PART_BYTES, scene.size))) for start in starts)
     digest = hashlib.md5(usedforsecurity=False)
-    with closing(fetch_ahead(parts, fetch, FetchCounts(), stop)) as fetched:
+    with closing(fetch_ahead(parts, fetch, stop)) as fetched:
         for _, data in fetched:
             digest.update(data)
     return digest.hexdigest()

@@ -1,0 +1,47 @@
+"""What `run.json` says of the stack and of a pass."""
+
+from dataclasses import asdict
+from typing import Any
+
+from runner.cluster import ClusterSize
+from runner.engine.results import PassResult
+from runner.log.events import timestamp
+from runner.model import Inputs
+from runner.plan.records import Pass
+
+
+def stack_facts(inputs: Inputs) -> dict[str, Any]:
+    """The stack: how many scenes, when, on which grid, of what."""
+    stack = inputs.stack
+    return {
+        "name": stack.name,
+        "scenes": len(stack.scenes),
+        "left_out": len(inputs.left_out),
+        "height": stack.grid.height,
+        "width": stack.grid.width,
+        "dtype": stack.dtype.name,
+        "nodata": stack.nodata,
+        "crs": stack.grid.crs_name,
+        "transform": list(stack.grid.transform),
+        "first_datetime": timestamp(stack.scenes[0].time.timestamp()),
+        "last_datetime": timestamp(stack.scenes[-1].time.timestamp()),
+        "units": stack.units,
+    }
+
+
+def pass_facts(one: Pass, size: ClusterSize, result: PassResult, compute_seconds: float) -> dict[str, Any]:
+    """A pass as it was planned, and what it took."""
+    fetched = None if result.fetched is None or one.cost.requests is None else result.fetched  # GDAL does not tell
+    return {
+        "name": one.name,
+        "stages": [stage.name for stage in one.stages],
+        "cluster": asdict(size),
+        "chunks": one.chunks._asdict(),
+        "tasks": len(one.blocks),
+        "planned": {**asdict(one.cost), "worker_bytes": one.worker_bytes},
+        "fetched": None if fetched is None else {**asdict(fetched), "wait_seconds": round(fetched.wait_seconds, 3)},
+        "compute_seconds": round(compute_seconds, 3),
+        "read_seconds": round(result.read_seconds, 3),
+        "reduce_seconds": round(result.reduce_seconds, 3),
+        "megabytes_per_second": None if fetched is None else round(fetched.bytes / compute_seconds / 1e6, 3),
+    }

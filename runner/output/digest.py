@@ -1,0 +1,99 @@
+"""What a file holds, in a few numbers: its bytes' hash, and that of the values that are decoded from it.
+
+Equal values have equal hashes, whatever the compression, the tiling or the machine: little-endian, in C order, every
+NaN the same one.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class ValueFacts:
+    """The values of one statistic: `shape` is (rows,) of a table, (y, x) of a raster.
+
+    `count` says how many are not missing (NaN, null or `nodata`); `minimum` and `maximum` are of these, None without
+    any. `nodata` is None if the file marks none, "nan", or a number.
+    """
+
+    name: str
+    sha256: str
+    dtype: str
+    shape: tuple[int, ...]
+    nodata: int | str | None
+    count: int
+    minimum: float | int | None
+    maximum: float | int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A file of results, the stage it is of, and what its statistics are."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    values: tuple[ValueFacts, ...]
+
+
+@dataclass(slots=True)
+class ValueDigest:
+    """Takes values piece by piece, in their order: whole rows of a raster."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    nodata: int | None = None  # of integers; that of floats is NaN
+    _hash: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    _count: int = 0
+    _extremes: list[float | int] = field(default_factory=list)
+
+    def add(self, values: npt.NDArray[Any]) -> None:
+        """Take the next values."""
+        missing = self._missing(values)
+        self._hash.update(_canonical(values, missing).data)
+        present = values.size - int(np.count_nonzero(missing))
+        self._count += present
+        if present:
+            self._extremes += _extremes(values, missing)
+
+    def _missing(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        found: npt.NDArray[np.bool_] = np.zeros(1, np.bool_)
+        if self.dtype.kind == "f":
+            found = np.isnan(values)
+        elif self.nodata is not None:
+            found = values == self.nodata
+        return found
+
+    def facts(self) -> ValueFacts:
+        """What they came to."""
+        lowest, highest = min(self._extremes, default=None), max(self._extremes, default=None)
+        nodata = "nan" if self.dtype.kind == "f" and len(self.shape) > 1 else self.nodata  # a table has nulls
+        name, dtype = self.name, self.dtype.name
+        return ValueFacts(name, self._hash.hexdigest(), dtype, self.shape, nodata, self._count, lowest, highest)
+
+
+def _canonical(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """The same values little-endian and in C order, with one NaN; a copy only where they are not."""
+    ordered = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    if ordered.dtype.kind == "f" and missing.any():
+        return np.where(missing, ordered.dtype.type(np.nan), ordered)
+    return ordered
+
+
+def _extremes(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> list[float | int]:
+    """The lowest and the highest that is not missing, of which there is one."""
+    if values.dtype.kind != "f":
+        values = values[~missing] if missing.any() else values
+    return [pick.reduce(values, axis=None).item() for pick in (np.fmin, np.fmax)]  # which pass over NaN
+
+
+def file_sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
