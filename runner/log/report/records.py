@@ -1,0 +1,250 @@
+"""What a report is made of, once the files of a run folder are read."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Gap(NamedTuple):
+    """A file that is not there, or cannot be read."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What ended a run before its time; what is unknown is None."""
+
+    kind: str
+    message: str
+    place: tuple[tuple[str, str], ...]  # (pass, its name), (scene, its href), ...
+
+
+@dataclass(frozen=True, slots=True)
+class PassFacts:
+    """One pass as run.json tells it; what is unknown is None."""
+
+    name: str
+    cluster: str = ""
+    workers: float | None = None
+    chunks: str = ""
+    tasks: float | None = None
+    planned_requests: float | None = None
+    planned_bytes: float | None = None  # stored, as they lie in the archive
+    worker_bytes: float | None = None  # planned, for each worker process
+    requests: float | None = None
+    bytes: float | None = None
+    retries: float | None = None
+    start_seconds: float | None = None
+    compute_seconds: float | None = None
+    read_seconds: float | None = None  # summed over threads
+    reduce_seconds: float | None = None  # as above
+    cpu_seconds: float | None = None
+    workers_lost: float | None = None
+    peak_bytes: float | None = None  # of all processes of the run together
+    ended: bool = True  # or it stands in no run.json, and these are the sums of its attempts
+
+    @property
+    def planned_peak_bytes(self) -> float | None:
+        """What the plan allows all workers together."""
+        return None if self.worker_bytes is None else self.worker_bytes * (self.workers or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class StackFacts:
+    """The stack as run.json tells it."""
+
+    name: str
+    scenes: float | None
+    left_out: float | None
+    shape: tuple[float, float] | None  # (height, width)
+    dtype: str | None
+    nodata: str | None
+    crs: str | None
+    first: str | None
+    last: str | None
+    units: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """run.json."""
+
+    status: str
+    exit_code: float | None
+    problem: Problem | None
+    started: float | None  # seconds since 1970, as the next two
+    ended: float | None
+    heartbeat: float | None
+    seconds: float | None
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+    passes: tuple[PassFacts, ...]
+    stack: StackFacts | None
+    phases: dict[str, float]
+    outputs: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    versions: tuple[tuple[str, str], ...]
+    dask: tuple[tuple[str, str], ...]
+    gdal: tuple[tuple[str, str], ...]
+    commit: str | None
+    dirty: bool
+    diff: str | None
+    memory_bytes: float | None  # what the run may use
+
+    @property
+    def lived_seconds(self) -> float | None:
+        """From the start to the end, or to the last heartbeat of a run whose end was not recorded."""
+        if self.seconds is not None or self.started is None or self.heartbeat is None:
+            return self.seconds
+        return max(self.heartbeat - self.started, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class InputRow:
+    """One object of the archive."""
+
+    href: str
+    scene: str
+    time: float | None
+    used: bool
+    reason: str
+    size: float | None
+    etag: str
+    grid: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tasks:
+    """trace.parquet: a row per attempt; numbers are NaN where unknown, times are seconds since 1970."""
+
+    pass_name: list[str]
+    status: list[str]
+    error: list[str]
+    worker: list[str]
+    lane: list[tuple[str, str, str]]  # host, pid, thread
+    task: Floats
+    attempt: Floats
+    start: Floats
+    stop: Floats
+    window: Floats  # (tasks, 4): row, column, height, width
+    first_scene: Floats
+    stop_scene: Floats
+    fetch: Floats
+    decode: Floats
+    reduce: Floats
+    bytes: Floats
+    requests: Floats
+    retries: Floats
+    peak_bytes: Floats
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @property
+    def seconds(self) -> Floats:
+        """How long each attempt took."""
+        return self.stop - self.start
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> "Tasks":
+        """The attempts that are chosen."""
+        rows = np.flatnonzero(chosen).tolist()
+        columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, column in columns.items():
+            columns[name] = [column[at] for at in rows] if isinstance(column, list) else column[rows]
+        return Tasks(**columns)
+
+    def since(self, began: float) -> "Tasks":
+        """The same with times counted from then."""
+        return replace(self, start=self.start - began, stop=self.stop - began)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneTable:
+    """The table of a stage over space, in the order of time; NaN where null."""
+
+    stage: str
+    file: str
+    scenes: list[str]
+    time: Floats
+    columns: dict[str, Floats]
+    units: dict[str, str]
+    provenance: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Raster:
+    """A raster of a stage over time, and a picture of it."""
+
+    file: str
+    stage: str
+    statistic: str
+    units: str
+    shape: tuple[int, int]  # (height, width)
+    dtype: str
+    nodata: str
+    crs: str
+    axis_unit: str  # of the coordinates: metre, degree
+    transform: tuple[float, float, float, float, float, float]
+    tags: dict[str, str]
+    least: float | None
+    most: float | None
+    valid: float | None  # fraction of the pixels
+    stretch: tuple[float, float]  # values of the first and the last colour
+    beyond: tuple[bool, bool]  # whether there are pixels below, above
+    png: bytes
+    picture_shape: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputValues:
+    """The decoded values of one statistic in a file."""
+
+    name: str
+    sha256: str
+    dtype: str
+    shape: str
+    count: float | None
+    least: float | None
+    most: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """One file of the results."""
+
+    name: str
+    bytes: float | None
+    sha256: str
+    stage: str
+    values: tuple[OutputValues, ...]
+
+
+class Event(NamedTuple):
+    """A warning or an error of the log."""
+
+    time: str
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """All that a run folder tells; None where its file does not."""
+
+    name: str
+    path: str
+    run: Run
+    inputs: list[InputRow] | None
+    tasks: Tasks | None
+    tables: list[SceneTable]
+    rasters: list[Raster]
+    outputs: list[OutputFile] | None
+    events: list[Event]
+    gaps: list[Gap]

@@ -1,0 +1,132 @@
+"""run.json as a record; of any version, whole or not."""
+
+from runner.log.folder import status
+from runner.log.report import text
+from runner.log.report.records import PassFacts, Problem, Run, StackFacts
+from runner.log.report.tree import Tree
+
+
+def run_facts(tree: Tree) -> Run:
+    """What run.json says; everything unknown of an empty tree."""
+    memory = tree.number("memory_bytes"), tree.number("cgroup", "memory_limit_bytes")
+    return Run(
+        status=status(tree.mapping()),
+        exit_code=tree.number("exit_code"),
+        problem=_problem(tree),
+        started=tree.time("started"),
+        ended=tree.time("ended"),
+        heartbeat=tree.time("heartbeat"),
+        seconds=tree.number("seconds"),
+        overrides=tree.texts("overrides"),
+        config=tree.mapping("config"),
+        passes=tuple(map(_pass_facts, tree.items("passes"))),
+        stack=_stack_facts(tree.at("stack")),
+        phases={name: seconds for name in tree.mapping("phases") if (seconds := tree.number("phases", name))},
+        outputs=tree.texts("outputs"),
+        environment=_environment(tree),
+        versions=tree.pairs("versions"),
+        dask=tree.pairs("dask"),
+        gdal=_gdal_options(tree),
+        commit=tree.text("code", "commit"),
+        dirty=tree.text("code", "dirty") == "true",
+        diff=tree.text("code", "diff"),
+        memory_bytes=min((bytes_ for bytes_ in memory if bytes_), default=None),
+    )
+
+
+def _problem(tree: Tree) -> Problem | None:
+    error = tree.at("error")
+    if error.text() is not None:  # a schema before 2
+        kind, _, message = str(error.text()).partition(": ")
+        return Problem(kind, message or kind, ())
+    if not error.mapping():
+        return None
+    place = [
+        ("pass", error.text("pass")),
+        ("stages", ", ".join(error.texts("stages"))),
+        ("scene", error.text("scene")),
+        ("block", _block(error.at("block"))),
+    ]
+    known = tuple((name, said) for name, said in place if said)
+    return Problem(error.text("kind") or "Error", error.text("message") or "", known)
+
+
+def _block(block: Tree) -> str:
+    row, column, height, width, start, stop = map(block.number, ("row", "column", "height", "width", "start", "stop"))
+    if row is None or column is None or height is None or width is None:
+        return ""
+    window = f"rows {text.span(row, row + height)}, columns {text.span(column, column + width)}"
+    return window if start is None or stop is None else f"{window}, scenes {text.span(start, stop)}"
+
+
+def _pass_facts(tree: Tree) -> PassFacts:
+    workers, threads = tree.number("cluster", "n_workers"), tree.number("cluster", "threads")
+    size = f", {text.plural(workers, 'process', 'processes')}, {text.plural(threads, 'thread')}" if workers else ""
+    chunks = [text.count(tree.number("chunks", axis)) for axis in ("time", "y", "x")]
+    return PassFacts(
+        name=tree.text("name") or text.UNKNOWN,
+        cluster=f"{tree.text('cluster', 'kind') or text.UNKNOWN}{size}",
+        workers=workers,
+        chunks=text.by(chunks),
+        tasks=tree.number("tasks"),
+        planned_requests=tree.number("planned", "requests"),
+        planned_bytes=tree.number("planned", "stored_bytes"),
+        worker_bytes=tree.number("planned", "worker_bytes"),
+        requests=tree.number("fetched", "requests"),
+        bytes=tree.number("fetched", "bytes"),
+        retries=tree.number("fetched", "retries"),
+        start_seconds=tree.number("start_seconds"),
+        compute_seconds=tree.number("compute_seconds"),
+        read_seconds=tree.number("read_seconds"),
+        reduce_seconds=tree.number("reduce_seconds"),
+        cpu_seconds=tree.number("cpu_seconds"),
+        workers_lost=tree.number("workers_lost"),
+        peak_bytes=tree.number("peak_bytes"),
+    )
+
+
+def _stack_facts(tree: Tree) -> StackFacts | None:
+    if not tree.mapping():
+        return None
+    height, width = tree.number("height"), tree.number("width")
+    return StackFacts(
+        name=tree.text("name") or text.UNKNOWN,
+        scenes=tree.number("scenes"),
+        left_out=tree.number("left_out"),
+        shape=None if height is None or width is None else (height, width),
+        dtype=tree.text("dtype"),
+        nodata=tree.text("nodata"),
+        crs=tree.text("crs"),
+        first=tree.text("first_datetime"),
+        last=tree.text("last_datetime"),
+        units=tree.text("units"),
+    )
+
+
+def _environment(tree: Tree) -> tuple[tuple[str, str], ...]:
+    limit = tree.number("cgroup", "memory_limit_bytes")
+    facts = [
+        ("host", tree.text("host")),
+        ("platform", tree.text("platform")),
+        ("Python", tree.text("python")),
+        ("cores", tree.text("cores")),
+        ("cores allowed", tree.text("cgroup", "cpu_limit")),
+        ("memory", text.size(tree.number("memory_bytes")) if tree.number("memory_bytes") else None),
+        ("memory allowed", text.size(limit) if limit else None),
+        ("pid", tree.text("pid")),
+        ("version of the kernels", tree.text("kernels")),
+        ("resumed from", tree.text("resumed_from")),
+        ("rerun of", tree.text("rerun_of")),
+        ("config sha256", tree.text("config_sha256")),
+    ]
+    return tuple((name, said) for name, said in facts if said)
+
+
+def _gdal_options(tree: Tree) -> tuple[tuple[str, str], ...]:
+    """The options of all workers; where workers differ, every value."""
+    found: dict[str, dict[str, None]] = {}
+    for one in tree.items("passes"):
+        for worker in one.mapping("gdal_options").values():
+            for name, value in Tree(worker).pairs():
+                found.setdefault(name, {})[value] = None
+    return tuple((name, ", ".join(values)) for name, values in sorted(found.items()))

@@ -1,0 +1,116 @@
+"""Numbers, sizes, times and names as people read them; what is unknown is a dash."""
+
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final, TypeGuard
+
+UNKNOWN: Final = "\N{EN DASH}"
+_EXACT: Final = 1e15  # whole numbers up to here are whole in float64
+
+
+def _known(number: float | None) -> TypeGuard[float]:
+    return number is not None and math.isfinite(number)
+
+
+def count(number: float | None) -> str:
+    """A whole number with thousands separators."""
+    return f"{number:,.0f}" if _known(number) else UNKNOWN
+
+
+def size(bytes_: float | None) -> str:
+    """A number of bytes in powers of ten, three digits or so."""
+    if not _known(bytes_):
+        return UNKNOWN
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(bytes_) < 999.95:
+            return f"{bytes_:.0f} {unit}" if unit == "B" else f"{bytes_:.3g} {unit}"
+        bytes_ /= 1000
+    return f"{bytes_:,.3g} TB"
+
+
+def seconds(duration: float | None) -> str:
+    """0.043 s, 13.2 s, 4 min 12 s, 2 h 05 min."""
+    if not _known(duration):
+        return UNKNOWN
+    if abs(duration) < 99.95:
+        return f"{duration:.3g} s" if abs(duration) < 1 else f"{duration:.{1 if abs(duration) >= 9.995 else 2}f} s"
+    minutes, rest = divmod(round(duration), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60:,} h {minutes % 60:02} min"
+
+
+def value(number: float | None) -> str:
+    """A measured value to four digits; whole numbers whole."""
+    if not _known(number):
+        return UNKNOWN
+    if number == 0:
+        return "0"
+    if abs(number) < 1e-4 or abs(number) >= _EXACT:
+        return f"{number:.3e}"
+    if number == round(number):
+        return f"{number:,.0f}"
+    if abs(number) >= 1000:
+        return f"{number:,.1f}"
+    return f"{number:.4g}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage that says 0 and 100 only of none and all."""
+    if not _known(fraction):
+        return UNKNOWN
+    if 0 < fraction < 0.001:
+        return "< 0.1 %"
+    if 0.999 < fraction < 1:
+        return "> 99.9 %"
+    return f"{100 * fraction:.1f} %" if fraction % 1 else f"{100 * fraction:.0f} %"
+
+
+def ratio(part: float | None, whole: float | None) -> float | None:
+    """part / whole, where both are known and that is a number."""
+    return part / whole if part is not None and whole else None
+
+
+def moment(time: float | None, parts: int = 19) -> str:
+    """Seconds since 1970 as 2026-11-23 14:05:09 (UTC); `parts` characters of it, 10 for the date."""
+    if not _known(time):
+        return UNKNOWN
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")[:parts]
+
+
+def day(time: float | None) -> str:
+    """The date, with the time of day unless that is midnight."""
+    return moment(time, 10 if time is not None and time % 86400 == 0 else 16)
+
+
+def plural(number: float | None, one: str, many: str = "") -> str:
+    """1 scene, 12 scenes."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def common_start(names: list[str]) -> str:
+    """The folders that all names begin with, up to and with a slash."""
+    if not names:
+        return ""
+    first, last = min(names), max(names)
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[: first.rfind("/", 0, same) + 1]
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters, the middle left out."""
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def by(sides: Iterable[str]) -> str:
+    """1,600 x 1,500, with the sign for times."""
+    return " \N{MULTIPLICATION SIGN} ".join(sides)
+
+
+def span(start: float, stop: float) -> str:
+    """A range of indices by its first and its last."""
+    if not (_known(start) and _known(stop)):
+        return UNKNOWN
+    return f"{count(start)} to {count(stop - 1)}" if stop - 1 > start else count(start)
