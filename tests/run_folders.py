@@ -169,8 +169,8 @@ def pass_rows(shape: Shape, name: str, began: float, first_pid: int) -> list[dic
 
 
 def cut_short(trace: list[dict[str, Any]], *, failed: bool) -> list[dict[str, Any]]:
-    """The trace of a run that ended in its middle; where it failed, one task did so three times, and one was lost."""
-    trace = trace[: max(2, int(len(trace) * 0.6))]
+    """The trace of a run that ended in its last pass; where it failed, a task did so three times and one was lost."""
+    trace = trace[: -(len(trace) // 5)]
     if not failed:
         return trace
     last = trace[-1]
@@ -186,8 +186,8 @@ def cut_short(trace: list[dict[str, Any]], *, failed: bool) -> list[dict[str, An
         }
         for attempt in (1, 2, 3)
     ]
-    gone = dict.fromkeys(TRACE.names) | {name: trace[1][name] for name in ("pass", "stages", "worker", "stop")}
-    gone |= {"attempt": 1, "status": "failed", "error": "lost with its worker"}
+    gone = dict.fromkeys(TRACE.names) | {name: last[name] for name in ("pass", "stages", "worker")}
+    gone |= {"attempt": 1, "status": "failed", "error": "lost with its worker", "stop": last["start"]}
     return [*trace[:-1], *again, gone]
 
 
@@ -237,8 +237,8 @@ def scene_values(shape: Shape) -> dict[str, np.ndarray]:
     mean = 0.135 + 0.025 * np.sin(2 * np.pi * at / 61) + 0.004 * random.standard_normal(shape.scenes)
     std = 0.6 * mean + 0.001 * random.standard_normal(shape.scenes)
     for values in (mean, std):
-        values[4] = np.nan
-    fraction[4] = 0
+        values[at == 4] = np.nan
+    fraction[at == 4] = 0
     count = np.rint(fraction * shape.height * shape.width).astype(np.int64)
     return {"mean": mean, "std": std, "count": count, "valid_fraction": count / (shape.height * shape.width)}
 

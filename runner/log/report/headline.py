@@ -77,11 +77,7 @@ def figures(contents: Contents) -> list[Figure]:
         Figure("computing", _data(computing, text.seconds(computing)), _passes(run)),
         _task_figure(contents),
         Figure("fetched", _data(bytes_, text.size(bytes_)), _of_plan(bytes_, planned)),
-        Figure(
-            "throughput",
-            _data(rate, text.UNKNOWN if rate is None else f"{rate / 1e6:,.0f} MB/s"),
-            "while computing",
-        ),
+        Figure("throughput", _data(rate, f"{text.rate(rate)} MB/s"), "while computing"),
         Figure("requests", _data(requests, text.count(requests)), _retried(retries)),
         _memory_figure(run),
     ]

@@ -59,7 +59,7 @@ def time_scale(times: Floats) -> Scale:
 
 def round_step(span: float, most: int) -> float:
     """The least of 1, 2, 5 times a power of ten that gives at most so many steps."""
-    rough = span / max(most, 1)
+    rough = max(span / max(most, 1), 1e-300)
     power = 10.0 ** math.floor(math.log10(rough))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= rough * (1 - 1e-9))
 
@@ -75,9 +75,11 @@ def number_ticks(scale: Scale, most: int, unit: str = "") -> list[Tick]:
 
 
 def _label(number: float, digits: int, step: float) -> str:
+    if not number:
+        return "0"
     if digits > 4 or abs(number) >= 1e9:
-        return f"{number:.{max(0, math.floor(math.log10(max(abs(number), step) / step)))}e}"
-    return f"{number:,.{digits}f}".replace("-", "\N{MINUS SIGN}") if number else "0"
+        return f"{number:.{max(0, math.floor(math.log10(abs(number) / step) + 1e-9))}e}"
+    return f"{number:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def byte_ticks(scale: Scale, most: int) -> list[Tick]:

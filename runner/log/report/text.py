@@ -26,19 +26,27 @@ def size(bytes_: float | None) -> str:
         if abs(bytes_) < 999.95:
             return f"{bytes_:.0f} {unit}" if unit == "B" else f"{bytes_:.3g} {unit}"
         bytes_ /= 1000
-    return f"{bytes_:,.3g} TB"
+    return f"{bytes_:,.0f} TB" if abs(bytes_) >= 99.95 else f"{bytes_:.3g} TB"
+
+
+def rate(bytes_per_second: float | None) -> str:
+    """Megabytes a second, to three digits."""
+    if not _known(bytes_per_second):
+        return UNKNOWN
+    megabytes = bytes_per_second / 1e6
+    return f"{megabytes:,.0f}" if abs(megabytes) >= 99.95 else f"{megabytes:.3g}"
 
 
 def seconds(duration: float | None) -> str:
-    """0.043 s, 13.2 s, 4 min 12 s, 2 h 05 min."""
+    """0.043 s, 13.2 s, 4:12 min, 2:05 h."""
     if not _known(duration):
         return UNKNOWN
     if abs(duration) < 99.95:
         return f"{duration:.3g} s" if abs(duration) < 1 else f"{duration:.{1 if abs(duration) >= 9.995 else 2}f} s"
     minutes, rest = divmod(round(duration), 60)
     if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60:,} h {minutes % 60:02} min"
+        return f"{minutes}:{rest:02} min"
+    return f"{minutes // 60:,}:{minutes % 60:02} h"
 
 
 def value(number: float | None) -> str:

@@ -1,0 +1,233 @@
+"""Axes have round labels in their places, charts draw what they are given, pictures show any raster."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from conftest import write_scene
+from hypothesis import given
+from hypothesis import strategies as st
+from imagecodecs import png_decode
+from rasterio.transform import Affine, from_origin
+
+from runner.log.report import results, text
+from runner.log.report.charts import Plot, spread_evenly, tag
+from runner.log.report.picture import read_raster
+from runner.log.report.scales import Scale, Tick, duration_ticks, number_ticks, scale_of, time_ticks
+
+UNKNOWN = text.UNKNOWN
+TIMES = "\N{MULTIPLICATION SIGN}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+
+
+# --- numbers for people ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (text.count(1234567), "1,234,567"),
+        (text.count(None), UNKNOWN),
+        (text.count(float("nan")), UNKNOWN),
+        (text.size(999), "999 B"),
+        (text.size(1000), "1 kB"),
+        (text.size(999_960), "1 MB"),
+        (text.size(86_179_529), "86.2 MB"),
+        (text.size(9.71e15), "9,710 TB"),
+        (text.seconds(0.0432), "0.0432 s"),
+        (text.seconds(9.996), "10.0 s"),
+        (text.seconds(99.96), "1:40 min"),
+        (text.seconds(3599.6), "1:00 h"),
+        (text.seconds(7500), "2:05 h"),
+        (text.value(0.135791113), "0.1358"),
+        (text.value(-3e-9), "-3.000e-09"),
+        (text.value(2_400_000), "2,400,000"),
+        (text.percent(0), "0 %"),
+        (text.percent(0.0001), "< 0.1 %"),
+        (text.percent(0.9999), "> 99.9 %"),
+        (text.percent(1), "100 %"),
+        (text.rate(7.97e6), "7.97"),
+        (text.rate(2.15e9), "2,150"),
+        (text.plural(1, "scene"), "1 scene"),
+        (text.plural(1200, "pass", "passes"), "1,200 passes"),
+        (text.span(0, 1), "0"),
+        (text.span(512, 1024), "512 to 1,023"),
+        (text.span(float("nan"), 3), UNKNOWN),
+        (text.by(["5,490", "5,490"]), f"5,490 {TIMES} 5,490"),
+        (text.common_start(["s3://b/2020/a.tif", "s3://b/2021/a.tif"]), "s3://b/"),
+        (text.common_start(["/x/a.tif"]), "/x/"),
+        (text.common_start(["a", "b"]), ""),
+        (text.cut("0123456789", 5), "01\N{HORIZONTAL ELLIPSIS}89"),
+    ],
+)
+def test_numbers_are_shown_for_people(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+# --- axes -----------------------------------------------------------------------------------------------------------
+
+
+@given(low=st.floats(-1e9, 1e9), span=st.floats(1e-6, 1e9).filter(lambda span: span > 0), most=st.integers(1, 12))
+def test_ticks_are_round_few_and_in_their_places(low: float, span: float, most: int) -> None:
+    scale = Scale(low, low + span)
+    if scale.high - scale.low < 1e-12 * abs(low):
+        return
+    ticks = number_ticks(scale, most)
+    assert len(ticks) <= most + 1
+    assert all(-1e-6 <= tick.at <= 1 + 1e-6 for tick in ticks)
+    steps = np.diff([tick.at for tick in ticks])
+    assert np.allclose(steps, steps[0] if steps.size else 0)
+
+
+@pytest.mark.parametrize(
+    ("scale", "most", "expected"),
+    [
+        (Scale(0, 1), 5, ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+        (Scale(499980, 529980), 3, ["500,000", "510,000", "520,000"]),
+        (Scale(-0.15, 0.12), 3, [f"{MINUS}0.1", "0", "0.1"]),
+        (Scale(0, 3e-7), 3, ["0", "1e-07", "2e-07", "3e-07"]),
+        (Scale(3e12, 5e12), 2, ["3e+12", "4e+12", "5e+12"]),
+    ],
+)
+def test_labels_have_the_digits_that_tell_them_apart(scale: Scale, most: int, expected: list[str]) -> None:
+    assert [tick.text for tick in number_ticks(scale, most)] == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        ("2020-01-06", "2020-12-31", ["2020-03", "2020-05", "2020-07", "2020-09", "2020-11"]),
+        ("2015-05-01", "2024-02-01", ["2016", "2018", "2020", "2022", "2024"]),
+        ("2020-01-06", "2020-02-12", ["2020-01-11", "2020-01-21", "2020-02-01", "2020-02-11"]),
+        ("2020-01-06T22:00", "2020-01-07T04:00", ["22:00", "23:00", "01-07", "01:00", "02:00", "03:00", "04:00"]),
+        ("2020-01-06T22:00:00", "2020-01-06T22:00:20", ["22:00", "22:00:05", "22:00:10", "22:00:15", "22:00:20"]),
+    ],
+)  # fmt: skip
+def test_dates_are_labelled_as_their_range_asks(first: str, last: str, expected: list[str]) -> None:
+    ticks = time_ticks(Scale(seconds(first), seconds(last)), 7)
+    assert [tick.text for tick in ticks] == expected
+    full = {"2020-03": "2020-03-01", "2016": "2016-01-01"}.get(ticks[0].text)
+    if full:
+        assert ticks[0].at == pytest.approx((seconds(full) - seconds(first)) / (seconds(last) - seconds(first)))
+
+
+@given(start=st.integers(0, 10**10), span=st.integers(1, 10**10))
+def test_any_range_of_dates_has_a_few_labels(start: int, span: int) -> None:
+    ticks = time_ticks(Scale(start, start + span), 7)
+    assert len(ticks) <= 8
+    assert all(0 <= tick.at <= 1 for tick in ticks)
+
+
+@pytest.mark.parametrize(("most", "last"), [(40, "40 s"), (240, "4 min"), (4 * 3600, "4 h")])
+def test_durations_are_in_the_unit_that_suits_them(most: float, last: str) -> None:
+    assert duration_ticks(Scale(0, most), 4)[-1] == Tick(1.0, last)
+
+
+@pytest.mark.parametrize("values", [[], [np.nan], [3.0], [0.0, 0.0], [-1.0, 2.0]])
+def test_a_scale_has_a_width_whatever_the_values(values: list[float]) -> None:
+    for zero in (False, True):
+        scale = scale_of(np.array(values, float), zero=zero, margin=0.1)
+        assert scale.low < scale.high
+
+
+# --- marks ----------------------------------------------------------------------------------------------------------
+
+PLOT = Plot(Scale(0, 10), Scale(0, 1), 100)
+
+
+def test_attributes_and_text_are_escaped() -> None:
+    assert tag("b", '<i>"', title="<'\"&>") == '<b title="&lt;&#39;&#34;&amp;&gt;">&lt;i&gt;&#34;</b>'
+
+
+def test_a_line_breaks_at_gaps_and_keeps_lonely_points() -> None:
+    ys = np.array([0, 0.5, np.nan, 1, np.nan, 0.25, 0.5])
+    line = PLOT.line(np.arange(7.0), ys, "x")
+    assert 'd="M0.0,100.0 100.0,50.0M300.0,0.0h0M500.0,75.0 600.0,50.0"' in line
+
+
+def test_a_staircase_goes_up_over_and_back() -> None:
+    edges = np.array([0.0, 1, 2, 3])
+    area = PLOT.steps(edges, np.zeros(3), np.array([1, 0.5, 0]), "x")
+    assert 'd="M0.0,100.0V0.0H100.0V50.0H200.0V100.0H100.0V100.0H0.0z"' in area
+
+
+INTERVALS = st.lists(
+    st.tuples(st.floats(0, 9), st.floats(0, 1), st.floats(0, 1e6)) | st.just((np.nan, 1.0, 5.0)), max_size=30
+)
+
+
+@given(intervals=INTERVALS, bins=st.integers(1, 50))
+def test_what_is_spread_over_time_adds_up(intervals: list[tuple[float, float, float]], bins: int) -> None:
+    start, length, amount = (
+        (np.array(column) for column in zip(*intervals, strict=True)) if intervals else [np.zeros(0)] * 3
+    )
+    edges = np.linspace(0, 11, bins + 1)
+    spread = spread_evenly(start, start + length, amount, edges)
+    assert spread.sum() == pytest.approx(amount[np.isfinite(start)].sum(), rel=1e-6, abs=1e-3)
+
+
+def test_an_amount_lies_where_its_time_does() -> None:
+    spread = spread_evenly(np.array([1.0]), np.array([3.0]), np.array([8.0]), np.array([0, 1, 2, 2.5, 3, 4]))
+    assert spread == pytest.approx([0, 4, 2, 2, 0])
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+RAMP = np.linspace(1, 2, 40 * 30, dtype=np.float32).reshape(40, 30)
+
+
+@pytest.mark.parametrize(
+    ("values", "profile", "expected"),
+    [
+        (RAMP, {}, {"valid": 1.0, "beyond": (True, True)}),
+        (np.full((40, 30), 5, np.float32), {}, {"valid": 1.0, "stretch": (4.5, 5.5), "beyond": (False, False)}),
+        (np.full((40, 30), np.nan, np.float32), {"nodata": np.nan}, {"valid": 0.0, "stretch": (0.0, 1.0)}),
+        (np.zeros((40, 30), np.int32), {"nodata": 0}, {"valid": 0.0, "stretch": (0.0, 1.0)}),
+        (np.full((40, 30), 7, np.int32), {"nodata": 0}, {"valid": 1.0, "stretch": (6.5, 7.5)}),
+        (np.where(RAMP > 1.5, RAMP, 0), {}, {"valid": 0.5}),
+        (RAMP.astype(np.float64)[:1, :1], {}, {"picture_shape": (1, 1)}),
+        (np.tile(RAMP, (10, 1)), {}, {"picture_shape": (100, 8)}),
+        (RAMP, {"crs": None}, {"crs": "", "axis_unit": ""}),
+        (RAMP, {"crs": "EPSG:4326", "transform": from_origin(10, 50, 0.1, 0.1)}, {"axis_unit": "degrees"}),
+        (RAMP, {"crs": "EPSG:2263"}, {"axis_unit": "US survey foot"}),
+        (RAMP, {"transform": Affine.rotation(30) * Affine.scale(20, -20)}, {"crs": "EPSG:32610"}),
+        (RAMP, {"transform": Affine(20, 0, 0, 0, 20, 0)}, {"crs": "EPSG:32610"}),  # south is up
+    ],
+    ids=[
+        "ramp", "constant", "all NaN", "no counts", "one count", "half", "one pixel", "tall", "no CRS", "degrees",
+        "feet", "rotated", "south up",
+    ],
+)  # fmt: skip
+def test_any_raster_has_a_picture(
+    tmp_path: Path, values: np.ndarray, profile: dict[str, object], expected: dict[str, object]
+) -> None:
+    path = write_scene(tmp_path / "x.tif", values, **profile)
+    raster = read_raster(path, 100)
+    assert {name: getattr(raster, name) for name in expected} == expected
+    colours = png_decode(raster.png)
+    assert colours.shape[:2] == raster.picture_shape
+    assert (colours[..., 3] == 0).mean() == pytest.approx(1 - raster.valid, abs=0.01)
+    figure = results.raster_figure(raster, large=True)
+    assert 'class="xs"><span' in figure
+    if raster.transform[1]:
+        assert "the grid is rotated" in figure
+    if raster.transform[4] > 0:
+        first, last = (figure.index(f">{label}<") for label in ("0", "800"))
+        assert first < last
+
+
+def test_a_picture_is_read_from_the_overviews_and_holds_the_means(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).random((1024, 1024)).astype(np.float32)
+    path = write_scene(tmp_path / "x.tif", values)
+    with rasterio.open(path, "r+") as raster:
+        raster.build_overviews([2, 4, 8], rasterio.enums.Resampling.average)
+    picture = read_raster(path, 256)
+    assert picture.picture_shape == (256, 256)
+    means = values.reshape(256, 4, 256, 4).mean(axis=(1, 3))
+    assert picture.stretch == pytest.approx(np.percentile(means, (2, 98)), rel=1e-3)
