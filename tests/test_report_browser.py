@@ -81,12 +81,13 @@ def measured(browser: str, report: Path, scratch: Path) -> list[dict[str, Any]]:
     ("shape", "status"),
     [
         (SMALL, "COMPLETED"),
+        (replace(SMALL, scenes=12), "COMPLETED"),
         (replace(SMALL, fused=False, processes=3), "FAILED"),
         (SMALL, "KILLED"),
         (replace(SMALL, scenes=1, left_out=0, parts=1), "COMPLETED"),
         (replace(LARGE, height=200, width=640), "COMPLETED"),
     ],
-    ids=["completed", "failed in the second pass", "killed", "one scene", "large"],
+    ids=["completed", "a label at the end", "failed in the second pass", "killed", "one scene", "large"],
 )
 def test_it_fits_every_width_and_no_label_lies_on_another(
     browser: str, tmp_path: Path, shape: Shape, status: str

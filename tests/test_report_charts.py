@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from conftest import write_scene
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from imagecodecs import png_decode
 from rasterio.transform import Affine, from_origin
@@ -73,11 +73,10 @@ def test_numbers_are_shown_for_people(shown: str, expected: str) -> None:
 # --- axes -----------------------------------------------------------------------------------------------------------
 
 
-@given(low=st.floats(-1e9, 1e9), span=st.floats(1e-6, 1e9).filter(lambda span: span > 0), most=st.integers(1, 12))
+@given(low=st.floats(-1e9, 1e9), span=st.floats(1e-6, 1e9), most=st.integers(1, 12))
 def test_ticks_are_round_few_and_in_their_places(low: float, span: float, most: int) -> None:
+    assume(span > 1e-9 * abs(low))  # or floats are too coarse
     scale = Scale(low, low + span)
-    if scale.high - scale.low < 1e-12 * abs(low):
-        return
     ticks = number_ticks(scale, most)
     assert len(ticks) <= most + 1
     assert all(-1e-6 <= tick.at <= 1 + 1e-6 for tick in ticks)

@@ -148,10 +148,17 @@ def lanes(
     return tag("div", [tag("div", title, class_="name"), tag("div", labels, class_="ys"), drawn], class_="panel")
 
 
+def _place(at: int, tick: Tick, many: int) -> str | None:
+    """What gives way where it is narrow: labels between every second or third, and the middle of one at an end."""
+    odd = at % (3 if many > 5 else 2) > 0
+    classes = ["odd"] * odd + ["start"] * (tick.at < 0.06) + ["end"] * (tick.at > 0.94)
+    return " ".join(classes) or None
+
+
 def x_axis(ticks: Sequence[Tick], said: str = "") -> Markup:
-    """The labels under the panels; every other one gives way where it is narrow."""
+    """The labels under the panels; some give way where it is narrow."""
     labels = [
-        tag("span", tick.text, class_="odd" if at % 2 else None, style=f"left:{100 * tick.at:.2f}%")
+        tag("span", tick.text, class_=_place(at, tick, len(ticks)), style=f"left:{100 * tick.at:.2f}%")
         for at, tick in enumerate(ticks)
     ]
     return tag("div", [tag("div", labels, class_="xs"), tag("div", said, class_="said")], class_="axis")
