@@ -84,7 +84,7 @@ def _subtitle(contents: Contents) -> str:
     used, _ = headline.scene_counts(contents)
     if stack is None:
         return "" if used is None else text.plural(used, "scene")
-    dates = f"from {stack.first[:10]} to {stack.last[:10]}" if stack.first and stack.last else ""
+    dates = f"from {stack.first[:10]} to {stack.last[:10]}" if stack.first and stack.last and used != 1 else ""
     grid = f"{text.by(map(text.count, stack.shape))} pixels {stack.dtype or ''}" if stack.shape else ""
     nodata = f"nodata {stack.nodata}" if stack.nodata is not None else "no nodata value"
     return ", ".join(part for part in (f"{text.plural(used, 'scene')} {dates}", grid, stack.crs, nodata) if part)
@@ -126,14 +126,15 @@ def _against(came: str, planned: str | float | None) -> str:
 def _task_context(contents: Contents) -> dict[str, Any]:
     found = contents.tasks
     if found is None:
-        return {"timeline": "", "slowest_tasks": [], "failed_tasks": [], "slowest_scenes": [], "scenes_alike": False}
-    seconds = tasks.scene_seconds(found)
+        return {"timeline": "", "slowest_tasks": [], "failed_tasks": [], "slowest_scenes": [], "untold": ""}
+    seconds, line = tasks.scene_seconds(found), timeline.timeline_figure(contents)
+    alike = "Every task held all scenes, so what each scene took cannot be told." if seconds is None else ""
     return {
-        "timeline": timeline.timeline_figure(contents),
+        "timeline": line,
         "slowest_tasks": tasks.slowest_tasks(found),
         "failed_tasks": tasks.failed_tasks(found),
         "slowest_scenes": [] if seconds is None else _slowest_scenes(contents, seconds),
-        "scenes_alike": seconds is None and len(found) > 0,
+        "untold": alike if line else "The trace does not tell when its tasks began, so there is no timeline.",
     }
 
 

@@ -40,7 +40,9 @@ def raster_figure(raster: Raster, *, large: bool) -> Markup:
         f" {_unit(raster.units)}",
         tag("span", raster.file, class_="file"),
     ]
-    return tag("figure", [tag("div", title, class_="name"), drawn, tag("figcaption", _about(raster, said))])
+    return tag(
+        "figure", [tag("div", title, class_="name"), drawn, tag("figcaption", _about(raster, said if large else ""))]
+    )
 
 
 def _edges(raster: Raster, most: int) -> tuple[list[Tick], list[Tick], str]:
@@ -77,17 +79,17 @@ def _is_whole(scale: Scale, tick: Tick) -> bool:
 
 
 def _about(raster: Raster, axes: str) -> list[Markup]:
-    """The caption."""
-    clipped = any(raster.beyond)
+    """The caption; what all rasters share stands below the large one."""
     colours = f"colours from {text.value(raster.stretch[0])} to {text.value(raster.stretch[1])}"
     lines = [
-        f"{colours}, the 2nd to the 98th percentile" if clipped else colours,
-        f"values from {text.value(raster.least)} to {text.value(raster.most)}"
-        if raster.least is not None
-        else "no values",
-        f"{text.by(map(text.count, raster.shape))} pixels, {raster.dtype}, {axes}",
+        f"{colours}, the 2nd to the 98th percentile" if any(raster.beyond) else colours,
+        f"values from {text.value(raster.least)} to {text.value(raster.most)}",
     ]
-    missing = 1 - raster.valid if raster.valid is not None else None
+    if raster.least is None:
+        lines = ["no values"]
+    if axes:
+        lines.append(f"{text.by(map(text.count, raster.shape))} pixels, {raster.dtype}, {axes}")
+    missing = None if raster.valid is None else 1 - raster.valid
     hatched = [tag("i", class_="swatch hatch"), f"no data {text.percent(missing)}"]
     return [tag("span", "; ".join(lines) + ". "), tag("span", hatched, class_="key")]
 
@@ -135,7 +137,7 @@ def _level_panel(table: SceneTable, names: list[str], quantiles: list[str], x: S
     marks, keys = [], []
     for low, high in zip(quantiles[: len(quantiles) // 2], quantiles[::-1], strict=False):
         marks.append(plot.band(table.time, table.columns[low], table.columns[high], "faint"))
-        keys.append(("faint", f"{low} to {high}"))
+        keys.append((f"faint shade{len(marks) - 1}", f"{low} to {high}"))
     for at, name in enumerate(names):
         marks += [plot.line(table.time, table.columns[name], f"series{at}"), *_dots(plot, table, name, f"series{at}")]
         keys.append((f"series{at}", name))
@@ -211,7 +213,7 @@ def _absent(plot: Plot, table: SceneTable, name: str) -> Iterable[Markup]:
 def least_covered(table: SceneTable, pixels: float | None) -> list[tuple[str, str, Markup, str]]:
     """(scene, date, bar, fraction) of the scenes with the fewest valid pixels; nothing if the table does not tell."""
     name = next((name for name in _COVERAGE if name in table.columns), None)
-    if name is None or (name == "count" and not pixels):
+    if name is None or (name == "count" and not pixels) or len(table.scenes) < 2:
         return []
     fraction = table.columns[name] / (1 if name == "valid_fraction" else pixels or 1)
     order = np.argsort(fraction, kind="stable")[:_LEAST_COVERED]

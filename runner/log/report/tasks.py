@@ -59,7 +59,7 @@ def _row(tasks: Tasks, at: int, longest: float) -> dict[str, Any]:
     seconds = float(tasks.seconds[at])
     rows, columns, scenes = _extent(tasks, at)
     return {
-        "name": _name(tasks, at),
+        "name": (f"{tasks.pass_name[at]} " if len(set(tasks.pass_name)) > 1 else "") + _name(tasks, at),
         "pass": tasks.pass_name[at],
         "status": tasks.status[at],
         "error": tasks.error[at],
