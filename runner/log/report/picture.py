@@ -47,7 +47,6 @@ def read_raster(path: Path, most_pixels: int) -> Raster:
             units=tags.get("units", ""),
             shape=raster.shape,
             dtype=raster.dtypes[0],
-            nodata="" if raster.nodata is None else f"{raster.nodata:g}",
             crs=_crs_name(raster),
             axis_unit=_axis_unit(raster),
             transform=tuple(raster.transform)[:6],

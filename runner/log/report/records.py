@@ -96,7 +96,6 @@ class Run:
     commit: str | None
     dirty: bool
     diff: str | None
-    memory_bytes: float | None  # what the run may use
 
     @property
     def lived_seconds(self) -> float | None:
@@ -188,7 +187,6 @@ class Raster:
     units: str
     shape: tuple[int, int]  # (height, width)
     dtype: str
-    nodata: str
     crs: str
     axis_unit: str  # of the coordinates: metre, degree
     transform: tuple[float, float, float, float, float, float]

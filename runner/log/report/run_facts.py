@@ -8,7 +8,6 @@ from runner.log.report.tree import Tree
 
 def run_facts(tree: Tree) -> Run:
     """What run.json says; everything unknown of an empty tree."""
-    memory = tree.number("memory_bytes"), tree.number("cgroup", "memory_limit_bytes")
     return Run(
         status=status(tree.mapping()),
         exit_code=tree.number("exit_code"),
@@ -30,7 +29,6 @@ def run_facts(tree: Tree) -> Run:
         commit=tree.text("code", "commit"),
         dirty=tree.text("code", "dirty") == "true",
         diff=tree.text("code", "diff"),
-        memory_bytes=min((bytes_ for bytes_ in memory if bytes_), default=None),
     )
 
 

@@ -63,7 +63,6 @@ def _row(tasks: Tasks, at: int, longest: float) -> dict[str, Any]:
         "pass": tasks.pass_name[at],
         "status": tasks.status[at],
         "error": tasks.error[at],
-        "worker": tasks.worker[at],
         "rows": rows,
         "columns": columns,
         "scenes": scenes,
