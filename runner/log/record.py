@@ -125,7 +125,7 @@ def recorded_run(
     try:
         with events_kept(folder):
             record = RunRecord(folder, _first_facts(config, command, overrides) | {"rerun_of": rerun_of})
-            with _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
+            with _reported(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
                 yield record
     except OSError as error:
         if error.errno not in _FULL_OR_CLOSED:
@@ -147,6 +147,21 @@ def _outcome(record: RunRecord) -> Iterator[None]:
         record.close("FAILED", getattr(error, "exit_code", 1), error)
         raise
     record.close("COMPLETED", 0)
+
+
+@contextmanager
+def _reported(record: RunRecord) -> Iterator[None]:
+    """Make the page of the run, however it ended. What keeps it from being made is told, and changes no outcome."""
+    try:
+        yield
+    finally:
+        from runner.log.report import write_report  # noqa: PLC0415 - a run's start does not need it
+
+        with record.phase("report"):
+            try:
+                write_report(record.folder)
+            except Exception:
+                log.warning("report.html cannot be made", exc_info=True)
 
 
 @contextmanager
