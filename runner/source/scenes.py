@@ -20,6 +20,7 @@ from runner.settings import Duplicates, OnError, SourceSettings
 from runner.source.listing import list_objects
 from runner.source.stores import Stores
 from runner.source.times import day_range, time_groups, time_of
+from runner.source.together import together
 
 _HEADERS_IN_FLIGHT = 64
 SKIP_HINT = "leave it out with source.exclude, or every scene that fails with on_error=skip"
@@ -56,9 +57,7 @@ def find_inputs(
     excluded = ((item, _excluded_by(source, item.href)) for item in found)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     _refuse_equal_names(chosen)
-    reader = _HeaderReader(Stores(stores.s3, client_retries=0), fetch or FetchOptions())
-    scenes, unread = asyncio.run(_read_headers(chosen, reader, on_error, progress))
-    log.info("%d headers: %s", len(chosen), reader.counts)
+    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress, fetch))
     if not scenes:
         raise SourceError(
             f"source.url={source.url}: none of {len(found)} objects is left; {_reasons(left_out + unread)}"
@@ -162,36 +161,39 @@ def _refuse_equal_names(chosen: list[Candidate]) -> None:
 # --- headers ----------------------------------------------------------------------------------------------------
 
 
-async def _read_headers(
-    chosen: list[Candidate], reader: "_HeaderReader", on_error: OnError, progress: Callable[[int, int], None]
+async def read_headers(
+    chosen: list[Candidate],
+    stores: Stores,
+    on_error: OnError,
+    progress: Callable[[int, int], None],
+    fetch: FetchOptions | None = None,
 ) -> tuple[list[Scene], list[LeftOut]]:
-    """Read all headers, many at a time, in the order of `chosen`; the first failure ends it unless on_error is skip."""
-    gate = asyncio.Semaphore(_HEADERS_IN_FLIGHT)
+    """Read all headers, many at a time, in the order of `chosen`; the first failure ends it unless on_error is skip.
+
+    Raises SourceError for that one, or for an object that is not the listed one any more.
+    """
+    reader = _HeaderReader(Stores(stores.s3, client_retries=0), fetch or FetchOptions())
     done = 0
 
     async def read(candidate: Candidate) -> Scene | LeftOut:
         nonlocal done
-        async with gate:
-            try:
-                return await reader.read(candidate)
-            except ReadError as error:
-                if on_error is OnError.stop or isinstance(error, DeniedError):
-                    raise
-                return LeftOut(candidate.item, candidate.scene, candidate.time, error.problem, skipped=True)
-            finally:
-                done += 1
-                progress(done, len(chosen))
+        try:
+            return await reader.read(candidate)
+        except ReadError as error:
+            if on_error is OnError.stop or isinstance(error, DeniedError):
+                raise
+            return LeftOut(candidate.item, candidate.scene, candidate.time, error.problem, skipped=True)
+        finally:
+            done += 1
+            progress(done, len(chosen))
 
-    tasks = [asyncio.create_task(read(candidate)) for candidate in chosen]
     try:
-        found = await asyncio.gather(*tasks)
+        found = await together(read, chosen, _HEADERS_IN_FLIGHT)
     except DeniedError:
         raise
     except ReadError as error:
         raise SourceError(f"{error}; {SKIP_HINT}") from error
-    finally:
-        for task in tasks:
-            task.cancel()
+    log.info("%d headers: %s", len(chosen), reader.counts)
     return [one for one in found if isinstance(one, Scene)], [one for one in found if isinstance(one, LeftOut)]
 
 

@@ -1,0 +1,60 @@
+"""Requests go out many at a time; answers keep their order, and none is left behind."""
+
+import _thread
+import asyncio
+import threading
+import time
+
+import pytest
+
+from runner.errors import SourceError
+from runner.source.together import together
+
+
+def test_answers_come_in_the_order_of_the_items_with_so_many_under_way() -> None:
+    under_way: list[int] = []
+    most = 0
+
+    async def ask(item: int) -> int:
+        nonlocal most
+        under_way.append(item)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0.01 * (3 - item % 3))
+        under_way.remove(item)
+        return item * 10
+
+    assert asyncio.run(together(ask, range(10), 4)) == [item * 10 for item in range(10)]
+    assert most == 4
+
+
+def test_after_a_failure_nothing_more_begins_and_what_has_begun_ends() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    async def ask(item: int) -> None:
+        begun.append(item)
+        await asyncio.sleep(0.02 * item)
+        if item == 0:
+            raise SourceError("gone")
+        ended.append(item)
+
+    with pytest.raises(SourceError, match="gone"):
+        asyncio.run(together(ask, range(10), 3))
+    assert (begun, ended) == ([0, 1, 2], [1, 2])
+
+
+def test_threads_that_still_deliver_an_answer_are_waited_for() -> None:
+    delivering, left = threading.Event(), threading.Event()
+
+    def deliver() -> None:  # by a thread that Python's threading does not know, as obstore's are
+        delivering.set()
+        time.sleep(0.2)
+        left.set()
+
+    async def ask(item: int) -> int:
+        _thread.start_new_thread(deliver, ())
+        delivering.wait()
+        return item
+
+    assert asyncio.run(together(ask, [1], 1)) == [1]
+    assert left.is_set()
