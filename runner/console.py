@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 _PLAIN_EVERY = 5.0  # seconds between two progress lines where there is no terminal
+_WIDEST = 4000  # characters of a table's line, where no terminal limits it
 
-news = Console(stderr=True, highlight=False)  # progress and errors
-results = Console(highlight=False)  # what a run is for: tables
+news = Console(stderr=True, highlight=False, emoji=False)  # progress and errors
+results = Console(highlight=False, emoji=False)  # what a run is for: tables
 
 
 @contextmanager
@@ -60,11 +62,22 @@ def complain(text: str) -> None:
     news.print(text, markup=False, soft_wrap=True)
 
 
-def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
-    """A table with the first column as it is and numbers to the right."""
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> Table:
+    """A table with the first `left` columns to the left, and the first of all as it is; numbers to the right."""
+    drawn = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for at, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if at == 0 else "right", no_wrap=at == 0, overflow="fold")
+        drawn.add_column(column, justify="left" if at < left else "right", no_wrap=at == 0, overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(Text, row))  # as text: [mean,count] is no markup
     return drawn
+
+
+def show_table(drawn: Table) -> None:
+    """Print a table; where there is no terminal, as wide as it is, for those who search its lines."""
+    console = results if results.is_terminal else Console(file=results.file, width=_WIDEST)
+    console.print(drawn)
+
+
+def say(text: str) -> None:
+    """A line of results."""
+    results.print(text, markup=False, soft_wrap=True)

@@ -44,6 +44,12 @@ class OutputError(RunnerError):
     """A result cannot be written where the user asked."""
 
 
+class RecordError(RunnerError):
+    """A run folder is not there, or does not hold what is asked of it."""
+
+    exit_code = 2
+
+
 class Interrupted(KeyboardInterrupt):
     """The run was stopped by a signal; 130 for Ctrl-C, 143 for SIGTERM. No `except Exception` may swallow it."""
 

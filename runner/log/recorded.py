@@ -1,0 +1,122 @@
+"""The files of a run folder, read and checked: JSON, what outputs.json says of results, the rows of inputs.parquet."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import RecordError
+
+if TYPE_CHECKING:
+    from runner.model import StoredObject
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """One of a run's JSON files. Raises RecordError if it is missing, empty or no object."""
+    try:
+        found = json.loads(file.read_text("utf-8") or "null")
+    except FileNotFoundError as error:
+        raise RecordError(f"{file} is missing: {_remedy(file.name)}") from error
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{file} cannot be read as JSON: {error}; it was cut off or altered") from error
+    if found is None:
+        raise RecordError(f"{file} is empty: the run ended in its first moment; run it again")
+    if not isinstance(found, dict):
+        raise RecordError(f"{file} holds a {type(found).__name__}, wanted an object; it was altered")
+    return found
+
+
+def _remedy(name: str) -> str:
+    remedies = {
+        "run.json": "that is no run folder; python -m runner.log ls names them",
+        "outputs.json": "run it again with this version, which writes it",
+        "inputs.parquet": "the run ended before it had found its scenes; run it again",
+    }
+    return remedies[name]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValues:
+    """One statistic as it was written; `sha256` is of its decoded values (`runner.output.hashes`)."""
+
+    name: str
+    sha256: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """One result file as it was written."""
+
+    name: str
+    bytes: int
+    sha256: str
+    stage: str
+    over: str  # space or time
+    values: tuple[StoredValues, ...]
+
+
+def read_outputs(folder: Path) -> tuple[OutputFile, ...]:
+    """What outputs.json says of each result. Raises RecordError if it is missing, or not as runs write it."""
+    file = folder / "outputs.json"
+    facts = read_json(file)
+    try:
+        files = tuple(_output_file(one) for one in facts["files"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(
+            f"{file} is not as runs write it ({type(error).__name__}: {error}); it was altered"
+        ) from error
+    for one in files:
+        if Path(one.name).name != one.name or one.name.startswith("."):
+            raise RecordError(f"{file} names '{one.name}', which is no file of its folder; it was altered")
+    return files
+
+
+def _output_file(facts: Mapping[str, Any]) -> OutputFile:
+    values = tuple(
+        StoredValues(str(one["name"]), str(one["sha256"]), str(one["dtype"]), tuple(map(int, one["shape"])))
+        for one in facts["values"]
+    )
+    name, digest, stage, over = (str(facts[key]) for key in ("name", "sha256", "stage", "over"))
+    return OutputFile(name, int(facts["bytes"]), digest, stage, over, values)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedInput:
+    """One object as a run found it: a scene of its stack, or (not `used`) left out for a `reason`."""
+
+    href: str
+    scene: str | None
+    time: datetime | None
+    used: bool
+    reason: str | None
+    size: int | None
+    etag: str | None
+    modified: datetime | None
+
+    @property
+    def stored(self) -> "StoredObject":
+        """The object as the archive held it then."""
+        from runner.model import StoredObject  # noqa: PLC0415 - numpy, which lists spare
+
+        return StoredObject(self.href, self.size, self.etag, self.modified, self.time)
+
+
+def read_inputs(folder: Path) -> tuple[RecordedInput, ...]:
+    """The rows of inputs.parquet, scenes in their order first. Raises RecordError if they cannot be read."""
+    import pyarrow.parquet as pq  # noqa: PLC0415 - a quarter of a second that lists spare
+    from pyarrow import ArrowException  # noqa: PLC0415 - as above
+
+    file = folder / "inputs.parquet"
+    columns = ["href", "scene", "datetime", "used", "reason", "size", "etag", "modified"]
+    try:
+        table = pq.read_table(file, columns=columns, partitioning=None)
+        rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
+    except FileNotFoundError as error:
+        raise RecordError(f"{file} is missing: {_remedy(file.name)}") from error
+    except (OSError, KeyError, ArrowException) as error:
+        raise RecordError(f"{file} cannot be read: {error}; it was cut off or altered") from error
+    return tuple(RecordedInput(*row) for row in rows)

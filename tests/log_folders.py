@@ -1,0 +1,147 @@
+"""Run folders for the tests of what looks at them: written by hand, or real ones with all that schema 2 asks for."""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import rasterio
+
+from runner.log import cli
+
+CONFIG: dict[str, Any] = {
+    "engine": "block",
+    "source": {"name": "lake", "url": "s3://bucket/lake/**/*.tif", "exclude": []},
+    "chunks": {"time": "auto", "y": 512, "x": "auto"},
+    "stages": {
+        "spatial_mean": {"over": "space", "statistics": ["mean", "count"]},
+        "temporal_mean": {"over": "time", "statistics": ["mean"]},
+    },
+    "output": {"dir": "/somewhere/else"},
+}
+PASS: dict[str, Any] = {
+    "name": "spatial_mean+temporal_mean", "stages": ["spatial_mean", "temporal_mean"], "tasks": 6,
+    "cluster": {"kind": "threads", "n_workers": 1, "threads": 2}, "chunks": {"time": 4, "y": 512, "x": 512},
+    "fetched": {"requests": 48, "bytes": 80_000_000, "retries": 3}, "start_seconds": 0.1, "compute_seconds": 2.0,
+    "peak_bytes": 500_000_000,
+}  # fmt: skip
+
+
+def ask(cwd: Path, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`python -m runner.log ...` as typed in `cwd`."""
+    command = [sys.executable, "-W", "error::DeprecationWarning:runner", "-m", "runner.log", *map(str, words)]
+    return subprocess.run(command, **{"cwd": cwd, "capture_output": True, "text": True, "timeout": 120, **options})
+
+
+def asked(cwd: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    """The same within this process, which spares a second of imports each time; no signals are caught."""
+    stdout, stderr, level = io.StringIO(), io.StringIO(), logging.getLogger().level
+    texts = [*map(str, words)]
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        mock.patch("runner.cli.stop_on_signals"),
+        mock.patch.object(sys, "argv", ["runner.log", *texts]),
+    ):
+        try:
+            code = cli.main(texts)
+        except SystemExit as stop:  # argparse's
+            code = int(str(stop.code))
+        finally:
+            logging.getLogger().setLevel(level)
+    return subprocess.CompletedProcess(texts, code, stdout.getvalue(), stderr.getvalue())
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
+    return facts
+
+
+def change(folder: Path, **facts: Any) -> Path:
+    """Rewrite facts of a run.json."""
+    (folder / "run.json").write_text(json.dumps({**facts_of(folder), **facts}))
+    return folder
+
+
+def write_run(folder: Path, settings: dict[str, Any] | None = None, **facts: Any) -> Path:
+    """A completed run of schema 2, without files beside run.json; `settings` are dotted keys of its config."""
+    config = json.loads(json.dumps(CONFIG))
+    for key, value in (settings or {}).items():
+        node = config
+        *above, last = key.split(".")
+        for part in above:
+            node = node.setdefault(part, {})
+        node[last] = value
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    whole = {
+        "schema": 2, "status": "COMPLETED", "exit_code": 0, "error": None, "started": now, "ended": now,
+        "heartbeat": now, "seconds": 12.5, "command": ["/x/runner/__main__.py"], "overrides": [], "config": config,
+        "code": {"commit": "c0ffee", "dirty": False}, "python": "3.11.7", "platform": "Linux", "host": platform.node(),
+        "versions": {"cog-stack-runner": "0.1.0", "numpy": "2.4.6"}, "pid": os.getpid(), "cores": 2, "kernels": "1",
+        "stack": {"name": config["source"]["name"], "scenes": 4}, "passes": [PASS], "outputs": [],
+    }  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({**whole, **facts}))
+    return folder
+
+
+def complete(folder: Path) -> Path:
+    """Add the outputs.json that runs of this version leave, if it is not there; digests by plain numpy."""
+    path = folder / "outputs.json"
+    if not path.exists():
+        files = [_describe(folder, name) for name in facts_of(folder)["outputs"]]
+        path.write_text(json.dumps({"schema": 1, "files": files}))
+    return folder
+
+
+def _describe(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    over = "space" if path.suffix == ".parquet" else "time"
+    if over == "space":
+        stage, table = path.stem, pd.read_parquet(path)
+        names = facts_of(folder)["config"]["stages"][stage]["statistics"]
+        values = {one: table[one].to_numpy() for one in names}
+    else:
+        stage = "temporal_mean"
+        with rasterio.open(path) as raster:
+            values = {path.stem.removeprefix("temporal_"): raster.read(1)}
+    return {
+        "name": name, "bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "stage": stage, "over": over, "values": [_digest(one, array) for one, array in values.items()],
+    }  # fmt: skip
+
+
+def _digest(name: str, array: np.ndarray) -> dict[str, Any]:
+    kind = array.dtype.kind
+    if kind == "f":
+        array = np.where(np.isnan(array), np.nan, array)  # 0/0 is another NaN on another machine
+    text = f"<{kind}{array.dtype.itemsize} [{', '.join(map(str, array.shape))}]\n"
+    digest = hashlib.sha256(text.encode() + array.astype(f"<{kind}{array.dtype.itemsize}").tobytes("C"))
+    return {"name": name, "sha256": digest.hexdigest(), "dtype": array.dtype.name, "shape": list(array.shape)}
+
+
+def run(cwd: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`python -m runner ...` in `cwd`, which must not fail."""
+    command = [sys.executable, "-m", "runner", *words]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, **options)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def altered_pixel(path: Path, row: int, column: int) -> None:
+    """Write another value into one pixel of a raster."""
+    with rasterio.open(path, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as raster:
+        window = ((row, row + 1), (column, column + 1))
+        raster.write(raster.read(1, window=window) + 1, 1, window=window)
