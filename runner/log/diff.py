@@ -1,0 +1,73 @@
+"""`diff`: two runs held against each other: how they were asked for, with what, of what, and what came out."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+
+from runner.console import say, show_table, table
+from runner.log.compare import SECTIONS, Difference, Section, compare
+from runner.log.folder import RunFolder, choose_run
+from runner.log.verb import Verb, add_outputs, add_run
+
+_SHOWN = 20  # differences of one section, unless all are asked for
+_EXAMPLES = f"""\
+examples
+  python -m runner.log diff 14-05-09_demo last            two runs, by a part of their names
+  python -m runner.log diff A B --only values             are the results the same bits?
+  python -m runner.log diff A B --only config,packages
+
+Sections: {", ".join(SECTIONS)}. Values are compared by the digests in outputs.json and, where these differ or are
+missing, pixel by pixel and row by row. Exit code: 0 the same, 1 something differs, 2 it could not be compared."""
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_run(parser, "a", "the first run")
+    add_run(parser, "b", "the second run")
+    parser.add_argument("--only", type=_sections, metavar="S[,S]", help="compare some sections")
+    parser.add_argument("--all", action="store_true", help=f"show every difference, not {_SHOWN} of each section")
+    add_outputs(parser)
+
+
+def _sections(text: str) -> list[str]:
+    wanted = [word.strip() for word in text.split(",")]
+    if not set(wanted) <= set(SECTIONS):
+        raise ArgumentTypeError(f"{text}: wanted some of {', '.join(SECTIONS)}, with commas")
+    return wanted
+
+
+def _run(options: Namespace) -> int:
+    a, b = (choose_run(word, options.outputs) for word in (options.a, options.b))
+    sections = compare(a, b, options.only)
+    say(f"A {_describe(a)}\nB {_describe(b)}")
+    for section in sections:
+        show_section(section, None if options.all else _SHOWN)
+    return int(any(section.differences for section in sections))
+
+
+def _describe(run: RunFolder) -> str:
+    return f"{run.path}: {run.status}, begun {run.started.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def show_section(section: Section, most: int | None = _SHOWN) -> None:
+    """Print one section: a line if nothing differs, else what does, side by side."""
+    if not section.differences:
+        say(f"{section.name}: {section.same}")
+    shown = section.differences[:most]
+    pairs = [one for one in shown if not one.text]
+    if pairs:
+        show_table(table("", [section.name, "A", "B"], _cells(pairs), left=3))
+    for one in shown:
+        if one.text:
+            say(f"{section.name}: {one.what}: {one.text}")
+    if len(section.differences) > len(shown):
+        say(f"{section.name}: and {len(section.differences) - len(shown)} more; --all shows them")
+    for note in dict.fromkeys(section.notes):
+        say(f"{section.name}: {note}")
+
+
+def _cells(pairs: Sequence[Difference]) -> list[list[str]]:
+    return [[one.what, one.a, one.b] for one in pairs]
+
+
+VERB = Verb(
+    "diff", "what two runs differ in: config, code, packages, inputs, values", _EXAMPLES, _arguments, _run, trouble=2
+)
