@@ -27,7 +27,7 @@ from runner.summary import shown
 def main() -> int:
     """Run what the command line asks for; the exit code is 0, 1 (failed), 2 (wrong setting), 130 or 143 (stopped)."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise, so that we can explain
-    _stop_on_signals()
+    stop_on_signals()
     codes: list[int] = []
     try:
         config.refuse_overrides(sys.argv[1:])
@@ -78,12 +78,12 @@ def _run_job(tree: DictConfig) -> None:
     folder = Path(job.output.dir).expanduser().absolute()
     overrides = [redact(text) for text in hydra_config.overrides.task]
     with recorded_run(folder, config.resolved(tree), [redact(text) for text in sys.argv], overrides) as record:
-        _keep_config(folder, tree, overrides)
+        keep_config(folder, tree, overrides)
         story.run_job(job, record)
     tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
 
 
-def _keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
+def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
     """What Hydra itself would leave in .hydra/, without secrets."""
     kept = folder / ".hydra"
     kept.mkdir(exist_ok=True)
@@ -115,7 +115,7 @@ def _stopped(stop: BaseException) -> int:
     return code
 
 
-def _stop_on_signals() -> None:
+def stop_on_signals() -> None:
     """Ctrl-C and SIGTERM unwind the run, so that workers are closed; a second one ends it at once."""
 
     def stop(number: int, _frame: FrameType | None) -> None:

@@ -44,19 +44,20 @@ def show_plan(job: JobSettings) -> None:
         summary.show_plan(make_plan(reachable, inputs.stack), inputs.stack)
 
 
-def run_job(job: JobSettings, record: RunRecord) -> None:
+def run_job(job: JobSettings, record: RunRecord, find: Callable[[JobSettings], Inputs] | None = None) -> None:
     """Run every stage of the job and write its files into the record's folder.
 
-    Raises RunnerError for what the user can mend.
+    `find` gives the inputs, where these are not the ones that the source lists. Raises RunnerError for what the user
+    can mend.
     """
     with opened_source(job) as reachable:
-        _run_stages(reachable, record)
+        _run_stages(reachable, record, find or _find)
 
 
-def _run_stages(job: JobSettings, record: RunRecord) -> None:
+def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings], Inputs]) -> None:
     with kernels_loading() if job.engine is EngineName.block else nullcontext():
         with record.phase("listing"):
-            inputs = _verified(job, _find(job))
+            inputs = _verified(job, find(job))
         _keep_inputs(inputs, record)
     results: dict[str, dict[str, Values]] = {}
     while not results:

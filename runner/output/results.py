@@ -1,7 +1,7 @@
 """Which files a stage leaves, with the units and the provenance they carry."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +20,6 @@ from runner.settings import Mask, OutputSettings, Over, SourceSettings
 
 def provenance(source: SourceSettings, stack: Stack, mask: Mask) -> dict[str, str]:
     """What the values follow from, the same for every run that must give the same values: no times, no machine."""
-    inputs = hashlib.sha256("\n".join(f"{scene.href} {scene.etag}" for scene in stack.scenes).encode())
     return {
         "software": f"cog-stack-runner {version('cog-stack-runner')}",
         "source": source.url,
@@ -28,12 +27,17 @@ def provenance(source: SourceSettings, stack: Stack, mask: Mask) -> dict[str, st
         "scenes": str(len(stack.scenes)),
         "first_datetime": stack.scenes[0].time.isoformat(),
         "last_datetime": stack.scenes[-1].time.isoformat(),
-        "inputs_sha256": inputs.hexdigest(),
+        "inputs_sha256": inputs_sha256((scene.href, scene.etag) for scene in stack.scenes),
         "band": str(source.band),
         "mask": mask.value,
         "nodata": str(stack.nodata),
         "crs": stack.grid.crs_name,
     }
+
+
+def inputs_sha256(objects: Iterable[tuple[str, str | None]]) -> str:
+    """One digest for the objects of a stack, (href, ETag) in their order."""
+    return hashlib.sha256("\n".join(f"{href} {etag}" for href, etag in objects).encode()).hexdigest()
 
 
 def write_stage(

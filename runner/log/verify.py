@@ -1,0 +1,178 @@
+"""`verify`: whether a run's results are still what was written, and what their source gives."""
+
+import secrets
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from runner.console import say
+from runner.errors import RecordError, RunnerError
+from runner.log.folder import RunFolder, choose_run
+from runner.log.recorded import OutputFile
+from runner.log.verb import Verb, add_outputs, add_run
+
+if TYPE_CHECKING:
+    from runner.settings import JobSettings
+
+_READING = ("source.s3.", "gdal", "fetch.", "reader=")  # settings that do not change what a value is
+_BLOCKS = 4
+_EXAMPLES = f"""\
+examples
+  python -m runner.log verify last                  the files, and {_BLOCKS} windows and {_BLOCKS} scenes of the source
+  python -m runner.log verify last --blocks 0       the files alone; nothing is read from the source
+  python -m runner.log verify last --blocks 20 --seed 7
+  python -m runner.log verify RUN -- source.s3.profile=work     with other access to the same objects
+
+Checked are the files' sha256, that of their decoded values, the ETag of every object, and a random sample: a window
+of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes
+other blocks. What is not sampled is held by its digest alone. Exit code: 0 all is verified, 1 something is not."""
+
+
+class Verdict(Enum):
+    """How a check ended."""
+
+    ok = "ok"
+    failed = "FAILED"
+    unknown = "unknown"  # it could not be checked
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked, and what was found."""
+
+    what: str
+    verdict: Verdict
+    text: str
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    wanted = f"how many windows, and scenes, are read again ({_BLOCKS}); 0 reads nothing"
+    parser.add_argument("--blocks", type=_count, default=_BLOCKS, metavar="N", help=wanted)
+    parser.add_argument("--seed", type=int, metavar="N", help="which ones; another each time unless given")
+    add_outputs(parser)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text}: wanted a whole number from 0 on")
+    return int(text)
+
+
+def _run(options: Namespace) -> int:
+    run = choose_run(options.run, options.outputs)
+    if run.status != "COMPLETED":
+        raise RecordError(f"{run.path} is {run.status}: it left no results to verify")
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    job = _job(run, options.overrides) if options.blocks else None
+    say(f"{run.path}{f', sample of seed {seed}' if job else ''}")
+    bad = done = 0
+    for check in _checks(run, job, options.blocks, seed):
+        say(f"{check.verdict.value:<8} {check.what}: {check.text}")
+        done, bad = done + 1, bad + (check.verdict is not Verdict.ok)
+    say(f"NOT verified: {bad} of {done} checks" if bad else f"verified: {done} checks")
+    return int(bad > 0)
+
+
+def _job(run: RunFolder, overrides: list[str]) -> "JobSettings":
+    for word in overrides:
+        if not word.lstrip("+").startswith(_READING):
+            raise RecordError(f"{word}: a run is verified as it was; only {', '.join(_READING)} may be overridden")
+    from runner.cli import stop_on_signals  # noqa: PLC0415 - Hydra, which the other verbs spare
+    from runner.recompose import recompose  # noqa: PLC0415 - as above
+
+    stop_on_signals()
+    return recompose(run.config, run.path / ".hydra/config.yaml", overrides, run.path).job
+
+
+def _checks(run: RunFolder, job: "JobSettings | None", blocks: int, seed: int) -> Iterator[Check]:
+    yield from check_files(run)
+    yield check_inputs(run)
+    if job is None:
+        return
+    from runner.log.sample import check_sample  # noqa: PLC0415 - all that a run imports
+
+    try:
+        yield from check_sample(run, job, blocks, seed)
+    except RunnerError as error:
+        yield Check("source", Verdict.unknown, str(error))
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def check_files(run: RunFolder) -> Iterator[Check]:
+    """Hold the files, and the values in them, against outputs.json."""
+    try:
+        files = run.outputs()
+    except RecordError as error:
+        yield Check("outputs.json", Verdict.unknown, str(error))
+        return
+    for name in sorted(set(run.facts.get("outputs") or []) - {file.name for file in files}):
+        yield Check("outputs.json", Verdict.failed, f"it does not name {name}, which the run wrote; it was altered")
+    for file in files:
+        whole = _check_file(run, file)
+        yield whole
+        if (run.path / file.name).is_file():
+            yield from _check_values(run, file)
+
+
+def _check_file(run: RunFolder, file: OutputFile) -> Check:
+    from runner.output.hashes import file_sha256  # noqa: PLC0415 - numpy
+
+    path = run.path / file.name
+    try:
+        digest = file_sha256(path)
+    except OSError as error:
+        return Check(file.name, Verdict.failed, f"cannot be read: {error.strerror}")
+    if digest == file.sha256:
+        return Check(file.name, Verdict.ok, f"{file.bytes:,} bytes, sha256 {digest[:16]}")
+    size = path.stat().st_size
+    text = f"altered: written with {file.bytes:,} bytes, sha256 {file.sha256[:16]}; now {size:,} bytes, {digest[:16]}"
+    return Check(file.name, Verdict.failed, text)
+
+
+def _check_values(run: RunFolder, file: OutputFile) -> Iterator[Check]:
+    """By the digests of decoded values; which says of an altered file whether its values are."""
+    from runner.output.hashes import values_sha256  # noqa: PLC0415 - numpy
+    from runner.output.stored import read_statistic  # noqa: PLC0415 - as above
+
+    for one in file.values:
+        what = f"{file.name}: {one.name}"
+        try:
+            values = read_statistic(run.path / file.name, file.over, one.name)
+        except RecordError as error:
+            yield Check(what, Verdict.failed, str(error))
+            continue
+        digest = values_sha256(values)
+        same = digest == one.sha256
+        text = f"{values.size:,} values as written" if same else "its values are not those that were written"
+        yield Check(what, Verdict.ok if same else Verdict.failed, f"{text}, sha256 {digest[:16]}")
+
+
+def check_inputs(run: RunFolder) -> Check:
+    """Hold inputs.parquet against the digest of hrefs and ETags that every result carries."""
+    from runner.log.values import results_of  # noqa: PLC0415 - numpy
+    from runner.output.results import inputs_sha256  # noqa: PLC0415 - as above
+    from runner.output.stored import read_provenance  # noqa: PLC0415 - as above
+
+    try:
+        used = [row for row in run.inputs() if row.used]
+        files = {result.path: result.over.value for result in results_of(run).values()}
+        carried = {path.name: read_provenance(path, over).get("inputs_sha256") for path, over in files.items()}
+    except RecordError as error:
+        return Check("inputs.parquet", Verdict.unknown, str(error))
+    digest = inputs_sha256((row.href, row.etag) for row in used)
+    others = [name for name, found in carried.items() if found != digest]
+    if others:
+        text = f"its {len(used)} objects are not those that {', '.join(others)} was made of; one of them was altered"
+        return Check("inputs.parquet", Verdict.failed, text)
+    return Check("inputs.parquet", Verdict.ok, f"{len(used)} objects, those that the results say they are made of")
+
+
+VERB = Verb(
+    "verify", "whether results are still what was written, and what the source gives", _EXAMPLES, _arguments, _run,
+    overrides=True,
+)  # fmt: skip

@@ -1,0 +1,94 @@
+"""The objects of an earlier run, found again: by their hrefs, in the same order, each held against its ETag."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+
+from runner.errors import SourceError
+from runner.model import Scene, StoredObject, locate
+from runner.settings import OnError, SourceKind, SourceSettings
+from runner.source.listing import unreadable
+from runner.source.scenes import Candidate, name_candidate, read_headers
+from runner.source.stores import Stores
+from runner.source.together import together
+
+_IN_FLIGHT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A recorded object and what lies there now; None if nothing does."""
+
+    recorded: StoredObject
+    now: StoredObject | None
+
+    @property
+    def problem(self) -> str | None:
+        """How it is not the recorded one, with both ETags; None if it is."""
+        then, now = self.recorded, self.now
+        if now is None:
+            return f"{then.href} is gone (recorded with ETag {then.etag})"
+        if then.etag and now.etag:
+            changed = then.etag != now.etag
+        else:
+            changed = (then.size, then.modified) != (now.size, now.modified)
+        return f"{then.href} has changed: recorded with {_version(then)}, now {_version(now)}" if changed else None
+
+
+def _version(item: StoredObject) -> str:
+    return f"ETag {item.etag}, {item.size} bytes of {item.modified}"
+
+
+def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
+    """What lies at each href now, in order; no contents are read. Raises SourceError where no answer comes."""
+
+    async def look(item: StoredObject) -> Found:
+        location = locate(item.href)
+        try:
+            meta = await obstore.head_async(stores.of(location), location.key)
+        except (NotFoundError, FileNotFoundError):
+            return Found(item, None)
+        except (BaseError, OSError) as error:
+            raise unreadable(item.href, error, stores) from error
+        return Found(item, StoredObject(item.href, meta["size"], meta["e_tag"], meta["last_modified"]))
+
+    return asyncio.run(together(look, recorded, _IN_FLIGHT))
+
+
+def refuse_problems(found: Sequence[Found], *, pinned: bool) -> None:
+    """Raise SourceError that names the objects that are gone and, if `pinned`, those that have changed."""
+    problems = [one.problem for one in found if one.problem and (pinned or one.now is None)]
+    if not problems:
+        return
+    some = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
+    remedy = "bring them back, or read what has changed as it is now by --unpinned" if pinned else "bring them back"
+    raise SourceError(f"{len(problems)} of {len(found)} objects are not as recorded: {some}; {remedy}")
+
+
+def read_scenes(
+    source: SourceSettings,
+    found: Sequence[Found],
+    names: Sequence[str | None],
+    stores: Stores,
+    progress: Callable[[int, int], None],
+) -> tuple[Scene, ...]:
+    """The scenes of these objects as they are now, in this order, with the names they were recorded by.
+
+    Every later read of a scene is pinned to the ETag its header was read with. Raises SourceError for an object that
+    is gone, changes meanwhile or cannot be read.
+    """
+    chosen = [_candidate(source, one, name) for one, name in zip(found, names, strict=True)]
+    scenes, _ = asyncio.run(read_headers(chosen, stores, OnError.stop, progress))
+    return tuple(scenes)
+
+
+def _candidate(source: SourceSettings, found: Found, name: str | None) -> Candidate:
+    """Dates and groups follow from the key as they did; a manifest's dates were recorded."""
+    if found.now is None:
+        raise SourceError(str(found.problem))
+    time = found.recorded.time if source.kind is SourceKind.manifest else None
+    candidate = name_candidate(source, replace(found.now, time=time))
+    return replace(candidate, scene=name or candidate.scene)
