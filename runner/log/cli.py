@@ -1,0 +1,65 @@
+"""`python -m runner.log VERB`: what runs were, whether they still hold, and doing them again."""
+
+import sys
+import traceback
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+
+from runner.console import complain
+from runner.errors import RunnerError
+from runner.log import diff, listing, rerun, show, verify
+from runner.log.redact import redact
+from runner.log.verb import Verb
+
+VERBS: tuple[Verb, ...] = (listing.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB)
+_PROGRAM = "python -m runner.log"
+_DETAILS = """\
+RUN is a run's folder, a part of its name that no other run has, or 'last'.
+Each verb has its own help, with examples: python -m runner.log VERB --help"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for; the exit code is the verb's, 2 for what is asked wrongly, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    at = words.index("--") if "--" in words else len(words)
+    options = _parser().parse_args(words[:at])
+    verb: Verb = options.verb
+    options.overrides = words[at + 1 :]
+    if options.overrides and not verb.overrides:
+        complain(
+            f"{verb.name} takes no overrides, got {' '.join(options.overrides)}; see {_PROGRAM} {verb.name} --help"
+        )
+        return 2
+    try:
+        return verb.run(options)
+    except RunnerError as error:
+        complain(redact(str(error)))
+        return error.exit_code if verb.trouble is None else verb.trouble
+    except KeyboardInterrupt as stop:
+        complain("interrupted")
+        return int(getattr(stop, "exit_code", 130))
+    except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line
+        if options.traceback:
+            sys.stderr.write(redact(traceback.format_exc()))
+        complain(redact(f"{type(error).__name__}: {error}. This is a fault of the runner; --traceback shows where"))
+        return 1 if verb.trouble is None else verb.trouble
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=_PROGRAM, description=__doc__, epilog=_DETAILS, formatter_class=RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
+    for verb in VERBS:
+        below = verbs.add_parser(
+            verb.name, help=verb.summary, description=f"{verb.name}: {verb.summary}", epilog=verb.details,
+            formatter_class=RawDescriptionHelpFormatter, usage=_usage(verb),
+        )  # fmt: skip
+        verb.arguments(below)
+        below.add_argument("--traceback", action="store_true", help="show where a fault of the runner lies")
+        below.set_defaults(verb=verb)
+    return parser
+
+
+def _usage(verb: Verb) -> str | None:
+    return f"{_PROGRAM} {verb.name} [options] RUN [-- overrides]" if verb.overrides else None

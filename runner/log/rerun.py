@@ -1,0 +1,139 @@
+"""`rerun`: a run done again, from the config and the very objects that it recorded; and whether it gives the same."""
+
+import logging
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.console import progress_bar, say, tell
+from runner.errors import RecordError
+from runner.log.compare import compare
+from runner.log.diff import show_section
+from runner.log.folder import RunFolder, choose_run, read_run
+from runner.log.recorded import RecordedInput
+from runner.log.show import without_folder
+from runner.log.verb import Verb, add_outputs, add_run
+
+if TYPE_CHECKING:
+    from runner.model import Inputs
+    from runner.settings import JobSettings
+
+_CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "source.start", "source.end",
+             "source.exclude", "source.limit", "source.duplicates")  # fmt: skip
+_CAUSES = ("config", "inputs", "packages", "code", "kernels")
+_EXAMPLES = """\
+examples
+  python -m runner.log rerun last
+  python -m runner.log rerun 14-05-09_demo -- chunks=row cluster@stages.spatial_mean.cluster=processes
+  python -m runner.log rerun RUN -- mask=none output.dir=outputs/unmasked
+  python -m runner.log rerun RUN -- source.s3.endpoint_url=http://127.0.0.1:9000
+
+The config is the recorded one, whatever conf/ says now. The scenes are the recorded ones, in their order: an object
+that has changed or is gone ends it, named with both ETags; --unpinned takes what has changed as it is now.
+The new folder stands beside others in outputs/, unless output.dir says where. Exit code: 0 done, and the values that
+both runs have are the same bits, 1 they differ or the run failed, 2 it could not be begun."""
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--unpinned", action="store_true", help="read objects that have changed as they are now")
+    add_outputs(parser)
+
+
+def _run(options: Namespace) -> int:
+    earlier = choose_run(options.run, options.outputs)
+    again = run_again(earlier, options.overrides, new_folder(options.outputs, earlier), pinned=not options.unpinned)
+    return tell_apart(earlier, again)
+
+
+def new_folder(outputs: Path, earlier: RunFolder) -> Path:
+    """A folder's name of now, as runs have them."""
+    now = datetime.now().astimezone()
+    return outputs / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}_{earlier.stack_name or 'run'}_rerun"
+
+
+def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned: bool) -> RunFolder:
+    """Do a run again in a new folder, or in the override's. Raises RunnerError, also for objects that have changed."""
+    from runner import config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
+    from runner.cli import keep_config, stop_on_signals  # noqa: PLC0415 - as above
+    from runner.job import run_job  # noqa: PLC0415 - as above
+    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
+    from runner.log.redact import redact  # noqa: PLC0415 - as above
+    from runner.recompose import recompose  # noqa: PLC0415 - as above
+    from runner.summary import shown  # noqa: PLC0415 - as above
+
+    refuse_other_scenes(overrides)
+    rows = earlier.inputs()
+    again = recompose(earlier.config, earlier.path / ".hydra/config.yaml", overrides, folder)
+    stop_on_signals()
+    logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
+    folder = Path(again.job.output.dir).expanduser().absolute()
+    words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
+    with recorded_run(folder, config.resolved(again.tree), [redact(word) for word in sys.argv], words) as record:
+        record.update(rerun_of=str(earlier.path.absolute()))
+        keep_config(folder, again.tree, words)
+        run_job(again.job, record, recorded_inputs(rows, pinned=pinned))
+    tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
+    return read_run(Path(shown(folder)))
+
+
+def refuse_other_scenes(overrides: Sequence[str]) -> None:
+    """Refuse an override of what chooses the scenes, which are the recorded ones. Raises RecordError."""
+    for word in overrides:
+        if word.partition("=")[0].lstrip("+~") in _CHOOSING:
+            raise RecordError(
+                f"{word}: a rerun reads the scenes of the run it does again; for others run python -m runner"
+            )
+
+
+def recorded_inputs(rows: Sequence[RecordedInput], *, pinned: bool) -> "Callable[[JobSettings], Inputs]":
+    """What finds the inputs of a job: the recorded objects, in their order."""
+
+    def find(job: "JobSettings") -> "Inputs":
+        from runner import summary  # noqa: PLC0415 - as in run_again
+        from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as above
+        from runner.source.pinned import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
+        from runner.source.scenes import make_stack  # noqa: PLC0415 - as above
+        from runner.source.stores import Stores  # noqa: PLC0415 - as above
+
+        used = [row for row in rows if row.used]
+        stores = Stores(job.source.s3)
+        found = look_up([row.stored for row in used], stores)
+        refuse_problems(found, pinned=pinned)
+        with progress_bar("headers") as progress:
+            scenes = read_scenes(job.source, found, [row.scene for row in used], stores, progress)
+        left_out = tuple(LeftOut(row.stored, row.scene, row.time, row.reason or "") for row in rows if not row.used)
+        inputs = Inputs(make_stack(job.source, scenes), left_out)
+        tell(summary.describe_inputs(inputs))
+        return inputs
+
+    return find
+
+
+def tell_apart(earlier: RunFolder, again: RunFolder) -> int:
+    """Say whether the values are the same bits, and if not, what else is not the same; 0 or 1."""
+    if earlier.status != "COMPLETED":
+        say(f"{earlier.path} is {earlier.status} and left no values to compare with")
+        return 0
+    (values,) = compare(earlier, again, ["values"])
+    differing = [one for one in values.differences if one.text]
+    show_section(values)
+    if not differing:
+        say(f"values: what both runs have is the same bits as in {earlier.path}")
+        return 0
+    say("values differ; and so do, of what they follow from (A is the earlier run, B this one):")
+    causes = [section for section in compare(earlier, again, _CAUSES) if section.differences]
+    for section in causes:
+        show_section(section)
+    if not causes:
+        say("nothing that is recorded: report it, with both folders")
+    return 1
+
+
+VERB = Verb(
+    "rerun", "do a run again, from its config and its very objects, and compare", _EXAMPLES, _arguments, _run,
+    overrides=True,
+)  # fmt: skip

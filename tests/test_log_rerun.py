@@ -1,0 +1,229 @@
+"""`python -m runner.log rerun`, as typed: the same config, the very objects, and whether the same values come out."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import speckle, write_scene
+from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run
+
+RESULTS = ("spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A completed run of four scenes, in outputs/first."""
+    cwd = tmp_path_factory.mktemp("shared")
+    for at in range(1, 5):
+        write_scene(cwd / f"data/S1A_2020010{at}.tif", speckle((300, 500), seed=at))
+    run(cwd, "source=local", f"source.url={cwd}/data/*.tif", "output.dir=outputs/first", "chunks.y=256")
+    complete(cwd / "outputs/first")
+    return cwd
+
+
+@pytest.fixture
+def own(shared: Path, tmp_path: Path) -> Path:
+    """The same with scenes of its own, which may be changed."""
+    shutil.copytree(shared / "data", tmp_path / "data", copy_function=shutil.copyfile)
+    run(tmp_path, "source=local", f"source.url={tmp_path}/data/*.tif", "output.dir=outputs/first", "chunks.y=256")
+    return tmp_path
+
+
+def rerun_folder(cwd: Path) -> Path:
+    (folder,) = cwd.glob("outputs/*/*_rerun")
+    return folder
+
+
+def test_the_same_config_on_the_same_objects_gives_the_same_bits(own: Path) -> None:
+    write_scene(own / "data/S1A_20200105.tif", speckle((300, 500), seed=5))  # came since
+    done = ask(own, "rerun", "first")
+    assert done.returncode == 0, done.stderr
+    assert "values: the same bits in all 5 statistics" in done.stdout
+    again = rerun_folder(own)
+    facts, earlier = facts_of(again), facts_of(own / "outputs/first")
+    assert facts["status"] == "COMPLETED"
+    assert facts["rerun_of"] == str(own / "outputs/first")
+    assert {**facts["config"], "output": None} == {**earlier["config"], "output": None}
+    assert facts["config"]["chunks"]["y"] == 256
+    assert (again / ".hydra/config.yaml").is_file()
+    assert pd.read_parquet(again / "inputs.parquet").equals(pd.read_parquet(own / "outputs/first/inputs.parquet"))
+    for name in RESULTS:
+        assert (again / name).read_bytes() == (own / "outputs/first" / name).read_bytes()
+    assert ask(own, "diff", "first", "last", "--only", "config,code,inputs,values,packages").returncode == 0
+
+
+def test_overrides_of_groups_and_of_keys_are_taken(shared: Path, tmp_path: Path) -> None:
+    words = [
+        "chunks=block",
+        "cluster@stages.spatial_mean.cluster=processes",
+        "stages.temporal_mean.statistics=[mean,max]",
+    ]
+    done = ask(shared, "rerun", "first", "--outputs", "outputs", "--", *words, f"output.dir={tmp_path}/again")
+    assert done.returncode == 0, done.stderr
+    config = facts_of(tmp_path / "again")["config"]
+    assert config["chunks"] == {"time": 1, "y": "block", "x": "block", "snap": True}
+    assert config["stages"]["spatial_mean"]["cluster"]["kind"] == "processes"
+    assert facts_of(tmp_path / "again")["overrides"][-4:-1] == words
+    assert (tmp_path / "again/temporal_max.tif").is_file()
+    assert re.search(r"^temporal_mean: max +not computed +there", done.stdout, re.MULTILINE)
+    assert "what both runs have is the same bits" in done.stdout
+
+
+def test_a_changed_mask_is_named_as_what_the_values_follow_from(shared: Path, tmp_path: Path) -> None:
+    done = asked(shared, "rerun", "first", "--", "mask=none", f"output.dir={tmp_path}/again")
+    assert done.returncode == 1
+    assert "values: temporal_mean: mean: " in done.stdout
+    assert re.search(r"^mask +nodata +none", done.stdout, re.MULTILINE)
+
+
+def test_a_changed_package_version_is_named_if_values_differ(shared: Path, tmp_path: Path) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
+    change(earlier, versions={**facts_of(earlier)["versions"], "numpy": "1.0.0"})
+    altered_pixel(earlier / "temporal_mean.tif", 12, 34)
+    (earlier / "outputs.json").unlink()
+    done = asked(tmp_path, "rerun", "earlier")
+    assert done.returncode == 1
+    assert "temporal_mean: mean: 1 of 150,000 pixels differ; at most by 1, at row 12, column 34" in done.stdout
+    assert re.search(rf"^numpy +1\.0\.0 +{np.__version__}", done.stdout, re.MULTILINE)
+
+
+def test_values_that_differ_for_no_recorded_reason_are_to_be_reported(shared: Path, tmp_path: Path) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
+    altered_pixel(earlier / "temporal_mean.tif", 12, 34)
+    (earlier / "outputs.json").unlink()
+    done = asked(tmp_path, "rerun", "earlier")
+    assert done.returncode == 1
+    assert "nothing that is recorded: report it, with both folders" in done.stdout
+
+
+# --- objects ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_replaced_object_is_named_with_both_etags_or_taken_when_asked_for(own: Path) -> None:
+    etag = pd.read_parquet(own / "outputs/first/inputs.parquet")["etag"][1]
+    write_scene(own / "data/S1A_20200102.tif", speckle((300, 500), seed=9))
+    done = asked(own, "rerun", "first", "--", "output.dir=pinned")
+    assert done.returncode == 1
+    assert f"S1A_20200102.tif has changed: recorded with ETag {etag}, " in done.stderr
+    now = re.search(r"now ETag (\S+),", done.stderr)
+    assert now
+    assert facts_of(own / "pinned")["status"] == "FAILED"
+    taken = asked(own, "rerun", "first", "--unpinned")
+    assert taken.returncode == 1
+    assert re.search(rf"S1A_20200102.tif +ETag {re.escape(etag)} +ETag {re.escape(now[1])}", taken.stdout)
+
+
+def test_a_lost_object_ends_it_pinned_or_not(own: Path) -> None:
+    (own / "data/S1A_20200103.tif").unlink()
+    for words in ([], ["--unpinned"]):
+        done = asked(own, "rerun", "first", *words, "--", f"output.dir=again{len(words)}")
+        assert done.returncode == 1
+        assert "1 of 4 objects are not as recorded: " in done.stderr
+        assert "S1A_20200103.tif is gone (recorded with ETag " in done.stderr
+        assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
+
+
+@pytest.mark.parametrize("word", ["source=demo", "source.limit=2", "source.url=/x", "++source.end=2020-01-01"])
+def test_other_scenes_are_another_run(shared: Path, word: str) -> None:
+    done = asked(shared, "rerun", "first", "--", word)
+    assert done.returncode == 2
+    assert "a rerun reads the scenes of the run it does again; for others run python -m runner" in done.stderr
+
+
+def test_a_run_on_the_demo_archive_is_done_again_when_its_server_is_long_gone(tmp_path: Path) -> None:
+    run(tmp_path, "source.limit=2", "output.dir=outputs/demo")
+    done = ask(tmp_path, "rerun", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "values: the same bits in all 5 statistics" in done.stdout
+
+
+def test_a_manifests_dates_and_names_are_the_recorded_ones(shared: Path, tmp_path: Path) -> None:
+    lines = [f"{shared}/data/S1A_2020010{at}.tif,2021-03-0{5 - at}T12:00:00" for at in (1, 2, 3)]
+    (tmp_path / "scenes.csv").write_text("\n".join(["href,datetime", *lines]))
+    run(tmp_path, "source=manifest", f"source.url={tmp_path}/scenes.csv", "output.dir=outputs/listed")
+    (tmp_path / "scenes.csv").unlink()
+    done = asked(tmp_path, "rerun", "listed")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (
+        pd.read_parquet(path / "spatial_mean.parquet") for path in (tmp_path / "outputs/listed", rerun_folder(tmp_path))
+    )
+    assert theirs.equals(ours)
+    assert theirs["datetime"].is_monotonic_increasing
+
+
+# --- runs that did not end well, secrets, wrong words -----------------------------------------------------------------
+
+
+def test_a_failed_run_is_done_again_and_has_nothing_to_be_compared_with(shared: Path, tmp_path: Path) -> None:
+    shutil.copytree(shared / "outputs/first", tmp_path / "outputs/failed")
+    change(tmp_path / "outputs/failed", status="FAILED", exit_code=1, error="ReadError: x")
+    done = asked(tmp_path, "rerun", "failed")
+    assert done.returncode == 0, done.stderr
+    assert "outputs/failed is FAILED and left no values to compare with" in done.stdout
+    assert (rerun_folder(tmp_path) / "temporal_mean.tif").is_file()
+
+
+def test_a_run_that_never_found_its_scenes_cannot_be_done_again(shared: Path, tmp_path: Path) -> None:
+    shutil.copytree(shared / "outputs/first", tmp_path / "outputs/early")
+    (tmp_path / "outputs/early/inputs.parquet").unlink()
+    done = asked(tmp_path, "rerun", "early")
+    assert done.returncode == 2
+    assert "inputs.parquet is missing: the run ended before it had found its scenes; run it again" in done.stderr
+    assert not list(tmp_path.glob("outputs/*/*_rerun"))
+
+
+def test_what_was_blanked_out_is_composed_from_the_environment_again(shared: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "DATA_TOKEN": str(shared / "data")}
+    words = ["source=local", "source.url='${oc.env:DATA_TOKEN}/*.tif'", "output.dir=outputs/hidden"]
+    run(tmp_path, *words, env=environment)
+    assert facts_of(tmp_path / "outputs/hidden")["config"]["source"]["url"] == "[redacted]/*.tif"
+    lost = ask(tmp_path, "rerun", "hidden")
+    assert lost.returncode == 2
+    assert "DATA_TOKEN" in lost.stderr
+    done = ask(tmp_path, "rerun", "hidden", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "the same bits" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["first", "--", "chunks=rw"], "chunks=rw: no such option; did you mean 'row'"),
+        (["first", "--", "chunks.yy=3"], "chunks.yy: there is no such setting; did you mean 'chunks.y'"),
+        (["first", "--", "chunks.y=256,512"], "a run is done again one at a time; give one value"),
+        (["first", "--", "experiment=seed_notebook"], "an experiment is a job of its own"),
+        (["first", "--", "hydra.run.dir=x"], "set output.dir for the folder"),
+        (["first", "--", "stages.spatial_mean._target_=os.system"], "a config holds values only"),
+        (["first", "chunks=row"], "unrecognized arguments: chunks=row"),
+        (["nowhere"], "nowhere: no folder"),
+    ],
+)
+def test_what_is_asked_wrongly_is_one_line_and_no_folder(shared: Path, words: list[str], problem: str) -> None:
+    before = sorted((shared / "outputs").rglob("*"))
+    done = asked(shared, "rerun", *words)
+    assert done.returncode == 2, done.stdout
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted((shared / "outputs").rglob("*")) == before
+
+
+def test_a_folder_that_holds_a_run_is_not_used_again(shared: Path) -> None:
+    before = (shared / "outputs/first/run.json").read_text()
+    done = ask(shared, "rerun", "first", "--", "output.dir=outputs/first")
+    assert done.returncode == 1
+    assert "holds a run already" in done.stderr
+    assert (shared / "outputs/first/run.json").read_text() == before
+
+
+@pytest.mark.parametrize("key", ["_target_", "hydra", "defaults"])
+def test_a_record_that_was_altered_cannot_smuggle_in_more_than_values(shared: Path, tmp_path: Path, key: str) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
+    config = facts_of(earlier)["config"]
+    change(earlier, config={**config, key: {"callbacks": {"x": {"_target_": "os.system"}}}})
+    done = asked(tmp_path, "rerun", "earlier")
+    assert done.returncode == 2
+    assert f"{key}: there is no such setting; the recorded config was altered" in done.stderr
