@@ -20,9 +20,9 @@ from yaml import YAMLError
 
 from runner import config
 from runner.errors import ConfigError
-from runner.log.redact import BLANK
 from runner.settings import JobSettings
 
+_BLANK = "[redacted]"  # what runner.log.redact puts in a secret's place
 _NAME = "stored_run"
 
 
@@ -117,7 +117,7 @@ def _blanks(node: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]
     if isinstance(node, dict):
         for key, value in node.items():
             yield from _blanks(value, (*at, str(key)))
-    elif BLANK in str(node):
+    elif _BLANK in str(node):
         yield at
 
 

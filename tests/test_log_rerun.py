@@ -4,12 +4,15 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import speckle, write_scene
 from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run
+
+from runner.log.redact import redact_tree
 
 RESULTS = ("spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif")
 
@@ -177,16 +180,32 @@ def test_a_run_that_never_found_its_scenes_cannot_be_done_again(shared: Path, tm
 
 
 def test_what_was_blanked_out_is_composed_from_the_environment_again(shared: Path, tmp_path: Path) -> None:
-    environment = {**os.environ, "DATA_TOKEN": str(shared / "data")}
-    words = ["source=local", "source.url='${oc.env:DATA_TOKEN}/*.tif'", "output.dir=outputs/hidden"]
-    run(tmp_path, *words, env=environment)
-    assert facts_of(tmp_path / "outputs/hidden")["config"]["source"]["url"] == "[redacted]/*.tif"
-    lost = ask(tmp_path, "rerun", "hidden")
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/hidden")
+    blank = redact_tree({"token": str(shared / "data")})["token"]
+    for name, text in (("run.json", f"{blank}/*.tif"), (".hydra/config.yaml", "${oc.env:DATA_FOLDER}/*.tif")):
+        (earlier / name).write_text((earlier / name).read_text().replace(f"{shared}/data/*.tif", text))
+    lost = asked(tmp_path, "rerun", "hidden")
     assert lost.returncode == 2
-    assert "DATA_TOKEN" in lost.stderr
-    done = ask(tmp_path, "rerun", "hidden", env=environment)
+    assert "DATA_FOLDER" in lost.stderr
+    done = ask(tmp_path, "rerun", "hidden", env={**os.environ, "DATA_FOLDER": str(shared / "data")})
     assert done.returncode == 0, done.stderr
     assert "the same bits" in done.stdout
+
+
+def test_what_was_blanked_out_for_good_has_to_be_given_again(shared: Path, tmp_path: Path) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/hidden")
+    blank = redact_tree({"token": "x"})["token"]
+    yaml = earlier / ".hydra/config.yaml"
+    yaml.write_text(yaml.read_text().replace("units: null", f"units: '{blank}'"))
+    change(earlier, config=with_units(facts_of(earlier)["config"], blank))
+    lost = asked(tmp_path, "rerun", "hidden")
+    assert lost.returncode == 2
+    assert "source.units: a secret was blanked out in it when the run was recorded; give it again" in lost.stderr
+    assert asked(tmp_path, "rerun", "hidden", "--", "source.units=dB").returncode == 0
+
+
+def with_units(config: dict[str, Any], units: str) -> dict[str, Any]:
+    return {**config, "source": {**config["source"], "units": units}}
 
 
 @pytest.mark.parametrize(

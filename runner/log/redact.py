@@ -13,7 +13,7 @@ _NAMES = (
 )
 SECRET_NAMES = re.compile(rf"{_NAMES}|sas$", re.IGNORECASE)
 _SHORTEST = 6  # characters; what is shorter would blank out ordinary words
-BLANK = "[redacted]"
+_BLANK = "[redacted]"
 
 _USER = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")  # user:password, or a token alone, before a host
 _QUERY = re.compile(
@@ -66,7 +66,7 @@ class RedactingFormatter(logging.Formatter):
 def _blank_tree(node: Any, secrets: Sequence[str]) -> Any:
     if isinstance(node, Mapping):
         return {
-            _blank(str(key), secrets): BLANK
+            _blank(str(key), secrets): _BLANK
             if value and SECRET_NAMES.search(str(key))
             else _blank_tree(value, secrets)
             for key, value in node.items()
@@ -80,11 +80,11 @@ def _blank_tree(node: Any, secrets: Sequence[str]) -> Any:
 
 def _blank(text: str, secrets: Sequence[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, BLANK)
+        text = text.replace(secret, _BLANK)
     if ":" in text:
-        text = _HEADER.sub(rf"\1{BLANK}", _USER.sub(BLANK, text))
+        text = _HEADER.sub(rf"\1{_BLANK}", _USER.sub(_BLANK, text))
     if "=" in text:
-        text = _ASSIGNED.sub(rf"\1{BLANK}", _QUERY.sub(rf"\1{BLANK}", text))
+        text = _ASSIGNED.sub(rf"\1{_BLANK}", _QUERY.sub(rf"\1{_BLANK}", text))
     return text
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from runner.errors import RecordError
 from runner.log.compare import Difference, Section
 from runner.log.folder import RunFolder
+from runner.log.recorded import StoredValues
 from runner.output.hashes import unequal_bits
 from runner.output.names import output_names
 from runner.output.stored import column, opened_raster, read_table, read_window
@@ -74,13 +75,13 @@ def differing_values(a: RunFolder, b: RunFolder) -> Section:
     return Section("values", found, f"the same bits in all {len(ours)} statistics", [note for note in notes if note])
 
 
-def _digests(run: RunFolder) -> tuple[dict[Key, str], str]:
-    """The recorded digests of a run's values; or none, and why."""
+def _digests(run: RunFolder) -> tuple[dict[Key, StoredValues], str]:
+    """The recorded digests of a run's values, with dtype and shape; or none, and why."""
     try:
         files = run.outputs()
     except RecordError as error:
         return {}, f"{error}; the values themselves are compared"
-    return {Key(file.stage, one.name): one.sha256 for file in files for one in file.values}, ""
+    return {Key(file.stage, one.name): one for file in files for one in file.values}, ""
 
 
 def _compare(one: Result, other: Result) -> Iterator[Difference]:
