@@ -39,7 +39,7 @@ def _remedy(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredValues:
-    """One statistic as it was written; `sha256` is of its decoded values (`runner.output.hashes`)."""
+    """One statistic as it was written; `sha256` is of its decoded values (`runner.output.digest`)."""
 
     name: str
     sha256: str

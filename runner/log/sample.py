@@ -14,7 +14,7 @@ import numpy as np
 
 from runner.cluster import open_cluster
 from runner.console import progress_bar
-from runner.engine.blocks import BlockResult, Values, make_reading, run_block
+from runner.engine.blocks import BlockResult, Values, make_reading, run_blocks
 from runner.engine.pixels import make_rule
 from runner.errors import ReadError, RecordError
 from runner.job import opened_source
@@ -22,7 +22,7 @@ from runner.log.folder import RunFolder
 from runner.log.values import Key, Result, pixel_place, results_of
 from runner.log.verify import Check, Verdict
 from runner.model import Scene, Stack
-from runner.output.hashes import unequal_bits
+from runner.output.digest import unequal_bits
 from runner.output.stored import column, opened_raster, read_table, read_window
 from runner.plan.cut import auto_window, cut
 from runner.plan.memory import raster_dtype
@@ -156,7 +156,7 @@ class _Sampler:
         with (
             open_cluster(settings, options) as cluster,
             progress_bar(stages[0].name) as progress,
-            closing(cluster.map(run_block, reading, blocks, reading.stop.set)) as results,
+            closing(cluster.map(run_blocks, reading, blocks, reading.stop.set)) as results,
         ):
             for done, result in enumerate(results, start=1):
                 self.fetched.add(result.fetched)

@@ -12,7 +12,7 @@ from runner.errors import RecordError
 from runner.log.compare import Difference, Section
 from runner.log.folder import RunFolder
 from runner.log.recorded import StoredValues
-from runner.output.hashes import unequal_bits
+from runner.output.digest import unequal_bits
 from runner.output.names import output_names
 from runner.output.stored import column, opened_raster, read_table, read_window
 from runner.settings import Over

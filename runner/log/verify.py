@@ -120,7 +120,7 @@ def check_files(run: RunFolder) -> Iterator[Check]:
 
 
 def _check_file(run: RunFolder, file: OutputFile) -> Check:
-    from runner.output.hashes import file_sha256  # noqa: PLC0415 - numpy
+    from runner.output.digest import file_sha256  # noqa: PLC0415 - numpy
 
     path = run.path / file.name
     try:
@@ -136,7 +136,7 @@ def _check_file(run: RunFolder, file: OutputFile) -> Check:
 
 def _check_values(run: RunFolder, file: OutputFile) -> Iterator[Check]:
     """By the digests of decoded values; which says of an altered file whether its values are."""
-    from runner.output.hashes import values_sha256  # noqa: PLC0415 - numpy
+    from runner.output.digest import values_sha256  # noqa: PLC0415 - numpy
     from runner.output.stored import read_statistic  # noqa: PLC0415 - as above
 
     for one in file.values:

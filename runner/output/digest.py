@@ -7,10 +7,12 @@ NaN the same one.
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+_SLAB_BYTES: Final = 16 * 2**20  # of values that are copied at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,27 @@ class ValueDigest:
         nodata = "nan" if self.dtype.kind == "f" and len(self.shape) > 1 else self.nodata  # a table has nulls
         name, dtype = self.name, self.dtype.name
         return ValueFacts(name, self._hash.hexdigest(), dtype, self.shape, nodata, self._count, lowest, highest)
+
+
+def values_sha256(values: npt.NDArray[Any]) -> str:
+    """The hash that `ValueDigest` gives of all these values; dtype and shape are not in it."""
+    digest = hashlib.sha256()
+    rows = max(1, _SLAB_BYTES // max(1, values.nbytes // max(1, len(values))))
+    for start in range(0, len(values), rows):
+        digest.update(canonical(values[start : start + rows]).data)
+    return digest.hexdigest()
+
+
+def unequal_bits(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Where two arrays of one shape and dtype are not the same bits, NaNs being one."""
+    kind = np.dtype(f"<u{one.dtype.itemsize}")
+    unequal: npt.NDArray[np.bool_] = np.not_equal(canonical(one).view(kind), canonical(other).view(kind))
+    return unequal
+
+
+def canonical(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same values, little-endian, in C order, each NaN the same (IEEE 754 leaves its payload to the machine)."""
+    return _canonical(values, np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, np.bool_))
 
 
 def _canonical(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from runner.output.hashes import file_sha256, unequal_bits, values_sha256
+from runner.output.digest import file_sha256, unequal_bits, values_sha256
 
 VALUES = np.array([[0.5, -1.25, np.nan], [np.inf, 0.0, 1e-300]])
 
 
-def test_the_digest_is_of_dtype_shape_and_little_endian_bytes() -> None:
+def test_the_digest_is_of_little_endian_bytes_in_c_order() -> None:
     nan = struct.unpack("<d", struct.pack("<Q", 0x7FF8000000000000))[0]
-    content = b"<f8 [2, 3]\n" + struct.pack("<6d", 0.5, -1.25, nan, np.inf, 0.0, 1e-300)
+    content = struct.pack("<6d", 0.5, -1.25, nan, np.inf, 0.0, 1e-300)
     assert values_sha256(VALUES) == hashlib.sha256(content).hexdigest()
 
 
@@ -37,8 +37,8 @@ def test_how_values_lie_in_memory_does_not_matter(same: np.ndarray) -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [VALUES.astype("f4"), VALUES.ravel(), VALUES.T, np.where(VALUES == 0, -0.0, VALUES), np.nextafter(VALUES, 2)],
-    ids=["dtype", "shape", "transposed", "-0.0", "next value"],
+    [VALUES.astype("f4"), VALUES.T, np.where(VALUES == 0, -0.0, VALUES), np.nextafter(VALUES, 2)],
+    ids=["dtype", "transposed", "-0.0", "next value"],
 )
 def test_other_values_have_another_digest(other: np.ndarray) -> None:
     assert values_sha256(other) != values_sha256(VALUES)
@@ -52,8 +52,8 @@ def test_all_nans_are_one_whatever_their_sign_and_payload() -> None:
 
 def test_large_arrays_are_digested_in_slabs_of_any_size() -> None:
     large = np.arange(3_000_000, dtype=np.float64).reshape(3, -1)
-    assert values_sha256(large) == hashlib.sha256(b"<f8 [3, 1000000]\n" + large.tobytes()).hexdigest()
-    assert values_sha256(np.zeros((0, 3))) == hashlib.sha256(b"<f8 [0, 3]\n").hexdigest()
+    assert values_sha256(large) == hashlib.sha256(large.tobytes()).hexdigest()
+    assert values_sha256(np.zeros((0, 3))) == hashlib.sha256().hexdigest()
 
 
 @given(st.data())
