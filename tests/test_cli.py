@@ -48,7 +48,7 @@ def test_the_main_job_writes_everything_and_says_where(
     names = {path.name for path in folder.iterdir()}
     files = {"spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif"}
     tables = {"inputs.parquet", "trace.parquet"}
-    assert names == files | tables | {"run.json", "outputs.json", "run.log", "events.jsonl", ".hydra"}
+    assert names == files | tables | {"run.json", "outputs.json", "report.html", "run.log", "events.jsonl", ".hydra"}
     for name in files:
         assert f"wrote {folder.relative_to(cwd) / name}" in done.stdout
     assert "12 scenes from 2020-01-06" in done.stderr

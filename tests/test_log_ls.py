@@ -145,7 +145,7 @@ def test_a_killed_run_can_be_done_again_in_another_way(ends: Path, tmp_path: Pat
     done = ask(ends, "rerun", "killed", "--", "chunks=auto", *threads, f"output.dir={tmp_path}/again")
     assert done.returncode == 0, done.stderr
     assert "outputs/killed is KILLED and left no values to compare with" in done.stdout
-    assert facts_of(tmp_path / "again")["scenes"] == 12
+    assert facts_of(tmp_path / "again")["stack"]["scenes"] == 12
 
 
 # --- folders written by hand ------------------------------------------------------------------------------------------

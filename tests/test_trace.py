@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -154,12 +155,13 @@ def test_what_was_done_before_an_interrupt_is_traced(tmp_path: Path) -> None:
     assert (record["status"], record["error"]["pass"]) == ("INTERRUPTED", "spatial_mean+temporal_mean")
 
 
-def die_once(mark: str, number: int) -> tuple[int, TaskTrace]:
+def die_once(mark: str, numbers: Iterator[int]) -> Iterator[tuple[int, TaskTrace]]:
     """The first worker that comes to task 7 is killed at it."""
-    if number == 7 and not Path(mark).exists():
-        Path(mark).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number, TaskTrace(number, BLOCK, here(), time.time(), time.time())
+    for number in numbers:
+        if number == 7 and not Path(mark).exists():
+            Path(mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield number, TaskTrace(number, BLOCK, here(), time.time(), time.time())
 
 
 def test_a_worker_that_is_killed_is_counted_with_what_it_was_at(tmp_path: Path) -> None:
