@@ -55,7 +55,7 @@ def test_a_run_that_says_running_is_killed_once_its_heart_is_still(facts: dict[s
 
 
 def test_a_run_whose_process_is_gone_is_killed_at_once() -> None:
-    assert status(running(pid=dead_pid(), beat=1)) == "KILLED"
+    assert [status(running(pid=pid, beat=1)) for pid in (dead_pid(), 2**22 + 1, 2**80, -1)] == ["KILLED"] * 4
 
 
 def test_a_process_that_has_ended_but_is_not_yet_buried_is_gone() -> None:
@@ -66,6 +66,11 @@ def test_a_process_that_has_ended_but_is_not_yet_buried_is_gone() -> None:
 
 def test_a_process_that_was_given_the_number_of_a_dead_one_is_another() -> None:
     assert status(running(started=10 * 365 * 86400)) == "KILLED"
+
+
+@pytest.mark.parametrize("facts", [{"pid": None}, {"heartbeat": "soon"}, {"started": None}, {"started": "2026-11-23"}])
+def test_what_is_not_known_of_a_run_kills_it_not(facts: dict[str, Any]) -> None:
+    assert status({**running(beat=1), **facts}) == "RUNNING"
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

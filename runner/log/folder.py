@@ -116,17 +116,9 @@ def read_run(path: Path) -> RunFolder:
         if not isinstance(facts.get(key), kind):
             raise RecordError(f"{file}: '{key}' is {facts.get(key)!r}, wanted a {kind.__name__}; it was altered")
     for key in ("started", "heartbeat"):
-        _check_time(file, key, facts.get(key))
+        if facts.get(key) is not None and _time_of(facts[key]) is None:
+            raise RecordError(f"{file}: '{key}' is {facts[key]!r}, wanted a time with its zone; it was altered")
     return RunFolder(path, facts)
-
-
-def _check_time(file: Path, key: str, value: object) -> None:
-    try:
-        aware = value is None or datetime.fromisoformat(str(value)).tzinfo is not None
-    except ValueError:
-        aware = False
-    if not aware:
-        raise RecordError(f"{file}: '{key}' is {value!r}, wanted a time with its zone; it was altered")
 
 
 def status(facts: Mapping[str, Any]) -> str:
@@ -134,11 +126,11 @@ def status(facts: Mapping[str, Any]) -> str:
 
     That is so if its heartbeat is older than 15 s, or if it ran on this host and its process is gone.
     """
-    said = str(facts.get("status"))
+    said = str(facts.get("status", "UNKNOWN"))
     if said != "RUNNING":
         return said
-    beat = facts.get("heartbeat")
-    silent = beat is not None and (datetime.now(UTC) - datetime.fromisoformat(beat)).total_seconds() > HEARTBEAT_SECONDS
+    beat = _time_of(facts.get("heartbeat"))
+    silent = beat is not None and (datetime.now(UTC) - beat).total_seconds() > HEARTBEAT_SECONDS
     gone = facts.get("host") == platform.node() and not _lives(facts)
     return "KILLED" if silent or gone else "RUNNING"
 
@@ -147,12 +139,26 @@ def _lives(facts: Mapping[str, Any]) -> bool:
     """Whether the process of this record is there: no zombie, and no other that was given its number since."""
     import psutil  # noqa: PLC0415 - only for runs that say RUNNING, of which a list has few
 
+    pid, began = facts.get("pid"), _time_of(facts.get("started"))
+    if not isinstance(pid, int):
+        return True  # for all that is known
     try:
-        process = psutil.Process(int(facts["pid"]))
-        began = datetime.fromisoformat(facts["started"]).timestamp()
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() < began + _CLOCK_SECONDS
-    except psutil.NoSuchProcess:
+        process = psutil.Process(pid)
+        before = began is None or process.create_time() < began.timestamp() + _CLOCK_SECONDS
+        return before and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:  # it is there, and another user's
+        return True
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two for what can be no process's number
         return False
+
+
+def _time_of(text: object) -> datetime | None:
+    """A recorded time; None for what is none, or has no zone."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def flat(config: Mapping[str, Any], at: str = "") -> dict[str, Any]:
