@@ -16,8 +16,6 @@ import pytest
 from conftest import ROOT
 from log_folders import PASS, ask, facts_of, run, write_run
 
-from runner.log.folder import read_run
-
 SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=64", "chunks.snap=false", "cluster@stages.spatial_mean.cluster=sync",
         "cluster@stages.temporal_mean.cluster=sync")  # fmt: skip
 
