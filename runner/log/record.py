@@ -108,23 +108,23 @@ class RunRecord:
     def _write(self) -> None:
         self._facts["heartbeat"] = timestamp()
         aside = self._path.with_suffix(".json.part")
-        aside.write_text(json.dumps(self._facts, indent=1) + "\n", "utf-8")
-        aside.replace(self._path)
+        try:
+            aside.write_text(json.dumps(self._facts, indent=1) + "\n", "utf-8")
+            aside.replace(self._path)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
 def recorded_run(
-    folder: Path,
-    config: Mapping[str, Any],
-    command: Sequence[str],
-    overrides: Sequence[str],
-    rerun_of: str | None = None,
+    folder: Path, config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str]
 ) -> Iterator[RunRecord]:
     """Claim `folder` for one run, and record how that ends. Raises OutputError if the folder holds a run already."""
     _claim(folder)
     try:
         with events_kept(folder):
-            record = RunRecord(folder, _first_facts(config, command, overrides) | {"rerun_of": rerun_of})
+            record = RunRecord(folder, _first_facts(config, command, overrides))
             with _reported(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
                 yield record
     except OSError as error:
