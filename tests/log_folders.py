@@ -127,8 +127,7 @@ def _digest(name: str, array: np.ndarray) -> dict[str, Any]:
     kind = array.dtype.kind
     if kind == "f":
         array = np.where(np.isnan(array), np.nan, array)  # 0/0 is another NaN on another machine
-    text = f"<{kind}{array.dtype.itemsize} [{', '.join(map(str, array.shape))}]\n"
-    digest = hashlib.sha256(text.encode() + array.astype(f"<{kind}{array.dtype.itemsize}").tobytes("C"))
+    digest = hashlib.sha256(array.astype(f"<{kind}{array.dtype.itemsize}").tobytes("C"))
     return {"name": name, "sha256": digest.hexdigest(), "dtype": array.dtype.name, "shape": list(array.shape)}
 
 

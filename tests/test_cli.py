@@ -70,6 +70,7 @@ def test_the_main_jobs_numbers_are_plain_numpys(
         table["mean"].to_numpy(np.float32), cube.mean((1, 2)).data.astype(np.float32), maxulp=1
     )
     with rasterio.open(folder / "temporal_mean.tif") as mean, rasterio.open(folder / "temporal_count.tif") as count:
+        assert (mean.dtypes, count.dtypes) == (("float32",), ("int32",))
         np.testing.assert_array_equal(count.read(1), cube.count(0))
         np.testing.assert_array_max_ulp(mean.read(1), cube.mean(0).filled(np.nan).astype(np.float32), maxulp=1)
 

@@ -72,7 +72,7 @@ class _Assembly:
         dtype = statistic(name).dtype
         if stage.over is Over.space:
             return np.full(len(self.stack.scenes), 0 if dtype.kind == "i" else np.nan, dtype)
-        kind = np.min_scalar_type(len(self.stack.scenes)) if dtype.kind == "i" else self.raster
+        kind = np.min_scalar_type(-1 - len(self.stack.scenes)) if dtype.kind == "i" else self.raster
         return np.empty((self.stack.grid.height, self.stack.grid.width), kind)
 
     def take(self, result: BlockResult) -> None:
