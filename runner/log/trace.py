@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
-from runner.engine.trace import TaskTrace
+from runner.engine.trace import TaskTrace, Work
 from runner.log.redact import redact
 from runner.output.table import write_table
 
@@ -46,6 +46,9 @@ SCHEMA: Final = pa.schema(
     ]
 )
 
+_OF_PLACE = ("worker", "host", "pid", "thread")
+_OF_WORK = tuple(field.name for field in fields(Work))
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
@@ -69,8 +72,8 @@ class TraceLog:
 
     def write(self) -> None:
         """Write all attempts, pass by pass, in the order they ended. Raises OutputError."""
-        passes = list(dict.fromkeys(entry.name for entry in self._entries))
-        in_order = sorted(self._numbered(), key=lambda one: (passes.index(one.name), one.trace.stopped or 0.0))
+        passes = {name: at for at, name in enumerate(dict.fromkeys(entry.name for entry in self._entries))}
+        in_order = sorted(self._numbered(), key=lambda one: (passes[one.name], one.trace.stopped or 0.0))
         tries: Counter[tuple[str, int | None]] = Counter()
         rows = []
         for entry in in_order:
@@ -92,7 +95,6 @@ class TraceLog:
 
 def _row(entry: _Entry, attempt: int) -> dict[str, Any]:
     trace = entry.trace
-    place = {} if trace.place is None else asdict(trace.place)
     return {
         "pass": entry.name,
         "stages": ",".join(entry.stages),
@@ -100,11 +102,11 @@ def _row(entry: _Entry, attempt: int) -> dict[str, Any]:
         "attempt": attempt,
         "status": entry.status,
         "error": None if trace.error is None else redact(trace.error),
-        **{name: place.get(name) for name in ("worker", "host", "pid", "thread")},
+        **{name: getattr(trace.place, name, None) for name in _OF_PLACE},
         "start": _time(trace.started),
         "stop": _time(trace.stopped),
         **_block(trace),
-        **({} if trace.work is None else asdict(trace.work)),
+        **{name: getattr(trace.work, name, None) for name in _OF_WORK},
         "peak_bytes": trace.peak_bytes,
     }
 
