@@ -5,16 +5,15 @@ All of them take the same work and set the same GDAL options before they do any.
 
 import logging
 import os
-import queue
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import resource_tracker
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import dask
 import dask.base
@@ -27,6 +26,7 @@ from runner.errors import ClusterError
 from runner.memory import memory_limit_bytes
 from runner.read.gdal_environment import gdal_environment, options_in_force
 from runner.settings import ClusterKind, ClusterSettings
+from runner.threads import map_on_threads
 from runner.watch import DaskWatch, Watch
 
 OnDone = Callable[[], None]
@@ -34,7 +34,6 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 LOOPBACK = "127.0.0.1"
-_LOOK_SECONDS: Final = 0.05  # between two looks at threads that are ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,75 +124,10 @@ class _ThisProcess:
         if self.size.kind == "sync":
             yield from function(shared, iter(tasks))
             return
-        waiting = _Shared(iter(tasks))
-        done: queue.Queue[_Done[Result]] = queue.Queue(maxsize=self.size.threads)
-        with ThreadPoolExecutor(self.size.threads) as pool:
-            threads = [pool.submit(_work, function, shared, waiting, done) for _ in range(self.size.threads)]
-            try:
-                for _ in tasks:
-                    yield done.get().result()
-            finally:
-                stop()
-                waiting.close()
-                _empty(done, threads)
+        yield from map_on_threads(function, shared, tasks, self.size.threads, stop)
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return {"this process": options_in_force(names)}
-
-
-class _Shared(Generic[Task]):
-    """Tasks that several threads take from."""
-
-    def __init__(self, tasks: Iterator[Task]) -> None:
-        self._tasks, self._lock, self._closed = tasks, threading.Lock(), False
-
-    def __iter__(self) -> Iterator[Task]:
-        return self
-
-    def __next__(self) -> Task:
-        with self._lock:
-            if self._closed:
-                raise StopIteration
-            return next(self._tasks)
-
-    def close(self) -> None:
-        """There is nothing more to take."""
-        self._closed = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Done(Generic[Result]):
-    """What a thread found: results, one of them to be taken, or the error that ended it."""
-
-    results: tuple[Result, ...] = ()
-    error: BaseException | None = None
-
-    def result(self) -> Result:
-        if self.error:
-            raise self.error
-        return self.results[0]
-
-
-def _work(
-    function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
-    shared: Shared,
-    tasks: Iterator[Task],
-    done: "queue.Queue[_Done[Result]]",
-) -> None:
-    """A thread's work: the first error ends it, which the taker of results raises."""
-    try:
-        for result in function(shared, tasks):
-            done.put(_Done((result,)))
-    except BaseException as error:  # noqa: BLE001 - carried over to the main thread whatever it is
-        done.put(_Done(error=error))
-
-
-def _empty(done: "queue.Queue[Any]", threads: Sequence[Future[None]]) -> None:
-    """Let threads that wait for room go on until they end."""
-    while wait(threads, timeout=_LOOK_SECONDS).not_done:
-        with suppress(queue.Empty):
-            while True:
-                done.get_nowait()
 
 
 class _Distributed:

@@ -16,7 +16,7 @@ LAYERS = [
     {"model"},
     {"reduce"},
     {"source"},
-    {"cluster"},
+    {"threads", "cluster"},
     {"plan"},
     {"engine"},
     {"output"},

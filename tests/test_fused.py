@@ -20,7 +20,7 @@ Tile = npt.NDArray[Any]
 SUMS = Needs(sums=True)
 ROWS, COLUMNS = 80, 32
 WINDOW = (90, 70)
-CODINGS = [(dtype, 2) for dtype in ("u1", "i2", "u4", "f4", "f8")] + [("f4", 3), ("f8", 3), ("f4", 1), ("i1", 1)]
+CODINGS = [("u1", 1), ("u1", 2), ("i4", 2), ("f4", 1), ("f4", 2), ("f4", 3), ("f8", 3)]  # each dtype is compiled anew
 WHOLE = Place(0, 0, 0, 0, ROWS, COLUMNS)
 PLACES = [WHOLE, Place(3, 5, 10, 20, 70, 20), Place(79, 31, 0, 0, 1, 1)]
 

@@ -182,6 +182,7 @@ def test_code_is_compared_by_commit_and_uncommitted_changes(
     assert re.search(text, stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("b", "code", "text"), [("2", 1, r"kernels +1 +2"), (None, 0, "not recorded by both")])
 def test_versions_of_the_arithmetic_are_compared_where_known(tmp_path: Path, b: str, code: int, text: str) -> None:
     returncode, stdout = differing(tmp_path, "kernels", {}, {"kernels": b})
@@ -203,6 +204,7 @@ def write_inputs(folder: Path, rows: list[tuple[str, bool, str]]) -> None:
 A, B = ("s3://b/a", True, "1"), ("s3://b/b", True, "2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs", "text"),
     [
@@ -225,6 +227,7 @@ def test_inputs_are_compared_object_by_object(tmp_path: Path, ours: list[Any], t
     assert done.returncode == int("same" not in text)
 
 
+@pytest.mark.slow
 def test_many_differences_are_shown_in_part_unless_all_are_asked_for(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_inputs(
@@ -239,6 +242,7 @@ def test_many_differences_are_shown_in_part_unless_all_are_asked_for(tmp_path: P
 # --- how far apart ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_parts_taken_in_turn_give_what_the_whole_gives() -> None:
     random = np.random.default_rng(0)
     a = random.normal(size=(50, 7)).astype(np.float32)
@@ -251,6 +255,7 @@ def test_parts_taken_in_turn_give_what_the_whole_gives() -> None:
     assert whole.unequal == np.count_nonzero((a != b) & ~(np.isnan(a) & np.isnan(b)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("a", "b", "absolute", "relative"),
     [

@@ -83,6 +83,7 @@ def test_a_changed_mask_is_named_as_what_the_values_follow_from(shared: Path, tm
     assert re.search(r"^mask +nodata +none", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_changed_package_version_is_named_if_values_differ(shared: Path, tmp_path: Path) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
     change(earlier, versions={**facts_of(earlier)["versions"], "numpy": "1.0.0"})
@@ -94,6 +95,7 @@ def test_a_changed_package_version_is_named_if_values_differ(shared: Path, tmp_p
     assert re.search(rf"^numpy +1\.0\.0 +{np.__version__}", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_values_that_differ_for_no_recorded_reason_are_to_be_reported(shared: Path, tmp_path: Path) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
     altered_pixel(earlier / "temporal_mean.tif", 12, 34)
@@ -106,6 +108,7 @@ def test_values_that_differ_for_no_recorded_reason_are_to_be_reported(shared: Pa
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_replaced_object_is_named_with_both_etags_or_taken_when_asked_for(own: Path) -> None:
     etag = pd.read_parquet(own / "outputs/first/inputs.parquet")["etag"][1]
     write_scene(own / "data/S1A_20200102.tif", speckle((300, 500), seed=9))
@@ -120,6 +123,7 @@ def test_a_replaced_object_is_named_with_both_etags_or_taken_when_asked_for(own:
     assert re.search(rf"S1A_20200102.tif +ETag {re.escape(etag)} +ETag {re.escape(now[1])}", taken.stdout)
 
 
+@pytest.mark.slow
 def test_a_lost_object_ends_it_pinned_or_not(own: Path) -> None:
     (own / "data/S1A_20200103.tif").unlink()
     for words in ([], ["--unpinned"]):
@@ -130,6 +134,7 @@ def test_a_lost_object_ends_it_pinned_or_not(own: Path) -> None:
         assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["source=demo", "source.limit=2", "source.url=/x", "++source.end=2020-01-01"])
 def test_other_scenes_are_another_run(shared: Path, word: str) -> None:
     done = asked(shared, "rerun", "first", "--", word)
@@ -137,6 +142,7 @@ def test_other_scenes_are_another_run(shared: Path, word: str) -> None:
     assert "a rerun reads the scenes of the run it does again; for others run python -m runner" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_on_the_demo_archive_is_done_again_when_its_server_is_long_gone(tmp_path: Path) -> None:
     run(tmp_path, "source.limit=2", "output.dir=outputs/demo")
     done = ask(tmp_path, "rerun", "demo")
@@ -144,6 +150,7 @@ def test_a_run_on_the_demo_archive_is_done_again_when_its_server_is_long_gone(tm
     assert "values: the same bits in all 5 statistics" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_manifests_dates_and_names_are_the_recorded_ones(shared: Path, tmp_path: Path) -> None:
     lines = [f"{shared}/data/S1A_2020010{at}.tif,2021-03-0{5 - at}T12:00:00" for at in (1, 2, 3)]
     (tmp_path / "scenes.csv").write_text("\n".join(["href,datetime", *lines]))
@@ -161,6 +168,7 @@ def test_a_manifests_dates_and_names_are_the_recorded_ones(shared: Path, tmp_pat
 # --- runs that did not end well, secrets, wrong words -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_done_again_and_has_nothing_to_be_compared_with(shared: Path, tmp_path: Path) -> None:
     shutil.copytree(shared / "outputs/first", tmp_path / "outputs/failed")
     change(tmp_path / "outputs/failed", status="FAILED", exit_code=1, error="ReadError: x")
@@ -170,6 +178,7 @@ def test_a_failed_run_is_done_again_and_has_nothing_to_be_compared_with(shared: 
     assert (rerun_folder(tmp_path) / "temporal_mean.tif").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_that_never_found_its_scenes_cannot_be_done_again(shared: Path, tmp_path: Path) -> None:
     shutil.copytree(shared / "outputs/first", tmp_path / "outputs/early")
     (tmp_path / "outputs/early/inputs.parquet").unlink()
@@ -179,6 +188,7 @@ def test_a_run_that_never_found_its_scenes_cannot_be_done_again(shared: Path, tm
     assert not list(tmp_path.glob("outputs/*/*_rerun"))
 
 
+@pytest.mark.slow
 def test_what_was_blanked_out_is_composed_from_the_environment_again(shared: Path, tmp_path: Path) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/hidden")
     blank = redact_tree({"token": str(shared / "data")})["token"]
@@ -192,6 +202,7 @@ def test_what_was_blanked_out_is_composed_from_the_environment_again(shared: Pat
     assert "the same bits" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_was_blanked_out_for_good_has_to_be_given_again(shared: Path, tmp_path: Path) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/hidden")
     blank = redact_tree({"token": "x"})["token"]
@@ -208,6 +219,7 @@ def with_units(config: dict[str, Any], units: str) -> dict[str, Any]:
     return {**config, "source": {**config["source"], "units": units}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
@@ -230,6 +242,7 @@ def test_what_is_asked_wrongly_is_one_line_and_no_folder(shared: Path, words: li
     assert sorted((shared / "outputs").rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_folder_that_holds_a_run_is_not_used_again(shared: Path) -> None:
     before = (shared / "outputs/first/run.json").read_text()
     done = ask(shared, "rerun", "first", "--", "output.dir=outputs/first")
@@ -238,6 +251,7 @@ def test_a_folder_that_holds_a_run_is_not_used_again(shared: Path) -> None:
     assert (shared / "outputs/first/run.json").read_text() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["_target_", "hydra", "defaults"])
 def test_a_record_that_was_altered_cannot_smuggle_in_more_than_values(shared: Path, tmp_path: Path, key: str) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")

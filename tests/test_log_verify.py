@@ -93,6 +93,7 @@ def test_an_altered_pixel_is_named_by_digests_and_by_the_source(folder: Path) ->
     assert found.stdout.splitlines()[-1].startswith("NOT verified: 3 of ")
 
 
+@pytest.mark.slow
 def test_an_alteration_that_was_digested_anew_is_found_by_the_source(folder: Path) -> None:
     altered_pixel(folder / "temporal_std.tif", 7, 8)
     (folder / "outputs.json").unlink()
@@ -104,6 +105,7 @@ def test_an_alteration_that_was_digested_anew_is_found_by_the_source(folder: Pat
     assert "row 7, column 8" in found.stdout
 
 
+@pytest.mark.slow
 def test_an_altered_row_of_the_table_is_named_by_its_scene(folder: Path) -> None:
     path = folder / "spatial_mean.parquet"
     table = pq.read_table(path)
@@ -120,6 +122,7 @@ def test_an_altered_row_of_the_table_is_named_by_its_scene(folder: Path) -> None
     assert "scene S1A_20200103: stored " in found.stdout
 
 
+@pytest.mark.slow
 def test_a_file_that_was_written_again_with_the_same_values_is_told_from_altered_values(folder: Path) -> None:
     path = folder / "temporal_count.tif"
     with rasterio.open(path) as raster:
@@ -133,6 +136,7 @@ def test_a_file_that_was_written_again_with_the_same_values_is_told_from_altered
     assert "ok       temporal_count.tif: count: 150,000 values as written" in found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["spatial_mean.parquet", "temporal_mean.tif"])
 def test_a_lost_or_broken_file_is_named(folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
@@ -148,6 +152,7 @@ def test_a_lost_or_broken_file_is_named(folder: Path, name: str) -> None:
     assert "Traceback" not in lost.stderr + broken.stderr
 
 
+@pytest.mark.slow
 def test_a_list_of_inputs_that_was_changed_is_found_by_what_the_results_carry(folder: Path) -> None:
     table = pd.read_parquet(folder / "inputs.parquet")
     table.loc[1, "etag"] = '"0"'
@@ -157,6 +162,7 @@ def test_a_list_of_inputs_that_was_changed_is_found_by_what_the_results_carry(fo
     assert failed(found.stdout) == ["inputs.parquet"]
 
 
+@pytest.mark.slow
 def test_a_result_that_outputs_json_does_not_name_is_missed(folder: Path) -> None:
     path = folder / "outputs.json"
     path.write_text(path.read_text().replace("temporal_q25.tif", "temporal_q26.tif"))
@@ -168,6 +174,7 @@ def test_a_result_that_outputs_json_does_not_name_is_missed(folder: Path) -> Non
 # --- the source -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_replaced_and_lost_objects_are_named_and_the_others_still_checked(tmp_path: Path) -> None:
     scenes = archive(tmp_path / "data")
     run(tmp_path, "source=local", f"source.url={tmp_path}/data/*.tif", "output.dir=run")
@@ -183,6 +190,7 @@ def test_replaced_and_lost_objects_are_named_and_the_others_still_checked(tmp_pa
     assert "ok       spatial_mean: mean: 2 of 2 scenes computed again" in found.stdout
 
 
+@pytest.mark.slow
 def test_a_source_served_elsewhere_by_now_is_read_there(tmp_path: Path) -> None:
     archive(tmp_path / "buckets/bucket/tiles")
     source = ("source=local", "source.url=s3://bucket/tiles/*.tif", "source.s3.anonymous=true")
@@ -197,6 +205,7 @@ def test_a_source_served_elsewhere_by_now_is_read_there(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stdout
 
 
+@pytest.mark.slow
 def test_a_run_on_the_demo_archive_is_verified_when_its_server_is_long_gone(tmp_path: Path) -> None:
     run(tmp_path, "source.limit=2", "output.dir=outputs/demo")
     complete(tmp_path / "outputs/demo")
@@ -205,6 +214,7 @@ def test_a_run_on_the_demo_archive_is_verified_when_its_server_is_long_gone(tmp_
     assert "2 objects are there with their recorded ETags" in found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -225,6 +235,7 @@ def test_runs_of_the_other_engine_and_the_other_reader_are_verified_too(
 # --- what cannot be verified ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_is_read_again_but_not_verified(folder: Path) -> None:
     (folder / "outputs.json").unlink()
     found = asked(folder, "verify", folder, *ALL)
@@ -234,6 +245,7 @@ def test_a_run_of_an_older_version_is_read_again_but_not_verified(folder: Path) 
     assert "ok       temporal_mean: mean: 2 of 2 windows" in found.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
@@ -254,6 +266,7 @@ def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.slow
 def test_nothing_of_a_secret_is_shown(folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "MY_TOKEN": "canary-4711"}
     found = ask(tmp_path, "verify", folder, "--", "source.s3.profile=canary-4711", env=environment)

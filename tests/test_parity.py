@@ -248,7 +248,7 @@ def compute_on(cluster: Cluster, job: JobSettings, stack: Stack) -> tuple[Result
     return values, counts
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "not fused"])
 @pytest.mark.parametrize("chunks", TINY_CHUNKS)
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,93 @@
+"""Tasks on threads of this process: each thread takes the next one when it likes, and few results wait."""
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+Shared = TypeVar("Shared")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+_LOOK_SECONDS: Final = 0.05  # between two looks at threads that are ending
+
+
+def map_on_threads(
+    function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
+    shared: Shared,
+    tasks: Sequence[Task],
+    threads: int,
+    stop: Callable[[], None],
+) -> Generator[Result, None, None]:
+    """The results of all tasks, as they are done. `function` runs once on each thread, on tasks that all take from.
+
+    An error of one thread is raised. However it ends, `stop` is called, and no thread is left.
+    """
+    waiting = _Shared(iter(tasks))
+    done: queue.Queue[_Done[Result]] = queue.Queue(maxsize=threads)
+    with ThreadPoolExecutor(threads) as pool:
+        working = [pool.submit(_work, function, shared, waiting, done) for _ in range(threads)]
+        try:
+            for _ in tasks:
+                yield done.get().result()
+        finally:
+            stop()
+            waiting.close()
+            _empty(done, working)
+
+
+class _Shared(Generic[Task]):
+    """Tasks that several threads take from."""
+
+    def __init__(self, tasks: Iterator[Task]) -> None:
+        self._tasks, self._lock, self._closed = tasks, threading.Lock(), False
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        with self._lock:
+            if self._closed:
+                raise StopIteration
+            return next(self._tasks)
+
+    def close(self) -> None:
+        """There is nothing more to take."""
+        self._closed = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[Result]):
+    """What a thread found: results, one of them to be taken, or the error that ended it."""
+
+    results: tuple[Result, ...] = ()
+    error: BaseException | None = None
+
+    def result(self) -> Result:
+        if self.error:
+            raise self.error
+        return self.results[0]
+
+
+def _work(
+    function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
+    shared: Shared,
+    tasks: Iterator[Task],
+    done: "queue.Queue[_Done[Result]]",
+) -> None:
+    """A thread's work: the first error ends it, which the taker of results raises."""
+    try:
+        for result in function(shared, tasks):
+            done.put(_Done((result,)))
+    except BaseException as error:  # noqa: BLE001 - carried over to the main thread whatever it is
+        done.put(_Done(error=error))
+
+
+def _empty(done: "queue.Queue[Any]", threads: Sequence[Future[None]]) -> None:
+    """Let threads that wait for room go on until they end."""
+    while wait(threads, timeout=_LOOK_SECONDS).not_done:
+        with suppress(queue.Empty):
+            while True:
+                done.get_nowait()
