@@ -241,7 +241,9 @@ def compute_on(cluster: Cluster, job: JobSettings, stack: Stack) -> tuple[Result
     for one in make_plan(job, stack).passes:
         reading = make_reading(job, stack, rule, one.stages)
         reading = replace(reading, fetch=replace(reading.fetch, backoff_seconds=0.001))
-        result = block_engine.run_pass(one, stack, reading, cluster, stack.dtype, lambda done, total: None)
+        result = block_engine.run_pass(
+            one, stack, reading, cluster, stack.dtype, lambda done, total: None, lambda trace: None
+        )
         assert result.fetched is not None
         counts.add(result.fetched)
         values |= result.values

@@ -37,7 +37,9 @@ def first(cli: Cli, reference: Path) -> Path:
     return reference if reference.exists() else run(cli, reference)
 
 
-@pytest.mark.parametrize("words", [(), ("output.compression=zstd", "output.raster_dtype=float64")])
+@pytest.mark.parametrize(
+    "words", [(), pytest.param(("output.compression=zstd", "output.raster_dtype=float64"), marks=pytest.mark.slow)]
+)
 def test_a_second_run_leaves_the_same_bytes(cli: Cli, tmp_path: Path, words: tuple[str, ...]) -> None:
     one, other = (bytes_of(run(cli, tmp_path / name, *words)) for name in ("one", "other"))
     assert {"spatial_mean.parquet", "inputs.parquet", "temporal_mean.tif", "temporal_std.tif"} <= set(one)

@@ -62,7 +62,15 @@ def assert_unseen(done: subprocess.CompletedProcess[str], folder: Path) -> None:
         assert not [path for path in folder.rglob("*") if form.decode() in path.name]
 
 
-@pytest.mark.parametrize("words", [(), ("reader=gdal", *LOUD), (*CLUSTERS, *LOUD), ("engine=xarray", *LOUD)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        (*CLUSTERS, *LOUD),
+        pytest.param(("reader=gdal", *LOUD), marks=pytest.mark.slow),
+        pytest.param(("engine=xarray", *LOUD), marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_completes_shows_no_secret(cli: Cli, tmp_path: Path, endpoint: str, words: tuple[str, ...]) -> None:
     done = cli(*SIGNED, *words, env=with_secrets(AWS_ENDPOINT_URL=endpoint))
     assert done.returncode == 0, done.stderr
