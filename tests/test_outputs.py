@@ -19,6 +19,7 @@ from rio_cogeo.cogeo import cog_validate
 from runner.errors import OutputError
 from runner.model import Grid, Inputs, Stack
 from runner.output.aside import written_aside
+from runner.output.cog_file import write_cog
 from runner.output.inputs import write_inputs
 from runner.output.names import raster_name
 from runner.output.raster import write_raster
@@ -144,6 +145,93 @@ def test_rasters_of_any_small_shape_read_back_the_same(
     write_raster(path, values, replace(GRID, height=shape[0], width=shape[1]), OutputSettings(), {})
     with rasterio.open(path) as raster:
         np.testing.assert_array_equal(raster.read(1), values)
+
+
+SPECKLE = np.random.default_rng(5).gamma(2, 0.1, (1300, 1100)).astype(np.float32)
+SPECKLE[300:420, 100:333] = np.nan
+
+
+@pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
+@pytest.mark.parametrize("compression", ["deflate", "zstd", "lzw", "none"])
+@pytest.mark.parametrize("values", [SPECKLE, np.nan_to_num(SPECKLE * 1000).astype(np.int32)], ids=["floats", "counts"])
+def test_every_compression_gives_a_cog_that_gdal_knows_as_one(
+    tmp_path: Path, values: np.ndarray, compression: str, big: bool
+) -> None:
+    place = {"crs": GRID.crs, "transform": rasterio.Affine(*GRID.transform), "nodata": 0}
+    write_cog(tmp_path / "x.tif", values, place, {"statistic": "q"}, compression=compression, level=3, big=big)
+    valid, errors, warnings = cog_validate(tmp_path / "x.tif", strict=True)
+    assert valid, (errors, warnings)
+    with rasterio.open(tmp_path / "x.tif") as raster:
+        np.testing.assert_array_equal(raster.read(1), values)
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert raster.compression is None if compression == "none" else raster.compression.name == compression
+        assert raster.descriptions == ("q",)
+    assert (tmp_path / "x.tif").read_bytes()[:4] == (b"II+\0" if big else b"II*\0")
+
+
+@settings(deadline=None, max_examples=15)
+@given(shape=st.tuples(st.integers(500, 1100), st.integers(500, 1100)), seed=st.integers(0, 9))
+def test_overviews_are_means_of_what_is_there(
+    tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], seed: int
+) -> None:
+    path, random = tmp_path_factory.mktemp("raster") / "x.tif", np.random.default_rng(seed)
+    values = random.normal(size=shape)
+    values[random.random(shape) < 0.4] = np.nan
+    grid = replace(GRID, height=shape[0], width=shape[1])
+    write_raster(path, values, grid, OutputSettings(), {})
+    expected = values
+    for level in range((max(shape) - 1) // 512):
+        padded = np.pad(expected, ((0, expected.shape[0] % 2), (0, expected.shape[1] % 2)), constant_values=np.nan)
+        fours = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2)
+        with np.errstate(invalid="ignore"):
+            expected = np.nansum(fours, axis=(1, 3)) / np.sum(~np.isnan(fours), axis=(1, 3))
+        with rasterio.open(path, overview_level=level) as raster:
+            np.testing.assert_allclose(raster.read(1), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_overviews_of_counts_are_counts(tmp_path: Path) -> None:
+    values = np.arange(700 * 601, dtype=np.int32).reshape(700, 601)
+    write_raster(tmp_path / "x.tif", values, replace(GRID, width=601), OutputSettings(), {})
+    with rasterio.open(tmp_path / "x.tif", overview_level=0) as raster:
+        np.testing.assert_array_equal(raster.read(1), values[::2, ::2])
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    shape=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    missing=st.sampled_from([0.0, 0.5, 1.0]),
+    offset=st.sampled_from([0.0, 1e6]),
+    integers=st.booleans(),
+)
+def test_statistics_are_those_that_gdal_finds(
+    tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], missing: float, offset: float, integers: bool
+) -> None:
+    path, random = tmp_path_factory.mktemp("raster") / "x.tif", np.random.default_rng(1)
+    values = offset + random.gamma(2, 5, shape)
+    values[random.random(shape) < missing] = 0 if integers else np.nan
+    values = values.astype(np.int32) if integers else values
+    write_raster(path, values, replace(GRID, height=shape[0], width=shape[1]), OutputSettings(), {})
+    counted = values[values != 0] if integers else values[~np.isnan(values)]
+    with rasterio.open(path) as raster:
+        tags = raster.tags(1)
+        if not counted.size:
+            assert "STATISTICS_MEAN" not in tags
+            return
+        found = [float(tags[f"STATISTICS_{name}"]) for name in ("MINIMUM", "MAXIMUM", "MEAN", "STDDEV")]
+        data = raster.read(1)
+    expected = [counted.min(), counted.max(), counted.mean(), counted.std()]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    twin = tmp_path_factory.mktemp("raster") / "twin.tif"
+    place = {"crs": GRID.crs, "transform": rasterio.Affine(*GRID.transform), "nodata": 0 if integers else np.nan}
+    with rasterio.open(twin, "w", driver="GTiff", **_shape(data), **place) as raster:
+        raster.write(data, 1)
+    with rasterio.open(twin) as raster:
+        (gdal,) = raster.stats(approx=False)
+    np.testing.assert_allclose(found, [gdal.min, gdal.max, gdal.mean, gdal.std], rtol=1e-6, atol=1e-6)
+
+
+def _shape(values: np.ndarray) -> dict[str, object]:
+    return {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": values.dtype.name}
 
 
 @pytest.mark.parametrize(

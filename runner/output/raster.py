@@ -11,10 +11,10 @@ from rasterio.transform import Affine
 from runner.errors import OutputError
 from runner.model import Grid
 from runner.output.aside import written_aside
+from runner.output.cog_file import write_cog
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 from runner.settings import OutputSettings
 
-_BLOCK = 512
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
 _NO_COUNT = 0  # the nodata of counts
 _ROWS_COMPARED = 1024  # at a time, when a raster is read back
@@ -30,41 +30,13 @@ def write_raster(
     name = tags.get("statistic", path.stem)
     try:
         with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-            with rasterio.open(aside, "w", **_profile(values, grid, output)) as raster:
-                raster.write(values, 1)
-                raster.update_tags(**tags)
-                raster.set_band_description(1, name)
+            floats = values.dtype.kind == "f"
+            place = {"crs": grid.crs, "transform": Affine(*grid.transform), "nodata": np.nan if floats else _NO_COUNT}
+            write_cog(aside, values, place, tags, compression=output.compression, level=output.level)
             facts = _check(path, aside, values, name)
             return FileFacts(path, aside.stat().st_size, file_sha256(aside), (facts,))
     except RasterioError as error:
         raise OutputError(f"{path}: GDAL cannot write it: {error}") from error
-
-
-def _profile(values: np.ndarray, grid: Grid, output: OutputSettings) -> dict[str, object]:
-    floats = values.dtype.kind == "f"
-    return {
-        "driver": "COG",
-        "height": grid.height,
-        "width": grid.width,
-        "count": 1,
-        "dtype": values.dtype.name,
-        "crs": grid.crs,
-        "transform": Affine(*grid.transform),
-        "nodata": np.nan if floats else _NO_COUNT,
-        "compress": output.compression,
-        **({"level": output.level} if output.compression in ("deflate", "zstd") else {}),
-        "predictor": "YES" if output.compression in ("deflate", "lzw", "zstd") else "NO",
-        "blocksize": _BLOCK,
-        "overviews": "AUTO",
-        "resampling": "average" if floats else "nearest",
-        "statistics": "YES" if _any_data(values) else "NO",
-        "num_threads": "ALL_CPUS",
-        "bigtiff": "IF_SAFER",
-    }
-
-
-def _any_data(values: np.ndarray) -> bool:
-    return bool(not np.isnan(values).all() if values.dtype.kind == "f" else values.any())
 
 
 def _check(path: Path, aside: Path, values: np.ndarray, name: str) -> ValueFacts:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from runner.plan.memory import raster_dtype
 from runner.plan.records import StagePlan
 from runner.reduce.statistics import statistic
 from runner.settings import Mask, OutputSettings, Over, SourceSettings
+
+_RASTERS_TOGETHER = 2  # what one does on one core, such as reading back, goes beside what the other does on all
 
 
 def provenance(source: SourceSettings, stack: Stack, mask: Mask) -> dict[str, str]:
@@ -57,13 +60,14 @@ def write_stage(
     if stage.over is Over.space:
         table = scene_table(stack, values, units, origin)
         return [write_table(folder / f"{stage.name}.parquet", table, list(values))]
-    files = []
-    for name in list(values):
-        array = values.pop(name)
-        path = folder / raster_name(stage.name, name)
+
+    def write(name: str) -> FileFacts:
+        array = _as_raster(values.pop(name), stack, output)
         tags = {**origin, "statistic": name, "units": units.get(name, "")}
-        files.append(write_raster(path, _as_raster(array, stack, output), stack.grid, output, tags))
-    return files
+        return write_raster(folder / raster_name(stage.name, name), array, stack.grid, output, tags)
+
+    with ThreadPoolExecutor(_RASTERS_TOGETHER) as pool:
+        return list(pool.map(write, list(values)))
 
 
 def _as_raster(values: np.ndarray, stack: Stack, output: OutputSettings) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""What goes into a raster beside its pixels: smaller versions of it, and its statistics."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Raster: TypeAlias = npt.NDArray[Any]  # (y, x)
+
+_SLAB_ROWS: Final = 64  # at a time: what numpy allocates for them stays in the cache
+
+
+def overviews(values: Raster, block: int, pool: Executor) -> Iterator[Raster]:
+    """Versions of `values` of half the size, half of that, and so on until one fits into a block of so many pixels.
+
+    A pixel of floats is the mean of the up to four it covers, NaN left out; of integers, such as counts, the first.
+    """
+    halve = _mean_of_four if values.dtype.kind == "f" else _first_of_four
+    while max(values.shape) > block:
+        slabs = _slabs(values, 2 * _SLAB_ROWS)
+        values = np.concatenate(list(pool.map(halve, slabs)))
+        yield values
+
+
+def statistics(values: Raster, missing: int | None, pool: Executor) -> dict[str, str]:
+    """GDAL's tags STATISTICS_* of the values that are finite and not `missing`; none if there are no such values.
+
+    Source: GDAL raster data model, band metadata (https://gdal.org/en/stable/user/raster_data_model.html).
+    """
+
+    def moments(slab: Raster) -> _Moments | None:
+        return _moments(slab[slab != missing] if slab.dtype.kind != "f" else slab[np.isfinite(slab)])
+
+    parts = [part for part in pool.map(moments, _slabs(values, _SLAB_ROWS)) if part]
+    if not parts:
+        return {}
+    count, mean, squares = _joined(parts)
+    return {
+        "STATISTICS_MINIMUM": repr(min(part.lowest for part in parts)),
+        "STATISTICS_MAXIMUM": repr(max(part.highest for part in parts)),
+        "STATISTICS_MEAN": repr(mean),
+        "STATISTICS_STDDEV": repr((squares / count) ** 0.5),
+        "STATISTICS_VALID_PERCENT": f"{100 * count / values.size:.4g}",
+    }
+
+
+def _slabs(values: Raster, rows: int) -> Iterable[Raster]:
+    return (values[top : top + rows] for top in range(0, len(values), rows))
+
+
+def _first_of_four(slab: Raster) -> Raster:
+    return slab[::2, ::2]
+
+
+def _mean_of_four(slab: Raster) -> Raster:
+    odd = tuple((0, size % 2) for size in slab.shape)
+    even = np.pad(slab, odd, constant_values=np.nan) if any(after for _, after in odd) else slab
+    total = np.zeros((even.shape[0] // 2, even.shape[1] // 2), np.float64)
+    count = np.zeros(total.shape, np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):  # 0 / 0 is the NaN that is wanted; infinities stay
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            corner = even[row::2, column::2]
+            present = ~np.isnan(corner)
+            np.add(total, corner, out=total, where=present)
+            count += present
+        mean: Raster = (total / count).astype(slab.dtype)
+    return mean
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    count: int
+    mean: float
+    squares: float  # of what values differ from the mean by
+    lowest: float
+    highest: float
+
+
+def _moments(values: Raster) -> _Moments | None:
+    if not values.size:
+        return None
+    mean = float(values.mean(dtype=np.float64))
+    apart = values - np.float64(mean)
+    return _Moments(values.size, mean, float(np.dot(apart, apart)), float(values.min()), float(values.max()))
+
+
+def _joined(parts: Iterable[_Moments]) -> tuple[int, float, float]:
+    """Count, mean and squares of all; Chan, Golub and LeVeque, 1979, formula 2.1."""
+    count, mean, squares = 0, 0.0, 0.0
+    for part in parts:
+        apart, total = part.mean - mean, count + part.count
+        squares += part.squares + apart * apart * count * part.count / total
+        mean += apart * part.count / total
+        count = total
+    return count, mean, squares
