@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from runner.engine.trace import TaskTrace, Work
 from runner.log.redact import redact
+from runner.output.columns import table_of
 from runner.output.table import write_table
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -79,7 +80,7 @@ class TraceLog:
         for entry in in_order:
             tries[entry.name, entry.trace.number] += 1
             rows.append(_row(entry, tries[entry.name, entry.trace.number]))
-        write_table(self._path, pa.Table.from_pylist(rows, schema=SCHEMA))
+        write_table(self._path, table_of(rows, SCHEMA))
 
     def _numbered(self) -> list[_Entry]:
         """All of them; a task that was lost with its worker is known by its key if another worker has done it since."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from runner.model import Inputs, LeftOut, Scene
+from runner.output.columns import table_of
 from runner.output.table import write_table
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -36,7 +37,7 @@ def write_inputs(path: Path, inputs: Inputs) -> None:
     """Write the table, scenes in their order and then what was left out. Raises OutputError."""
     rows = [_used(scene, inputs.stack.grid.crs_name) for scene in inputs.stack.scenes]
     rows += [_unused(item) for item in inputs.left_out]
-    write_table(path, pa.Table.from_pylist(rows, schema=_SCHEMA))
+    write_table(path, table_of(rows, _SCHEMA))
 
 
 def _used(scene: Scene, crs_name: str) -> dict[str, object]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from runner.errors import OutputError
 from runner.model import Stack
 from runner.output.aside import written_aside
+from runner.output.columns import column, number_column, numbers
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 
 _RESERVED = ("stack", "scene", "href", "datetime")
@@ -26,15 +27,14 @@ def scene_table(
     """
     scenes = stack.scenes
     columns: dict[str, pa.Array] = {
-        "stack": pa.array([stack.name] * len(scenes), pa.string()),
-        "scene": pa.array([scene.name for scene in scenes], pa.string()),
-        "href": pa.array([scene.href for scene in scenes], pa.string()),
-        "datetime": pa.array([scene.time for scene in scenes], pa.timestamp("us", tz="UTC")),
+        "stack": column([stack.name] * len(scenes), pa.string()),
+        "scene": column([scene.name for scene in scenes], pa.string()),
+        "href": column([scene.href for scene in scenes], pa.string()),
+        "datetime": column([scene.time for scene in scenes], pa.timestamp("us", tz="UTC")),
     }
     for group in sorted({name for scene in scenes for name in scene.groups}, key=_group_order(scenes[0].groups)):
-        columns[_free_name(group, values)] = pa.array([scene.groups.get(group) for scene in scenes], pa.string())
-    for name, column in values.items():
-        columns[name] = pa.array(column, mask=np.isnan(column) if column.dtype.kind == "f" else None)
+        columns[_free_name(group, values)] = column([scene.groups.get(group) for scene in scenes], pa.string())
+    columns |= {name: number_column(array) for name, array in values.items()}
     fields = [pa.field(name, array.type, metadata=_unit(units.get(name))) for name, array in columns.items()]
     schema = pa.schema(fields, metadata={"cog_stack_runner": json.dumps(dict(provenance), sort_keys=True)})
     return pa.Table.from_arrays(list(columns.values()), schema=schema)
@@ -60,7 +60,7 @@ def write_table(path: Path, table: pa.Table, statistics: Sequence[str] = ()) -> 
     """
     with written_aside(path) as aside:
         pq.write_table(table, aside, compression="zstd")
-        found = pq.read_table(aside)
+        found = pq.ParquetFile(aside).read()  # read_table would import pandas
         if not found.equals(table):
             raise OutputError(f"{path}: read back, the table is not what was written; check the disk")
         facts = tuple(_column_facts(found, name) for name in statistics)
@@ -68,7 +68,7 @@ def write_table(path: Path, table: pa.Table, statistics: Sequence[str] = ()) -> 
 
 
 def _column_facts(table: pa.Table, name: str) -> ValueFacts:
-    values: np.ndarray = table[name].to_numpy()  # null is NaN
+    values = numbers(table[name])
     digest = ValueDigest(name, values.dtype, values.shape)
     digest.add(values)
     return digest.facts()

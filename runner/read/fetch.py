@@ -43,7 +43,7 @@ class FetchOptions:
     """
 
     in_flight: int = 8
-    scenes_together: int = 4
+    scenes_together: int = 8
     ahead_bytes: int = 64 * 2**20
     max_range_bytes: int = 16 * 2**20
     min_range_bytes: int = 2**20

@@ -1,0 +1,80 @@
+"""Arrow columns made from buffers are those that pyarrow makes itself."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.output.columns import column, number_column, numbers, table_of
+
+TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+KINDS = {
+    "strings": (pa.string(), st.text()),
+    "bools": (pa.bool_(), st.booleans()),
+    "int16": (pa.int16(), st.integers(-(2**15), 2**15 - 1)),
+    "int32": (pa.int32(), st.integers(-(2**31), 2**31 - 1)),
+    "int64": (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
+    "floats": (pa.float64(), st.floats(allow_nan=False)),
+    "times": (pa.timestamp("us", tz="UTC"), TIMES),
+    "lists": (pa.list_(pa.float64()), st.lists(st.floats(allow_nan=False))),
+}
+
+
+@pytest.mark.parametrize(("kind", "value"), KINDS.values(), ids=KINDS.keys())
+@given(data=st.data())
+def test_a_column_is_what_pyarrow_makes_of_the_values(kind: pa.DataType, value: Any, data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.none() | value, max_size=20))
+    made = column(values, kind)
+    made.validate(full=True)
+    assert made.equals(pa.array(values, kind))
+
+
+@given(st.lists(st.floats(width=32)), st.sampled_from(["float64", "float32"]))
+def test_nan_becomes_null(values: list[float], dtype: str) -> None:
+    array = np.array(values, dtype)
+    made = number_column(array)
+    made.validate(full=True)
+    assert made.equals(pa.array(array, mask=np.isnan(array)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64"])
+@given(values=st.lists(st.integers(-99, 99)), at=st.integers(0, 9), cut=st.integers(1, 9))
+def test_numbers_are_read_back_whatever_their_chunks(dtype: str, values: list[int], at: int, cut: int) -> None:
+    array = np.array(values, dtype)
+    if dtype != "int64":
+        array[::3] = np.nan
+    chunks = [number_column(array)[start : start + cut] for start in range(at, len(values), cut)]
+    found = numbers(pa.chunked_array(chunks, number_column(array).type))
+    np.testing.assert_array_equal(found, array[at:])
+    assert found.dtype == dtype
+
+
+def test_integers_have_no_nulls() -> None:
+    assert number_column(np.array([1, -(2**60)])).equals(pa.array([1, -(2**60)]))
+
+
+def test_what_a_row_lacks_is_null() -> None:
+    schema = pa.schema([("a", pa.int32()), ("b", pa.string())])
+    assert table_of([{"a": 1}, {"b": "x"}], schema).to_pylist() == [{"a": 1, "b": None}, {"a": None, "b": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "error"),
+    [([2**40], pa.int32(), OverflowError), (["x"], pa.int32(), ValueError), ([3], pa.string(), AttributeError)],
+)
+def test_what_is_not_of_the_type_is_refused(values: list[Any], kind: pa.DataType, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        column(values, kind)
+
+
+def test_a_run_needs_no_pandas(tmp_path: Any) -> None:
+    words = ["runner", "source.limit=2", "chunks.y=512", f"output.dir={tmp_path}/run", f"hydra.run.dir={tmp_path}/h"]
+    code = f"import sys; sys.argv = {words}; from runner.cli import main; main(); print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "False", done.stdout + done.stderr
