@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +22,7 @@ from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.log.redact import redact, redact_tree
 from runner.settings import Action
 from runner.summary import shown
+from runner.sweep.plugins import let_hydra_find_plugins
 
 
 def main() -> int:
@@ -29,10 +30,16 @@ def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise, so that we can explain
     stop_on_signals()
     codes: list[int] = []
+
+    def run(tree: DictConfig) -> int:
+        codes.append(_run(tree))
+        return codes[-1]
+
     try:
         config.refuse_overrides(sys.argv[1:])
         config.register_settings()
-        _hydra_main(lambda tree: codes.append(_run(tree)))()
+        let_hydra_find_plugins()
+        _hydra_main(run)()
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         return _explain(config.explain(error))
     except RunnerError as error:
@@ -44,7 +51,7 @@ def main() -> int:
     return max(codes, default=0) if len(codes) == 1 else int(any(codes))
 
 
-def _hydra_main(task: Callable[[DictConfig], None]) -> Callable[[], Any]:
+def _hydra_main(task: Callable[[DictConfig], int]) -> Callable[[], Any]:
     folder = str(config.config_dir())
     decorated: Callable[[], Any] = hydra.main(version_base="1.3", config_path=folder, config_name="config")(task)
     return decorated
@@ -69,6 +76,7 @@ def _run(tree: DictConfig) -> int:
 def _run_job(tree: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     job = config.read_job(tree, dict(hydra_config.runtime.choices))
+    _refuse_sweep_words(hydra_config.overrides.task)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
     from runner.log.record import recorded_run  # noqa: PLC0415 - as above
 
@@ -83,11 +91,20 @@ def _run_job(tree: DictConfig) -> None:
     tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
 
 
+def _refuse_sweep_words(words: Sequence[str]) -> None:
+    for word in words:
+        if word.lstrip("+~").startswith("sweep."):
+            raise ConfigError(f"{word}: this is a single job; give -m and hydra/launcher=isolated for a sweep")
+
+
 def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
     """What Hydra itself would leave in .hydra/, without secrets."""
     kept = folder / ".hydra"
     kept.mkdir(exist_ok=True)
-    OmegaConf.save(redact_tree(OmegaConf.to_container(tree, enum_to_str=True)), kept / "config.yaml")
+    plain = OmegaConf.to_container(tree, enum_to_str=True)
+    assert isinstance(plain, dict)
+    plain.pop("sweep", None)  # no setting of the job
+    OmegaConf.save(redact_tree(plain), kept / "config.yaml")
     OmegaConf.save(overrides, kept / "overrides.yaml")
 
 

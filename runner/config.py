@@ -74,10 +74,10 @@ def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
 
 
 def resolved(tree: DictConfig) -> dict[str, Any]:
-    """The composed tree as plain values, interpolations resolved, enums by name."""
+    """The composed tree as plain values, interpolations resolved, enums by name; a sweep's settings are no job's."""
     plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return {str(key): value for key, value in plain.items() if key != "sweep"}
 
 
 # --- values -----------------------------------------------------------------------------------------------------

@@ -50,6 +50,10 @@ class RecordError(RunnerError):
     exit_code = 2
 
 
+class SweepError(RunnerError):
+    """A sweep cannot go on as asked, or not all of its jobs came to an end."""
+
+
 class Interrupted(KeyboardInterrupt):
     """The run was stopped by a signal; 130 for Ctrl-C, 143 for SIGTERM. No `except Exception` may swallow it."""
 

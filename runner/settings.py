@@ -84,6 +84,26 @@ class Over(Enum):
     time = "time"
 
 
+class Start(Enum):
+    """What a sweep's job finds: what an unmeasured run has left behind, or no compiled kernels and no cached files."""
+
+    warm = "warm"
+    cold = "cold"
+
+
+class Search(Enum):
+    """Who chooses the settings of a sweep that is no grid."""
+
+    optuna = "optuna"
+
+
+class Objective(Enum):
+    """What a sweep wants little of: seconds from a job's start to its end, or bytes of memory at one time."""
+
+    wall = "wall"
+    peak = "peak"
+
+
 class RasterDtype(Enum):
     """The pixel type of the rasters of means."""
 
@@ -195,6 +215,25 @@ class DebugSettings:
 
 
 @dataclass(slots=True)
+class SweepSettings:
+    """How the jobs of a sweep are run by `hydra/launcher=isolated`; of no meaning to any one of them."""
+
+    repeats: int = 1
+    seed: int = 0  # of the order, and of a search
+    n_jobs: int = 1  # at a time
+    timeout: float | None = None  # seconds for each job
+    memory_limit: str | None = None  # for all processes of a job together
+    start: Start = Start.warm
+    prune: int | None = None  # scenes that all settings are tried on before the best of them get all scenes
+    keep: float = 0.34  # the share of settings that go on after that
+    resume: str | None = None  # a sweep's folder, or auto: the newest that asks the same
+    baseline: list[str] | None = None  # words of a job that the others are compared with
+    search: Search | None = None
+    trials: int = 20  # of a search
+    objective: list[Objective] = field(default_factory=lambda: [Objective.wall])
+
+
+@dataclass(slots=True)
 class JobSettings:
     """A whole job, as composed from `conf/` and the command line."""
 
@@ -212,3 +251,4 @@ class JobSettings:
     stages: dict[str, StageSettings] = field(default_factory=dict)
     output: OutputSettings = field(default_factory=OutputSettings)
     debug: DebugSettings = field(default_factory=DebugSettings)
+    sweep: SweepSettings = field(default_factory=SweepSettings)

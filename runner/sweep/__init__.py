@@ -1,0 +1,1 @@
+"""Sweeps that tune: jobs in fresh processes, measured alike, and a table of them."""

@@ -1,0 +1,132 @@
+"""Attempts at jobs, run in processes: so many at a time, each with its limits, and all ended together by a signal."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from runner.errors import Interrupted, RecordError
+from runner.log.events import timestamp
+from runner.log.folder import read_run
+from runner.settings import Start
+from runner.summary import in_bytes
+from runner.sweep.folder import SweepFolder
+from runner.sweep.jobs import Attempt, JobRecord, Status
+from runner.sweep.process import Cause, Ended, JobProcess, Limits, StopSign
+
+Done = TypeVar("Done")
+CONSOLE = "console.log"
+
+
+@dataclass(slots=True)
+class Launchpad:
+    """Starts processes and knows those that run."""
+
+    limits: Limits
+    start: Start
+    stop: StopSign = field(default_factory=StopSign)
+    _running: set[JobProcess] = field(default_factory=set)
+
+    def run(self, command: Sequence[str], folder: Path) -> Ended:
+        """One process from start to end; its output goes to the folder's `console.log`."""
+        with tempfile.TemporaryDirectory(prefix="runner-kernels-") as empty:
+            kernels = {"NUMBA_CACHE_DIR": empty} if self.start is Start.cold else {}
+            process = JobProcess(command, folder / CONSOLE, {**os.environ, **kernels})
+            self._running.add(process)
+            try:
+                return process.watch(self.limits, self.stop)
+            finally:
+                self._running.discard(process)
+
+    def each(self, tasks: Sequence[Callable[[], Done]], at_once: int) -> Generator[Done, None, None]:
+        """Do the tasks in threads and yield what they give, as it comes. What ends this ends all processes first."""
+        with ThreadPoolExecutor(at_once, thread_name_prefix="job") as pool:
+            futures = [pool.submit(task) for task in tasks]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BaseException as stop:
+                with self._killing_at_a_second_signal():
+                    self._end_all(futures, stop)
+                raise
+
+    def _end_all(self, futures: Sequence[Future[Done]], stop: BaseException) -> None:
+        for future in futures:
+            future.cancel()
+        self.stop.raise_(stop.exit_code - 128 if isinstance(stop, Interrupted) else signal.SIGTERM)
+        wait(futures)
+
+    @contextmanager
+    def _killing_at_a_second_signal(self) -> Iterator[None]:
+        def kill(number: int, _frame: FrameType | None) -> None:
+            for process in tuple(self._running):
+                process.kill()
+            os._exit(128 + number)
+
+        before = {number: signal.signal(number, kill) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def attempted(
+    sweep: SweepFolder, pad: Launchpad, attempt: Attempt, command: Sequence[str], record: JobRecord
+) -> JobRecord:
+    """Run an attempt in its folder, and write down how it stands before and after."""
+    sweep.set_aside(attempt)
+    record.status, record.started = Status.RUNNING, timestamp()
+    sweep.keep(attempt, record)
+    ended = pad.run(command, sweep.of(attempt))
+    record.ended = timestamp()
+    record.status, record.reason = outcome(ended, sweep.of(attempt), pad.limits)
+    record.exit_code, record.wall_seconds = ended.exit_code, round(ended.wall_seconds, 3)
+    record.cpu_seconds, record.peak_bytes = round(ended.cpu_seconds, 3), ended.peak_bytes
+    sweep.keep(attempt, record)
+    return record
+
+
+def outcome(ended: Ended, folder: Path, limits: Limits) -> tuple[Status, str | None]:
+    """What an end means, and the reason for it in one line."""
+    if ended.cause is not None:
+        taken, allowed = in_bytes(ended.peak_bytes), in_bytes(limits.memory_bytes or 0)
+        ours = {
+            Cause.timeout: (Status.TIMEOUT, f"ran longer than sweep.timeout={limits.seconds} seconds"),
+            Cause.memory: (Status.OUT_OF_MEMORY, f"its processes held {taken}, and sweep.memory_limit is {allowed}"),
+            Cause.stopped: (Status.INTERRUPTED, "ended with the sweep"),
+        }
+        return ours[ended.cause]
+    if ended.exit_code == 0:
+        return Status.COMPLETED, None
+    if ended.exit_code < 0:
+        return Status.DIED, _of_signal(-ended.exit_code)
+    if ended.exit_code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+        return Status.INTERRUPTED, f"stopped by signal {ended.exit_code - 128}, which the sweep did not send"
+    return Status.FAILED, _told_reason(folder)
+
+
+def _of_signal(number: int) -> str:
+    known = number in {one.value for one in signal.Signals}
+    name = signal.Signals(number).name if known else f"signal {number}"
+    hint = "; the system does that when memory runs out" if number == signal.SIGKILL else ""
+    return f"killed by {name}{hint}"
+
+
+def _told_reason(folder: Path) -> str:
+    """What the run put down as its error; of one that had not begun, its last words."""
+    try:
+        told = read_run(folder).error
+    except RecordError:
+        told = None
+    if told is None:
+        lines = (folder / CONSOLE).read_text("utf-8").splitlines()
+        errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        told = (errors or [line for line in lines if line.strip()] or ["it said nothing"])[-1]
+    return " ".join(told.split())

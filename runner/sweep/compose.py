@@ -1,0 +1,155 @@
+"""The words of a job: composed and checked in the sweep's own process, and as the command line of the job's process."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dask.utils import parse_bytes
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from runner import config
+from runner.errors import ConfigError
+from runner.log.record import config_sha256
+from runner.settings import Action, JobSettings, SweepSettings
+
+# Hydra's settings that are the sweep's; all others are handed on to its jobs.
+_OF_THE_SWEEP = re.compile(r"[+~]*hydra[./](launcher|sweeper|sweep|run|mode)\b")
+_PLACES = ("output.dir",)
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """Composes jobs as Hydra would, from the config of the whole sweep."""
+
+    context: HydraContext
+    master: DictConfig
+
+    @property
+    def folder(self) -> Path:
+        """Where a new sweep goes."""
+        return Path(self.master.hydra.sweep.dir)
+
+    @property
+    def outputs(self) -> Path:
+        """Where sweeps lie: of outputs/DATE/TIME_sweep it is outputs/."""
+        above = self.folder.parent
+        return above.parent if re.fullmatch(r"\d{4}-\d\d-\d\d", above.name) else above
+
+    @property
+    def words(self) -> list[str]:
+        """The overrides of the command line, but Hydra's own."""
+        return [str(word) for word in self.master.hydra.overrides.task]
+
+    def facts(self) -> dict[str, Any]:
+        """The section `sweep` as plain values."""
+        facts = OmegaConf.to_container(self.master.sweep, resolve=True, enum_to_str=True)
+        assert isinstance(facts, dict)
+        return {str(key): value for key, value in facts.items()}
+
+    def settings(self) -> SweepSettings:
+        """The section `sweep`. Raises ConfigError for a value that cannot be."""
+        try:
+            settings = OmegaConf.to_object(self.master.sweep)
+        except OmegaConfBaseException as error:
+            raise config.explain(error) from error
+        assert isinstance(settings, SweepSettings)
+        check_settings(settings)
+        return settings
+
+    def job(self, words: Sequence[str]) -> tuple[JobSettings, str]:
+        """The checked job of these words, and the hash of its config. Raises ConfigError."""
+        setup_globals()
+        try:
+            tree = self.context.config_loader.load_sweep_config(self.master, [*words, "output.dir=sweep"])
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            raise config.explain(error) from error
+        HydraConfig.instance().set_config(tree)
+        choices = dict(tree.hydra.runtime.choices)
+        with read_write(tree), open_dict(tree):
+            del tree["hydra"]
+        job = config.read_job(tree, choices)
+        if job.action is Action.plan:
+            raise ConfigError("action=plan: a sweep plans its jobs before it runs them; plan one of them without -m")
+        return job, config_sha256(config.resolved(tree))
+
+    def command(self, words: Sequence[str], folder: Path) -> list[str]:
+        """The command line of a job that runs in `folder`."""
+        place = quoted(str(folder))
+        own = ["hydra.mode=RUN", f"hydra.run.dir={place}", f"output.dir={place}"]
+        return [sys.executable, "-m", "runner", *self._flags(), *words, *self._handed_on(), *own]
+
+    def _flags(self) -> Iterator[str]:
+        hydra = self.master.hydra
+        for source in hydra.runtime.config_sources:
+            if source.provider == "command-line":
+                yield from ("--config-dir", str(source.path))
+            elif source.provider == "main" and source.path != str(config.config_dir()):
+                yield from ("--config-path", str(source.path))
+        if hydra.job.config_name != "config":
+            yield from ("--config-name", hydra.job.config_name)
+
+    def _handed_on(self) -> Iterator[str]:
+        return (word for word in self.master.hydra.overrides.hydra if not _OF_THE_SWEEP.match(word))
+
+
+def check_settings(sweep: SweepSettings) -> None:
+    """Check how a sweep is to be run, and the words of its baseline. Raises ConfigError."""
+    wanted = (
+        *((key, getattr(sweep, key) >= 1, "a whole number from 1 on") for key in ("repeats", "n_jobs", "trials")),
+        *((key, (getattr(sweep, key) or 1) > 0, "a number above 0") for key in ("timeout", "prune")),
+        ("keep", 0 < sweep.keep <= 1, "a share above 0, up to 1"),
+        ("objective", bool(sweep.objective), "[wall], [peak], or both"),
+        ("prune", not (sweep.search and sweep.prune), "nothing with sweep.search"),
+        ("memory_limit", memory_limit_bytes(sweep) != 0, "a size such as 2GiB"),
+    )
+    for key, holds, what in wanted:
+        if not holds:
+            raise ConfigError(f"sweep.{key}={getattr(sweep, key)}: wanted {what}")
+    config.refuse_overrides(sweep.baseline or [])
+
+
+def memory_limit_bytes(sweep: SweepSettings) -> int | None:
+    """`sweep.memory_limit`; 0 for what is no size."""
+    if sweep.memory_limit is None:
+        return None
+    try:
+        return max(0, int(parse_bytes(sweep.memory_limit)))
+    except ValueError:
+        return 0
+
+
+def quoted(text: str) -> str:
+    """A value as Hydra's grammar reads it back, whatever its characters."""
+    return text if re.fullmatch(r"[\w./-]+", text) else QuotedString(text, Quote.single).with_quotes()
+
+
+def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
+    """Without what is the sweep's own, and each key once: the last word on it. Raises ConfigError for swept settings
+    of the sweep itself.
+    """
+    kept: dict[str, Override] = {}
+    for override in overrides:
+        key = override.key_or_group
+        if key == "sweep" or key.startswith("sweep."):
+            if override.is_sweep_override():
+                raise ConfigError(f"{override.input_line}: give one value, which is the whole sweep's")
+        elif key not in _PLACES:
+            name = override.get_key_element()
+            kept.pop(name, None)
+            kept[name] = override
+    return list(kept.values())
+
+
+def word_of(override: Override) -> str:
+    """An override that is not swept, as a word."""
+    return f"{override.get_key_element()}={override.get_value_element_as_str()}"

@@ -1,0 +1,207 @@
+"""A sweep's folder: `sweep.json`, kept true while the sweep lives, and a folder with `job.json` for every attempt."""
+
+import json
+import os
+import platform
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runner.errors import OutputError, RecordError, SweepError
+from runner.log.environment import machine_facts
+from runner.log.events import timestamp
+from runner.log.folder import find_runs, readable, status
+from runner.log.recorded import read_json
+from runner.log.redact import redact_tree
+from runner.sweep.jobs import SCHEMA_VERSION, Attempt, JobRecord
+
+_HEARTBEAT_SECONDS = 2.0
+_EARLIER = ".earlier"
+
+
+class SweepFolder:
+    """One sweep on disk. Any thread may write; every change is there before the call returns."""
+
+    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+        self.path = path
+        self._facts = dict(facts)
+        self._lock = threading.RLock()  # a signal may unwind its holder, who then says how it ended
+
+    def update(self, **facts: Any) -> None:
+        """Add or replace facts of `sweep.json`."""
+        with self._lock:
+            self._facts |= facts | {"heartbeat": timestamp()}
+            write_json(self.path / "sweep.json", self._facts)
+
+    def of(self, attempt: Attempt) -> Path:
+        """The attempt's folder."""
+        return self.path / attempt.name
+
+    def keep(self, attempt: Attempt, record: JobRecord) -> None:
+        """Write its `job.json`."""
+        self.of(attempt).mkdir(exist_ok=True)
+        write_json(self.of(attempt) / "job.json", record.facts())
+
+    def record(self, attempt: Attempt) -> JobRecord | None:
+        """What was written down of it; None if nothing was. Raises RecordError for what is no record of it."""
+        return read_record(self.of(attempt))
+
+    def records(self) -> list[JobRecord]:
+        """Of all attempts that were begun, or refused."""
+        found = (read_record(path.parent) for path in sorted(self.path.glob("[0-9]*/job.json")))
+        return [one for one in found if one is not None]
+
+    def set_aside(self, attempt: Attempt) -> None:
+        """Make room for another try; what the last one left is kept."""
+        folder = self.of(attempt)
+        if not folder.exists():
+            return
+        earlier = self.path / _EARLIER
+        earlier.mkdir(exist_ok=True)
+        number = 1
+        while (earlier / f"{attempt.name}.{number}").exists():
+            number += 1
+        folder.rename(earlier / f"{attempt.name}.{number}")
+
+
+def read_record(folder: Path) -> JobRecord | None:
+    """The `job.json` of an attempt's folder; None if there is none. Raises RecordError if it was altered."""
+    file = folder / "job.json"
+    if not file.is_file():
+        return None
+    try:
+        return JobRecord.read(read_json(file))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{file} is no record of a sweep's job ({error}); it was altered") from error
+
+
+def write_json(path: Path, facts: Mapping[str, Any]) -> None:
+    """Write it aside, without secrets, and rename."""
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        aside.write_text(json.dumps(redact_tree(facts), indent=1) + "\n", "utf-8")
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise OutputError(f"{path}: {error.strerror or error}; free some space or set hydra.sweep.dir") from error
+
+
+# --- opening ----------------------------------------------------------------------------------------------------------
+
+
+def new_sweep(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
+    """Claim a folder for one sweep. Raises OutputError if it holds one, or cannot be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "sweep.json").touch(exist_ok=False)
+    except FileExistsError as error:
+        raise OutputError(f"{path} holds a sweep already; go on with it by sweep.resume={path}") from error
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror}; set hydra.sweep.dir to a folder you can write to") from error
+    return SweepFolder(path, facts)
+
+
+def earlier_sweep(word: str, question: Sequence[str], outputs: Path) -> Path:
+    """The folder that `sweep.resume` means: itself, or by `auto` the newest below `outputs` that asks the same.
+
+    Raises SweepError if there is none.
+    """
+    if word != "auto":
+        path = Path(word).expanduser()
+        if not (path / "sweep.json").is_file():
+            raise SweepError(f"sweep.resume={word}: there is no sweep.json; name a sweep's folder, or auto")
+        return path
+    found = [(str(facts.get("started")), path) for path, facts in _sweeps(outputs) if facts["question"] == question]
+    if not found:
+        raise SweepError(
+            f"sweep.resume=auto: no sweep below {outputs}/ has this command; name its folder, or leave it out to begin"
+        )
+    return max(found)[1]
+
+
+def _sweeps(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for file in (*outputs.glob("*/sweep.json"), *outputs.glob("*/*/sweep.json")):
+        try:
+            facts = read_json(file)
+        except RecordError:
+            continue
+        if "question" in facts:
+            yield file.parent, facts
+
+
+def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
+    """An earlier sweep, to go on with. Raises SweepError if it asked something else, was measured otherwise, or lives.
+
+    `facts` are those of now; the order, limits, and more repeats or trials may differ.
+    """
+    before = read_json(path / "sweep.json")
+    if before.get("schema") != SCHEMA_VERSION:
+        raise RecordError(f"{path}/sweep.json has schema {before.get('schema')}, wanted {SCHEMA_VERSION}")
+    _refuse_other_words(path, before.get("question", []), facts["question"])
+    for key in ("start", "n_jobs", "prune", "keep", "search"):
+        was, now = before["settings"].get(key), facts["settings"][key]
+        if was != now:
+            raise SweepError(
+                f"sweep.{key}={now}: the sweep in {path} was begun with {was}, and its jobs are compared with each "
+                f"other; give sweep.{key}={was}, or begin a new sweep"
+            )
+    if status(before) == "RUNNING":
+        raise SweepError(f"{path}: this sweep runs, as process {before.get('pid')} on {before.get('host')}")
+    for run in readable(find_runs(path)):
+        if run.status == "RUNNING":
+            raise SweepError(f"{run.path}: this job outlived its sweep and runs; wait until process "
+                             f"{run.facts.get('pid')} has ended, or end it")  # fmt: skip
+    return SweepFolder(path, {**before, **facts, "begun": before.get("begun", before.get("started"))})
+
+
+def _refuse_other_words(path: Path, before: Sequence[str], now: Sequence[str]) -> None:
+    if list(before) == list(now):
+        return
+    gone = " ".join(word for word in before if word not in now) or "none"
+    new = " ".join(word for word in now if word not in before) or "none"
+    raise SweepError(
+        f"the sweep in {path} has other jobs: words of its command that are not here: {gone}; and here, not there: "
+        f"{new}; resume it with its own command, or begin a new sweep"
+    )
+
+
+@contextmanager
+def living(sweep: SweepFolder) -> Iterator[None]:
+    """Say that the sweep runs, every two seconds, and at the end how it ended."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(_HEARTBEAT_SECONDS):
+            try:
+                sweep.update()
+            except OutputError:  # where results cannot be written either, and they say so
+                continue
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    sweep.update(status="RUNNING", ended=None, pid=os.getpid(), host=platform.node())
+    thread.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        sweep.update(status="INTERRUPTED", ended=timestamp())
+        raise
+    except BaseException:
+        sweep.update(status="FAILED", ended=timestamp())
+        raise
+    finally:
+        done.set()
+        thread.join()
+    sweep.update(status="COMPLETED", ended=timestamp())
+
+
+def first_facts(command: Sequence[str], words: Sequence[str], question: Sequence[str], settings: Any) -> dict[str, Any]:
+    """`sweep.json` as it begins."""
+    machine = machine_facts()
+    return {
+        "schema": SCHEMA_VERSION, "status": "RUNNING", "started": timestamp(), "ended": None, "heartbeat": None,
+        "command": list(command), "overrides": list(words), "question": list(question), "settings": settings,
+        "planned": 0, "host": machine["host"], "pid": machine["pid"], "cores": machine["cores"],
+        "memory_bytes": machine["memory_bytes"],
+    }  # fmt: skip

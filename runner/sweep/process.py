@@ -1,0 +1,188 @@
+"""One job as a process of its own: started, watched with all it starts, ended when it must end."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from runner.log.redact import redact
+
+_LOOK_SECONDS = 0.1  # between two looks at the memory of the processes that are known
+_FAMILY_SECONDS = 0.5  # between two looks for new ones, which cost 10 ms each
+_GRACE_SECONDS = 15.0  # from a signal to SIGKILL: a run ends its workers and writes its report within 10 s
+_GRACE_OF_MEMORY_SECONDS = 3.0  # a job that takes too much goes on taking
+_LAST_LINES_SECONDS = 2.0
+
+
+class Cause(Enum):
+    """Why a job was ended from here."""
+
+    timeout = "timeout"
+    memory = "memory"
+    stopped = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a job may take: seconds from its start, bytes resident in all its processes."""
+
+    seconds: float | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a process ended and what it took. A negative exit code is a signal's number."""
+
+    exit_code: int
+    cause: Cause | None
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+@dataclass(slots=True)
+class StopSign:
+    """Set once for all jobs, with the number of the signal that they are to get."""
+
+    number: int = signal.SIGTERM
+    _event: threading.Event = field(default_factory=threading.Event)
+
+    def raise_(self, number: int) -> None:
+        """Ask every job to end."""
+        self.number = number
+        self._event.set()
+
+    @property
+    def raised(self) -> bool:
+        """Whether jobs are to end."""
+        return self._event.is_set()
+
+
+class JobProcess:
+    """A command in a process group of its own, whose output goes to `log` without secrets."""
+
+    def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        self._began = time.monotonic()
+        self._popen = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(environment),
+            start_new_session=True,  # also: Ctrl-C in the terminal is ours to pass on
+        )  # fmt: skip
+        self._done = threading.Event()
+        self._ended, self._cpu = 0.0, 0.0
+        self._family = _Family(self._popen.pid)
+        assert self._popen.stdout is not None
+        self._threads = (
+            threading.Thread(target=self._wait, name="job's end", daemon=True),
+            threading.Thread(target=_keep_lines, args=(self._popen.stdout, log), name="job's output", daemon=True),
+        )
+        for thread in self._threads:
+            thread.start()
+
+    def watch(self, limits: Limits, stop: StopSign) -> Ended:
+        """Wait for its end, which comes early where a limit is passed or `stop` is raised."""
+        cause = None
+        while not self._done.wait(_LOOK_SECONDS):
+            self._family.look()
+            cause = self._cause(limits, stop)
+            if cause:
+                self._end(cause, stop)
+                break
+        self._done.wait()
+        self.kill()  # what it left behind
+        self._threads[1].join(_LAST_LINES_SECONDS)
+        assert self._popen.returncode is not None
+        return Ended(self._popen.returncode, cause, self._ended - self._began, self._cpu, self._family.peak_bytes)
+
+    def kill(self) -> None:
+        """End it and all it started, at once."""
+        self._family.kill()
+        self._kill_group()
+
+    def _cause(self, limits: Limits, stop: StopSign) -> Cause | None:
+        if stop.raised:
+            return Cause.stopped
+        if limits.memory_bytes is not None and self._family.resident_bytes > limits.memory_bytes:
+            return Cause.memory
+        late = limits.seconds is not None and time.monotonic() - self._began > limits.seconds
+        return Cause.timeout if late else None
+
+    def _end(self, cause: Cause, stop: StopSign) -> None:
+        """The job's first process gets the signal, and ends the others; who is left after a while is killed."""
+        number = stop.number if cause is Cause.stopped else signal.SIGTERM
+        if not self._done.is_set():
+            os.kill(self._popen.pid, number)
+        if not self._done.wait(_GRACE_OF_MEMORY_SECONDS if cause is Cause.memory else _GRACE_SECONDS):
+            self.kill()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says the second of zombies
+            os.killpg(self._popen.pid, signal.SIGKILL)
+
+    def _wait(self) -> None:
+        """`wait4` gives the CPU time of the job with all the processes it waited for."""
+        _, status, usage = os.wait4(self._popen.pid, 0)
+        self._ended = time.monotonic()
+        self._cpu = usage.ru_utime + usage.ru_stime
+        self._popen.returncode = os.waitstatus_to_exitcode(status)
+        self._done.set()
+
+
+class _Family:
+    """A process and all below it, and the memory they hold; shared pages count in each."""
+
+    def __init__(self, pid: int) -> None:
+        self.resident_bytes = 0
+        self.peak_bytes = 0
+        self._root = psutil.Process(pid)
+        self._members: set[psutil.Process] = {self._root}
+        self._searched = 0.0
+
+    def look(self) -> None:
+        if time.monotonic() - self._searched > _FAMILY_SECONDS:
+            self._search()
+        self.resident_bytes = sum(map(_resident_bytes, self._members))
+        self.peak_bytes = max(self.peak_bytes, self.resident_bytes)
+
+    def _search(self) -> None:
+        self._searched = time.monotonic()
+        try:
+            self._members |= {self._root, *self._root.children(recursive=True)}
+        except psutil.Error:
+            return
+        self._members = {one for one in self._members if one.is_running()}
+
+    def kill(self) -> None:
+        self._search()
+        for one in self._members:
+            try:
+                one.kill()
+            except psutil.Error:
+                continue
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _keep_lines(output: IO[bytes], log: Path) -> None:
+    """Write every line without its secrets; on a full disk the job's own words matter less than its going on."""
+    with output, log.open("w", encoding="utf-8") as kept:
+        for line in output:
+            try:
+                kept.write(redact(line.decode("utf-8", "replace")))
+                kept.flush()
+            except OSError:
+                continue

@@ -1,0 +1,158 @@
+"""A search over settings: optuna proposes, the sweep runs, optuna is told; what earlier runs left is told again."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from runner.console import tell
+from runner.errors import ConfigError
+from runner.sweep.jobs import Job, JobRecord
+from runner.sweep.session import Session
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
+
+_KNOWN_IN_A_ROW = 30  # proposals of what was run already, after which all there is has been tried
+_INSTALL = "pip install 'cog-stack-runner[search]'"
+
+
+def search(session: Session, fixed: Sequence[str], swept: Sequence[Override]) -> None:
+    """Run `sweep.trials` settings of the swept keys, each as often as `sweep.repeats` says.
+
+    Raises ConfigError if optuna is not installed or nothing is swept, SweepError if a run failed.
+    """
+    try:
+        import optuna  # noqa: PLC0415 - an optional package
+    except ImportError as error:
+        raise ConfigError(f"sweep.search=optuna needs the package optuna: {_INSTALL}") from error
+    if not swept:
+        raise ConfigError("sweep.search=optuna: no key has more than one value; give KEY=interval(1,8), KEY=a,b")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = {one.get_key_element(): distribution(one) for one in swept}
+    session.add_baseline(fixed)
+    with session.opened():
+        _Search(session, list(fixed), space).run()
+
+
+class _Search:
+    def __init__(self, session: Session, fixed: list[str], space: "dict[str, BaseDistribution]") -> None:
+        self._session, self._fixed, self._space = session, fixed, space
+        self._known: dict[tuple[str, ...], Job] = {}
+
+    def run(self) -> None:
+        """Every trial: first the baseline and those of an earlier sweep, then new ones."""
+        settings, session = self._session.settings, self._session
+        for words in self._earlier():
+            self._add(words)
+        session.sweep.update(planned=settings.repeats * (settings.trials + bool(settings.baseline)))
+        session.run(session.jobs)
+        study, new = self._study(), list[Job]()
+        while len(self._known) < settings.trials:
+            new = self._asked(study, min(settings.n_jobs, settings.trials - len(self._known)))
+            if not new:
+                tell(f"search: nothing new is proposed after {len(self._known)} trials; all there is has been tried")
+                return
+
+    def _asked(self, study: "Study", count: int) -> list[Job]:
+        """So many new jobs, proposed, run and told. What is known already is told at once, and counts as no trial."""
+        asked: list[tuple[Trial, Job]] = []
+        for _ in range(_KNOWN_IN_A_ROW):
+            if len(asked) == count:
+                break
+            trial = study.ask(self._space)
+            words = self._words(trial.params)
+            if words in self._known:
+                self._tell(study, trial, self._known[words])
+            else:
+                asked.append((trial, self._add(words)))
+        jobs = [job for _, job in asked]
+        if jobs:
+            self._session.run(jobs)
+        for trial, job in asked:
+            self._tell(study, trial, job)
+        return jobs
+
+    def _add(self, words: tuple[str, ...]) -> Job:
+        (self._known[words],) = self._session.add([[*self._fixed, *words]])
+        return self._known[words]
+
+    def _words(self, values: Mapping[str, object]) -> tuple[str, ...]:
+        return tuple(f"{key}={_written(values[key])}" for key in self._space)
+
+    # --- what optuna knows --------------------------------------------------------------------------------------------
+
+    def _study(self) -> "Study":
+        """A study that knows of all trials so far."""
+        import optuna  # noqa: PLC0415 - as above
+
+        settings = self._session.settings
+        sampler = optuna.samplers.TPESampler(seed=settings.seed + len(self._known), constant_liar=settings.n_jobs > 1)
+        study = optuna.create_study(sampler=sampler, directions=["minimize"] * len(settings.objective))
+        for words, job in self._known.items():
+            values = self._session.values(job)
+            state = optuna.trial.TrialState.COMPLETE if values else optuna.trial.TrialState.FAIL
+            params = {key: _read(of, word.partition("=")[2])
+                      for (key, of), word in zip(self._space.items(), words, strict=True)}  # fmt: skip
+            study.add_trial(
+                optuna.trial.create_trial(params=params, distributions=self._space, values=values, state=state)
+            )
+        return study
+
+    def _tell(self, study: "Study", trial: "Trial", job: Job) -> None:
+        import optuna  # noqa: PLC0415 - as above
+
+        values = self._session.values(job)
+        if values is None:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(trial, values)
+
+    def _earlier(self) -> Iterable[tuple[str, ...]]:
+        """The swept words of each trial that an earlier sweep has begun, in the order of their numbers."""
+        records = {record.job: record for record in self._session.sweep.records() if not record.baseline}
+        return [self._swept_words(record) for _, record in sorted(records.items())]
+
+    def _swept_words(self, record: JobRecord) -> tuple[str, ...]:
+        given = {key: word for word in record.overrides for key in (word.partition("=")[0],)}
+        return tuple(given[key] for key in self._space)
+
+
+def distribution(override: Override) -> "BaseDistribution":
+    """Of an override's values: a range of numbers, or a choice of words.
+
+    An interval between whole numbers has whole numbers; its ends belong to it. Raises ConfigError for an empty one.
+    """
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: PLC0415
+
+    value: Any = override.value()
+    if isinstance(value, IntervalSweep):
+        low, high, log = float(value.start or 0), float(value.end or 0), "log" in value.tags
+        if low >= high or (log and low <= 0):
+            raise ConfigError(f"{override.input_line}: wanted the lower end first{', above 0' if log else ''}")
+        whole = low.is_integer() and high.is_integer() and not _has_point(override)
+        return IntDistribution(int(low), int(high), log=log) if whole else FloatDistribution(low, high, log=log)
+    choices = [str(one) for one in override.sweep_string_iterator()]
+    if isinstance(value, RangeSweep) and all(one.lstrip("-").isdigit() for one in choices) and not value.shuffle:
+        numbers = [int(one) for one in choices]
+        return IntDistribution(min(numbers), max(numbers), step=abs(int(value.step)))
+    return CategoricalDistribution(choices)
+
+
+def _has_point(override: Override) -> bool:
+    """Whether an interval was written with a decimal point, or as float(...): then it is of all numbers."""
+    written = str(override.input_line).partition("=")[2]
+    return "." in written or "float" in written
+
+
+def _written(value: object) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
+
+
+def _read(of: "BaseDistribution", text: str) -> object:
+    from optuna.distributions import FloatDistribution, IntDistribution  # noqa: PLC0415
+
+    if isinstance(of, IntDistribution):
+        return int(text)
+    return min(max(float(text), of.low), of.high) if isinstance(of, FloatDistribution) else text

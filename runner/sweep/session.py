@@ -1,0 +1,292 @@
+"""The story of a sweep: compose its jobs, refuse what cannot run, run the others in a fair order, keep the table."""
+
+import math
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import median
+
+from runner.console import tell
+from runner.errors import ConfigError, SweepError
+from runner.log.redact import redact
+from runner.settings import JobSettings, Objective, Start, SweepSettings
+from runner.summary import shown
+from runner.sweep.attempts import Launchpad, attempted
+from runner.sweep.compose import Composer, memory_limit_bytes
+from runner.sweep.folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
+from runner.sweep.jobs import ALL, FEW, SETTLED, TROUBLE, Attempt, Job, JobRecord, Status, varied_words
+from runner.sweep.planning import Planner, forget_files
+from runner.sweep.process import Limits
+from runner.sweep.progress import Progress
+
+_WARM_UP = ".warm-up"
+
+
+@dataclass(slots=True)
+class Session:
+    """A sweep under way: its folder, and its jobs so far with what they are to run."""
+
+    composer: Composer
+    question: Sequence[str]  # the words that make the jobs, by which the same sweep is known again
+    settings: SweepSettings = field(init=False)
+    sweep: SweepFolder = field(init=False)
+    jobs: list[Job] = field(default_factory=list)
+    _composed: dict[int, JobSettings] = field(default_factory=dict)
+    _planner: Planner = field(default_factory=Planner)
+    _warm: set[str] = field(default_factory=set)  # the engines that have run
+    _order: int = 0
+    _is_open: bool = False
+    _pad: Launchpad = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settings = self.composer.settings()
+        limits = Limits(self.settings.timeout, memory_limit_bytes(self.settings))
+        self._pad = Launchpad(limits, self.settings.start)
+
+    @contextmanager
+    def opened(self, *, whole: bool = True) -> Iterator[None]:
+        """The sweep's folder, new or an earlier one's; whatever ends it, the table is kept.
+
+        Raises SweepError for one that cannot be resumed, and at the end, if it is the `whole` sweep, if a run has not
+        completed. One that comes in batches is opened for each.
+        """
+        if not self._is_open:
+            self._open()
+            self._is_open = True
+        try:
+            with living(self.sweep):
+                yield
+                if whole:
+                    self._refuse_trouble()
+        finally:
+            self._keep_table()
+
+    def _open(self) -> None:
+        folder, question = self.composer.folder, [redact(word) for word in self.question]
+        facts = first_facts(
+            list(map(redact, sys.argv)), list(map(redact, self.composer.words)), question, self.composer.facts()
+        )
+        if self.settings.resume is None:
+            self.sweep = new_sweep(folder, facts)
+        else:
+            self.sweep = again(earlier_sweep(self.settings.resume, question, self.composer.outputs), facts)
+
+    def _keep_table(self) -> None:
+        tell(f"sweep folder: {shown(self.sweep.path)}")
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+
+    def add(self, several: Sequence[Sequence[str]], *, baseline: bool = False) -> list[Job]:
+        """Compose the jobs of these words; those whose settings cannot be are refused, by the reason."""
+        return [self._add(tuple(words), baseline) for words in several]
+
+    def _add(self, words: tuple[str, ...], baseline: bool) -> Job:
+        number, sha, refusal = len(self.jobs), None, None
+        try:
+            self._composed[number], sha = self.composer.job(words)
+        except ConfigError as error:
+            refusal = str(error)
+        self.jobs.append(Job(number, words, baseline, sha, refusal))
+        return self.jobs[-1]
+
+    def add_grid(self, fixed: Sequence[str], several: Sequence[Sequence[str]]) -> list[Job]:
+        """The baseline, if there is one, and the jobs; a job with the baseline's config is the baseline itself.
+
+        Raises ConfigError where no job's settings can be.
+        """
+        base = self.add_baseline(fixed)
+        jobs = self.add(several)
+        twin = next((job for job in jobs if base and job.config_sha256 == base[0].config_sha256), None)
+        if twin is not None:
+            jobs = self._without(base[0], twin)
+        if all(job.refusal for job in self.jobs):
+            raise ConfigError(str(self.jobs[-1].refusal))
+        return self.jobs
+
+    def add_baseline(self, fixed: Sequence[str]) -> list[Job]:
+        """The job that the others are compared with, if one is asked for."""
+        return self.add([self._baseline_words(fixed)], baseline=True) if self.settings.baseline else []
+
+    def _baseline_words(self, fixed: Sequence[str]) -> list[str]:
+        own = self.settings.baseline or []
+        keys = {_key(word) for word in own}
+        return [*(word for word in fixed if _key(word) not in keys), *own]
+
+    def _without(self, base: Job, twin: Job) -> list[Job]:
+        """The jobs without the added baseline, numbered anew, its twin marked."""
+        words = [(job.words, job is twin) for job in self.jobs if job is not base]
+        self.jobs.clear()
+        self._composed.clear()
+        for one, is_baseline in words:
+            self._add(one, is_baseline)
+        return self.jobs
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run jobs as often as asked, on few scenes first if asked. What an earlier sweep has settled stays."""
+        self._refuse_changed(jobs)
+        able = self._able(jobs)
+        if self.settings.prune is not None:
+            self._run_rung(able, FEW)
+            able = self._best(able)
+        self._run_rung(able, ALL)
+
+    def _able(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those that are not refused; of the others that is written down."""
+        able = []
+        for job in jobs:
+            reason = job.refusal or (self._planner.refusal(self._composed[job.number]) if self._todo([job]) else None)
+            if reason is None:
+                able.append(job)
+            else:
+                self._settle(Attempt(job), Status.REFUSED, reason)
+        if len(able) < len(jobs):
+            tell(f"{len(jobs) - len(able)} of {len(jobs)} jobs are refused by the plan")
+        return able
+
+    def _todo(self, jobs: Sequence[Job]) -> bool:
+        attempts = (Attempt(job, repeat) for job in jobs for repeat in range(1, self.settings.repeats + 1))
+        return any(self._status(attempt) not in SETTLED for attempt in attempts)
+
+    def _settle(self, attempt: Attempt, status: Status, reason: str) -> None:
+        """Write down an attempt that is not launched, unless an earlier sweep says the same or has run it."""
+        if self._status(attempt) in (status, Status.COMPLETED):
+            return
+        self.sweep.set_aside(attempt)
+        self.sweep.keep(attempt, JobRecord.of(attempt, self._varied(attempt.job), status, " ".join(reason.split())))
+
+    def _run_rung(self, jobs: Sequence[Job], rung: str) -> None:
+        ordered = list(enumerate(self._in_order(jobs, rung), start=self._order))
+        self._order += len(ordered)
+        stay = SETTLED - {Status.PRUNED}
+        todo = [(order, attempt) for order, attempt in ordered if self._status(attempt) not in stay]
+        if self.settings.search is None:
+            self.sweep.update(planned=len(ordered))
+        if len(todo) < len(ordered):
+            tell(f"{len(ordered) - len(todo)} of {len(ordered)} runs are there already")
+        self._warm_up([attempt for _, attempt in todo])
+        tasks = [partial(self._attempt, order, attempt) for order, attempt in todo]
+        with Progress(len(tasks)) as progress, closing(self._pad.each(tasks, self.settings.n_jobs)) as records:
+            for record in records:
+                progress.done(record)
+
+    def _in_order(self, jobs: Sequence[Job], rung: str) -> Iterator[Attempt]:
+        """Every job once, in an order of chance, then every job again: what drifts with time strikes all alike."""
+        chance = random.Random(f"{self.settings.seed} {rung} {self._order}")  # noqa: S311 - no secret
+        for repeat in range(1, self.settings.repeats + 1):
+            yield from (Attempt(job, repeat, rung) for job in chance.sample(jobs, len(jobs)))
+
+    def _attempt(self, order: int, attempt: Attempt) -> JobRecord:
+        self._cool(attempt.job)
+        record = JobRecord.of(attempt, self._varied(attempt.job), Status.RUNNING)
+        record.order = order
+        command = self.composer.command(self._words(attempt), self.sweep.of(attempt))
+        return attempted(self.sweep, self._pad, attempt, command, record)
+
+    def _words(self, attempt: Attempt) -> list[str]:
+        words, few = list(attempt.job.words), self.settings.prune
+        if attempt.rung == ALL or few is None:
+            return words
+        limit = self._composed[attempt.job.number].source.limit
+        scenes = few if limit is None else min(few, limit)
+        return [*(word for word in words if _key(word) != "source.limit"), f"source.limit={scenes}"]
+
+    def _warm_up(self, attempts: Sequence[Attempt]) -> None:
+        """An unmeasured run for each engine: it compiles kernels, and has the files read once."""
+        if self.settings.start is not Start.warm:
+            return
+        for attempt in attempts:
+            engine = self._composed[attempt.job.number].engine.value
+            if engine not in self._warm:
+                self._warm.add(engine)
+                self._run_warm_up(attempt)
+
+    def _run_warm_up(self, attempt: Attempt) -> None:
+        from shutil import rmtree  # noqa: PLC0415 - for this alone
+
+        folder = self.sweep.path / _WARM_UP
+        rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        command = self.composer.command(self._words(attempt), folder)
+        with closing(self._pad.each([partial(self._pad.run, command, folder)], 1)) as ends:
+            (ended,) = ends
+        outcome = "" if ended.exit_code == 0 else f", which did not succeed: exit code {ended.exit_code}"
+        tell(f"warmed up in {ended.wall_seconds:.1f} s{outcome}")
+        rmtree(folder, ignore_errors=True)
+
+    def _cool(self, job: Job) -> None:
+        if self.settings.start is Start.cold:
+            forget_files(self._planner.local_files(self._composed[job.number]))
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    def value(self, job: Job, objective: Objective, rung: str = ALL) -> float | None:
+        """The median over the job's repeats, in seconds or bytes; None if one of them did not complete."""
+        attempts = [Attempt(job, repeat, rung) for repeat in range(1, self.settings.repeats + 1)]
+        records = [self.sweep.record(attempt) for attempt in attempts]
+        values = [
+            record.wall_seconds if objective is Objective.wall else record.peak_bytes
+            for record in records
+            if record is not None and record.status is Status.COMPLETED
+        ]
+        known = [float(value) for value in values if value is not None]
+        return median(known) if len(known) == len(attempts) else None
+
+    def values(self, job: Job) -> list[float] | None:
+        """Of every objective; None if a run of the job has not completed."""
+        found = [self.value(job, objective) for objective in self.settings.objective]
+        known = [value for value in found if value is not None]
+        return known if len(known) == len(found) else None
+
+    def _best(self, jobs: Sequence[Job]) -> list[Job]:
+        """The best share of jobs by their first rung, and the baseline; of the others it is written down."""
+        first, count = self.settings.objective[0], max(2, math.ceil(self.settings.keep * len(jobs)))
+        values = {job.number: value for job in jobs if (value := self.value(job, first, FEW)) is not None}
+        ranked = sorted((job for job in jobs if job.number in values), key=lambda job: values[job.number])
+        going = {job.number for job in ranked[:count]} | {job.number for job in ranked if job.baseline}
+        for job in jobs:
+            if job.number in going:
+                continue
+            place = f"place {ranked.index(job) + 1} of {len(ranked)}" if job in ranked else "did not complete"
+            reason = f"{place} on {self.settings.prune} scenes, by {first.value}; the best {count} go on"
+            self._settle(Attempt(job), Status.PRUNED, reason)
+        tell(f"{len(going)} of {len(jobs)} jobs go on to all scenes")
+        return [job for job in jobs if job.number in going]
+
+    def _refuse_trouble(self) -> None:
+        records = self.sweep.records()
+        trouble = [record.status for record in records if record.status in TROUBLE]
+        if not trouble and any(record.status is Status.COMPLETED for record in records):
+            return
+        kinds = ", ".join(f"{trouble.count(kind)} {kind}" for kind in Status if kind in trouble)
+        what = f"{len(trouble)} of {len(records)} runs did not complete ({kinds})" if trouble else "no job was run"
+        folder = shown(self.sweep.path)
+        raise SweepError(
+            f"{what}; job.json in each folder of {folder} says why, and the same command with sweep.resume={folder} "
+            "runs those again"
+        )
+
+    def _status(self, attempt: Attempt) -> Status | None:
+        record = self.sweep.record(attempt)
+        return None if record is None else record.status
+
+    def _varied(self, job: Job) -> dict[str, str]:
+        return varied_words(self.jobs)[job.number]
+
+    def _refuse_changed(self, jobs: Sequence[Job]) -> None:
+        """An earlier sweep's runs are kept only where they are of the very config. Raises SweepError."""
+        for job in jobs:
+            record = self.sweep.record(Attempt(job)) or self.sweep.record(Attempt(job, rung=FEW))
+            if record is not None and record.config_sha256 not in (None, job.config_sha256):
+                raise SweepError(
+                    f"{self.sweep.of(Attempt(job))}: the config of this job is not what it was, though its words are; "
+                    "a file of conf/ or of the experiment has changed; begin a new sweep"
+                )
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")
