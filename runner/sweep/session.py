@@ -14,7 +14,7 @@ from runner.errors import ConfigError, SweepError
 from runner.log.redact import redact
 from runner.settings import JobSettings, Objective, Start, SweepSettings
 from runner.summary import shown
-from runner.sweep.attempts import Launchpad, attempted
+from runner.sweep.launch import Launchpad, attempted
 from runner.sweep.compose import Composer, memory_limit_bytes
 from runner.sweep.folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
 from runner.sweep.jobs import ALL, FEW, SETTLED, TROUBLE, Attempt, Job, JobRecord, Status, varied_words
