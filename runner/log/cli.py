@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from runner.console import complain
 from runner.errors import RunnerError
-from runner.log import diff, listing, rerun, show, verify
+from runner.log import diff, leaderboard, listing, rerun, show, verify
 from runner.log.redact import redact
 from runner.log.verb import Verb
 
-VERBS: tuple[Verb, ...] = (listing.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB)
+VERBS: tuple[Verb, ...] = (listing.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, leaderboard.VERB)
 _PROGRAM = "python -m runner.log"
 _DETAILS = """\
 RUN is a run's folder, a part of its name that no other run has, or 'last'.

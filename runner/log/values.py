@@ -160,6 +160,13 @@ def _larger(one: Largest | None, other: Largest | None) -> Largest | None:
 
 def _compare_columns(one: Result, other: Result) -> str:
     """Rows are matched by href; an empty text if all are the same bits."""
+    spread, common, alone = _columns_apart(one, other)
+    text = _in_words(spread, "scenes", lambda place: str(common[place[0]]))
+    return _joined(text, f"scenes in one table only: {alone}" if alone else "")
+
+
+def _columns_apart(one: Result, other: Result) -> tuple[Spread, list[str], int]:
+    """How far apart two columns are, the scenes that both have, and how many only one has."""
     tables = [read_table(result.path) for result in (one, other)]
     columns = [
         column(result.path, table, one.key.statistic) for result, table in zip((one, other), tables, strict=True)
@@ -168,9 +175,7 @@ def _compare_columns(one: Result, other: Result) -> str:
     rows = [{href: at for at, href in enumerate(of)} for of in hrefs]
     common = [href for href in hrefs[0] if href in rows[1]]
     ours, theirs = (values[[of[href] for href in common]] for values, of in zip(columns, rows, strict=True))
-    text = _in_words(Spread().with_part(ours, theirs, 0), "scenes", lambda place: str(common[place[0]]))
-    alone = len(hrefs[0]) + len(hrefs[1]) - 2 * len(common)
-    return _joined(text, f"scenes in one table only: {alone}" if alone else "")
+    return Spread().with_part(ours, theirs, 0), common, len(hrefs[0]) + len(hrefs[1]) - 2 * len(common)
 
 
 def _compare_rasters(one: Result, other: Result) -> str:
@@ -178,10 +183,7 @@ def _compare_rasters(one: Result, other: Result) -> str:
     with opened_raster(one.path) as ours, opened_raster(other.path) as theirs:
         if ours.shape != theirs.shape:
             return f"{_size(ours.shape)} and {_size(theirs.shape)} pixels, so not compared"
-        spread = Spread()
-        for top in range(0, ours.height, _ROWS):
-            rows, columns = slice(top, min(top + _ROWS, ours.height)), slice(0, ours.width)
-            spread = spread.with_part(read_window(ours, rows, columns), read_window(theirs, rows, columns), top)
+        spread = _rasters_apart(ours, theirs)
         transform = ours.transform
         moved = "they lie on other grids" if (ours.crs, transform) != (theirs.crs, theirs.transform) else ""
         kinds = {ours.dtypes[0], theirs.dtypes[0]}
@@ -191,6 +193,42 @@ def _compare_rasters(one: Result, other: Result) -> str:
         return pixel_place(place[0], place[1], tuple(transform))
 
     return _joined(_in_words(spread, "pixels", where), moved, typed)
+
+
+def _rasters_apart(ours: Any, theirs: Any) -> Spread:
+    """How far apart two opened rasters of one shape are."""
+    spread = Spread()
+    for top in range(0, ours.height, _ROWS):
+        rows, columns = slice(top, min(top + _ROWS, ours.height)), slice(0, ours.width)
+        spread = spread.with_part(read_window(ours, rows, columns), read_window(theirs, rows, columns), top)
+    return spread
+
+
+def largest_relative(a: RunFolder, b: RunFolder) -> float:
+    """The largest difference relative to the larger of both values, over all statistics that both runs have.
+
+    Infinite where one misses a value that the other has, a scene, or has another grid. Raises RecordError for a result
+    that cannot be read, and if they have no statistic in common.
+    """
+    ours, theirs = results_of(a), results_of(b)
+    common = [key for key in ours if key in theirs and ours[key].over is theirs[key].over]
+    if not common:
+        raise RecordError(f"{a.path} and {b.path} have no statistic in common")
+    return max(_relative(ours[key], theirs[key]) for key in common)
+
+
+def _relative(one: Result, other: Result) -> float:
+    alone = 0
+    if one.over is Over.space:
+        spread, _, alone = _columns_apart(one, other)
+    else:
+        with opened_raster(one.path) as ours, opened_raster(other.path) as theirs:
+            if ours.shape != theirs.shape:
+                return np.inf
+            spread = _rasters_apart(ours, theirs)
+    if alone or spread.single:
+        return np.inf
+    return spread.relative.size if spread.relative else 0.0
 
 
 def pixel_place(row: int, column: int, transform: tuple[float, ...]) -> str:

@@ -1,1 +1,1 @@
-"""Sweeps that tune: jobs in fresh processes, measured alike, and a table of them."""
+"""Sweeps that tune: jobs run apart from each other, and the table that says which settings are best."""

@@ -107,5 +107,6 @@ def varied_words(jobs: Sequence[Job]) -> dict[int, dict[str, str]]:
 
 
 def _parted(word: str) -> tuple[str, str]:
+    """Key and value of a word; what `~KEY` drops has that as its value."""
     key, _, value = word.partition("=")
-    return key.lstrip("+"), value
+    return key.lstrip("+~"), "dropped" if key.startswith("~") else value

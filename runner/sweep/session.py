@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 
-from runner.console import tell
-from runner.errors import ConfigError, SweepError
+from runner.console import complain, tell
+from runner.errors import ConfigError, RunnerError, SweepError
 from runner.log.redact import redact
 from runner.settings import JobSettings, Objective, Start, SweepSettings
 from runner.summary import shown
@@ -75,6 +75,13 @@ class Session:
             self.sweep = again(earlier_sweep(self.settings.resume, question, self.composer.outputs), facts)
 
     def _keep_table(self) -> None:
+        """What keeps the table from being made is told, and changes no outcome."""
+        from runner.sweep.leaderboard import show_leaderboard, write_leaderboard  # noqa: PLC0415 - at the end alone
+
+        try:
+            show_leaderboard(write_leaderboard(self.sweep.path))
+        except RunnerError as error:
+            complain(redact(str(error)))
         tell(f"sweep folder: {shown(self.sweep.path)}")
 
     # --- jobs ---------------------------------------------------------------------------------------------------------

@@ -1,0 +1,146 @@
+"""A sweep's leaderboard, from its folder alone: which job is best, by how much, and whether all computed the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from runner.log.report import text
+from runner.sweep import bits
+from runner.sweep.attempts import Sweep, read_sweep
+from runner.sweep.names import name_rows
+from runner.sweep.ranking import Noise, tie
+from runner.sweep.rows import Row, ranked, rows_of
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """A sweep's jobs, best first, those without a rank last; `noise` is that of the first objective."""
+
+    sweep: Sweep
+    rows: tuple[Row, ...]
+    noise: Noise
+    names: dict[int, str]  # what tells each job from the others, in words
+    files: tuple[Path, ...] = ()  # what was written
+
+    @property
+    def best(self) -> Row | None:
+        """The winner; None if nothing completed, or the jobs' values disagree, since then nobody knows who is right."""
+        first = next((row for row in self.rows if row.rank), None)
+        return None if self.disagreeing else first
+
+    @property
+    def baseline(self) -> Row | None:
+        """The job that the others are compared with."""
+        return next((row for row in self.rows if row.baseline), None)
+
+    @property
+    def disagreeing(self) -> list[Row]:
+        """Jobs whose bits are not those of the others."""
+        return [row for row in self.rows if row.differs]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a job failed, died, was stopped or ran out of time or memory, if a folder cannot be read, or if bits
+        disagree. What the plan refused and what was pruned is no failure.
+        """
+        return int(any(row.failed for row in self.rows) or bool(self.disagreeing) or bool(self.sweep.problems))
+
+
+def read_leaderboard(folder: Path) -> Leaderboard:
+    """The leaderboard of the sweep in this folder; nothing is written. Raises RecordError if it is no sweep."""
+    sweep = read_sweep(folder)
+    rows, noise = ranked(rows_of(sweep.attempts), sweep.objective)
+    return Leaderboard(sweep, tuple(rows), noise, name_rows(rows))
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def answer(board: Leaderboard) -> list[str]:
+    """What the sweep found out, the most important first."""
+    return [*_shouts(board), *_winner(board), *_losers(board)]
+
+
+def _shouts(board: Leaderboard) -> Iterator[str]:
+    """What must not be overlooked."""
+    if board.disagreeing:
+        jobs = ", ".join(f"{row.job} ({', '.join(row.agreement.statistics)})" for row in board.disagreeing)
+        against = board.disagreeing[0].agreement.reference
+        yield (
+            f"NOT THE SAME BITS: {text.plural(len(board.disagreeing), 'job')} computed other values than job {against} "
+            f"and those like it: {jobs}. No winner is named; python -m runner.log diff shows where two runs differ."
+        )
+    yield from (f"Not read: {problem}" for problem in board.sweep.problems)
+
+
+def _winner(board: Leaderboard) -> Iterator[str]:
+    best, objective = board.best, board.sweep.objective[0]
+    if best is None:
+        if not board.disagreeing:
+            yield "No job completed, so there is no winner."
+        return
+    word = "Fastest" if objective == "wall" else "Least memory"
+    yield f"{word}: {board.names[best.job]}: {_figures(best)}{_against_baseline(board, best)}."
+    ties = [row for row in board.rows if row.rank == best.rank and row is not best]
+    if ties:
+        others = "; ".join(board.names[row.job] for row in ties[:3])
+        more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
+        yield f"A tie with {text.plural(len(ties), 'other')}: {others}{more}. {tie_rule(board)}"
+    elif board.noise.assumed:
+        yield tie_rule(board)
+
+
+def _figures(row: Row) -> str:
+    many = len(row.walls)
+    wall = text.seconds(row.wall_seconds)
+    over = (
+        f", median of {many} from {text.seconds(min(row.walls))} to {text.seconds(max(row.walls))}" if many > 1 else ""
+    )
+    return f"{wall}{over}, {text.size(row.peak_bytes)}"
+
+
+def _against_baseline(board: Leaderboard, best: Row) -> str:
+    baseline = board.baseline
+    if baseline is None:
+        return ""
+    if baseline is best:
+        return "; it is the baseline"
+    if best.ratio is None:
+        return f"; the baseline is {baseline.status}"
+    alike = tie(median(best.walls), len(best.walls), median(baseline.walls), len(baseline.walls), board.noise)
+    same = ", which is a tie" if alike and board.sweep.objective[0] == "wall" else ""
+    return f"; {best.ratio:.3g}x the baseline's speed ({text.seconds(baseline.wall_seconds)}){same}"
+
+
+def tie_rule(board: Leaderboard) -> str:
+    """Which differences count as none, and why."""
+    noise = board.noise
+    if noise.assumed:
+        return (
+            "No job was repeated: differences under 10 % are taken for noise, which is an assumption (sweep.repeats)."
+        )
+    many = sorted(len(row.measure(board.sweep.objective[0])) for row in board.rows if row.rank)
+    least = noise.least_difference(many[len(many) // 2], many[len(many) // 2])
+    return f"Differences under {100 * least:.2g} % are noise, by the spread of the repeats."
+
+
+def _losers(board: Leaderboard) -> Iterator[str]:
+    """How many did not complete, by status."""
+    statuses = [row.status for row in board.rows if row.status != "COMPLETED"]
+    planned = board.sweep.facts.get("planned")
+    unborn = planned - len(board.rows) if isinstance(planned, int) else 0
+    if statuses or unborn > 0:
+        counted = [f"{statuses.count(one)} {one}" for one in dict.fromkeys(statuses)]
+        counted += [f"{unborn} not begun"] if unborn > 0 else []
+        done, jobs = len(board.rows) - len(statuses), len(board.rows) + max(unborn, 0)
+        yield f"{done} of {jobs} jobs completed; {', '.join(counted)}."
+
+
+def bits_in_words(board: Leaderboard) -> str:
+    """What the jobs' values have in common."""
+    verdicts = [row.agreement.verdict for row in board.rows if row.agreement.verdict]
+    same, close = verdicts.count(bits.SAME), verdicts.count(bits.CLOSE)
+    if board.disagreeing:
+        return f"{len(board.disagreeing)} differ"
+    return f"{same} of {len(verdicts)} the same" + (f", {close} compared by values" if close else "")

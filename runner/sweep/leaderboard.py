@@ -1,0 +1,61 @@
+"""The leaderboard of a sweep, written into its folder and shown at the terminal."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from runner.console import results, say, show_table
+from runner.log.redact import redact
+from runner.summary import shown
+from runner.sweep.board import Leaderboard, answer, read_leaderboard
+from runner.sweep.table import PARQUET, WIDTH, cells, write_parquet
+
+_MOST_ROWS: Final = 64  # shown at the terminal; the files have all
+_REASON: Final = 300  # characters
+
+
+def write_leaderboard(folder: Path) -> Leaderboard:
+    """Make `sweep.parquet` of what lies in the sweep's folder, and nothing else.
+
+    May be called at any time, also while the sweep goes on. Raises RecordError if the folder is no sweep, OutputError
+    if it cannot be written to.
+    """
+    board = read_leaderboard(folder)
+    write_parquet(folder / PARQUET, board)
+    return replace(board, files=(folder / PARQUET,))
+
+
+def show_leaderboard(board: Leaderboard) -> None:
+    """Print the table, what it comes to, why some did not complete, and the files that were written."""
+    heads, rows, words = cells(board, min(results.width, WIDTH) if results.is_terminal else WIDTH)
+    show_table(_table(heads, rows[:_MOST_ROWS], words, board))
+    if len(rows) > _MOST_ROWS:
+        say(f"and {len(rows) - _MOST_ROWS} more, see {PARQUET}")
+    for row in board.rows:
+        if row.reason:
+            say(redact(f"job {row.job}, {board.names[row.job]}: {row.status}: {text_of(row.reason)}"))
+    say("")
+    for at, line in enumerate(answer(board)):
+        results.print(redact(line), style="bold" if at == 0 else None, markup=False, soft_wrap=True)
+    for path in board.files:
+        say(f"wrote {shown(path)}")
+
+
+def text_of(reason: str) -> str:
+    """One line of it."""
+    line = " ".join(reason.split())
+    return line if len(line) <= _REASON else f"{line[:_REASON]}..."
+
+
+def _table(heads: list[str], rows: list[list[str]], words: int, board: Leaderboard) -> Table:
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for at, head in enumerate(heads):
+        left = 0 < at < words
+        drawn.add_column(Text(head), justify="left" if left else "right", no_wrap=not left, overflow="fold")
+    for row, cells_ in zip(board.rows, rows, strict=False):
+        style = "red" if row.failed or row.differs else "bold" if row is board.best else "dim" if not row.rank else None
+        drawn.add_row(*(Text(redact(cell)) for cell in cells_), style=style)
+    return drawn
