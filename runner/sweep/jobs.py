@@ -1,5 +1,6 @@
 """What a sweep is made of: jobs, the attempts at them, and what is written down of each attempt (`job.json`)."""
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -96,6 +97,13 @@ class JobRecord:
     def facts(self) -> dict[str, Any]:
         """As JSON holds it."""
         return asdict(self)
+
+
+def fair_order(jobs: Sequence[Job], repeats: int, rung: str, seed: int) -> list[Attempt]:
+    """Every job once in an order of chance, then again in another: what drifts with time strikes all alike."""
+    chance = random.Random(f"{seed} {rung}")  # noqa: S311 - no secret
+    rounds = ((repeat, chance.sample(jobs, len(jobs))) for repeat in range(1, repeats + 1))
+    return [Attempt(job, repeat, rung) for repeat, several in rounds for job in several]
 
 
 def varied_words(jobs: Sequence[Job]) -> dict[int, dict[str, str]]:

@@ -1,7 +1,6 @@
 """The story of a sweep: compose its jobs, refuse what cannot run, run the others in a fair order, keep the table."""
 
 import math
-import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,10 +13,10 @@ from runner.errors import ConfigError, RunnerError, SweepError
 from runner.log.redact import redact
 from runner.settings import JobSettings, Objective, Start, SweepSettings
 from runner.summary import shown
-from runner.sweep.launch import Launchpad, attempted
 from runner.sweep.compose import Composer, memory_limit_bytes
 from runner.sweep.folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
-from runner.sweep.jobs import ALL, FEW, SETTLED, TROUBLE, Attempt, Job, JobRecord, Status, varied_words
+from runner.sweep.jobs import ALL, FEW, SETTLED, TROUBLE, Attempt, Job, JobRecord, Status, fair_order, varied_words
+from runner.sweep.launch import Launchpad, attempted
 from runner.sweep.planning import Planner, forget_files
 from runner.sweep.process import Limits
 from runner.sweep.progress import Progress
@@ -167,7 +166,8 @@ class Session:
         self.sweep.keep(attempt, JobRecord.of(attempt, self._varied(attempt.job), status, " ".join(reason.split())))
 
     def _run_rung(self, jobs: Sequence[Job], rung: str) -> None:
-        ordered = list(enumerate(self._in_order(jobs, rung), start=self._order))
+        attempts = fair_order(jobs, self.settings.repeats, rung, self.settings.seed + self._order)
+        ordered = list(enumerate(attempts, start=self._order))
         self._order += len(ordered)
         stay = SETTLED - {Status.PRUNED}
         todo = [(order, attempt) for order, attempt in ordered if self._status(attempt) not in stay]
@@ -180,12 +180,6 @@ class Session:
         with Progress(len(tasks)) as progress, closing(self._pad.each(tasks, self.settings.n_jobs)) as records:
             for record in records:
                 progress.done(record)
-
-    def _in_order(self, jobs: Sequence[Job], rung: str) -> Iterator[Attempt]:
-        """Every job once, in an order of chance, then every job again: what drifts with time strikes all alike."""
-        chance = random.Random(f"{self.settings.seed} {rung} {self._order}")  # noqa: S311 - no secret
-        for repeat in range(1, self.settings.repeats + 1):
-            yield from (Attempt(job, repeat, rung) for job in chance.sample(jobs, len(jobs)))
 
     def _attempt(self, order: int, attempt: Attempt) -> JobRecord:
         self._cool(attempt.job)
@@ -206,7 +200,7 @@ class Session:
         """An unmeasured run for each engine: it compiles kernels, and has the files read once."""
         if self.settings.start is not Start.warm:
             return
-        for attempt in attempts:
+        for attempt in sorted(attempts, key=lambda one: one.job.number):
             engine = self._composed[attempt.job.number].engine.value
             if engine not in self._warm:
                 self._warm.add(engine)

@@ -1,0 +1,203 @@
+"""The parts of a sweep alone: its order, its processes with their limits, its folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runner.errors import OutputError, RecordError, SweepError
+from runner.sweep import process
+from runner.sweep.folder import SweepFolder, again, earlier_sweep, new_sweep, read_record
+from runner.sweep.jobs import FEW, Attempt, Job, JobRecord, Status, fair_order, varied_words
+from runner.sweep.process import Cause, JobProcess, Limits, StopSign
+
+JOBS = [Job(number, (f"chunks.y={number}", "mask=none")) for number in range(12)]
+
+
+# --- order and names ----------------------------------------------------------------------------------------------
+
+
+def test_every_repeat_is_a_round_of_all_jobs_in_an_order_of_its_own() -> None:
+    order = fair_order(JOBS, repeats=3, rung="all", seed=0)
+    rounds = [[one.job.number for one in order[at : at + 12]] for at in (0, 12, 24)]
+    assert [one.repeat for one in order] == [1] * 12 + [2] * 12 + [3] * 12
+    assert all(sorted(one) == list(range(12)) for one in rounds)
+    assert len({tuple(one) for one in rounds}) == 3
+
+
+def test_the_seed_makes_the_order() -> None:
+    orders = [[one.name for one in fair_order(JOBS, 2, "all", seed)] for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "name"),
+    [
+        (Attempt(Job(7, ())), "007"),
+        (Attempt(Job(1234, ()), 2), "1234-2"),
+        (Attempt(Job(7, ()), 1, FEW), "007-few"),
+        (Attempt(Job(7, ()), 3, FEW), "007-few-3"),
+    ],
+)
+def test_an_attempt_is_named_by_its_job_rung_and_repeat(attempt: Attempt, name: str) -> None:
+    assert attempt.name == name
+
+
+def test_only_words_that_are_not_alike_in_all_jobs_vary() -> None:
+    jobs = [
+        Job(0, ("mask=none", "chunks=row")),
+        Job(1, ("mask=none", "chunks=block", "+gdal.options.X=a=b")),
+        Job(2, ("mask=none", "chunks=row", "~stage@stages.temporal_mean=null")),
+    ]
+    assert varied_words(jobs) == {
+        0: {"chunks": "row"},
+        1: {"chunks": "block", "gdal.options.X": "a=b"},
+        2: {"chunks": "row", "stage@stages.temporal_mean": "dropped"},
+    }
+
+
+# --- processes ----------------------------------------------------------------------------------------------------
+
+EATS = "import subprocess, sys, time; a = bytearray(b'x') * 90_000_000; {child}; time.sleep(60)"
+CHILD = "subprocess.Popen([sys.executable, '-c', 'import time; b = bytearray(90_000_000 * b\"x\"); time.sleep(60)'])"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+
+
+def start(code: str, folder: Path) -> JobProcess:
+    return JobProcess([sys.executable, "-c", code], folder / "console.log", os.environ)
+
+
+def test_a_job_that_ends_by_itself_says_what_it_took(tmp_path: Path) -> None:
+    code = "import time; end = time.process_time() + 0.5\nwhile time.process_time() < end: pass\nraise SystemExit(3)"
+    began = time.monotonic()
+    ended = start(code, tmp_path).watch(Limits(), StopSign())
+    assert (ended.exit_code, ended.cause) == (3, None)
+    assert 0.5 <= ended.cpu_seconds < 2
+    assert 0.5 <= ended.wall_seconds <= time.monotonic() - began
+    assert 5e6 < ended.peak_bytes < 1e9
+
+
+def test_memory_is_that_of_all_processes_of_a_job(tmp_path: Path) -> None:
+    both = EATS.format(child=CHILD)
+    ended = start(both, tmp_path).watch(Limits(seconds=30, memory_bytes=150_000_000), StopSign())
+    assert ended.cause is Cause.memory
+    assert ended.exit_code == -signal.SIGTERM
+    assert ended.peak_bytes > 150_000_000
+    one = start(EATS.format(child="pass"), tmp_path).watch(Limits(seconds=1.5, memory_bytes=150_000_000), StopSign())
+    assert one.cause is Cause.timeout
+
+
+def test_a_job_deaf_to_signals_is_killed_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_GRACE_SECONDS", 0.5)
+    ended = start(DEAF, tmp_path).watch(Limits(seconds=1.0), StopSign())
+    assert (ended.cause, ended.exit_code) == (Cause.timeout, -signal.SIGKILL)
+    assert (tmp_path / "console.log").read_text() == "deaf\n"
+
+
+def test_what_a_job_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
+    code = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid)"
+    began = time.monotonic()
+    assert start(code, tmp_path).watch(Limits(), StopSign()).exit_code == 0
+    left = int((tmp_path / "console.log").read_text())
+    assert time.monotonic() - began < 10
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_raised_sign_ends_a_job_by_its_signal(tmp_path: Path) -> None:
+    sign = StopSign()
+    threading.Timer(0.5, sign.raise_, [signal.SIGINT]).start()
+    code = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: raise SystemExit(130)"
+    ended = start(code, tmp_path).watch(Limits(), sign)
+    assert (ended.cause, ended.exit_code) == (Cause.stopped, 130)
+
+
+def test_the_console_of_a_job_is_kept_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-4711")
+    assert start("import os; print(os.environ['AWS_SECRET_ACCESS_KEY'])", tmp_path).watch(Limits(), StopSign())
+    assert (tmp_path / "console.log").read_text() == "[redacted]\n"
+
+
+# --- the folder ---------------------------------------------------------------------------------------------------
+
+SETTINGS = {"start": "warm", "n_jobs": 1, "prune": None, "keep": 0.34, "search": None}
+FACTS = {"schema": 1, "status": "COMPLETED", "started": "2026-03-02T14:05:09.250+00:00", "question": ["chunks=row"],
+         "settings": SETTINGS}  # fmt: skip
+
+
+def made(path: Path, **changes: object) -> SweepFolder:
+    sweep = new_sweep(path, {**FACTS, **changes})
+    sweep.update()
+    return sweep
+
+
+def test_a_folder_is_one_sweeps(tmp_path: Path) -> None:
+    made(tmp_path / "a")
+    with pytest.raises(OutputError, match="go on with it by sweep.resume="):
+        new_sweep(tmp_path / "a", FACTS)
+
+
+def test_auto_is_the_newest_sweep_that_asks_the_same(tmp_path: Path) -> None:
+    made(tmp_path / "2026-03-02/a")
+    made(tmp_path / "2026-03-03/b", started="2026-03-03T14:05:09.250+00:00")
+    made(tmp_path / "2026-03-04/c", started="2026-03-04T14:05:09.250+00:00", question=["chunks=block"])
+    assert earlier_sweep("auto", ["chunks=row"], tmp_path).name == "b"
+    with pytest.raises(SweepError, match="no sweep below .* has this command"):
+        earlier_sweep("auto", ["chunks=scene"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        ({"question": ["chunks=row", "mask=none"]}, "words of its command that are not here: none; .*there: mask=none"),
+        ({"settings": {**SETTINGS, "start": "cold"}}, "sweep.start=cold: the sweep in .* was begun with warm"),
+        ({"settings": {**SETTINGS, "n_jobs": 2}}, "sweep.n_jobs=2"),
+    ],
+)
+def test_another_sweep_is_not_gone_on_with(tmp_path: Path, now: dict[str, object], message: str) -> None:
+    made(tmp_path / "a")
+    with pytest.raises(SweepError, match=message):
+        again(tmp_path / "a", {**FACTS, **now})
+
+
+def test_a_sweep_that_lives_is_left_alone(tmp_path: Path) -> None:
+    made(tmp_path / "a", status="RUNNING", pid=os.getpid())
+    with pytest.raises(SweepError, match=f"this sweep runs, as process {os.getpid()}"):
+        again(tmp_path / "a", FACTS)
+
+
+def test_a_sweep_whose_process_is_gone_is_gone_on_with(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    host = os.uname().nodename
+    made(tmp_path / "a", status="RUNNING", pid=gone.pid, host=host)
+    assert again(tmp_path / "a", FACTS).path == tmp_path / "a"
+
+
+def test_room_is_made_for_another_try_as_often_as_it_takes(tmp_path: Path) -> None:
+    sweep, attempt = made(tmp_path / "a"), Attempt(JOBS[3])
+    for at in (1, 2):
+        sweep.keep(attempt, JobRecord.of(attempt, {}, Status.FAILED, f"try {at}"))
+        sweep.set_aside(attempt)
+    assert [json.loads((tmp_path / f"a/.earlier/003.{at}/job.json").read_text())["reason"] for at in (1, 2)] == [
+        "try 1",
+        "try 2",
+    ]
+    assert not sweep.of(attempt).exists()
+
+
+def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    sweep, attempt = made(tmp_path / "a"), Attempt(JOBS[3], 2)
+    record = JobRecord.of(attempt, {"chunks.y": "3"}, Status.REFUSED, "too large")
+    sweep.keep(attempt, record)
+    assert sweep.record(attempt) == record
+    assert read_record(tmp_path) is None
+    (sweep.of(attempt) / "job.json").write_text('{"job": 3}')
+    with pytest.raises(RecordError, match="it was altered"):
+        sweep.record(attempt)
