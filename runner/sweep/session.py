@@ -4,7 +4,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
 
@@ -107,7 +107,7 @@ class Session:
         jobs = self.add(several)
         twin = next((job for job in jobs if base and job.config_sha256 == base[0].config_sha256), None)
         if twin is not None:
-            jobs = self._without(base[0], twin)
+            self._let_stand_for_the_baseline(twin)
         if all(job.refusal for job in self.jobs):
             raise ConfigError(str(self.jobs[-1].refusal))
         return self.jobs
@@ -121,14 +121,10 @@ class Session:
         keys = {_key(word) for word in own}
         return [*(word for word in fixed if _key(word) not in keys), *own]
 
-    def _without(self, base: Job, twin: Job) -> list[Job]:
-        """The jobs without the added baseline, numbered anew, its twin marked."""
-        words = [(job.words, job is twin) for job in self.jobs if job is not base]
-        self.jobs.clear()
-        self._composed.clear()
-        for one, is_baseline in words:
-            self._add(one, is_baseline)
-        return self.jobs
+    def _let_stand_for_the_baseline(self, twin: Job) -> None:
+        """The job of number 0, which was added as the baseline, is dropped, and the others count from 0."""
+        self._composed = {number - 1: job for number, job in self._composed.items() if number}
+        self.jobs = [replace(job, number=job.number - 1, baseline=job is twin) for job in self.jobs[1:]]
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -145,7 +141,11 @@ class Session:
         """Those that are not refused; of the others that is written down."""
         able = []
         for job in jobs:
-            reason = job.refusal or (self._planner.refusal(self._composed[job.number]) if self._todo([job]) else None)
+            status = self._status(Attempt(job))
+            if status is Status.REFUSED:
+                continue
+            planned = status is Status.COMPLETED
+            reason = None if planned else job.refusal or self._planner.refusal(self._composed[job.number])
             if reason is None:
                 able.append(job)
             else:
@@ -153,10 +153,6 @@ class Session:
         if len(able) < len(jobs):
             tell(f"{len(jobs) - len(able)} of {len(jobs)} jobs are refused by the plan")
         return able
-
-    def _todo(self, jobs: Sequence[Job]) -> bool:
-        attempts = (Attempt(job, repeat) for job in jobs for repeat in range(1, self.settings.repeats + 1))
-        return any(self._status(attempt) not in SETTLED for attempt in attempts)
 
     def _settle(self, attempt: Attempt, status: Status, reason: str) -> None:
         """Write down an attempt that is not launched, unless an earlier sweep says the same or has run it."""
