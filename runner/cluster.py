@@ -27,7 +27,7 @@ from runner.memory import memory_limit_bytes
 from runner.read.gdal_environment import gdal_environment, options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 from runner.threads import map_on_threads
-from runner.watch import DaskWatch, Watch
+from runner.watch import DaskWatch, Watch, await_answer
 
 OnDone = Callable[[], None]
 Shared = TypeVar("Shared")
@@ -213,6 +213,8 @@ def _distributed(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
     }
     with dask.config.set(config), _scheduler(settings) as address:
         try:
+            if settings.kind is ClusterKind.address:
+                await_answer(address, settings.start_timeout)
             client = Client(address, timeout=settings.start_timeout, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(

@@ -1,9 +1,11 @@
 """What becomes of workers while they work: which are lost, with which tasks, and what those elsewhere take."""
 
 import logging
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from runner.memory import Usage, own_usage
 
@@ -67,3 +69,23 @@ class DaskWatch(Watch):
 
     def _usage(self) -> dict[str, Usage]:
         return self._client.run(own_usage, on_error="ignore") if self._elsewhere else {}
+
+
+def await_answer(address: str, seconds: float) -> None:
+    """Wait until somebody listens at a scheduler's address. Raises OSError if nobody does, ValueError for a wrong port.
+
+    A dask client waits too, but one that is interrupted in it is waited for in its turn, twice its timeout.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in ("tcp", "tls") or parts.port is None:
+        return
+    stop = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((parts.hostname, parts.port), timeout=max(stop - time.monotonic(), 0.1)).close()
+        except OSError:
+            if time.monotonic() > stop:
+                raise
+            time.sleep(0.1)
+        else:
+            return
