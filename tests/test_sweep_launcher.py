@@ -134,7 +134,7 @@ def test_a_signal_ends_the_job_cleanly_and_keeps_the_table(
     assert "Traceback" not in output
     found = rows(sweep)
     assert (found["000"]["status"], found["001"]["status"]) == ("COMPLETED", "INTERRUPTED")
-    assert json.loads((sweep / "001/run.json").read_text())["exit_code"] == code
+    assert found["001"]["exit_code"] == json.loads((sweep / "001/run.json").read_text())["exit_code"] == code
     assert of_sweep(sweep)["status"] == "INTERRUPTED"
     assert (sweep / "sweep.parquet").is_file()
     assert not [child for child in children if child.is_running() and child.status() != "zombie"]

@@ -78,6 +78,7 @@ class Session:
         from runner.sweep.leaderboard import show_leaderboard, write_leaderboard  # noqa: PLC0415 - at the end alone
 
         try:
+            self._say_what_varies()
             show_leaderboard(write_leaderboard(self.sweep.path))
         except RunnerError as error:
             complain(redact(str(error)))
@@ -270,6 +271,15 @@ class Session:
     def _status(self, attempt: Attempt) -> Status | None:
         record = self.sweep.record(attempt)
         return None if record is None else record.status
+
+    def _say_what_varies(self) -> None:
+        """Jobs that came one by one could not say it as they were begun."""
+        jobs = {job.number: job for job in self.jobs}
+        for record in self.sweep.records():
+            varied = self._varied(jobs[record.job]) if record.job in jobs else record.varied
+            if varied != record.varied:
+                record.varied = varied
+                self.sweep.keep(Attempt(jobs[record.job], record.repeat, record.rung), record)
 
     def _varied(self, job: Job) -> dict[str, str]:
         return varied_words(self.jobs)[job.number]
