@@ -22,6 +22,7 @@ class Leaderboard:
     noise: Noise
     names: dict[int, str]  # what tells each job from the others, in words
     files: tuple[Path, ...] = ()  # what was written
+    notes: tuple[str, ...] = ()  # what could not be
 
     @property
     def best(self) -> Row | None:
@@ -59,10 +60,11 @@ def read_leaderboard(folder: Path) -> Leaderboard:
 
 def answer(board: Leaderboard) -> list[str]:
     """What the sweep found out, the most important first."""
-    return [*_shouts(board), *_winner(board), *_losers(board)]
+    unread = (f"Not read: {problem}" for problem in board.sweep.problems)
+    return [*_disagreement(board), *_winner(board), *_losers(board), *unread, *board.notes]
 
 
-def _shouts(board: Leaderboard) -> Iterator[str]:
+def _disagreement(board: Leaderboard) -> Iterator[str]:
     """What must not be overlooked."""
     if board.disagreeing:
         jobs = ", ".join(f"{row.job} ({', '.join(row.agreement.statistics)})" for row in board.disagreeing)
@@ -71,7 +73,6 @@ def _shouts(board: Leaderboard) -> Iterator[str]:
             f"NOT THE SAME BITS: {text.plural(len(board.disagreeing), 'job')} computed other values than job {against} "
             f"and those like it: {jobs}. No winner is named; python -m runner.log diff shows where two runs differ."
         )
-    yield from (f"Not read: {problem}" for problem in board.sweep.problems)
 
 
 def _winner(board: Leaderboard) -> Iterator[str]:
@@ -137,10 +138,10 @@ def _losers(board: Leaderboard) -> Iterator[str]:
         yield f"{done} of {jobs} jobs completed; {', '.join(counted)}."
 
 
-def bits_in_words(board: Leaderboard) -> str:
-    """What the jobs' values have in common."""
+def bits_in_words(board: Leaderboard) -> tuple[str, str]:
+    """How many jobs computed the same bits, and what is to be said of the others."""
     verdicts = [row.agreement.verdict for row in board.rows if row.agreement.verdict]
-    same, close = verdicts.count(bits.SAME), verdicts.count(bits.CLOSE)
-    if board.disagreeing:
-        return f"{len(board.disagreeing)} differ"
-    return f"{same} of {len(verdicts)} the same" + (f", {close} compared by values" if close else "")
+    apart = [row.agreement.apart for row in board.rows if row.agreement.apart is not None]
+    notes = [f"{len(board.disagreeing)} DIFFER"] if board.disagreeing else []
+    notes += [f"{len(apart)} compared by values: within {max(apart):.1g}"] if apart else []
+    return f"{verdicts.count(bits.SAME)} of {len(verdicts)}", "; ".join(notes)

@@ -1,5 +1,6 @@
 """The leaderboard of a sweep, written into its folder and shown at the terminal."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.console import results, say, show_table
+from runner.errors import RecordError
 from runner.log.redact import redact
 from runner.summary import shown
 from runner.sweep.board import Leaderboard, answer, read_leaderboard
@@ -18,14 +20,24 @@ _REASON: Final = 300  # characters
 
 
 def write_leaderboard(folder: Path) -> Leaderboard:
-    """Make `sweep.parquet` of what lies in the sweep's folder, and nothing else.
+    """Make `sweep.parquet`, `sweep.html` and the winner's config of what lies in the sweep's folder, and nothing else.
 
     May be called at any time, also while the sweep goes on. Raises RecordError if the folder is no sweep, OutputError
     if it cannot be written to.
     """
+    from runner.sweep.best import write_best  # noqa: PLC0415 - Hydra, which a table alone spares
+    from runner.sweep.page import write_page  # noqa: PLC0415 - as above
+
     board = read_leaderboard(folder)
     write_parquet(folder / PARQUET, board)
-    return replace(board, files=(folder / PARQUET,))
+    best, notes = None, []
+    try:
+        best = write_best(board)
+    except RecordError as error:  # the table is worth having all the same
+        notes.append(f"No best.yaml: {error}")
+    board = replace(board, notes=tuple(notes))
+    page = write_page(board, best.read_text("utf-8") if best else None)
+    return replace(board, files=tuple(path for path in (folder / PARQUET, page, best) if path))
 
 
 def show_leaderboard(board: Leaderboard) -> None:
@@ -42,6 +54,9 @@ def show_leaderboard(board: Leaderboard) -> None:
         results.print(redact(line), style="bold" if at == 0 else None, markup=False, soft_wrap=True)
     for path in board.files:
         say(f"wrote {shown(path)}")
+    if board.best:
+        again = ["python", "-m", "runner", "--config-dir", shown(board.sweep.path), "experiment=best"]
+        say(f"the best again: {shlex.join(again)}")
 
 
 def text_of(reason: str) -> str:

@@ -78,7 +78,7 @@ def figures(board: Leaderboard) -> dict[str, Cell]:
     """Columns of numbers by their heads, of what the sweep knows."""
     cells: dict[str, Cell] = {
         "wall": wall,
-        "baseline": lambda row: _NONE if row.ratio is None else f"{row.ratio:.2f}x",
+        "speed": speed,
         "CPU": lambda row: text.seconds(row.cpu_seconds),
         "memory": lambda row: text.size(row.peak_bytes),
         "fetched": lambda row: text.size(row.fetched_bytes),
@@ -96,6 +96,13 @@ def wall(row: Row) -> str:
     if row.rank is None and row.status != "COMPLETED":
         return row.status
     return text.seconds(row.wall_seconds) + ("" if row.spread is None else f" ±{100 * row.spread:.0f}%")
+
+
+def speed(row: Row) -> str:
+    """How many times the baseline's."""
+    if row.baseline:
+        return "baseline"
+    return _NONE if row.ratio is None else f"{row.ratio:.2f}x"
 
 
 def place(row: Row) -> str:

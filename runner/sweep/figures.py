@@ -1,0 +1,266 @@
+"""The plots of a sweep's page: time against memory, the values of each key, the order of the runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Final
+
+import numpy as np
+from markupsafe import Markup
+
+from runner.log.report import text
+from runner.log.report.charts import Plot, lanes, legend, panel, tag, x_axis
+from runner.log.report.records import Floats
+from runner.log.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of
+from runner.sweep.board import Leaderboard
+from runner.sweep.names import short_keys, shown_keys
+from runner.sweep.ranking import Noise, drift, noise_of
+from runner.sweep.rows import Row
+
+_HEIGHT: Final = 300  # pixels of the plot of time against memory
+_LANE: Final = 26  # pixels of a value
+_MOST_VALUES: Final = 24  # of a key that are shown
+_MOST_TICKS: Final = 6
+_MOST_NAMED: Final = 24  # dots: of more, only the front is named
+
+
+def _ticks(scale: Scale) -> list[Tick]:
+    return duration_ticks(scale, _MOST_TICKS)
+
+
+# --- time against memory ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How large the plot and a label's letters are, in pixels, where it is wide or narrow."""
+
+    width: float
+    letter: float
+
+
+_WIDE, _NARROW = _Layout(1000, 6.4), _Layout(255, 6.0)
+
+
+def pareto_figure(board: Leaderboard) -> Markup:
+    """A dot for each job, those on the front joined by steps; nothing for less than two."""
+    rows = [row for row in board.rows if row.rank and row.wall_seconds and row.peak_bytes]
+    if len(rows) < 2:
+        return Markup()
+    walls, peaks = _array([row.wall_seconds for row in rows]), _array([row.peak_bytes for row in rows])
+    plot = Plot(scale_of(walls, margin=0.12), scale_of(peaks, margin=0.15), _HEIGHT)
+    marks = [
+        _front_line(plot, [row for row in rows if row.front]),
+        *(_dot(plot, board, row) for row in sorted(rows, key=lambda row: row.front)),
+    ]
+    said = [("series0", "no other job is both faster and smaller"), ("plain", "others")]
+    title = Markup("<b>peak memory against wall time</b>{}").format(legend(said))
+    drawn = panel(title, _HEIGHT, marks, byte_ticks(plot.y, 5), _ticks(plot.x))
+    labels = tag("div", _labels(plot, board, rows), class_="marks")
+    chart = tag("div", [drawn, labels], class_="labelled")
+    below = x_axis(_ticks(plot.x), "wall time, from the start of the process to its end")
+    return tag("div", [chart, below], class_="chart")
+
+
+def _dot(plot: Plot, board: Leaderboard, row: Row) -> Markup:
+    css = f"big {'series0' if row.front else 'plain'}"
+    said = f"{board.names[row.job]}: {text.seconds(row.wall_seconds)}, {text.size(row.peak_bytes)}"
+    return plot.points(_array([row.wall_seconds]), _array([row.peak_bytes]), [said], css)
+
+
+def _front_line(plot: Plot, rows: Sequence[Row]) -> Markup:
+    """From the fastest down to the smallest, in steps, since nothing between two is known to be possible."""
+    points = sorted((row.wall_seconds or 0.0, row.peak_bytes or 0.0) for row in rows)
+    xs, ys = [points[0][0]], [points[0][1]]
+    for x, y in points[1:]:
+        xs += [x, x]
+        ys += [ys[-1], y]
+    return plot.line(_array(xs), _array(ys), "series0 thin")
+
+
+def _labels(plot: Plot, board: Leaderboard, rows: Sequence[Row]) -> Iterator[Markup]:
+    """Names beside the dots, the front's and the baseline's first; one that would lie on another is left out."""
+    first = sorted(rows, key=lambda row: (not row.front, not row.baseline, row.rank or 0))
+    taken: dict[_Layout, list[tuple[float, float, float, float]]] = {
+        layout: [_box(plot, row, layout, 0, 6) for row in rows] for layout in (_WIDE, _NARROW)
+    }
+    for row in first if len(rows) <= _MOST_NAMED else [row for row in rows if row.front or row.baseline]:
+        name = _label(board, row)
+        sides = {layout: _side(plot, row, layout, len(name), taken[layout]) for layout in taken}
+        side = sides[_WIDE]
+        if side:
+            x, y = plot.x.at(row.wall_seconds or 0.0), plot.y.at(row.peak_bytes or 0.0)
+            css = f"{side}{' odd' if sides[_NARROW] != side else ''}"
+            yield tag("span", name, class_=css, style=f"left:{100 * x:.2f}%;top:{100 * (1 - y):.2f}%")
+
+
+def _label(board: Leaderboard, row: Row) -> str:
+    if row.baseline:
+        return "baseline"
+    said = ", ".join(row.settings[key] for key in shown_keys(board.rows) if key in row.settings)
+    return text.cut(said or f"job {row.job}", 40)
+
+
+Box = tuple[float, float, float, float]  # left, right, top, bottom in pixels
+
+
+def _side(plot: Plot, row: Row, layout: _Layout, letters: int, taken: list[Box]) -> str:
+    """On which side of its dot a label has room, which is taken then; nothing if on none."""
+    for side in ("above", "left", "below", "right") if row.front else ("right", "left", "above", "below"):
+        box = _box(plot, row, layout, letters, 8, side)
+        own = _box(plot, row, layout, 0, 6)
+        inside = box[0] >= 0 and box[1] <= layout.width and box[2] >= 0 and box[3] <= _HEIGHT
+        if inside and not any(_overlap(box, other) for other in taken if other != own):
+            taken.append(box)
+            return side
+    return ""
+
+
+def _box(plot: Plot, row: Row, layout: _Layout, letters: int, half: float, side: str = "") -> Box:
+    x = plot.x.at(row.wall_seconds or 0.0) * layout.width
+    y = (1 - plot.y.at(row.peak_bytes or 0.0)) * _HEIGHT
+    long = layout.letter * letters
+    left = {"right": x + 9, "left": x - 9 - long}.get(side, x - max(long / 2, half))
+    y += {"above": -16, "below": 16}.get(side, 0)
+    return left, left + max(long, 2 * half if not letters else long), y - half, y + half
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
+
+
+# --- the values of each key -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A key that was swept: each of its values with the median wall times of the jobs that have it."""
+
+    key: str
+    name: str
+    values: Mapping[str, Sequence[Row]]
+
+    @property
+    def effect(self) -> float:
+        """How much slower the worst value is than the best, by medians over all else."""
+        found = sorted(self.medians.values())
+        return found[-1] / found[0]
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """Seconds, over jobs."""
+        return {value: median(row.wall_seconds or 0.0 for row in rows) for value, rows in self.values.items()}
+
+
+def axes(board: Leaderboard) -> list[Axis]:
+    """Those with two values or more, the one that matters most first; the baseline is no part of the grid."""
+    rows = [row for row in board.rows if row.rank and row.wall_seconds and not row.baseline]
+    found = []
+    for key, name in short_keys(shown_keys(board.rows)).items():
+        values = {value: [row for row in rows if row.settings.get(key) == value] for value in _in_order(rows, key)}
+        if len(values) > 1:
+            found.append(Axis(key, name, values))
+    return sorted(found, key=lambda axis: -axis.effect)
+
+
+def _in_order(rows: Sequence[Row], key: str) -> list[str]:
+    """By size if they are numbers, else as they were asked for."""
+    said = dict.fromkeys(row.settings[key] for row in sorted(rows, key=lambda row: row.job) if key in row.settings)
+    try:
+        return sorted(said, key=float)
+    except ValueError:
+        return list(said)
+
+
+def axes_figure(board: Leaderboard) -> Markup:
+    """A lane for each value of each key, a dot for each job; nothing if nothing was swept."""
+    found = axes(board)
+    if not found:
+        return Markup()
+    walls = [row.wall_seconds for axis in found for rows in axis.values.values() for row in rows]
+    scale = scale_of(_array(walls), margin=0.06)
+    longest = max(len(text.cut(value, 22)) for axis in found for value in axis.values)
+    panels = [_axis_panel(axis, scale, board) for axis in found]
+    parts = [*panels, x_axis(_ticks(scale), "wall time; a dot is a job, the bar the median of its value's jobs")]
+    return tag("div", parts, class_="chart lanes", style=f"--gutter:{min(max(7 * longest + 18, 60), 150)}px")
+
+
+def _axis_panel(axis: Axis, scale: Scale, board: Leaderboard) -> Markup:
+    shown = dict(list(axis.values.items())[:_MOST_VALUES])
+    plot = Plot(scale, Scale(len(shown), 0), _LANE * len(shown))
+    marks = [mark for at, value in enumerate(shown) for mark in _lane(plot, at, axis.values[value], board)]
+    names = [(text.cut(value, 22), f"{axis.name}={value}") for value in shown]
+    return lanes(_axis_title(axis, len(shown)), names, marks, _LANE, _ticks(scale))
+
+
+def _lane(plot: Plot, at: int, rows: Sequence[Row], board: Leaderboard) -> Iterator[Markup]:
+    walls = _array([row.wall_seconds for row in rows])
+    middle = np.full(walls.size, at + 0.5)
+    yield plot.line(_array([walls.min(), walls.max()]), middle[:1].repeat(2), "range")
+    titles = [f"{board.names[row.job]}: {text.seconds(row.wall_seconds)}" for row in rows]
+    yield plot.points(walls, middle, titles, "plain")
+    level = float(np.median(walls))
+    yield plot.line(_array([level, level]), _array([at + 0.2, at + 0.8]), "series0 median")
+
+
+def _axis_title(axis: Axis, shown: int) -> Markup:
+    medians = axis.medians
+    best, worst = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
+    more = f"; {shown} of {len(medians)} values shown" if shown < len(medians) else ""
+    said = (
+        f"{best}: {text.seconds(medians[best])}, {worst}: {text.seconds(medians[worst])}, "
+        f"{medians[worst] / medians[best]:.2f}x (medians over all else){more}"
+    )
+    return Markup("<b>{}</b> {}").format(axis.name, said)
+
+
+# --- the order of the runs --------------------------------------------------------------------------------------------
+
+
+def order_figure(board: Leaderboard) -> Markup:
+    """Wall times in the order of the runs, relative to each job's own mean, if they clearly rise or fall.
+
+    Of a plain multirun always, since its jobs share a process; as they are, where nothing was repeated.
+    """
+    rows = [row for row in board.rows if row.rank]
+    repeated = [row for row in rows if len(row.walls) > 1]
+    if repeated:
+        points = [
+            (one.order, one.wall_seconds / fmean(row.walls), row)
+            for row in repeated
+            for one in row.completed
+            if one.wall_seconds
+        ]
+        line = drift([at for at, _, _ in points], [value for _, value, _ in points], _noise(repeated).freedom)
+        if line is None:
+            return Markup()
+        more = "longer" if line.last > line.first else "less"
+        said = f"the last runs took {100 * abs(line.last - line.first):.0f} % {more} than the first"
+        return _order_panel(board, points, "wall time relative to the job's own mean", said, "")
+    if board.sweep.isolated or len(rows) < 3:
+        return Markup()
+    points = [(one.order, one.wall_seconds, row) for row in rows for one in row.completed if one.wall_seconds]
+    said = "the jobs ran in one process, one after the other: later ones find warm what the first had to make"
+    return _order_panel(board, points, "wall time", said, " s")
+
+
+def _noise(rows: Sequence[Row]) -> Noise:
+    return noise_of([row.walls for row in rows])
+
+
+def _order_panel(
+    board: Leaderboard, points: Sequence[tuple[int, float, Row]], what: str, said: str, unit: str
+) -> Markup:
+    points = sorted(points, key=lambda point: point[0])
+    places, values = _array([float(at) for at, _, _ in points]), _array([value for _, value, _ in points])
+    plot = Plot(scale_of(places, margin=0.03), scale_of(values, margin=0.1), 140)
+    titles = [f"{board.names[row.job]}: {value:.3g}{unit}" for _, value, row in points]
+    title = Markup("<b>{}</b> {}").format(what, said)
+    x_ticks = [tick for tick in number_ticks(plot.x, _MOST_TICKS) if tick.at >= 0 and "." not in tick.text]
+    marks = [plot.line(places, values, "plain thin"), plot.points(places, values, titles, "series0")]
+    drawn = panel(title, 140, marks, number_ticks(plot.y, 4, unit), x_ticks)
+    return tag("div", [drawn, x_axis(x_ticks, "place in the order of the runs")], class_="chart")
+
+
+def _array(values: Sequence[float | None]) -> Floats:
+    return np.array(values, np.float64)

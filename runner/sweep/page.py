@@ -1,0 +1,206 @@
+"""From a leaderboard to its page, `sweep.html`: one file that loads nothing."""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from markupsafe import Markup, escape
+
+from runner.log import report
+from runner.log.redact import redact
+from runner.log.report import text
+from runner.log.report.charts import bar
+from runner.output.aside import written_aside
+from runner.sweep import figures, table
+from runner.sweep.board import Leaderboard, answer, bits_in_words, tie_rule
+from runner.sweep.names import short_keys, shown_keys
+from runner.sweep.rows import Row
+
+PAGE: Final = "sweep.html"
+_FEW_VERSIONS: Final = ("cog-stack-runner", "dask", "distributed", "numpy", "numba", "rasterio", "GDAL", "obstore")
+
+
+class Figure(NamedTuple):
+    """One of the figures at the top."""
+
+    name: str
+    shown: str
+    note: Markup | str = ""
+
+
+class Line(NamedTuple):
+    """A row of the table: its cells in words and numbers, and a bar for its wall time."""
+
+    row: Row
+    link: str | None  # to the report of its first run
+    place: str
+    settings: list[str]
+    bar: Markup
+    numbers: list[str]
+    values: str
+    css: str
+
+
+def write_page(board: Leaderboard, best: str | None) -> Path:
+    """Make the page, `best` being the text of the winner's config; its path. Raises OutputError."""
+    path = board.sweep.path / PAGE
+    page = redact(_render(_context(board, best)))
+    with written_aside(path) as aside:
+        aside.write_bytes(page.encode("utf-8", "backslashreplace"))
+    return path
+
+
+def _render(context: dict[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, for the page alone
+
+    assert report.__file__
+    folders = [Path(__file__).parent, Path(report.__file__).parent]  # the style is that of the runs' reports
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(folders),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["text"] = text
+    return environment.get_template("sweep.html.j2").render(context)
+
+
+def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
+    """Everything the template shows."""
+    first, *others = answer(board)
+    keys = short_keys(shown_keys(board.rows))
+    numbers = table.figures(board)
+    return {
+        "board": board,
+        "title": breakable(f"Sweep of {', '.join(keys.values())}" if keys else "Sweep"),
+        "state": _state(board),
+        "subtitle": _subtitle(board),
+        "answer": breakable(first),
+        "answers": others,
+        "figures": list(_figures(board)),
+        "keys": [breakable(name) for name in keys.values()],
+        "heads": list(numbers),
+        "lines": [_line(board, row, keys, numbers) for row in board.rows],
+        "rule": tie_rule(board),
+        "pareto": figures.pareto_figure(board),
+        "axes": figures.axes_figure(board),
+        "order": figures.order_figure(board),
+        "best": best,
+        "use": shlex.join(["python", "-m", "runner", "--config-dir", str(board.sweep.path), "experiment=best"]),
+        "facts": [(title, rows) for title, rows in _facts(board) if rows],
+    }
+
+
+def _state(board: Leaderboard) -> str:
+    """What colours the page."""
+    if board.exit_code:
+        return "failed"
+    return {"RUNNING": "running", "INTERRUPTED": "interrupted", "KILLED": "killed"}.get(board.sweep.status, "completed")
+
+
+def _subtitle(board: Leaderboard) -> str:
+    sweep = board.sweep
+    repeats = sorted({len(row.walls) for row in board.rows if row.walls})
+    times = text.span(repeats[0], repeats[-1] + 1) if repeats else text.UNKNOWN
+    each = "once" if repeats == [1] else f"{times} times"
+    how = "in a fresh process" if sweep.isolated else "in one process, one after the other"
+    return f"{text.plural(len(board.rows), 'job')}, each run {each} {how}"
+
+
+def _figures(board: Leaderboard) -> Iterator[Figure]:
+    """The figures at the top."""
+    ranked = [row for row in board.rows if row.rank]
+    if ranked:
+        fastest = min(ranked, key=lambda row: row.wall_seconds or float("inf"))
+        yield Figure("fastest", text.seconds(fastest.wall_seconds), _named(board, fastest))
+    if board.baseline and board.baseline.wall_seconds:
+        most = max((row.ratio for row in ranked if row.ratio), default=None)
+        yield Figure(
+            "baseline",
+            text.seconds(board.baseline.wall_seconds),
+            f"the fastest has {most:.3g}x its speed" if most else "",
+        )
+    small = min((row for row in ranked if row.peak_bytes), key=lambda row: row.peak_bytes or 0.0, default=None)
+    if small:
+        yield Figure("least memory", text.size(small.peak_bytes), _named(board, small))
+    done = sum(row.status == "COMPLETED" for row in board.rows)
+    failed = sum(row.failed for row in board.rows)
+    yield Figure("jobs completed", f"{done} of {len(board.rows)}", f"{failed} failed" if failed else "")
+    yield Figure(
+        "a difference counts from",
+        f"{100 * _least(board):.2g} %",
+        "assumed" if board.noise.assumed else "by the repeats",
+    )
+    yield Figure("same bits", *bits_in_words(board))
+
+
+def _named(board: Leaderboard, row: Row) -> Markup:
+    return breakable(text.cut(board.names[row.job], 80))
+
+
+def _least(board: Leaderboard) -> float:
+    many = sorted(len(row.walls) for row in board.rows if row.rank) or [1]
+    return board.noise.least_difference(many[len(many) // 2], many[len(many) // 2])
+
+
+def _line(board: Leaderboard, row: Row, keys: Mapping[str, str], numbers: Mapping[str, table.Cell]) -> Line:
+    slowest = max((one.wall_seconds or 0.0 for one in board.rows if one.rank), default=0.0)
+    share = text.ratio(row.wall_seconds, slowest) if row.rank else None
+    paths = [one.path / "report.html" for one in row.attempts]
+    link = next((f"{path.parent.name}/{path.name}" for path in paths if path.is_file()), None)
+    css = "bad" if row.failed or row.differs else "best" if row is board.best else "out" if not row.rank else ""
+    settings = [row.settings.get(key, text.UNKNOWN) for key in keys]
+    shown = [cell(row) for cell in numbers.values()]
+    return Line(row, link, table.place(row), settings, bar(share), shown, table.values(row), css)
+
+
+# --- how it came about ------------------------------------------------------------------------------------------------
+
+
+def _facts(board: Leaderboard) -> Iterator[tuple[str, Sequence[tuple[str, str]]]]:
+    """Titles, each with its facts."""
+    sweep = board.sweep
+    yield "Sweep", list(_sweep_facts(board))
+    yield "Settings of the sweep", [(name, _as_typed(of)) for name, of in sweep.settings.items() if of is not None]
+    row = board.best or next((row for row in board.rows if row.completed), None)
+    run = next((one.run for one in row.completed if one.run), None) if row else None
+    facts = run.facts if run else {}
+    versions = facts.get("versions") or {}
+    memory = facts.get("memory_bytes")
+    machine = [
+        ("host", facts.get("host")), ("cores", facts.get("cores")), ("memory", memory and text.size(memory)),
+        ("platform", facts.get("platform")), ("Python", facts.get("python")),
+        ("commit", (facts.get("code") or {}).get("commit")),
+        *((name, versions.get(name)) for name in _FEW_VERSIONS),
+    ]  # fmt: skip
+    yield "Machine and versions", [(name, str(said)) for name, said in machine if said]
+
+
+def _as_typed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+
+
+def breakable(words: str) -> Markup:
+    """Names that may be broken into two lines where they have a dot, a dash or an underscore."""
+    return Markup(re.sub(r"(?<=[._=@/-])(?=\w)", "<wbr>", str(escape(words))))  # noqa: S704 - escaped
+
+
+def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
+    sweep = board.sweep
+    facts = sweep.facts
+    words = [str(word) for word in facts.get("overrides") or []]
+    yield "folder", str(sweep.path)
+    if words:
+        yield "command", shlex.join(["python", "-m", "runner", *words])
+    yield "began", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
+    if facts.get("ended"):
+        ended = datetime.fromisoformat(facts["ended"])
+        yield "took", text.seconds((ended - sweep.started).total_seconds())
+    yield "ranked by", " and then ".join({"wall": "wall time", "peak": "peak memory"}[one] for one in sweep.objective)
+    if not sweep.isolated:
+        yield "wall time", "as each run measured itself, without the start of Python; all ran in one process"
+        yield "memory", "of the passes, and of what earlier jobs left in the process"
