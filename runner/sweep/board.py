@@ -127,15 +127,16 @@ def tie_rule(board: Leaderboard) -> str:
 
 
 def _losers(board: Leaderboard) -> Iterator[str]:
-    """How many did not complete, by status."""
+    """How many did not complete, by status, and what has not begun."""
     statuses = [row.status for row in board.rows if row.status != "COMPLETED"]
+    if statuses:
+        counted = ", ".join(f"{statuses.count(one)} {one}" for one in dict.fromkeys(statuses))
+        yield f"{len(board.rows) - len(statuses)} of {text.plural(len(board.rows), 'job')} completed; {counted}."
     planned = board.sweep.facts.get("planned")
-    unborn = planned - len(board.rows) if isinstance(planned, int) else 0
-    if statuses or unborn > 0:
-        counted = [f"{statuses.count(one)} {one}" for one in dict.fromkeys(statuses)]
-        counted += [f"{unborn} not begun"] if unborn > 0 else []
-        done, jobs = len(board.rows) - len(statuses), len(board.rows) + max(unborn, 0)
-        yield f"{done} of {jobs} jobs completed; {', '.join(counted)}."
+    rungs = [one.rung for one in board.sweep.attempts if one.status not in ("REFUSED", "PRUNED")]
+    begun = rungs.count("all") or len(rungs)  # the plan is that of the last rung that has begun
+    if isinstance(planned, int) and planned > begun:
+        yield f"{planned - begun} of {text.plural(planned, 'run')} have not begun."
 
 
 def bits_in_words(board: Leaderboard) -> tuple[str, str]:
@@ -143,5 +144,6 @@ def bits_in_words(board: Leaderboard) -> tuple[str, str]:
     verdicts = [row.agreement.verdict for row in board.rows if row.agreement.verdict]
     apart = [row.agreement.apart for row in board.rows if row.agreement.apart is not None]
     notes = [f"{len(board.disagreeing)} DIFFER"] if board.disagreeing else []
-    notes += [f"{len(apart)} compared by values: within {max(apart):.1g}"] if apart else []
+    most = f"within {max(apart):.1g}" if any(apart) else "equal"
+    notes += [f"{len(apart)} compared by values: {most}"] if apart else []
     return f"{verdicts.count(bits.SAME)} of {len(verdicts)}", "; ".join(notes)

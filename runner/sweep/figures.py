@@ -87,10 +87,9 @@ def _labels(plot: Plot, board: Leaderboard, rows: Sequence[Row]) -> Iterator[Mar
     for row in first if len(rows) <= _MOST_NAMED else [row for row in rows if row.front or row.baseline]:
         name = _label(board, row)
         sides = {layout: _side(plot, row, layout, len(name), taken[layout]) for layout in taken}
-        side = sides[_WIDE]
-        if side:
+        if any(sides.values()):
             x, y = plot.x.at(row.wall_seconds or 0.0), plot.y.at(row.peak_bytes or 0.0)
-            css = f"{side}{' odd' if sides[_NARROW] != side else ''}"
+            css = f"{sides[_WIDE] or 'hidden'} narrow-{sides[_NARROW] or 'hidden'}"
             yield tag("span", name, class_=css, style=f"left:{100 * x:.2f}%;top:{100 * (1 - y):.2f}%")
 
 

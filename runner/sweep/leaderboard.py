@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,7 +14,7 @@ from runner.errors import RecordError
 from runner.log.redact import redact
 from runner.summary import shown
 from runner.sweep.board import Leaderboard, answer, read_leaderboard
-from runner.sweep.table import PARQUET, WIDTH, cells, write_parquet
+from runner.sweep.table import FOLDED, PARQUET, WIDTH, cells, write_parquet
 
 _MOST_ROWS: Final = 64  # shown at the terminal; the files have all
 _REASON: Final = 300  # characters
@@ -43,7 +44,11 @@ def write_leaderboard(folder: Path) -> Leaderboard:
 def show_leaderboard(board: Leaderboard) -> None:
     """Print the table, what it comes to, why some did not complete, and the files that were written."""
     heads, rows, words = cells(board, min(results.width, WIDTH) if results.is_terminal else WIDTH)
-    show_table(_table(heads, rows[:_MOST_ROWS], words, board))
+    drawn = _table(heads, rows[:_MOST_ROWS], words, board)
+    if results.is_terminal or FOLDED not in heads:
+        show_table(drawn)
+    else:  # what is folded may as well be wrapped
+        Console(file=results.file, width=WIDTH).print(drawn)
     if len(rows) > _MOST_ROWS:
         say(f"and {len(rows) - _MOST_ROWS} more, see {PARQUET}")
     for row in board.rows:

@@ -9,8 +9,12 @@ _UNSAID = ("stages.", "gdal.options.")  # what a key loses where it stands in a 
 
 
 def shown_keys(rows: Sequence[Row]) -> list[str]:
-    """The keys that are needed to tell the rows apart: where several part them alike, one of them."""
-    return tell_apart([row.settings for row in rows if row.settings])
+    """The keys that are needed to tell the rows apart: where several part them alike, one of them.
+
+    Those of the baseline alone are not, since it is marked as what it is.
+    """
+    swept = [row.settings for row in rows if row.settings and not row.baseline]
+    return tell_apart(swept if len(swept) > 1 else [row.settings for row in rows if row.settings])
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:

@@ -196,6 +196,8 @@ def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
     yield "folder", str(sweep.path)
     if words:
         yield "command", shlex.join(["python", "-m", "runner", *words])
+    if board.baseline and board.baseline.attempts:
+        yield "baseline", " ".join(board.baseline.attempts[0].overrides) or "the defaults"
     yield "began", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
     if facts.get("ended"):
         ended = datetime.fromisoformat(facts["ended"])

@@ -12,6 +12,7 @@ from runner.sweep.rows import Row
 
 PARQUET: Final = "sweep.parquet"
 WIDTH: Final = 100  # characters of a terminal that a table must fit
+FOLDED: Final = "settings"  # the head of the column that holds all keys, where they do not fit
 _GAP: Final = 2
 _NONE: Final = text.UNKNOWN
 
@@ -86,9 +87,8 @@ def figures(board: Leaderboard) -> dict[str, Cell]:
         "MB/s": lambda row: text.rate(row.megabytes_per_second and 1e6 * row.megabytes_per_second),
         "few scenes": lambda row: text.seconds(row.few_seconds),
     }
-    return {
-        name: cell for name, cell in cells.items() if any(cell(row) not in (_NONE, row.status) for row in board.rows)
-    }
+    known = {name: any(cell(row) != _NONE for row in board.rows) for name, cell in cells.items()}
+    return {name: cell for name, cell in cells.items() if known[name]}
 
 
 def wall(row: Row) -> str:
@@ -114,7 +114,7 @@ def values(row: Row) -> str:
     """Whether its bits are those of the others, or how far its values are from theirs."""
     said = row.agreement
     if said.verdict == bits.CLOSE:
-        return "equal" if said.apart == 0 else f"within {said.apart:.1g}"
+        return "equal" if said.apart == 0 else f"\N{LESS-THAN OR EQUAL TO}{said.apart:.1g}"
     words = {bits.SAME: "same", bits.DIFFER: "DIFFER", bits.ALONE: "only one", bits.UNKNOWN: "unknown"}
     return words.get(said.verdict, "")
 
@@ -127,7 +127,7 @@ def cells(board: Leaderboard, width: int = WIDTH) -> tuple[list[str], list[list[
     numbers = figures(board)
     keys = short_keys(shown_keys(board.rows))
     settings: dict[str, Cell] = {name: _setting(key) for key, name in keys.items()}
-    optional = [name for name in ("requests", "few scenes", "fetched", "CPU") if name in numbers]
+    optional = [name for name in ("requests", "few scenes", "fetched", "CPU", "MB/s") if name in numbers]
     for gone in range(len(optional) + 1):
         kept = {name: cell for name, cell in numbers.items() if name not in optional[:gone]}
         found = _drawn(board.rows, {"": place, **settings, **kept, "bits": values})
@@ -135,7 +135,7 @@ def cells(board: Leaderboard, width: int = WIDTH) -> tuple[list[str], list[list[
             return list(found), _transposed(found), 1 + len(settings)
     kept = {name: cell for name, cell in numbers.items() if name not in optional}
     folded: Cell = lambda row: board.names[row.job]  # noqa: E731 - one of many cells
-    found = _drawn(board.rows, {"": place, "settings": folded, **kept, "bits": values})
+    found = _drawn(board.rows, {"": place, FOLDED: folded, **kept, "bits": values})
     return list(found), _transposed(found), 2
 
 
