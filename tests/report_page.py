@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from imagecodecs import png_decode
 
-_VOID = {"meta", "img", "br", "link", "input", "hr"}
+_VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 _CLOSED_BY = {"td": {"td", "th", "tr"}, "th": {"td", "th", "tr"}, "tr": {"tr"}}  # ends that need not be written
 
 

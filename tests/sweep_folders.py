@@ -34,6 +34,7 @@ class Job:
     few: float | None = None  # wall seconds of a first rung
     more: Mapping[str, Any] = field(default_factory=dict)  # other settings of its config, by dotted key
     fixed: Sequence[str] = ()  # words of its command that all jobs have
+    config: Mapping[str, Any] | None = None  # a whole one, instead of the made-up one
 
     @property
     def words(self) -> list[str]:
@@ -85,8 +86,9 @@ def write_results(folder: Path, job: Job, status: str, wall: float) -> None:
     completed = status == "COMPLETED"
     settings = {"engine": job.engine, "source.exclude": list(job.scenes), **job.more}
     fetched = [PASS] if job.engine == "block" else [{**PASS, "fetched": None}]
+    whole = {"config": dict(job.config)} if job.config else {}
     write_run(
-        folder, settings, status=status, seconds=wall - 0.5, overrides=job.words,
+        folder, settings, status=status, seconds=wall - 0.5, overrides=job.words, **whole,
         passes=fetched if completed else [], error=None if completed else {"kind": "ReadError", "message": "gone"},
     )  # fmt: skip
     if completed:

@@ -39,7 +39,7 @@ def test_without_repeats_a_tenth_is_a_tie_and_is_said_to_be_an_assumption(tmp_pa
     board = board_of(tmp_path, Job(ROW, (2.0,)), Job(BLOCK, (2.19,)), Job(SCENE, (2.3,)))
     assert places(board) == [(0, 1), (1, 1), (2, 3)]
     assert [row.tied for row in board.rows] == [True, True, False]
-    assert "A tie with 1 other: chunks=block." in answer(board)[1]
+    assert "It ties with 1 other: chunks=block." in answer(board)[1]
     assert "assumption" in answer(board)[1]
 
 

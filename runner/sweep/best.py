@@ -70,8 +70,8 @@ def write_best(board: Leaderboard) -> Path | None:
 def _said(board: Leaderboard, best: Row, run: RunFolder) -> str:
     """The whole file."""
     wanted = _own(_stored_config(run))
-    choices = list(_choices(best.attempts[0].overrides))
     try:
+        choices = list(_choices(best.attempts[0].overrides))
         base = _own(_composed(choices))
         body = _body(choices, base, wanted)
         lost = _lost(body, wanted)

@@ -82,12 +82,14 @@ def _winner(board: Leaderboard) -> Iterator[str]:
             yield "No job completed, so there is no winner."
         return
     word = "Fastest" if objective == "wall" else "Least memory"
-    yield f"{word}: {board.names[best.job]}: {_figures(best)}{_against_baseline(board, best)}."
     ties = [row for row in board.rows if row.rank == best.rank and row is not best]
+    if ties and len(ties) + 1 == sum(row.rank is not None for row in board.rows):
+        word = f"All {len(ties) + 1} jobs tie; {word.lower()} by a little"
+    yield f"{word}: {board.names[best.job]}: {_figures(best)}{_against_baseline(board, best)}."
     if ties:
         others = "; ".join(board.names[row.job] for row in ties[:3])
         more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
-        yield f"A tie with {text.plural(len(ties), 'other')}: {others}{more}. {tie_rule(board)}"
+        yield f"It ties with {text.plural(len(ties), 'other')}: {others}{more}. {tie_rule(board)}"
     elif board.noise.assumed:
         yield tie_rule(board)
 

@@ -152,8 +152,12 @@ class Axis:
 
 
 def axes(board: Leaderboard) -> list[Axis]:
-    """Those with two values or more, the one that matters most first; the baseline is no part of the grid."""
-    rows = [row for row in board.rows if row.rank and row.wall_seconds and not row.baseline]
+    """Those with two values or more, the one that matters most first, over the jobs of the grid.
+
+    A baseline of settings of its own is none of these.
+    """
+    swept = {key for row in board.rows if not row.baseline for key in row.settings}
+    rows = [row for row in board.rows if row.rank and row.wall_seconds and swept.issuperset(row.settings)]
     found = []
     for key, name in short_keys(shown_keys(board.rows)).items():
         values = {value: [row for row in rows if row.settings.get(key) == value] for value in _in_order(rows, key)}

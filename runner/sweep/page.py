@@ -186,7 +186,7 @@ def _as_typed(value: object) -> str:
 
 def breakable(words: str) -> Markup:
     """Names that may be broken into two lines where they have a dot, a dash or an underscore."""
-    return Markup(re.sub(r"(?<=[._=@/-])(?=\w)", "<wbr>", str(escape(words))))  # noqa: S704 - escaped
+    return Markup(re.sub(r"(?<=[._=@/-])(?=[^\W\d])", "<wbr>", str(escape(words))))  # noqa: S704 - escaped
 
 
 def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
