@@ -1,9 +1,10 @@
 """The block engine: blocks go out to the workers; partials come back and are combined exactly, in any order."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -11,14 +12,14 @@ from runner.cluster import Cluster
 from runner.engine.blocks import BlockResult, Reading
 from runner.engine.results import PassResult, Values
 from runner.engine.tasks import run_traced
-from runner.engine.trace import OnTask, Task
+from runner.engine.trace import OnTask, Task, TaskTrace
 from runner.errors import RunnerError
 from runner.memory import release_free_memory
 from runner.model import Stack
 from runner.plan.records import Block, Pass, StagePlan
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
-from runner.reduce.cells import among, rows
+from runner.reduce.cells import among, rectangle, rows
 from runner.reduce.partial import Partial, combine
 from runner.reduce.statistics import finish, statistic
 from runner.settings import Over
@@ -30,19 +31,40 @@ _SECONDS_BETWEEN_RELEASES = 1.0
 Progress = Callable[[int, int], None]
 
 
+class Kept(Protocol):
+    """What is kept of blocks, so that they need not be read again."""
+
+    def results(self) -> Iterator[tuple[BlockResult, Sequence[Window]]]:
+        """Those that are no blocks of the pass, since they are done; with the windows to finish each over time in."""
+
+    def keep(self, result: BlockResult, trace: TaskTrace) -> None:
+        """Keep one that has just come."""
+
+
 def run_pass(
-    one: Pass, stack: Stack, reading: Reading, cluster: Cluster, raster: np.dtype, progress: Progress, on_task: OnTask
+    one: Pass,
+    stack: Stack,
+    reading: Reading,
+    cluster: Cluster,
+    raster: np.dtype,
+    progress: Progress,
+    on_task: OnTask,
+    kept: Kept | None = None,
 ) -> PassResult:
     """Compute the stages of a pass; floats over time are of the `raster` dtype. `on_task` hears of every task done.
 
     Raises ReadError for a scene that cannot be read, RunnerError if the blocks do not add up to the stack.
     """
     assembly = _Assembly(one, stack, raster)
+    for result, windows in kept.results() if kept else ():
+        assembly.take(result, windows)
     tasks = [Task(number, block) for number, block in enumerate(one.blocks)]
     with closing(cluster.map(run_traced, reading, tasks, reading.stop.set)) as results:
         for done, (result, trace) in enumerate(results, start=1):
             on_task(trace)
-            assembly.take(result)
+            assembly.take(result, [result.block.window])
+            if kept:
+                kept.keep(result, trace)
             progress(done, len(one.blocks))
     return assembly.finish()
 
@@ -60,7 +82,7 @@ class _Assembly:
     _fetched: FetchCounts = field(default_factory=FetchCounts)
     _read_seconds: float = 0.0
     _reduce_seconds: float = 0.0
-    _finished_windows: int = 0
+    _finished_pixels: int = 0
     _released: float = 0.0
 
     def __post_init__(self) -> None:
@@ -75,8 +97,8 @@ class _Assembly:
         kind = np.min_scalar_type(-1 - len(self.stack.scenes)) if dtype.kind == "i" else self.raster
         return np.empty((self.stack.grid.height, self.stack.grid.width), kind)
 
-    def take(self, result: BlockResult) -> None:
-        """Add a block's partials to those of its window and of its scenes."""
+    def take(self, result: BlockResult, windows: Sequence[Window]) -> None:
+        """Add a block's partials to those of its scenes and, over time, of the windows that its own is made of."""
         block = result.block
         self._fetched.add(result.fetched)
         self._read_seconds += result.read_seconds
@@ -88,20 +110,20 @@ class _Assembly:
             placed = among(result.over_space, block.start, len(self.stack.scenes))
             self._scenes = placed if self._scenes is None else combine([self._scenes, placed])
         if result.over_time is not None:
-            self._take_window(block, result.over_time)
+            for window in windows:
+                self._take_window(window, rectangle(result.over_time, _within(block.window, window)))
 
-    def _take_window(self, block: Block, partial: Partial) -> None:
-        held = self._windows.pop(block.window, None)
+    def _take_window(self, window: Window, partial: Partial) -> None:
+        held = self._windows.pop(window, None)
         whole = partial if held is None else combine([held, partial])
         if _scenes_seen(whole) < len(self.stack.scenes):
-            self._windows[block.window] = whole  # one for each window under way, however many parts it has
+            self._windows[window] = whole  # one for each window under way, however many parts it has
             return
-        self._check(whole.seen, len(self.stack.scenes), f"{block.window}")
-        window = block.window
+        self._check(whole.seen, len(self.stack.scenes), f"{window}")
         for top in range(0, window.height, _ROWS_FINISHED):
             some = window._replace(row=window.row + top, height=min(_ROWS_FINISHED, window.height - top))
             self._finish_stages(rows(whole, top, top + some.height), Over.time, _window_slices(some))
-        self._finished_windows += 1
+        self._finished_pixels += window.height * window.width
         self._release_memory()
 
     def _release_memory(self) -> None:
@@ -116,10 +138,9 @@ class _Assembly:
         if self._scenes is not None:
             self._check(self._scenes.seen, self.stack.grid.pixels, "a scene")
             self._finish_stages(self._scenes, Over.space, np.s_[:,])
-        windows = len({block.window for block in self.one.blocks})
-        over_time = any(stage.over is Over.time for stage in self.one.stages)
-        if self._windows or (over_time and self._finished_windows != windows):
-            raise RunnerError(f"{self.one.name}: {self._finished_windows} of {windows} windows are whole; run again")
+        over_time, pixels = any(stage.over is Over.time for stage in self.one.stages), self.stack.grid.pixels
+        if self._windows or (over_time and self._finished_pixels != pixels):
+            raise RunnerError(f"{self.one.name}: {self._finished_pixels} of {pixels} pixels are whole; run again")
         return PassResult(self.values, self._fetched, self._read_seconds, self._reduce_seconds)
 
     def _finish_stages(self, partial: Partial, over: Over, place: tuple[slice, ...]) -> None:
@@ -144,6 +165,10 @@ def _scenes_seen(partial: Partial) -> int:
 
 def _window_slices(window: Window) -> tuple[slice, slice]:
     return np.s_[window.row : window.row + window.height, window.column : window.column + window.width]
+
+
+def _within(whole: Window, part: Window) -> tuple[slice, slice]:
+    return _window_slices(part._replace(row=part.row - whole.row, column=part.column - whole.column))
 
 
 def _place(stage: StagePlan, block: Block) -> tuple[slice, ...]:

@@ -190,7 +190,7 @@ class _Collectors:
 
     def __init__(self, reading: Reading, block: Block) -> None:
         pixels, shape = reading.rule.pixels, (block.window.height, block.window.width)
-        time_needs, space_needs = _summed(reading.stages, Over.time), _summed(reading.stages, Over.space)
+        time_needs, space_needs = summed(reading.stages, Over.time), summed(reading.stages, Over.space)
         self.over_time = TemporalSums(shape, pixels, time_needs) if time_needs else None
         self.over_space = SpatialSums(block.stop - block.start, pixels, space_needs) if space_needs else None
         self.ordered = [_Ordered(stage, block, pixels) for stage in reading.stages if stage.ordered]
@@ -239,7 +239,7 @@ class _Collectors:
             one.add_tile(scene, values, place)
 
 
-def _summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
+def summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
     """What is to be accumulated over these axes; every stage over them counts its pixels at least."""
     found = [stage for stage in stages if stage.over is over]
     if not found:

@@ -1,4 +1,4 @@
-"""Parts of partials: some rows of a window, or scenes put in their place among more."""
+"""Parts of partials: some rows or some rectangle of a window, or scenes put in their place among more."""
 
 from typing import Any
 
@@ -23,7 +23,23 @@ def rows(partial: Partial, start: int, stop: int) -> Partial:
     )
 
 
-def _some(total: Total | None, cells: slice) -> Total | None:
+def rectangle(partial: Partial, place: tuple[slice, slice]) -> Partial:
+    """Some rows and columns of a partial over time."""
+    width = partial.counts.shape[1]
+    found = rows(partial, place[0].start, place[0].stop)
+    if place[1] == slice(0, width):
+        return found
+    cells = np.arange(found.counts.size).reshape(found.counts.shape)[:, place[1]].ravel()
+    return Partial(
+        found.seen if found.seen.shape[1] == 1 else found.seen[:, place[1]],
+        found.counts[:, place[1]],
+        _some(found.sums, cells),
+        _some(found.squares, cells),
+        None if found.extremes is None else found.extremes[:, :, place[1]],
+    )
+
+
+def _some(total: Total | None, cells: slice | npt.NDArray[np.int64]) -> Total | None:
     if total is None:
         return None
     return Total(total.layers[:, cells], total.wide and total.wide.select(cells))

@@ -1,0 +1,265 @@
+"""`partials/`: finished blocks, kept while a run goes on, so that one that was stopped reads only what is missing.
+
+A block serves a later attempt if its scenes are the same objects, in the same order, whose pixels are taken by the same
+rule, and if it holds all that the stages ask for. Cluster, chunks and fusing may be others: they change no bits.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from runner.engine.blocks import BlockResult, summed
+from runner.engine.pixels import PixelRule
+from runner.engine.trace import TaskTrace
+from runner.log.kept_block import KeptBlock, read_block, read_result, write_block
+from runner.model import Scene, Stack
+from runner.plan.records import Block, Pass
+from runner.plan.rest import Rest, disjoint, rest_of
+from runner.read.header import Window
+from runner.reduce import KERNELS
+from runner.reduce.statistics import statistic
+from runner.settings import Over
+
+FOLDER = "partials"
+Version = tuple[str, str]  # of a scene: its href, and what tells its contents from others
+
+log = logging.getLogger(__name__)
+
+
+class Partials:
+    """The kept blocks of a run folder: those that earlier attempts left, and those of this one."""
+
+    def __init__(self, run: Path) -> None:
+        self.folder = run / FOLDER
+        self.torn = 0  # files that cannot be read, or are of another version
+        self._writable = True
+        self._kept: list[KeptBlock] = []
+        self._lists: dict[str, list[Version]] = {}
+        self._own: set[Path] = set()
+        if self.folder.is_dir():
+            self._read()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def of_pass(self, one: Pass, stack: Stack, rule: PixelRule, on_reused: Callable[[TaskTrace], None]) -> "PassBlocks":
+        """Which blocks serve a pass, and which are left to be read; `on_reused` hears of those of earlier attempts."""
+        wanted = _Wanted.of(one, stack, rule)
+        found: list[tuple[KeptBlock, Block]] = []
+        refused: list[tuple[KeptBlock, str]] = []
+        for kept in self._kept:
+            if not wanted.held.keys() & kept.held.keys():
+                continue  # of other stages
+            place = wanted.place(kept, self._lists.get(kept.scenes, []))
+            if isinstance(place, Block):
+                found.append((kept, place))
+            else:
+                refused.append((kept, place))
+        taken = [found[number] for number in disjoint([place for _, place in found])]
+        rest = rest_of(one.blocks, [place for _, place in taken], len(stack.scenes))
+        return PassBlocks(self, wanted, rest, taken, refused, on_reused)
+
+    def add(self, wanted: "_Wanted", result: BlockResult, trace: TaskTrace) -> None:
+        """Keep a block. A disk that refuses is no reason for the run to fail."""
+        if not self._writable:
+            return
+        try:
+            name = self._list_of(wanted.scenes)
+            kept = write_block(self.folder, name, wanted.rule, wanted.over, result, trace)
+        except OSError as error:
+            self._writable = False
+            log.warning("blocks are kept no more, since %s cannot be written: %s", self.folder, error)
+        else:
+            self._kept.append(kept)
+            self._own.add(kept.path)
+
+    def is_own(self, kept: KeptBlock) -> bool:
+        """Whether it is of this attempt."""
+        return kept.path in self._own
+
+    def drop(self) -> None:
+        """Remove them all, once the results are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._kept.clear()
+
+    def _read(self) -> None:
+        for part in self.folder.glob(".*.part"):  # of an attempt that was killed
+            part.unlink(missing_ok=True)
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                self._lists[path.stem] = [(str(href), str(version)) for href, version in json.loads(path.read_text())]
+            except (OSError, ValueError, TypeError):
+                log.warning("%s cannot be read", path)
+        for path in sorted(self.folder.glob("*.npz")):
+            kept = read_block(path)
+            if kept is None or kept.scenes not in self._lists:
+                self.torn += 1
+                log.warning("%s is ignored: it is torn, or of another version", path)
+            else:
+                self._kept.append(kept)
+
+    def _list_of(self, scenes: Sequence[Version]) -> str:
+        """The name of a list of scenes, written once."""
+        text = json.dumps(scenes)
+        name = hashlib.sha256(text.encode()).hexdigest()[:32]
+        if name not in self._lists or not (self.folder / f"{name}.json").exists():
+            self.folder.mkdir(exist_ok=True)
+            aside = self.folder / f".{name}.part"
+            aside.write_text(text)
+            aside.replace(self.folder / f"{name}.json")
+            self._lists[name] = list(scenes)
+        return name
+
+
+@dataclass(frozen=True, slots=True)
+class PassBlocks:
+    """A pass's blocks: those that are done, and those that are left. It is what the block engine calls `Kept`."""
+
+    partials: Partials
+    wanted: "_Wanted"
+    rest: Rest
+    taken: list[tuple[KeptBlock, Block]]
+    refused: list[tuple[KeptBlock, str]]
+    on_reused: Callable[[TaskTrace], None]
+
+    def results(self) -> Iterator[tuple[BlockResult, Sequence[Window]]]:
+        """The results of blocks that are done, each read from its file when it is asked for."""
+        for number, (kept, place) in enumerate(self.taken, start=len(self.rest.blocks)):
+            if not self.partials.is_own(kept):
+                self.on_reused(replace(kept.trace, number=number, block=place))
+            result = read_result(kept, place, self.wanted.held, self.wanted.ordered)
+            yield result, self.rest.parts[place.window]
+
+    def keep(self, result: BlockResult, trace: TaskTrace) -> None:
+        """Keep a block that has just come."""
+        self.partials.add(self.wanted, result, trace)
+
+    def redone(self) -> list[tuple[KeptBlock, str]]:
+        """Kept blocks that do not serve and whose windows are read again, with the reasons."""
+        windows = {block.window for block in self.rest.blocks}
+        return [(kept, why) for kept, why in self.refused if any(_meet(kept.block.window, one) for one in windows)]
+
+    def describe(self, *, each: bool = False) -> Iterator[str]:
+        """What is reused and what is read, and why kept blocks are computed again; nothing if none were kept."""
+        if not self.taken and not self.refused:
+            return
+        yield f"{len(self.taken)} finished blocks are kept, {len(self.rest.blocks)} are to be read"
+        redone = self.redone()
+        for why, count in Counter(why for _, why in redone).items():
+            yield f"{count} kept blocks are computed again: {why}"
+        if each:
+            yield from (f"kept: {_named(place)}" for _, place in self.taken)
+            yield from (f"again: {_named(kept.block)}: {why}" for kept, why in redone)
+            yield from (f"to be read: {_named(block)}" for block in self.rest.blocks)
+
+
+def _meet(one: Window, other: Window) -> bool:
+    return (
+        one.row < other.row + other.height
+        and other.row < one.row + one.height
+        and one.column < other.column + other.width
+        and other.column < one.column + one.width
+    )
+
+
+def _named(block: Block) -> str:
+    (row, column, height, width), start, stop = block
+    return f"rows {row} to {row + height}, columns {column} to {column + width}, scenes {start} to {stop}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a pass asks of its blocks, and by what their bits are determined."""
+
+    scenes: list[Version]
+    whole: Window
+    rule: dict[str, str]
+    held: dict[Over, frozenset[str]]
+    ordered: dict[str, tuple[Over, list[str]]]  # by stage
+    over: dict[str, Over]
+    _places: dict[Version, int] = field(default_factory=dict)
+    _versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, one: Pass, stack: Stack, rule: PixelRule) -> "_Wanted":
+        """What these stages need of this stack."""
+        needs = {axis: summed(one.stages, axis) for axis in Over}
+        names = ("sums", "squares", "extremes")
+        scenes = [(scene.href, _version(scene)) for scene in stack.scenes]
+        return cls(
+            scenes=scenes,
+            whole=Window(0, 0, stack.grid.height, stack.grid.width),
+            rule=_rule_facts(rule),
+            held={axis: frozenset(name for name in names if getattr(of, name)) for axis, of in needs.items() if of},
+            ordered={
+                stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
+                for stage in one.stages
+                if stage.ordered
+            },
+            over={stage.name: stage.over for stage in one.stages},
+            _places={scene: at for at, scene in enumerate(scenes)},
+            _versions=dict(scenes),
+        )
+
+    def place(self, kept: KeptBlock, scenes: Sequence[Version]) -> Block | str:
+        """Where a kept block lies in the stack of now, or why it does not serve."""
+        if kept.kernels != KERNELS:
+            return f"the arithmetic was version {kept.kernels} and is {KERNELS}"
+        for name, now in self.rule.items():
+            if kept.rule.get(name) != now:
+                return f"{name} was {kept.rule.get(name)} and is {now}"
+        lacking = self._lacking(kept)
+        if lacking:
+            return lacking
+        return self._run(kept, scenes[kept.block.start : kept.block.stop])
+
+    def _lacking(self, kept: KeptBlock) -> str | None:
+        for axis, names in self.held.items():
+            if axis not in kept.held:
+                return f"stages over {axis.value} were computed apart"
+            if names - kept.held[axis]:
+                return f"statistics over {axis.value} now need {', '.join(sorted(names - kept.held[axis]))}"
+        for axis, ordered in self.ordered.values():
+            if set(ordered) - kept.ordered.get(axis, frozenset()):
+                return f"statistics over {axis.value} now need all values"
+        return None
+
+    def _run(self, kept: KeptBlock, scenes: Sequence[Version]) -> Block | str:
+        for href, version in scenes:
+            now = self._versions.get(href)
+            if now != version:
+                return f"{href} is left out now" if now is None else f"{href} has changed: it was {version}, now {now}"
+        places = [self._places[scene] for scene in scenes]
+        if not places or places != list(range(places[0], places[0] + len(places))):
+            return "its scenes are in another order"
+        block = Block(kept.block.window, places[0], places[0] + len(places))
+        for axis, _ in self.ordered.values():
+            if axis is Over.time and len(places) < len(self.scenes):
+                return "statistics of all values need all scenes"
+            if axis is Over.space and block.window != self.whole:
+                return "statistics of all values need whole scenes"
+        return block
+
+
+def _version(scene: Scene) -> str:
+    return f"ETag {scene.etag}" if scene.etag else f"{scene.size} bytes of {scene.modified}"
+
+
+def _rule_facts(rule: PixelRule) -> dict[str, str]:
+    pixels = rule.pixels
+    return {
+        "source.band": str(rule.band),
+        "the pixels' type": np.dtype(pixels.dtype).name,
+        "nodata": repr(rule.nodata),
+        "nodata that is left out": repr(pixels.nodata),
+        "source.valid_range": repr(pixels.valid_range),
+        "scaling": str(rule.scale),
+        "masking by the files": str(rule.masks),
+    }
