@@ -123,12 +123,20 @@ def _explain(error: RunnerError, with_traceback: bool = False) -> int:
     if with_traceback:
         sys.stderr.write(redact("".join(traceback.format_exception(error.__cause__ or error))))
     complain(redact(str(error)))
+    tell_notes(error.__cause__ if error.__cause__ and not hasattr(error, "__notes__") else error)
     return error.exit_code
+
+
+def tell_notes(error: BaseException) -> None:
+    """What was noted on an error for those who read it last: how to go on."""
+    for note in getattr(error, "__notes__", ()):
+        tell(redact(note))
 
 
 def _stopped(stop: BaseException) -> int:
     code = stop.exit_code if isinstance(stop, Interrupted) else 130
     complain("interrupted; what was finished stays, and run.json says INTERRUPTED if the run had begun")
+    tell_notes(stop)
     return code
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner import summary
 from runner.cluster import Cluster, open_cluster
@@ -34,6 +34,10 @@ from runner.source.scenes import SKIP_HINT, find_inputs
 from runner.source.stores import Stores, gdal_s3_options
 from runner.source.verify import damaged
 
+if TYPE_CHECKING:
+    from runner.engine.block_engine import Kept
+    from runner.log.partials import Partials
+
 log = logging.getLogger(__name__)
 
 
@@ -44,32 +48,63 @@ def show_plan(job: JobSettings) -> None:
         summary.show_plan(make_plan(reachable, inputs.stack), inputs.stack)
 
 
-def run_job(job: JobSettings, record: RunRecord, find: Callable[[JobSettings], Inputs] | None = None) -> None:
-    """Run every stage of the job and write its files into the record's folder.
+def run_job(
+    job: JobSettings,
+    record: RunRecord,
+    find: Callable[[JobSettings], Inputs] | None = None,
+    *,
+    explain: bool = False,
+) -> None:
+    """Run every stage of the job and write its files into the record's folder, with the blocks that are kept there.
 
-    `find` gives the inputs, where these are not the ones that the source lists. Raises RunnerError for what the user
-    can mend.
+    `find` gives the inputs, where these are not the ones that the source lists; `explain` tells of each kept block.
+    Raises RunnerError for what the user can mend.
     """
     with opened_source(job) as reachable:
-        _run_stages(reachable, record, find or _find)
+        _run_stages(reachable, record, find or _find, explain)
 
 
-def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings], Inputs]) -> None:
+def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings], Inputs], explain: bool) -> None:
     with kernels_loading() if job.engine is EngineName.block else nullcontext():
         with record.phase("listing"):
             inputs = _verified(job, find(job))
         _keep_inputs(inputs, record)
     results: dict[str, dict[str, Values]] = {}
-    while not results:
-        plan = make_plan(job, inputs.stack)
-        rule = make_rule(job, inputs.stack)
-        try:
-            results = _compute(job, plan, rule, inputs.stack, record)
-        except ReadError as error:
-            inputs = _without(job, inputs, error)
-            _keep_inputs(inputs, record)
-    with record.phase("writing"):
-        _write(job, plan, inputs, results, record)
+    with _partials_kept(job, record) as partials:
+        while not results:
+            plan = make_plan(job, inputs.stack)
+            rule = make_rule(job, inputs.stack)
+            try:
+                results = _compute(job, plan, rule, inputs.stack, record, partials, explain)
+            except ReadError as error:
+                inputs = _without(job, inputs, error)
+                _keep_inputs(inputs, record)
+        with record.phase("writing"):
+            _write(job, plan, inputs, results, record)
+
+
+@contextmanager
+def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | None"]:
+    """The finished blocks of the run's folder, dropped at the end; if that is no good end, the error says of what use
+    they are. None for the xarray engine, which has no such blocks.
+    """
+    if job.engine is EngineName.xarray:
+        yield None
+        return
+    from runner.log.partials import Partials  # noqa: PLC0415 - numba, that the other engine spares
+
+    partials = Partials(record.folder)
+    if partials.torn:
+        tell(f"{partials.torn} files in {summary.shown(partials.folder)} are ignored: torn, or of another version")
+    try:
+        yield partials
+    except BaseException as error:
+        if len(partials):
+            resume = f"python -m runner.log resume {summary.shown(record.folder)}"
+            error.add_note(f"{len(partials)} finished blocks are kept; to go on: {resume}")
+        raise
+    if not job.output.keep_partials:
+        partials.drop()
 
 
 @contextmanager
@@ -122,24 +157,44 @@ def _keep_inputs(inputs: Inputs, record: RunRecord) -> None:
 
 
 def _compute(
-    job: JobSettings, plan: Plan, rule: PixelRule, stack: Stack, record: RunRecord
+    job: JobSettings,
+    plan: Plan,
+    rule: PixelRule,
+    stack: Stack,
+    record: RunRecord,
+    partials: "Partials | None",
+    explain: bool,
 ) -> dict[str, dict[str, Values]]:
     values: dict[str, dict[str, Values]] = {}
     for one in plan.passes:
         stages = [stage.name for stage in one.stages]
+        on_task = partial(record.trace.add, one.name, stages)
+        on_reused = partial(on_task, reused=True)
+        kept = None if partials is None else partials.of_pass(one, stack, rule, on_reused)
+        for line in kept.describe(each=explain) if kept else ():
+            log.info("%s: %s", one.name, line)
+            tell(redact(f"{one.name}: {line}"))
         with record.during(one.name, stages):
-            on_task = partial(record.trace.add, one.name, stages)
-            result, facts = compute_pass(job, one, rule, stack, on_task)
-        record.add_pass(facts)
+            left = replace(one, blocks=kept.rest.blocks) if kept else one
+            result, facts = compute_pass(job, left, rule, stack, on_task, kept)
+        record.add_pass({**facts, "reused": len(kept.taken) if kept else 0})
         tell(summary.describe_pass(facts))
         values |= result.values
     return values
 
 
 def compute_pass(
-    job: JobSettings, one: Pass, rule: PixelRule, stack: Stack, on_task: OnTask = lambda _: None
+    job: JobSettings,
+    one: Pass,
+    rule: PixelRule,
+    stack: Stack,
+    on_task: OnTask = lambda _: None,
+    kept: "Kept | None" = None,
 ) -> tuple[PassResult, dict[str, Any]]:
-    """Open a pass's cluster, compute its stages, and state what that took. Raises RunnerError."""
+    """Open a pass's cluster, compute its stages, and state what that took; `kept` has what is no block of the pass.
+
+    Raises RunnerError.
+    """
     options = {**job.gdal.options, **gdal_s3_options(job.source.s3)}
     started, strangers = time.monotonic(), child_pids()  # such as the demo's server
     with open_cluster(one.cluster, options) as cluster, measured_usage(strangers) as usage:
@@ -147,7 +202,7 @@ def compute_pass(
         seen = cluster.gdal_options(sorted(options))
         log.info("%s: %s, GDAL options %s", one.name, cluster.size, seen, extra={"pass": one.name})
         with progress_bar(one.name) as progress, failures_traced(cluster.watch, on_task) as losses:
-            result = _run_engine(job, one, rule, stack, cluster, progress, on_task)
+            result = _run_engine(job, one, rule, stack, cluster, progress, on_task, kept)
         computed, settings, away = time.monotonic(), dask_settings(), cluster.watch.elsewhere()
     facts = pass_facts(one, cluster.size, result, computed - opened)
     told = {"pass": one.name, "seconds": facts["compute_seconds"], **(facts["fetched"] or {})}
@@ -169,6 +224,7 @@ def _run_engine(
     cluster: Cluster,
     progress: Callable[[int, int], None],
     on_task: OnTask,
+    kept: "Kept | None",
 ) -> PassResult:
     if job.engine is EngineName.xarray:
         from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
@@ -179,7 +235,7 @@ def _run_engine(
 
     reading = make_reading(job, stack, rule, one.stages)
     raster = raster_dtype(job.output.raster_dtype, stack.dtype)
-    return block_engine.run_pass(one, stack, reading, cluster, raster, progress, on_task)
+    return block_engine.run_pass(one, stack, reading, cluster, raster, progress, on_task, kept)
 
 
 def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:

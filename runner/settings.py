@@ -205,6 +205,7 @@ class OutputSettings:
     compression: str = "deflate"
     level: int = 1
     raster_dtype: RasterDtype = RasterDtype.auto
+    keep_partials: bool = False  # of a run that is complete; one that is not keeps them anyhow
 
 
 @dataclass(slots=True)

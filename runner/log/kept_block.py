@@ -6,7 +6,6 @@ two such bytes of eight, and no second layer; counts are of the smallest type th
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -77,7 +76,7 @@ def write_block(
     text = json.dumps({**facts, "trace": asdict(trace)}).encode()
     with aside.open("wb") as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
-    os.replace(aside, final)
+    aside.replace(final)
     return _kept_block(final, json.loads(text))
 
 
@@ -124,7 +123,8 @@ def read_result(
     with np.load(kept.path, allow_pickle=False) as file:
         arrays: Arrays = dict(file.items())
     partials = {
-        axis: _unpacked(arrays, axis, names, np.int32 if axis is Over.time else np.int64) for axis, names in held.items()
+        axis: _unpacked(arrays, axis, names, np.int32 if axis is Over.time else np.int64)
+        for axis, names in held.items()
     }
     values = {
         stage: {name: arrays[f"{axis.value}_values_{name}"] for name in names}

@@ -118,13 +118,22 @@ class RunRecord:
 
 @contextmanager
 def recorded_run(
-    folder: Path, config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str]
+    folder: Path,
+    config: Mapping[str, Any],
+    command: Sequence[str],
+    overrides: Sequence[str],
+    earlier: Mapping[str, Any] | None = None,
 ) -> Iterator[RunRecord]:
-    """Claim `folder` for one run, and record how that ends. Raises OutputError if the folder holds a run already."""
-    _claim(folder)
+    """Claim `folder` for one run, and record how that ends. Raises OutputError if the folder holds a run already.
+
+    With `earlier`, the run.json that is there, it is that run which goes on: what it says stays in `attempts`.
+    """
+    if earlier is None:
+        _claim(folder)
+    origin = {} if earlier is None else _resumed(folder, earlier)
     try:
         with events_kept(folder):
-            record = RunRecord(folder, _first_facts(config, command, overrides))
+            record = RunRecord(folder, _first_facts(config, command, overrides) | origin)
             with _reported(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
                 yield record
     except OSError as error:
@@ -212,6 +221,16 @@ def _claim(folder: Path) -> None:
         raise OutputError(f"{folder}: {error.strerror}; set output.dir to a folder you can write to") from error
 
 
+_OF_AN_ATTEMPT = ("started", "heartbeat", "ended", "seconds", "status", "exit_code", "error", "command", "overrides",
+                  "config_sha256", "kernels", "host", "pid", "passes")  # fmt: skip
+
+
+def _resumed(folder: Path, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    attempt = {name: earlier.get(name) for name in _OF_AN_ATTEMPT}
+    attempts = [*earlier.get("attempts", ()), attempt]
+    return {"attempts": attempts, "rerun_of": earlier.get("rerun_of"), "resumed_from": str(folder)}
+
+
 def _first_facts(config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
     return {
         "schema": SCHEMA_VERSION,
@@ -237,6 +256,7 @@ def _first_facts(config: Mapping[str, Any], command: Sequence[str], overrides: S
         "outputs": [],
         "rerun_of": None,
         "resumed_from": None,
+        "attempts": [],
     }
 
 

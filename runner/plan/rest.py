@@ -31,7 +31,8 @@ def disjoint(blocks: Sequence[Block]) -> list[int]:
     for number, block in enumerate(blocks):
         by_window.setdefault(block.window, []).append(number)
     sizes = {window: sum(_size(blocks[number]) for number in numbers) for window, numbers in by_window.items()}
-    cover, taken = _Cover(by_window), []
+    cover = _Cover(by_window)
+    taken: list[int] = []
     for window in sorted(by_window, key=lambda one: (-sizes[one], one)):
         if not cover.owners(window):
             cover.take(window, 0)

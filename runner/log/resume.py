@@ -1,0 +1,109 @@
+"""`resume`: a run that did not end well goes on in its folder, and reads only what is missing."""
+
+import fcntl
+import logging
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runner.console import say, tell
+from runner.errors import RecordError
+from runner.log.folder import RunFolder, choose_run, read_run
+from runner.log.recorded import RecordedInput
+from runner.log.rerun import recorded_inputs, refuse_other_scenes
+from runner.log.show import without_folder
+from runner.log.verb import Verb, add_outputs, add_run
+
+_EXAMPLES = """\
+examples
+  python -m runner.log resume last
+  python -m runner.log resume 14-05-09_demo --explain
+  python -m runner.log resume RUN -- cluster@stages.spatial_mean.cluster=processes chunks=row
+
+After Ctrl-C, SIGTERM, kill -9, a failure that was mended: blocks that were finished lie in the run's partials/, and are
+not read again, whatever the cluster and the chunks are now; the results are the same bits as of a run at one go. A
+block is computed again if one of its objects has changed, or by an override that its values follow from (mask, band);
+which and why is said, block by block with --explain. Exit code: 0 done, or there was nothing to do, 1 the run failed
+again, 2 it could not be begun."""
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--explain", action="store_true", help="say of each block whether it is kept or read, and why")
+    add_outputs(parser)
+
+
+def _run(options: Namespace) -> int:
+    earlier = choose_run(options.run, options.outputs)
+    with _alone(earlier.path):
+        earlier = read_run(earlier.path)
+        if earlier.status == "RUNNING":
+            raise RecordError(f"{earlier.path} is running, as process {earlier.facts.get('pid')}; stop it, or wait")
+        if earlier.status == "COMPLETED":
+            say(f"{earlier.path} is complete: there is nothing to resume (rerun does it again)")
+            return 0
+        _go_on(earlier, options.overrides, explain=options.explain)
+    return 0
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder, so that of two who resume a run one is refused; a process that dies lets go. Raises RecordError.
+
+    The folder itself is locked, so that nothing is left in it.
+    """
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise RecordError(f"{folder} is being resumed by another process; stop it, or wait") from error
+    finally:
+        os.close(held)
+
+
+def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
+    from runner import config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
+    from runner.cli import keep_config, stop_on_signals  # noqa: PLC0415 - as above
+    from runner.job import run_job  # noqa: PLC0415 - as above
+    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
+    from runner.log.redact import redact  # noqa: PLC0415 - as above
+    from runner.recompose import recompose  # noqa: PLC0415 - as above
+    from runner.settings import EngineName  # noqa: PLC0415 - as above
+
+    refuse_other_scenes(overrides)
+    _refuse_other_folder(overrides)
+    folder = earlier.path.absolute()
+    rows = _found_inputs(earlier)
+    again = recompose(earlier.config, folder / ".hydra/config.yaml", overrides, folder)
+    stop_on_signals()
+    logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
+    words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
+    facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
+    command = [redact(word) for word in sys.argv]
+    with recorded_run(folder, config.resolved(again.tree), command, words, earlier=facts) as record:
+        keep_config(folder, again.tree, words)
+        if again.job.engine is EngineName.xarray:
+            tell("engine=xarray keeps no blocks: everything is computed again")
+        run_job(again.job, record, None if rows is None else recorded_inputs(rows, pinned=False), explain=explain)
+    tell(f"run folder: {earlier.path}, {record.seconds:.1f} s in all")
+
+
+def _found_inputs(earlier: RunFolder) -> tuple[RecordedInput, ...] | None:
+    """The objects it had found; None if it ended before that, so that its source is listed again."""
+    return earlier.inputs() if (earlier.path / "inputs.parquet").exists() else None
+
+
+def _refuse_other_folder(overrides: list[str]) -> None:
+    for word in overrides:
+        if word.lstrip("+").startswith("output.dir="):
+            raise RecordError(f"{word}: a run is resumed in its own folder; rerun takes another")
+
+
+VERB = Verb(
+    "resume", "go on with a run that was stopped, and read only what is missing", _EXAMPLES, _arguments, _run,
+    overrides=True,
+)  # fmt: skip

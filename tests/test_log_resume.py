@@ -1,0 +1,270 @@
+"""`python -m runner.log resume`, as typed: real processes, stopped by real signals, that go on where they were."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import speckle, write_scene
+from log_folders import ask, facts_of
+
+from runner.source.server import serve
+
+SCENES, ROWS, COLUMNS, BLOCK = 5, 1024, 256, 128
+WINDOWS = ROWS // BLOCK
+EACH = ["chunks=row", "chunks.time=all", "stages.spatial_mean.cluster.threads_per_worker=1",
+        "stages.temporal_mean.cluster.threads_per_worker=1", "fetch.in_flight=1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight rows of blocks in each scene, each of them a request."""
+    root = tmp_path_factory.mktemp("archive")
+    for at in range(SCENES):
+        pixels = speckle((ROWS, COLUMNS), seed=at)
+        write_scene(root / f"b/S1A_2020010{at + 1}.tif", pixels, blockxsize=BLOCK, blockysize=BLOCK, predictor=3)
+    return root
+
+
+@pytest.fixture
+def endpoint(archive: Path, tmp_path: Path) -> Iterator[str]:
+    """A slow server of a copy of the archive."""
+    with serve(shutil.copytree(archive, tmp_path / "buckets"), latency_seconds=0.12) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def clean(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The values' hashes of a run at one go, and what it fetched."""
+    cwd = tmp_path_factory.mktemp("clean")
+    with serve(archive) as endpoint:
+        subprocess.run(command(endpoint, *EACH), cwd=cwd, check=True, capture_output=True, timeout=100)
+    assert not (cwd / "run/partials").exists()
+    return {"values": hashes(cwd / "run"), "bytes": fetched(cwd / "run")}
+
+
+def command(endpoint: str, *words: str) -> list[str]:
+    source = ["source=local", "source.url=s3://b/*.tif", f"source.s3.endpoint_url={endpoint}"]
+    return [sys.executable, "-m", "runner", *source, "source.s3.anonymous=true", "output.dir=run", *words]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    files = json.loads((folder / "outputs.json").read_text())["files"]
+    return {f"{file['name']}: {one['name']}": one["sha256"] for file in files for one in file["values"]}
+
+
+def fetched(folder: Path) -> int:
+    return sum(one["fetched"]["bytes"] for one in facts_of(folder)["passes"])
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("partials/*.npz"))
+
+
+def stopped(cwd: Path, endpoint: str, number: int, *words: str, blocks: int = 4) -> tuple[int, str]:
+    """A run that gets a signal once so many blocks are kept; its exit code and what it said."""
+    running = subprocess.Popen(command(endpoint, *(words or EACH)), cwd=cwd, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while len(kept(cwd / "run")) < blocks and running.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    os.kill(running.pid, number)
+    _, said = running.communicate(timeout=60)
+    assert len(kept(cwd / "run")) >= blocks, said
+    return running.returncode, said
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [
+        (signal.SIGINT, 130, "INTERRUPTED"),
+        (signal.SIGTERM, 143, "INTERRUPTED"),
+        (signal.SIGKILL, -signal.SIGKILL, "KILLED"),
+    ],
+)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_reads_only_what_is_missing(
+    endpoint: str, tmp_path: Path, clean: dict[str, Any], number: int, code: int, status: str
+) -> None:
+    got, said = stopped(tmp_path, endpoint, number)
+    assert got == code
+    if number != signal.SIGKILL:
+        assert said.splitlines()[-1].endswith("to go on: python -m runner.log resume run")
+    done = len(kept(tmp_path / "run"))
+    again = ask(tmp_path, "resume", "run")
+    assert again.returncode == 0, again.stderr
+    assert f"{done} finished blocks are kept, {WINDOWS - done} are to be read" in again.stderr
+    assert hashes(tmp_path / "run") == clean["values"]
+    assert fetched(tmp_path / "run") == pytest.approx(clean["bytes"] * (1 - done / WINDOWS), rel=0.05)
+    facts = facts_of(tmp_path / "run")
+    assert facts["status"] == "COMPLETED"
+    assert facts["passes"][0]["reused"] == done
+    assert [attempt["status"] for attempt in facts["attempts"]] == [status]
+    trace = pd.read_parquet(tmp_path / "run/trace.parquet")
+    assert dict(trace["status"].value_counts()) == {"reused": done, "done": WINDOWS - done}
+    assert sorted(trace["row"]) == list(range(0, ROWS, BLOCK))
+    assert not (tmp_path / "run/partials").exists()
+
+
+OTHERS = {
+    "processes": ["cluster@stages.spatial_mean.cluster=processes", "cluster@stages.temporal_mean.cluster=processes"],
+    "other rows": ["chunks.y=384"],
+    "blocks and scenes": ["chunks=block", "chunks.time=2"],
+    "apart": ["fuse=false"],
+    "GDAL, all at once": ["reader=gdal", "chunks.time=all", "chunks.y=all"],
+}
+
+
+@pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS.keys())
+def test_cluster_chunks_and_fusing_may_be_others(
+    endpoint: str, tmp_path: Path, clean: dict[str, Any], words: list[str]
+) -> None:
+    stopped(tmp_path, endpoint, signal.SIGKILL, *EACH, "chunks.time=2", blocks=7)  # three of them to a window
+    again = ask(tmp_path, "resume", "run", "--", *words)
+    assert again.returncode == 0, again.stderr
+    assert re.search(r"\d finished blocks are kept", again.stderr)
+    assert hashes(tmp_path / "run") == clean["values"]
+    if "reader=gdal" not in words and "fuse=false" not in words:
+        assert fetched(tmp_path / "run") < 0.85 * clean["bytes"]
+
+
+def test_a_run_may_be_stopped_again_and_again(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
+    stopped(tmp_path, endpoint, signal.SIGKILL, blocks=2)
+    resume = [sys.executable, "-m", "runner.log", "resume", "run", "--", "chunks.time=2"]
+    running = subprocess.Popen(resume, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while len(kept(tmp_path / "run")) < 6 and running.poll() is None:
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    again = ask(tmp_path, "resume", "run")
+    assert again.returncode == 0, again.stderr
+    assert hashes(tmp_path / "run") == clean["values"]
+    assert fetched(tmp_path / "run") < 0.75 * clean["bytes"]
+    assert len(facts_of(tmp_path / "run")["attempts"]) == 2
+
+
+def test_blocks_of_a_replaced_object_are_computed_again_and_it_is_named(endpoint: str, tmp_path: Path) -> None:
+    stopped(tmp_path, endpoint, signal.SIGKILL, *EACH, "chunks.time=2", blocks=7)
+    pixels = speckle((ROWS, COLUMNS), seed=77)
+    write_scene(tmp_path / "buckets/b/S1A_20200101.tif", pixels, blockxsize=BLOCK, blockysize=BLOCK, predictor=3)
+    again = ask(tmp_path, "resume", "run", "--explain")
+    assert again.returncode == 0, again.stderr
+    assert "kept blocks are computed again: s3://b/S1A_20200101.tif has changed: it was ETag " in again.stderr
+    assert re.search(r"again: rows 0 to 128, columns 0 to 256, scenes 0 to 2: s3://b/S1A_20200101.tif", again.stderr)
+    assert re.search(r"kept: rows 0 to 128, columns 0 to 256, scenes 2 to 4", again.stderr)
+    table = pd.read_parquet(tmp_path / "run/spatial_mean.parquet")
+    assert table["mean"][0] == pytest.approx(pixels[pixels != 0].mean(dtype=np.float64), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("mask=none", "nodata was 0"),
+        ("source.valid_range=[0,0.1]", "source.valid_range was None and is (0.0, 0.1)"),
+        ("stages.temporal_mean.statistics=[mean,max]", "statistics over time now need extremes, sums"),
+        ("stages.spatial_mean.statistics=[mean,median]", "statistics over space now need all values"),
+    ],
+)
+def test_an_override_that_values_follow_from_computes_all_again_and_says_why(
+    endpoint: str, tmp_path: Path, word: str, why: str
+) -> None:
+    stopped(tmp_path, endpoint, signal.SIGKILL, blocks=2)
+    again = ask(tmp_path, "resume", "run", "--", word, "chunks.y=auto", "chunks.x=auto", "chunks.time=auto")
+    assert again.returncode == 0, again.stderr
+    assert "0 finished blocks are kept" in again.stderr
+    assert f"kept blocks are computed again: {why}" in again.stderr
+
+
+def test_ordered_statistics_are_kept_too(endpoint: str, tmp_path: Path) -> None:
+    words = [*EACH, "chunks.time=all", "~stages.spatial_mean", "stages.temporal_mean.statistics=[mean,median,min]"]
+    stopped(tmp_path, endpoint, signal.SIGINT, *words)
+    again = ask(tmp_path, "resume", "run")
+    assert again.returncode == 0, again.stderr
+    subprocess.run(command(endpoint, *words, "output.dir=whole"), cwd=tmp_path, check=True, timeout=100)
+    assert hashes(tmp_path / "run") == hashes(tmp_path / "whole")
+
+
+def test_a_torn_file_is_ignored(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
+    stopped(tmp_path, endpoint, signal.SIGKILL)
+    short, flipped, *_ = files = kept(tmp_path / "run")
+    short.write_bytes(short.read_bytes()[:-1000])
+    damaged = bytearray(flipped.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    flipped.write_bytes(damaged)
+    again = ask(tmp_path, "resume", "run")
+    assert again.returncode == 0, again.stderr
+    assert "2 files in run/partials are ignored: torn, or of another version" in again.stderr
+    assert f"{len(files) - 2} finished blocks are kept" in again.stderr
+    assert hashes(tmp_path / "run") == clean["values"]
+
+
+def test_kept_files_are_plain_arrays(endpoint: str, tmp_path: Path) -> None:
+    stopped(tmp_path, endpoint, signal.SIGINT)
+    for path in kept(tmp_path / "run"):
+        with np.load(path, allow_pickle=False) as arrays:
+            assert all(array.dtype.kind in "iuf" for array in arrays.values())
+
+
+def test_a_failed_run_goes_on_once_its_scene_is_mended(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
+    path = tmp_path / "buckets/b/S1A_20200105.tif"
+    good, damaged = path.read_bytes(), bytearray(path.read_bytes())
+    damaged[-20_000:] = bytes(20_000)
+    path.write_bytes(damaged)
+    words = [*EACH, "chunks.time=1"]
+    failed = subprocess.run(command(endpoint, *words), cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].endswith("to go on: python -m runner.log resume run")
+    path.write_bytes(good)
+    again = ask(tmp_path, "resume", "run")
+    assert again.returncode == 0, again.stderr
+    assert "S1A_20200105.tif has changed" in again.stderr
+    assert hashes(tmp_path / "run") == clean["values"]
+    assert fetched(tmp_path / "run") < 0.5 * clean["bytes"]
+
+
+# --- what is not resumed ----------------------------------------------------------------------------------------------
+
+
+def test_a_complete_run_has_nothing_to_resume_and_keeps_its_blocks_if_asked(endpoint: str, tmp_path: Path) -> None:
+    words = ["output.keep_partials=true", *EACH]
+    subprocess.run(command(endpoint, *words), cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    assert len(kept(tmp_path / "run")) == WINDOWS
+    before = facts_of(tmp_path / "run")
+    done = ask(tmp_path, "resume", "run")
+    assert done.returncode == 0
+    assert "run is complete: there is nothing to resume" in done.stdout
+    assert facts_of(tmp_path / "run") == before
+
+
+def test_a_running_one_is_refused(endpoint: str, tmp_path: Path) -> None:
+    running = subprocess.Popen(command(endpoint, *EACH), cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        while not kept(tmp_path / "run"):
+            time.sleep(0.01)
+        done = ask(tmp_path, "resume", "run")
+    finally:
+        running.kill()
+        running.wait()
+    assert done.returncode == 2
+    assert f"run is running, as process {running.pid}" in done.stderr
+
+
+def test_the_xarray_engine_keeps_nothing_and_says_so(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
+    stopped(tmp_path, endpoint, signal.SIGKILL)
+    done = ask(tmp_path, "resume", "run", "--", "engine=xarray")
+    assert done.returncode == 0, done.stderr
+    assert "engine=xarray keeps no blocks: everything is computed again" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["source.limit=2", "output.dir=elsewhere"])
+def test_other_scenes_or_another_folder_are_another_run(endpoint: str, tmp_path: Path, word: str) -> None:
+    stopped(tmp_path, endpoint, signal.SIGKILL, blocks=1)
+    assert ask(tmp_path, "resume", "run", "--", word).returncode == 2
