@@ -88,6 +88,8 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
         keep_config(folder, again.tree, words)
         if again.job.engine is EngineName.xarray:
             tell("engine=xarray keeps no blocks: everything is computed again")
+        elif not any(folder.glob("partials/*.npz")):
+            tell("no finished blocks are kept: everything is read")
         run_job(again.job, record, None if rows is None else recorded_inputs(rows, pinned=False), explain=explain)
     tell(f"run folder: {earlier.path}, {record.seconds:.1f} s in all")
 
