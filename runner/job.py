@@ -216,7 +216,7 @@ def compute_pass(
     return result, {**facts, **taken, **start}
 
 
-def _run_engine(
+def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines
     job: JobSettings,
     one: Pass,
     rule: PixelRule,

@@ -41,7 +41,7 @@ class Kept(Protocol):
         """Keep one that has just come."""
 
 
-def run_pass(
+def run_pass(  # noqa: PLR0913, PLR0917 - a pass, what it is made of, and who hears of it
     one: Pass,
     stack: Stack,
     reading: Reading,
