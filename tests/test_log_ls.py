@@ -261,7 +261,7 @@ def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(tmp_path: Path, words
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["ls", "show", "diff", "verify", "rerun"])
+@pytest.mark.parametrize("verb", ["ls", "show", "diff", "verify", "rerun", "resume"])
 def test_each_verb_has_a_help_with_examples(tmp_path: Path, verb: str) -> None:
     done = ask(tmp_path, verb, "--help")
     assert done.returncode == 0

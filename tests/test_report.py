@@ -180,7 +180,7 @@ def test_the_page_says_how_the_run_ended(tmp_path: Path, ending: str) -> None:
     page = Page(write_report(make_run_folder(tmp_path, status=ending)))
     assert page.one("span.status").text == ending
     assert bool(page.all("section.banner")) == (ending != "COMPLETED")
-    assert ("python -m runner.log rerun" in page.text) == (ending != "COMPLETED")
+    assert ("python -m runner.log resume" in page.text) == (ending != "COMPLETED")
 
 
 def test_an_error_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> None:

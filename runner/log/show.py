@@ -36,9 +36,12 @@ def _run(options: Namespace) -> int:
     if run.facts["passes"]:
         show_table(table("", _PASS_COLUMNS, [_pass_row(one) for one in run.facts["passes"]]))
     _show_outputs(run)
+    folder = shlex.quote(_shown(run.path))
     say("\nagain, with the scenes that there are now, or with those of this run:")
     say(f"  {command_again(run)}")
-    say(f"  python -m runner.log rerun {shlex.quote(_shown(run.path))}")
+    say(f"  python -m runner.log rerun {folder}")
+    if run.status in ("FAILED", "INTERRUPTED", "KILLED"):
+        say(f"or go on where it ended:\n  python -m runner.log resume {folder}")
     return 0
 
 

@@ -54,8 +54,8 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
     if run.status not in ("FAILED", "INTERRUPTED", "KILLED"):
         return []
     hint = _REMEDIES.get(run.problem.kind) if run.problem else None
-    again = f"python -m runner.log rerun {shlex.quote(contents.path)}"
-    return [*([(hint, "")] if hint else []), ("Do it again on the same objects:", again)]
+    go_on = f"python -m runner.log resume {shlex.quote(contents.path)}"
+    return [*([(hint, "")] if hint else []), ("Go on where it ended, once it is mended:", go_on)]
 
 
 def repeat_command(contents: Contents) -> str:
