@@ -87,7 +87,7 @@ def stopped(cwd: Path, endpoint: str, number: int, *words: str, blocks: int = 4)
     ("number", "code", "status"),
     [
         (signal.SIGINT, 130, "INTERRUPTED"),
-        (signal.SIGTERM, 143, "INTERRUPTED"),
+        pytest.param(signal.SIGTERM, 143, "INTERRUPTED", marks=pytest.mark.slow),
         (signal.SIGKILL, -signal.SIGKILL, "KILLED"),
     ],
 )
@@ -123,7 +123,11 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS.keys())
+@pytest.mark.parametrize(
+    "words",
+    [words if name == "processes" else pytest.param(words, marks=pytest.mark.slow) for name, words in OTHERS.items()],
+    ids=OTHERS.keys(),
+)
 def test_cluster_chunks_and_fusing_may_be_others(
     endpoint: str, tmp_path: Path, clean: dict[str, Any], words: list[str]
 ) -> None:
