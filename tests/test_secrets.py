@@ -78,6 +78,15 @@ def test_a_run_that_completes_shows_no_secret(cli: Cli, tmp_path: Path, endpoint
     assert_unseen(done, tmp_path)
 
 
+def test_a_sweep_shows_no_secret(cli: Cli, tmp_path: Path, endpoint: str) -> None:
+    words = ("-m", "hydra/launcher=isolated", "hydra.sweep.dir=sweep", *SIGNED, *LOUD, "sweep.baseline=['mask=nodata']")
+    done = cli(*words, env=with_secrets(AWS_ENDPOINT_URL=endpoint))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sweep/000/console.log").stat().st_size > 100
+    assert (tmp_path / "sweep/sweep.html").is_file()
+    assert_unseen(done, tmp_path)
+
+
 def test_a_password_in_the_endpoint_is_shown_by_no_run(cli: Cli, tmp_path: Path, endpoint: str) -> None:
     with_password = endpoint.replace("://", f"://me:{quote(CANARY, safe='')}@")
     done = cli(*SIGNED, *LOUD, env=with_secrets(AWS_ENDPOINT_URL=with_password))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import ROOT
 
 from runner.errors import OutputError, RecordError, SweepError
 from runner.sweep import process
@@ -108,6 +109,39 @@ def test_what_a_job_leaves_behind_is_ended_with_it(tmp_path: Path) -> None:
     left = int((tmp_path / "console.log").read_text())
     assert time.monotonic() - began < 10
     assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+
+
+TWICE = """
+import sys
+from functools import partial
+from pathlib import Path
+from runner.cli import stop_on_signals
+from runner.settings import Start
+from runner.sweep.launch import Launchpad
+from runner.sweep.process import Limits
+stop_on_signals()
+pad = Launchpad(Limits(), Start.warm)
+list(pad.each([partial(pad.run, [sys.executable, "-c", sys.argv[1]], Path.cwd())], 1))
+"""
+
+
+def test_a_second_signal_kills_jobs_at_once(tmp_path: Path) -> None:
+    deaf = DEAF.replace("'deaf'", "__import__('os').getpid()")
+    log = tmp_path / "console.log"
+    command = [sys.executable, "-c", TWICE, deaf]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE) as sweep:
+        stop = time.monotonic() + 30
+        while not (log.is_file() and log.read_text()):
+            assert time.monotonic() < stop
+            time.sleep(0.05)
+        sweep.terminate()
+        time.sleep(0.5)
+        assert sweep.poll() is None
+        sweep.terminate()
+        assert sweep.wait(5) == 128 + signal.SIGTERM
+    child = int(log.read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_raised_sign_ends_a_job_by_its_signal(tmp_path: Path) -> None:

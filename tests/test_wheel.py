@@ -41,3 +41,14 @@ def test_an_installed_runner_finds_its_configs_and_the_users(installed: Path, cl
     assert str(installed / "runner/conf") in done.stdout
     composed = cli("--config-dir", "mine", "source=lake", "--cfg", "job", env=environment)
     assert "name: lake" in composed.stdout
+
+
+def test_an_installed_runner_sweeps_with_each_job_in_a_process_of_its_own(
+    installed: Path, cli: Cli, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    words = ("-m", "hydra/launcher=isolated", "hydra.sweep.dir=sweep", "source=local", "source.url=none/*.tif")
+    done = cli(*words, env=environment)
+    assert done.returncode == 1
+    assert "1 of 1 runs did not complete (1 FAILED)" in done.stderr
+    assert "nothing matches" in (tmp_path / "sweep/000/console.log").read_text()

@@ -1,7 +1,7 @@
 """What a sweep is made of: jobs, the attempts at them, and what is written down of each attempt (`job.json`)."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -106,11 +106,11 @@ def fair_order(jobs: Sequence[Job], repeats: int, rung: str, seed: int) -> list[
     return [Attempt(job, repeat, rung) for repeat, several in rounds for job in several]
 
 
-def varied_words(jobs: Sequence[Job]) -> dict[int, dict[str, str]]:
-    """Of each job, by number, the words (key -> value) in which the jobs are not all alike."""
+def varied_words(jobs: Sequence[Job], swept: Collection[str] = ()) -> dict[int, dict[str, str]]:
+    """Of each job, by number, the words (key -> value) in which the jobs are not all alike, and of the `swept` keys."""
     words = {job.number: dict(_parted(word) for word in job.words) for job in jobs}
     keys = dict.fromkeys(key for one in words.values() for key in one)
-    alike = {key for key in keys if len({one.get(key) for one in words.values()}) == 1}
+    alike = {key for key in keys if len({one.get(key) for one in words.values()}) == 1} - {*swept}
     return {number: {k: v for k, v in one.items() if k not in alike} for number, one in words.items()}
 
 

@@ -31,6 +31,7 @@ def search(session: Session, fixed: Sequence[str], swept: Sequence[Override]) ->
         raise ConfigError("sweep.search=optuna: no key has more than one value; give KEY=interval(1,8), KEY=a,b")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = {one.get_key_element(): distribution(one) for one in swept}
+    session.swept = tuple(key.lstrip("+~") for key in space)
     session.add_baseline(fixed)
     with session.opened():
         _Search(session, list(fixed), space).run()

@@ -33,6 +33,7 @@ class Session:
     settings: SweepSettings = field(init=False)
     sweep: SweepFolder = field(init=False)
     jobs: list[Job] = field(default_factory=list)
+    swept: tuple[str, ...] = ()  # keys of a search, whose jobs come one by one
     _composed: dict[int, JobSettings] = field(default_factory=dict)
     _planner: Planner = field(default_factory=Planner)
     _warm: set[str] = field(default_factory=set)  # the engines that have run
@@ -282,7 +283,7 @@ class Session:
                 self.sweep.keep(Attempt(jobs[record.job], record.repeat, record.rung), record)
 
     def _varied(self, job: Job) -> dict[str, str]:
-        return varied_words(self.jobs)[job.number]
+        return varied_words(self.jobs, self.swept)[job.number]
 
     def _refuse_changed(self, jobs: Sequence[Job]) -> None:
         """An earlier sweep's runs are kept only where they are of the very config. Raises SweepError."""
