@@ -38,8 +38,8 @@ hydra:
 source:
   url: data/*.tif
 sweep:
-  n_jobs: 3
-  timeout: 15
+  n_jobs: 4
+  timeout: 12
   baseline: ["{CLUSTER}={FINE}"]
 """
 
@@ -92,7 +92,7 @@ def test_jobs_that_end_in_every_way_are_rows_and_only_those_in_trouble_run_again
     assert column(sweep, "status") == ["COMPLETED", "FAILED", "REFUSED", "TIMEOUT", "DIED"]
     assert column(sweep, "baseline") == [True, False, False, False, False]
     reasons = [str(reason) for reason in column(sweep, "reason")]
-    wanted = ("None", "no dask scheduler answers", "wanted 1 or nothing", "sweep.timeout=15", "SIGKILL")
+    wanted = ("None", "no dask scheduler answers", "wanted 1 or nothing", "sweep.timeout=12", "SIGKILL")
     assert all(part in reason for part, reason in zip(wanted, reasons, strict=True)), reasons
     assert sorted(order for order in column(sweep, "order") if order is not None) == [0, 1, 2, 3]
     assert [path.name for path in (sweep / "002").iterdir()] == ["job.json"]

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import median
 
-from runner.console import complain, tell
-from runner.errors import ConfigError, RunnerError, SweepError
+from runner.console import tell
+from runner.errors import ConfigError, SweepError
 from runner.log.redact import redact
 from runner.settings import JobSettings, Objective, Start, SweepSettings
-from runner.summary import shown
 from runner.sweep.compose import Composer, memory_limit_bytes
+from runner.sweep.ending import refuse_trouble, table_kept
 from runner.sweep.folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
-from runner.sweep.jobs import ALL, FEW, SETTLED, TROUBLE, Attempt, Job, JobRecord, Status, fair_order, varied_words
+from runner.sweep.jobs import ALL, FEW, SETTLED, Attempt, Job, JobRecord, Status, fair_order, varied_words
 from runner.sweep.launch import Launchpad, attempted
 from runner.sweep.planning import Planner, forget_files
 from runner.sweep.process import Limits
@@ -56,13 +56,10 @@ class Session:
         if not self._is_open:
             self._open()
             self._is_open = True
-        try:
-            with living(self.sweep):
-                yield
-                if whole:
-                    self._refuse_trouble()
-        finally:
-            self._keep_table()
+        with table_kept(self.sweep.path, self._say_what_varies, whole=whole), living(self.sweep):
+            yield
+            if whole:
+                refuse_trouble(self.sweep)
 
     def _open(self) -> None:
         folder, question = self.composer.folder, [redact(word) for word in self.question]
@@ -73,17 +70,6 @@ class Session:
             self.sweep = new_sweep(folder, facts)
         else:
             self.sweep = again(earlier_sweep(self.settings.resume, question, self.composer.outputs), facts)
-
-    def _keep_table(self) -> None:
-        """What keeps the table from being made is told, and changes no outcome."""
-        from runner.sweep.leaderboard import show_leaderboard, write_leaderboard  # noqa: PLC0415 - at the end alone
-
-        try:
-            self._say_what_varies()
-            show_leaderboard(write_leaderboard(self.sweep.path))
-        except RunnerError as error:
-            complain(redact(str(error)))
-        tell(f"sweep folder: {shown(self.sweep.path)}")
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -255,19 +241,6 @@ class Session:
             self._settle(Attempt(job), Status.PRUNED, reason)
         tell(f"{len(going)} of {len(jobs)} jobs go on to all scenes")
         return [job for job in jobs if job.number in going]
-
-    def _refuse_trouble(self) -> None:
-        records = self.sweep.records()
-        trouble = [record.status for record in records if record.status in TROUBLE]
-        if not trouble and any(record.status is Status.COMPLETED for record in records):
-            return
-        kinds = ", ".join(f"{trouble.count(kind)} {kind}" for kind in Status if kind in trouble)
-        what = f"{len(trouble)} of {len(records)} runs did not complete ({kinds})" if trouble else "no job was run"
-        folder = shown(self.sweep.path)
-        raise SweepError(
-            f"{what}; job.json in each folder of {folder} says why, and the same command with sweep.resume={folder} "
-            "runs those again"
-        )
 
     def _status(self, attempt: Attempt) -> Status | None:
         record = self.sweep.record(attempt)
