@@ -187,7 +187,7 @@ def test_a_search_without_optuna_says_how_to_get_it(cli: Cli, tmp_path: Path) ->
     }
     done = cli("-m", "hydra/launcher=isolated", "chunks=block,row", "sweep.search=optuna", env=environment)
     assert done.returncode == 2
-    assert "pip install 'cog-stack-runner[search]'" in done.stderr
+    assert "pip install 'optuna>=4.2'" in done.stderr
 
 
 @pytest.mark.slow

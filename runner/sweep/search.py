@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 _KNOWN_IN_A_ROW = 30  # proposals of what was run already, after which all there is has been tried
-_INSTALL = "pip install 'cog-stack-runner[search]'"
+_INSTALL = "pip install 'optuna>=4.2'"
 
 
 def search(session: Session, fixed: Sequence[str], swept: Sequence[Override]) -> None:
