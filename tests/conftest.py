@@ -10,10 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import settings
 from rasterio.transform import from_origin
 
 from runner import config
 from runner.settings import JobSettings, SourceKind, SourceSettings
+
+settings.register_profile("tests", deadline=None)  # other work on the machine is no failure
+settings.load_profile("tests")
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parent.parent

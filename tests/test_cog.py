@@ -16,7 +16,7 @@ import pytest
 import rasterio
 from affine import Affine
 from faulty_server import FaultyServer, always, faulty_server, first
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import LocalStore, ObjectStore
 
@@ -127,7 +127,6 @@ def rasters(draw: st.DrawFn) -> Raster:
     )
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(rasters())
 def test_fast_reader_gdal_reader_and_rasterio_agree(tmp_path_factory: pytest.TempPathFactory, raster: Raster) -> None:
     rng = np.random.default_rng(raster.seed)

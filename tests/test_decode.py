@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import rasterio.windows
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import ReadError
@@ -247,7 +247,6 @@ def test_a_block_cut_short_is_an_error(stored: dict[str, tuple[Header, bytes]], 
         decode_one(header, data[:kept])
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(data=st.data())
 def test_a_damaged_block_gives_pixels_or_a_read_error(
     stored: dict[str, tuple[Header, bytes]], data: st.DataObject

@@ -163,7 +163,7 @@ def same_bits(left: Stack, right: Stack) -> bool:
 nodatas = st.sampled_from([None, 0, 1, math.nan])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(stacks(), nodatas, cuts)
 def test_every_pixel_over_time_is_the_true_value_rounded_once(stack: Stack, nodata: float | None, cut: Cut) -> None:
     pixels = Pixels(stack.dtype, nodata)
@@ -172,7 +172,7 @@ def test_every_pixel_over_time_is_the_true_value_rounded_once(stack: Stack, noda
         np.testing.assert_equal({name: found[name][y, x] for name in NAMES}, expected(stack[:, y, x], pixels))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(stacks(), nodatas, cuts)
 def test_every_scene_over_space_is_the_true_value_rounded_once(stack: Stack, nodata: float | None, cut: Cut) -> None:
     pixels = Pixels(stack.dtype, nodata)
@@ -181,7 +181,7 @@ def test_every_scene_over_space_is_the_true_value_rounded_once(stack: Stack, nod
         np.testing.assert_equal({name: found[name][scene] for name in NAMES}, expected(layer, pixels))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(stacks(), nodatas, cuts, cuts)
 def test_two_ways_to_cut_a_stack_give_the_same_bits(stack: Stack, nodata: float | None, one: Cut, other: Cut) -> None:
     pixels = Pixels(stack.dtype, nodata)
@@ -190,7 +190,7 @@ def test_two_ways_to_cut_a_stack_give_the_same_bits(stack: Stack, nodata: float 
         assert all(same_bits(first[name], second[name]) for name in NAMES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.floats(-1e300, 1e300), max_size=40))
 @example([1e16, 1.0, 1e-16] * 9)
 @example([1e100, 1.0, -1e100, 1e-100])

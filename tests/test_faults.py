@@ -33,7 +33,16 @@ SHAPE = (600, 500)  # five rows of blocks of 128, each of them a request
 DAYS = ("06", "12", "18", "24")
 BAD = "S1A_20200112_ASC"  # the scene that something happens to
 RESULTS = ("spatial_mean.parquet", "temporal_count.tif", "temporal_mean.tif")
-NEVER_RESULTS = {"run.json", "run.log", "events.jsonl", "trace.parquet", "report.html", ".hydra", "inputs.parquet"}
+NEVER_RESULTS = {
+    "run.json",
+    "partials",
+    "run.log",
+    "events.jsonl",
+    "trace.parquet",
+    "report.html",
+    ".hydra",
+    "inputs.parquet",
+}
 CANARY = "canary-4711-secret"
 
 

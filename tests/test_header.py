@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
@@ -155,7 +155,6 @@ def test_scales_and_offsets_are_read_per_band(tmp_path: Path) -> None:
     assert (header.scales, header.offsets) == ((0.1, 2, 1), (-1, 0, 273.15))
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(
     place=st.lists(st.floats(-1e7, 1e7, width=32), min_size=6, max_size=6).map(lambda six: Affine(*six)),
     point=st.booleans(),
@@ -254,7 +253,6 @@ def test_a_header_travels_to_workers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(copy.layout.offsets, header.layout.offsets)
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(data=st.data())
 def test_damaged_geo_tags_give_a_header_or_a_read_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -135,7 +135,6 @@ def test_a_raster_carries_its_statistics(tmp_path: Path) -> None:
     assert (float(tags["STATISTICS_MINIMUM"]), float(tags["STATISTICS_MAXIMUM"])) == (2, 4)
 
 
-@settings(deadline=None)  # every file is synced to the disk
 @given(shape=st.tuples(st.integers(1, 40), st.integers(1, 40)), dtype=st.sampled_from(["float32", "float64", "int32"]))
 def test_rasters_of_any_small_shape_read_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], dtype: str
@@ -169,7 +168,7 @@ def test_every_compression_gives_a_cog_that_gdal_knows_as_one(
     assert (tmp_path / "x.tif").read_bytes()[:4] == (b"II+\0" if big else b"II*\0")
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(shape=st.tuples(st.integers(500, 1100), st.integers(500, 1100)), seed=st.integers(0, 9))
 def test_overviews_are_means_of_what_is_there(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], seed: int
@@ -196,7 +195,7 @@ def test_overviews_of_counts_are_counts(tmp_path: Path) -> None:
         np.testing.assert_array_equal(raster.read(1), values[::2, ::2])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     shape=st.tuples(st.integers(1, 300), st.integers(1, 300)),
     missing=st.sampled_from([0.0, 0.5, 1.0]),

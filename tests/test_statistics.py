@@ -118,7 +118,7 @@ def test_quantiles_over_space_are_numpys(dtype: str) -> None:
 numbers = st.one_of(st.sampled_from([-np.inf, -0.0, 0.0, 1.0, 3e38, np.inf, np.nan]), st.floats(width=32))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 40), st.integers(1, 30)), elements=numbers), st.randoms())
 def test_quantiles_are_the_same_bits_in_whatever_order_the_scenes_come(stack: Stack, shuffle: Any) -> None:
     order = list(range(len(stack)))

@@ -11,7 +11,7 @@ import rasterio
 import rasterio.shutil
 import rasterio.windows
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.enums import MaskFlags
 
@@ -236,7 +236,6 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return [write(folder / f"{i}.tif", **KINDS[name]).read_bytes() for i, name in enumerate(chosen)]
 
 
-@settings(deadline=None)  # other work on the machine is no failure
 @given(data=st.data(), size_known=st.booleans())
 def test_a_damaged_header_gives_a_layout_or_a_read_error(
     samples: list[bytes], data: st.DataObject, size_known: bool
