@@ -1,6 +1,5 @@
 """How much memory there is and how much is taken: of this machine, or of the control groups this process is in."""
 
-import ctypes
 import resource
 import sys
 import threading
@@ -113,10 +112,3 @@ def peak_bytes() -> int:
     except (OSError, StopIteration):
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def release_free_memory() -> None:
-    """Give freed memory back to the system, where the C library can be told to: it keeps a fifth of a run's."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim:
-        trim(0)

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 LAYERS = [
-    {"errors", "compiled"},
+    {"errors", "compiled", "heap"},
     {"settings", "cgroup"},
     {"memory"},
     {"watch"},

@@ -14,7 +14,7 @@ from runner.engine.results import PassResult, Values
 from runner.engine.tasks import run_traced
 from runner.engine.trace import OnTask, Task, TaskTrace
 from runner.errors import RunnerError
-from runner.memory import release_free_memory
+from runner.heap import release_free_memory
 from runner.model import Stack
 from runner.plan.records import Block, Pass, StagePlan
 from runner.read.fetch import FetchCounts

@@ -2,7 +2,9 @@
 
 import sys
 
+from runner.heap import use_one_heap
 from runner.log.cli import main
 
 if __name__ == "__main__":
+    use_one_heap()  # before numpy, which verbs import when they need it
     sys.exit(main())
