@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner import config
-from runner.console import complain, tell
+from runner.console import complain, tell, tell_notes
 from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.log.redact import redact, redact_tree
 from runner.settings import Action
@@ -125,12 +125,6 @@ def _explain(error: RunnerError, with_traceback: bool = False) -> int:
     complain(redact(str(error)))
     tell_notes(error.__cause__ if error.__cause__ and not hasattr(error, "__notes__") else error)
     return error.exit_code
-
-
-def tell_notes(error: BaseException) -> None:
-    """What was noted on an error for those who read it last: how to go on."""
-    for note in getattr(error, "__notes__", ()):
-        tell(redact(note))
 
 
 def _stopped(stop: BaseException) -> int:

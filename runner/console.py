@@ -9,6 +9,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from runner.log.redact import redact
+
 _PLAIN_EVERY = 5.0  # seconds between two progress lines where there is no terminal
 _WIDEST = 4000  # characters of a table's line, where no terminal limits it
 
@@ -60,6 +62,12 @@ def complain(text: str) -> None:
     """An error's one line, the only thing printed about it."""
     news.print("error:", style="bold red", end=" ")
     news.print(text, markup=False, soft_wrap=True)
+
+
+def tell_notes(error: BaseException) -> None:
+    """What was noted on an error for those who read it last: how to go on."""
+    for note in getattr(error, "__notes__", ()):
+        tell(redact(note))
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> Table:

@@ -5,7 +5,7 @@ import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-from runner.console import complain, tell
+from runner.console import complain, tell_notes
 from runner.errors import RunnerError
 from runner.log import diff, leaderboard, listing, rerun, resume, show, verify
 from runner.log.redact import redact
@@ -34,22 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return verb.run(options)
     except RunnerError as error:
         complain(redact(str(error)))
-        _tell_notes(error)
+        tell_notes(error)
         return error.exit_code if verb.trouble is None else verb.trouble
     except KeyboardInterrupt as stop:
         complain("interrupted")
-        _tell_notes(stop)
+        tell_notes(stop)
         return int(getattr(stop, "exit_code", 130))
     except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line
         if options.traceback:
             sys.stderr.write(redact(traceback.format_exc()))
         complain(redact(f"{type(error).__name__}: {error}. This is a fault of the runner; --traceback shows where"))
         return 1 if verb.trouble is None else verb.trouble
-
-
-def _tell_notes(error: BaseException) -> None:
-    for note in getattr(error, "__notes__", ()):
-        tell(redact(note))
 
 
 def _parser() -> ArgumentParser:
