@@ -1,5 +1,6 @@
 """Inflated blocks into sums, strip by strip, against the same pixels added tile by tile."""
 
+import math
 from typing import Any
 
 import imagecodecs
@@ -22,6 +23,7 @@ ROWS, COLUMNS = 80, 32
 WINDOW = (90, 70)
 CODINGS = [("u1", 1), ("u1", 2), ("i4", 2), ("f4", 1), ("f4", 2), ("f4", 3), ("f8", 3)]  # each dtype is compiled anew
 WHOLE = Place(0, 0, 0, 0, ROWS, COLUMNS)
+SPREADS = [(low, wide) for low in (-149, -126, -100, 0, 60) for wide in (*range(20, 32), 200) if low + wide < 104]
 PLACES = [WHOLE, Place(3, 5, 10, 20, 70, 20), Place(79, 31, 0, 0, 1, 1)]
 
 
@@ -93,7 +95,7 @@ def test_every_coding_gives_the_sums_of_its_pixels(dtype: str, predictor: int, s
 
 
 @pytest.mark.parametrize("magnitudes", [3, 12, 30])
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(scenes=st.integers(1, 9), places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=4, unique=True))
 def test_parts_of_blocks_of_any_magnitude_give_the_same_bits(magnitudes: int, scenes: int, places: list[Place]) -> None:
     tiles, pixels = tiles_of("f4", scenes, magnitudes), Pixels(np.dtype("f4"), 0)
@@ -119,6 +121,43 @@ def test_columns_that_do_not_fit_are_handed_back_and_spoil_nothing_that_was_adde
         for scene, tile in enumerate(some):
             wanted.add_tile(scene, tile, WHOLE)
     assert_same(over_space.partial(), wanted.partial())
+
+
+@pytest.mark.parametrize(("lowest", "spread"), SPREADS)
+@pytest.mark.parametrize("scenes", [1, 2, 4, 5, 8, 16])
+def test_sums_are_exact_up_to_and_beyond_the_bits_of_a_float64(lowest: int, spread: int, scenes: int) -> None:
+    every_bit, one_bit = np.float32(2**24 - 1), np.float32(2**23)  # of one exponent
+    tiles = np.zeros((scenes, ROWS, COLUMNS), np.float32)
+    tiles[: scenes // 2 + 1, :, 3] = np.ldexp(every_bit, lowest + spread)
+    tiles[scenes // 2 + 1 :, :40, 3] = np.ldexp(every_bit, lowest)
+    tiles[scenes // 2, ::2, 4:] = np.ldexp(one_bit, lowest)
+    over_time, over_space, _ = fused(tiles, 3, [WHOLE], Pixels(np.dtype("f4")))
+    found = finish(over_time, ["sum"])["sum"][:ROWS, :COLUMNS]
+    wanted = [[math.fsum(cell) for cell in row] for row in tiles.astype(np.float64).transpose(1, 2, 0)]
+    np.testing.assert_array_equal(found, wanted)
+    in_space = [math.fsum(tile.astype(np.float64).ravel()) for tile in tiles]
+    np.testing.assert_array_equal(finish(over_space, ["sum"])["sum"], in_space)
+
+
+def test_infinities_and_nan_are_as_in_plain_sums() -> None:
+    tiles, pixels = tiles_of("f4", 5), Pixels(np.dtype("f4"), 0)
+    tiles[1, 5, 5], tiles[2, 6, 6], tiles[3, 7, 7], tiles[4, 7, 7] = np.inf, -np.inf, np.nan, np.inf
+    ours, theirs = fused(tiles, 3, [WHOLE], pixels), plain(tiles, [WHOLE], pixels)
+    assert_same(ours[0], theirs[0])
+    assert_same(ours[1], theirs[1])
+
+
+def test_tiles_between_inflated_blocks_are_added_exactly_too() -> None:
+    tiles, pixels = tiles_of("f4", 6, magnitudes=3), Pixels(np.dtype("f4"), 0)
+    wild = np.ldexp(tiles, 20)
+    over_time = TemporalSums(WINDOW, pixels, SUMS)
+    sums = FusedSums(over_time, None, pixels)
+    for scene in range(6):
+        sums.add([scene], encoded(tiles[scene], 3)[np.newaxis], 3, WHOLE)
+        over_time.add_tile(wild[scene], WHOLE)
+    sums.finish()
+    wanted, _ = plain(np.concatenate([tiles, wild]), [WHOLE], pixels)
+    assert_same(over_time.partial(), wanted)
 
 
 @pytest.mark.parametrize("dtype", ["u8", "i8"])

@@ -31,7 +31,8 @@ STRIP_ROWS: Final = 32  # that are summed over space in one layer
 
 
 @compiled
-def _valid(pixel: float, limits: LimitsTuple) -> bool:
+def is_valid(pixel: float, limits: LimitsTuple) -> bool:
+    """Whether a pixel counts; compared in the wider of its type and that of the limits."""
     return (pixel >= limits[0]) & (pixel <= limits[1]) & (pixel != limits[2])
 
 
@@ -74,7 +75,7 @@ def column_counts(tile: Tile, place: PlaceTuple, limits: LimitsTuple, counts: Co
 @compiled
 def _count_row(pixels: Tile, limits: LimitsTuple, counts: Counts) -> None:
     for x in range(pixels.shape[0]):
-        counts[x] += np.int32(_valid(np.float64(pixels[x]), limits))
+        counts[x] += np.int32(is_valid(pixels[x], limits))
 
 
 @compiled
@@ -99,7 +100,7 @@ def column_extremes(tile: Tile, place: PlaceTuple, limits: LimitsTuple, extremes
 def _spread_row(pixels: Tile, limits: LimitsTuple, lowest: Tile, highest: Tile) -> None:
     for x in range(pixels.shape[0]):
         pixel, least, most = pixels[x], lowest[x], highest[x]
-        valid = _valid(np.float64(pixel), limits)
+        valid = is_valid(pixel, limits)
         low_pixel = pixel if valid else least
         high_pixel = pixel if valid else most
         lowest[x] = low_pixel if low_pixel < least else least
@@ -122,11 +123,9 @@ def add_sums(tiles: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, s
             pixels = tiles[scene, tile_row + y][tile_column : tile_column + width]
             if small:
                 _add_small_row(pixels, limits, counted, upper)
-            elif _add_row(pixels, limits, counted, upper, spare[0][0]):
-                _restore(upper, spare[0][0])
+            else:
                 cell = (row + y) * counts.shape[1] + column
-                both = (upper, layers[1, row + y][columns])
-                left = _add_row_carefully(pixels, limits, False, both, spare, cell, left)
+                left = add_row(pixels, limits, counted, (upper, layers[1, row + y][columns]), spare, cell, left)
     return left
 
 
@@ -162,9 +161,9 @@ def column_sums(
                 _add_small_row(strip_rows[y][columns], limits, counts, layers[0])
         elif _add_strip(strip_rows, columns, limits, counts, strip):
             for y in range(strip_rows.shape[0]):
-                inexact |= _add_row_unsaved(strip_rows[y][columns], limits, False, layers[0], layers[1])
+                inexact |= add_row_unsaved(strip_rows[y][columns], limits, False, layers[0], layers[1])
         else:
-            inexact |= _add_row_unsaved(strip[:width], (-np.inf, np.inf, np.nan), False, layers[0], layers[1])
+            inexact |= add_row_unsaved(strip[:width], (-np.inf, np.inf, np.nan), False, layers[0], layers[1])
     return inexact
 
 
@@ -175,7 +174,7 @@ def column_squares(tile: Tile, place: PlaceTuple, limits: LimitsTuple, layers: F
     inexact = False
     for y in range(height):
         pixels = tile[tile_row + y][tile_column : tile_column + width]
-        inexact |= _add_row_unsaved(pixels, limits, True, layers[0], layers[1])
+        inexact |= add_row_unsaved(pixels, limits, True, layers[0], layers[1])
     return inexact
 
 
@@ -184,7 +183,7 @@ def _add_small_row(pixels: Tile, limits: LimitsTuple, counts: Counts, upper: Flo
     """Count, and add integers so small that no layer ever rounds: 2**37 of them fit."""
     for x in range(pixels.shape[0]):
         pixel = np.float64(pixels[x])
-        valid = _valid(pixel, limits)
+        valid = is_valid(pixel, limits)
         upper[x] += pixel if valid else 0.0
         counts[x] += np.int32(valid)
 
@@ -195,7 +194,7 @@ def _add_row(pixels: Tile, limits: LimitsTuple, counts: Counts, upper: Floats, s
     inexact = False
     for x in range(pixels.shape[0]):
         pixel = np.float64(pixels[x])
-        valid = _valid(pixel, limits)
+        valid = is_valid(pixel, limits)
         term = pixel if valid else 0.0
         before = upper[x]
         after = before + term
@@ -216,7 +215,7 @@ def _add_strip(rows: Tile, columns: Any, limits: LimitsTuple, counts: Counts, up
         pixels = rows[y][columns]
         for x in range(pixels.shape[0]):
             pixel = np.float64(pixels[x])
-            valid = _valid(pixel, limits)
+            valid = is_valid(pixel, limits)
             term = pixel if valid else 0.0
             before = upper[x]
             after = before + term
@@ -224,6 +223,17 @@ def _add_strip(rows: Tile, columns: Any, limits: LimitsTuple, counts: Counts, up
             upper[x] = after
             counts[x] += np.int32(valid)
     return inexact
+
+
+@compiled
+def add_row(
+    pixels: Tile, limits: LimitsTuple, counts: Counts, layers: tuple[Floats, Floats], spare: Spare, cell: int, left: int
+) -> int:
+    """Count, and add to the upper layer or, if that is inexact, to both. Returns the new `left`."""
+    if not _add_row(pixels, limits, counts, layers[0], spare[0][0]):
+        return left
+    _restore(layers[0], spare[0][0])
+    return _add_row_carefully(pixels, limits, False, layers, spare, cell, left)
 
 
 @compiled
@@ -239,7 +249,7 @@ def _add_row_carefully(
     _restore(lower, saved[1])
     for x in range(pixels.shape[0]):
         pixel = np.float64(pixels[x])
-        if not _valid(pixel, limits):
+        if not is_valid(pixel, limits):
             continue
         term = pixel * pixel if square else pixel
         after = upper[x] + term
@@ -264,7 +274,7 @@ def _add_row_twofold(
     inexact = False
     for x in range(pixels.shape[0]):
         value = np.float64(pixels[x])
-        pixel = value if _valid(value, limits) else 0.0
+        pixel = value if is_valid(value, limits) else 0.0
         term = pixel * pixel if square else pixel
         before, before_error = upper[x], lower[x]
         after = before + term
@@ -279,12 +289,12 @@ def _add_row_twofold(
 
 
 @compiled
-def _add_row_unsaved(pixels: Tile, limits: LimitsTuple, square: bool, upper: Floats, lower: Floats) -> bool:
+def add_row_unsaved(pixels: Tile, limits: LimitsTuple, square: bool, upper: Floats, lower: Floats) -> bool:
     """As `_add_row_twofold`, for layers that are given up if that is inexact."""
     inexact = False
     for x in range(pixels.shape[0]):
         value = np.float64(pixels[x])
-        pixel = value if _valid(value, limits) else 0.0
+        pixel = value if is_valid(value, limits) else 0.0
         term = pixel * pixel if square else pixel
         before, before_error = upper[x], lower[x]
         after = before + term

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import PlanError
-from runner.reduce.missing import ValidRange, limits, missing
+from runner.reduce.missing import Limits, ValidRange, limits, missing
 
 Tile = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -73,7 +73,7 @@ class Pixels:
                 f"pixels of type {self.dtype} have no statistics here, wanted bool, integers of 8 to 64 bits, float32 "
                 "or float64; convert the scenes, or take the real part"
             )
-        object.__setattr__(self, "limits", tuple(limits(self.dtype, self.nodata, self.valid_range)))
+        object.__setattr__(self, "limits", _as_compared(limits(self.dtype, self.nodata, self.valid_range), self.dtype))
 
     @property
     def stored(self) -> np.dtype[Any]:
@@ -113,6 +113,19 @@ class Pixels:
     def valid(self, pixels: Tile) -> Bools:
         """Which pixels count."""
         return ~missing(pixels, self.nodata, self.valid_range)
+
+
+def _as_compared(rule: Limits, dtype: np.dtype[Any]) -> LimitsTuple:
+    """The same rule in float32 for float32 pixels, which halves the time that comparing takes."""
+    if dtype != np.float32:
+        return rule.low, rule.high, rule.nodata
+    with np.errstate(over="ignore"):
+        low, high, nodata = (np.float32(limit) for limit in rule)
+    if float(low) < rule.low:
+        low = np.nextafter(low, np.float32(np.inf))
+    if float(high) > rule.high:
+        high = np.nextafter(high, np.float32(-np.inf))
+    return low, high, nodata  # type: ignore[return-value]  # numba tells them apart, a type checker need not
 
 
 def empty_extremes(dtype: np.dtype[Any]) -> tuple[Any, Any]:

@@ -46,11 +46,11 @@ class SpatialSums:
         else:
             self._add(scene, tile, place)
 
-    def add_columns(self, scene: int, seen: int, counts: npt.NDArray[np.int32], layers: Floats) -> None:
-        """Add what `kernels.column_sums` made of so many pixels of a scene, exactly. There must be sums."""
+    def add_columns(self, scene: int, seen: int, count: int, layers: Floats) -> None:
+        """Add what `strips.add_strips` made of so many pixels of a scene, exactly. There must be sums."""
         assert self._sums
         self._seen[scene] += seen
-        self._counts[scene] += counts.sum()
+        self._counts[scene] += count
         self._sums.add_pixels(scene, layers.ravel())
 
     def partial(self) -> Partial:

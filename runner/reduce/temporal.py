@@ -9,6 +9,7 @@ from runner.reduce import kernels
 from runner.reduce.exact import Floats, Integers, Total, Wide
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixels import NO_LIMITS, LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
+from runner.reduce.strips import UNKNOWN, OverTime, exponents_for
 
 Counts = npt.NDArray[np.int32]
 
@@ -24,6 +25,7 @@ class TemporalSums:
         self._sums = _Layers(shape) if needs.sums else None
         self._squares = _Layers(shape) if needs.squares else None
         self._extremes = pixels.no_extremes(shape) if needs.extremes else None
+        self._exponents = exponents_for(shape)
 
     @staticmethod
     def bytes_per_pixel(pixels: Pixels, needs: Needs) -> int:
@@ -43,16 +45,17 @@ class TemporalSums:
         tile = self.pixels.native(tile)
         place.check(tile.shape, self.shape)
         self._seen[place[2:]] = self._seen.get(place[2:], 0) + 1
+        self._exponents[place.row : place.row + place.height] = UNKNOWN
         if self.pixels.in_pieces:
             self._add_in_pieces(tile[place.of_tile()], place)
         else:
             self._add(tile, place.plain)
 
-    def strips(self, place: Place, scenes: int) -> kernels.Sums:
+    def strips(self, place: Place, scenes: int) -> OverTime:
         """What a kernel adds so many scenes to at a place; `keep_left` must follow. There must be sums."""
         assert self._sums
         self._seen[place[2:]] = self._seen.get(place[2:], 0) + scenes
-        return self._counts, *self._sums.room(scenes * place.height * place.width)
+        return self._counts, *self._sums.room(scenes * place.height * place.width), self._exponents
 
     def keep_left(self, left: int) -> None:
         """Take in what the kernel left out."""
