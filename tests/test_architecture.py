@@ -34,7 +34,7 @@ LAYERS = [
 ]
 # Of runner.log; the rest of it is written, or read, far below.
 COMPARED = {"compare", "listing", "values", "verb"}  # runs held against each other, by verbs and for a sweep
-VERBS = {"__main__", "cli", "diff", "leaderboard", "rerun", "resume", "sample", "show", "verify"}
+VERBS = {"__main__", "again", "cli", "diff", "leaderboard", "rerun", "resume", "sample", "show", "verify"}
 AT_THE_DOOR = {"best.py", "cog_stack_runner.py", "compose.py", "search.py"}  # of a sweep: what speaks with Hydra
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted((ROOT / "runner").rglob("*.py"))

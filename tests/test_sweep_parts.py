@@ -226,12 +226,16 @@ def test_room_is_made_for_another_try_as_often_as_it_takes(tmp_path: Path) -> No
     assert not sweep.of(attempt).exists()
 
 
-def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [('{"job": 3}', "has schema None"), ('{"schema": 1, "job": 3}', "was altered"), ('{"schema"', "was cut off")],
+)
+def test_a_record_is_read_back_as_it_was_written(tmp_path: Path, text: str, words: str) -> None:
     sweep, attempt = made(tmp_path / "a"), Attempt(JOBS[3], 2)
     record = JobRecord.of(attempt, {"chunks.y": "3"}, Status.REFUSED, "too large")
     sweep.keep(attempt, record)
     assert sweep.record(attempt) == record
     assert read_record(tmp_path) is None
-    (sweep.of(attempt) / "job.json").write_text('{"job": 3}')
-    with pytest.raises(RecordError, match="it was altered"):
+    (sweep.of(attempt) / "job.json").write_text(text)
+    with pytest.raises(RecordError, match=words):
         sweep.record(attempt)

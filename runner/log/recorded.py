@@ -113,7 +113,8 @@ def read_inputs(folder: Path) -> tuple[RecordedInput, ...]:
     file = folder / "inputs.parquet"
     columns = ["href", "scene", "datetime", "used", "reason", "size", "etag", "modified"]
     try:
-        table = pq.read_table(file, columns=columns, partitioning=None)
+        with pq.ParquetFile(file) as stored:
+            table = stored.read(columns)
         rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
     except FileNotFoundError as error:
         raise RecordError(f"{file} is missing: {_remedy(file.name)}") from error

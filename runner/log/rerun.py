@@ -1,7 +1,5 @@
 """`rerun`: a run done again, from the config and the very objects that it recorded; and whether it gives the same."""
 
-import logging
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,20 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.console import progress_bar, say, tell
-from runner.errors import RecordError
+from runner.log.again import begun_again
 from runner.log.compare import compare
 from runner.log.diff import show_section
 from runner.log.folder import RunFolder, choose_run, read_run
 from runner.log.recorded import RecordedInput
-from runner.log.show import without_folder
 from runner.log.verb import Verb, add_outputs, add_run
 
 if TYPE_CHECKING:
     from runner.model import Inputs
     from runner.settings import JobSettings
 
-_CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "source.start", "source.end",
-             "source.exclude", "source.limit", "source.duplicates")  # fmt: skip
 _CAUSES = ("config", "inputs", "packages", "code", "kernels")
 _EXAMPLES = """\
 examples
@@ -57,36 +52,15 @@ def new_folder(outputs: Path, earlier: RunFolder) -> Path:
 
 def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned: bool) -> RunFolder:
     """Do a run again in a new folder, or in the override's. Raises RunnerError, also for objects that have changed."""
-    from runner import config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.cli import keep_config, stop_on_signals  # noqa: PLC0415 - as above
-    from runner.job import run_job  # noqa: PLC0415 - as above
-    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
-    from runner.log.redact import redact  # noqa: PLC0415 - as above
-    from runner.recompose import recompose  # noqa: PLC0415 - as above
+    from runner.job import run_job  # noqa: PLC0415 - all that a run imports, which the other verbs spare
     from runner.summary import shown  # noqa: PLC0415 - as above
 
-    refuse_other_scenes(overrides)
     rows = earlier.inputs()
-    again = recompose(earlier.config, earlier.path / ".hydra/config.yaml", overrides, folder)
-    stop_on_signals()
-    logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
-    folder = Path(again.job.output.dir).expanduser().absolute()
-    words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
-    with recorded_run(folder, config.resolved(again.tree), [redact(word) for word in sys.argv], words) as record:
+    with begun_again(earlier, overrides, folder, resumed=False) as (job, record):
         record.update(rerun_of=str(earlier.path.absolute()))
-        keep_config(folder, again.tree, words)
-        run_job(again.job, record, recorded_inputs(rows, pinned=pinned))
-    tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
-    return read_run(Path(shown(folder)))
-
-
-def refuse_other_scenes(overrides: Sequence[str]) -> None:
-    """Refuse an override of what chooses the scenes, which are the recorded ones. Raises RecordError."""
-    for word in overrides:
-        if word.partition("=")[0].lstrip("+~") in _CHOOSING:
-            raise RecordError(
-                f"{word}: a rerun reads the scenes of the run it does again; for others run python -m runner"
-            )
+        run_job(job, record, recorded_inputs(rows, pinned=pinned))
+    tell(f"run folder: {shown(record.folder)}, {record.seconds:.1f} s in all")
+    return read_run(Path(shown(record.folder)))
 
 
 def recorded_inputs(rows: Sequence[RecordedInput], *, pinned: bool) -> "Callable[[JobSettings], Inputs]":

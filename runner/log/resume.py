@@ -1,9 +1,7 @@
 """`resume`: a run that did not end well goes on in its folder, and reads only what is missing."""
 
 import fcntl
-import logging
 import os
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +9,10 @@ from pathlib import Path
 
 from runner.console import say, tell
 from runner.errors import RecordError
+from runner.log.again import begun_again
 from runner.log.folder import RunFolder, choose_run, read_run
 from runner.log.recorded import RecordedInput
-from runner.log.rerun import recorded_inputs, refuse_other_scenes
-from runner.log.show import without_folder
+from runner.log.rerun import recorded_inputs
 from runner.log.verb import Verb, add_outputs, add_run
 
 _EXAMPLES = """\
@@ -66,31 +64,18 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
-    from runner import config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.cli import keep_config, stop_on_signals  # noqa: PLC0415 - as above
-    from runner.job import run_job  # noqa: PLC0415 - as above
-    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
-    from runner.log.redact import redact  # noqa: PLC0415 - as above
-    from runner.recompose import recompose  # noqa: PLC0415 - as above
+    from runner.job import run_job  # noqa: PLC0415 - all that a run imports, which the other verbs spare
     from runner.settings import EngineName  # noqa: PLC0415 - as above
 
-    refuse_other_scenes(overrides)
     _refuse_other_folder(overrides)
     folder = earlier.path.absolute()
     rows = _found_inputs(earlier)
-    again = recompose(earlier.config, folder / ".hydra/config.yaml", overrides, folder)
-    stop_on_signals()
-    logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
-    words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
-    facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
-    command = [redact(word) for word in sys.argv]
-    with recorded_run(folder, config.resolved(again.tree), command, words, earlier=facts) as record:
-        keep_config(folder, again.tree, words)
-        if again.job.engine is EngineName.xarray:
+    with begun_again(earlier, overrides, folder, resumed=True) as (job, record):
+        if job.engine is EngineName.xarray:
             tell("engine=xarray keeps no blocks: everything is computed again")
         elif not any(folder.glob("partials/*.npz")):
             tell("no finished blocks are kept: everything is read")
-        run_job(again.job, record, None if rows is None else recorded_inputs(rows, pinned=False), explain=explain)
+        run_job(job, record, None if rows is None else recorded_inputs(rows, pinned=False), explain=explain)
     tell(f"run folder: {earlier.path}, {record.seconds:.1f} s in all")
 
 

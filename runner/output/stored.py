@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from runner.errors import RecordError
@@ -24,7 +23,8 @@ def read_table(path: Path) -> "Table":
     from pyarrow import ArrowException  # noqa: PLC0415 - as above
 
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except (OSError, ArrowException) as error:
         raise unreadable(path, error) from error
     if "href" not in table.column_names:
@@ -36,13 +36,15 @@ def column(path: Path, table: "Table", name: str) -> Values:
     """A statistic, (scenes,): float64 with NaN where null, or int64. Raises RecordError if it is none such."""
     if name not in table.column_names:
         raise RecordError(f"{path} has no column {name}; it was altered")
+    from runner.output.columns import numbers  # noqa: PLC0415 - pyarrow, which rasters spare
+
     chunks = table[name]
     kind = str(chunks.type)
     if kind not in ("double", "int64") or (kind == "int64" and chunks.null_count):
         raise RecordError(
             f"{path}: column {name} is {kind}, {chunks.null_count} null; wanted double, or int64; it was altered"
         )
-    return np.asarray(chunks.to_numpy())
+    return numbers(chunks)
 
 
 @contextmanager

@@ -15,15 +15,15 @@ from runner.errors import RecordError
 from runner.log import folder as runs
 from runner.log.folder import RunFolder, read_run
 from runner.log.recorded import read_json
+from runner.sweep.folder import SWEEP, attempt_folders, check_schema, find_sweeps, is_sweep, read_record
+from runner.sweep.jobs import JobRecord, Status
 
-SCHEMA: Final = 1
-SWEEP, JOB = "sweep.json", "job.json"
 BEST_FOLDER: Final = "experiment"  # where best.yaml lies: Hydra looks for experiment=best there
 DROPPED: Final = "dropped"  # the value of a key that an override deletes
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class PastAttempt:
     """One run of one job; what is unknown is None. `rung` is "few" for the first scenes of a pruned sweep."""
 
     path: Path
@@ -57,7 +57,7 @@ class Sweep:
 
     path: Path
     facts: dict[str, Any]
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[PastAttempt, ...]
     problems: tuple[str, ...]  # folders that cannot be read, and why
 
     @property
@@ -102,30 +102,16 @@ def read_sweep(path: Path) -> Sweep:
         )
     alive = bool(facts) and runs.status(facts) == "RUNNING"
     found, problems = [], []
-    for folder in _folders(path):
+    for folder in attempt_folders(path):
         try:
-            found.append(_launched(folder, alive) if (folder / JOB).is_file() else _plain(folder))
+            record = read_record(folder)
+            found.append(_launched(folder, record, alive) if record else _plain(folder))
         except RecordError as error:
             problems.append(str(error))
     attempts = found if facts else _with_settings(found)
     return Sweep(
         path, facts, tuple(sorted(attempts, key=lambda one: (one.job, one.repeat, one.order))), tuple(problems)
     )
-
-
-def is_sweep(path: Path) -> bool:
-    """Whether jobs of a sweep lie in this folder."""
-    return (path / SWEEP).is_file() or any(_folders(path))
-
-
-def find_sweeps(folder: Path) -> Iterator[Path]:
-    """Every sweep below `folder`, at any depth; runs are not looked into."""
-    for below in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if below.is_dir() and not below.name.startswith(".") and not (below / "run.json").is_file():
-            if is_sweep(below):
-                yield below
-            else:
-                yield from find_sweeps(below)
 
 
 def choose_sweep(word: str, outputs: Path) -> Path:
@@ -155,21 +141,12 @@ def choose_sweep(word: str, outputs: Path) -> Path:
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    """The attempts' folders: with job.json, or numbered with run.json."""
-    for folder in sorted(path.iterdir()) if path.is_dir() else []:
-        if folder.name.startswith(".") or not folder.is_dir():
-            continue
-        if (folder / JOB).is_file() or (folder.name.isdigit() and (folder / "run.json").is_file()):
-            yield folder
-
-
 def _sweep_facts(path: Path) -> dict[str, Any]:
     file = path / SWEEP
     if not file.is_file():
         return {}
     facts = read_json(file)
-    _check_schema(file, facts)
+    check_schema(file, facts)
     try:
         datetime.fromisoformat(facts["started"])
     except (KeyError, TypeError, ValueError) as error:
@@ -177,40 +154,24 @@ def _sweep_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
-def _check_schema(file: Path, facts: Mapping[str, Any]) -> None:
-    if facts.get("schema") != SCHEMA:
-        raise RecordError(
-            f"{file} has schema {facts.get('schema')}, this version reads {SCHEMA}; use the version that wrote it"
-        )
-
-
-def _launched(folder: Path, alive: bool) -> Attempt:
+def _launched(folder: Path, record: JobRecord, alive: bool) -> PastAttempt:
     """By job.json, with the run beside it if that can be read."""
-    file = folder / JOB
-    facts = read_json(file)
-    _check_schema(file, facts)
-    try:
-        status = str(facts["status"])
-        return Attempt(
-            path=folder,
-            job=int(facts["job"]),
-            repeat=int(facts["repeat"]),
-            rung=str(facts.get("rung") or "all"),
-            baseline=bool(facts.get("baseline")),
-            overrides=tuple(map(str, facts["overrides"])),
-            settings={str(key): str(value) for key, value in facts["varied"].items()},
-            status="KILLED" if status == "RUNNING" and not alive else status,
-            reason=facts.get("reason"),
-            order=int(facts.get("order") or 0),
-            wall_seconds=_number(facts.get("wall_seconds")),
-            cpu_seconds=_number(facts.get("cpu_seconds")),
-            peak_bytes=_number(facts.get("peak_bytes")),
-            run=_run_of(folder),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RecordError(
-            f"{file} is not as launchers write it ({type(error).__name__}: {error}); it was altered"
-        ) from error
+    return PastAttempt(
+        path=folder,
+        job=record.job,
+        repeat=record.repeat,
+        rung=record.rung,
+        baseline=record.baseline,
+        overrides=tuple(record.overrides),
+        settings=record.varied,
+        status="KILLED" if record.status is Status.RUNNING and not alive else record.status.value,
+        reason=record.reason,
+        order=record.order or 0,
+        wall_seconds=record.wall_seconds,
+        cpu_seconds=record.cpu_seconds,
+        peak_bytes=record.peak_bytes,
+        run=_run_of(folder),
+    )
 
 
 def _run_of(folder: Path) -> RunFolder | None:
@@ -220,26 +181,22 @@ def _run_of(folder: Path) -> RunFolder | None:
         return None
 
 
-def _number(found: object) -> float | None:
-    return float(found) if isinstance(found, (int, float)) and not isinstance(found, bool) else None
-
-
 # --- plain multiruns --------------------------------------------------------------------------------------------------
 
 
-def _plain(folder: Path) -> Attempt:
+def _plain(folder: Path) -> PastAttempt:
     run = read_run(folder)
     passes = run.facts["passes"]
     words = tuple(word for word in map(str, run.facts["overrides"]) if not word.lstrip("+").startswith("output.dir="))
     peaks, seconds = ([one[name] for one in passes if one.get(name)] for name in ("peak_bytes", "cpu_seconds"))
-    return Attempt(
+    return PastAttempt(
         path=folder, job=int(folder.name), repeat=1, rung="all", baseline=False, overrides=words, settings={},
         status=run.status, reason=run.error, order=int(folder.name), wall_seconds=run.seconds,
         cpu_seconds=sum(seconds) if seconds else None, peak_bytes=max(peaks, default=None), run=run,
     )  # fmt: skip
 
 
-def _with_settings(attempts: list[Attempt]) -> Iterator[Attempt]:
+def _with_settings(attempts: list[PastAttempt]) -> Iterator[PastAttempt]:
     """The same, with what differs in their overrides; those of equal overrides are one job, tried again."""
     said = [dict(map(parted, one.overrides)) for one in attempts]
     keys = dict.fromkeys(key for one in said for key in one)

@@ -15,7 +15,7 @@ from typing import Final
 
 from runner.errors import RecordError
 from runner.log.folder import RunFolder
-from runner.sweep.attempts import Attempt
+from runner.sweep.attempts import PastAttempt
 
 SAME: Final = "same"
 DIFFER: Final = "differ"
@@ -42,14 +42,14 @@ class Agreement:
 class _Values:
     """One attempt's results."""
 
-    attempt: Attempt
+    attempt: PastAttempt
     run: RunFolder
     exact: bool
     digests: dict[Key, str]
     sha256: str
 
 
-def agreements(attempts: Iterable[Attempt]) -> dict[tuple[int, int], Agreement]:
+def agreements(attempts: Iterable[PastAttempt]) -> dict[tuple[int, int], Agreement]:
     """By (job, repeat), of each completed attempt."""
     found: dict[tuple[int, int], Agreement] = {}
     groups: dict[Hashable, list[_Values]] = {}
@@ -65,7 +65,7 @@ def agreements(attempts: Iterable[Attempt]) -> dict[tuple[int, int], Agreement]:
     return found
 
 
-def _values_of(attempt: Attempt, run: RunFolder) -> _Values:
+def _values_of(attempt: PastAttempt, run: RunFolder) -> _Values:
     digests = {
         (file.stage, one.name): f"{one.sha256} {one.dtype} {one.shape}" for file in run.outputs() for one in file.values
     }

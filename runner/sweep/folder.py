@@ -17,6 +17,7 @@ from runner.log.recorded import read_json
 from runner.log.redact import redact_tree
 from runner.sweep.jobs import SCHEMA_VERSION, Attempt, JobRecord
 
+SWEEP, JOB = "sweep.json", "job.json"
 _HEARTBEAT_SECONDS = 2.0
 _EARLIER = ".earlier"
 
@@ -33,7 +34,7 @@ class SweepFolder:
         """Add or replace facts of `sweep.json`."""
         with self._lock:
             self._facts |= facts | {"heartbeat": timestamp()}
-            write_json(self.path / "sweep.json", self._facts)
+            write_json(self.path / SWEEP, self._facts)
 
     def of(self, attempt: Attempt) -> Path:
         """The attempt's folder."""
@@ -42,7 +43,7 @@ class SweepFolder:
     def keep(self, attempt: Attempt, record: JobRecord) -> None:
         """Write its `job.json`."""
         self.of(attempt).mkdir(exist_ok=True)
-        write_json(self.of(attempt) / "job.json", record.facts())
+        write_json(self.of(attempt) / JOB, record.facts())
 
     def record(self, attempt: Attempt) -> JobRecord | None:
         """What was written down of it; None if nothing was. Raises RecordError for what is no record of it."""
@@ -50,7 +51,7 @@ class SweepFolder:
 
     def records(self) -> list[JobRecord]:
         """Of all attempts that were begun, or refused."""
-        found = (read_record(path.parent) for path in sorted(self.path.glob("[0-9]*/job.json")))
+        found = (read_record(path.parent) for path in sorted(self.path.glob(f"[0-9]*/{JOB}")))
         return [one for one in found if one is not None]
 
     def set_aside(self, attempt: Attempt) -> None:
@@ -68,13 +69,23 @@ class SweepFolder:
 
 def read_record(folder: Path) -> JobRecord | None:
     """The `job.json` of an attempt's folder; None if there is none. Raises RecordError if it was altered."""
-    file = folder / "job.json"
+    file = folder / JOB
     if not file.is_file():
         return None
+    facts = read_json(file)
+    check_schema(file, facts)
     try:
-        return JobRecord.read(read_json(file))
+        return JobRecord.read(facts)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{file} is no record of a sweep's job ({error}); it was altered") from error
+
+
+def check_schema(file: Path, facts: Mapping[str, Any]) -> None:
+    """Raises RecordError for a file of another version."""
+    if facts.get("schema") != SCHEMA_VERSION:
+        raise RecordError(
+            f"{file} has schema {facts.get('schema')}, this version reads {SCHEMA_VERSION}; use the one that wrote it"
+        )
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:
@@ -88,6 +99,33 @@ def write_json(path: Path, facts: Mapping[str, Any]) -> None:
         raise OutputError(f"{path}: {error.strerror or error}; free some space or set hydra.sweep.dir") from error
 
 
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+
+def attempt_folders(path: Path) -> Iterator[Path]:
+    """The attempts' folders: with job.json, or numbered with run.json."""
+    for folder in sorted(path.iterdir()) if path.is_dir() else []:
+        if folder.name.startswith(".") or not folder.is_dir():
+            continue
+        if (folder / JOB).is_file() or (folder.name.isdigit() and (folder / "run.json").is_file()):
+            yield folder
+
+
+def is_sweep(path: Path) -> bool:
+    """Whether jobs of a sweep lie in this folder."""
+    return (path / SWEEP).is_file() or any(attempt_folders(path))
+
+
+def find_sweeps(folder: Path) -> Iterator[Path]:
+    """Every sweep below `folder`, at any depth; runs are not looked into."""
+    for below in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if below.is_dir() and not below.name.startswith(".") and not (below / "run.json").is_file():
+            if is_sweep(below):
+                yield below
+            else:
+                yield from find_sweeps(below)
+
+
 # --- opening ----------------------------------------------------------------------------------------------------------
 
 
@@ -95,7 +133,7 @@ def new_sweep(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
     """Claim a folder for one sweep. Raises OutputError if it holds one, or cannot be written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        (path / "sweep.json").touch(exist_ok=False)
+        (path / SWEEP).touch(exist_ok=False)
     except FileExistsError as error:
         raise OutputError(f"{path} holds a sweep already; go on with it by sweep.resume={path}") from error
     except OSError as error:
@@ -110,8 +148,8 @@ def earlier_sweep(word: str, question: Sequence[str], outputs: Path) -> Path:
     """
     if word != "auto":
         path = Path(word).expanduser()
-        if not (path / "sweep.json").is_file():
-            raise SweepError(f"sweep.resume={word}: there is no sweep.json; name a sweep's folder, or auto")
+        if not (path / SWEEP).is_file():
+            raise SweepError(f"sweep.resume={word}: there is no {SWEEP}; name a sweep's folder, or auto")
         return path
     found = [(str(facts.get("started")), path) for path, facts in _sweeps(outputs) if facts["question"] == question]
     if not found:
@@ -122,13 +160,13 @@ def earlier_sweep(word: str, question: Sequence[str], outputs: Path) -> Path:
 
 
 def _sweeps(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for file in (*outputs.glob("*/sweep.json"), *outputs.glob("*/*/sweep.json")):
+    for path in find_sweeps(outputs):
         try:
-            facts = read_json(file)
-        except RecordError:
+            facts = read_json(path / SWEEP)
+        except (RecordError, OSError):  # of a plain multirun there is none
             continue
         if "question" in facts:
-            yield file.parent, facts
+            yield path, facts
 
 
 def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
@@ -136,9 +174,8 @@ def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
 
     `facts` are those of now; the order, limits, and more repeats or trials may differ.
     """
-    before = read_json(path / "sweep.json")
-    if before.get("schema") != SCHEMA_VERSION:
-        raise RecordError(f"{path}/sweep.json has schema {before.get('schema')}, wanted {SCHEMA_VERSION}")
+    before = read_json(path / SWEEP)
+    check_schema(path / SWEEP, before)
     _refuse_other_words(path, before.get("question", []), facts["question"])
     for key in ("start", "n_jobs", "prune", "keep", "search"):
         was, now = before["settings"].get(key), facts["settings"][key]

@@ -92,7 +92,8 @@ class JobRecord:
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> "JobRecord":
         """From the JSON. Raises KeyError, TypeError or ValueError for what is no such record."""
-        return cls(**{**facts, "status": Status(facts["status"])})
+        numbers = {name: int(facts[name]) for name in ("job", "repeat")}
+        return cls(**{**facts, **numbers, "status": Status(facts["status"])})
 
     def facts(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -9,7 +9,7 @@ from typing import Final
 
 from runner.log.report.text import plural
 from runner.sweep import bits
-from runner.sweep.attempts import Attempt
+from runner.sweep.attempts import PastAttempt
 from runner.sweep.bits import Agreement
 from runner.sweep.ranking import Noise, front, noise_of, ranks
 
@@ -31,7 +31,7 @@ class Row:
     baseline: bool
     status: str
     reason: str | None
-    attempts: tuple[Attempt, ...]  # over all scenes
+    attempts: tuple[PastAttempt, ...]  # over all scenes
     few_seconds: float | None  # median wall of the first rung
     agreement: Agreement
     rank: int | None = None
@@ -40,7 +40,7 @@ class Row:
     ratio: float | None = None
 
     @property
-    def completed(self) -> list[Attempt]:
+    def completed(self) -> list[PastAttempt]:
         """The attempts that count."""
         return [one for one in self.attempts if one.status == "COMPLETED"]
 
@@ -104,11 +104,11 @@ class Row:
         """What is to be small, an attempt each."""
         return self.walls if objective == "wall" else self.peaks
 
-    def _each(self, of: Callable[[Attempt], float | None]) -> list[float]:
+    def _each(self, of: Callable[[PastAttempt], float | None]) -> list[float]:
         return [value for one in self.completed if (value := of(one)) is not None]
 
 
-def rows_of(attempts: Sequence[Attempt]) -> list[Row]:
+def rows_of(attempts: Sequence[PastAttempt]) -> list[Row]:
     """A row for each job, not ranked yet; `attempts` are by job and repeat."""
     agreements = bits.agreements([one for one in attempts if one.rung == "all"])
     return [_row(list(of), agreements) for _, of in groupby(attempts, key=lambda one: one.job)]
@@ -136,7 +136,7 @@ def _last(row: Row) -> tuple[int, int]:
     return _ORDER.index(row.status) if row.status in _ORDER else len(_ORDER), row.job
 
 
-def _row(attempts: list[Attempt], agreements: Mapping[tuple[int, int], Agreement]) -> Row:
+def _row(attempts: list[PastAttempt], agreements: Mapping[tuple[int, int], Agreement]) -> Row:
     whole = [one for one in attempts if one.rung == "all"]
     few = [one.wall_seconds for one in attempts if one.rung != "all" and one.wall_seconds is not None]
     status, reason = _outcome(whole or attempts)
@@ -155,7 +155,7 @@ def _row(attempts: list[Attempt], agreements: Mapping[tuple[int, int], Agreement
     )
 
 
-def _outcome(attempts: Sequence[Attempt]) -> tuple[str, str | None]:
+def _outcome(attempts: Sequence[PastAttempt]) -> tuple[str, str | None]:
     """The status of a job, and why: it is COMPLETED if all attempts are but those that were cut off from outside."""
     completed = [one for one in attempts if one.status == "COMPLETED"]
     others = [one for one in attempts if one.status != "COMPLETED"]

@@ -1,0 +1,57 @@
+"""A recorded run begun once more, by its own config: in a new folder by `rerun`, in its own by `resume`."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import RecordError
+from runner.log.folder import RunFolder
+from runner.log.show import without_folder
+
+if TYPE_CHECKING:
+    from runner.log.record import RunRecord
+    from runner.settings import JobSettings
+
+_CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "source.start", "source.end",
+             "source.exclude", "source.limit", "source.duplicates")  # fmt: skip
+
+
+@contextmanager
+def begun_again(
+    earlier: RunFolder, overrides: list[str], folder: Path, *, resumed: bool
+) -> Iterator[tuple["JobSettings", "RunRecord"]]:
+    """The job of an earlier run with these overrides, and its record in `folder`, or where an override puts it.
+
+    Signals end it from then on. Raises RunnerError.
+    """
+    from runner import config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
+    from runner.cli import keep_config, stop_on_signals  # noqa: PLC0415 - as above
+    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
+    from runner.log.redact import redact  # noqa: PLC0415 - as above
+    from runner.recompose import recompose  # noqa: PLC0415 - as above
+
+    _refuse_other_scenes(overrides)
+    again = recompose(earlier.config, earlier.path.absolute() / ".hydra/config.yaml", overrides, folder)
+    stop_on_signals()
+    logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
+    folder = Path(again.job.output.dir).expanduser().absolute()
+    words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
+    facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
+    command = [redact(word) for word in sys.argv]
+    with recorded_run(
+        folder, config.resolved(again.tree), command, words, earlier=facts if resumed else None
+    ) as record:
+        keep_config(folder, again.tree, words)
+        yield again.job, record
+
+
+def _refuse_other_scenes(overrides: Sequence[str]) -> None:
+    """Refuse an override of what chooses the scenes, which are the recorded ones. Raises RecordError."""
+    for word in overrides:
+        if word.partition("=")[0].lstrip("+~") in _CHOOSING:
+            raise RecordError(
+                f"{word}: a rerun reads the scenes of the run it does again; for others run python -m runner"
+            )
