@@ -20,6 +20,7 @@ from log_folders import ask, facts_of
 
 from runner.source.server import serve
 
+SLOW = pytest.mark.slow
 SCENES, ROWS, COLUMNS, BLOCK = 5, 1024, 256, 128
 WINDOWS = ROWS // BLOCK
 EACH = ["chunks=row", "chunks.time=all", "stages.spatial_mean.cluster.threads_per_worker=1",
@@ -87,7 +88,7 @@ def stopped(cwd: Path, endpoint: str, number: int, *words: str, blocks: int = 4)
     ("number", "code", "status"),
     [
         (signal.SIGINT, 130, "INTERRUPTED"),
-        pytest.param(signal.SIGTERM, 143, "INTERRUPTED", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 143, "INTERRUPTED", marks=SLOW),
         (signal.SIGKILL, -signal.SIGKILL, "KILLED"),
     ],
 )
@@ -125,7 +126,7 @@ OTHERS = {
 
 @pytest.mark.parametrize(
     "words",
-    [words if name == "processes" else pytest.param(words, marks=pytest.mark.slow) for name, words in OTHERS.items()],
+    [words if name == "processes" else pytest.param(words, marks=SLOW) for name, words in OTHERS.items()],
     ids=OTHERS.keys(),
 )
 def test_cluster_chunks_and_fusing_may_be_others(
@@ -140,7 +141,7 @@ def test_cluster_chunks_and_fusing_may_be_others(
         assert fetched(tmp_path / "run") < 0.85 * clean["bytes"]
 
 
-@pytest.mark.slow
+@SLOW
 def test_a_run_may_be_stopped_again_and_again(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
     stopped(tmp_path, endpoint, signal.SIGKILL, blocks=2)
     resume = [sys.executable, "-m", "runner.log", "resume", "run", "--", "chunks.time=2"]
@@ -173,9 +174,11 @@ def test_blocks_of_a_replaced_object_are_computed_again_and_it_is_named(endpoint
     ("word", "why"),
     [
         ("mask=none", "nodata was 0"),
-        ("source.valid_range=[0,0.1]", "source.valid_range was None and is (0.0, 0.1)"),
+        pytest.param(
+            "stages.spatial_mean.statistics=[mean,median]", "statistics over space now need all values", marks=SLOW
+        ),
+        pytest.param("source.valid_range=[0,0.1]", "source.valid_range was None and is (0.0, 0.1)", marks=SLOW),
         ("stages.temporal_mean.statistics=[mean,max]", "statistics over time now need extremes"),
-        ("stages.spatial_mean.statistics=[mean,median]", "statistics over space now need all values"),
     ],
 )
 def test_an_override_that_values_follow_from_computes_all_again_and_says_why(
@@ -188,7 +191,7 @@ def test_an_override_that_values_follow_from_computes_all_again_and_says_why(
     assert f"kept blocks are computed again: {why}" in again.stderr
 
 
-@pytest.mark.slow
+@SLOW
 def test_ordered_statistics_are_kept_too(endpoint: str, tmp_path: Path) -> None:
     statistics = ["~stage@stages.spatial_mean", "stages.temporal_mean.statistics=[mean,median,min]"]
     words = [*(word for word in EACH if "spatial" not in word), *statistics]
@@ -264,7 +267,7 @@ def test_a_running_one_is_refused(endpoint: str, tmp_path: Path) -> None:
     assert f"run is running, as process {running.pid}" in done.stderr
 
 
-@pytest.mark.slow
+@SLOW
 def test_the_xarray_engine_keeps_nothing_and_says_so(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
     stopped(tmp_path, endpoint, signal.SIGKILL)
     done = ask(tmp_path, "resume", "run", "--", "engine=xarray")
@@ -272,7 +275,7 @@ def test_the_xarray_engine_keeps_nothing_and_says_so(endpoint: str, tmp_path: Pa
     assert "engine=xarray keeps no blocks: everything is computed again" in done.stderr
 
 
-@pytest.mark.parametrize("word", ["source.limit=2", "output.dir=elsewhere"])
+@pytest.mark.parametrize("word", ["source.limit=2", pytest.param("output.dir=elsewhere", marks=SLOW)])
 def test_other_scenes_or_another_folder_are_another_run(endpoint: str, tmp_path: Path, word: str) -> None:
     stopped(tmp_path, endpoint, signal.SIGKILL, blocks=1)
     assert ask(tmp_path, "resume", "run", "--", word).returncode == 2

@@ -176,6 +176,7 @@ CASES = [
     for kind, (turn, chunks), mask in itertools.product(KINDS, enumerate(["block", "row of all scenes", "odd"]), Mask)
     if kind != "processes" or (turn % 2 == 0) == (mask is Mask.nodata)
 ]
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(("kind", "chunks", "mask"), CASES)
@@ -306,7 +307,7 @@ def test_both_servers_give_the_same(archive: Archive, moto_with_archive: str) ->
 
 
 @pytest.mark.parametrize("engine", list(EngineName), ids=lambda engine: engine.name)
-@pytest.mark.parametrize("kind", ["threads", "processes"])
+@pytest.mark.parametrize("kind", ["threads", pytest.param("processes", marks=SLOW)])
 @pytest.mark.parametrize("server", ["signed_server", "moto_with_archive"])
 def test_signed_requests_give_the_same(
     archive: Archive,

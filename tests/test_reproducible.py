@@ -50,11 +50,12 @@ def test_a_second_run_leaves_the_same_bytes(cli: Cli, tmp_path: Path, words: tup
     "words",
     [
         ("chunks=block", "chunks.time=1"),
-        ("chunks=row", "fuse=false"),
-        ("cluster@stages.temporal_mean.cluster=sync", "chunks.y=300", "chunks.snap=false"),
-        ("cluster@stages.spatial_mean.cluster=processes", "cluster@stages.temporal_mean.cluster=processes"),
-        ("reader=gdal",),
-        ("output.compression=lzw", "output.level=9"),
+        ("cluster@stages.temporal_mean.cluster=sync", "chunks.y=300", "chunks.snap=false", "fuse=false"),
+        ("reader=gdal", "output.compression=lzw", "output.level=9"),
+        pytest.param(
+            ("cluster@stages.spatial_mean.cluster=processes", "cluster@stages.temporal_mean.cluster=processes"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=" ".join,
 )

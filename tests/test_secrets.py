@@ -112,7 +112,11 @@ def test_credentials_of_a_profile_are_shown_by_no_run(cli: Cli, tmp_path: Path, 
     [
         ({"AWS_ENDPOINT_URL": f"http://me:{quote(CANARY, safe='')}@127.0.0.1:9"}, ()),
         ({"AWS_ENDPOINT_URL": f"http://127.0.0.1:9/?X-Amz-Signature={quote(CANARY, safe='')}"}, ()),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, ("source=manifest", "source.url=s3://lists/scenes.csv")),
+        pytest.param(
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            ("source=manifest", "source.url=s3://lists/scenes.csv"),
+            marks=pytest.mark.slow,
+        ),
         ({}, (f"source.url=s3://demo-sentinel1-rtc/{CANARY}/*.tif", "source=demo")),
         ({}, (f"gdal.options={{GDAL_HTTP_HEADERS: 'Authorization: {CANARY}",)),
         ({}, ("hydra.run.dir=outputs/${oc.env:AWS_SESSION_TOKEN}",)),
