@@ -17,6 +17,7 @@ from report import machine, markdown
 
 from runner.console import results
 from runner.read.predictor import undo_predictor
+from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs
 from runner.reduce.pixels import Pixels, Place
 from runner.reduce.spatial import SpatialSums
@@ -74,6 +75,7 @@ def cases() -> Iterator[Case]:
     yield from decoding()
     for dtype in ("float32", "uint16", "uint8", "int32", "float64", "int64"):
         yield from accumulating(tile_of(dtype))
+    yield fused()
     tile = tile_of("float32")
     yield Case("numpy: where(valid).sum, count", "float32", tile.nbytes, bind(plain_sums, tile))
     yield from finishing()
@@ -103,6 +105,16 @@ def predicted(tile: Tile, predictor: int) -> Case:
     encoded, out = tile.view(np.uint8).copy(), np.empty((SIDE, SIDE, 1), tile.dtype)
     run = bind(undo_predictor, encoded, out, predictor, big_endian=False)
     return Case(f"undo predictor {predictor}", str(tile.dtype), tile.nbytes, run)
+
+
+def fused() -> Case:
+    """What a run of means does with the inflated blocks of some scenes."""
+    pixels, needs, together = Pixels(np.dtype(np.float32), 0), NEEDS["mean"], 8
+    tiles = [imagecodecs.floatpred_encode(tile_of("float32", scene), axis=-1).tobytes() for scene in range(together)]
+    encoded = np.frombuffer(b"".join(tiles), np.uint8).reshape(together, SIDE, -1)
+    sums = FusedSums(TemporalSums((SIDE, SIDE), pixels, needs), SpatialSums(together, pixels, needs), pixels)
+    run = bind(sums.add, range(together), encoded, 3, WHOLE)
+    return Case(f"undo predictor 3, mean over time and over space, {together} scenes", "float32", encoded.nbytes, run)
 
 
 def accumulating(tile: Tile) -> Iterator[Case]:
