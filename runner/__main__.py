@@ -6,7 +6,7 @@ from runner.heap import use_one_heap
 
 
 def main() -> int:
-    """As `runner.cli.main`, which is imported last: threads that libraries start have their heap from then on."""
+    """As `runner.cli.main`, imported last: libraries start threads, and a thread keeps the heap that it began with."""
     use_one_heap()
     from runner.cli import main as run  # noqa: PLC0415 - as it says
 

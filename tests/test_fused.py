@@ -23,7 +23,8 @@ ROWS, COLUMNS = 80, 32
 WINDOW = (90, 70)
 CODINGS = [("u1", 1), ("u1", 2), ("i4", 2), ("f4", 1), ("f4", 2), ("f4", 3), ("f8", 3)]  # each dtype is compiled anew
 WHOLE = Place(0, 0, 0, 0, ROWS, COLUMNS)
-SPREADS = [(low, wide) for low in (-149, -126, -100, 0, 60) for wide in (*range(20, 32), 200) if low + wide < 104]
+LOWEST = (-149 - 23, -149, -126, -100, 0, 60)  # exponents, from below the subnormals
+SPREADS = [(low, wide) for low in LOWEST for wide in (*range(20, 32), 200) if low + wide < 104]
 PLACES = [WHOLE, Place(3, 5, 10, 20, 70, 20), Place(79, 31, 0, 0, 1, 1)]
 
 
@@ -145,6 +146,23 @@ def test_infinities_and_nan_are_as_in_plain_sums() -> None:
     ours, theirs = fused(tiles, 3, [WHOLE], pixels), plain(tiles, [WHOLE], pixels)
     assert_same(ours[0], theirs[0])
     assert_same(ours[1], theirs[1])
+
+
+def test_blocks_of_unlike_magnitude_lie_side_by_side_in_a_window() -> None:
+    scenes, shape, columns = 6, (ROWS, 264), (0, 200, 336)
+    rng, pixels = np.random.default_rng(3), Pixels(np.dtype("f4"), 0)
+    over_time = [TemporalSums((ROWS, 600), pixels, SUMS) for _ in range(2)]
+    sums = FusedSums(over_time[0], None, pixels)
+    for wild, column in zip((0, 30, 0), columns, strict=True):
+        tiles = np.ldexp(rng.random((scenes, *shape)), rng.integers(-wild, wild + 1, (scenes, *shape))).astype("f4")
+        place = Place(0, 0, 0, column, *shape)
+        sums.add(range(scenes), np.stack([encoded(tile, 3) for tile in tiles]), 3, place)
+        for tile in tiles:
+            over_time[1].add_tile(tile, place)
+    sums.finish()
+    ours, theirs = (finish(one.partial(), ["sum", "count"]) for one in over_time)
+    np.testing.assert_array_equal(ours["sum"], theirs["sum"])
+    np.testing.assert_array_equal(ours["count"], theirs["count"])
 
 
 def test_tiles_between_inflated_blocks_are_added_exactly_too() -> None:

@@ -226,16 +226,40 @@ def test_room_is_made_for_another_try_as_often_as_it_takes(tmp_path: Path) -> No
     assert not sweep.of(attempt).exists()
 
 
+RECORD = (
+    '{"schema": 1, "job": 3, "repeat": 1, "rung": "all", "baseline": false, "overrides": [], "varied": {}, '
+    '"status": "COMPLETED", "wall_seconds": 1.5}'
+)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
-    [('{"job": 3}', "has schema None"), ('{"schema": 1, "job": 3}', "was altered"), ('{"schema"', "was cut off")],
+    [
+        ('{"job": 3}', "has schema None"),
+        ('{"schema": 1, "job": 3}', "was altered"),
+        ('{"schema"', "was cut off"),
+        (RECORD.replace("[]", "null"), "was altered"),
+        (RECORD.replace("1.5", '"1.5 s"'), "wall_seconds is '1.5 s'"),
+    ],
 )
-def test_a_record_is_read_back_as_it_was_written(tmp_path: Path, text: str, words: str) -> None:
+def test_a_record_that_was_altered_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    sweep, attempt = made(tmp_path / "a"), Attempt(JOBS[3], 2)
+    sweep.keep(attempt, JobRecord.of(attempt, {}, Status.RUNNING))
+    (sweep.of(attempt) / "job.json").write_text(text)
+    with pytest.raises(RecordError, match=words):
+        sweep.record(attempt)
+
+
+def test_a_plain_multirun_below_outputs_is_no_sweep_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "multirun/0").mkdir(parents=True)
+    (tmp_path / "multirun/0/run.json").write_text("{}")
+    with pytest.raises(SweepError, match="no sweep below"):
+        earlier_sweep("auto", ["chunks=row"], tmp_path)
+
+
+def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     sweep, attempt = made(tmp_path / "a"), Attempt(JOBS[3], 2)
     record = JobRecord.of(attempt, {"chunks.y": "3"}, Status.REFUSED, "too large")
     sweep.keep(attempt, record)
     assert sweep.record(attempt) == record
     assert read_record(tmp_path) is None
-    (sweep.of(attempt) / "job.json").write_text(text)
-    with pytest.raises(RecordError, match=words):
-        sweep.record(attempt)

@@ -23,7 +23,7 @@ _CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "so
 def begun_again(
     earlier: RunFolder, overrides: list[str], folder: Path, *, resumed: bool
 ) -> Iterator[tuple["JobSettings", "RunRecord"]]:
-    """The job of an earlier run with these overrides, and its record in `folder`, or where an override puts it.
+    """The job of an earlier run with these overrides, and its record: in `folder`, or in an overridden `output.dir`.
 
     Signals end it from then on. Raises RunnerError.
     """
@@ -52,6 +52,4 @@ def _refuse_other_scenes(overrides: Sequence[str]) -> None:
     """Refuse an override of what chooses the scenes, which are the recorded ones. Raises RecordError."""
     for word in overrides:
         if word.partition("=")[0].lstrip("+~") in _CHOOSING:
-            raise RecordError(
-                f"{word}: a rerun reads the scenes of the run it does again; for others run python -m runner"
-            )
+            raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run python -m runner")

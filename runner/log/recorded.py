@@ -34,7 +34,7 @@ def _remedy(name: str) -> str:
         "outputs.json": "run it again with this version, which writes it",
         "inputs.parquet": "the run ended before it had found its scenes; run it again",
     }
-    return remedies[name]
+    return remedies.get(name, "it was removed")
 
 
 @dataclass(frozen=True, slots=True)

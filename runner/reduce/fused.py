@@ -76,20 +76,20 @@ class FusedSums:
 
 
 class _Columns:
-    """Sums of the columns of some scenes, over blocks that follow one another: (scenes, 2, width) layers."""
+    """Of some scenes, over blocks that follow one another: counts, and sums by column in (scenes, 2, width) layers."""
 
     def __init__(self, scenes: Sequence[int], width: int) -> None:
         self.scenes = tuple(scenes)
         self.seen: Integers = np.zeros(len(scenes), np.int64)
         self.counts: Integers = np.zeros(len(scenes), np.int64)
         self.layers: Floats = np.zeros((len(scenes), 2, width))
-        self._strips: Floats = np.empty((len(scenes), width))
+        self._strip_sums: Floats = np.empty((len(scenes), width))
         self._inexact = np.zeros(len(scenes), np.bool_)
 
     @property
     def arrays(self) -> OverSpace:
         """For kernels."""
-        return self.counts, self.layers, self._strips, self._inexact
+        return self.counts, self.layers, self._strip_sums, self._inexact
 
     def settle(self, pixels: int, counts: Integers, layers: Floats) -> list[int]:
         """Count so many pixels as seen, but for the scenes where an addition was inexact: they get back what they had.

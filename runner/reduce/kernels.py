@@ -9,7 +9,7 @@ Each innermost loop becomes vector code, and must stay so: no early exit, no rou
 LLVM fuses no multiply-add unless told to; it would break the error terms.
 
 Arguments in common: `tile` is (rows, columns), native byte order, C-contiguous, of integers up to 32 bits or floats;
-`place` is a `pixels.Place`, not checked; `limits` are `missing.Limits`; `small` tells of integers up to 16 bits.
+`place` is a `pixels.Place`, not checked; `limits` are `Pixels.limits`; `small` tells of integers up to 16 bits.
 """
 
 from typing import Any, Final
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.compiled import compiled
-from runner.reduce.pixels import LimitsTuple, PlaceTuple
+from runner.reduce.pixels import NO_LIMITS, LimitsTuple, PlaceTuple
 
 Tile = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -108,24 +108,20 @@ def _spread_row(pixels: Tile, limits: LimitsTuple, lowest: Tile, highest: Tile) 
 
 
 @compiled
-def add_sums(tiles: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, sums: Sums, left: int) -> int:
-    """Over time: count each valid pixel of `tiles` (scenes, rows, columns), and add it to the layers.
-
-    Row by row over all scenes: so the accumulators are read and written once. What does not fit goes to the spare room,
-    where `left` pixels are already; returns how many there are now.
-    """
+def add_sums(tile: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, sums: Sums) -> int:
+    """Over time: count each valid pixel, and add it to the layers; returns how many went to the spare room instead."""
     counts, layers, spare = sums
     tile_row, tile_column, row, column, height, width = place
     columns = slice(column, column + width)
+    left = 0
     for y in range(height):
         upper, counted = layers[0, row + y][columns], counts[row + y][columns]
-        for scene in range(tiles.shape[0]):
-            pixels = tiles[scene, tile_row + y][tile_column : tile_column + width]
-            if small:
-                _add_small_row(pixels, limits, counted, upper)
-            else:
-                cell = (row + y) * counts.shape[1] + column
-                left = add_row(pixels, limits, counted, (upper, layers[1, row + y][columns]), spare, cell, left)
+        pixels = tile[tile_row + y][tile_column : tile_column + width]
+        if small:
+            _add_small_row(pixels, limits, counted, upper)
+        else:
+            cell = (row + y) * counts.shape[1] + column
+            left = add_row(pixels, limits, counted, (upper, layers[1, row + y][columns]), spare, cell, left)
     return left
 
 
@@ -163,7 +159,7 @@ def column_sums(
             for y in range(strip_rows.shape[0]):
                 inexact |= add_row_unsaved(strip_rows[y][columns], limits, False, layers[0], layers[1])
         else:
-            inexact |= add_row_unsaved(strip[:width], (-np.inf, np.inf, np.nan), False, layers[0], layers[1])
+            inexact |= add_row_unsaved(strip[:width], NO_LIMITS, False, layers[0], layers[1])
     return inexact
 
 

@@ -65,7 +65,7 @@ class Pixels:
     dtype: np.dtype[Any]
     nodata: float | int | None = None
     valid_range: ValidRange | None = None
-    limits: LimitsTuple = field(init=False)  # for kernels
+    limits: LimitsTuple = field(init=False, compare=False)  # for kernels
 
     def __post_init__(self) -> None:
         if self.dtype.kind not in "biuf" or self.dtype.itemsize not in (1, 2, 4, 8) or self.dtype == np.float16:
@@ -121,10 +121,10 @@ def _as_compared(rule: Limits, dtype: np.dtype[Any]) -> LimitsTuple:
         return rule.low, rule.high, rule.nodata
     with np.errstate(over="ignore"):
         low, high, nodata = (np.float32(limit) for limit in rule)
-    if float(low) < rule.low:
-        low = np.nextafter(low, np.float32(np.inf))
-    if float(high) > rule.high:
-        high = np.nextafter(high, np.float32(-np.inf))
+        if float(low) < rule.low:
+            low = np.nextafter(low, np.float32(np.inf))
+        if float(high) > rule.high:
+            high = np.nextafter(high, np.float32(-np.inf))
     return low, high, nodata  # type: ignore[return-value]  # numba tells them apart, a type checker need not
 
 

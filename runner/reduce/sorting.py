@@ -25,7 +25,7 @@ def order_statistics(
 ) -> None:
     """Find the values around each fraction of each pixel's valid values.
 
-    `stack` is (scenes, pixels); `limits` are as `missing.Limits`; `highest` is the highest value of the type. Writes
+    `stack` is (scenes, pixels); `limits` are `Pixels.limits`; `highest` is the highest value of the type. Writes
     the number of valid values to `counts` (pixels), and to `pairs` (fractions, 2, pixels) the values of rank floor(h)
     and floor(h) + 1, h = fraction * (count - 1), counted from 0; the last one twice at the end. Without valid values
     nothing is written to `pairs`.

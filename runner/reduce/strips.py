@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.compiled import compiled
-from runner.read.predictor import Bits, Scratch, Words, undo_rows
+from runner.read.predictor import Bits, Scratch, Words, as_bits, undo_rows
 from runner.reduce.kernels import STRIP_ROWS as ROWS
 from runner.reduce.kernels import Counts, Floats, Spare, add_row, add_row_unsaved, column_sums, is_valid
 from runner.reduce.pixels import NO_LIMITS, LimitsTuple, PlaceTuple
@@ -31,7 +31,7 @@ OverSpace = tuple[Integers, Floats, Floats, Bools]
 _CELL: Final = 256  # columns of a window that share exponents
 _NONE: Final = 256, 0  # the lowest and the highest exponent of no pixels
 UNKNOWN: Final = 0, 256, 0  # what `exponents_for` holds where anything may have been added
-_BITS: Final = 29  # 2**k float32 pixels whose exponents differ by up to 29 - k add up exactly in float64
+_BITS: Final = 53 - 24  # 2**k float32 pixels whose exponents differ by up to 29 - k add up exactly in float64
 _FRACTION: Final = np.uint32(23)
 _MAGNITUDE: Final = np.uint32(0x7FFFFFFF)
 _ONE: Final = np.uint32(1)
@@ -41,11 +41,11 @@ def strips_for(scenes: int, width: int, dtype: np.dtype[Any]) -> Strips:
     """Scratch for a few rows of so many pixels: as pixels and as bits, what is exact of them, and counts of no use."""
     strip = np.empty((scenes, ROWS, width), dtype)
     exact = np.empty((scenes, ROWS + 1), np.bool_)
-    return strip, strip.view(np.dtype(f"u{dtype.itemsize}")), exact, np.empty(width, np.int32)
+    return strip, as_bits(strip), exact, np.empty(width, np.int32)
 
 
 def exponents_for(shape: tuple[int, int]) -> Exponents:
-    """(rows, cells, 3) of a window: the lowest and the highest exponent of what was added, and how many scenes were."""
+    """(rows, cells, 3) of a window: the lowest and the highest exponent of what was added, and how many rows were."""
     exponents = np.empty((shape[0], -(-shape[1] // _CELL), 3), np.int32)
     exponents[:] = *_NONE, 0
     return exponents
@@ -63,17 +63,17 @@ def add_strips(
 ) -> int:
     """Undo, mask and add blocks of some scenes, all at one place; `wanted` is over time, and over space.
 
-    Returns how many pixels are left in the spare room of `over_time`, see `kernels.add_sums`.
+    Returns how many pixels are in the spare room of `over_time`, see `kernels.Spare`.
     """
     words, bits, predictor, scratch = inflated
-    tile_row, _, row, column, height, width = place
+    tile_row, tile_column, row, column, height, width = place
     left = 0
     for top in range(0, height, ROWS):
         rows = min(ROWS, height - top)
         stored = slice(tile_row + top, tile_row + top + rows)
         for scene in range(words.shape[0]):
             undo_rows(words[scene][stored], bits[scene][stored], predictor, scratch, strips[1][scene][:rows])
-        at = (0, place[1], row + top, column, rows, width)
+        at = (0, tile_column, row + top, column, rows, width)
         _mask_strips(strips, at, rule, wanted[0], over_time, over_space)
         if wanted[0]:
             left = _add_over_time(strips, at, over_time, left)
@@ -86,9 +86,10 @@ def add_strips(
 def _mask_strips(
     strips: Strips, place: PlaceTuple, rule: Rule, over_time: bool, time: OverTime, space: OverSpace
 ) -> None:
-    """Mask and count all rows, and say what of them is exact: each row over time, and last the strip over space.
+    """Mask and count all rows, and find what adds up exactly: each row over time, and last the strip over space.
 
-    The sums over space are in their scratch then, if they are exact.
+    The window then holds the exponents of what is to be added. The strip's sums over space are in their scratch; they
+    are of no use if they are not exact, or if nobody asks for them.
     """
     tiles, tile_bits, exact, uncounted = strips
     limits, small, float32 = rule

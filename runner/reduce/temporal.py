@@ -122,7 +122,7 @@ class _Layers:
         """Add valid pixels, and count them."""
         layers, spare = self.room(tile.size)
         sums = counts, layers, spare
-        self.keep(kernels.add_sums(tile[np.newaxis], place, limits, small, sums, 0), square=False)
+        self.keep(kernels.add_sums(tile, place, limits, small, sums), square=False)
 
     def add_squares(self, tile: Tile, place: PlaceTuple, limits: LimitsTuple) -> None:
         """Add the squares of valid pixels."""

@@ -160,13 +160,13 @@ def earlier_sweep(word: str, question: Sequence[str], outputs: Path) -> Path:
 
 
 def _sweeps(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in find_sweeps(outputs):
+    for file in outputs.rglob(SWEEP):
         try:
-            facts = read_json(path / SWEEP)
-        except (RecordError, OSError):  # of a plain multirun there is none
+            facts = read_json(file)
+        except RecordError:
             continue
         if "question" in facts:
-            yield path, facts
+            yield file.parent, facts
 
 
 def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from types import NoneType
 from typing import Any
 
 SCHEMA_VERSION = 1
@@ -92,8 +93,17 @@ class JobRecord:
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> "JobRecord":
         """From the JSON. Raises KeyError, TypeError or ValueError for what is no such record."""
-        numbers = {name: int(facts[name]) for name in ("job", "repeat")}
-        return cls(**{**facts, **numbers, "status": Status(facts["status"])})
+        for name in ("wall_seconds", "cpu_seconds", "peak_bytes"):
+            if not isinstance(facts.get(name), (int, float, NoneType)):
+                raise TypeError(f"{name} is {facts[name]!r}")
+        plain = {
+            "job": int(facts["job"]),
+            "repeat": int(facts["repeat"]),
+            "overrides": [str(word) for word in facts["overrides"]],
+            "varied": {str(key): str(value) for key, value in dict(facts["varied"]).items()},
+            "status": Status(facts["status"]),
+        }
+        return cls(**{**facts, **plain})
 
     def facts(self) -> dict[str, Any]:
         """As JSON holds it."""

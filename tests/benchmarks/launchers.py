@@ -1,8 +1,8 @@
 """Two jobs of equal settings, under Hydra's own launcher and under ours: which of them is the faster?
 
-Hydra's basic launcher runs all jobs in one process: the first pays for imports and for loading kernels, and the second
-finds them there. Under `isolated` each job has a process of its own, so that only noise is between them. The demo
-archive is used, and seconds are those of the runs' own records.
+Hydra's basic launcher runs all jobs in one process: the first pays for loading kernels and for what is imported while
+it runs, and the second finds them there. Under `isolated` each job has a process of its own, so that only noise is
+between them. The demo archive is used, and seconds are those of the runs' own records.
 """
 
 import argparse
