@@ -170,17 +170,14 @@ def same_bits(one: Results, other: Results) -> bool:
 
 
 KINDS = ["sync", "threads", "processes", "address"]
-# Every cluster with every chunking, masked and not; worker processes, which take seconds to start, take turns.
+# Both engines, every cluster and every chunking, masked and not; worker processes take seconds to start.
 CASES = [
-    (kind, chunks, mask)
-    for kind, (turn, chunks), mask in itertools.product(KINDS, enumerate(["block", "row of all scenes", "odd"]), Mask)
-    if kind != "processes" or (turn % 2 == 0) == (mask is Mask.nodata)
+    pytest.param(*case, marks=pytest.mark.slow if case[1] == "processes" and number % 3 else ())
+    for number, case in enumerate(itertools.product(EngineName, KINDS, ["block", "row of all scenes", "odd"], Mask))
 ]
-SLOW = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("kind", "chunks", "mask"), CASES)
-@pytest.mark.parametrize("engine", list(EngineName), ids=lambda engine: engine.name)
+@pytest.mark.parametrize(("engine", "kind", "chunks", "mask"), CASES)
 def test_means_and_counts_are_plain_numpys(
     archive: Archive, own_server: str, scheduler: str, engine: EngineName, kind: str, chunks: str, mask: Mask
 ) -> None:
@@ -307,7 +304,7 @@ def test_both_servers_give_the_same(archive: Archive, moto_with_archive: str) ->
 
 
 @pytest.mark.parametrize("engine", list(EngineName), ids=lambda engine: engine.name)
-@pytest.mark.parametrize("kind", ["threads", pytest.param("processes", marks=SLOW)])
+@pytest.mark.parametrize("kind", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("server", ["signed_server", "moto_with_archive"])
 def test_signed_requests_give_the_same(
     archive: Archive,

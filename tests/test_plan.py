@@ -69,8 +69,8 @@ def test_chunks_that_cut_blocks_read_them_more_than_once(
 
 
 @given(
-    size=st.tuples(st.integers(1, 700), st.integers(1, 700), st.integers(1, 20)),
-    chunks=st.tuples(st.integers(1, 800), st.integers(1, 800), st.integers(1, 30)),
+    size=st.tuples(st.integers(1, 300), st.integers(1, 300), st.integers(1, 8)),
+    chunks=st.tuples(st.integers(1, 400), st.integers(1, 400), st.integers(1, 12)),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_blocks_cover_every_pixel_of_every_scene_once(

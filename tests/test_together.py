@@ -2,6 +2,8 @@
 
 import _thread
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 
@@ -58,3 +60,22 @@ def test_threads_that_still_deliver_an_answer_are_waited_for() -> None:
 
     assert asyncio.run(together(ask, [1], 1)) == [1]
     assert left.is_set()
+
+
+WITH_A_DEBUGGER = """
+import _thread, asyncio, time
+_thread.start_new_thread(time.sleep, (60,))
+from runner.source import together
+together._LONGEST_SECONDS = 60.0
+async def ask(item):
+    return item
+print(asyncio.run(together.together(ask, [1], 1)), flush=True)
+import os
+os._exit(0)
+"""
+
+
+def test_threads_that_were_there_before_are_not_waited_for() -> None:
+    command = [sys.executable, "-c", WITH_A_DEBUGGER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.stdout == "[1]\n", done.stderr

@@ -41,10 +41,18 @@ async def together(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Ite
     return [answer for found in answers for answer in found]
 
 
+def _unknown_threads() -> set[int]:
+    """Those that are in Python now and were not started by its `threading`."""
+    return sys._current_frames().keys() - {thread.ident for thread in threading.enumerate()}  # noqa: SLF001
+
+
+_ALWAYS_THERE = _unknown_threads()  # before obstore has any: a debugger's, or a test runner's
+
+
 async def _all_delivered() -> None:
-    """Wait until no thread but Python's own is in Python: the last answer was seen before its thread had left."""
+    """Wait until no thread of obstore's is in Python: the last answer was seen before its thread had left."""
     stop = time.monotonic() + _LONGEST_SECONDS
-    while sys._current_frames().keys() - {thread.ident for thread in threading.enumerate()}:  # noqa: SLF001
+    while _unknown_threads() - _ALWAYS_THERE:
         if time.monotonic() > stop:
             return
         await asyncio.sleep(0.001)
