@@ -22,7 +22,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from runner.errors import ReadError
 from runner.read import cog, gdal
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, background_loop, fetch_ahead
 from runner.read.header import BlockPixels, SceneFile, Window, read_header
 from runner.read.store_errors import ChangedError, DeniedError, MissingError
 from runner.settings import S3Settings
@@ -395,3 +395,12 @@ def test_an_error_in_the_plan_of_requests_reaches_the_reader() -> None:
 
     with pytest.raises(ReadError, match="b: no such thing"):
         list(fetch_ahead(wanted(), QUICK))
+
+
+def test_an_answer_that_comes_when_nobody_waits_any_more_is_dropped() -> None:
+    answered: list[int] = []
+    with background_loop() as loop:
+        pass
+    assert loop.is_closed()
+    loop.call_soon_threadsafe(answered.append, 1)
+    assert not answered

@@ -9,12 +9,13 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, TypeVarTuple, Unpack
 
 import obstore
 from obstore.exceptions import BaseError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 Item = TypeVar("Item")
+Arguments = TypeVarTuple("Arguments")
 
 _STOP_SECONDS: Final = 0.2  # between two looks at the stop flag
 
@@ -127,7 +129,7 @@ def fetch_ahead(
     An empty range yields b"" without a request. Close the generator to cancel what is under way. Raises ReadError, of a
     kind that tells a missing, denied or changed object from the rest, when a range stays unread, and StoppedError.
     """
-    with _background_loop() as loop:
+    with background_loop() as loop:
         queue: _Queue[Item] = _Queue(loop, options, stop or StopFlag())
         source = iter(wanted)
         queue.fill(source)
@@ -174,10 +176,28 @@ class _Queue(Generic[Item]):
         return item, data
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that may be called after its end, into nothing.
+
+    obstore answers from threads of its own: also a request that is cancelled at that very moment, and it prints a
+    traceback where its loop has been closed.
+    """
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Arguments]], object], *args: *Arguments, context: Context | None = None
+    ) -> asyncio.Handle:
+        try:
+            return super().call_soon_threadsafe(callback, *args, context=context)
+        except RuntimeError:
+            if not self.is_closed():
+                raise
+            return asyncio.Handle(callback, args, self, context)
+
+
 @contextmanager
-def _background_loop() -> Iterator[asyncio.AbstractEventLoop]:
+def background_loop() -> Iterator[asyncio.AbstractEventLoop]:
     """An event loop in a thread of its own. Unlike blocking calls in a pool, its requests can be cancelled at once."""
-    loop = asyncio.new_event_loop()
+    loop = _Loop()
     thread = threading.Thread(target=loop.run_forever, name="fetch", daemon=True)
     thread.start()
     try:
