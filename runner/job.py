@@ -67,7 +67,7 @@ def run_job(
 def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings], Inputs], explain: bool) -> None:
     with kernels_loading() if job.engine is EngineName.block else nullcontext():
         with record.phase("listing"):
-            inputs = _verified(job, find(job))
+            inputs = _verified(job, _told(job, find(job)))
         _keep_inputs(inputs, record)
     results: dict[str, dict[str, Values]] = {}
     with _partials_kept(job, record) as partials:
@@ -131,6 +131,11 @@ def _find(job: JobSettings) -> Inputs:
     scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
     facts = {"scenes": scenes, "left_out": left_out, "seconds": round(seconds, 3)}
     log.info("%d scenes, %d left out, %.2f s", scenes, left_out, seconds, extra=facts)
+    return inputs
+
+
+def _told(job: JobSettings, inputs: Inputs) -> Inputs:
+    """The inputs, once people know of them. Raises SourceError if more could not be read than may be skipped."""
     tell(summary.describe_inputs(inputs))
     for line in summary.describe_skipped(inputs):
         tell(line)

@@ -240,6 +240,34 @@ def test_a_failed_run_goes_on_once_its_scene_is_mended(endpoint: str, tmp_path: 
     assert fetched(tmp_path / "run") < 0.5 * clean["bytes"]
 
 
+def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(endpoint: str, tmp_path: Path) -> None:
+    code, _ = stopped(tmp_path, endpoint, signal.SIGINT)
+    assert code == 130
+    (tmp_path / "buckets/b/S1A_20200103.tif").unlink()
+    refused = ask(tmp_path, "resume", "run")
+    assert "S1A_20200103.tif is gone" in refused.stderr
+    assert "on_error=skip" in refused.stderr
+    again = ask(tmp_path, "resume", "run", "--", "on_error=skip")
+    assert again.returncode == 0, again.stderr
+    assert len(pd.read_parquet(tmp_path / "run/spatial_mean.parquet")) == SCENES - 1
+    inputs = pd.read_parquet(tmp_path / "run/inputs.parquet")
+    assert inputs.loc[inputs["skipped"], "scene"].tolist() == ["S1A_20200103"]
+
+
+def test_a_scene_that_was_left_out_is_taken_in_once_it_is_mended(
+    endpoint: str, tmp_path: Path, clean: dict[str, Any]
+) -> None:
+    path = tmp_path / "buckets/b/S1A_20200102.tif"
+    good = path.read_bytes()
+    path.write_bytes(good[:100])
+    code, said = stopped(tmp_path, endpoint, signal.SIGINT, *EACH, "on_error=skip")
+    assert (code, "left out: s3://b/S1A_20200102.tif" in said) == (130, True)
+    path.write_bytes(good)
+    again = ask(tmp_path, "resume", "run")
+    assert again.returncode == 0, again.stderr
+    assert hashes(tmp_path / "run") == clean["values"]
+
+
 # --- what is not resumed ----------------------------------------------------------------------------------------------
 
 

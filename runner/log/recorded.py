@@ -86,7 +86,10 @@ def _output_file(facts: Mapping[str, Any]) -> OutputFile:
 
 @dataclass(frozen=True, slots=True)
 class RecordedInput:
-    """One object as a run found it: a scene of its stack, or (not `used`) left out for a `reason`."""
+    """One object as a run found it: a scene of its stack, or (not `used`) left out for a `reason`.
+
+    `skipped` tells of those what could not be read.
+    """
 
     href: str
     scene: str | None
@@ -96,6 +99,7 @@ class RecordedInput:
     size: int | None
     etag: str | None
     modified: datetime | None
+    skipped: bool = False
 
     @property
     def stored(self) -> "StoredObject":
@@ -114,6 +118,7 @@ def read_inputs(folder: Path) -> tuple[RecordedInput, ...]:
     columns = ["href", "scene", "datetime", "used", "reason", "size", "etag", "modified"]
     try:
         with pq.ParquetFile(file) as stored:
+            columns += [name for name in stored.schema_arrow.names if name == "skipped"]  # older ones have none
             table = stored.read(columns)
         rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
     except FileNotFoundError as error:

@@ -58,31 +58,30 @@ def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned:
     rows = earlier.inputs()
     with begun_again(earlier, overrides, folder, resumed=False) as (job, record):
         record.update(rerun_of=str(earlier.path.absolute()))
-        run_job(job, record, recorded_inputs(rows, pinned=pinned))
+        run_job(job, record, recorded_inputs([row for row in rows if row.used], rows, pinned=pinned))
     tell(f"run folder: {shown(record.folder)}, {record.seconds:.1f} s in all")
     return read_run(Path(shown(record.folder)))
 
 
-def recorded_inputs(rows: Sequence[RecordedInput], *, pinned: bool) -> "Callable[[JobSettings], Inputs]":
-    """What finds the inputs of a job: the recorded objects, in their order."""
+def recorded_inputs(
+    wanted: Sequence[RecordedInput], rows: Sequence[RecordedInput], *, pinned: bool
+) -> "Callable[[JobSettings], Inputs]":
+    """What finds the inputs of a job: the `wanted` of the recorded `rows`, in their order; the rest stays left out."""
 
     def find(job: "JobSettings") -> "Inputs":
-        from runner import summary  # noqa: PLC0415 - as in run_again
-        from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as above
+        from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as in run_again
         from runner.source.pinned import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
         from runner.source.scenes import make_stack  # noqa: PLC0415 - as above
         from runner.source.stores import Stores  # noqa: PLC0415 - as above
 
-        used = [row for row in rows if row.used]
-        stores = Stores(job.source.s3)
-        found = look_up([row.stored for row in used], stores)
-        refuse_problems(found, pinned=pinned)
+        stores, names = Stores(job.source.s3), [row.scene for row in wanted]
+        found = look_up([row.stored for row in wanted], stores)
+        refuse_problems(found, job.on_error, pinned=pinned)
         with progress_bar("headers") as progress:
-            scenes = read_scenes(job.source, found, [row.scene for row in used], stores, progress)
-        left_out = tuple(LeftOut(row.stored, row.scene, row.time, row.reason or "") for row in rows if not row.used)
-        inputs = Inputs(make_stack(job.source, scenes), left_out)
-        tell(summary.describe_inputs(inputs))
-        return inputs
+            scenes, unread = read_scenes(job.source, found, names, stores, progress, job.on_error)
+        others = (row for row in rows if row not in wanted)
+        left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
+        return Inputs(make_stack(job.source, scenes), (*left_out, *unread))
 
     return find
 

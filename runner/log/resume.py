@@ -3,9 +3,10 @@
 import fcntl
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.console import say, tell
 from runner.errors import RecordError
@@ -14,6 +15,10 @@ from runner.log.folder import RunFolder, choose_run, read_run
 from runner.log.recorded import RecordedInput
 from runner.log.rerun import recorded_inputs
 from runner.log.verb import Verb, add_outputs, add_run
+
+if TYPE_CHECKING:
+    from runner.model import Inputs
+    from runner.settings import JobSettings
 
 _EXAMPLES = """\
 examples
@@ -24,7 +29,8 @@ examples
 After Ctrl-C, SIGTERM, kill -9, a failure that was mended: blocks that were finished lie in the run's partials/, and are
 not read again, whatever the cluster and the chunks are now; the results are the same bits as of a run at one go. A
 block is computed again if one of its objects has changed, or by an override that its values follow from (mask, band);
-which and why is said, block by block with --explain. Exit code: 0 done, or there was nothing to do, 1 the run failed
+which and why is said, block by block with --explain. A scene that could not be read is tried again; on_error=skip goes
+on without those that are gone. Exit code: 0 done, or there was nothing to do, 1 the run failed
 again, 2 it could not be begun."""
 
 
@@ -75,8 +81,14 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
             tell("engine=xarray keeps no blocks: everything is computed again")
         elif not any(folder.glob("partials/*.npz")):
             tell("no finished blocks are kept: everything is read")
-        run_job(job, record, None if rows is None else recorded_inputs(rows, pinned=False), explain=explain)
+        run_job(job, record, None if rows is None else _not_pinned(rows), explain=explain)
     tell(f"run folder: {earlier.path}, {record.seconds:.1f} s in all")
+
+
+def _not_pinned(rows: Sequence[RecordedInput]) -> "Callable[[JobSettings], Inputs]":
+    """What finds the scenes again as they are now, in order of time; what could not be read may have been mended."""
+    wanted = [row for row in rows if row.used or row.skipped]
+    return recorded_inputs(sorted(wanted, key=lambda row: (row.time, row.scene, row.href)), rows, pinned=False)
 
 
 def _found_inputs(earlier: RunFolder) -> tuple[RecordedInput, ...] | None:

@@ -55,7 +55,7 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
             return
         with progress_bar("headers") as progress:
             objects, names = zip(*whole, strict=True)
-            scenes = read_scenes(reachable.source, objects, names, stores, progress)
+            scenes, _ = read_scenes(reachable.source, objects, names, stores, progress)
         yield from _check_values(_Sampler(run, reachable, scenes, len(found), random.Random(seed)), count)  # noqa: S311
 
 

@@ -29,6 +29,7 @@ _SCHEMA = pa.schema(
         ("compression", pa.string()),
         ("predictor", pa.int32()),
         ("transform", pa.list_(pa.float64())),  # a, b, c, d, e, f: pixel (column, row) to CRS
+        ("skipped", pa.bool_()),  # not used since it could not be read, and on_error=skip let that pass
     ]
 )
 
@@ -60,6 +61,7 @@ def _used(scene: Scene, crs_name: str) -> dict[str, object]:
         "compression": header.compression,
         "predictor": header.predictor,
         "transform": list(header.transform),
+        "skipped": False,
     }
 
 
@@ -71,6 +73,7 @@ def _unused(left_out: LeftOut) -> dict[str, object]:
         "datetime": left_out.time,
         "used": False,
         "reason": left_out.reason,
+        "skipped": left_out.skipped,
         "size": item.size,
         "etag": item.etag,
         "modified": item.modified,

@@ -8,7 +8,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 
 from runner.errors import SourceError
-from runner.model import Scene, StoredObject, locate
+from runner.model import LeftOut, Scene, StoredObject, locate
 from runner.settings import OnError, SourceKind, SourceSettings
 from runner.source.listing import unreadable
 from runner.source.scenes import Candidate, name_candidate, read_headers
@@ -58,13 +58,14 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
     return asyncio.run(together(look, recorded, _IN_FLIGHT))
 
 
-def refuse_problems(found: Sequence[Found], *, pinned: bool) -> None:
-    """Raise SourceError that names the objects that are gone and, if `pinned`, those that have changed."""
-    problems = [one.problem for one in found if one.problem and (pinned or one.now is None)]
+def refuse_problems(found: Sequence[Found], on_error: OnError, *, pinned: bool) -> None:
+    """Raise SourceError that names what is gone (unless it is skipped) and, if `pinned`, what has changed."""
+    problems = [one.problem for one in found if one.problem and (pinned if one.now else on_error is OnError.stop)]
     if not problems:
         return
     some = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
-    remedy = "bring them back, or read what has changed as it is now by --unpinned" if pinned else "bring them back"
+    remedy = "bring them back, leave out what is gone with on_error=skip"
+    remedy += ", or read what has changed as it is now by --unpinned" if pinned else ""
     raise SourceError(f"{len(problems)} of {len(found)} objects are not as recorded: {some}; {remedy}")
 
 
@@ -74,15 +75,28 @@ def read_scenes(
     names: Sequence[str | None],
     stores: Stores,
     progress: Callable[[int, int], None],
-) -> tuple[Scene, ...]:
+    on_error: OnError = OnError.stop,
+) -> tuple[tuple[Scene, ...], tuple[LeftOut, ...]]:
     """The scenes of these objects as they are now, in this order, with the names they were recorded by.
 
-    Every later read of a scene is pinned to the ETag its header was read with. Raises SourceError for an object that
-    is gone, changes meanwhile or cannot be read.
+    Every later read of a scene is pinned to the ETag its header was read with. An object that is gone, changes
+    meanwhile or cannot be read is left out if `on_error` is skip; else raises SourceError.
     """
-    chosen = [_candidate(source, one, name) for one, name in zip(found, names, strict=True)]
-    scenes, _ = asyncio.run(read_headers(chosen, stores, OnError.stop, progress))
-    return tuple(scenes)
+    named = list(zip(found, names, strict=True))
+    gone: list[LeftOut] = []
+    if on_error is OnError.skip:
+        gone = [_left_out(one, name) for one, name in named if not one.now]
+        named = [(one, name) for one, name in named if one.now]
+    chosen = [_candidate(source, one, name) for one, name in named]
+    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
+    if not scenes:
+        raise SourceError(f"none of {len(found)} recorded objects can be read: {(gone + unread)[0].reason}")
+    return tuple(scenes), (*gone, *unread)
+
+
+def _left_out(gone: Found, name: str | None) -> LeftOut:
+    item = gone.recorded
+    return LeftOut(item, name, item.time, f"it is gone (recorded with ETag {item.etag})", skipped=True)
 
 
 def _candidate(source: SourceSettings, found: Found, name: str | None) -> Candidate:
