@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,7 +38,10 @@ class Kept(Protocol):
         """Those that are no blocks of the pass, since they are done; with the windows to finish each over time in."""
 
     def keep(self, result: BlockResult, trace: TaskTrace) -> None:
-        """Keep one that has just come."""
+        """Keep one that has just come, now or with others."""
+
+    def close(self) -> None:
+        """Keep what has come: there is no more."""
 
 
 def run_pass(  # noqa: PLR0913, PLR0917 - a pass, what it is made of, and who hears of it
@@ -59,7 +62,8 @@ def run_pass(  # noqa: PLR0913, PLR0917 - a pass, what it is made of, and who he
     for result, windows in kept.results() if kept else ():
         assembly.take(result, windows)
     tasks = [Task(number, block) for number, block in enumerate(one.blocks)]
-    with closing(cluster.map(run_traced, reading, tasks, reading.stop.set)) as results:
+    keeping = closing(kept) if kept else nullcontext()
+    with keeping, closing(cluster.map(run_traced, reading, tasks, reading.stop.set)) as results:
         for done, (result, trace) in enumerate(results, start=1):
             on_task(trace)
             assembly.take(result, [result.block.window])

@@ -18,6 +18,7 @@ import numpy as np
 from runner.engine.blocks import BlockResult, summed
 from runner.engine.pixels import PixelRule
 from runner.engine.trace import TaskTrace
+from runner.log.joined import Joining
 from runner.log.kept_block import KeptBlock, read_block, read_result, write_block
 from runner.model import Scene, Stack
 from runner.plan.records import Block, Pass
@@ -28,6 +29,7 @@ from runner.reduce.statistics import statistic
 from runner.settings import Over
 
 FOLDER = "partials"
+_LEAST_ROOM = 256 * 2**20  # bytes that blocks may take, however small the input is
 Version = tuple[str, str]  # of a scene: its href, and what tells its contents from others
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Partials:
         self.folder = run / FOLDER
         self.torn = 0  # files that cannot be read, or are of another version
         self._writable = True
+        self._taken, self._room = 0, _LEAST_ROOM  # bytes
         self._kept: list[KeptBlock] = []
         self._lists: dict[str, list[Version]] = {}
         self._own: set[Path] = set()
@@ -64,7 +67,8 @@ class Partials:
                 refused.append((kept, place))
         taken = [found[number] for number in disjoint([place for _, place in found])]
         rest = rest_of(one.blocks, [place for _, place in taken], len(stack.scenes))
-        return PassBlocks(self, wanted, rest, taken, refused, on_reused)
+        self._room = max(_LEAST_ROOM, sum(scene.size for scene in stack.scenes) // 2)
+        return PassBlocks(self, wanted, rest, taken, refused, on_reused, Joining.of(rest.blocks))
 
     def add(self, wanted: "_Wanted", result: BlockResult, trace: TaskTrace) -> None:
         """Keep a block. A disk that refuses is no reason for the run to fail."""
@@ -73,12 +77,16 @@ class Partials:
         try:
             name = self._list_of(wanted.scenes)
             kept = write_block(self.folder, name, wanted.rule, wanted.over, result, trace)
+            self._taken += kept.path.stat().st_size
         except OSError as error:
             self._writable = False
             log.warning("blocks are kept no more, since %s cannot be written: %s", self.folder, error)
         else:
             self._kept.append(kept)
             self._own.add(kept.path)
+            if self._taken > self._room:
+                self._writable = False
+                log.warning("blocks are kept no more, since %s has half the size of the input", self.folder)
 
     def is_own(self, kept: KeptBlock) -> bool:
         """Whether it is of this attempt."""
@@ -104,6 +112,7 @@ class Partials:
                 log.warning("%s is ignored: it is torn, or of another version", path)
             else:
                 self._kept.append(kept)
+                self._taken += path.stat().st_size
 
     def _list_of(self, scenes: Sequence[Version]) -> str:
         """The name of a list of scenes, written once."""
@@ -128,6 +137,7 @@ class PassBlocks:
     taken: list[tuple[KeptBlock, Block]]
     refused: list[tuple[KeptBlock, str]]
     on_reused: Callable[[TaskTrace], None]
+    joining: Joining
 
     def results(self) -> Iterator[tuple[BlockResult, Sequence[Window]]]:
         """The results of blocks that are done, each read from its file when it is asked for."""
@@ -138,8 +148,14 @@ class PassBlocks:
             yield result, self.rest.parts[place.window]
 
     def keep(self, result: BlockResult, trace: TaskTrace) -> None:
-        """Keep a block that has just come."""
-        self.partials.add(self.wanted, result, trace)
+        """Keep a block that has just come, now or joined to its neighbours."""
+        for joined in self.joining.add(result, trace):
+            self.partials.add(self.wanted, *joined)
+
+    def close(self) -> None:
+        """Keep what waits for neighbours that do not come."""
+        for joined in self.joining.rest():
+            self.partials.add(self.wanted, *joined)
 
     def redone(self) -> list[tuple[KeptBlock, str]]:
         """Kept blocks that do not serve and whose windows are read again, with the reasons."""
