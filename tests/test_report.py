@@ -74,10 +74,26 @@ def test_a_pass_that_did_not_end_is_told_by_its_trace(tmp_path: Path) -> None:
     page = Page(write_report(make_run_folder(tmp_path, status="FAILED")))
     trace = pq.read_table(tmp_path / "trace.parquet").to_pylist()
     failed = [row for row in trace if row["status"] == "failed"]
-    assert json.loads((tmp_path / "run.json").read_text())["passes"] == []
     assert page.figures["fetched"] == [sum(row["bytes"] or 0 for row in trace)]
     assert page.figures["tasks"] == [len(trace) - len(failed), len(failed)]
-    assert "did not end" in page.text
+    assert "did not end; what it took is the sum of its attempts" in page.text
+    assert page.all("path.plan")
+    older = edited(tmp_path, lambda facts: facts.update(passes=[]))  # which knows nothing of it
+    assert older.figures == page.figures
+    assert "did not end" in older.text
+
+
+def test_a_run_that_was_killed_tells_what_it_was_at(tmp_path: Path) -> None:
+    page = Page(write_report(make_run_folder(tmp_path, status="KILLED")))
+    names, said = (page.all(f"div.passes {element}") for element in ("dt", "dd"))
+    facts = {name.text: fact.text for name, fact in zip(names, said, strict=True)}
+    assert facts["it"] == "did not end"
+    assert facts["cluster"] == "processes, 2 processes, 4 threads"
+    assert facts["tasks"] == "24"
+    assert facts["peak memory"] == "\N{EN DASH} (960 MB planned)"
+    numbers = [tile.text for tile in page.all("div.number")]
+    assert numbers.count("\N{EN DASH}") >= 4  # tasks among them: none is known to be done
+    assert "GDAL_HTTP_MAX_RETRY" in page.text
 
 
 def test_the_outputs_stand_with_their_hashes(completed: Path, page: Page) -> None:

@@ -103,8 +103,9 @@ def _passes(run: Run) -> str:
 def _task_figure(contents: Contents) -> Figure:
     """Tasks done, or taken over from an earlier run, by the trace; else those of the passes that ended."""
     if contents.tasks is None:
-        planned = _total(contents.run, "tasks")
-        return Figure("tasks", _data(planned, text.count(planned)), "")
+        ended = [one.tasks for one in contents.run.passes if one.ended and one.tasks is not None]
+        total = sum(ended) if ended else None
+        return Figure("tasks", _data(total, text.count(total)), "")
     failed = contents.tasks.status.count("failed")
     done = len(contents.tasks) - failed
     note = Markup("{} {} failed").format(_data(failed, text.count(failed)), "attempt" if failed == 1 else "attempts")

@@ -99,7 +99,7 @@ def _least_covered(contents: Contents) -> list[tuple[str, str, Any, str]]:
 def _pass_row(one: PassFacts) -> dict[str, str]:
     """A pass, fact by fact: what was planned beside what came."""
     facts = {
-        "it": "" if one.ended else "did not end; these are the sums of its attempts",
+        "it": _unended(one),
         "cluster": one.cluster,
         "a task: scenes, rows, columns": one.chunks,
         "tasks": text.count(one.tasks),
@@ -119,8 +119,14 @@ def _pass_row(one: PassFacts) -> dict[str, str]:
     return {name: said for name, said in facts.items() if said not in ("", text.UNKNOWN)}
 
 
+def _unended(one: PassFacts) -> str:
+    if one.ended:
+        return ""
+    return "did not end" + ("; what it took is the sum of its attempts" if one.compute_seconds is not None else "")
+
+
 def _against(came: str, planned: str | float | None) -> str:
-    return f"{came} ({planned} planned)" if planned and came != text.UNKNOWN else came
+    return f"{came} ({planned} planned)" if planned else came
 
 
 def _task_context(contents: Contents) -> dict[str, Any]:
