@@ -105,6 +105,8 @@ def test_the_xarray_engine_traces_the_pieces_of_its_results(cli: Cli, tmp_path: 
     assert over_time["pixels"].sum() == PIXELS * len(statistics)
     assert trace["stop"].notna().all()
     assert trace["start"].isna().all()
+    for one in record_of(tmp_path / "result")["passes"]:
+        assert (one["fetched"], one["read_seconds"], one["reduce_seconds"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("words", [(), PROCESSES, ("engine=xarray",)])

@@ -54,7 +54,11 @@ def result_facts(one: Pass, result: PassResult, compute_seconds: float) -> dict[
     return {
         "fetched": None if fetched is None else {**asdict(fetched), "wait_seconds": round(fetched.wait_seconds, 3)},
         "compute_seconds": round(compute_seconds, 3),
-        "read_seconds": round(result.read_seconds, 3),
-        "reduce_seconds": round(result.reduce_seconds, 3),
+        "read_seconds": _rounded(result.read_seconds),
+        "reduce_seconds": _rounded(result.reduce_seconds),
         "megabytes_per_second": None if fetched is None else round(fetched.bytes / compute_seconds / 1e6, 3),
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

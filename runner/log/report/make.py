@@ -17,6 +17,11 @@ REPORT: Final = "report.html"
 _SLOWEST: Final = 10
 _FEW_INPUTS = 60  # a table as long as that is shown at once
 _MOST_DIFF = 65536  # characters
+_UNTIMED: Final = "The trace does not tell when its tasks began, so there is no timeline."
+_UNTIMED_PIECES: Final = (
+    "With engine=xarray dask cuts the tasks in many, which several pieces of results share; the trace tells when each "
+    "piece was ready, not when it was begun or how long its bytes took, so there is no timeline."
+)
 
 
 def write_report(folder: Path) -> Path:
@@ -140,7 +145,7 @@ def _task_context(contents: Contents) -> dict[str, Any]:
         "slowest_tasks": tasks.slowest_tasks(found),
         "failed_tasks": tasks.failed_tasks(found),
         "slowest_scenes": [] if seconds is None else _slowest_scenes(contents, seconds),
-        "untold": alike if line else "The trace does not tell when its tasks began, so there is no timeline.",
+        "untold": alike if line else _UNTIMED_PIECES if contents.run.in_pieces else _UNTIMED,
     }
 
 

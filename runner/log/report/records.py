@@ -98,6 +98,11 @@ class Run:
     diff: str | None
 
     @property
+    def in_pieces(self) -> bool:
+        """Whether its trace has pieces of results, not tasks: dask cut these in many that share what they read."""
+        return self.config.get("engine") == "xarray"
+
+    @property
     def lived_seconds(self) -> float | None:
         """From the start to the end, or to the last heartbeat of a run whose end was not recorded."""
         if self.seconds is not None or self.started is None or self.heartbeat is None:
