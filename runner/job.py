@@ -17,7 +17,7 @@ from runner.engine.trace import OnTask, failures_traced
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
 from runner.log.environment import dask_settings
-from runner.log.facts import pass_facts, stack_facts
+from runner.log.facts import opened_facts, result_facts, stack_facts
 from runner.log.outputs import StageFiles, write_outputs
 from runner.log.record import RunRecord
 from runner.log.redact import redact
@@ -179,10 +179,12 @@ def _compute(
         for line in kept.describe(each=explain) if kept else ():
             log.info("%s: %s", one.name, line)
             tell(redact(f"{one.name}: {line}"))
+        reused = len(kept.taken) if kept else 0
         with record.during(one.name, stages):
             left = replace(one, blocks=kept.rest.blocks) if kept else one
-            result, facts = compute_pass(job, left, rule, stack, on_task, kept)
-        record.add_pass({**facts, "reused": len(kept.taken) if kept else 0})
+            on_open = partial(record.put_pass, reused=reused)
+            result, facts = compute_pass(job, left, rule, stack, on_task, kept, on_open)
+        record.put_pass(facts, reused=reused)
         tell(summary.describe_pass(facts))
         values |= result.values
     return values
@@ -195,21 +197,24 @@ def compute_pass(
     stack: Stack,
     on_task: OnTask = lambda _: None,
     kept: "Kept | None" = None,
+    on_open: Callable[[dict[str, Any]], object] = lambda _: None,
 ) -> tuple[PassResult, dict[str, Any]]:
     """Open a pass's cluster, compute its stages, and state what that took; `kept` has what is no block of the pass.
 
-    Raises RunnerError.
+    `on_open` hears what is known once the cluster is there. Raises RunnerError.
     """
     options = {**job.gdal.options, **gdal_s3_options(job.source.s3)}
     started, strangers = time.monotonic(), child_pids()  # such as the demo's server
     with open_cluster(one.cluster, options) as cluster, measured_usage(strangers) as usage:
         opened = time.monotonic()
         seen = cluster.gdal_options(sorted(options))
+        start = {"start_seconds": round(opened - started, 3), "gdal_options": seen, "dask": dask_settings()}
+        on_open(facts := {**opened_facts(one, cluster.size), **start})
         log.info("%s: %s, GDAL options %s", one.name, cluster.size, seen, extra={"pass": one.name})
         with progress_bar(one.name) as progress, failures_traced(cluster.watch, on_task) as losses:
             result = _run_engine(job, one, rule, stack, cluster, progress, on_task, kept)
-        computed, settings, away = time.monotonic(), dask_settings(), cluster.watch.elsewhere()
-    facts = pass_facts(one, cluster.size, result, computed - opened)
+        computed, away = time.monotonic(), cluster.watch.elsewhere()
+    facts |= result_facts(one, result, computed - opened)
     told = {"pass": one.name, "seconds": facts["compute_seconds"], **(facts["fetched"] or {})}
     log.info("%s computed in %.2f s", one.name, computed - opened, extra=told)
     taken = {
@@ -217,8 +222,7 @@ def compute_pass(
         "cpu_seconds": round(usage.cpu_seconds + away.cpu_seconds, 3),
         "workers_lost": len(losses),
     }
-    start = {"start_seconds": round(opened - started, 3), "gdal_options": seen, "dask": settings}
-    return result, {**facts, **taken, **start}
+    return result, facts | taken
 
 
 def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines

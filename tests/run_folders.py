@@ -303,8 +303,11 @@ def run_facts(
     last = max((row["stop"] for row in trace), default=STARTED + timedelta(seconds=7.3))
     ended = last + timedelta(seconds=0.9)
     used = [row for row in inputs if row["used"]]
-    ended_passes = shape.passes if status == "COMPLETED" else shape.passes[:-1] if trace else []
-    passes = [pass_facts(shape, name, [row for row in trace if row["pass"] == name]) for name in ended_passes]
+    begun = shape.passes if over else shape.passes[:1]
+    rows = trace if status == "COMPLETED" else trace_rows(shape)
+    passes = [pass_facts(shape, name, [row for row in rows if row["pass"] == name]) for name in begun]
+    if status != "COMPLETED":
+        passes[-1] |= dict.fromkeys(UNKNOWN_UNTIL_ITS_END)
     interrupted = {
         **dict.fromkeys(("pass", "scene", "block")),
         "stages": [],
@@ -347,6 +350,12 @@ def run_facts(
         "rerun_of": None,
         "resumed_from": None,
     }  # fmt: skip
+
+
+UNKNOWN_UNTIL_ITS_END = (
+    "fetched", "compute_seconds", "read_seconds", "reduce_seconds", "cpu_seconds", "workers_lost",
+    "megabytes_per_second", "peak_bytes",
+)  # fmt: skip
 
 
 def pass_facts(shape: Shape, name: str, trace: list[dict[str, Any]]) -> dict[str, Any]:

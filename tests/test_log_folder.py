@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from log_folders import change, write_run
+from log_folders import PASS, UNENDED, change, write_run
 
 from runner.errors import RecordError
 from runner.log.folder import choose_run, find_runs, flat, read_run, status
@@ -140,6 +140,13 @@ def test_speed_and_retries_are_those_of_all_passes_or_unknown(tmp_path: Path) ->
     assert (run.megabytes_per_second, run.retries) == (40.0, 3)
     gdal = read_run(change(tmp_path / "run", passes=[{**run.facts["passes"][0], "fetched": None}]))
     assert (gdal.megabytes_per_second, gdal.retries) == (None, None)
+
+
+def test_speed_and_retries_are_those_of_the_passes_that_ended(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", status="INTERRUPTED", passes=[PASS, UNENDED])
+    assert (read_run(folder).megabytes_per_second, read_run(folder).retries) == (40.0, 3)
+    run = read_run(change(folder, passes=[UNENDED]))
+    assert (run.megabytes_per_second, run.retries) == (None, None)
 
 
 def test_a_killed_runs_time_ends_with_its_last_heartbeat(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
-from log_folders import PASS, ask, facts_of, run, write_run
+from log_folders import PASS, UNENDED, ask, asked, facts_of, run, write_run
 
 SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=64", "chunks.snap=false", "cluster@stages.spatial_mean.cluster=sync",
         "cluster@stages.temporal_mean.cluster=sync")  # fmt: skip
@@ -228,6 +228,14 @@ def test_show_tells_where_a_run_failed(tmp_path: Path) -> None:
     assert "error: ReadError: s3://b/k: bytes 0 to 9 unread" in text
     assert "in pass spatial_mean, scene s3://b/k, block row 512, column 0" in text
     assert "by GDAL" in text
+
+
+def test_show_tells_what_a_run_was_at_that_did_not_end(tmp_path: Path) -> None:
+    write_run(tmp_path / "outputs/a", status="INTERRUPTED", exit_code=130, passes=[UNENDED])
+    (row,) = [line for line in asked(tmp_path, "show", "a").stdout.splitlines() if "unended" in line]
+    assert "threads, 1 x 2 threads" in row
+    assert "4 x 512 x 512" in row
+    assert "by GDAL" not in row
 
 
 def test_the_command_to_repeat_keeps_config_folders_and_leaves_out_the_runs_own(tmp_path: Path) -> None:

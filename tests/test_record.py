@@ -167,6 +167,17 @@ def test_the_hash_of_a_config_does_not_hang_on_the_folder_or_the_order_of_keys()
     assert config_sha256(one) == hashlib.sha256(b'{"a":1,"output":{"level":1}}').hexdigest()
 
 
+def test_a_pass_is_told_once_however_often_it_is_said(tmp_path: Path) -> None:
+    with recorded_run(tmp_path, {}, [], []) as record:
+        record.put_pass({"name": "a", "compute_seconds": 2.0, "dask": {"one": 1}})
+        record.put_pass({"name": "b", "compute_seconds": None, "dask": {"two": 2}}, reused=3)
+        during = read(tmp_path)["passes"][-1]
+        record.put_pass({"name": "b", "compute_seconds": 1.0}, reused=3)
+    assert during == {"name": "b", "compute_seconds": None, "reused": 3}
+    assert [(one["name"], one["compute_seconds"]) for one in read(tmp_path)["passes"]] == [("a", 2.0), ("b", 1.0)]
+    assert read(tmp_path)["dask"] == {"one": 1, "two": 2}
+
+
 # --- the state of the code ----------------------------------------------------------------------------------------
 
 

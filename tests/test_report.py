@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import rasterio
 from report_page import Page
-from run_folders import ERROR, LARGE, SMALL, make_run_folder
+from run_folders import ERROR, LARGE, SMALL, TRACE, make_run_folder
 
 from runner.errors import OutputError
 from runner.log.folder import status
@@ -74,10 +75,26 @@ def test_a_pass_that_did_not_end_is_told_by_its_trace(tmp_path: Path) -> None:
     page = Page(write_report(make_run_folder(tmp_path, status="FAILED")))
     trace = pq.read_table(tmp_path / "trace.parquet").to_pylist()
     failed = [row for row in trace if row["status"] == "failed"]
-    assert json.loads((tmp_path / "run.json").read_text())["passes"] == []
     assert page.figures["fetched"] == [sum(row["bytes"] or 0 for row in trace)]
     assert page.figures["tasks"] == [len(trace) - len(failed), len(failed)]
-    assert "did not end" in page.text
+    assert "did not end; what it took is the sum of its attempts" in page.text
+    assert page.all("path.plan")
+    older = edited(tmp_path, lambda facts: facts.update(passes=[]))  # which knows nothing of it
+    assert older.figures == page.figures
+    assert "did not end" in older.text
+
+
+def test_a_run_that_was_killed_tells_what_it_was_at(tmp_path: Path) -> None:
+    page = Page(write_report(make_run_folder(tmp_path, status="KILLED")))
+    names, said = (page.all(f"div.passes {element}") for element in ("dt", "dd"))
+    facts = {name.text: fact.text for name, fact in zip(names, said, strict=True)}
+    assert facts["it"] == "did not end"
+    assert facts["cluster"] == "processes, 2 processes, 4 threads"
+    assert facts["tasks"] == "24"
+    assert facts["peak memory"] == "\N{EN DASH} (960 MB planned)"
+    numbers = [tile.text for tile in page.all("div.number")]
+    assert numbers.count("\N{EN DASH}") == len(numbers) - 2  # but for scenes and the wall time; no task is done
+    assert "GDAL_HTTP_MAX_RETRY" in page.text
 
 
 def test_the_outputs_stand_with_their_hashes(completed: Path, page: Page) -> None:
@@ -266,6 +283,24 @@ def test_what_an_earlier_run_had_done_is_told_but_not_timed(small: Path) -> None
     page = Page(write_report(small))
     assert len(page.all("g")) == SMALL.tasks - 4
     assert "4 reused" in page.text
+
+
+def test_what_dask_does_not_tell_of_the_xarray_engine_is_unknown(small: Path) -> None:
+    trace = pq.read_table(small / "trace.parquet").to_pandas()
+    trace[["start", "fetch_seconds", "decode_seconds", "reduce_seconds", "bytes", "requests", "retries"]] = None
+    pq.write_table(pa.Table.from_pandas(trace, TRACE, preserve_index=False), small / "trace.parquet")
+
+    def by_dask(facts: dict[str, Any]) -> None:
+        facts["config"]["engine"] = "xarray"
+        facts["passes"][0] |= dict.fromkeys(("fetched", "read_seconds", "reduce_seconds", "megabytes_per_second"))
+
+    page = edited(small, by_dask)
+    tiles = {tile.all("div.label")[0].text: tile.all("div.number")[0].text for tile in page.all("div.figure")}
+    assert tiles["pieces of results"] == str(SMALL.tasks)
+    assert "tasks" not in tiles
+    assert tiles["throughput"] == "\N{EN DASH}"
+    assert "reading, all threads" not in page.text
+    assert "not when it was begun" in page.text
 
 
 def test_a_record_of_the_first_schema_can_be_read(small: Path) -> None:

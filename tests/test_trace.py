@@ -105,6 +105,8 @@ def test_the_xarray_engine_traces_the_pieces_of_its_results(cli: Cli, tmp_path: 
     assert over_time["pixels"].sum() == PIXELS * len(statistics)
     assert trace["stop"].notna().all()
     assert trace["start"].isna().all()
+    for one in record_of(tmp_path / "result")["passes"]:
+        assert (one["fetched"], one["read_seconds"], one["reduce_seconds"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("words", [(), PROCESSES, ("engine=xarray",)])
@@ -118,6 +120,11 @@ def test_a_task_that_fails_is_traced(cli: Cli, tmp_path: Path, folder_of_scenes:
     assert "S1A_20200118_ASC.tif" in failed["error"]
     assert error["scene"].endswith("S1A_20200118_ASC.tif")
     assert error["message"] in done.stderr.replace("\n", "")
+    (one,) = record_of(tmp_path / "result")["passes"]
+    assert (one["name"], one["compute_seconds"], one["peak_bytes"]) == (error["pass"], None, None)
+    assert one["cluster"]["kind"] == ("processes" if words == PROCESSES else "threads")
+    assert one["planned"]["stored_bytes"] > 0
+    assert one["gdal_options"]
     if "engine=xarray" not in words:
         assert error["block"] == {"row": 256, "column": 0, "height": 44, "width": 256, "start": 2, "stop": 4}
         assert (failed["row"], failed["column"], failed["first_scene"]) == (256, 0, 2)

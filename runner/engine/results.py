@@ -16,5 +16,5 @@ class PassResult:
 
     values: dict[str, dict[str, Values]]
     fetched: FetchCounts | None = None  # by ranges; None from the xarray engine, where GDAL fetches and does not tell
-    read_seconds: float = 0.0  # of all threads together
-    reduce_seconds: float = 0.0
+    read_seconds: float | None = None  # of all threads together; None from the xarray engine, as above
+    reduce_seconds: float | None = None

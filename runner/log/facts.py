@@ -1,7 +1,7 @@
 """What `run.json` says of the stack and of a pass."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from runner.cluster import ClusterSize
 from runner.engine.results import PassResult
@@ -29,9 +29,14 @@ def stack_facts(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def pass_facts(one: Pass, size: ClusterSize, result: PassResult, compute_seconds: float) -> dict[str, Any]:
-    """A pass as it was planned, and what it took."""
-    fetched = None if result.fetched is None or one.cost.requests is None else result.fetched  # GDAL does not tell
+_KNOWN_AT_THE_END: Final = (
+    "fetched", "compute_seconds", "read_seconds", "reduce_seconds", "megabytes_per_second",
+    "peak_bytes", "cpu_seconds", "workers_lost",
+)  # fmt: skip
+
+
+def opened_facts(one: Pass, size: ClusterSize) -> dict[str, Any]:
+    """A pass as it was planned, on the cluster it has; null what only its end will tell."""
     return {
         "name": one.name,
         "stages": [stage.name for stage in one.stages],
@@ -39,9 +44,21 @@ def pass_facts(one: Pass, size: ClusterSize, result: PassResult, compute_seconds
         "chunks": one.chunks._asdict(),
         "tasks": len(one.blocks),
         "planned": {**asdict(one.cost), "worker_bytes": one.worker_bytes},
+        **dict.fromkeys(_KNOWN_AT_THE_END),
+    }
+
+
+def result_facts(one: Pass, result: PassResult, compute_seconds: float) -> dict[str, Any]:
+    """What a pass took."""
+    fetched = None if result.fetched is None or one.cost.requests is None else result.fetched  # GDAL does not tell
+    return {
         "fetched": None if fetched is None else {**asdict(fetched), "wait_seconds": round(fetched.wait_seconds, 3)},
         "compute_seconds": round(compute_seconds, 3),
-        "read_seconds": round(result.read_seconds, 3),
-        "reduce_seconds": round(result.reduce_seconds, 3),
+        "read_seconds": _rounded(result.read_seconds),
+        "reduce_seconds": _rounded(result.reduce_seconds),
         "megabytes_per_second": None if fetched is None else round(fetched.bytes / compute_seconds / 1e6, 3),
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

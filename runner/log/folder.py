@@ -71,9 +71,14 @@ class RunFolder:
         return (datetime.fromisoformat(last) - self.started).total_seconds() if last else None
 
     @property
+    def ended_passes(self) -> list[dict[str, Any]]:
+        """What it says of its passes, without one that it was still at."""
+        return [one for one in self.facts["passes"] if not unended(one)]
+
+    @property
     def megabytes_per_second(self) -> float | None:
-        """Bytes fetched by the seconds in which they were computed on, all passes together; None if not known."""
-        passes = self.facts["passes"]
+        """Bytes fetched by the seconds in which they were computed on, of all ended passes; None if not known."""
+        passes = self.ended_passes
         seconds = sum(one.get("compute_seconds") or 0 for one in passes)
         if not seconds or not all(one.get("fetched") for one in passes):
             return None
@@ -81,8 +86,8 @@ class RunFolder:
 
     @property
     def retries(self) -> int | None:
-        """Requests that had to be sent again, all passes together; None if GDAL fetched, which does not tell."""
-        passes = self.facts["passes"]
+        """Requests that had to be sent again, in all ended passes; None if GDAL fetched, which does not tell."""
+        passes = self.ended_passes
         if not passes or not all(one.get("fetched") for one in passes):
             return None
         return int(sum(one["fetched"]["retries"] for one in passes))
@@ -119,6 +124,11 @@ def read_run(path: Path) -> RunFolder:
         if facts.get(key) is not None and _time_of(facts[key]) is None:
             raise RecordError(f"{file}: '{key}' is {facts[key]!r}, wanted a time with its zone; it was altered")
     return RunFolder(path, facts)
+
+
+def unended(one: Mapping[str, Any]) -> bool:
+    """Whether a pass was opened but did not end, so that what it took is not known."""
+    return one.get("compute_seconds", 0) is None
 
 
 def status(facts: Mapping[str, Any]) -> str:

@@ -52,10 +52,15 @@ class RunRecord:
             self._facts |= redacted
             self._write()
 
-    def add_pass(self, facts: Mapping[str, Any]) -> None:
-        """Append what one pass was and took; dask's settings are kept for all of them."""
+    def put_pass(self, facts: Mapping[str, Any], reused: int = 0) -> None:
+        """Say what a pass is, and took once that is known; `reused` of its blocks were there from another run.
+
+        It comes in place of what was said of that pass before; dask's settings are kept for all of them.
+        """
         with self._lock:
-            passes = [*self._facts["passes"], {key: value for key, value in facts.items() if key != "dask"}]
+            others = [one for one in self._facts["passes"] if one["name"] != redact_tree(facts["name"])]
+            one = {key: value for key, value in facts.items() if key != "dask"}
+            passes = [*others, {**one, "reused": reused}]
             self.update(passes=passes, dask={**self._facts["dask"], **facts.get("dask", {})})
 
     @contextmanager

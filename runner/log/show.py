@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.console import say, show_table, table
 from runner.errors import RecordError
-from runner.log.folder import RunFolder, choose_run
+from runner.log.folder import RunFolder, choose_run, unended
 from runner.log.recorded import OutputFile
 from runner.log.verb import Verb, add_outputs, add_run
 
@@ -136,7 +136,7 @@ def _pass_row(facts: Mapping[str, Any]) -> list[str]:
 
     cluster, chunks, fetched = facts["cluster"], facts["chunks"], facts.get("fetched")
     seconds = facts.get("compute_seconds")
-    amounts = ["by GDAL", "-", "-", "-"]
+    amounts = ["-" if unended(facts) else "by GDAL", "-", "-", "-"]
     if fetched:
         speed = f"{fetched['bytes'] / seconds / 1e6:.1f}" if seconds else "-"
         amounts = [in_bytes(fetched["bytes"]), str(fetched["requests"]), str(fetched["retries"]), speed]
@@ -148,7 +148,7 @@ def _pass_row(facts: Mapping[str, Any]) -> list[str]:
         f"{chunks['time']} x {chunks['y']} x {chunks['x']}",
         str(facts["tasks"]),
         _seconds(facts.get("start_seconds")),
-        _seconds(seconds),
+        "unended" if unended(facts) else _seconds(seconds),
         *amounts,
         in_bytes(facts["peak_bytes"]) if facts.get("peak_bytes") else "-",
     ]

@@ -19,7 +19,7 @@ SCHEMA: Final = pa.schema(
     [
         ("pass", pa.string()),  # the names of its stages, joined by +
         ("stages", pa.string()),  # the same, joined by a comma
-        ("task", pa.int32()),  # its number among the blocks of the pass
+        ("task", pa.int32()),  # its number among the blocks of the pass; engine=xarray: among the pieces of its results
         ("attempt", pa.int16()),  # from 1 on
         ("status", pa.string()),  # done, failed, or reused from another run
         ("error", pa.string()),
@@ -27,7 +27,7 @@ SCHEMA: Final = pa.schema(
         ("host", pa.string()),
         ("pid", pa.int32()),
         ("thread", pa.int64()),
-        ("start", _TIME),
+        ("start", _TIME),  # null of engine=xarray, whose pieces share what dask reads; as are seconds, bytes and valid
         ("stop", _TIME),
         ("row", pa.int32()),  # the window, in pixels
         ("column", pa.int32()),

@@ -23,7 +23,7 @@ from runner.log.report.records import (
     Tasks,
 )  # fmt: skip
 from runner.log.report.run_facts import run_facts
-from runner.log.report.tasks import unended_passes
+from runner.log.report.tasks import with_unended
 from runner.log.report.tree import Tree
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def read_folder(folder: Path) -> Contents:
     return Contents(
         name=folder.name,
         path=_shown(folder),
-        run=replace(run, passes=(*run.passes, *unended_passes(tasks, run.passes))),
+        run=replace(run, passes=with_unended(run.passes, tasks)),
         inputs=inputs,
         tasks=tasks,
         tables=[table for table in tables if table is not None],

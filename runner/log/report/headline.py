@@ -71,13 +71,14 @@ def figures(contents: Contents) -> list[Figure]:
     bytes_, requests, retries = (_total(run, name) for name in ("bytes", "requests", "retries"))
     planned = _total(run, "planned_bytes")
     rate = text.ratio(bytes_, computing)
+    speed = text.UNKNOWN if rate is None else f"{text.rate(rate)} MB/s"
     return [
         *_scene_figures(contents),
         _wall_figure(run),
         Figure("computing", _data(computing, text.seconds(computing)), _passes(run)),
         _task_figure(contents),
         Figure("fetched", _data(bytes_, text.size(bytes_)), _of_plan(bytes_, planned)),
-        Figure("throughput", _data(rate, f"{text.rate(rate)} MB/s"), "while computing"),
+        Figure("throughput", _data(rate, speed), "while computing"),
         Figure("requests", _data(requests, text.count(requests)), _retried(retries)),
         _memory_figure(run),
     ]
@@ -101,14 +102,15 @@ def _passes(run: Run) -> str:
 
 
 def _task_figure(contents: Contents) -> Figure:
-    """Tasks done, or taken over from an earlier run, by the trace; else those of the passes that ended."""
+    """Tasks, or pieces, done or taken over from an earlier run, by the trace; else tasks of the passes that ended."""
     if contents.tasks is None:
-        planned = _total(contents.run, "tasks")
-        return Figure("tasks", _data(planned, text.count(planned)), "")
+        ended = [one.tasks for one in contents.run.passes if one.ended and one.tasks is not None]
+        total = sum(ended) if ended else None
+        return Figure("tasks", _data(total, text.count(total)), "")
     failed = contents.tasks.status.count("failed")
     done = len(contents.tasks) - failed
     note = Markup("{} {} failed").format(_data(failed, text.count(failed)), "attempt" if failed == 1 else "attempts")
-    return Figure("tasks", _data(done, text.count(done)), note)
+    return Figure("pieces of results" if contents.run.in_pieces else "tasks", _data(done, text.count(done)), note)
 
 
 def _scene_figures(contents: Contents) -> list[Figure]:

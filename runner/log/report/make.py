@@ -17,6 +17,11 @@ REPORT: Final = "report.html"
 _SLOWEST: Final = 10
 _FEW_INPUTS = 60  # a table as long as that is shown at once
 _MOST_DIFF = 65536  # characters
+_UNTIMED: Final = "The trace does not tell when its tasks began, so there is no timeline."
+_UNTIMED_PIECES: Final = (
+    "With engine=xarray dask cuts the tasks in many, which several pieces of results share; the trace tells when each "
+    "piece was ready, not when it was begun or how long its bytes took, so there is no timeline."
+)
 
 
 def write_report(folder: Path) -> Path:
@@ -99,7 +104,7 @@ def _least_covered(contents: Contents) -> list[tuple[str, str, Any, str]]:
 def _pass_row(one: PassFacts) -> dict[str, str]:
     """A pass, fact by fact: what was planned beside what came."""
     facts = {
-        "it": "" if one.ended else "did not end; these are the sums of its attempts",
+        "it": _unended(one),
         "cluster": one.cluster,
         "a task: scenes, rows, columns": one.chunks,
         "tasks": text.count(one.tasks),
@@ -119,8 +124,14 @@ def _pass_row(one: PassFacts) -> dict[str, str]:
     return {name: said for name, said in facts.items() if said not in ("", text.UNKNOWN)}
 
 
+def _unended(one: PassFacts) -> str:
+    if one.ended:
+        return ""
+    return "did not end" + ("; what it took is the sum of its attempts" if one.compute_seconds is not None else "")
+
+
 def _against(came: str, planned: str | float | None) -> str:
-    return f"{came} ({planned} planned)" if planned and came != text.UNKNOWN else came
+    return f"{came} ({planned} planned)" if planned else came
 
 
 def _task_context(contents: Contents) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def _task_context(contents: Contents) -> dict[str, Any]:
         "slowest_tasks": tasks.slowest_tasks(found),
         "failed_tasks": tasks.failed_tasks(found),
         "slowest_scenes": [] if seconds is None else _slowest_scenes(contents, seconds),
-        "untold": alike if line else "The trace does not tell when its tasks began, so there is no timeline.",
+        "untold": alike if line else _UNTIMED_PIECES if contents.run.in_pieces else _UNTIMED,
     }
 
 

@@ -48,7 +48,7 @@ class PassFacts:
     cpu_seconds: float | None = None
     workers_lost: float | None = None
     peak_bytes: float | None = None  # of all processes of the run together
-    ended: bool = True  # or it stands in no run.json, and these are the sums of its attempts
+    ended: bool = True  # or what it took is the sum of its attempts, as far as there is a trace
 
     @property
     def planned_peak_bytes(self) -> float | None:
@@ -96,6 +96,11 @@ class Run:
     commit: str | None
     dirty: bool
     diff: str | None
+
+    @property
+    def in_pieces(self) -> bool:
+        """Whether its trace has pieces of results, not tasks: dask cut these in many that share what they read."""
+        return self.config.get("engine") == "xarray"
 
     @property
     def lived_seconds(self) -> float | None:

@@ -1,6 +1,6 @@
 """run.json as a record; of any version, whole or not."""
 
-from runner.log.folder import status
+from runner.log.folder import status, unended
 from runner.log.report import text
 from runner.log.report.records import PassFacts, Problem, Run, StackFacts
 from runner.log.report.tree import Tree
@@ -80,6 +80,7 @@ def _pass_facts(tree: Tree) -> PassFacts:
         cpu_seconds=tree.number("cpu_seconds"),
         workers_lost=tree.number("workers_lost"),
         peak_bytes=tree.number("peak_bytes"),
+        ended=not unended(tree.mapping()),
     )
 
 

@@ -1,5 +1,6 @@
 """What each task was, what took longest, and what the trace tells of passes that did not end."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -92,24 +93,23 @@ def scene_seconds(tasks: Tasks) -> Floats | None:
     return None if np.ptp(seconds) <= 1e-9 * max(seconds.max(), 1.0) else seconds
 
 
-def unended_passes(tasks: Tasks | None, ended: tuple[PassFacts, ...]) -> list[PassFacts]:
-    """Passes of which run.json knows nothing since they did not end: what their attempts add up to."""
+def with_unended(passes: tuple[PassFacts, ...], tasks: Tasks | None) -> tuple[PassFacts, ...]:
+    """The passes, with what the attempts add up to of those that did not end; older records lack these altogether."""
     if tasks is None:
-        return []
-    names = np.array(tasks.pass_name)
-    known = {one.name for one in ended}
-    unknown = [name for name in dict.fromkeys(tasks.pass_name) if name not in known]
-    return [_pass_facts(name, tasks.where(names == name)) for name in unknown]
+        return passes
+    names, known = np.array(tasks.pass_name), {one.name for one in passes}
+    lacking = [PassFacts(name, ended=False) for name in dict.fromkeys(tasks.pass_name) if name not in known]
+    return tuple(one if one.ended else _added_up(one, tasks.where(names == one.name)) for one in [*passes, *lacking])
 
 
-def _pass_facts(name: str, tasks: Tasks) -> PassFacts:
+def _added_up(one: PassFacts, tasks: Tasks) -> PassFacts:
     tasks = tasks.where(np.array([status != "reused" for status in tasks.status], bool))
     timed = tasks.where(np.isfinite(tasks.seconds))
     peaks: dict[tuple[str, ...], float] = {}
     for lane, peak in zip(tasks.lane, tasks.peak_bytes, strict=True):
         peaks[lane[:2]] = max(peaks.get(lane[:2], 0.0), float(np.nan_to_num(peak)))
-    return PassFacts(
-        name=name,
+    return replace(
+        one,
         requests=_sum(tasks.requests),
         bytes=_sum(tasks.bytes),
         retries=_sum(tasks.retries),
@@ -117,7 +117,6 @@ def _pass_facts(name: str, tasks: Tasks) -> PassFacts:
         read_seconds=_sum(tasks.fetch + tasks.decode),
         reduce_seconds=_sum(tasks.reduce),
         peak_bytes=sum(peaks.values()) or None,
-        ended=False,
     )
 
 
