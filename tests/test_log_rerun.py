@@ -1,5 +1,7 @@
 """`python -m runner.log rerun`, as typed: the same config, the very objects, and whether the same values come out."""
 
+import html
+import json
 import os
 import re
 import shutil
@@ -117,6 +119,21 @@ def test_values_that_differ_for_no_recorded_reason_are_to_be_reported(shared: Pa
     done = asked(tmp_path, "rerun", "earlier")
     assert done.returncode == 1
     assert "nothing that is recorded: report it, with both folders" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["rerun", "resume"])
+def test_the_command_to_repeat_finds_the_config_files_of_the_first_run(shared: Path, tmp_path: Path, verb: str) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
+    change(earlier, status="FAILED", command=["/x/runner/__main__.py", "--config-dir", "my conf", "source=lake"])
+    facts = facts_of(earlier)
+    del facts["config_flags"]  # as a version before left it
+    (earlier / "run.json").write_text(json.dumps({**facts, "overrides": ["source=lake", "output.dir=x"]}))
+    done = asked(tmp_path, verb, "earlier", "--", "chunks.y=512")
+    assert done.returncode == 0, done.stderr
+    again = rerun_folder(tmp_path) if verb == "rerun" else earlier
+    command = "python -m runner --config-dir 'my conf' source=lake chunks.y=512"
+    assert f"  {command}\n" in asked(tmp_path, "show", again).stdout
+    assert command in html.unescape((again / "report.html").read_text())
 
 
 # --- objects ----------------------------------------------------------------------------------------------------------
