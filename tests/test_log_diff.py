@@ -1,7 +1,10 @@
 """`python -m runner.log diff`, as typed: what differs is named, with where and by how much."""
 
+import hashlib
+import json
 import re
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 import rasterio
 from conftest import speckle, write_scene
 from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run, write_run
+from rasterio.transform import from_origin
 
 from runner.log.values import Spread
 
@@ -115,6 +119,90 @@ def test_one_altered_pixel_is_found_at_its_place(runs: Path, tmp_path: Path) -> 
     assert line.startswith(
         "values: temporal_mean: mean: 1 of 150,000 pixels differ; at most by 1, at row 123, column 45 "
     )
+
+
+@pytest.mark.parametrize(
+    ("altered", "text"),
+    [
+        (
+            lambda folder: altered_pixel(folder / "temporal_mean.tif", 123, 45),
+            "temporal_mean.tif has changed since it was written; as written, the values were the same bits; "
+            "1 of 150,000 pixels differ; at most by 1, at row 123, column 45 ",
+        ),
+        (
+            lambda folder: (folder / "temporal_mean.tif").unlink(),
+            "temporal_mean.tif is gone; as written, the values were the same bits; so they cannot be compared",
+        ),
+        (
+            lambda folder: other_mean(folder / "spatial_mean.parquet"),
+            "spatial_mean.parquet has changed since it was written; as written, the values were the same bits; "
+            "1 of 4 scenes differ; at most by ",
+        ),
+        (
+            lambda folder: (folder / "spatial_mean.parquet").write_bytes(b""),
+            "spatial_mean.parquet has changed since it was written; as written, the values were the same bits; "
+            "so they cannot be compared",
+        ),
+    ],
+    ids=["a pixel", "a raster that is gone", "a row", "a table cut off"],
+)
+def test_a_result_that_is_no_longer_what_was_written_is_named_whatever_its_digest(
+    runs: Path, tmp_path: Path, altered: Callable[[Path], object], text: str
+) -> None:
+    other = copied(runs, "plain", tmp_path / "other")
+    altered(other)
+    for words in (("plain", other), (other, "plain")):
+        done = asked(runs, "diff", *words, "--only", "values")
+        assert done.returncode == 1
+        assert f": mean: {other}/{text}" in done.stdout
+        assert "the same bits in all" not in done.stdout
+
+
+def other_mean(path: Path) -> None:
+    table = pd.read_parquet(path)
+    table.loc[1, "mean"] += 1e-6
+    table.to_parquet(path)
+
+
+def test_a_file_that_was_altered_around_its_values_is_named(runs: Path, tmp_path: Path) -> None:
+    other = copied(runs, "plain", tmp_path / "other")
+    with rasterio.open(other / "temporal_mean.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as raster:
+        raster.update_tags(units="dB")
+    done = asked(runs, "diff", "plain", other, "--only", "values")
+    assert done.returncode == 1
+    assert done.stdout.count("has changed since it was written") == 1
+    assert "what they hold now is the same bits" in done.stdout
+
+
+@pytest.mark.parametrize("moved", [{"transform": from_origin(500000, 5300040, 20, 20)}, {"crs": "EPSG:32611"}])
+def test_equal_pixels_in_another_place_are_no_same_values(runs: Path, tmp_path: Path, moved: dict[str, Any]) -> None:
+    other = copied(runs, "plain", tmp_path / "other")
+    with rasterio.open(other / "temporal_mean.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as raster:
+        for name, value in moved.items():
+            setattr(raster, name, value)
+    written_so(other, "temporal_mean.tif")
+    done = asked(runs, "diff", "plain", other, "--only", "values")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[2:] == ["values: temporal_mean: mean: they lie on other grids"]
+
+
+def test_equal_columns_of_other_scenes_are_no_same_values(runs: Path, tmp_path: Path) -> None:
+    other = copied(runs, "plain", tmp_path / "other")
+    table = pd.read_parquet(other / "spatial_mean.parquet")
+    table.assign(href="s3://elsewhere/" + table["scene"]).to_parquet(other / "spatial_mean.parquet")
+    written_so(other, "spatial_mean.parquet")
+    done = asked(runs, "diff", "plain", other, "--only", "values")
+    assert done.returncode == 1
+    assert "values: spatial_mean: mean: scenes in one table only: 8" in done.stdout
+    assert "temporal_mean" not in done.stdout
+
+
+def written_so(folder: Path, name: str) -> None:
+    """Let outputs.json say that the file was written as it is now; its values are what they were."""
+    outputs = json.loads((folder / "outputs.json").read_text())
+    (file,) = (file for file in outputs["files"] if file["name"] == name)
+    file["sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "outputs.json").write_text(json.dumps(outputs))
 
 
 def test_a_changed_package_version_is_named(runs: Path, tmp_path: Path) -> None:
@@ -235,7 +323,7 @@ def test_many_differences_are_shown_in_part_unless_all_are_asked_for(tmp_path: P
         )
     done = asked(tmp_path, "diff", "a", "b", "--only", "inputs")
     assert done.stdout.count("s3://b/") == 20
-    assert "inputs: and 10 more; --all shows them" in done.stdout
+    assert "inputs: and 10 more; diff --all shows them" in done.stdout
     assert asked(tmp_path, "diff", "a", "b", "--only", "inputs", "--all").stdout.count("s3://b/") == 30
 
 

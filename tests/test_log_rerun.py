@@ -1,5 +1,7 @@
 """`python -m runner.log rerun`, as typed: the same config, the very objects, and whether the same values come out."""
 
+import html
+import json
 import os
 import re
 import shutil
@@ -11,6 +13,7 @@ import pandas as pd
 import pytest
 from conftest import speckle, write_scene
 from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run
+from rasterio.transform import from_origin
 
 from runner.log.redact import redact_tree
 
@@ -83,6 +86,19 @@ def test_a_changed_mask_is_named_as_what_the_values_follow_from(shared: Path, tm
     assert re.search(r"^mask +nodata +none", done.stdout, re.MULTILINE)
 
 
+def test_results_that_were_altered_since_are_not_called_the_same(shared: Path, tmp_path: Path) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
+    altered_pixel(earlier / "temporal_mean.tif", 12, 34)
+    (earlier / "temporal_count.tif").unlink()
+    done = asked(tmp_path, "rerun", "earlier")
+    assert done.returncode == 1
+    then = "as written, the values were the same bits"
+    assert f"temporal_mean.tif has changed since it was written; {then}; 1 of 150,000 pixels differ" in done.stdout
+    assert f"temporal_count.tif is gone; {then}; so they cannot be compared" in done.stdout
+    assert "nothing that is recorded: results of outputs/earlier were altered; verify" in done.stdout
+    assert "report it" not in done.stdout
+
+
 @pytest.mark.slow
 def test_a_changed_package_version_is_named_if_values_differ(shared: Path, tmp_path: Path) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
@@ -105,6 +121,21 @@ def test_values_that_differ_for_no_recorded_reason_are_to_be_reported(shared: Pa
     assert "nothing that is recorded: report it, with both folders" in done.stdout
 
 
+@pytest.mark.parametrize("verb", ["rerun", "resume"])
+def test_the_command_to_repeat_finds_the_config_files_of_the_first_run(shared: Path, tmp_path: Path, verb: str) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
+    change(earlier, status="FAILED", command=["/x/runner/__main__.py", "--config-dir", "my conf", "source=lake"])
+    facts = facts_of(earlier)
+    del facts["config_flags"]  # as a version before left it
+    (earlier / "run.json").write_text(json.dumps({**facts, "overrides": ["source=lake", "output.dir=x"]}))
+    done = asked(tmp_path, verb, "earlier", "--", "chunks.y=512")
+    assert done.returncode == 0, done.stderr
+    again = rerun_folder(tmp_path) if verb == "rerun" else earlier
+    command = "python -m runner --config-dir 'my conf' source=lake chunks.y=512"
+    assert f"  {command}\n" in asked(tmp_path, "show", again).stdout
+    assert command in html.unescape((again / "report.html").read_text())
+
+
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +152,26 @@ def test_a_replaced_object_is_named_with_both_etags_or_taken_when_asked_for(own:
     taken = asked(own, "rerun", "first", "--unpinned")
     assert taken.returncode == 1
     assert re.search(rf"S1A_20200102.tif +ETag {re.escape(etag)} +ETag {re.escape(now[1])}", taken.stdout)
+
+
+@pytest.mark.slow
+def test_objects_that_give_the_same_bits_elsewhere_are_named(own: Path) -> None:
+    for at in range(1, 5):
+        moved = {"transform": from_origin(600000, 5300040, 20, 20)}
+        write_scene(own / f"data/S1A_2020010{at}.tif", speckle((300, 500), seed=at), **moved)
+    done = asked(own, "rerun", "first", "--unpinned")
+    assert done.returncode == 1
+    assert "values: temporal_mean: mean: they lie on other grids" in done.stdout
+    assert len(re.findall(r"S1A_2020010\d.tif +ETag \S+ +ETag ", done.stdout)) == 4
+
+
+def test_objects_that_have_changed_are_named_also_where_the_values_are_the_same(own: Path) -> None:
+    write_scene(own / "data/S1A_20200102.tif", speckle((300, 500), seed=2))
+    done = asked(own, "rerun", "first", "--unpinned")
+    assert done.returncode == 0, done.stderr
+    assert "values: the same bits in all 5 statistics" in done.stdout
+    assert "but the objects were not the same" in done.stdout
+    assert re.findall(r"(S1A_\d+.tif) +ETag \S+ +ETag ", done.stdout) == ["S1A_20200102.tif"]
 
 
 @pytest.mark.slow

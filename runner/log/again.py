@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import RecordError
 from runner.log.folder import RunFolder
-from runner.log.show import without_folder
+from runner.log.repeat import without_folder
 
 if TYPE_CHECKING:
     from runner.log.record import RunRecord
@@ -44,6 +44,7 @@ def begun_again(
     with recorded_run(
         folder, config.resolved(again.tree), command, words, earlier=facts if resumed else None
     ) as record:
+        record.update(config_flags=earlier.config_flags)  # by which the overrides mean what they meant
         keep_config(folder, again.tree, words)
         yield again.job, record
 

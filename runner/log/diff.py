@@ -16,7 +16,8 @@ examples
   python -m runner.log diff A B --only config,packages
 
 Sections: {", ".join(SECTIONS)}. Values are compared by the digests in outputs.json and, where these differ or are
-missing, pixel by pixel and row by row. Exit code: 0 the same, 1 something differs, 2 it could not be compared."""
+missing, pixel by pixel and row by row; a result that has changed since it was written, or is gone, is named, and so is
+one whose grid or scenes are others. Exit code: 0 the same, 1 something differs, 2 it could not be compared."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -59,7 +60,7 @@ def show_section(section: Section, most: int | None = _SHOWN) -> None:
         if one.text:
             say(f"{section.name}: {one.what}: {one.text}")
     if len(section.differences) > len(shown):
-        say(f"{section.name}: and {len(section.differences) - len(shown)} more; --all shows them")
+        say(f"{section.name}: and {len(section.differences) - len(shown)} more; diff --all shows them")
     for note in dict.fromkeys(section.notes):
         say(f"{section.name}: {note}")
 

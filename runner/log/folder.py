@@ -14,6 +14,7 @@ from typing import Any
 
 from runner.errors import RecordError
 from runner.log.recorded import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
+from runner.log.repeat import config_flags
 
 SCHEMAS = (1, 2)
 HEARTBEAT_SECONDS = 15.0  # a run beats every 2 s; one that has been silent for so long is dead
@@ -91,6 +92,12 @@ class RunFolder:
         if not passes or not all(one.get("fetched") for one in passes):
             return None
         return int(sum(one["fetched"]["retries"] for one in passes))
+
+    @property
+    def config_flags(self) -> list[str]:
+        """The words that named config files when its job was first asked for; older records have the command alone."""
+        flags = self.facts.get("config_flags")
+        return [str(word) for word in flags] if isinstance(flags, list) else config_flags(self.facts["command"])
 
     @property
     def error(self) -> str | None:

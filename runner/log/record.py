@@ -18,6 +18,7 @@ from runner.log.environment import library_versions, machine_facts
 from runner.log.events import events_kept, timestamp
 from runner.log.failure import failure_facts
 from runner.log.redact import redact_tree
+from runner.log.repeat import config_flags
 from runner.log.trace import TraceLog
 from runner.reduce import KERNELS
 
@@ -248,6 +249,7 @@ def _first_facts(config: Mapping[str, Any], command: Sequence[str], overrides: S
         "seconds": None,
         "command": list(command),
         "overrides": list(overrides),
+        "config_flags": config_flags(command),
         "config": config,
         "config_sha256": config_sha256(config),
         "code": None,

@@ -84,6 +84,27 @@ def _output_file(facts: Mapping[str, Any]) -> OutputFile:
     return OutputFile(name, int(facts["bytes"]), digest, stage, over, values)
 
 
+def altered_outputs(folder: Path) -> dict[Path, str]:
+    """The result files that are not what outputs.json tells of, each with how; none if it cannot be read."""
+    try:
+        files = read_outputs(folder)
+    except RecordError:
+        return {}
+    found = {folder / file.name: _alteration(folder / file.name, file.sha256) for file in files}
+    return {path: how for path, how in found.items() if how}
+
+
+def _alteration(path: Path, sha256: str) -> str:
+    from runner.output.digest import file_sha256  # noqa: PLC0415 - numpy, which lists spare
+
+    try:
+        return "" if file_sha256(path) == sha256 else f"{path} has changed since it was written"
+    except FileNotFoundError:
+        return f"{path} is gone"
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror})"
+
+
 @dataclass(frozen=True, slots=True)
 class RecordedInput:
     """One object as a run found it: a scene of its stack, or (not `used`) left out for a `reason`.

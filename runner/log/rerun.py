@@ -11,7 +11,7 @@ from runner.log.again import begun_again
 from runner.log.compare import compare
 from runner.log.diff import show_section
 from runner.log.folder import RunFolder, choose_run, read_run
-from runner.log.recorded import RecordedInput
+from runner.log.recorded import RecordedInput, altered_outputs
 from runner.log.verb import Verb, add_outputs, add_run
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ examples
   python -m runner.log rerun RUN -- source.s3.endpoint_url=http://127.0.0.1:9000
 
 The config is the recorded one, whatever conf/ says now. The scenes are the recorded ones, in their order: an object
-that has changed or is gone ends it, named with both ETags; --unpinned takes what has changed as it is now.
+that has changed or is gone ends it, named with both ETags; --unpinned takes and names what has changed.
 The new folder stands beside others in outputs/, unless output.dir says where. Exit code: 0 done, and the values that
 both runs have are the same bits, 1 they differ or the run failed, 2 it could not be begun."""
 
@@ -87,23 +87,40 @@ def recorded_inputs(
 
 
 def tell_apart(earlier: RunFolder, again: RunFolder) -> int:
-    """Say whether the values are the same bits, and if not, what else is not the same; 0 or 1."""
+    """Say whether the values are the same bits, and what else is not the same if they differ; 0 or 1.
+
+    Objects that have changed are named in any case.
+    """
     if earlier.status != "COMPLETED":
         say(f"{earlier.path} is {earlier.status} and left no values to compare with")
+        _tell_changed_objects(earlier, again)
         return 0
     (values,) = compare(earlier, again, ["values"])
-    differing = [one for one in values.differences if one.text]
     show_section(values)
-    if not differing:
-        say(f"values: what both runs have is the same bits as in {earlier.path}")
-        return 0
+    if any(one.text for one in values.differences):
+        _tell_causes(earlier, again)
+        return 1
+    say(f"values: what both runs have is the same bits as in {earlier.path}")
+    _tell_changed_objects(earlier, again)
+    return 0
+
+
+def _tell_changed_objects(earlier: RunFolder, again: RunFolder) -> None:
+    (inputs,) = compare(earlier, again, ["inputs"])
+    if inputs.differences:
+        say("but the objects were not the same (A is the earlier run, B this one):")
+        show_section(inputs)
+
+
+def _tell_causes(earlier: RunFolder, again: RunFolder) -> None:
     say("values differ; and so do, of what they follow from (A is the earlier run, B this one):")
     causes = [section for section in compare(earlier, again, _CAUSES) if section.differences]
     for section in causes:
         show_section(section)
-    if not causes:
+    if not causes and altered_outputs(earlier.path):
+        say(f"nothing that is recorded: results of {earlier.path} were altered; verify says more of them")
+    elif not causes:
         say("nothing that is recorded: report it, with both folders")
-    return 1
 
 
 VERB = Verb(

@@ -2,7 +2,7 @@
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from runner.console import say, show_table, table
 from runner.errors import RecordError
 from runner.log.folder import RunFolder, choose_run, unended
 from runner.log.recorded import OutputFile
+from runner.log.repeat import repeat_command
 from runner.log.verb import Verb, add_outputs, add_run
 
-_CONFIG_FLAGS = frozenset({"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"})
 _HEADING = 12  # characters
 _EXAMPLES = """\
 examples
@@ -38,7 +38,7 @@ def _run(options: Namespace) -> int:
     _show_outputs(run)
     folder = shlex.quote(_shown(run.path))
     say("\nagain, with the scenes that there are now, or with those of this run:")
-    say(f"  {command_again(run)}")
+    say(f"  {repeat_command(run.config_flags, run.facts['overrides'])}")
     say(f"  python -m runner.log rerun {folder}")
     if run.status in ("FAILED", "INTERRUPTED", "KILLED"):
         say(f"or go on where it ended:\n  python -m runner.log resume {folder}")
@@ -179,31 +179,6 @@ def _output_row(path: Path, recorded: OutputFile | None) -> list[str]:
     if recorded is None:
         return [path.name, "", "", size]
     return [path.name, ", ".join(one.name for one in recorded.values), recorded.sha256[:16], size]
-
-
-# --- again ------------------------------------------------------------------------------------------------------------
-
-
-def command_again(run: RunFolder) -> str:
-    """The command that asks for the same again; without the folder of its own, which holds a run already."""
-    flags = _config_flags(run.facts["command"])
-    return f"python -m runner {shlex.join([*flags, *without_folder(run.facts['overrides'])])}".strip()
-
-
-def without_folder(overrides: Sequence[str]) -> list[str]:
-    """The overrides without the run's own folder, which no other run can have."""
-    return [word for word in overrides if not word.lstrip("+").startswith("output.dir=")]
-
-
-def _config_flags(command: list[str]) -> list[str]:
-    """Those of the command's words that name config files: they change what an override means."""
-    found = []
-    for at, word in enumerate(command):
-        if word in _CONFIG_FLAGS:
-            found += command[at : at + 2]
-        elif word.partition("=")[0] in _CONFIG_FLAGS:
-            found.append(word)
-    return found
 
 
 def _shown(path: Path) -> str:

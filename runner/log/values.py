@@ -1,6 +1,6 @@
 """The values of two runs held against each other: the same bits, or how far apart and where."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from runner.errors import RecordError
 from runner.log.compare import Difference, Section
 from runner.log.folder import RunFolder
-from runner.log.recorded import StoredValues
+from runner.log.recorded import StoredValues, altered_outputs
 from runner.output.digest import unequal_bits
 from runner.output.names import output_names
 from runner.output.stored import column, opened_raster, read_table, read_window
@@ -58,7 +58,8 @@ def results_of(run: RunFolder) -> dict[Key, Result]:
 def differing_values(a: RunFolder, b: RunFolder) -> Section:
     """Compare by the digests of outputs.json, and the values themselves where these differ or are missing.
 
-    Raises RecordError for a result that cannot be read.
+    A digest tells nothing of a file that is no longer what was written, nor of where the values lie: a result that was
+    altered, is gone, or has its pixels or scenes elsewhere, differs. Raises RecordError for one that cannot be read.
     """
     without = [run for run in (a, b) if run.status != "COMPLETED"]
     if without:
@@ -66,12 +67,14 @@ def differing_values(a: RunFolder, b: RunFolder) -> Section:
         return Section("values", found, "neither left any", [f"{run.path} is {run.status}" for run in without])
     ours, theirs = results_of(a), results_of(b)
     digests, notes = zip(*map(_digests, (a, b)), strict=True)
+    altered = altered_outputs(a.path) | altered_outputs(b.path)
     found = []
     for key in {**ours, **theirs}:
         if key not in ours or key not in theirs:
             found.append(Difference(str(key), *("there" if key in of else "not computed" for of in (ours, theirs))))
-        elif digests[0].get(key) is None or digests[0].get(key) != digests[1].get(key):
-            found += _compare(ours[key], theirs[key])
+        else:
+            same = digests[0].get(key) is not None and digests[0].get(key) == digests[1].get(key)
+            found += _compare(ours[key], theirs[key], same, altered)
     return Section("values", found, f"the same bits in all {len(ours)} statistics", [note for note in notes if note])
 
 
@@ -84,13 +87,41 @@ def _digests(run: RunFolder) -> tuple[dict[Key, StoredValues], str]:
     return {Key(file.stage, one.name): one for file in files for one in file.values}, ""
 
 
-def _compare(one: Result, other: Result) -> Iterator[Difference]:
+def _compare(one: Result, other: Result, same: bool, altered: Mapping[Path, str]) -> Iterator[Difference]:
+    """What differs; `same` says that both were the same bits when they were written."""
     if one.over is not other.over:
         yield Difference(str(one.key), f"over {one.over.value}", f"over {other.over.value}")
         return
-    text = (_compare_columns if one.over is Over.space else _compare_rasters)(one, other)
-    if text:
+    problems = [altered[path] for path in dict.fromkeys((one.path, other.path)) if path in altered]
+    if problems:
+        before = "as written, the values were the same bits" if same else ""
+        yield Difference(str(one.key), text=_joined(*problems, before, _apart_now(one, other)))
+    elif not (same and _in_the_same_place(one, other)) and (text := _apart(one, other)):
         yield Difference(str(one.key), text=text)
+
+
+def _apart(one: Result, other: Result) -> str:
+    return (_compare_columns if one.over is Over.space else _compare_rasters)(one, other)
+
+
+def _apart_now(one: Result, other: Result) -> str:
+    try:
+        return _apart(one, other) or "what they hold now is the same bits"
+    except RecordError:
+        return "so they cannot be compared as they are now"
+
+
+def _in_the_same_place(one: Result, other: Result) -> bool:
+    """Whether the rows are of the same scenes, or the pixels on the same grid; no values are read of rasters."""
+    if one.over is Over.space:
+        ours, theirs = (read_table(result.path)["href"].to_pylist() for result in (one, other))
+        return bool(ours == theirs)
+    with opened_raster(one.path) as raster, opened_raster(other.path) as another:
+        return _grid(raster) == _grid(another)
+
+
+def _grid(raster: Any) -> tuple[Any, ...]:
+    return raster.crs, raster.transform
 
 
 # --- how far apart ----------------------------------------------------------------------------------------------------
@@ -185,7 +216,7 @@ def _compare_rasters(one: Result, other: Result) -> str:
             return f"{_size(ours.shape)} and {_size(theirs.shape)} pixels, so not compared"
         spread = _rasters_apart(ours, theirs)
         transform = ours.transform
-        moved = "they lie on other grids" if (ours.crs, transform) != (theirs.crs, theirs.transform) else ""
+        moved = "they lie on other grids" if _grid(ours) != _grid(theirs) else ""
         kinds = {ours.dtypes[0], theirs.dtypes[0]}
         typed = f"pixels are {ours.dtypes[0]} and {theirs.dtypes[0]}" if len(kinds) > 1 else ""
 

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
+from runner.log import repeat
 from runner.log.report import text
 from runner.log.report.records import Contents, PassFacts, Run
 
@@ -60,8 +61,7 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
 
 def repeat_command(contents: Contents) -> str:
     """The command line that starts the same job again, into a folder of its own."""
-    words = [word for word in contents.run.overrides if not word.lstrip("+").startswith("output.dir=")]
-    return shlex.join(["python", "-m", "runner", *words])
+    return repeat.repeat_command(contents.run.config_flags, contents.run.overrides)
 
 
 def figures(contents: Contents) -> list[Figure]:

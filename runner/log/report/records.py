@@ -84,6 +84,7 @@ class Run:
     heartbeat: float | None
     seconds: float | None
     overrides: tuple[str, ...]
+    config_flags: tuple[str, ...]  # the words that named config files, before the overrides
     config: dict[str, Any]
     passes: tuple[PassFacts, ...]
     stack: StackFacts | None

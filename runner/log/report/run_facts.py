@@ -17,6 +17,7 @@ def run_facts(tree: Tree) -> Run:
         heartbeat=tree.time("heartbeat"),
         seconds=tree.number("seconds"),
         overrides=tree.texts("overrides"),
+        config_flags=tree.texts("config_flags"),
         config=tree.mapping("config"),
         passes=tuple(map(_pass_facts, tree.items("passes"))),
         stack=_stack_facts(tree.at("stack")),
