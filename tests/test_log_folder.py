@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -41,21 +42,35 @@ def test_a_run_that_said_how_it_ended_is_believed(said: str) -> None:
     ("facts", "wanted"),
     [
         ({"beat": 2}, "RUNNING"),
-        ({"beat": 20}, "KILLED"),
+        ({"beat": 20}, "RUNNING"),
+        ({"beat": 20, "pid": None}, "KILLED"),
         ({"beat": 2, "host": "elsewhere", "pid": 0}, "RUNNING"),
         ({"beat": 20, "host": "elsewhere"}, "KILLED"),
         ({}, "RUNNING"),
         ({"host": "elsewhere"}, "RUNNING"),
         ({"started": -3600}, "RUNNING"),
     ],
-    ids=["beating", "silent", "beating elsewhere", "silent elsewhere", "schema 1", "schema 1 elsewhere", "clock set"],
-)
-def test_a_run_that_says_running_is_killed_once_its_heart_is_still(facts: dict[str, Any], wanted: str) -> None:
+    ids=["beating", "halted", "silent", "beating elsewhere", "silent elsewhere", "schema 1", "schema 1 elsewhere",
+         "clock set"],
+)  # fmt: skip
+def test_a_run_that_says_running_is_killed_once_its_heart_is_still_unless_its_process_is_seen(
+    facts: dict[str, Any], wanted: str
+) -> None:
     assert status(running(**facts)) == wanted
 
 
 def test_a_run_whose_process_is_gone_is_killed_at_once() -> None:
     assert [status(running(pid=pid, beat=1)) for pid in (dead_pid(), 2**22 + 1, 2**80, -1)] == ["KILLED"] * 4
+
+
+def test_a_run_that_was_halted_lives() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert status(running(pid=process.pid, beat=1000)) == "RUNNING"
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert status(running(pid=process.pid, beat=1000)) == "KILLED"
 
 
 def test_a_process_that_has_ended_but_is_not_yet_buried_is_gone() -> None:
@@ -143,7 +158,9 @@ def test_speed_and_retries_are_those_of_all_passes_or_unknown(tmp_path: Path) ->
 
 
 def test_a_killed_runs_time_ends_with_its_last_heartbeat(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", status="RUNNING", started=ago(100), heartbeat=ago(60), seconds=None)
+    folder = write_run(
+        tmp_path / "run", status="RUNNING", started=ago(100), heartbeat=ago(60), seconds=None, pid=dead_pid()
+    )
     run = read_run(folder)
     assert (run.status, run.seconds) == ("KILLED", pytest.approx(40, abs=0.01))
 

@@ -16,7 +16,7 @@ from runner.errors import RecordError
 from runner.log.recorded import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
 
 SCHEMAS = (1, 2)
-HEARTBEAT_SECONDS = 15.0  # a run beats every 2 s; one that has been silent for so long is dead
+HEARTBEAT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
 _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, for clocks that were set
 _NEEDED: tuple[tuple[str, type], ...] = (
     ("status", str), ("started", str), ("config", dict), ("command", list), ("overrides", list), ("passes", list),
@@ -124,24 +124,23 @@ def read_run(path: Path) -> RunFolder:
 def status(facts: Mapping[str, Any]) -> str:
     """RUNNING, COMPLETED, FAILED, INTERRUPTED as recorded; KILLED for one that says RUNNING and lives no more.
 
-    That is so if its heartbeat is older than 15 s, or if it ran on this host and its process is gone.
+    On this host that is so if its process is gone: one that was halted (Ctrl-Z) is silent, and goes on. Of a run on
+    another host, or without a process's number, it is so if its heartbeat is older than 15 s.
     """
     said = str(facts.get("status", "UNKNOWN"))
     if said != "RUNNING":
         return said
+    if facts.get("host") == platform.node() and isinstance(facts.get("pid"), int):
+        return "RUNNING" if _lives(facts["pid"], _time_of(facts.get("started"))) else "KILLED"
     beat = _time_of(facts.get("heartbeat"))
     silent = beat is not None and (datetime.now(UTC) - beat).total_seconds() > HEARTBEAT_SECONDS
-    gone = facts.get("host") == platform.node() and not _lives(facts)
-    return "KILLED" if silent or gone else "RUNNING"
+    return "KILLED" if silent else "RUNNING"
 
 
-def _lives(facts: Mapping[str, Any]) -> bool:
-    """Whether the process of this record is there: no zombie, and no other that was given its number since."""
+def _lives(pid: int, began: datetime | None) -> bool:
+    """Whether the process of a record is there: no zombie, and no other that was given its number since."""
     import psutil  # noqa: PLC0415 - only for runs that say RUNNING, of which a list has few
 
-    pid, began = facts.get("pid"), _time_of(facts.get("started"))
-    if not isinstance(pid, int):
-        return True  # for all that is known
     try:
         process = psutil.Process(pid)
         before = began is None or process.create_time() < began.timestamp() + _CLOCK_SECONDS
