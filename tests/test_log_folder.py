@@ -1,20 +1,25 @@
 """Run folders are read as they are: whether a run lives, what is missing in them, which of them is meant."""
 
+import copy
 import json
 import os
 import platform
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from log_folders import change, write_run
+from log_folders import PASS, change, write_run
 
 from runner.errors import RecordError
+from runner.log.compare import compare
 from runner.log.folder import choose_run, find_runs, flat, read_run, status
+from runner.log.listing import describe, read_entry, rows
+from runner.log.show import command_again, how_it_ended, what_it_was
 
 
 def ago(seconds: float) -> str:
@@ -98,7 +103,7 @@ def test_what_is_not_known_of_a_run_kills_it_not(facts: dict[str, Any]) -> None:
         ('{"schema": 2, "sta', "cannot be read as JSON"),
         ("[1]", "holds a list, wanted an object"),
         ('{"schema": 3}', "schema 3, this version reads 1 and 2"),
-        ('{"schema": 2, "status": 7}', "'status' is 7, wanted a str"),
+        ('{"schema": 2, "status": 7}', "'status' is 7, wanted one of RUNNING"),
     ],
 )
 def test_a_record_that_is_none_is_named_with_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
@@ -106,6 +111,50 @@ def test_a_record_that_is_none_is_named_with_what_is_wrong(tmp_path: Path, text:
     with pytest.raises(RecordError, match=problem) as caught:
         read_run(tmp_path)
     assert str(tmp_path / "run.json") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        ({"status": "WAT"}, "'status' is 'WAT', wanted one of RUNNING, COMPLETED, FAILED, INTERRUPTED; it was altered"),
+        ({"seconds": "abc"}, "'seconds' is 'abc', wanted a number"),
+        ({"seconds": float("nan")}, "'seconds' is nan, wanted a number"),
+        ({"heartbeat": "0001-01-01T00:00:00+00:00"}, "'heartbeat' is .*, wanted a time with its zone"),
+        ({"versions": None}, "'versions' is None, wanted an object"),
+        ({"versions": {"numpy": 2}}, r"'versions\.numpy' is 2, wanted text"),
+        ({"overrides": ["chunks=row", 1]}, r"'overrides\[1\]' is 1, wanted text"),
+        ({"passes": [1]}, r"'passes\[0\]' is 1, wanted an object"),
+        ({"passes": [PASS, {**PASS, "cluster": None}]}, r"'passes\[1\]\.cluster' is None, wanted an object"),
+        ({"passes": [{**PASS, "fetched": {"bytes": 1}}]}, r"'passes\[0\]\.fetched\.requests' is None, wanted a number"),
+    ],
+    ids=str,
+)
+def test_a_value_that_no_run_writes_is_named(tmp_path: Path, facts: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RecordError, match=problem):
+        read_run(write_run(tmp_path / "run", **facts))
+
+
+def test_whatever_is_written_over_a_value_the_run_is_told_or_refused(tmp_path: Path) -> None:
+    whole = read_run(write_run(tmp_path / "whole", phases={"listing_seconds": 1.5}, outputs=["a.tif"], attempts=[{}]))
+    for facts in altered(whole.facts, [None, "abc", -1, [1], {"a": 1}, 10**400]):
+        (tmp_path / "run.json").write_text(json.dumps(facts))
+        entry = read_entry(tmp_path, tmp_path.parent)
+        assert rows([entry])
+        assert describe([entry])
+        if entry.run:
+            assert how_it_ended(entry.run)
+            assert what_it_was(entry.run)
+            assert command_again(entry.run)
+            assert compare(entry.run, whole, ["config", "code", "kernels", "packages"])
+
+
+def altered(tree: Any, values: list[Any]) -> Iterator[Any]:
+    """The tree with each of its values in turn replaced by each of these."""
+    for key in list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else []:
+        for other in [*values, *altered(tree[key], values)]:
+            new = copy.copy(tree)
+            new[key] = other
+            yield new
 
 
 def test_a_time_without_its_zone_is_refused(tmp_path: Path) -> None:

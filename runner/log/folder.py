@@ -14,13 +14,11 @@ from typing import Any
 
 from runner.errors import RecordError
 from runner.log.recorded import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
+from runner.log.wanted import RUN, misfit, time_of
 
 SCHEMAS = (1, 2)
 HEARTBEAT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
 _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, for clocks that were set
-_NEEDED: tuple[tuple[str, type], ...] = (
-    ("status", str), ("started", str), ("config", dict), ("command", list), ("overrides", list), ("passes", list),
-)  # fmt: skip
 
 
 # --- the record -----------------------------------------------------------------------------------------------------
@@ -103,7 +101,7 @@ class RunFolder:
 
 
 def read_run(path: Path) -> RunFolder:
-    """The run in this folder. Raises RecordError if run.json is not there, not whole, or of a schema to come."""
+    """The run in this folder. Raises RecordError if run.json is not there, altered, or of a schema to come."""
     file = path / "run.json"
     facts = read_json(file)
     schema = facts.get("schema")
@@ -112,12 +110,9 @@ def read_run(path: Path) -> RunFolder:
             f"{file} has schema {schema}, this version reads {' and '.join(map(str, SCHEMAS))}; "
             "use the version that wrote it, or a newer one"
         )
-    for key, kind in _NEEDED:
-        if not isinstance(facts.get(key), kind):
-            raise RecordError(f"{file}: '{key}' is {facts.get(key)!r}, wanted a {kind.__name__}; it was altered")
-    for key in ("started", "heartbeat"):
-        if facts.get(key) is not None and _time_of(facts[key]) is None:
-            raise RecordError(f"{file}: '{key}' is {facts[key]!r}, wanted a time with its zone; it was altered")
+    problem = misfit(facts, RUN)
+    if problem:
+        raise RecordError(f"{file}: {problem}; it was altered")
     return RunFolder(path, facts)
 
 
@@ -131,8 +126,8 @@ def status(facts: Mapping[str, Any]) -> str:
     if said != "RUNNING":
         return said
     if facts.get("host") == platform.node() and isinstance(facts.get("pid"), int):
-        return "RUNNING" if _lives(facts["pid"], _time_of(facts.get("started"))) else "KILLED"
-    beat = _time_of(facts.get("heartbeat"))
+        return "RUNNING" if _lives(facts["pid"], time_of(facts.get("started"))) else "KILLED"
+    beat = time_of(facts.get("heartbeat"))
     silent = beat is not None and (datetime.now(UTC) - beat).total_seconds() > HEARTBEAT_SECONDS
     return "KILLED" if silent else "RUNNING"
 
@@ -149,15 +144,6 @@ def _lives(pid: int, began: datetime | None) -> bool:
         return True
     except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two for what can be no process's number
         return False
-
-
-def _time_of(text: object) -> datetime | None:
-    """A recorded time; None for what is none, or has no zone."""
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo else None
 
 
 def flat(config: Mapping[str, Any], at: str = "") -> dict[str, Any]:
