@@ -167,7 +167,7 @@ def test_what_an_older_folder_does_not_hold_is_said_when_asked_for(tmp_path: Pat
     run = read_run(write_run(tmp_path / "run", schema=1))
     with pytest.raises(RecordError, match=r"outputs\.json is missing: run it again with this version"):
         run.outputs()
-    with pytest.raises(RecordError, match=r"inputs\.parquet is missing: the run ended before it had found its scenes"):
+    with pytest.raises(RecordError, match=r"inputs\.parquet is missing: it was removed, or the run ended before it"):
         run.inputs()
 
 

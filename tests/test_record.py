@@ -177,6 +177,16 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path: Path, monkeypatch
     assert read(tmp_path)["status"] == "COMPLETED"
 
 
+@pytest.mark.parametrize(("earlier", "way"), [(None, "set output.dir"), ({"status": "KILLED"}, "make it writable")])
+def test_a_disk_that_is_full_is_told_with_what_can_be_done(
+    tmp_path: Path, earlier: dict[str, Any] | None, way: str
+) -> None:
+    (tmp_path / "run.json.part").symlink_to("/dev/full")
+    full = f"No space left on device; free some space or {way}$"
+    with pytest.raises(OutputError, match=full), recorded_run(tmp_path, {}, [], [], earlier):
+        pytest.fail("the run started")
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file/run.*set output.dir"), recorded_run(tmp_path / "file/run", {}, [], []):

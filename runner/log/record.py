@@ -141,7 +141,8 @@ def recorded_run(
     except OSError as error:
         if error.errno not in _FULL_OR_CLOSED:
             raise
-        raise OutputError(f"{folder}: {error.strerror or error}; free some space or set output.dir") from error
+        way = "set output.dir" if earlier is None else "make it writable"  # a run is resumed in its own folder
+        raise OutputError(f"{folder}: {error.strerror or error}; free some space or {way}") from error
 
 
 @contextmanager
