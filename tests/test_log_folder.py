@@ -1,10 +1,13 @@
 """Run folders are read as they are: whether a run lives, what is missing in them, which of them is meant."""
 
+import copy
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,11 @@ import pytest
 from log_folders import PASS, UNENDED, change, write_run
 
 from runner.errors import RecordError
+from runner.log.compare import compare
 from runner.log.folder import choose_run, find_runs, flat, read_run, status
+from runner.log.listing import describe, read_entry, rows
+from runner.log.repeat import repeat_command
+from runner.log.show import how_it_ended, what_it_was
 
 
 def ago(seconds: float) -> str:
@@ -41,21 +48,35 @@ def test_a_run_that_said_how_it_ended_is_believed(said: str) -> None:
     ("facts", "wanted"),
     [
         ({"beat": 2}, "RUNNING"),
-        ({"beat": 20}, "KILLED"),
+        ({"beat": 20}, "RUNNING"),
+        ({"beat": 20, "pid": None}, "KILLED"),
         ({"beat": 2, "host": "elsewhere", "pid": 0}, "RUNNING"),
         ({"beat": 20, "host": "elsewhere"}, "KILLED"),
         ({}, "RUNNING"),
         ({"host": "elsewhere"}, "RUNNING"),
         ({"started": -3600}, "RUNNING"),
     ],
-    ids=["beating", "silent", "beating elsewhere", "silent elsewhere", "schema 1", "schema 1 elsewhere", "clock set"],
-)
-def test_a_run_that_says_running_is_killed_once_its_heart_is_still(facts: dict[str, Any], wanted: str) -> None:
+    ids=["beating", "halted", "silent", "beating elsewhere", "silent elsewhere", "schema 1", "schema 1 elsewhere",
+         "clock set"],
+)  # fmt: skip
+def test_a_run_that_says_running_is_killed_once_its_heart_is_still_unless_its_process_is_seen(
+    facts: dict[str, Any], wanted: str
+) -> None:
     assert status(running(**facts)) == wanted
 
 
 def test_a_run_whose_process_is_gone_is_killed_at_once() -> None:
     assert [status(running(pid=pid, beat=1)) for pid in (dead_pid(), 2**22 + 1, 2**80, -1)] == ["KILLED"] * 4
+
+
+def test_a_run_that_was_halted_lives() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert status(running(pid=process.pid, beat=1000)) == "RUNNING"
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert status(running(pid=process.pid, beat=1000)) == "KILLED"
 
 
 def test_a_process_that_has_ended_but_is_not_yet_buried_is_gone() -> None:
@@ -83,7 +104,7 @@ def test_what_is_not_known_of_a_run_kills_it_not(facts: dict[str, Any]) -> None:
         ('{"schema": 2, "sta', "cannot be read as JSON"),
         ("[1]", "holds a list, wanted an object"),
         ('{"schema": 3}', "schema 3, this version reads 1 and 2"),
-        ('{"schema": 2, "status": 7}', "'status' is 7, wanted a str"),
+        ('{"schema": 2, "status": 7}', "'status' is 7, wanted one of RUNNING"),
     ],
 )
 def test_a_record_that_is_none_is_named_with_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
@@ -91,6 +112,50 @@ def test_a_record_that_is_none_is_named_with_what_is_wrong(tmp_path: Path, text:
     with pytest.raises(RecordError, match=problem) as caught:
         read_run(tmp_path)
     assert str(tmp_path / "run.json") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("facts", "problem"),
+    [
+        ({"status": "WAT"}, "'status' is 'WAT', wanted one of RUNNING, COMPLETED, FAILED, INTERRUPTED; it was altered"),
+        ({"seconds": "abc"}, "'seconds' is 'abc', wanted a number"),
+        ({"seconds": float("nan")}, "'seconds' is nan, wanted a number"),
+        ({"heartbeat": "0001-01-01T00:00:00+00:00"}, "'heartbeat' is .*, wanted a time with its zone"),
+        ({"versions": None}, "'versions' is None, wanted an object"),
+        ({"versions": {"numpy": 2}}, r"'versions\.numpy' is 2, wanted text"),
+        ({"overrides": ["chunks=row", 1]}, r"'overrides\[1\]' is 1, wanted text"),
+        ({"passes": [1]}, r"'passes\[0\]' is 1, wanted an object"),
+        ({"passes": [PASS, {**PASS, "cluster": None}]}, r"'passes\[1\]\.cluster' is None, wanted an object"),
+        ({"passes": [{**PASS, "fetched": {"bytes": 1}}]}, r"'passes\[0\]\.fetched\.requests' is None, wanted a number"),
+    ],
+    ids=str,
+)
+def test_a_value_that_no_run_writes_is_named(tmp_path: Path, facts: dict[str, Any], problem: str) -> None:
+    with pytest.raises(RecordError, match=problem):
+        read_run(write_run(tmp_path / "run", **facts))
+
+
+def test_whatever_is_written_over_a_value_the_run_is_told_or_refused(tmp_path: Path) -> None:
+    whole = read_run(write_run(tmp_path / "whole", phases={"listing_seconds": 1.5}, outputs=["a.tif"], attempts=[{}]))
+    for facts in altered(whole.facts, [None, "abc", -1, [1], {"a": 1}, 10**400]):
+        (tmp_path / "run.json").write_text(json.dumps(facts))
+        entry = read_entry(tmp_path, tmp_path.parent)
+        assert rows([entry])
+        assert describe([entry])
+        if entry.run:
+            assert how_it_ended(entry.run)
+            assert what_it_was(entry.run)
+            assert repeat_command(entry.run.config_flags, entry.run.facts["overrides"])
+            assert compare(entry.run, whole, ["config", "code", "kernels", "packages"])
+
+
+def altered(tree: Any, values: list[Any]) -> Iterator[Any]:
+    """The tree with each of its values in turn replaced by each of these."""
+    for key in list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else []:
+        for other in [*values, *altered(tree[key], values)]:
+            new = copy.copy(tree)
+            new[key] = other
+            yield new
 
 
 def test_a_time_without_its_zone_is_refused(tmp_path: Path) -> None:
@@ -103,7 +168,7 @@ def test_what_an_older_folder_does_not_hold_is_said_when_asked_for(tmp_path: Pat
     run = read_run(write_run(tmp_path / "run", schema=1))
     with pytest.raises(RecordError, match=r"outputs\.json is missing: run it again with this version"):
         run.outputs()
-    with pytest.raises(RecordError, match=r"inputs\.parquet is missing: the run ended before it had found its scenes"):
+    with pytest.raises(RecordError, match=r"inputs\.parquet is missing: it was removed, or the run ended before it"):
         run.inputs()
 
 
@@ -150,7 +215,9 @@ def test_speed_and_retries_are_those_of_the_passes_that_ended(tmp_path: Path) ->
 
 
 def test_a_killed_runs_time_ends_with_its_last_heartbeat(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", status="RUNNING", started=ago(100), heartbeat=ago(60), seconds=None)
+    folder = write_run(
+        tmp_path / "run", status="RUNNING", started=ago(100), heartbeat=ago(60), seconds=None, pid=dead_pid()
+    )
     run = read_run(folder)
     assert (run.status, run.seconds) == ("KILLED", pytest.approx(40, abs=0.01))
 

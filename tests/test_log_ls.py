@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -207,6 +208,18 @@ def test_a_folder_that_cannot_be_read_is_listed_with_the_reason(tmp_path: Path) 
     assert "UNREADABLE" in done.stdout
     assert "outputs/half/run.json cannot be read as JSON" in done.stderr
     assert names(tmp_path, "--status", "unreadable") == ["half"]
+
+
+def test_an_altered_record_spoils_its_own_row_alone(tmp_path: Path) -> None:
+    write_run(tmp_path / "outputs/whole")
+    write_run(tmp_path / "outputs/altered", seconds="abc")
+    done = asked(tmp_path, "ls")
+    assert done.returncode == 0
+    assert re.findall("UNREADABLE|COMPLETED", done.stdout) == ["COMPLETED", "UNREADABLE"]
+    for words in (["show", "altered"], ["diff", "altered", "whole"], ["resume", "altered"]):
+        done = asked(tmp_path, *words)
+        assert done.returncode == 2
+        assert done.stderr == ("error: outputs/altered/run.json: 'seconds' is 'abc', wanted a number; it was altered\n")
 
 
 def test_text_from_a_record_is_shown_as_it_is(tmp_path: Path) -> None:

@@ -235,7 +235,10 @@ def test_a_run_that_never_found_its_scenes_cannot_be_done_again(shared: Path, tm
     (tmp_path / "outputs/early/inputs.parquet").unlink()
     done = asked(tmp_path, "rerun", "early")
     assert done.returncode == 2
-    assert "inputs.parquet is missing: the run ended before it had found its scenes; run it again" in done.stderr
+    assert (
+        "inputs.parquet is missing: it was removed, or the run ended before it had found its scenes; run it again"
+        in done.stderr
+    )
     assert not list(tmp_path.glob("outputs/*/*_rerun"))
 
 

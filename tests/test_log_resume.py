@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import speckle, write_scene
-from log_folders import ask, facts_of
+from log_folders import ask, asked, facts_of, write_run
 
+from runner.log.held import held
 from runner.source.server import serve
 
 SLOW = pytest.mark.slow
@@ -293,6 +294,13 @@ def test_a_running_one_is_refused(endpoint: str, tmp_path: Path) -> None:
         running.wait()
     assert done.returncode == 2
     assert f"run is running, as process {running.pid}" in done.stderr
+
+
+def test_a_run_whose_folder_is_held_is_refused_whatever_its_record_says(tmp_path: Path) -> None:
+    with held(write_run(tmp_path / "run", status="RUNNING", host="elsewhere", heartbeat="2026-01-01T00:00:00+00:00")):
+        done = asked(tmp_path, "resume", "run")
+    assert done.returncode == 2
+    assert "run is written to by another process, a run or a resume; stop it, or wait" in done.stderr
 
 
 @SLOW

@@ -1,5 +1,6 @@
 """`run.json` is true from the first second to the last."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -15,8 +16,9 @@ import pytest
 from conftest import ROOT
 
 from runner.engine.trace import NOTE, TaskTrace
-from runner.errors import Interrupted, OutputError, ReadError, SourceError
+from runner.errors import Interrupted, OutputError, ReadError, RecordError, SourceError
 from runner.log.code import DIFF_BYTES, git_state
+from runner.log.held import held
 from runner.log.record import HEARTBEAT_SECONDS, config_sha256, recorded_run
 from runner.plan.records import Block
 from runner.read.header import Window
@@ -152,6 +154,37 @@ def test_a_folder_holds_one_run(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="holds a run already"), recorded_run(tmp_path, {}, [], []):
         pytest.fail("the second run started")
     assert (tmp_path / "run.json").read_text() == before
+
+
+def test_a_run_holds_its_folder_until_it_has_ended(tmp_path: Path) -> None:
+    with (
+        recorded_run(tmp_path, {}, [], []),
+        pytest.raises(RecordError, match="is written to by another process"),
+        held(tmp_path),
+    ):
+        pytest.fail("another held it too")
+    with held(tmp_path):
+        pass
+
+
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlocked(_handle: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", unlocked)
+    with recorded_run(tmp_path, {}, [], []):
+        pass
+    assert read(tmp_path)["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize(("earlier", "way"), [(None, "set output.dir"), ({"status": "KILLED"}, "make it writable")])
+def test_a_disk_that_is_full_is_told_with_what_can_be_done(
+    tmp_path: Path, earlier: dict[str, Any] | None, way: str
+) -> None:
+    (tmp_path / "run.json.part").symlink_to("/dev/full")
+    full = f"No space left on device; free some space or {way}$"
+    with pytest.raises(OutputError, match=full), recorded_run(tmp_path, {}, [], [], earlier):
+        pytest.fail("the run started")
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

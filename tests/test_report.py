@@ -198,6 +198,7 @@ def test_the_page_says_how_the_run_ended(tmp_path: Path, ending: str) -> None:
     assert page.one("span.status").text == ending
     assert bool(page.all("section.banner")) == (ending != "COMPLETED")
     assert ("python -m runner.log resume" in page.text) == (ending != "COMPLETED")
+    assert ("once it is mended" in page.text) == (ending == "FAILED")
 
 
 def test_an_error_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> None:

@@ -41,11 +41,13 @@ addEventListener("load", () => {
     if (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
       overlapping.push([one.textContent, other.textContent]);
   }
+  const tall = one => place(one).height > 2 * parseFloat(getComputedStyle(one).lineHeight);
   const figures = [...document.querySelectorAll(".number")];
   parent.postMessage({
     width: innerWidth, labels: seen.length, overlapping, outside,
     cut: figures.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent),
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    broken: [...document.querySelectorAll(".slowest td.name")].filter(tall).map(one => one.textContent),
     pictures: [...document.images].map(one => one.naturalWidth),
     heights: [...document.querySelectorAll("svg")].map(one => place(one).height),
   }, "*");
@@ -105,3 +107,10 @@ def test_it_fits_every_width_and_no_label_lies_on_another(
         assert all(one["pictures"])
         assert all(one["heights"])
         assert bool(one["labels"]) == (status != "KILLED")
+
+
+def test_on_a_laptop_the_names_of_scenes_stay_on_one_line(browser: str, tmp_path: Path) -> None:
+    report = write_report(make_run_folder(tmp_path / "run", replace(SMALL, parts=SMALL.scenes)))
+    report.write_text(report.read_text("utf-8").replace("_10TET_ASC", "_10TET_ASC_VV"), "utf-8")
+    assert "_10TET_ASC_VV" in report.read_text("utf-8")
+    assert measured(browser, report, tmp_path)[-1]["broken"] == []

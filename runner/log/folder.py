@@ -15,13 +15,11 @@ from typing import Any
 from runner.errors import RecordError
 from runner.log.recorded import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
 from runner.log.repeat import config_flags
+from runner.log.wanted import RUN, misfit, time_of
 
 SCHEMAS = (1, 2)
-HEARTBEAT_SECONDS = 15.0  # a run beats every 2 s; one that has been silent for so long is dead
+HEARTBEAT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
 _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, for clocks that were set
-_NEEDED: tuple[tuple[str, type], ...] = (
-    ("status", str), ("started", str), ("config", dict), ("command", list), ("overrides", list), ("passes", list),
-)  # fmt: skip
 
 
 # --- the record -----------------------------------------------------------------------------------------------------
@@ -115,7 +113,7 @@ class RunFolder:
 
 
 def read_run(path: Path) -> RunFolder:
-    """The run in this folder. Raises RecordError if run.json is not there, not whole, or of a schema to come."""
+    """The run in this folder. Raises RecordError if run.json is not there, altered, or of a schema to come."""
     file = path / "run.json"
     facts = read_json(file)
     schema = facts.get("schema")
@@ -124,12 +122,9 @@ def read_run(path: Path) -> RunFolder:
             f"{file} has schema {schema}, this version reads {' and '.join(map(str, SCHEMAS))}; "
             "use the version that wrote it, or a newer one"
         )
-    for key, kind in _NEEDED:
-        if not isinstance(facts.get(key), kind):
-            raise RecordError(f"{file}: '{key}' is {facts.get(key)!r}, wanted a {kind.__name__}; it was altered")
-    for key in ("started", "heartbeat"):
-        if facts.get(key) is not None and _time_of(facts[key]) is None:
-            raise RecordError(f"{file}: '{key}' is {facts[key]!r}, wanted a time with its zone; it was altered")
+    problem = misfit(facts, RUN)
+    if problem:
+        raise RecordError(f"{file}: {problem}; it was altered")
     return RunFolder(path, facts)
 
 
@@ -141,24 +136,23 @@ def unended(one: Mapping[str, Any]) -> bool:
 def status(facts: Mapping[str, Any]) -> str:
     """RUNNING, COMPLETED, FAILED, INTERRUPTED as recorded; KILLED for one that says RUNNING and lives no more.
 
-    That is so if its heartbeat is older than 15 s, or if it ran on this host and its process is gone.
+    On this host that is so if its process is gone: one that was halted (Ctrl-Z) is silent, and goes on. Of a run on
+    another host, or without a process's number, it is so if its heartbeat is older than 15 s.
     """
     said = str(facts.get("status", "UNKNOWN"))
     if said != "RUNNING":
         return said
-    beat = _time_of(facts.get("heartbeat"))
+    if facts.get("host") == platform.node() and isinstance(facts.get("pid"), int):
+        return "RUNNING" if _lives(facts["pid"], time_of(facts.get("started"))) else "KILLED"
+    beat = time_of(facts.get("heartbeat"))
     silent = beat is not None and (datetime.now(UTC) - beat).total_seconds() > HEARTBEAT_SECONDS
-    gone = facts.get("host") == platform.node() and not _lives(facts)
-    return "KILLED" if silent or gone else "RUNNING"
+    return "KILLED" if silent else "RUNNING"
 
 
-def _lives(facts: Mapping[str, Any]) -> bool:
-    """Whether the process of this record is there: no zombie, and no other that was given its number since."""
+def _lives(pid: int, began: datetime | None) -> bool:
+    """Whether the process of a record is there: no zombie, and no other that was given its number since."""
     import psutil  # noqa: PLC0415 - only for runs that say RUNNING, of which a list has few
 
-    pid, began = facts.get("pid"), _time_of(facts.get("started"))
-    if not isinstance(pid, int):
-        return True  # for all that is known
     try:
         process = psutil.Process(pid)
         before = began is None or process.create_time() < began.timestamp() + _CLOCK_SECONDS
@@ -167,15 +161,6 @@ def _lives(facts: Mapping[str, Any]) -> bool:
         return True
     except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two for what can be no process's number
         return False
-
-
-def _time_of(text: object) -> datetime | None:
-    """A recorded time; None for what is none, or has no zone."""
-    try:
-        found = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return found if found.tzinfo else None
 
 
 def flat(config: Mapping[str, Any], at: str = "") -> dict[str, Any]:

@@ -14,8 +14,9 @@ from runner.console import say, show_table, table, tell
 from runner.errors import RecordError
 from runner.log.folder import RunFolder, find_runs, flat, read_run
 from runner.log.verb import OUTPUTS, Verb
+from runner.log.wanted import STATUSES
 
-STATUSES = ("RUNNING", "COMPLETED", "FAILED", "INTERRUPTED", "KILLED", "UNREADABLE")
+_STATUSES = (*STATUSES, "KILLED", "UNREADABLE")
 _COLUMNS = ["run", "when", "status", "stack", "settings that differ", "scenes", "wall", "MB/s", "retries"]
 _LEFT = 5  # columns of words
 _ABSENT = "-"
@@ -55,7 +56,7 @@ class Entry:
 
 def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=OUTPUTS, metavar="FOLDER", help="default: outputs/")
-    parser.add_argument("--status", type=_statuses, metavar="S[,S]", help=f"of {', '.join(STATUSES).lower()}")
+    parser.add_argument("--status", type=_statuses, metavar="S[,S]", help=f"of {', '.join(_STATUSES).lower()}")
     parser.add_argument("--stack", metavar="NAME", help="the stack's name, or a pattern such as 'senti*'")
     parser.add_argument("--since", type=_day_start, metavar="DATE", help="begun on that day (or time) or later")
     parser.add_argument("--until", type=_day_end, metavar="DATE", help="begun on that day (or time) or before")
@@ -148,8 +149,8 @@ def _refuse_unknown_keys(every: Sequence[Entry], keys: Sequence[str]) -> None:
 
 def _statuses(text: str) -> frozenset[str]:
     wanted = frozenset(word.strip().upper() for word in text.split(","))
-    if not wanted <= set(STATUSES):
-        raise ArgumentTypeError(f"{text}: wanted some of {', '.join(STATUSES).lower()}, with commas")
+    if not wanted <= set(_STATUSES):
+        raise ArgumentTypeError(f"{text}: wanted some of {', '.join(_STATUSES).lower()}, with commas")
     return wanted
 
 

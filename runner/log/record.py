@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from runner.log.code import git_state
 from runner.log.environment import library_versions, machine_facts
 from runner.log.events import events_kept, timestamp
 from runner.log.failure import failure_facts
+from runner.log.held import held
 from runner.log.redact import redact_tree
 from runner.log.repeat import config_flags
 from runner.log.trace import TraceLog
@@ -132,20 +133,22 @@ def recorded_run(
 ) -> Iterator[RunRecord]:
     """Claim `folder` for one run, and record how that ends. Raises OutputError if the folder holds a run already.
 
-    With `earlier`, the run.json that is there, it is that run which goes on: what it says stays in `attempts`.
+    With `earlier`, the run.json that is there, it is that run which goes on: what it says stays in `attempts`. Who
+    resumes it holds the folder already.
     """
     if earlier is None:
         _claim(folder)
     origin = {} if earlier is None else _resumed(folder, earlier)
     try:
-        with events_kept(folder):
+        with held(folder) if earlier is None else nullcontext(), events_kept(folder):
             record = RunRecord(folder, _first_facts(config, command, overrides) | origin)
             with _reported(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
                 yield record
     except OSError as error:
         if error.errno not in _FULL_OR_CLOSED:
             raise
-        raise OutputError(f"{folder}: {error.strerror or error}; free some space or set output.dir") from error
+        way = "set output.dir" if earlier is None else "make it writable"  # a run is resumed in its own folder
+        raise OutputError(f"{folder}: {error.strerror or error}; free some space or {way}") from error
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def _remedy(name: str) -> str:
     remedies = {
         "run.json": "that is no run folder; python -m runner.log ls names them",
         "outputs.json": "run it again with this version, which writes it",
-        "inputs.parquet": "the run ended before it had found its scenes; run it again",
+        "inputs.parquet": "it was removed, or the run ended before it had found its scenes; run it again",
     }
     return remedies.get(name, "it was removed")
 

@@ -1,10 +1,7 @@
 """`resume`: a run that did not end well goes on in its folder, and reads only what is missing."""
 
-import fcntl
-import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +9,7 @@ from runner.console import say, tell
 from runner.errors import RecordError
 from runner.log.again import begun_again
 from runner.log.folder import RunFolder, choose_run, read_run
+from runner.log.held import held
 from runner.log.recorded import RecordedInput
 from runner.log.rerun import recorded_inputs
 from runner.log.verb import Verb, add_outputs, add_run
@@ -41,32 +39,25 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    earlier = choose_run(options.run, options.outputs)
-    with _alone(earlier.path):
-        earlier = read_run(earlier.path)
-        if earlier.status == "RUNNING":
-            raise RecordError(f"{earlier.path} is running, as process {earlier.facts.get('pid')}; stop it, or wait")
+    folder = choose_run(options.run, options.outputs).path
+    _resumable(folder)  # of one that runs its process is named, which the lock cannot do
+    with held(folder):
+        earlier = _resumable(folder)
         if earlier.status == "COMPLETED":
-            say(f"{earlier.path} is complete: there is nothing to resume (rerun does it again)")
+            say(f"{folder} is complete: there is nothing to resume (rerun does it again)")
             return 0
         _go_on(earlier, options.overrides, explain=options.explain)
     return 0
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder, so that of two who resume a run one is refused; a process that dies lets go. Raises RecordError.
-
-    The folder itself is locked, so that nothing is left in it.
-    """
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise RecordError(f"{folder} is being resumed by another process; stop it, or wait") from error
-    finally:
-        os.close(held)
+def _resumable(folder: Path) -> RunFolder:
+    """The run in a folder. Raises RecordError for one that runs."""
+    run = read_run(folder)
+    if run.status == "RUNNING":
+        raise RecordError(
+            f"{folder} is running, as process {run.facts.get('pid')} on {run.facts.get('host')}; stop it, or wait"
+        )
+    return run
 
 
 def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:

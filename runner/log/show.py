@@ -77,7 +77,7 @@ def _place(found: object) -> str:
 
 def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
     """Headings and their texts."""
-    facts, source = run.facts, run.config.get("source", {})
+    facts, source = run.facts, run.config.get("source") or {}
     versions = facts.get("versions") or {}
     code = facts.get("code")
     commit = (

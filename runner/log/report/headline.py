@@ -56,7 +56,8 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
         return []
     hint = _REMEDIES.get(run.problem.kind) if run.problem else None
     go_on = f"python -m runner.log resume {shlex.quote(contents.path)}"
-    return [*([(hint, "")] if hint else []), ("Go on where it ended, once it is mended:", go_on)]
+    once = ", once it is mended" if run.status == "FAILED" else ""
+    return [*([(hint, "")] if hint else []), (f"Go on where it ended{once}:", go_on)]
 
 
 def repeat_command(contents: Contents) -> str:

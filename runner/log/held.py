@@ -1,0 +1,31 @@
+"""A run folder held by the one process that writes into it."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from runner.errors import RecordError
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder of a run that runs or is resumed, so that nobody else resumes it; a process that dies lets go.
+
+    The folder itself is locked, so that nothing is left in it. Raises RecordError if another process holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)  # which processes that are started do not inherit
+    try:
+        with suppress(OSError):  # of a file system without locks: there, the record alone tells who lives
+            _lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RecordError(f"{folder} is written to by another process, a run or a resume; stop it, or wait") from error
