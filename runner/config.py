@@ -88,8 +88,8 @@ def check_job(job: JobSettings) -> None:
     _check_source(job.source)
     check_option_names(job.gdal.options)
     for name in job.gdal.options:
-        if SECRET_NAMES.search(name):
-            raise ConfigError(f"gdal.options.{name}: {_NO_SECRETS}")
+        if SECRET_NAMES.search(name) or names_a_secret(f"{name}={job.gdal.options[name]}"):
+            raise _no_secret(f"gdal.options.{name}")
     _require("fuse", job.fuse in ("auto", True, False), job.fuse, "auto, true or false")
     _require(
         "max_skipped", job.max_skipped is None or job.max_skipped >= 0, job.max_skipped, "a whole number from 0 on"
@@ -207,7 +207,12 @@ def refuse_overrides(overrides: list[str]) -> None:
         if "_target_" in key or key.lstrip("+~").startswith("hydra.callbacks") or key.endswith("()"):
             raise ConfigError(f"{key}: a config holds values only and names no Python")
         if names_a_secret(override):
-            raise ConfigError(f"{key}: {_NO_SECRETS}")
+            raise _no_secret(key)
+
+
+def _no_secret(key: str) -> ConfigError:
+    """Said so that the error is not blanked out itself, as `COOKIE: ...` would be."""
+    return ConfigError(f"{key}=[redacted]: {_NO_SECRETS}")
 
 
 # --- keys -------------------------------------------------------------------------------------------------------
@@ -226,7 +231,7 @@ def _refuse_secrets(tree: DictConfig) -> None:
     """Refuse what would be written down with the results, wherever it was set."""
     for key, value in _leaves(OmegaConf.to_container(tree)):
         if isinstance(value, str) and names_a_secret(value):
-            raise ConfigError(f"{key}: {_NO_SECRETS}")
+            raise _no_secret(key)
 
 
 def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
