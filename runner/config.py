@@ -98,9 +98,9 @@ def check_job(job: JobSettings) -> None:
     _require(
         "output.compression", job.output.compression in COMPRESSIONS, job.output.compression, " or ".join(COMPRESSIONS)
     )
-    _require(
-        "output.dir", redact(job.output.dir) == job.output.dir, "[redacted]", "a folder without a secret in its name"
-    )
+    carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
+    for key, text in carried.items():
+        _require(key, redact(text) == text, "[redacted]", "a text without a secret, since results carry it")
     _require("output.level", 1 <= job.output.level <= 9, job.output.level, "a whole number from 1 to 9")
     _check_chunks("chunks", job.chunks)
     _refuse_equal_files(job)

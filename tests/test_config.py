@@ -131,6 +131,17 @@ def test_a_credential_among_the_options_of_gdal_is_refused_wherever_it_was_set(n
         config.check_job(replace(job, gdal=GdalSettings(options={name: value})))
 
 
+@pytest.mark.parametrize("key", ["output.dir", "source.name", "source.units"])
+def test_what_results_carry_holds_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    group, _, name = key.partition(".")
+    job = compose()
+    holding = replace(job, **{group: replace(getattr(job, group), **{name: "a-canary-4711"})})
+    config.check_job(holding)
+    monkeypatch.setenv("MY_TOKEN", "canary-4711")
+    with pytest.raises(ConfigError, match=rf"{key}=\[redacted\]: wanted a text without a secret"):
+        config.check_job(holding)
+
+
 @pytest.mark.parametrize(
     "override",
     ["+source._target_=os.system", "+stages.spatial_mean._partial_=true", "+hydra.callbacks.x._target_=os.makedirs"],

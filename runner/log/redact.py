@@ -107,7 +107,7 @@ def _secrets(environment: Mapping[str, str]) -> list[str]:
 
 
 def _secret_parts(name: str, value: str) -> Iterator[str]:
-    """A secret variable's value, and what would give it away in part; of any other one the secrets of a URL or of NAME=x."""
+    """A secret variable's value, and what gives it away in part; of any other one the secrets of a URL, of NAME=x."""
     if SECRET_NAMES.search(name) and not _is_path(value):
         yield value
         for line in re.split(r"[,\r\n]+", value):  # headers: NAME: SCHEME VALUE
