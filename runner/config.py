@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
-from urllib.parse import urlsplit
 
 from dask.utils import parse_bytes
 from hydra.core.config_store import ConfigStore
@@ -193,11 +192,11 @@ def _check_source(source: SourceSettings) -> None:
 
 
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
-    parts = urlsplit(url)
-    if parts.username or parts.password:
+    scheme, mark, rest = url.partition("://")
+    if "@" in rest.partition("/")[0]:
         raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
     wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
-    _require(key, url.strip() and parts.scheme in schemes, url, wanted)
+    _require(key, url.strip() and (scheme if mark else "") in schemes, url, wanted)
 
 
 def refuse_overrides(overrides: list[str]) -> None:
