@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
-from urllib.parse import urlsplit
 
 from dask.utils import parse_bytes
 from hydra.core.config_store import ConfigStore
@@ -88,8 +87,8 @@ def check_job(job: JobSettings) -> None:
     _check_source(job.source)
     check_option_names(job.gdal.options)
     for name in job.gdal.options:
-        if SECRET_NAMES.search(name):
-            raise ConfigError(f"gdal.options.{name}: {_NO_SECRETS}")
+        if SECRET_NAMES.search(name) or names_a_secret(f"{name}={job.gdal.options[name]}"):
+            raise _no_secret(f"gdal.options.{name}")
     _require("fuse", job.fuse in ("auto", True, False), job.fuse, "auto, true or false")
     _require(
         "max_skipped", job.max_skipped is None or job.max_skipped >= 0, job.max_skipped, "a whole number from 0 on"
@@ -98,9 +97,9 @@ def check_job(job: JobSettings) -> None:
     _require(
         "output.compression", job.output.compression in COMPRESSIONS, job.output.compression, " or ".join(COMPRESSIONS)
     )
-    _require(
-        "output.dir", redact(job.output.dir) == job.output.dir, "[redacted]", "a folder without a secret in its name"
-    )
+    carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
+    for key, text in carried.items():
+        _require(key, redact(text) == text, "[redacted]", "a text without a secret, since results carry it")
     _require("output.level", 1 <= job.output.level <= 9, job.output.level, "a whole number from 1 to 9")
     _check_chunks("chunks", job.chunks)
     _refuse_equal_files(job)
@@ -193,11 +192,11 @@ def _check_source(source: SourceSettings) -> None:
 
 
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
-    parts = urlsplit(url)
-    if parts.username or parts.password:
+    scheme, mark, rest = url.partition("://")
+    if "@" in rest.partition("/")[0]:
         raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
     wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
-    _require(key, url.strip() and parts.scheme in schemes, url, wanted)
+    _require(key, url.strip() and (scheme if mark else "") in schemes, url, wanted)
 
 
 def refuse_overrides(overrides: list[str]) -> None:
@@ -207,7 +206,12 @@ def refuse_overrides(overrides: list[str]) -> None:
         if "_target_" in key or key.lstrip("+~").startswith("hydra.callbacks") or key.endswith("()"):
             raise ConfigError(f"{key}: a config holds values only and names no Python")
         if names_a_secret(override):
-            raise ConfigError(f"{key}: {_NO_SECRETS}")
+            raise _no_secret(key)
+
+
+def _no_secret(key: str) -> ConfigError:
+    """Said so that the error is not blanked out itself, as `COOKIE: ...` would be."""
+    return ConfigError(f"{key}=[redacted]: {_NO_SECRETS}")
 
 
 # --- keys -------------------------------------------------------------------------------------------------------
@@ -226,7 +230,7 @@ def _refuse_secrets(tree: DictConfig) -> None:
     """Refuse what would be written down with the results, wherever it was set."""
     for key, value in _leaves(OmegaConf.to_container(tree)):
         if isinstance(value, str) and names_a_secret(value):
-            raise ConfigError(f"{key}: {_NO_SECRETS}")
+            raise _no_secret(key)
 
 
 def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:

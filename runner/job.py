@@ -278,7 +278,7 @@ def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
 def _write(
     job: JobSettings, plan: Plan, inputs: Inputs, results: dict[str, dict[str, Values]], record: RunRecord
 ) -> None:
-    origin = provenance(job.source, inputs.stack, job.mask)
+    origin = provenance(replace(job.source, url=redact(job.source.url)), inputs.stack, job.mask)
     written: list[StageFiles] = []
     for stage in plan.stages:
         files = write_stage(record.folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)

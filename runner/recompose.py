@@ -24,6 +24,7 @@ from runner.settings import JobSettings
 
 _BLANK = "[redacted]"  # what runner.log.redact puts in a secret's place
 _NAME = "stored_run"
+_CHOOSES = ("source.url", "source.exclude")  # which scenes; of no use where these are the recorded ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,14 @@ class Recomposed:
     tree: DictConfig
 
 
-def recompose(stored: Mapping[str, Any], yaml: Path, overrides: Sequence[str], folder: Path) -> Recomposed:
+def recompose(
+    stored: Mapping[str, Any], yaml: Path, overrides: Sequence[str], folder: Path, *, scenes_found: bool
+) -> Recomposed:
     """The job of a run.json's resolved config, changed by `overrides` as on the command line, to be run in `folder`.
 
-    What was blanked out in it, as a secret's value, is composed anew from the `.hydra/config.yaml` of the same run.
-    Raises ConfigError for an override that cannot be, a value that is lost, or a setting that is no more.
+    What was blanked out in it, as a secret's value, is composed anew from the `.hydra/config.yaml` of the same run;
+    with `scenes_found`, what only chooses scenes may stay blank. Raises ConfigError for an override that cannot be, a
+    value that is lost, or a setting that is no more.
     """
     config.refuse_overrides(list(overrides))
     config.register_settings()
@@ -51,7 +55,7 @@ def recompose(stored: Mapping[str, Any], yaml: Path, overrides: Sequence[str], f
         ConfigStore.instance().store(_NAME, {**tree, "defaults": ["settings", "_self_"]})
         with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
             composed = compose(_NAME, words)
-        _refuse_blanks(composed)
+        _refuse_blanks(composed, _CHOOSES if scenes_found else ())
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise config.explain(error) from error
     return Recomposed(config.read_job(composed, choices), composed)
@@ -112,6 +116,11 @@ def _with_blanks_filled(stored: Mapping[str, Any], yaml: Path) -> dict[str, Any]
     return tree
 
 
+def blanked(stored: Mapping[str, Any]) -> set[str]:
+    """The dotted keys of a run.json's config whose values are lost, at least in part."""
+    return {".".join(path) for path in _blanks(stored)}
+
+
 def _blanks(node: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """The paths of leaves that were blanked out, wholly or in part."""
     if isinstance(node, dict):
@@ -127,9 +136,10 @@ def _node(tree: Any, path: Sequence[str]) -> Any:
     return tree
 
 
-def _refuse_blanks(composed: DictConfig) -> None:
+def _refuse_blanks(composed: DictConfig, needless: Sequence[str]) -> None:
     for path in _blanks(OmegaConf.to_container(composed, resolve=True, throw_on_missing=False, enum_to_str=True)):
         key = ".".join(path)
-        raise ConfigError(
-            f"{key}: a secret was blanked out in it when the run was recorded; give it again: -- {key}=..."
-        )
+        if key not in needless:
+            raise ConfigError(
+                f"{key}: a secret was blanked out in it when the run was recorded; give it again: -- {key}=..."
+            )

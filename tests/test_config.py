@@ -1,11 +1,14 @@
 """A wrong setting is one clear line, whatever is wrong with it."""
 
+from dataclasses import replace
+
 import pytest
 from conftest import ROOT, compose
 
 from runner import config
 from runner.errors import ConfigError
-from runner.settings import ClusterKind, JobSettings
+from runner.log.redact import redact
+from runner.settings import ClusterKind, GdalSettings, JobSettings
 
 
 def test_the_default_job_reads_the_demo_in_two_stages() -> None:
@@ -86,6 +89,11 @@ def test_both_stages_dropped_is_refused() -> None:
         "+source.s3.secret=abc",
         "gdal.options.GDAL_HTTP_USERPWD=me:pass",
         "gdal.options.GDAL_HTTP_BEARER=abc",
+        "gdal.options.GDAL_HTTP_COOKIE=abc",
+        "gdal.options.GDAL_HTTP_PROXY=me:abc@proxy",
+        "gdal.options.SWIFT_KEY=abc",
+        "gdal.options.AZURE_SAS=abc",
+        "gdal.options.AZURE_STORAGE_CONNECTION_STRING='AccountKey=abc;AccountName=me'",
         "gdal.options.GDAL_HTTP_HEADERS=X-Api-Key: abc",
         "gdal.options={GDAL_HTTP_HEADERS: 'X-Key: abc'}",
         "gdal.options={GDAL_HTTP_HEADERS: 'X-Key: abc",
@@ -97,8 +105,41 @@ def test_both_stages_dropped_is_refused() -> None:
 def test_a_secret_on_the_command_line_is_refused_without_repeating_it(override: str) -> None:
     with pytest.raises(ConfigError, match="secret") as caught:
         compose(override)
+    assert redact(str(caught.value)) == str(caught.value)  # as it is shown, with its reason and remedy
     assert "abc" not in str(caught.value)
     assert "pass@" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AZURE_SAS", "abc"),
+        ("AZURE_STORAGE_ACCESS_KEY", "abc"),
+        ("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=abc;AccountName=me"),
+        ("GDAL_DAAS_API_KEY", "abc"),
+        ("GDAL_HTTP_KEYPASSWD", "abc"),
+        ("GDAL_HTTP_PROXY", "me:abc@proxy:3128"),
+        ("GDAL_HTTP_PROXYUSERPWD", "me:abc"),
+        ("GS_OAUTH2_PRIVATE_KEY", "abc"),
+        ("OSS_SECRET_ACCESS_KEY", "abc"),
+        ("SWIFT_KEY", "abc"),
+    ],
+)
+def test_a_credential_among_the_options_of_gdal_is_refused_wherever_it_was_set(name: str, value: str) -> None:
+    job = compose()
+    with pytest.raises(ConfigError, match=rf"gdal.options.{name}=\[redacted\]: a secret has no place"):
+        config.check_job(replace(job, gdal=GdalSettings(options={name: value})))
+
+
+@pytest.mark.parametrize("key", ["output.dir", "source.name", "source.units"])
+def test_what_results_carry_holds_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    group, _, name = key.partition(".")
+    job = compose()
+    holding = replace(job, **{group: replace(getattr(job, group), **{name: "a-canary-4711"})})
+    config.check_job(holding)
+    monkeypatch.setenv("MY_TOKEN", "canary-4711")
+    with pytest.raises(ConfigError, match=rf"{key}=\[redacted\]: wanted a text without a secret"):
+        config.check_job(holding)
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,53 @@ def test_what_was_blanked_out_for_good_has_to_be_given_again(shared: Path, tmp_p
     assert asked(tmp_path, "rerun", "hidden", "--", "source.units=dB").returncode == 0
 
 
+def test_a_secret_in_the_source_keeps_no_run_from_being_verified_and_done_again(shared: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(shared / "data", tmp_path / "canary-path-9")
+    words = ("source=local", f"source.url={data}/*.tif", "output.dir=outputs/first")
+    run(tmp_path, *words, env={**os.environ, "MY_TOKEN": data.name})
+    first = complete(tmp_path / "outputs/first")
+    assert facts_of(first)["config"]["source"]["url"] == f"{tmp_path}/[redacted]/*.tif"
+    shown = [path for path in first.rglob("*") if path.is_file() and path.suffix != ".parquet"]
+    assert not [path for path in shown if data.name.encode() in path.read_bytes()]
+    found = asked(tmp_path, "verify", "first", "--blocks", 1)
+    assert found.returncode == 0, found.stdout + found.stderr
+    done = asked(tmp_path, "rerun", "first")
+    assert done.returncode == 0, done.stderr
+    again = rerun_folder(tmp_path)
+    assert (again / "temporal_mean.tif").read_bytes() == (first / "temporal_mean.tif").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_bucket_that_was_blanked_out_is_needed_only_to_find_scenes(shared: Path, tmp_path: Path) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/early")
+    for name in ("run.json", ".hydra/config.yaml"):
+        text = (earlier / name).read_text()
+        (earlier / name).write_text(text.replace(f"{shared}/data/*.tif", "s3://[redacted]/*.tif"))
+    assert asked(tmp_path, "verify", "early", "--blocks", 1).returncode == 0
+    (earlier / "inputs.parquet").unlink()
+    change(earlier, status="FAILED")
+    lost = asked(tmp_path, "resume", "early")
+    assert lost.returncode == 2
+    assert "source.url: a secret was blanked out in it when the run was recorded; give it again" in lost.stderr
+    assert asked(tmp_path, "resume", "early", "--", f"source.url='{shared}/data/*.tif'").returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["rerun", "verify"])
+def test_what_has_to_be_given_again_is_taken(shared: Path, tmp_path: Path, verb: str) -> None:
+    earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/hidden")
+    pattern = facts_of(earlier)["config"]["source"]["datetime_regex"]
+    config = facts_of(earlier)["config"]
+    change(earlier, config={**config, "source": {**config["source"], "datetime_regex": "[redacted]"}})
+    yaml = earlier / ".hydra/config.yaml"
+    yaml.write_text(yaml.read_text().replace(pattern, "'[redacted]'"))
+    lost = asked(tmp_path, verb, "hidden")
+    assert lost.returncode == 2
+    assert "give it again: -- source.datetime_regex=..." in lost.stderr
+    given = asked(tmp_path, verb, "hidden", "--", f"source.datetime_regex='{pattern}'")
+    assert given.returncode == 0, given.stderr
+
+
 def with_units(config: dict[str, Any], units: str) -> dict[str, Any]:
     return {**config, "source": {**config["source"], "units": units}}
 

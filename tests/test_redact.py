@@ -30,6 +30,8 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> None:
         f"{{'x-amz-security-token': b'{CANARY}', 'a': 1}}",
         f"GDAL_HTTP_USERPWD=me:{CANARY}",
         f"aws_secret_access_key={CANARY}",
+        f"AccountKey={CANARY};AccountName=me",
+        f"SWIFT_KEY={CANARY}",
     ],
 )
 def test_what_stands_in_a_secrets_place_is_blanked_out(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -46,6 +48,13 @@ def test_what_stands_in_a_secrets_place_is_blanked_out(monkeypatch: pytest.Monke
         ("AWS_ENDPOINT_URL", f"http://me:{CANARY}@host:80/path"),
         ("AWS_ENDPOINT_URL", f"http://host:80/?X-Amz-Signature={CANARY}"),
         ("HTTPS_PROXY", f"http://me:{CANARY}@proxy:3128"),
+        ("HTTPS_PROXY", f"me:{CANARY}@proxy:3128"),
+        ("AZURE_STORAGE_CONNECTION_STRING", f"AccountKey={CANARY};AccountName=me"),
+        ("AZURE_STORAGE_CONNECTION_STRING", f"AccountName=me;AccountKey={CANARY}"),
+        ("SWIFT_KEY", CANARY),
+        ("DASK_DISTRIBUTED__COMM__TLS__KEYPASS", CANARY),
+        ("SSH_PASSPHRASE", CANARY),
+        ("DB_PASS", CANARY),
     ],
 )
 def test_a_part_of_a_variable_that_is_a_secret_is_blanked_out_alone(
@@ -77,6 +86,16 @@ def test_a_tree_holds_no_secret_under_any_key() -> None:
         "n": 3,
         "none": None,
     }
+
+
+@pytest.mark.parametrize("key", ["distributed.comm.tls.keypass", "distributed.comm.tls.client.key", "passphrase"])
+def test_a_value_goes_whole_by_the_name_it_stands_under(key: str) -> None:
+    assert redact_tree({key: "x"}) == {key: "[redacted]"}
+
+
+def test_a_record_keeps_its_own_words() -> None:
+    tree = {"pass": "spatial_mean", "passes": ["x"], "SWIFT_MAX_KEYS": "9", "key": "a.tif"}
+    assert redact_tree(tree) == tree
 
 
 def test_a_traceback_in_the_log_holds_no_secret() -> None:
@@ -112,6 +131,9 @@ def test_a_tree_becomes_what_json_holds() -> None:
         ("source.s3={secret: abc}", True),
         ("source.s3.endpoint_url=http://a:b@host", True),
         ("source.s3.endpoint_url=http://host/?X-Amz-Signature=abc", True),
+        ("gdal.options.GDAL_HTTP_PROXY=me:abc@proxy:3128", True),
+        ("gdal.options.GDAL_HTTP_PROXY=proxy:3128", False),
+        ("gdal.options.SWIFT_MAX_KEYS=9", False),
         ("a.secret=", False),
         ("stages.x.statistics=[mean,count]", False),
         ("source.url=s3://bucket/**/*.tif", False),

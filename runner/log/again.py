@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,10 +31,11 @@ def begun_again(
     from runner.cli import keep_config, stop_on_signals  # noqa: PLC0415 - as above
     from runner.log.record import recorded_run  # noqa: PLC0415 - as above
     from runner.log.redact import redact  # noqa: PLC0415 - as above
-    from runner.recompose import recompose  # noqa: PLC0415 - as above
+    from runner.recompose import blanked, recompose  # noqa: PLC0415 - as above
 
-    _refuse_other_scenes(overrides)
-    again = recompose(earlier.config, earlier.path.absolute() / ".hydra/config.yaml", overrides, folder)
+    _refuse_other_scenes(overrides, blanked(earlier.config))
+    yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
+    again = recompose(earlier.config, yaml, overrides, folder, scenes_found=found)
     stop_on_signals()
     logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
     folder = Path(again.job.output.dir).expanduser().absolute()
@@ -49,8 +50,12 @@ def begun_again(
         yield again.job, record
 
 
-def _refuse_other_scenes(overrides: Sequence[str]) -> None:
-    """Refuse an override of what chooses the scenes, which are the recorded ones. Raises RecordError."""
+def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> None:
+    """Refuse an override of what chooses the scenes, which are the recorded ones; unless its value was lost.
+
+    Raises RecordError.
+    """
     for word in overrides:
-        if word.partition("=")[0].lstrip("+~") in _CHOOSING:
+        key = word.partition("=")[0].lstrip("+~")
+        if key in _CHOOSING and key not in lost:
             raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run python -m runner")

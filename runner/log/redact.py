@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 _NAMES = (
-    "secret|token|passw|pwd|bearer|cookie|credential|access_key|api_?key|authorization|oauth|http_headers|signature"
+    "secret|token|passw|passphrase|pwd|bearer|cookie|credential|(?:access|account|api)_?key|authorization|oauth"
+    r"|http_headers|signature|connection_?string"
+    r"|(?:(?:key|user|ssh|_)pass|[._]key|sas)(?![\w.-])"  # at the end only: MAX_KEYS and passes are no secrets
 )
-SECRET_NAMES = re.compile(rf"{_NAMES}|sas$", re.IGNORECASE)
+SECRET_NAMES = re.compile(_NAMES, re.IGNORECASE)
 _SHORTEST = 6  # characters; what is shorter would blank out ordinary words
 _BLANK = "[redacted]"
 
@@ -51,7 +53,8 @@ def names_a_secret(text: str) -> bool:
     password or a signature in a URL.
     """
     named = rf"(?:{_NAMES})[\w.-]*['\"]?\s*[:=]\s*[^\s}}\]]|oc\.env:[^}}]*(?:{_NAMES})"
-    found = re.search(named, text, re.IGNORECASE) or _QUERY.search(text) or re.search(r"//[^/\s]*:[^/\s]*@", text)
+    user = r"//[^/\s]*:[^/\s]*@|proxy['\"]?\s*[:=]\s*[^\s/]*@"  # a proxy may be named without its scheme
+    found = re.search(named, text, re.IGNORECASE) or _QUERY.search(text) or re.search(user, text, re.IGNORECASE)
     return found is not None
 
 
@@ -104,7 +107,7 @@ def _secrets(environment: Mapping[str, str]) -> list[str]:
 
 
 def _secret_parts(name: str, value: str) -> Iterator[str]:
-    """A secret variable's value, and what would give it away in part; of any other one the secrets of a URL."""
+    """A secret variable's value, and what gives it away in part; of any other one the secrets of a URL, of NAME=x."""
     if SECRET_NAMES.search(name) and not _is_path(value):
         yield value
         for line in re.split(r"[,\r\n]+", value):  # headers: NAME: SCHEME VALUE
@@ -115,7 +118,11 @@ def _secret_parts(name: str, value: str) -> Iterator[str]:
     for user in _USER.findall(value):
         yield user
         yield user.partition(":")[2]
-    for found in _QUERY.finditer(value):
+    if name.lower().endswith("proxy") and "://" not in value:
+        user = value.rpartition("@")[0]
+        yield user
+        yield user.partition(":")[2]
+    for found in (*_QUERY.finditer(value), *_ASSIGNED.finditer(value)):
         yield found[0].partition("=")[2]
 
 

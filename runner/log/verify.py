@@ -77,14 +77,15 @@ def _run(options: Namespace) -> int:
 
 
 def _job(run: RunFolder, overrides: list[str]) -> "JobSettings":
-    for word in overrides:
-        if not word.lstrip("+").startswith(_READING):
-            raise RecordError(f"{word}: a run is verified as it was; only {', '.join(_READING)} may be overridden")
     from runner.cli import stop_on_signals  # noqa: PLC0415 - Hydra, which the other verbs spare
-    from runner.recompose import recompose  # noqa: PLC0415 - as above
+    from runner.recompose import blanked, recompose  # noqa: PLC0415 - as above
 
+    lost = blanked(run.config)
+    for word in overrides:
+        if not word.lstrip("+").startswith(_READING) and word.partition("=")[0].lstrip("+") not in lost:
+            raise RecordError(f"{word}: a run is verified as it was; only {', '.join(_READING)} may be overridden")
     stop_on_signals()
-    return recompose(run.config, run.path / ".hydra/config.yaml", overrides, run.path).job
+    return recompose(run.config, run.path / ".hydra/config.yaml", overrides, run.path, scenes_found=True).job
 
 
 def _checks(run: RunFolder, job: "JobSettings | None", blocks: int, seed: int) -> Iterator[Check]:
