@@ -160,7 +160,7 @@ def test_the_console_of_a_job_is_kept_without_secrets(tmp_path: Path, monkeypatc
 
 # --- the folder ---------------------------------------------------------------------------------------------------
 
-SETTINGS = {"start": "warm", "n_jobs": 1, "prune": None, "keep": 0.34, "search": None}
+SETTINGS = {"start": "warm", "n_jobs": 1, "prune": None, "keep": 0.34, "search": None, "baseline": None}
 FACTS = {"schema": 1, "status": "COMPLETED", "started": "2026-03-02T14:05:09.250+00:00", "question": ["chunks=row"],
          "settings": SETTINGS}  # fmt: skip
 
@@ -192,6 +192,7 @@ def test_auto_is_the_newest_sweep_that_asks_the_same(tmp_path: Path) -> None:
         ({"question": ["chunks=row", "mask=none"]}, "words of its command that are not here: none; .*there: mask=none"),
         ({"settings": {**SETTINGS, "start": "cold"}}, "sweep.start=cold: the sweep in .* was begun with warm"),
         ({"settings": {**SETTINGS, "n_jobs": 2}}, "sweep.n_jobs=2"),
+        ({"settings": {**SETTINGS, "baseline": ["mask=none"]}}, "sweep.baseline=.* was begun with None"),
     ],
 )
 def test_another_sweep_is_not_gone_on_with(tmp_path: Path, now: dict[str, object], message: str) -> None:

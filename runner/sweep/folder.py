@@ -177,7 +177,7 @@ def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
     before = read_json(path / SWEEP)
     check_schema(path / SWEEP, before)
     _refuse_other_words(path, before.get("question", []), facts["question"])
-    for key in ("start", "n_jobs", "prune", "keep", "search"):
+    for key in ("start", "n_jobs", "prune", "keep", "search", "baseline"):
         was, now = before["settings"].get(key), facts["settings"][key]
         if was != now:
             raise SweepError(

@@ -33,8 +33,10 @@ def search(session: Session, fixed: Sequence[str], swept: Sequence[Override]) ->
     space = {one.get_key_element(): distribution(one) for one in swept}
     session.swept = tuple(key.lstrip("+~") for key in space)
     session.add_baseline(fixed)
+    trials = _Search(session, list(fixed), space)
+    trials.add_earlier()
     with session.opened():
-        _Search(session, list(fixed), space).run()
+        trials.run()
 
 
 class _Search:
@@ -42,11 +44,15 @@ class _Search:
         self._session, self._fixed, self._space = session, fixed, space
         self._known: dict[tuple[str, ...], Job] = {}
 
+    def add_earlier(self) -> None:
+        """The trials that an earlier sweep has begun, before any of it is changed."""
+        self._session.find()
+        for words in self._earlier():
+            self._add(words)
+
     def run(self) -> None:
         """Every trial: first the baseline and those of an earlier sweep, then new ones."""
         settings, session = self._session.settings, self._session
-        for words in self._earlier():
-            self._add(words)
         session.sweep.update(planned=settings.repeats * (settings.trials + bool(settings.baseline)))
         session.run(session.jobs)
         study, new = self._study(), list[Job]()

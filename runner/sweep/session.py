@@ -38,7 +38,7 @@ class Session:
     _planner: Planner = field(default_factory=Planner)
     _warm: set[str] = field(default_factory=set)  # the engines that have run
     _order: int = 0
-    _is_open: bool = False
+    _is_found: bool = False
     _pad: Launchpad = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,18 +50,23 @@ class Session:
     def opened(self, *, whole: bool = True) -> Iterator[None]:
         """The sweep's folder, new or an earlier one's; whatever ends it, the table is kept.
 
-        Raises SweepError for one that cannot be resumed, and at the end, if it is the `whole` sweep, if a run has not
-        completed. One that comes in batches is opened for each.
+        Raises SweepError for one that cannot be resumed, which is left as it is, and at the end, if it is the `whole`
+        sweep, if a run has not completed. One that comes in batches is opened for each.
         """
-        if not self._is_open:
-            self._open()
-            self._is_open = True
+        self.find()
+        self._refuse_changed(self.jobs)
         with table_kept(self.sweep.path, self._say_what_varies, whole=whole), living(self.sweep):
             yield
             if whole:
                 refuse_trouble(self.sweep)
 
-    def _open(self) -> None:
+    def find(self) -> None:
+        """Claim the folder, or read an earlier sweep's, of which nothing is changed before it is opened.
+
+        Raises SweepError for one that cannot be resumed.
+        """
+        if self._is_found:
+            return
         folder, question = self.composer.folder, [redact(word) for word in self.question]
         facts = first_facts(
             list(map(redact, sys.argv)), list(map(redact, self.composer.words)), question, self.composer.facts()
@@ -70,6 +75,7 @@ class Session:
             self.sweep = new_sweep(folder, facts)
         else:
             self.sweep = again(earlier_sweep(self.settings.resume, question, self.composer.outputs), facts)
+        self._is_found = True
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -247,13 +253,13 @@ class Session:
         return None if record is None else record.status
 
     def _say_what_varies(self) -> None:
-        """Jobs that came one by one could not say it as they were begun."""
-        jobs = {job.number: job for job in self.jobs}
+        """Jobs that came one by one could not say it as they were begun. What is not of these jobs keeps its words."""
+        jobs = {(job.number, job.config_sha256): job for job in self.jobs}
         for record in self.sweep.records():
-            varied = self._varied(jobs[record.job]) if record.job in jobs else record.varied
-            if varied != record.varied:
-                record.varied = varied
-                self.sweep.keep(Attempt(jobs[record.job], record.repeat, record.rung), record)
+            job = jobs.get((record.job, record.config_sha256))
+            if job is not None and record.varied != self._varied(job):
+                record.varied = self._varied(job)
+                self.sweep.keep(Attempt(job, record.repeat, record.rung), record)
 
     def _varied(self, job: Job) -> dict[str, str]:
         return varied_words(self.jobs, self.swept)[job.number]
