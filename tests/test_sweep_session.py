@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from runner import config
 from runner.errors import SweepError
+from runner.sweep.board import read_leaderboard
 from runner.sweep.launch import CONSOLE, Launchpad
 from runner.sweep.plugins import let_hydra_find_plugins
 from runner.sweep.process import Ended
@@ -49,6 +50,10 @@ def files(folder: Path) -> dict[str, Any]:
     found = {str(path.relative_to(folder)): json.loads(path.read_text()) for path in folder.rglob("*.json")}
     assert "sweep.json" in found
     return found
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {name.partition("/")[0]: of["status"] for name, of in files(folder).items() if name.endswith("job.json")}
 
 
 def varied(folder: Path) -> list[str]:
@@ -90,3 +95,22 @@ def test_a_resume_of_what_is_complete_runs_nothing(sweep: Sweep) -> None:
     assert {name: of for name, of in after.items() if name != "sweep.json"} == {
         name: of for name, of in before.items() if name != "sweep.json"
     }
+
+
+# --- the first rung ---------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_fails_on_few_scenes_is_failed_not_pruned(sweep: Sweep, tmp_path: Path) -> None:
+    words = (*GRID, "sweep.prune=2", "sweep.repeats=2", "sweep.keep=0.1")
+    with pytest.raises(SweepError, match="2 of 10 runs did not complete"):
+        sweep(*words, failing="chunks=scene")
+    board = read_leaderboard(tmp_path / "sweep")
+    assert {row.job: row.status for row in board.rows} == {0: "COMPLETED", 1: "COMPLETED", 2: "FAILED"}
+    failed = board.rows[-1]
+    assert failed.reason == "on few scenes: 2 of 2 attempts FAILED: s3://b/k is damaged"
+    assert failed.few_seconds is None
+    assert board.exit_code == 1
+    assert statuses(sweep(*words, "sweep.resume=auto"))["002"] == "PRUNED"
+    with pytest.raises(SweepError, match="1 of"):
+        sweep(*words, "sweep.repeats=3", "sweep.resume=auto", failing="chunks=scene")
+    assert read_leaderboard(tmp_path / "sweep").rows[-1].status == "FAILED"

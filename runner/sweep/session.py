@@ -234,17 +234,22 @@ class Session:
         return known if len(known) == len(found) else None
 
     def _best(self, jobs: Sequence[Job]) -> list[Job]:
-        """The best share of jobs by their first rung, and the baseline; of the others it is written down."""
+        """The best share of jobs by their first rung, and the baseline; of the others it is written down.
+
+        What did not complete its first rung does not go on, and stands with its own end and reason, not as pruned.
+        """
         first, count = self.settings.objective[0], max(2, math.ceil(self.settings.keep * len(jobs)))
         values = {job.number: value for job in jobs if (value := self.value(job, first, FEW)) is not None}
         ranked = sorted((job for job in jobs if job.number in values), key=lambda job: values[job.number])
         going = {job.number for job in ranked[:count]} | {job.number for job in ranked if job.baseline}
         for job in jobs:
-            if job.number in going:
-                continue
-            place = f"place {ranked.index(job) + 1} of {len(ranked)}" if job in ranked else "did not complete"
-            reason = f"{place} on {self.settings.prune} scenes, by {first.value}; the best {count} go on"
-            self._settle(Attempt(job), Status.PRUNED, reason)
+            if job not in ranked and self._status(Attempt(job)) is Status.PRUNED:  # by fewer repeats, earlier
+                self.sweep.set_aside(Attempt(job))
+        for place, job in enumerate(ranked, start=1):
+            if job.number not in going:
+                scenes = f"{self.settings.prune} scenes, by {first.value}"
+                reason = f"place {place} of {len(ranked)} on {scenes}; the best {count} go on"
+                self._settle(Attempt(job), Status.PRUNED, reason)
         tell(f"{len(going)} of {len(jobs)} jobs go on to all scenes")
         return [job for job in jobs if job.number in going]
 
