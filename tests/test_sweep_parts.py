@@ -12,12 +12,16 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import ROOT
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runner.errors import OutputError, RecordError, SweepError
+from runner.errors import ConfigError, OutputError, RecordError, SweepError
+from runner.settings import SweepSettings
 from runner.sweep import process
+from runner.sweep.compose import check_settings
 from runner.sweep.folder import SweepFolder, again, earlier_sweep, new_sweep, read_record
 from runner.sweep.jobs import FEW, Attempt, Job, JobRecord, Status, fair_order, varied_words
 from runner.sweep.process import Cause, JobProcess, Limits, StopSign
+from runner.sweep.words import as_hydra_reads
 
 JOBS = [Job(number, (f"chunks.y={number}", "mask=none")) for number in range(12)]
 
@@ -62,6 +66,40 @@ def test_only_words_that_are_not_alike_in_all_jobs_vary() -> None:
         1: {"chunks": "block", "gdal.options.X": "a=b"},
         2: {"chunks": "row", "stage@stages.temporal_mean": "dropped"},
     }
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("sweep.baseline=chunks=row", ["chunks=row"]),
+        ("sweep.baseline=[chunks=row]", ["chunks=row"]),
+        ("sweep.baseline=chunks=row,engine=xarray", ["chunks=row", "engine=xarray"]),
+        ("sweep.baseline=['chunks=row', \"mask=none\"]", ["chunks=row", "mask=none"]),
+        ("sweep.baseline=stages.a.statistics=[mean,q05],~stage@stages.b", ["stages.a.statistics=[mean,q05]",
+                                                                            "~stage@stages.b"]),
+        ("+sweep.baseline=source.url='a,b'", ["source.url='a,b'"]),
+        ("sweep.baseline=[]", []),
+        ("sweep.baseline=null", None),
+        ("sweep.objective=peak", ["peak"]),
+        ("sweep.objective=[wall,peak]", ["wall", "peak"]),
+        ("sweep.objective=wall,peak", ["wall", "peak"]),
+    ],
+)  # fmt: skip
+def test_a_list_of_the_sweep_needs_neither_brackets_nor_quotes(typed: str, values: list[str] | None) -> None:
+    read = as_hydra_reads(typed)
+    assert OverridesParser.create().parse_override(read).value() == values
+    assert as_hydra_reads(read) == read
+
+
+def test_other_words_stay_as_they_are() -> None:
+    words = ["-m", "chunks=row,block", "sweep.timeout=3", "--config-dir", "sweep.baseline", "~sweep.baseline"]
+    assert list(map(as_hydra_reads, words)) == words
+
+
+@pytest.mark.parametrize("key", ["timeout", "prune", "repeats", "n_jobs", "trials", "keep"])
+def test_nothing_is_no_limit(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"sweep\.{key}=0: wanted a .* (above 0|from 1)"):
+        check_settings(SweepSettings(**{key: 0}))
 
 
 # --- processes ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from runner import config
-from runner.errors import SweepError
+from runner.errors import ConfigError, SweepError
 from runner.sweep.board import read_leaderboard
 from runner.sweep.launch import CONSOLE, Launchpad
 from runner.sweep.plugins import let_hydra_find_plugins
@@ -114,3 +114,13 @@ def test_a_job_that_fails_on_few_scenes_is_failed_not_pruned(sweep: Sweep, tmp_p
     with pytest.raises(SweepError, match="1 of"):
         sweep(*words, "sweep.repeats=3", "sweep.resume=auto", failing="chunks=scene")
     assert read_leaderboard(tmp_path / "sweep").rows[-1].status == "FAILED"
+
+
+# --- the baseline -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["sweep.repeats=2", "chunks=nope", "source.limit=0"])
+def test_a_baseline_that_cannot_be_ends_the_sweep_before_it_begins(sweep: Sweep, word: str) -> None:
+    with pytest.raises(ConfigError, match=rf"sweep\.baseline.*{word}"):
+        sweep(*GRID, f"sweep.baseline=['{word}']")
+    assert not Path("sweep/sweep.json").exists()

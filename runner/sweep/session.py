@@ -95,7 +95,7 @@ class Session:
     def add_grid(self, fixed: Sequence[str], several: Sequence[Sequence[str]]) -> list[Job]:
         """The baseline, if there is one, and the jobs; a job with the baseline's config is the baseline itself.
 
-        Raises ConfigError where no job's settings can be.
+        Raises ConfigError where no job's settings can be, or the baseline's cannot.
         """
         base = self.add_baseline(fixed)
         jobs = self.add(several)
@@ -107,8 +107,11 @@ class Session:
         return self.jobs
 
     def add_baseline(self, fixed: Sequence[str]) -> list[Job]:
-        """The job that the others are compared with, if one is asked for."""
-        return self.add([self._baseline_words(fixed)], baseline=True) if self.settings.baseline else []
+        """The job that the others are compared with, if one is asked for. Raises ConfigError if it cannot be."""
+        base = self.add([self._baseline_words(fixed)], baseline=True) if self.settings.baseline else []
+        if base and base[0].refusal:
+            raise ConfigError(f"sweep.baseline: {base[0].refusal}")
+        return base
 
     def _baseline_words(self, fixed: Sequence[str]) -> list[str]:
         own = self.settings.baseline or []
