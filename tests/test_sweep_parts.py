@@ -78,6 +78,7 @@ def test_only_words_that_are_not_alike_in_all_jobs_vary() -> None:
         ("sweep.baseline=stages.a.statistics=[mean,q05],~stage@stages.b", ["stages.a.statistics=[mean,q05]",
                                                                             "~stage@stages.b"]),
         ("+sweep.baseline=source.url='a,b'", ["source.url='a,b'"]),
+        (r"sweep.baseline=source.datetime_regex=(?P<date>\d{8})\\", [r"source.datetime_regex=(?P<date>\d{8})\\"]),
         ("sweep.baseline=[]", []),
         ("sweep.baseline=null", None),
         ("sweep.objective=peak", ["peak"]),
@@ -286,7 +287,9 @@ def test_a_record_that_was_altered_is_refused(tmp_path: Path, text: str, words: 
     sweep.keep(attempt, JobRecord.of(attempt, {}, Status.RUNNING))
     (sweep.of(attempt) / "job.json").write_text(text)
     with pytest.raises(RecordError, match=words):
-        sweep.record(attempt)
+        read_record(sweep.of(attempt))
+    assert sweep.record(attempt) is None
+    assert len(list(sweep.damaged())) == 1
 
 
 def test_a_plain_multirun_below_outputs_is_no_sweep_to_resume(tmp_path: Path) -> None:

@@ -46,13 +46,21 @@ class SweepFolder:
         write_json(self.of(attempt) / JOB, record.facts())
 
     def record(self, attempt: Attempt) -> JobRecord | None:
-        """What was written down of it; None if nothing was. Raises RecordError for what is no record of it."""
-        return read_record(self.of(attempt))
+        """What was written down of it; None if nothing was, or nothing that can be read: then it is as if not run."""
+        return _readable_record(self.of(attempt))
 
     def records(self) -> list[JobRecord]:
-        """Of all attempts that were begun, or refused."""
-        found = (read_record(path.parent) for path in sorted(self.path.glob(f"[0-9]*/{JOB}")))
+        """Of all attempts that were begun, or refused, as far as they can be read."""
+        found = (_readable_record(path.parent) for path in sorted(self.path.glob(f"[0-9]*/{JOB}")))
         return [one for one in found if one is not None]
+
+    def damaged(self) -> Iterator[str]:
+        """What is wrong with each record that cannot be read."""
+        for path in sorted(self.path.glob(f"[0-9]*/{JOB}")):
+            try:
+                read_record(path.parent)
+            except RecordError as error:
+                yield str(error)
 
     def set_aside(self, attempt: Attempt) -> None:
         """Make room for another try; what the last one left is kept."""
@@ -78,6 +86,13 @@ def read_record(folder: Path) -> JobRecord | None:
         return JobRecord.read(facts)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{file} is no record of a sweep's job ({error}); it was altered") from error
+
+
+def _readable_record(folder: Path) -> JobRecord | None:
+    try:
+        return read_record(folder)
+    except RecordError:
+        return None
 
 
 def check_schema(file: Path, facts: Mapping[str, Any]) -> None:
