@@ -47,18 +47,21 @@ def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatc
 
 def files(folder: Path) -> dict[str, Any]:
     """What every JSON file of the sweep holds."""
-    found = {str(path.relative_to(folder)): json.loads(path.read_text()) for path in folder.rglob("*.json")}
-    assert "sweep.json" in found
-    return found
+    paths = [folder / "sweep.json", *folder.glob("[0-9]*/job.json")]
+    return {str(path.relative_to(folder)): json.loads(path.read_text()) for path in paths}
+
+
+def records(folder: Path) -> dict[str, Any]:
+    """The `job.json` of every attempt, by its folder's name."""
+    return {name.partition("/")[0]: of for name, of in sorted(files(folder).items()) if name.endswith("job.json")}
 
 
 def statuses(folder: Path) -> dict[str, str]:
-    return {name.partition("/")[0]: of["status"] for name, of in files(folder).items() if name.endswith("job.json")}
+    return {name: record["status"] for name, record in records(folder).items()}
 
 
 def varied(folder: Path) -> list[str]:
-    records = [found for name, found in sorted(files(folder).items()) if name.endswith("job.json")]
-    return [record["varied"].get("chunks") for record in records]
+    return [record["varied"].get("chunks") for record in records(folder).values()]
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------
@@ -90,11 +93,17 @@ def test_a_resume_of_jobs_whose_files_have_changed_is_refused_and_changes_nothin
 
 def test_a_resume_of_what_is_complete_runs_nothing(sweep: Sweep) -> None:
     folder = sweep(*GRID)
-    before = files(folder)
-    after = files(sweep(*GRID, "sweep.resume=auto"))
-    assert {name: of for name, of in after.items() if name != "sweep.json"} == {
-        name: of for name, of in before.items() if name != "sweep.json"
-    }
+    before = records(folder)
+    assert records(sweep(*GRID, "sweep.resume=auto")) == before
+
+
+def test_a_run_whose_record_was_damaged_is_made_again(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sweep(*GRID)
+    (folder / "001/job.json").write_text('{"schema": 1, "sta')
+    sweep(*GRID, f"sweep.resume={folder}")
+    assert statuses(folder) == dict.fromkeys(("000", "001", "002"), "COMPLETED")
+    assert (folder / ".earlier/001.1/job.json").read_text() == '{"schema": 1, "sta'
+    assert "001/job.json cannot be read as JSON" in capsys.readouterr().err
 
 
 # --- the first rung ---------------------------------------------------------------------------------------------------
@@ -124,3 +133,56 @@ def test_a_baseline_that_cannot_be_ends_the_sweep_before_it_begins(sweep: Sweep,
     with pytest.raises(ConfigError, match=rf"sweep\.baseline.*{word}"):
         sweep(*GRID, f"sweep.baseline=['{word}']")
     assert not Path("sweep/sweep.json").exists()
+
+
+# --- a search ---------------------------------------------------------------------------------------------------------
+
+SEARCH = ("source=local", "source.url=data/*.tif", "chunks=row,block", "sweep.search=optuna")
+
+
+@pytest.fixture
+def _optuna() -> None:
+    pytest.importorskip("optuna", reason="the extra `search` is not installed")
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_a_search_counts_over_all_its_trials_and_ends_with_those_that_there_are(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep(*SEARCH, "sweep.trials=5", "sweep.repeats=2", "sweep.baseline=['engine=xarray']")
+    shown = capsys.readouterr()
+    told = [line.partition(":")[0] for line in shown.err.splitlines() if " COMPLETED in " in line]
+    assert told == [f"{at} of 12" for at in range(1, 7)]
+    assert "nothing new is proposed after 2 trials" in shown.err
+    assert "have not begun" not in shown.out
+    assert files(folder)["sweep.json"]["planned"] == 6
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_a_proposal_that_is_the_baseline_is_no_job_of_its_own(sweep: Sweep) -> None:
+    words = (*SEARCH, "sweep.trials=2", "sweep.baseline=['chunks=row']")
+    folder = sweep(*words)
+    records_before = records(folder)
+    assert varied(folder) == ["row", "block"]
+    assert records(sweep(*words, "sweep.resume=auto")) == records_before
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_a_search_with_another_baseline_is_refused_and_changes_nothing(sweep: Sweep) -> None:
+    folder = sweep(*SEARCH, "sweep.trials=1", "sweep.baseline=['engine=xarray']")
+    before = files(folder)
+    with pytest.raises(SweepError, match=r"sweep\.baseline="):
+        sweep(*SEARCH, "sweep.trials=2", "sweep.resume=auto")
+    assert files(folder) == before
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_trials_keep_their_numbers_where_a_record_is_lost(sweep: Sweep) -> None:
+    folder = sweep(*SEARCH, "sweep.trials=2")
+    first, second = records(folder).values()
+    (folder / "000/job.json").write_text("")
+    sweep(*SEARCH, "sweep.trials=2", f"sweep.resume={folder}")
+    (folder / "000").rename(folder / "lost")
+    after = records(folder)
+    assert after["001"] == second
+    assert after["002"]["overrides"] == first["overrides"]

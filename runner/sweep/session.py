@@ -16,7 +16,7 @@ from runner.sweep.compose import Composer, memory_limit_bytes
 from runner.sweep.ending import refuse_trouble, table_kept
 from runner.sweep.folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
 from runner.sweep.jobs import ALL, FEW, SETTLED, Attempt, Job, JobRecord, Status, fair_order, varied_words
-from runner.sweep.launch import Launchpad, attempted
+from runner.sweep.launch import Launchpad, attempted, unmeasured
 from runner.sweep.planning import Planner, forget_files
 from runner.sweep.process import Limits
 from runner.sweep.progress import Progress
@@ -34,6 +34,7 @@ class Session:
     sweep: SweepFolder = field(init=False)
     jobs: list[Job] = field(default_factory=list)
     swept: tuple[str, ...] = ()  # keys of a search, whose jobs come one by one
+    planned: int | None = None  # runs of a search, of which no batch of jobs can say how many
     _composed: dict[int, JobSettings] = field(default_factory=dict)
     _planner: Planner = field(default_factory=Planner)
     _warm: set[str] = field(default_factory=set)  # the engines that have run
@@ -75,6 +76,8 @@ class Session:
             self.sweep = new_sweep(folder, facts)
         else:
             self.sweep = again(earlier_sweep(self.settings.resume, question, self.composer.outputs), facts)
+            for problem in self.sweep.damaged():
+                tell(f"{problem}; it counts as not run")
         self._is_found = True
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
@@ -83,8 +86,20 @@ class Session:
         """Compose the jobs of these words; those whose settings cannot be are refused, by the reason."""
         return [self._add(tuple(words), baseline) for words in several]
 
-    def _add(self, words: tuple[str, ...], baseline: bool) -> Job:
-        number, sha, refusal = len(self.jobs), None, None
+    def add_trial(self, words: Sequence[str], number: int | None = None) -> Job:
+        """One more job of a search, of this number if an earlier sweep gave it one; or the baseline, if it is that."""
+        job = self._add(tuple(words), number=number)
+        base = next((one for one in self.jobs if one.baseline and one.config_sha256 == job.config_sha256), None)
+        if base is None:
+            return job
+        self.jobs.remove(job)
+        del self._composed[job.number]
+        return base
+
+    def _add(self, words: tuple[str, ...], baseline: bool = False, number: int | None = None) -> Job:
+        if number is None:
+            number = max((job.number for job in self.jobs), default=-1) + 1
+        sha, refusal = None, None
         try:
             self._composed[number], sha = self.composer.job(words)
         except ConfigError as error:
@@ -164,13 +179,16 @@ class Session:
         self._order += len(ordered)
         stay = SETTLED - {Status.PRUNED}
         todo = [(order, attempt) for order, attempt in ordered if self._status(attempt) not in stay]
-        if self.settings.search is None:
-            self.sweep.update(planned=len(ordered))
+        self.sweep.update(planned=self.planned or len(ordered))
         if len(todo) < len(ordered):
             tell(f"{len(ordered) - len(todo)} of {len(ordered)} runs are there already")
         self._warm_up([attempt for _, attempt in todo])
         tasks = [partial(self._attempt, order, attempt) for order, attempt in todo]
-        with Progress(len(tasks)) as progress, closing(self._pad.each(tasks, self.settings.n_jobs)) as records:
+        there = self._order - len(todo) if self.planned else 0
+        with (
+            Progress(self.planned or len(tasks), there) as progress,
+            closing(self._pad.each(tasks, self.settings.n_jobs)) as records,
+        ):
             for record in records:
                 progress.done(record)
 
@@ -197,24 +215,16 @@ class Session:
             engine = self._composed[attempt.job.number].engine.value
             if engine not in self._warm:
                 self._warm.add(engine)
-                self._run_warm_up(attempt)
-
-    def _run_warm_up(self, attempt: Attempt) -> None:
-        from shutil import rmtree  # noqa: PLC0415 - for this alone
-
-        folder = self.sweep.path / _WARM_UP
-        rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        command = self.composer.command(self._words(attempt), folder)
-        with closing(self._pad.each([partial(self._pad.run, command, folder)], 1)) as ends:
-            (ended,) = ends
-        outcome = "" if ended.exit_code == 0 else f", which did not succeed: exit code {ended.exit_code}"
-        tell(f"warmed up in {ended.wall_seconds:.1f} s{outcome}")
-        rmtree(folder, ignore_errors=True)
+                folder = self.sweep.path / _WARM_UP
+                unmeasured(self._pad, self.composer.command(self._words(attempt), folder), folder)
 
     def _cool(self, job: Job) -> None:
         if self.settings.start is Start.cold:
             forget_files(self._planner.local_files(self._composed[job.number]))
+
+    def end_search(self) -> None:
+        """No more runs are planned than there were."""
+        self.sweep.update(planned=self._order)
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
