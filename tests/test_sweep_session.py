@@ -97,6 +97,15 @@ def test_a_resume_of_what_is_complete_runs_nothing(sweep: Sweep) -> None:
     assert records(sweep(*GRID, "sweep.resume=auto")) == before
 
 
+def test_the_words_of_a_resume_may_stand_in_another_order(sweep: Sweep) -> None:
+    folder = sweep(*GRID, "mask=nodata,none")
+    before = records(folder)
+    assert records(sweep(GRID[2], *GRID[:2], "mask=nodata,none", "sweep.resume=auto")) == before
+    with pytest.raises(SweepError, match="give the words in the order of its first command"):
+        sweep("mask=nodata,none", *GRID, "sweep.resume=auto")
+    assert records(folder) == before
+
+
 def test_a_run_whose_record_was_damaged_is_made_again(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     folder = sweep(*GRID)
     (folder / "001/job.json").write_text('{"schema": 1, "sta')

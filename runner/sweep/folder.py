@@ -166,7 +166,9 @@ def earlier_sweep(word: str, question: Sequence[str], outputs: Path) -> Path:
         if not (path / SWEEP).is_file():
             raise SweepError(f"sweep.resume={word}: there is no {SWEEP}; name a sweep's folder, or auto")
         return path
-    found = [(str(facts.get("started")), path) for path, facts in _sweeps(outputs) if facts["question"] == question]
+    found = [
+        (str(facts.get("started")), path) for path, facts in _sweeps(outputs) if _same(facts["question"], question)
+    ]
     if not found:
         raise SweepError(
             f"sweep.resume=auto: no sweep below {outputs}/ has this command; name its folder, or leave it out to begin"
@@ -209,7 +211,7 @@ def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
 
 
 def _refuse_other_words(path: Path, before: Sequence[str], now: Sequence[str]) -> None:
-    if list(before) == list(now):
+    if _same(before, now):
         return
     gone = " ".join(word for word in before if word not in now) or "none"
     new = " ".join(word for word in now if word not in before) or "none"
@@ -217,6 +219,11 @@ def _refuse_other_words(path: Path, before: Sequence[str], now: Sequence[str]) -
         f"the sweep in {path} has other jobs: words of its command that are not here: {gone}; and here, not there: "
         f"{new}; resume it with its own command, or begin a new sweep"
     )
+
+
+def _same(before: Sequence[str], now: Sequence[str]) -> bool:
+    """Whether the words are, in any order: where it makes other jobs, their configs are not what they were."""
+    return sorted(before) == sorted(now)
 
 
 @contextmanager

@@ -289,7 +289,8 @@ class Session:
             if record is not None and record.config_sha256 not in (None, job.config_sha256):
                 raise SweepError(
                     f"{self.sweep.of(Attempt(job))}: the config of this job is not what it was, though its words are; "
-                    "a file of conf/ or of the experiment has changed; begin a new sweep"
+                    "give the words in the order of its first command, or, if a file of conf/ or of the experiment has "
+                    "changed, begin a new sweep"
                 )
 
 
