@@ -23,6 +23,7 @@ from runner.log.redact import redact, redact_tree
 from runner.settings import Action
 from runner.summary import shown
 from runner.sweep.plugins import let_hydra_find_plugins
+from runner.sweep.words import as_hydra_reads
 
 
 def main() -> int:
@@ -37,6 +38,7 @@ def main() -> int:
 
     try:
         config.refuse_overrides(sys.argv[1:])
+        sys.argv[1:] = map(as_hydra_reads, sys.argv[1:])
         config.register_settings()
         let_hydra_find_plugins()
         _hydra_main(run)()

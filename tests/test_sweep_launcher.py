@@ -212,6 +212,7 @@ def test_submitit_runs_the_jobs_and_tells_of_those_that_fail(cli: Cli, tmp_path:
         ([*ISOLATED, "fetch.in_flight=0,-1"], "fetch.in_flight=-1: wanted a whole number from 1 on"),
         ([*ISOLATED, "chunks=block,row", "sweep.resume=nowhere"], "there is no sweep.json"),
         ([*ISOLATED, "sweep.baseline=[gdal.options.GDAL_HTTP_BEARER=x]"], "a secret has no place in a setting"),
+        ([*ISOLATED, "chunks=block,row", "sweep.baseline=chunks=nope"], "sweep.baseline: chunks=nope: no such option"),
     ],
 )
 def test_a_sweep_that_cannot_be_is_one_line_and_leaves_nothing(

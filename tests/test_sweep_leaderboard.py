@@ -11,6 +11,7 @@ from log_folders import asked, write_run
 from sweep_folders import CLUSTERS, MB, Job, clusters, grid, trouble, write_results, write_sweep
 
 from runner.errors import RecordError
+from runner.sweep.attempts import choose_sweep
 from runner.sweep.board import Leaderboard, answer, read_leaderboard
 from runner.sweep.leaderboard import show_leaderboard, write_leaderboard
 from runner.sweep.table import WIDTH
@@ -310,6 +311,38 @@ def test_the_verb_shows_the_newest_sweep_and_writes_its_files(tmp_path: Path) ->
     assert sorted(path.name for path in (day / "11-00-00_sweep").iterdir() if path.is_file()) == [
         "sweep.html", "sweep.json", "sweep.parquet"]  # fmt: skip
     assert not (day / "10-00-00_sweep/sweep.html").exists()
+
+
+def test_the_newest_is_the_newest_that_can_be_read(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "outputs/good", [Job(ROW), Job(BLOCK)], started="2026-11-23T10:00:00+00:00")
+    for name, text in (("zz_empty", ""), ("zz_cut", '{"schema": 1, "sta'), ("zz_local", '{"started": "2026-11-24"}')):
+        (tmp_path / "outputs" / name).mkdir()
+        (tmp_path / "outputs" / name / "sweep.json").write_text(text)
+    assert choose_sweep("last", tmp_path / "outputs") == folder
+    shutil.rmtree(folder)
+    with pytest.raises(RecordError, match=r"sweep\.json"):
+        choose_sweep("last", tmp_path / "outputs")
+
+
+def test_a_sweep_of_which_only_a_jobs_record_is_left_can_be_looked_at(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "sweep", [Job(ROW, (0.0,), status="REFUSED", reason="too large")])
+    (folder / "sweep.json").unlink()
+    assert (folder / "000/job.json").is_file()
+    assert choose_sweep("last", tmp_path) == folder
+    assert [row.status for row in write_leaderboard(folder).rows] == ["REFUSED"]
+
+
+@pytest.mark.parametrize("altered", [{"order": "x"}, {"wall_seconds": float("nan")}, {"status": "DONE"}])
+def test_a_record_that_was_altered_is_named(tmp_path: Path, altered: dict[str, Any]) -> None:
+    folder = write_sweep(tmp_path / "sweep", [Job(ROW), Job(BLOCK)])
+    change_job(folder / "001", **altered)
+    board = write_leaderboard(folder)
+    assert [row.job for row in board.rows] == [0]
+    assert any("001/job.json is no record of a sweep's job" in line for line in answer(board))
+
+
+def test_an_objective_that_is_none_is_wall_time(tmp_path: Path) -> None:
+    assert board_of(tmp_path, Job(ROW), settings={"objective": 5}).sweep.objective == ("wall",)
 
 
 def test_json_has_every_job_and_writes_nothing(tmp_path: Path) -> None:

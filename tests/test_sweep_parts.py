@@ -12,12 +12,16 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import ROOT
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runner.errors import OutputError, RecordError, SweepError
+from runner.errors import ConfigError, OutputError, RecordError, SweepError
+from runner.settings import SweepSettings
 from runner.sweep import process
+from runner.sweep.compose import check_settings
 from runner.sweep.folder import SweepFolder, again, earlier_sweep, new_sweep, read_record
 from runner.sweep.jobs import FEW, Attempt, Job, JobRecord, Status, fair_order, varied_words
 from runner.sweep.process import Cause, JobProcess, Limits, StopSign
+from runner.sweep.words import as_hydra_reads
 
 JOBS = [Job(number, (f"chunks.y={number}", "mask=none")) for number in range(12)]
 
@@ -62,6 +66,41 @@ def test_only_words_that_are_not_alike_in_all_jobs_vary() -> None:
         1: {"chunks": "block", "gdal.options.X": "a=b"},
         2: {"chunks": "row", "stage@stages.temporal_mean": "dropped"},
     }
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("sweep.baseline=chunks=row", ["chunks=row"]),
+        ("sweep.baseline=[chunks=row]", ["chunks=row"]),
+        ("sweep.baseline=chunks=row,engine=xarray", ["chunks=row", "engine=xarray"]),
+        ("sweep.baseline=['chunks=row', \"mask=none\"]", ["chunks=row", "mask=none"]),
+        ("sweep.baseline=stages.a.statistics=[mean,q05],~stage@stages.b", ["stages.a.statistics=[mean,q05]",
+                                                                            "~stage@stages.b"]),
+        ("+sweep.baseline=source.url='a,b'", ["source.url='a,b'"]),
+        (r"sweep.baseline=source.datetime_regex=(?P<date>\d{8})\\", [r"source.datetime_regex=(?P<date>\d{8})\\"]),
+        ("sweep.baseline=[]", []),
+        ("sweep.baseline=null", None),
+        ("sweep.objective=peak", ["peak"]),
+        ("sweep.objective=[wall,peak]", ["wall", "peak"]),
+        ("sweep.objective=wall,peak", ["wall", "peak"]),
+    ],
+)  # fmt: skip
+def test_a_list_of_the_sweep_needs_neither_brackets_nor_quotes(typed: str, values: list[str] | None) -> None:
+    read = as_hydra_reads(typed)
+    assert OverridesParser.create().parse_override(read).value() == values
+    assert as_hydra_reads(read) == read
+
+
+def test_other_words_stay_as_they_are() -> None:
+    words = ["-m", "chunks=row,block", "sweep.timeout=3", "--config-dir", "sweep.baseline", "~sweep.baseline"]
+    assert list(map(as_hydra_reads, words)) == words
+
+
+@pytest.mark.parametrize("key", ["timeout", "prune", "repeats", "n_jobs", "trials", "keep"])
+def test_nothing_is_no_limit(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"sweep\.{key}=0: wanted a .* (above 0|from 1)"):
+        check_settings(SweepSettings(**{key: 0}))
 
 
 # --- processes ----------------------------------------------------------------------------------------------------
@@ -160,7 +199,7 @@ def test_the_console_of_a_job_is_kept_without_secrets(tmp_path: Path, monkeypatc
 
 # --- the folder ---------------------------------------------------------------------------------------------------
 
-SETTINGS = {"start": "warm", "n_jobs": 1, "prune": None, "keep": 0.34, "search": None}
+SETTINGS = {"start": "warm", "n_jobs": 1, "prune": None, "keep": 0.34, "search": None, "baseline": None}
 FACTS = {"schema": 1, "status": "COMPLETED", "started": "2026-03-02T14:05:09.250+00:00", "question": ["chunks=row"],
          "settings": SETTINGS}  # fmt: skip
 
@@ -192,6 +231,7 @@ def test_auto_is_the_newest_sweep_that_asks_the_same(tmp_path: Path) -> None:
         ({"question": ["chunks=row", "mask=none"]}, "words of its command that are not here: none; .*there: mask=none"),
         ({"settings": {**SETTINGS, "start": "cold"}}, "sweep.start=cold: the sweep in .* was begun with warm"),
         ({"settings": {**SETTINGS, "n_jobs": 2}}, "sweep.n_jobs=2"),
+        ({"settings": {**SETTINGS, "baseline": ["mask=none"]}}, "sweep.baseline=.* was begun with None"),
     ],
 )
 def test_another_sweep_is_not_gone_on_with(tmp_path: Path, now: dict[str, object], message: str) -> None:
@@ -247,7 +287,9 @@ def test_a_record_that_was_altered_is_refused(tmp_path: Path, text: str, words: 
     sweep.keep(attempt, JobRecord.of(attempt, {}, Status.RUNNING))
     (sweep.of(attempt) / "job.json").write_text(text)
     with pytest.raises(RecordError, match=words):
-        sweep.record(attempt)
+        read_record(sweep.of(attempt))
+    assert sweep.record(attempt) is None
+    assert len(list(sweep.damaged())) == 1
 
 
 def test_a_plain_multirun_below_outputs_is_no_sweep_to_resume(tmp_path: Path) -> None:

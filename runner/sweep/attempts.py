@@ -5,9 +5,9 @@ a plain Hydra multirun, which have no job.json, are read by their run.json alone
 of Python, their memory is that of their passes, and all of them ran in one process.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,10 +74,11 @@ class Sweep:
 
     @property
     def started(self) -> datetime:
-        """When it began, UTC."""
+        """When it began, UTC; without a record of that, when something was last put into its folder."""
         if self.facts:
             return datetime.fromisoformat(self.facts["started"])
-        return min(one.run.started for one in self.attempts if one.run)
+        changed = datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
+        return min((one.run.started for one in self.attempts if one.run), default=changed)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class Sweep:
     def objective(self) -> tuple[str, ...]:
         """What is to be small: wall, peak, or both in the order in which they count."""
         asked = self.settings.get("objective") or ["wall"]
-        names = [asked] if isinstance(asked, str) else asked
+        names = asked if isinstance(asked, list) else [asked]
         return tuple(dict.fromkeys(name for name in map(str, names) if name in ("wall", "peak"))) or ("wall",)
 
 
@@ -128,7 +129,7 @@ def choose_sweep(word: str, outputs: Path) -> Path:
             raise RecordError(
                 f"last: there is no sweep below {outputs}/; run one, or name another folder with --outputs"
             )
-        return max(found, key=lambda one: (read_sweep(one).started, str(one)))
+        return _newest(found)
     named = [one for one in found if word in str(one.relative_to(outputs))]
     if len(named) != 1:
         have = "no sweep" if not named else f"{len(named)} sweeps ({', '.join(one.name for one in named[:5])})"
@@ -136,6 +137,19 @@ def choose_sweep(word: str, outputs: Path) -> Path:
             f"{word}: no folder, and {have} below {outputs}/ with that in the name; say more of it, or 'last'"
         )
     return named[0]
+
+
+def _newest(found: Sequence[Path]) -> Path:
+    """Of those that can be read. Raises RecordError if none can be."""
+    began, problems = {}, list[RecordError]()
+    for path in found:
+        try:
+            began[path] = read_sweep(path).started
+        except RecordError as error:
+            problems.append(error)
+    if not began:
+        raise problems[0]
+    return max(began, key=lambda path: (began[path], str(path)))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -148,9 +162,11 @@ def _sweep_facts(path: Path) -> dict[str, Any]:
     facts = read_json(file)
     check_schema(file, facts)
     try:
-        datetime.fromisoformat(facts["started"])
+        zone = datetime.fromisoformat(facts["started"]).tzinfo
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{file}: 'started' is {facts.get('started')!r}, wanted a time; it was altered") from error
+    if zone is None:
+        raise RecordError(f"{file}: 'started' is {facts['started']!r}, which has no zone; it was altered")
     return facts
 
 

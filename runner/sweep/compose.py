@@ -21,6 +21,7 @@ from runner import config
 from runner.errors import ConfigError
 from runner.log.record import config_sha256
 from runner.settings import Action, JobSettings, SweepSettings
+from runner.sweep.words import check_baseline
 
 # Hydra's settings that are the sweep's; all others are handed on to its jobs.
 _OF_THE_SWEEP = re.compile(r"[+~]*hydra[./](launcher|sweeper|sweep|run|mode)\b")
@@ -106,7 +107,8 @@ def check_settings(sweep: SweepSettings) -> None:
     """Check how a sweep is to be run, and the words of its baseline. Raises ConfigError."""
     wanted = (
         *((key, getattr(sweep, key) >= 1, "a whole number from 1 on") for key in ("repeats", "n_jobs", "trials")),
-        *((key, (getattr(sweep, key) or 1) > 0, "a number above 0") for key in ("timeout", "prune")),
+        ("timeout", sweep.timeout is None or sweep.timeout > 0, "a number above 0"),
+        ("prune", sweep.prune is None or sweep.prune > 0, "a number above 0"),
         ("keep", 0 < sweep.keep <= 1, "a share above 0, up to 1"),
         ("objective", bool(sweep.objective), "[wall], [peak], or both"),
         ("prune", not (sweep.search and sweep.prune), "nothing with sweep.search"),
@@ -115,7 +117,7 @@ def check_settings(sweep: SweepSettings) -> None:
     for key, holds, what in wanted:
         if not holds:
             raise ConfigError(f"sweep.{key}={getattr(sweep, key)}: wanted {what}")
-    config.refuse_overrides(sweep.baseline or [])
+    check_baseline(sweep.baseline or [])
 
 
 def memory_limit_bytes(sweep: SweepSettings) -> int | None:

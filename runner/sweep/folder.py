@@ -46,13 +46,21 @@ class SweepFolder:
         write_json(self.of(attempt) / JOB, record.facts())
 
     def record(self, attempt: Attempt) -> JobRecord | None:
-        """What was written down of it; None if nothing was. Raises RecordError for what is no record of it."""
-        return read_record(self.of(attempt))
+        """What was written down of it; None if nothing was, or nothing that can be read: then it is as if not run."""
+        return _readable_record(self.of(attempt))
 
     def records(self) -> list[JobRecord]:
-        """Of all attempts that were begun, or refused."""
-        found = (read_record(path.parent) for path in sorted(self.path.glob(f"[0-9]*/{JOB}")))
+        """Of all attempts that were begun, or refused, as far as they can be read."""
+        found = (_readable_record(path.parent) for path in sorted(self.path.glob(f"[0-9]*/{JOB}")))
         return [one for one in found if one is not None]
+
+    def damaged(self) -> Iterator[str]:
+        """What is wrong with each record that cannot be read."""
+        for path in sorted(self.path.glob(f"[0-9]*/{JOB}")):
+            try:
+                read_record(path.parent)
+            except RecordError as error:
+                yield str(error)
 
     def set_aside(self, attempt: Attempt) -> None:
         """Make room for another try; what the last one left is kept."""
@@ -78,6 +86,13 @@ def read_record(folder: Path) -> JobRecord | None:
         return JobRecord.read(facts)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{file} is no record of a sweep's job ({error}); it was altered") from error
+
+
+def _readable_record(folder: Path) -> JobRecord | None:
+    try:
+        return read_record(folder)
+    except RecordError:
+        return None
 
 
 def check_schema(file: Path, facts: Mapping[str, Any]) -> None:
@@ -151,7 +166,9 @@ def earlier_sweep(word: str, question: Sequence[str], outputs: Path) -> Path:
         if not (path / SWEEP).is_file():
             raise SweepError(f"sweep.resume={word}: there is no {SWEEP}; name a sweep's folder, or auto")
         return path
-    found = [(str(facts.get("started")), path) for path, facts in _sweeps(outputs) if facts["question"] == question]
+    found = [
+        (str(facts.get("started")), path) for path, facts in _sweeps(outputs) if _same(facts["question"], question)
+    ]
     if not found:
         raise SweepError(
             f"sweep.resume=auto: no sweep below {outputs}/ has this command; name its folder, or leave it out to begin"
@@ -177,7 +194,7 @@ def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
     before = read_json(path / SWEEP)
     check_schema(path / SWEEP, before)
     _refuse_other_words(path, before.get("question", []), facts["question"])
-    for key in ("start", "n_jobs", "prune", "keep", "search"):
+    for key in ("start", "n_jobs", "prune", "keep", "search", "baseline"):
         was, now = before["settings"].get(key), facts["settings"][key]
         if was != now:
             raise SweepError(
@@ -194,7 +211,7 @@ def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
 
 
 def _refuse_other_words(path: Path, before: Sequence[str], now: Sequence[str]) -> None:
-    if list(before) == list(now):
+    if _same(before, now):
         return
     gone = " ".join(word for word in before if word not in now) or "none"
     new = " ".join(word for word in now if word not in before) or "none"
@@ -202,6 +219,11 @@ def _refuse_other_words(path: Path, before: Sequence[str], now: Sequence[str]) -
         f"the sweep in {path} has other jobs: words of its command that are not here: {gone}; and here, not there: "
         f"{new}; resume it with its own command, or begin a new sweep"
     )
+
+
+def _same(before: Sequence[str], now: Sequence[str]) -> bool:
+    """Whether the words are, in any order: where it makes other jobs, their configs are not what they were."""
+    return sorted(before) == sorted(now)
 
 
 @contextmanager

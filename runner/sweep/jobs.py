@@ -1,5 +1,6 @@
 """What a sweep is made of: jobs, the attempts at them, and what is written down of each attempt (`job.json`)."""
 
+import math
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -93,9 +94,10 @@ class JobRecord:
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> "JobRecord":
         """From the JSON. Raises KeyError, TypeError or ValueError for what is no such record."""
-        for name in ("wall_seconds", "cpu_seconds", "peak_bytes"):
-            if not isinstance(facts.get(name), (int, float, NoneType)):
-                raise TypeError(f"{name} is {facts[name]!r}")
+        for name in ("wall_seconds", "cpu_seconds", "peak_bytes", "order"):
+            value = facts.get(name)
+            if not isinstance(value, (int, float, NoneType)) or (value is not None and not math.isfinite(value)):
+                raise TypeError(f"{name} is {value!r}")
         plain = {
             "job": int(facts["job"]),
             "repeat": int(facts["repeat"]),

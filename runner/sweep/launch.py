@@ -5,12 +5,15 @@ import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from types import FrameType
 from typing import TypeVar
 
+from runner.console import tell
 from runner.errors import Interrupted, RecordError
 from runner.log.events import timestamp
 from runner.log.folder import read_run
@@ -91,6 +94,17 @@ def attempted(
     record.cpu_seconds, record.peak_bytes = round(ended.cpu_seconds, 3), ended.peak_bytes
     sweep.keep(attempt, record)
     return record
+
+
+def unmeasured(pad: Launchpad, command: Sequence[str], folder: Path) -> None:
+    """A run that warms up for others; of its folder nothing stays."""
+    rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with closing(pad.each([partial(pad.run, command, folder)], 1)) as ends:
+        (ended,) = ends
+    failure = "" if ended.exit_code == 0 else f", which did not succeed: exit code {ended.exit_code}"
+    tell(f"warmed up in {ended.wall_seconds:.1f} s{failure}")
+    rmtree(folder, ignore_errors=True)
 
 
 def outcome(ended: Ended, folder: Path, limits: Limits) -> tuple[Status, str | None]:

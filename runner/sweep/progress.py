@@ -10,10 +10,10 @@ from runner.sweep.jobs import Attempt, Job, JobRecord, Status
 
 
 class Progress:
-    """Told of every run that ended; the time left goes by the mean of those."""
+    """Told of every run that ended; the time left goes by the mean of those, less the ones `there` before."""
 
-    def __init__(self, total: int) -> None:
-        self._total, self._count = total, 0
+    def __init__(self, total: int, there: int = 0) -> None:
+        self._total, self._there, self._count = total, there, there
         self._stack = ExitStack()
         self._show: Callable[[int, int], None] = lambda _done, _total: None
 
@@ -21,7 +21,7 @@ class Progress:
         self._began = time.monotonic()
         if news.is_terminal and self._total:
             self._show = self._stack.enter_context(progress_bar("sweep"))
-            self._show(0, self._total)
+            self._show(self._count, self._total)
         return self
 
     def __exit__(
@@ -32,7 +32,8 @@ class Progress:
     def done(self, record: JobRecord) -> None:
         """One more has ended."""
         self._count += 1
-        rest = (time.monotonic() - self._began) / self._count * (self._total - self._count)
+        each = (time.monotonic() - self._began) / (self._count - self._there)
+        rest = each * (self._total - self._count)
         left = f"; about {in_time(rest)} left" if self._count < self._total else ""
         tell(f"{self._count} of {self._total}: {describe(record)}{left}")
         self._show(self._count, self._total)

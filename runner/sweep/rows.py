@@ -138,7 +138,8 @@ def _last(row: Row) -> tuple[int, int]:
 
 def _row(attempts: list[PastAttempt], agreements: Mapping[tuple[int, int], Agreement]) -> Row:
     whole = [one for one in attempts if one.rung == "all"]
-    few = [one.wall_seconds for one in attempts if one.rung != "all" and one.wall_seconds is not None]
+    done = [one for one in attempts if one.rung != "all" and one.status == "COMPLETED"]
+    few = [one.wall_seconds for one in done if one.wall_seconds is not None]
     status, reason = _outcome(whole or attempts)
     said = [agreements[one.job, one.repeat] for one in whole if (one.job, one.repeat) in agreements]
     worst = sorted(said, key=lambda one: (one.verdict != bits.DIFFER, -(one.apart or 0.0)))
@@ -156,8 +157,11 @@ def _row(attempts: list[PastAttempt], agreements: Mapping[tuple[int, int], Agree
 
 
 def _outcome(attempts: Sequence[PastAttempt]) -> tuple[str, str | None]:
-    """The status of a job, and why: it is COMPLETED if all attempts are but those that were cut off from outside."""
-    completed = [one for one in attempts if one.status == "COMPLETED"]
+    """The status of a job, and why: it is COMPLETED if all attempts are but those that were cut off from outside.
+
+    Without attempts over all scenes it is what those of the first rung say, of which each counts: it has not gone on.
+    """
+    completed = [one for one in attempts if one.status == "COMPLETED" and one.rung == "all"]
     others = [one for one in attempts if one.status != "COMPLETED"]
     if not others:
         return "COMPLETED", None
@@ -165,6 +169,8 @@ def _outcome(attempts: Sequence[PastAttempt]) -> tuple[str, str | None]:
     why = worst.reason or ""
     if len(attempts) > 1:
         why = f"{len(others)} of {plural(len(attempts), 'attempt')} {worst.status}{f': {why}' if why else ''}"
+    if worst.rung != "all":
+        why = f"on few scenes: {why}" if why else "on few scenes"
     if completed and worst.status in _CUT_OFF:
         return "COMPLETED", why
     return worst.status, why or None

@@ -1,6 +1,6 @@
 """A search over settings: optuna proposes, the sweep runs, optuna is told; what earlier runs left is told again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -33,8 +33,10 @@ def search(session: Session, fixed: Sequence[str], swept: Sequence[Override]) ->
     space = {one.get_key_element(): distribution(one) for one in swept}
     session.swept = tuple(key.lstrip("+~") for key in space)
     session.add_baseline(fixed)
+    trials = _Search(session, list(fixed), space)
+    trials.add_earlier()
     with session.opened():
-        _Search(session, list(fixed), space).run()
+        trials.run()
 
 
 class _Search:
@@ -42,19 +44,28 @@ class _Search:
         self._session, self._fixed, self._space = session, fixed, space
         self._known: dict[tuple[str, ...], Job] = {}
 
+    def add_earlier(self) -> None:
+        """The trials that an earlier sweep has begun, before any of it is changed."""
+        self._session.find()
+        for number, words in self._earlier().items():
+            self._add(words, number)
+
     def run(self) -> None:
         """Every trial: first the baseline and those of an earlier sweep, then new ones."""
         settings, session = self._session.settings, self._session
-        for words in self._earlier():
-            self._add(words)
-        session.sweep.update(planned=settings.repeats * (settings.trials + bool(settings.baseline)))
+        session.planned = settings.repeats * (max(settings.trials, self._trials) + bool(settings.baseline))
         session.run(session.jobs)
-        study, new = self._study(), list[Job]()
-        while len(self._known) < settings.trials:
-            new = self._asked(study, min(settings.n_jobs, settings.trials - len(self._known)))
-            if not new:
-                tell(f"search: nothing new is proposed after {len(self._known)} trials; all there is has been tried")
-                return
+        study = self._study()
+        while self._trials < settings.trials:
+            if not self._asked(study, min(settings.n_jobs, settings.trials - self._trials)):
+                tell(f"search: nothing new is proposed after {self._trials} trials; all there is has been tried")
+                break
+        session.end_search()
+
+    @property
+    def _trials(self) -> int:
+        """How many jobs there are; the baseline is none, whatever proposes it."""
+        return sum(not job.baseline for job in self._session.jobs)
 
     def _asked(self, study: "Study", count: int) -> list[Job]:
         """So many new jobs, proposed, run and told. What is known already is told at once, and counts as no trial."""
@@ -64,10 +75,12 @@ class _Search:
                 break
             trial = study.ask(self._space)
             words = self._words(trial.params)
-            if words in self._known:
-                self._tell(study, trial, self._known[words])
+            is_new = words not in self._known
+            job = self._add(words) if is_new else self._known[words]
+            if is_new and not job.baseline:
+                asked.append((trial, job))
             else:
-                asked.append((trial, self._add(words)))
+                self._tell(study, trial, job)
         jobs = [job for _, job in asked]
         if jobs:
             self._session.run(jobs)
@@ -75,8 +88,8 @@ class _Search:
             self._tell(study, trial, job)
         return jobs
 
-    def _add(self, words: tuple[str, ...]) -> Job:
-        (self._known[words],) = self._session.add([[*self._fixed, *words]])
+    def _add(self, words: tuple[str, ...], number: int | None = None) -> Job:
+        self._known[words] = self._session.add_trial([*self._fixed, *words], number)
         return self._known[words]
 
     def _words(self, values: Mapping[str, object]) -> tuple[str, ...]:
@@ -110,10 +123,10 @@ class _Search:
         else:
             study.tell(trial, values)
 
-    def _earlier(self) -> Iterable[tuple[str, ...]]:
-        """The swept words of each trial that an earlier sweep has begun, in the order of their numbers."""
+    def _earlier(self) -> dict[int, tuple[str, ...]]:
+        """The swept words of each trial that an earlier sweep has begun, by and in the order of their numbers."""
         records = {record.job: record for record in self._session.sweep.records() if not record.baseline}
-        return [self._swept_words(record) for _, record in sorted(records.items())]
+        return {number: self._swept_words(record) for number, record in sorted(records.items())}
 
     def _swept_words(self, record: JobRecord) -> tuple[str, ...]:
         given = {key: word for word in record.overrides for key in (word.partition("=")[0],)}

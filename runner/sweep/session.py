@@ -16,7 +16,7 @@ from runner.sweep.compose import Composer, memory_limit_bytes
 from runner.sweep.ending import refuse_trouble, table_kept
 from runner.sweep.folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
 from runner.sweep.jobs import ALL, FEW, SETTLED, Attempt, Job, JobRecord, Status, fair_order, varied_words
-from runner.sweep.launch import Launchpad, attempted
+from runner.sweep.launch import Launchpad, attempted, unmeasured
 from runner.sweep.planning import Planner, forget_files
 from runner.sweep.process import Limits
 from runner.sweep.progress import Progress
@@ -34,11 +34,12 @@ class Session:
     sweep: SweepFolder = field(init=False)
     jobs: list[Job] = field(default_factory=list)
     swept: tuple[str, ...] = ()  # keys of a search, whose jobs come one by one
+    planned: int | None = None  # runs of a search, of which no batch of jobs can say how many
     _composed: dict[int, JobSettings] = field(default_factory=dict)
     _planner: Planner = field(default_factory=Planner)
     _warm: set[str] = field(default_factory=set)  # the engines that have run
     _order: int = 0
-    _is_open: bool = False
+    _is_found: bool = False
     _pad: Launchpad = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,18 +51,23 @@ class Session:
     def opened(self, *, whole: bool = True) -> Iterator[None]:
         """The sweep's folder, new or an earlier one's; whatever ends it, the table is kept.
 
-        Raises SweepError for one that cannot be resumed, and at the end, if it is the `whole` sweep, if a run has not
-        completed. One that comes in batches is opened for each.
+        Raises SweepError for one that cannot be resumed, which is left as it is, and at the end, if it is the `whole`
+        sweep, if a run has not completed. One that comes in batches is opened for each.
         """
-        if not self._is_open:
-            self._open()
-            self._is_open = True
+        self.find()
+        self._refuse_changed(self.jobs)
         with table_kept(self.sweep.path, self._say_what_varies, whole=whole), living(self.sweep):
             yield
             if whole:
                 refuse_trouble(self.sweep)
 
-    def _open(self) -> None:
+    def find(self) -> None:
+        """Claim the folder, or read an earlier sweep's, of which nothing is changed before it is opened.
+
+        Raises SweepError for one that cannot be resumed.
+        """
+        if self._is_found:
+            return
         folder, question = self.composer.folder, [redact(word) for word in self.question]
         facts = first_facts(
             list(map(redact, sys.argv)), list(map(redact, self.composer.words)), question, self.composer.facts()
@@ -70,6 +76,9 @@ class Session:
             self.sweep = new_sweep(folder, facts)
         else:
             self.sweep = again(earlier_sweep(self.settings.resume, question, self.composer.outputs), facts)
+            for problem in self.sweep.damaged():
+                tell(f"{problem}; it counts as not run")
+        self._is_found = True
 
     # --- jobs ---------------------------------------------------------------------------------------------------------
 
@@ -77,8 +86,20 @@ class Session:
         """Compose the jobs of these words; those whose settings cannot be are refused, by the reason."""
         return [self._add(tuple(words), baseline) for words in several]
 
-    def _add(self, words: tuple[str, ...], baseline: bool) -> Job:
-        number, sha, refusal = len(self.jobs), None, None
+    def add_trial(self, words: Sequence[str], number: int | None = None) -> Job:
+        """One more job of a search, of this number if an earlier sweep gave it one; or the baseline, if it is that."""
+        job = self._add(tuple(words), number=number)
+        base = next((one for one in self.jobs if one.baseline and one.config_sha256 == job.config_sha256), None)
+        if base is None:
+            return job
+        self.jobs.remove(job)
+        del self._composed[job.number]
+        return base
+
+    def _add(self, words: tuple[str, ...], baseline: bool = False, number: int | None = None) -> Job:
+        if number is None:
+            number = max((job.number for job in self.jobs), default=-1) + 1
+        sha, refusal = None, None
         try:
             self._composed[number], sha = self.composer.job(words)
         except ConfigError as error:
@@ -89,7 +110,7 @@ class Session:
     def add_grid(self, fixed: Sequence[str], several: Sequence[Sequence[str]]) -> list[Job]:
         """The baseline, if there is one, and the jobs; a job with the baseline's config is the baseline itself.
 
-        Raises ConfigError where no job's settings can be.
+        Raises ConfigError where no job's settings can be, or the baseline's cannot.
         """
         base = self.add_baseline(fixed)
         jobs = self.add(several)
@@ -101,8 +122,11 @@ class Session:
         return self.jobs
 
     def add_baseline(self, fixed: Sequence[str]) -> list[Job]:
-        """The job that the others are compared with, if one is asked for."""
-        return self.add([self._baseline_words(fixed)], baseline=True) if self.settings.baseline else []
+        """The job that the others are compared with, if one is asked for. Raises ConfigError if it cannot be."""
+        base = self.add([self._baseline_words(fixed)], baseline=True) if self.settings.baseline else []
+        if base and base[0].refusal:
+            raise ConfigError(f"sweep.baseline: {base[0].refusal}")
+        return base
 
     def _baseline_words(self, fixed: Sequence[str]) -> list[str]:
         own = self.settings.baseline or []
@@ -155,13 +179,16 @@ class Session:
         self._order += len(ordered)
         stay = SETTLED - {Status.PRUNED}
         todo = [(order, attempt) for order, attempt in ordered if self._status(attempt) not in stay]
-        if self.settings.search is None:
-            self.sweep.update(planned=len(ordered))
+        self.sweep.update(planned=self.planned or len(ordered))
         if len(todo) < len(ordered):
             tell(f"{len(ordered) - len(todo)} of {len(ordered)} runs are there already")
         self._warm_up([attempt for _, attempt in todo])
         tasks = [partial(self._attempt, order, attempt) for order, attempt in todo]
-        with Progress(len(tasks)) as progress, closing(self._pad.each(tasks, self.settings.n_jobs)) as records:
+        there = self._order - len(todo) if self.planned else 0
+        with (
+            Progress(self.planned or len(tasks), there) as progress,
+            closing(self._pad.each(tasks, self.settings.n_jobs)) as records,
+        ):
             for record in records:
                 progress.done(record)
 
@@ -188,24 +215,16 @@ class Session:
             engine = self._composed[attempt.job.number].engine.value
             if engine not in self._warm:
                 self._warm.add(engine)
-                self._run_warm_up(attempt)
-
-    def _run_warm_up(self, attempt: Attempt) -> None:
-        from shutil import rmtree  # noqa: PLC0415 - for this alone
-
-        folder = self.sweep.path / _WARM_UP
-        rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        command = self.composer.command(self._words(attempt), folder)
-        with closing(self._pad.each([partial(self._pad.run, command, folder)], 1)) as ends:
-            (ended,) = ends
-        outcome = "" if ended.exit_code == 0 else f", which did not succeed: exit code {ended.exit_code}"
-        tell(f"warmed up in {ended.wall_seconds:.1f} s{outcome}")
-        rmtree(folder, ignore_errors=True)
+                folder = self.sweep.path / _WARM_UP
+                unmeasured(self._pad, self.composer.command(self._words(attempt), folder), folder)
 
     def _cool(self, job: Job) -> None:
         if self.settings.start is Start.cold:
             forget_files(self._planner.local_files(self._composed[job.number]))
+
+    def end_search(self) -> None:
+        """No more runs are planned than there were."""
+        self.sweep.update(planned=self._order)
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
@@ -228,17 +247,22 @@ class Session:
         return known if len(known) == len(found) else None
 
     def _best(self, jobs: Sequence[Job]) -> list[Job]:
-        """The best share of jobs by their first rung, and the baseline; of the others it is written down."""
+        """The best share of jobs by their first rung, and the baseline; of the others it is written down.
+
+        What did not complete its first rung does not go on, and stands with its own end and reason, not as pruned.
+        """
         first, count = self.settings.objective[0], max(2, math.ceil(self.settings.keep * len(jobs)))
         values = {job.number: value for job in jobs if (value := self.value(job, first, FEW)) is not None}
         ranked = sorted((job for job in jobs if job.number in values), key=lambda job: values[job.number])
         going = {job.number for job in ranked[:count]} | {job.number for job in ranked if job.baseline}
         for job in jobs:
-            if job.number in going:
-                continue
-            place = f"place {ranked.index(job) + 1} of {len(ranked)}" if job in ranked else "did not complete"
-            reason = f"{place} on {self.settings.prune} scenes, by {first.value}; the best {count} go on"
-            self._settle(Attempt(job), Status.PRUNED, reason)
+            if job not in ranked and self._status(Attempt(job)) is Status.PRUNED:  # by fewer repeats, earlier
+                self.sweep.set_aside(Attempt(job))
+        for place, job in enumerate(ranked, start=1):
+            if job.number not in going:
+                scenes = f"{self.settings.prune} scenes, by {first.value}"
+                reason = f"place {place} of {len(ranked)} on {scenes}; the best {count} go on"
+                self._settle(Attempt(job), Status.PRUNED, reason)
         tell(f"{len(going)} of {len(jobs)} jobs go on to all scenes")
         return [job for job in jobs if job.number in going]
 
@@ -247,13 +271,13 @@ class Session:
         return None if record is None else record.status
 
     def _say_what_varies(self) -> None:
-        """Jobs that came one by one could not say it as they were begun."""
-        jobs = {job.number: job for job in self.jobs}
+        """Jobs that came one by one could not say it as they were begun. What is not of these jobs keeps its words."""
+        jobs = {(job.number, job.config_sha256): job for job in self.jobs}
         for record in self.sweep.records():
-            varied = self._varied(jobs[record.job]) if record.job in jobs else record.varied
-            if varied != record.varied:
-                record.varied = varied
-                self.sweep.keep(Attempt(jobs[record.job], record.repeat, record.rung), record)
+            job = jobs.get((record.job, record.config_sha256))
+            if job is not None and record.varied != self._varied(job):
+                record.varied = self._varied(job)
+                self.sweep.keep(Attempt(job, record.repeat, record.rung), record)
 
     def _varied(self, job: Job) -> dict[str, str]:
         return varied_words(self.jobs, self.swept)[job.number]
@@ -265,7 +289,8 @@ class Session:
             if record is not None and record.config_sha256 not in (None, job.config_sha256):
                 raise SweepError(
                     f"{self.sweep.of(Attempt(job))}: the config of this job is not what it was, though its words are; "
-                    "a file of conf/ or of the experiment has changed; begin a new sweep"
+                    "give the words in the order of its first command, or, if a file of conf/ or of the experiment has "
+                    "changed, begin a new sweep"
                 )
 
 

@@ -1,0 +1,197 @@
+"""The story of a sweep in one process: Hydra composes it as ever, but what a job's process would do is made up."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from runner import config
+from runner.errors import ConfigError, SweepError
+from runner.sweep.board import read_leaderboard
+from runner.sweep.launch import CONSOLE, Launchpad
+from runner.sweep.plugins import let_hydra_find_plugins
+from runner.sweep.process import Ended
+
+GRID = ("source=local", "source.url=data/*.tif", "chunks=row,block,scene")
+Sweep = Callable[..., Path]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """Run the sweep of these words in the folder `sweep`; jobs with the word `failing` fail."""
+    monkeypatch.chdir(tmp_path)
+    config.register_settings()
+    let_hydra_find_plugins()
+    monkeypatch.setattr("runner.sweep.best.write_best", lambda _board: None)  # no job leaves a config here
+
+    def run(*words: str, failing: str = "none") -> Path:
+        def ended(_pad: Launchpad, command: Sequence[str], folder: Path) -> Ended:
+            wrong = failing in command
+            (folder / CONSOLE).write_text("error: s3://b/k is damaged\n" if wrong else "")
+            return Ended(int(wrong), None, 1.0, 1.0, 10**6)
+
+        monkeypatch.setattr(Launchpad, "run", ended)
+        with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            words = ("hydra/launcher=isolated", f"hydra.sweep.dir={tmp_path / 'sweep'}", *words)
+            hydra.multirun("config", lambda _: None, list(words), with_log_configuration=False)
+        return tmp_path / "sweep"
+
+    return run
+
+
+def files(folder: Path) -> dict[str, Any]:
+    """What every JSON file of the sweep holds."""
+    paths = [folder / "sweep.json", *folder.glob("[0-9]*/job.json")]
+    return {str(path.relative_to(folder)): json.loads(path.read_text()) for path in paths}
+
+
+def records(folder: Path) -> dict[str, Any]:
+    """The `job.json` of every attempt, by its folder's name."""
+    return {name.partition("/")[0]: of for name, of in sorted(files(folder).items()) if name.endswith("job.json")}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {name: record["status"] for name, record in records(folder).items()}
+
+
+def varied(folder: Path) -> list[str]:
+    return [record["varied"].get("chunks") for record in records(folder).values()]
+
+
+# --- resuming ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("baseline", ["'engine=xarray'", "'chunks=block'"])
+def test_a_resume_with_another_baseline_is_refused_and_changes_nothing(sweep: Sweep, baseline: str) -> None:
+    folder = sweep(*GRID, "sweep.baseline=['chunks=row']")
+    before = files(folder)
+    assert varied(folder) == ["row", "block", "scene"]
+    with pytest.raises(SweepError, match=r"sweep.baseline=.*: the sweep in .* was begun with \['chunks=row'\]"):
+        sweep(*GRID, f"sweep.baseline=[{baseline}]", f"sweep.resume={folder}")
+    assert files(folder) == before
+
+
+def test_a_resume_of_jobs_whose_files_have_changed_is_refused_and_changes_nothing(sweep: Sweep) -> None:
+    mine = Path("mine/chunks/row.yaml")
+    mine.parent.mkdir(parents=True)
+    words = (*GRID, f"hydra.searchpath=[file://{mine.parent.parent.absolute()}]")
+    (mine.parent / "own.yaml").write_text("y: 100\n")
+    words = tuple(word.replace("scene", "own") for word in words)
+    folder = sweep(*words)
+    before = files(folder)
+    (mine.parent / "own.yaml").write_text("y: 200\n")
+    with pytest.raises(SweepError, match=r"sweep/002: the config of this job is not what it was"):
+        sweep(*words, f"sweep.resume={folder}")
+    assert files(folder) == before
+
+
+def test_a_resume_of_what_is_complete_runs_nothing(sweep: Sweep) -> None:
+    folder = sweep(*GRID)
+    before = records(folder)
+    assert records(sweep(*GRID, "sweep.resume=auto")) == before
+
+
+def test_the_words_of_a_resume_may_stand_in_another_order(sweep: Sweep) -> None:
+    folder = sweep(*GRID, "mask=nodata,none")
+    before = records(folder)
+    assert records(sweep(GRID[2], *GRID[:2], "mask=nodata,none", "sweep.resume=auto")) == before
+    with pytest.raises(SweepError, match="give the words in the order of its first command"):
+        sweep("mask=nodata,none", *GRID, "sweep.resume=auto")
+    assert records(folder) == before
+
+
+def test_a_run_whose_record_was_damaged_is_made_again(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sweep(*GRID)
+    (folder / "001/job.json").write_text('{"schema": 1, "sta')
+    sweep(*GRID, f"sweep.resume={folder}")
+    assert statuses(folder) == dict.fromkeys(("000", "001", "002"), "COMPLETED")
+    assert (folder / ".earlier/001.1/job.json").read_text() == '{"schema": 1, "sta'
+    assert "001/job.json cannot be read as JSON" in capsys.readouterr().err
+
+
+# --- the first rung ---------------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_fails_on_few_scenes_is_failed_not_pruned(sweep: Sweep, tmp_path: Path) -> None:
+    words = (*GRID, "sweep.prune=2", "sweep.repeats=2", "sweep.keep=0.1")
+    with pytest.raises(SweepError, match="2 of 10 runs did not complete"):
+        sweep(*words, failing="chunks=scene")
+    board = read_leaderboard(tmp_path / "sweep")
+    assert {row.job: row.status for row in board.rows} == {0: "COMPLETED", 1: "COMPLETED", 2: "FAILED"}
+    failed = board.rows[-1]
+    assert failed.reason == "on few scenes: 2 of 2 attempts FAILED: s3://b/k is damaged"
+    assert failed.few_seconds is None
+    assert board.exit_code == 1
+    assert statuses(sweep(*words, "sweep.resume=auto"))["002"] == "PRUNED"
+    with pytest.raises(SweepError, match="1 of"):
+        sweep(*words, "sweep.repeats=3", "sweep.resume=auto", failing="chunks=scene")
+    assert read_leaderboard(tmp_path / "sweep").rows[-1].status == "FAILED"
+
+
+# --- the baseline -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["sweep.repeats=2", "chunks=nope", "source.limit=0"])
+def test_a_baseline_that_cannot_be_ends_the_sweep_before_it_begins(sweep: Sweep, word: str) -> None:
+    with pytest.raises(ConfigError, match=rf"sweep\.baseline.*{word}"):
+        sweep(*GRID, f"sweep.baseline=['{word}']")
+    assert not Path("sweep/sweep.json").exists()
+
+
+# --- a search ---------------------------------------------------------------------------------------------------------
+
+SEARCH = ("source=local", "source.url=data/*.tif", "chunks=row,block", "sweep.search=optuna")
+
+
+@pytest.fixture
+def _optuna() -> None:
+    pytest.importorskip("optuna", reason="the extra `search` is not installed")
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_a_search_counts_over_all_its_trials_and_ends_with_those_that_there_are(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = sweep(*SEARCH, "sweep.trials=5", "sweep.repeats=2", "sweep.baseline=['engine=xarray']")
+    shown = capsys.readouterr()
+    told = [line.partition(":")[0] for line in shown.err.splitlines() if " COMPLETED in " in line]
+    assert told == [f"{at} of 12" for at in range(1, 7)]
+    assert "nothing new is proposed after 2 trials" in shown.err
+    assert "have not begun" not in shown.out
+    assert files(folder)["sweep.json"]["planned"] == 6
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_a_proposal_that_is_the_baseline_is_no_job_of_its_own(sweep: Sweep) -> None:
+    words = (*SEARCH, "sweep.trials=2", "sweep.baseline=['chunks=row']")
+    folder = sweep(*words)
+    records_before = records(folder)
+    assert varied(folder) == ["row", "block"]
+    assert records(sweep(*words, "sweep.resume=auto")) == records_before
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_a_search_with_another_baseline_is_refused_and_changes_nothing(sweep: Sweep) -> None:
+    folder = sweep(*SEARCH, "sweep.trials=1", "sweep.baseline=['engine=xarray']")
+    before = files(folder)
+    with pytest.raises(SweepError, match=r"sweep\.baseline="):
+        sweep(*SEARCH, "sweep.trials=2", "sweep.resume=auto")
+    assert files(folder) == before
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_trials_keep_their_numbers_where_a_record_is_lost(sweep: Sweep) -> None:
+    folder = sweep(*SEARCH, "sweep.trials=2")
+    first, second = records(folder).values()
+    (folder / "000/job.json").write_text("")
+    sweep(*SEARCH, "sweep.trials=2", f"sweep.resume={folder}")
+    (folder / "000").rename(folder / "lost")
+    after = records(folder)
+    assert after["001"] == second
+    assert after["002"]["overrides"] == first["overrides"]
