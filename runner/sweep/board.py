@@ -67,12 +67,22 @@ def answer(board: Leaderboard) -> list[str]:
 def _disagreement(board: Leaderboard) -> Iterator[str]:
     """What must not be overlooked."""
     if board.disagreeing:
-        jobs = ", ".join(f"{row.job} ({', '.join(row.agreement.statistics)})" for row in board.disagreeing)
+        jobs = ", ".join(f"{row.job} ({_difference(row)})" for row in board.disagreeing)
         against = board.disagreeing[0].agreement.reference
+        what = "BITS" if any(row.agreement.apart is None for row in board.disagreeing) else "VALUES"
         yield (
-            f"NOT THE SAME BITS: {text.plural(len(board.disagreeing), 'job')} computed other values than job {against} "
-            f"and those like it: {jobs}. No winner is named; python -m runner.log diff shows where two runs differ."
+            f"NOT THE SAME {what}: {text.plural(len(board.disagreeing), 'job')} computed other values than job "
+            f"{against} and those like it: {jobs}. No winner is named; python -m runner.log diff shows where two runs "
+            "differ."
         )
+
+
+def _difference(row: Row) -> str:
+    """In what a job is not like the others."""
+    said = row.agreement
+    repeats = ["from one repeat to the next"] if row.job == said.reference else []
+    apart = [] if said.apart is None else [f"by up to {said.apart:.2g}, where {bits.TOLERANCE:g} may be rounding"]
+    return ", ".join([*repeats, *said.differs_in, *apart])
 
 
 def _winner(board: Leaderboard) -> Iterator[str]:
@@ -144,7 +154,8 @@ def _losers(board: Leaderboard) -> Iterator[str]:
 def bits_in_words(board: Leaderboard) -> tuple[str, str]:
     """How many jobs computed the same bits, and what is to be said of the others."""
     verdicts = [row.agreement.verdict for row in board.rows if row.agreement.verdict]
-    apart = [row.agreement.apart for row in board.rows if row.agreement.apart is not None]
+    close = [row.agreement for row in board.rows if row.agreement.verdict == bits.CLOSE]
+    apart = [said.apart for said in close if said.apart is not None]
     notes = [f"{len(board.disagreeing)} DIFFER"] if board.disagreeing else []
     most = f"within {max(apart):.1g}" if any(apart) else "equal"
     notes += [f"{len(apart)} compared by values: {most}"] if apart else []

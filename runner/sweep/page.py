@@ -14,7 +14,7 @@ from runner.log.redact import redact
 from runner.log.report import text
 from runner.log.report.charts import bar
 from runner.output.aside import written_aside
-from runner.sweep import figures, table
+from runner.sweep import bits, figures, table
 from runner.sweep.board import Leaderboard, answer, bits_in_words, tie_rule
 from runner.sweep.names import short_keys, shown_keys
 from runner.sweep.rows import Row
@@ -86,6 +86,7 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
         "heads": list(numbers),
         "lines": [_line(board, row, keys, numbers) for row in board.rows],
         "rule": tie_rule(board),
+        "tolerance": f"{bits.TOLERANCE:g}",
         "pareto": figures.pareto_figure(board),
         "axes": figures.axes_figure(board),
         "order": figures.order_figure(board),
