@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from runner.errors import RecordError
-from runner.log.folder import RunFolder
+from runner.log.folder import RunFolder, read_run
 from runner.log.report.text import plural
 from runner.sweep.attempts import PastAttempt
 
@@ -23,7 +23,7 @@ SAME: Final = "same"
 DIFFER: Final = "differ"
 CLOSE: Final = "close"  # compared by values, `apart` says how far, at most `TOLERANCE`
 ALONE: Final = "alone"  # no other attempt promises the same bits
-UNKNOWN: Final = "unknown"  # no outputs.json, or results that are gone
+UNKNOWN: Final = "unknown"  # no run.json or outputs.json, or results that are gone
 TOLERANCE: Final = 1e-5  # relative: float32 rounds to 6e-8, float64 sums in any order are closer; a fault is larger
 _SOURCE: Final = ("band", "nodata", "valid_range", "mask_and_scale")  # settings that change values
 _SCENES: Final = ("kind", "url", "datetime_regex", "start", "end", "exclude", "limit", "duplicates")  # and that choose
@@ -69,11 +69,12 @@ def agreements(attempts: Iterable[PastAttempt]) -> dict[tuple[int, int], Agreeme
     found: dict[tuple[int, int], Agreement] = {}
     values: list[_Values] = []
     for attempt in attempts:
-        if attempt.status == "COMPLETED" and attempt.run:
-            try:
-                values.append(_values_of(attempt, attempt.run))
-            except RecordError:
-                found[attempt.job, attempt.repeat] = Agreement(UNKNOWN)
+        if attempt.status != "COMPLETED":
+            continue
+        try:
+            values.append(_values_of(attempt, attempt.run or read_run(attempt.path)))
+        except RecordError:
+            found[attempt.job, attempt.repeat] = Agreement(UNKNOWN)
     for group in _groups(values):
         found |= {(one.attempt.job, one.attempt.repeat): said for one, said in _compared(group)}
     return found
