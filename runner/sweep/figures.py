@@ -223,7 +223,7 @@ def _axis_title(axis: Axis, shown: int) -> Markup:
 def order_figure(board: Leaderboard) -> Markup:
     """Wall times in the order of the runs, relative to each job's own mean, if they clearly rise or fall.
 
-    Of a plain multirun always, since its jobs share a process; as they are, where nothing was repeated.
+    Of a multirun in one process always, since its jobs share it; as they are, where nothing was repeated.
     """
     rows = [row for row in board.rows if row.rank]
     repeated = [row for row in rows if len(row.walls) > 1]
@@ -240,7 +240,7 @@ def order_figure(board: Leaderboard) -> Markup:
         more = "longer" if line.last > line.first else "less"
         said = f"the last runs took {100 * abs(line.last - line.first):.0f} % {more} than the first"
         return _order_panel(board, points, "wall time relative to the job's own mean", said, "")
-    if board.sweep.isolated or len(rows) < 3:
+    if board.sweep.isolated or board.sweep.processes > 1 or len(rows) < 3:
         return Markup()
     points = [(one.order, one.wall_seconds, row) for row in rows for one in row.completed if one.wall_seconds]
     said = "the jobs ran in one process, one after the other: later ones find warm what the first had to make"

@@ -15,6 +15,7 @@ from runner.log.report import text
 from runner.log.report.charts import bar
 from runner.output.aside import written_aside
 from runner.sweep import bits, figures, table
+from runner.sweep.attempts import Sweep
 from runner.sweep.board import Leaderboard, answer, bits_in_words, tie_rule
 from runner.sweep.names import short_keys, shown_keys
 from runner.sweep.rows import Row
@@ -108,8 +109,17 @@ def _subtitle(board: Leaderboard) -> str:
     repeats = sorted({len(row.walls) for row in board.rows if row.walls})
     times = text.span(repeats[0], repeats[-1] + 1) if repeats else text.UNKNOWN
     each = "once" if repeats == [1] else f"{times} times"
-    how = "in a fresh process" if sweep.isolated else "in one process, one after the other"
-    return f"{text.plural(len(board.rows), 'job')}, each run {each} {how}"
+    return f"{text.plural(len(board.rows), 'job')}, each run {each} {_where(sweep)}"
+
+
+def _where(sweep: Sweep) -> str:
+    """In what processes: those of a plain multirun are its launcher's affair."""
+    if sweep.isolated:
+        return "in a fresh process"
+    if sweep.processes == 1:
+        return "in one process, one after the other"
+    own = sweep.processes == sum(one.run is not None for one in sweep.attempts)
+    return "in a process of its own" if own else f"in one of {sweep.processes} processes"
 
 
 def _figures(board: Leaderboard) -> Iterator[Figure]:
@@ -193,17 +203,21 @@ def breakable(words: str) -> Markup:
 def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
     sweep = board.sweep
     facts = sweep.facts
-    words = [str(word) for word in facts.get("overrides") or []]
+    words = list(map(str, (facts.get("command") or [])[1:] or facts.get("overrides") or []))
     yield "folder", str(sweep.path)
     if words:
         yield "command", shlex.join(["python", "-m", "runner", *words])
     if board.baseline and board.baseline.attempts:
         yield "baseline", " ".join(board.baseline.attempts[0].overrides) or "the defaults"
-    yield "began", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
+    begun = datetime.fromisoformat(facts.get("begun") or sweep.started.isoformat())
+    yield "began", f"{begun:%Y-%m-%d %H:%M:%S} UTC"
+    if begun != sweep.started:
+        yield "resumed", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
     if facts.get("ended"):
         ended = datetime.fromisoformat(facts["ended"])
-        yield "took", text.seconds((ended - sweep.started).total_seconds())
+        yield "took", text.seconds((ended - sweep.started).total_seconds()) + " since then" * (begun != sweep.started)
     yield "ranked by", " and then ".join({"wall": "wall time", "peak": "peak memory"}[one] for one in sweep.objective)
     if not sweep.isolated:
-        yield "wall time", "as each run measured itself, without the start of Python; all ran in one process"
-        yield "memory", "of the passes, and of what earlier jobs left in the process"
+        shared = sweep.processes < sum(one.run is not None for one in sweep.attempts)
+        yield "wall time", "as each run measured itself, without the start of Python"
+        yield "memory", f"of the passes{', and of what earlier jobs left in the process' if shared else ''}"
