@@ -79,6 +79,18 @@ def test_numbers_are_in_their_order_and_the_baselines_own_keys_are_no_axis(tmp_p
     assert list(axis.values) == ["64", "1024"]
 
 
+def test_a_sweep_for_memory_is_plotted_by_memory(tmp_path: Path) -> None:
+    jobs = [Job({"chunks": name}, (wall, wall + 0.2), peak) for name, wall, peak in (("a", 2.0, 9e8), ("b", 4.0, 3e8))]
+    folder = write_sweep(tmp_path / "sweep", jobs, settings={"objective": ["peak", "wall"]})
+    board = write_leaderboard(folder)
+    (axis,) = axes(board)
+    assert axis.medians == {"a": 9e8, "b": 3e8}
+    page = Page(folder / "sweep.html")
+    assert page.one("p.answer").text == "Least memory: chunks=b: 300 MB, median of 2 from 300 MB to 300 MB, 4.10 s."
+    assert [one.text for one in page.all("table.board th") if one.attributes.get("colspan")] == ["memory"]
+    assert "peak memory; a dot is a job" in page.source
+
+
 def test_a_baseline_of_the_grid_is_on_its_axis(tmp_path: Path) -> None:
     jobs = [*grid({("row",): (3.0,)}, "chunks"), *grid({("notebook",): (4.0,)}, "chunks", baseline=True)]
     (axis,) = axes(read_leaderboard(write_sweep(tmp_path / "sweep", jobs)))

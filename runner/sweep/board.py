@@ -95,7 +95,7 @@ def _winner(board: Leaderboard) -> Iterator[str]:
     ties = [row for row in board.rows if row.rank == best.rank and row is not best]
     if ties and len(ties) + 1 == sum(row.rank is not None for row in board.rows):
         word = f"All {len(ties) + 1} jobs tie; {word.lower()} by a little"
-    yield f"{word}: {board.names[best.job]}: {_figures(best)}{_against_baseline(board, best)}."
+    yield f"{word}: {board.names[best.job]}: {_figures(best, objective)}{_against_baseline(board, best)}."
     if ties:
         others = "; ".join(board.names[row.job] for row in ties[:3])
         more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
@@ -104,13 +104,18 @@ def _winner(board: Leaderboard) -> Iterator[str]:
         yield tie_rule(board)
 
 
-def _figures(row: Row) -> str:
-    many = len(row.walls)
-    wall = text.seconds(row.wall_seconds)
-    over = (
-        f", median of {many} from {text.seconds(min(row.walls))} to {text.seconds(max(row.walls))}" if many > 1 else ""
-    )
-    return f"{wall}{over}, {text.size(row.peak_bytes)}"
+def _figures(row: Row, objective: str) -> str:
+    """Time and memory, first the one that counts, with its range."""
+    each = row.measure(objective)
+    low, high = (in_its_unit(end, objective) for end in (min(each), max(each)))
+    over = f", median of {len(each)} from {low} to {high}" if len(each) > 1 else ""
+    other = "peak" if objective == "wall" else "wall"
+    return f"{in_its_unit(row.level(objective), objective)}{over}, {in_its_unit(row.level(other), other)}"
+
+
+def in_its_unit(value: float | None, objective: str) -> str:
+    """Seconds of wall time, bytes of memory."""
+    return text.seconds(value) if objective == "wall" else text.size(value)
 
 
 def _against_baseline(board: Leaderboard, best: Row) -> str:

@@ -33,7 +33,7 @@ class Figure(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row of the table: its cells in words and numbers, and a bar for its wall time."""
+    """A row of the table: its cells in words and numbers, and a bar for what it is ranked by."""
 
     row: Row
     link: str | None  # to the report of its first run
@@ -85,6 +85,7 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
         "figures": list(_figures(board)),
         "keys": [breakable(name) for name in keys.values()],
         "heads": list(numbers),
+        "barred": "memory" if board.sweep.objective[0] == "peak" and "memory" in numbers else "wall",
         "lines": [_line(board, row, keys, numbers) for row in board.rows],
         "rule": tie_rule(board),
         "tolerance": f"{bits.TOLERANCE:g}",
@@ -159,8 +160,9 @@ def _least(board: Leaderboard) -> float:
 
 
 def _line(board: Leaderboard, row: Row, keys: Mapping[str, str], numbers: Mapping[str, table.Cell]) -> Line:
-    slowest = max((one.wall_seconds or 0.0 for one in board.rows if one.rank), default=0.0)
-    share = text.ratio(row.wall_seconds, slowest) if row.rank else None
+    first = board.sweep.objective[0]
+    most = max((one.level(first) or 0.0 for one in board.rows if one.rank), default=0.0)
+    share = text.ratio(row.level(first), most) if row.rank else None
     paths = [one.path / "report.html" for one in row.attempts]
     link = next((f"{path.parent.name}/{path.name}" for path in paths if path.is_file()), None)
     css = "bad" if row.failed or row.differs else "best" if row is board.best else "out" if not row.rank else ""
@@ -216,7 +218,7 @@ def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
     if facts.get("ended"):
         ended = datetime.fromisoformat(facts["ended"])
         yield "took", text.seconds((ended - sweep.started).total_seconds()) + " since then" * (begun != sweep.started)
-    yield "ranked by", " and then ".join({"wall": "wall time", "peak": "peak memory"}[one] for one in sweep.objective)
+    yield "ranked by", " and then ".join(figures.MEASURES[one] for one in sweep.objective)
     if not sweep.isolated:
         shared = sweep.processes < sum(one.run is not None for one in sweep.attempts)
         yield "wall time", "as each run measured itself, without the start of Python"
