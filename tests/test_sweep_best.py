@@ -1,7 +1,9 @@
 """The winner as an experiment: it composes to the winner's config, and a run with it gives the same bits."""
 
 import json
+import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from sweep_folders import Job, composed, write_sweep
 from runner import config
 from runner.log.folder import flat
 from runner.sweep.board import read_leaderboard
-from runner.sweep.leaderboard import write_leaderboard
+from runner.sweep.leaderboard import show_leaderboard, write_leaderboard
 
 OTHER_CONFIG = ("source=local", "source.url=/data/*.tif")
 CASES = {
@@ -74,6 +76,22 @@ def test_a_winner_that_cannot_be_composed_any_more_leaves_the_table(tmp_path: Pa
     board = write_leaderboard(sweep)
     assert [path.name for path in board.files] == ["sweep.parquet", "sweep.html"]
     assert "no_such_key" in board.notes[0]
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_text('{"schema": 2, "sta')])
+def test_a_winner_whose_record_is_lost_leaves_the_table(
+    tmp_path: Path, damage: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = winner(tmp_path / "sweep")
+    write_leaderboard(sweep)
+    damage(sweep / "000/run.json")
+    board = write_leaderboard(sweep)
+    show_leaderboard(board)
+    shown = capsys.readouterr().out
+    assert re.search(r"No best\.yaml: \S*000/run\.json", shown)
+    assert "unknown" in shown
+    assert "the best again" not in shown
+    assert not (sweep / "experiment/best.yaml").exists()  # that of the earlier look
 
 
 def test_what_an_earlier_look_has_left_goes_with_the_winner(tmp_path: Path) -> None:

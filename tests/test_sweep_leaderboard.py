@@ -289,6 +289,20 @@ def test_the_table_fits_a_hundred_columns(tmp_path: Path, keys: int, capsys: pyt
     assert sum("same" in line for line in lines) == keys + 1
 
 
+def test_every_swept_key_is_named_before_all_jobs_have_run(tmp_path: Path) -> None:
+    first, second = ({"chunks": "row", CLUSTERS[0]: name} for name in ("threads", "sync"))
+    one = board_of(tmp_path / "one", Job(first))
+    two = board_of(tmp_path / "two", Job(first), Job(second, (9.0,)))
+    alike = board_of(tmp_path / "alike", Job(first), Job({"chunks": "block", CLUSTERS[0]: "sync"}, (9.0,)))
+    assert {board.names[0] for board in (one, two, alike)} == {"chunks=row spatial_mean.cluster=threads"}
+
+
+def test_what_only_the_baseline_has_otherwise_is_not_named(tmp_path: Path) -> None:
+    base = Job({"engine": "xarray", "chunks": "notebook"}, (9.0,), baseline=True)
+    board = board_of(tmp_path, base, *(Job({"engine": "block", "chunks": name}) for name in ("row", "scene")))
+    assert [board.names[job] for job in (1, 2)] == ["chunks=row", "chunks=scene"]
+
+
 def test_values_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = [Job({"stages.x.statistics": "[mean,count]"}), Job({"stages.x.statistics": "[red]"}, (9.0,))]
     show_leaderboard(read_leaderboard(write_sweep(tmp_path / "sweep", jobs)))

@@ -1,11 +1,13 @@
 """The page of a sweep: complete, self-contained, escaped, and fit for every width."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from log_folders import change
 from report_page import Page
-from sweep_folders import CLUSTERS, Job, clusters, grid, trouble, write_sweep
+from sweep_folders import CLUSTERS, Job, clusters, grid, trouble, write_results, write_sweep
 from test_report_browser import browser, measured  # noqa: F401 - a fixture, by its name
 
 from runner.sweep.board import read_leaderboard
@@ -77,10 +79,59 @@ def test_numbers_are_in_their_order_and_the_baselines_own_keys_are_no_axis(tmp_p
     assert list(axis.values) == ["64", "1024"]
 
 
+def test_a_sweep_for_memory_is_plotted_by_memory(tmp_path: Path) -> None:
+    jobs = [Job({"chunks": name}, (wall, wall + 0.2), peak) for name, wall, peak in (("a", 2.0, 9e8), ("b", 4.0, 3e8))]
+    folder = write_sweep(tmp_path / "sweep", jobs, settings={"objective": ["peak", "wall"]})
+    board = write_leaderboard(folder)
+    (axis,) = axes(board)
+    assert axis.medians == {"a": 9e8, "b": 3e8}
+    page = Page(folder / "sweep.html")
+    assert page.one("p.answer").text == "Least memory: chunks=b: 300 MB, median of 2 from 300 MB to 300 MB, 4.10 s."
+    assert [one.text for one in page.all("table.board th") if one.attributes.get("colspan")] == ["memory"]
+    assert "peak memory; a dot is a job" in page.source
+
+
 def test_a_baseline_of_the_grid_is_on_its_axis(tmp_path: Path) -> None:
     jobs = [*grid({("row",): (3.0,)}, "chunks"), *grid({("notebook",): (4.0,)}, "chunks", baseline=True)]
     (axis,) = axes(read_leaderboard(write_sweep(tmp_path / "sweep", jobs)))
     assert list(axis.values) == ["row", "notebook"]
+
+
+def test_the_command_is_the_one_that_was_typed_and_a_resumed_sweep_began_when_it_was_begun(tmp_path: Path) -> None:
+    typed = ["-m", "hydra/launcher=isolated", "--config-dir", "my conf", "chunks=row,block", "hydra.sweep.dir=here"]
+    folder = write_sweep(tmp_path / "sweep", [Job({"chunks": "row"})], command=["/x/runner/__main__.py", *typed],
+                         begun="2026-11-22T09:00:00.000+00:00")  # fmt: skip
+    write_leaderboard(folder)
+    facts = facts_of(Page(folder / "sweep.html"))
+    assert facts["command"] == f"python -m runner {shlex.join(typed)}"
+    assert facts["began"] == "2026-11-22 09:00:00 UTC"
+    assert facts["resumed"] == "2026-11-23 14:05:09 UTC"
+    assert facts["took"].endswith("since then")
+
+
+@pytest.mark.parametrize(
+    ("pids", "said"),
+    [((7, 7, 7), "in one process, one after the other"), ((7, 8, 9), "in a process of its own"),
+     ((7, 8, 7), "in one of 2 processes")],
+)  # fmt: skip
+def test_it_says_in_which_processes_another_launchers_jobs_ran(
+    tmp_path: Path, pids: tuple[int, ...], said: str
+) -> None:
+    for number, pid in enumerate(pids):
+        folder = tmp_path / "sweep" / str(number)
+        write_results(folder, Job({"chunks": str(number)}), "COMPLETED", 2.0)
+        change(folder, pid=pid)
+    write_leaderboard(tmp_path / "sweep")
+    page = Page(tmp_path / "sweep/sweep.html")
+    assert page.one("p.lead").text.endswith(said)
+    assert ("in one process" in page.source) == (len(set(pids)) == 1)
+    assert ("left in the process" in facts_of(page)["memory"]) == (len(set(pids)) < 3)
+
+
+def facts_of(page: Page) -> dict[str, str]:
+    """What stands under "Sweep"."""
+    names, said = (page.all("dl.facts")[0].all(kind) for kind in ("dt", "dd"))
+    return {name.text: one.text for name, one in zip(names, said, strict=True)}
 
 
 def test_a_drift_over_the_order_of_the_runs_is_shown(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from runner.settings import Over
 
 Values = npt.NDArray[Any]
 _ROWS = 512  # of a raster at a time
+_SMALL = 0.01  # see `relative_differences`
 
 
 class Key(NamedTuple):
@@ -140,12 +141,14 @@ class Largest(NamedTuple):
 class Spread:
     """How far two results are apart; `place` is an index into them."""
 
+    floor: float = 0.0  # values smaller than that count as that much where differences are relative
     cells: int = 0
     unequal: int = 0  # in their bits
     single: int = 0  # of these, missing in one of both
     first_single: tuple[int, ...] | None = None
     absolute: Largest | None = None
     relative: Largest | None = None  # to the larger of both, by magnitude
+    whole: bool = True  # whether both are integers
 
     def with_part(self, one: Values, other: Values, start: int) -> "Spread":
         """Also of these values, whose first axis begins at `start` of the whole."""
@@ -155,16 +158,19 @@ class Spread:
         single = np.isnan(ours) != np.isnan(theirs)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             apart = np.abs(ours - theirs)
-            relative = np.where(np.isinf(apart), apart, apart / np.maximum(np.abs(ours), np.abs(theirs)))
+            size = np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), self.floor)
+            relative = np.where(np.isinf(apart), apart, apart / size)
         at = _place(int(np.argmax(single)), single.shape, start) if single.any() else None
         both = unequal & ~single
         return Spread(
+            self.floor,
             self.cells + one.size,
             self.unequal + int(unequal.sum()),
             self.single + int(single.sum()),
             self.first_single or at,
             _larger(self.absolute, _largest(apart, both, ours, theirs, start)),
             _larger(self.relative, _largest(relative, both, ours, theirs, start)),
+            self.whole and one.dtype.kind in "iu" and other.dtype.kind in "iu",
         )
 
 
@@ -196,8 +202,8 @@ def _compare_columns(one: Result, other: Result) -> str:
     return _joined(text, f"scenes in one table only: {alone}" if alone else "")
 
 
-def _columns_apart(one: Result, other: Result) -> tuple[Spread, list[str], int]:
-    """How far apart two columns are, the scenes that both have, and how many only one has."""
+def _columns_apart(one: Result, other: Result, small: float = 0.0) -> tuple[Spread, list[str], int]:
+    """How far apart two columns are, the scenes that both have, and how many only one has; `small` as in `Spread`."""
     tables = [read_table(result.path) for result in (one, other)]
     columns = [
         column(result.path, table, one.key.statistic) for result, table in zip((one, other), tables, strict=True)
@@ -206,7 +212,8 @@ def _columns_apart(one: Result, other: Result) -> tuple[Spread, list[str], int]:
     rows = [{href: at for at, href in enumerate(of)} for of in hrefs]
     common = [href for href in hrefs[0] if href in rows[1]]
     ours, theirs = (values[[of[href] for href in common]] for values, of in zip(columns, rows, strict=True))
-    return Spread().with_part(ours, theirs, 0), common, len(hrefs[0]) + len(hrefs[1]) - 2 * len(common)
+    spread = Spread(floor=small * _magnitude(ours)).with_part(ours, theirs, 0)
+    return spread, common, len(hrefs[0]) + len(hrefs[1]) - 2 * len(common)
 
 
 def _compare_rasters(one: Result, other: Result) -> str:
@@ -226,38 +233,47 @@ def _compare_rasters(one: Result, other: Result) -> str:
     return _joined(_in_words(spread, "pixels", where), moved, typed)
 
 
-def _rasters_apart(ours: Any, theirs: Any) -> Spread:
-    """How far apart two opened rasters of one shape are."""
-    spread = Spread()
-    for top in range(0, ours.height, _ROWS):
-        rows, columns = slice(top, min(top + _ROWS, ours.height)), slice(0, ours.width)
-        spread = spread.with_part(read_window(ours, rows, columns), read_window(theirs, rows, columns), top)
+def _rasters_apart(ours: Any, theirs: Any, small: float = 0.0) -> Spread:
+    """How far apart two opened rasters of one shape are; `small` is the part of the largest value that is the floor."""
+    columns = slice(0, ours.width)
+    parts = [slice(top, min(top + _ROWS, ours.height)) for top in range(0, ours.height, _ROWS)]
+    largest = max(_magnitude(read_window(ours, rows, columns)) for rows in parts) if small else 0.0
+    spread = Spread(floor=small * largest)
+    for rows in parts:
+        spread = spread.with_part(read_window(ours, rows, columns), read_window(theirs, rows, columns), rows.start)
     return spread
 
 
-def largest_relative(a: RunFolder, b: RunFolder) -> float:
-    """The largest difference relative to the larger of both values, over all statistics that both runs have.
+def _magnitude(values: Values) -> float:
+    """The largest value by magnitude, of those that are finite."""
+    return float(np.abs(values, where=np.isfinite(values), out=np.zeros(values.shape)).max(initial=0.0))
 
-    Infinite where one misses a value that the other has, a scene, or has another grid. Raises RecordError for a result
-    that cannot be read, and if they have no statistic in common.
+
+def relative_differences(a: RunFolder, b: RunFolder) -> dict[Key, float]:
+    """Of each statistic that both runs have, the largest difference relative to the larger of both values.
+
+    What is less than a hundredth of the statistic's largest value counts as that much: a variance of equal pixels is
+    nothing but what rounding leaves. Infinite where one misses a value that the other has, or a scene, has another
+    grid, or where whole numbers differ, which no rounding parts. Raises RecordError for a result that cannot be read,
+    and if they have no statistic in common.
     """
     ours, theirs = results_of(a), results_of(b)
     common = [key for key in ours if key in theirs and ours[key].over is theirs[key].over]
     if not common:
         raise RecordError(f"{a.path} and {b.path} have no statistic in common")
-    return max(_relative(ours[key], theirs[key]) for key in common)
+    return {key: _relative(ours[key], theirs[key]) for key in common}
 
 
 def _relative(one: Result, other: Result) -> float:
     alone = 0
     if one.over is Over.space:
-        spread, _, alone = _columns_apart(one, other)
+        spread, _, alone = _columns_apart(one, other, _SMALL)
     else:
         with opened_raster(one.path) as ours, opened_raster(other.path) as theirs:
             if ours.shape != theirs.shape:
                 return np.inf
-            spread = _rasters_apart(ours, theirs)
-    if alone or spread.single:
+            spread = _rasters_apart(ours, theirs, _SMALL)
+    if alone or spread.single or (spread.whole and spread.unequal):
         return np.inf
     return spread.relative.size if spread.relative else 0.0
 

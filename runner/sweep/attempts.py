@@ -2,7 +2,7 @@
 
 Each attempt at a job has a folder, with the `job.json` of the launcher and the files of an ordinary run. The folders of
 a plain Hydra multirun, which have no job.json, are read by their run.json alone: their wall time then lacks the start
-of Python, their memory is that of their passes, and all of them ran in one process.
+of Python, their memory is that of their passes, and under Hydra's own launcher all of them ran in one process.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +64,12 @@ class Sweep:
     def isolated(self) -> bool:
         """Whether each job had a process of its own."""
         return bool(self.facts)
+
+    @property
+    def processes(self) -> int:
+        """How many its runs were made by."""
+        runs = [one.run.facts for one in self.attempts if one.run]
+        return len({(facts.get("host"), facts.get("pid")) for facts in runs})
 
     @property
     def status(self) -> str:

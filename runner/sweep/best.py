@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner import config
 from runner.errors import ConfigError, RecordError
-from runner.log.folder import RunFolder, flat
+from runner.log.folder import RunFolder, flat, read_run
 from runner.log.redact import redact
 from runner.log.report import text
 from runner.output.aside import written_aside
@@ -51,15 +51,15 @@ class Choice:
 
 
 def write_best(board: Leaderboard) -> Path | None:
-    """Write the winner's config and give its path; without a winner, remove what an earlier look has left.
+    """Write the winner's config and give its path; what an earlier look has left is removed before.
 
-    Raises OutputError if it cannot be written, RecordError if the winner's config cannot be composed any more.
+    Raises OutputError if it cannot be written, RecordError if the winner's config cannot be read or composed any more.
     """
     path = board.sweep.path / BEST
+    path.unlink(missing_ok=True)
     if board.best is None:
-        path.unlink(missing_ok=True)
         return None
-    run = next(one.run for one in board.best.completed if one.run)
+    run = next((one.run for one in board.best.completed if one.run), None) or read_run(board.best.completed[0].path)
     said = _said(board, board.best, run)
     path.parent.mkdir(exist_ok=True)
     with written_aside(path) as aside:

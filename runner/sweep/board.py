@@ -67,12 +67,22 @@ def answer(board: Leaderboard) -> list[str]:
 def _disagreement(board: Leaderboard) -> Iterator[str]:
     """What must not be overlooked."""
     if board.disagreeing:
-        jobs = ", ".join(f"{row.job} ({', '.join(row.agreement.statistics)})" for row in board.disagreeing)
+        jobs = ", ".join(f"{row.job} ({_difference(row)})" for row in board.disagreeing)
         against = board.disagreeing[0].agreement.reference
+        what = "BITS" if any(row.agreement.apart is None for row in board.disagreeing) else "VALUES"
         yield (
-            f"NOT THE SAME BITS: {text.plural(len(board.disagreeing), 'job')} computed other values than job {against} "
-            f"and those like it: {jobs}. No winner is named; python -m runner.log diff shows where two runs differ."
+            f"NOT THE SAME {what}: {text.plural(len(board.disagreeing), 'job')} computed other values than job "
+            f"{against} and those like it: {jobs}. No winner is named; python -m runner.log diff shows where two runs "
+            "differ."
         )
+
+
+def _difference(row: Row) -> str:
+    """In what a job is not like the others."""
+    said = row.agreement
+    repeats = ["from one repeat to the next"] if row.job == said.reference else []
+    apart = [] if said.apart is None else [f"by up to {said.apart:.2g}, where {bits.TOLERANCE:g} may be rounding"]
+    return ", ".join([*repeats, *said.differs_in, *apart])
 
 
 def _winner(board: Leaderboard) -> Iterator[str]:
@@ -85,7 +95,7 @@ def _winner(board: Leaderboard) -> Iterator[str]:
     ties = [row for row in board.rows if row.rank == best.rank and row is not best]
     if ties and len(ties) + 1 == sum(row.rank is not None for row in board.rows):
         word = f"All {len(ties) + 1} jobs tie; {word.lower()} by a little"
-    yield f"{word}: {board.names[best.job]}: {_figures(best)}{_against_baseline(board, best)}."
+    yield f"{word}: {board.names[best.job]}: {_figures(best, objective)}{_against_baseline(board, best)}."
     if ties:
         others = "; ".join(board.names[row.job] for row in ties[:3])
         more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
@@ -94,13 +104,18 @@ def _winner(board: Leaderboard) -> Iterator[str]:
         yield tie_rule(board)
 
 
-def _figures(row: Row) -> str:
-    many = len(row.walls)
-    wall = text.seconds(row.wall_seconds)
-    over = (
-        f", median of {many} from {text.seconds(min(row.walls))} to {text.seconds(max(row.walls))}" if many > 1 else ""
-    )
-    return f"{wall}{over}, {text.size(row.peak_bytes)}"
+def _figures(row: Row, objective: str) -> str:
+    """Time and memory, first the one that counts, with its range."""
+    each = row.measure(objective)
+    low, high = (in_its_unit(end, objective) for end in (min(each), max(each)))
+    over = f", median of {len(each)} from {low} to {high}" if len(each) > 1 else ""
+    other = "peak" if objective == "wall" else "wall"
+    return f"{in_its_unit(row.level(objective), objective)}{over}, {in_its_unit(row.level(other), other)}"
+
+
+def in_its_unit(value: float | None, objective: str) -> str:
+    """Seconds of wall time, bytes of memory."""
+    return text.seconds(value) if objective == "wall" else text.size(value)
 
 
 def _against_baseline(board: Leaderboard, best: Row) -> str:
@@ -144,7 +159,8 @@ def _losers(board: Leaderboard) -> Iterator[str]:
 def bits_in_words(board: Leaderboard) -> tuple[str, str]:
     """How many jobs computed the same bits, and what is to be said of the others."""
     verdicts = [row.agreement.verdict for row in board.rows if row.agreement.verdict]
-    apart = [row.agreement.apart for row in board.rows if row.agreement.apart is not None]
+    close = [row.agreement for row in board.rows if row.agreement.verdict == bits.CLOSE]
+    apart = [said.apart for said in close if said.apart is not None]
     notes = [f"{len(board.disagreeing)} DIFFER"] if board.disagreeing else []
     most = f"within {max(apart):.1g}" if any(apart) else "equal"
     notes += [f"{len(apart)} compared by values: {most}"] if apart else []

@@ -12,11 +12,12 @@ from runner.log.report import text
 from runner.log.report.charts import Plot, lanes, legend, panel, tag, x_axis
 from runner.log.report.records import Floats
 from runner.log.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of
-from runner.sweep.board import Leaderboard
+from runner.sweep.board import Leaderboard, in_its_unit
 from runner.sweep.names import short_keys, shown_keys
 from runner.sweep.ranking import Noise, drift, noise_of
 from runner.sweep.rows import Row
 
+MEASURES: Final = {"wall": "wall time", "peak": "peak memory"}  # by objective
 _HEIGHT: Final = 300  # pixels of the plot of time against memory
 _LANE: Final = 26  # pixels of a value
 _MOST_VALUES: Final = 24  # of a key that are shown
@@ -24,8 +25,8 @@ _MOST_TICKS: Final = 6
 _MOST_NAMED: Final = 24  # dots: of more, only the front is named
 
 
-def _ticks(scale: Scale) -> list[Tick]:
-    return duration_ticks(scale, _MOST_TICKS)
+def _ticks(scale: Scale, objective: str = "wall") -> list[Tick]:
+    return duration_ticks(scale, _MOST_TICKS) if objective == "wall" else byte_ticks(scale, _MOST_TICKS)
 
 
 # --- time against memory ----------------------------------------------------------------------------------------------
@@ -133,22 +134,23 @@ def _overlap(one: Box, other: Box) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A key that was swept: each of its values with the median wall times of the jobs that have it."""
+    """A key that was swept: each of its values with the jobs that have it, by what the sweep wants little of."""
 
     key: str
     name: str
+    objective: str
     values: Mapping[str, Sequence[Row]]
 
     @property
     def effect(self) -> float:
-        """How much slower the worst value is than the best, by medians over all else."""
+        """How much slower, or larger, the worst value is than the best, by medians over all else."""
         found = sorted(self.medians.values())
         return found[-1] / found[0]
 
     @property
     def medians(self) -> dict[str, float]:
-        """Seconds, over jobs."""
-        return {value: median(row.wall_seconds or 0.0 for row in rows) for value, rows in self.values.items()}
+        """Seconds or bytes, over jobs."""
+        return {value: median(row.level(self.objective) or 0.0 for row in rows) for value, rows in self.values.items()}
 
 
 def axes(board: Leaderboard) -> list[Axis]:
@@ -157,12 +159,13 @@ def axes(board: Leaderboard) -> list[Axis]:
     A baseline of settings of its own is none of these.
     """
     swept = {key for row in board.rows if not row.baseline for key in row.settings}
-    rows = [row for row in board.rows if row.rank and row.wall_seconds and swept.issuperset(row.settings)]
+    first = board.sweep.objective[0]
+    rows = [row for row in board.rows if row.rank and row.level(first) and swept.issuperset(row.settings)]
     found = []
     for key, name in short_keys(shown_keys(board.rows)).items():
         values = {value: [row for row in rows if row.settings.get(key) == value] for value in _in_order(rows, key)}
         if len(values) > 1:
-            found.append(Axis(key, name, values))
+            found.append(Axis(key, name, first, values))
     return sorted(found, key=lambda axis: -axis.effect)
 
 
@@ -180,29 +183,33 @@ def axes_figure(board: Leaderboard) -> Markup:
     found = axes(board)
     if not found:
         return Markup()
-    walls = [row.wall_seconds for axis in found for rows in axis.values.values() for row in rows]
-    scale = scale_of(_array(walls), margin=0.06)
+    objective = found[0].objective
+    levels = [row.level(objective) for axis in found for rows in axis.values.values() for row in rows]
+    scale = scale_of(_array(levels), margin=0.06)
     longest = max(len(text.cut(value, 22)) for axis in found for value in axis.values)
     panels = [_axis_panel(axis, scale, board) for axis in found]
-    parts = [*panels, x_axis(_ticks(scale), "wall time; a dot is a job, the bar the median of its value's jobs")]
+    what = f"{MEASURES[objective]}; a dot is a job, the bar the median of its value's jobs"
+    parts = [*panels, x_axis(_ticks(scale, objective), what)]
     return tag("div", parts, class_="chart lanes", style=f"--gutter:{min(max(7 * longest + 18, 60), 150)}px")
 
 
 def _axis_panel(axis: Axis, scale: Scale, board: Leaderboard) -> Markup:
     shown = dict(list(axis.values.items())[:_MOST_VALUES])
     plot = Plot(scale, Scale(len(shown), 0), _LANE * len(shown))
-    marks = [mark for at, value in enumerate(shown) for mark in _lane(plot, at, axis.values[value], board)]
+    marks = [mark for at, value in enumerate(shown) for mark in _lane(plot, at, axis, value, board)]
     names = [(text.cut(value, 22), f"{axis.name}={value}") for value in shown]
-    return lanes(_axis_title(axis, len(shown)), names, marks, _LANE, _ticks(scale))
+    return lanes(_axis_title(axis, len(shown)), names, marks, _LANE, _ticks(scale, axis.objective))
 
 
-def _lane(plot: Plot, at: int, rows: Sequence[Row], board: Leaderboard) -> Iterator[Markup]:
-    walls = _array([row.wall_seconds for row in rows])
-    middle = np.full(walls.size, at + 0.5)
-    yield plot.line(_array([walls.min(), walls.max()]), middle[:1].repeat(2), "range")
-    titles = [f"{board.names[row.job]}: {text.seconds(row.wall_seconds)}" for row in rows]
-    yield plot.points(walls, middle, titles, "plain")
-    level = float(np.median(walls))
+def _lane(plot: Plot, at: int, axis: Axis, value: str, board: Leaderboard) -> Iterator[Markup]:
+    rows = axis.values[value]
+    levels = _array([row.level(axis.objective) for row in rows])
+    middle = np.full(levels.size, at + 0.5)
+    yield plot.line(_array([levels.min(), levels.max()]), middle[:1].repeat(2), "range")
+    shown = [in_its_unit(row.level(axis.objective), axis.objective) for row in rows]
+    titles = [f"{board.names[row.job]}: {said}" for row, said in zip(rows, shown, strict=True)]
+    yield plot.points(levels, middle, titles, "plain")
+    level = axis.medians[value]
     yield plot.line(_array([level, level]), _array([at + 0.2, at + 0.8]), "series0 median")
 
 
@@ -211,7 +218,8 @@ def _axis_title(axis: Axis, shown: int) -> Markup:
     best, worst = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
     more = f"; {shown} of {len(medians)} values shown" if shown < len(medians) else ""
     said = (
-        f"{best}: {text.seconds(medians[best])}, {worst}: {text.seconds(medians[worst])}, "
+        f"{best}: {in_its_unit(medians[best], axis.objective)}, "
+        f"{worst}: {in_its_unit(medians[worst], axis.objective)}, "
         f"{medians[worst] / medians[best]:.2f}x (medians over all else){more}"
     )
     return Markup("<b>{}</b> {}").format(axis.name, said)
@@ -223,7 +231,7 @@ def _axis_title(axis: Axis, shown: int) -> Markup:
 def order_figure(board: Leaderboard) -> Markup:
     """Wall times in the order of the runs, relative to each job's own mean, if they clearly rise or fall.
 
-    Of a plain multirun always, since its jobs share a process; as they are, where nothing was repeated.
+    Of a multirun in one process always, since its jobs share it; as they are, where nothing was repeated.
     """
     rows = [row for row in board.rows if row.rank]
     repeated = [row for row in rows if len(row.walls) > 1]
@@ -240,7 +248,7 @@ def order_figure(board: Leaderboard) -> Markup:
         more = "longer" if line.last > line.first else "less"
         said = f"the last runs took {100 * abs(line.last - line.first):.0f} % {more} than the first"
         return _order_panel(board, points, "wall time relative to the job's own mean", said, "")
-    if board.sweep.isolated or len(rows) < 3:
+    if board.sweep.isolated or board.sweep.processes > 1 or len(rows) < 3:
         return Markup()
     points = [(one.order, one.wall_seconds, row) for row in rows for one in row.completed if one.wall_seconds]
     said = "the jobs ran in one process, one after the other: later ones find warm what the first had to make"

@@ -13,6 +13,7 @@ from runner.console import results, say, show_table
 from runner.errors import RecordError
 from runner.log.redact import redact
 from runner.summary import shown
+from runner.sweep.attempts import BEST_FOLDER
 from runner.sweep.board import Leaderboard, answer, read_leaderboard
 from runner.sweep.table import FOLDED, PARQUET, WIDTH, cells, write_parquet
 
@@ -59,7 +60,7 @@ def show_leaderboard(board: Leaderboard) -> None:
         results.print(redact(line), style="bold" if at == 0 else None, markup=False, soft_wrap=True)
     for path in board.files:
         say(f"wrote {shown(path)}")
-    if board.best:
+    if any(path.parent.name == BEST_FOLDER for path in board.files):
         again = ["python", "-m", "runner", "--config-dir", shown(board.sweep.path), "experiment=best"]
         say(f"the best again: {shlex.join(again)}")
 

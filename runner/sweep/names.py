@@ -2,19 +2,26 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from runner.log.listing import tell_apart
 from runner.sweep.rows import Row
 
 _UNSAID = ("stages.", "gdal.options.")  # what a key loses where it stands in a table
 
 
 def shown_keys(rows: Sequence[Row]) -> list[str]:
-    """The keys that are needed to tell the rows apart: where several part them alike, one of them.
+    """The keys that were swept, also those in which the jobs so far are alike, since others are to come.
 
-    Those of the baseline alone are not, since it is marked as what it is.
+    Those in which the baseline alone differs are not, since it is marked as what it is.
     """
-    swept = [row.settings for row in rows if row.settings and not row.baseline]
-    return tell_apart(swept if len(swept) > 1 else [row.settings for row in rows if row.settings])
+    swept = [row.settings for row in rows if not row.baseline]
+    base = next((row.settings for row in rows if row.baseline), None)
+    keys = dict.fromkeys(key for settings in swept for key in settings)
+    shown = [key for key in keys if _differ(swept, key) or base is None or not _differ([*swept, base], key)]
+    every = [row.settings for row in rows]
+    return shown or [key for key in dict.fromkeys(key for one in every for key in one) if _differ(every, key)]
+
+
+def _differ(several: Sequence[Mapping[str, str]], key: str) -> bool:
+    return len({one.get(key) for one in several}) > 1
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:

@@ -14,7 +14,8 @@ from runner.log.redact import redact
 from runner.log.report import text
 from runner.log.report.charts import bar
 from runner.output.aside import written_aside
-from runner.sweep import figures, table
+from runner.sweep import bits, figures, table
+from runner.sweep.attempts import Sweep
 from runner.sweep.board import Leaderboard, answer, bits_in_words, tie_rule
 from runner.sweep.names import short_keys, shown_keys
 from runner.sweep.rows import Row
@@ -32,7 +33,7 @@ class Figure(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row of the table: its cells in words and numbers, and a bar for its wall time."""
+    """A row of the table: its cells in words and numbers, and a bar for what it is ranked by."""
 
     row: Row
     link: str | None  # to the report of its first run
@@ -84,8 +85,10 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
         "figures": list(_figures(board)),
         "keys": [breakable(name) for name in keys.values()],
         "heads": list(numbers),
+        "barred": "memory" if board.sweep.objective[0] == "peak" and "memory" in numbers else "wall",
         "lines": [_line(board, row, keys, numbers) for row in board.rows],
         "rule": tie_rule(board),
+        "tolerance": f"{bits.TOLERANCE:g}",
         "pareto": figures.pareto_figure(board),
         "axes": figures.axes_figure(board),
         "order": figures.order_figure(board),
@@ -107,8 +110,17 @@ def _subtitle(board: Leaderboard) -> str:
     repeats = sorted({len(row.walls) for row in board.rows if row.walls})
     times = text.span(repeats[0], repeats[-1] + 1) if repeats else text.UNKNOWN
     each = "once" if repeats == [1] else f"{times} times"
-    how = "in a fresh process" if sweep.isolated else "in one process, one after the other"
-    return f"{text.plural(len(board.rows), 'job')}, each run {each} {how}"
+    return f"{text.plural(len(board.rows), 'job')}, each run {each} {_where(sweep)}"
+
+
+def _where(sweep: Sweep) -> str:
+    """In what processes: those of a plain multirun are its launcher's affair."""
+    if sweep.isolated:
+        return "in a fresh process"
+    if sweep.processes == 1:
+        return "in one process, one after the other"
+    own = sweep.processes == sum(one.run is not None for one in sweep.attempts)
+    return "in a process of its own" if own else f"in one of {sweep.processes} processes"
 
 
 def _figures(board: Leaderboard) -> Iterator[Figure]:
@@ -148,8 +160,9 @@ def _least(board: Leaderboard) -> float:
 
 
 def _line(board: Leaderboard, row: Row, keys: Mapping[str, str], numbers: Mapping[str, table.Cell]) -> Line:
-    slowest = max((one.wall_seconds or 0.0 for one in board.rows if one.rank), default=0.0)
-    share = text.ratio(row.wall_seconds, slowest) if row.rank else None
+    first = board.sweep.objective[0]
+    most = max((one.level(first) or 0.0 for one in board.rows if one.rank), default=0.0)
+    share = text.ratio(row.level(first), most) if row.rank else None
     paths = [one.path / "report.html" for one in row.attempts]
     link = next((f"{path.parent.name}/{path.name}" for path in paths if path.is_file()), None)
     css = "bad" if row.failed or row.differs else "best" if row is board.best else "out" if not row.rank else ""
@@ -192,17 +205,21 @@ def breakable(words: str) -> Markup:
 def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
     sweep = board.sweep
     facts = sweep.facts
-    words = [str(word) for word in facts.get("overrides") or []]
+    words = list(map(str, (facts.get("command") or [])[1:] or facts.get("overrides") or []))
     yield "folder", str(sweep.path)
     if words:
         yield "command", shlex.join(["python", "-m", "runner", *words])
     if board.baseline and board.baseline.attempts:
         yield "baseline", " ".join(board.baseline.attempts[0].overrides) or "the defaults"
-    yield "began", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
+    begun = datetime.fromisoformat(facts.get("begun") or sweep.started.isoformat())
+    yield "began", f"{begun:%Y-%m-%d %H:%M:%S} UTC"
+    if begun != sweep.started:
+        yield "resumed", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
     if facts.get("ended"):
         ended = datetime.fromisoformat(facts["ended"])
-        yield "took", text.seconds((ended - sweep.started).total_seconds())
-    yield "ranked by", " and then ".join({"wall": "wall time", "peak": "peak memory"}[one] for one in sweep.objective)
+        yield "took", text.seconds((ended - sweep.started).total_seconds()) + " since then" * (begun != sweep.started)
+    yield "ranked by", " and then ".join(figures.MEASURES[one] for one in sweep.objective)
     if not sweep.isolated:
-        yield "wall time", "as each run measured itself, without the start of Python; all ran in one process"
-        yield "memory", "of the passes, and of what earlier jobs left in the process"
+        shared = sweep.processes < sum(one.run is not None for one in sweep.attempts)
+        yield "wall time", "as each run measured itself, without the start of Python"
+        yield "memory", f"of the passes{', and of what earlier jobs left in the process' if shared else ''}"

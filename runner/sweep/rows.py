@@ -104,6 +104,10 @@ class Row:
         """What is to be small, an attempt each."""
         return self.walls if objective == "wall" else self.peaks
 
+    def level(self, objective: str) -> float | None:
+        """Its median."""
+        return _median(self.measure(objective))
+
     def _each(self, of: Callable[[PastAttempt], float | None]) -> list[float]:
         return [value for one in self.completed if (value := of(one)) is not None]
 
