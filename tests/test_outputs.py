@@ -256,6 +256,18 @@ def test_statistics_are_those_that_gdal_finds(
     np.testing.assert_allclose(found, [gdal.min, gdal.max, gdal.mean, gdal.std], rtol=1e-6, atol=1e-6)
 
 
+def test_statistics_say_nothing_of_a_mean_that_float64_does_not_hold(tmp_path: Path) -> None:
+    values = np.where(np.eye(700, 600) > 0, -1.7e308, 1.7e308)
+    write_raster(tmp_path / "x.tif", values, GRID, OutputSettings(), {})
+    with rasterio.open(tmp_path / "x.tif") as raster:
+        tags = {name: value for name, value in raster.tags(1).items() if name.startswith("STATISTICS")}
+    assert tags == {
+        "STATISTICS_MINIMUM": "-1.7e+308",
+        "STATISTICS_MAXIMUM": "1.7e+308",
+        "STATISTICS_VALID_PERCENT": "100",
+    }
+
+
 def _shape(values: np.ndarray) -> dict[str, object]:
     return {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": values.dtype.name}
 
