@@ -68,6 +68,7 @@ def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     except OmegaConfBaseException as error:
         raise explain(error) from error
     assert isinstance(job, JobSettings)
+    job.source.nodata = _number("source.nodata", job.source.nodata)
     check_job(job)
     return job
 
@@ -189,6 +190,18 @@ def _check_source(source: SourceSettings) -> None:
         time_groups(source.datetime_regex)
     named = source.datetime_regex is not None or source.kind is SourceKind.manifest
     _require("source.datetime_regex", named, None, r"a pattern that finds the date in a key, such as (?P<date>\d{8})")
+
+
+def _number(key: str, value: object) -> float | int | None:
+    """A number, of digits exactly as they are; also from text, since a record holds NaN as such."""
+    text = str(value)
+    try:
+        number = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+        float(number)  # of too many digits, none
+    except (ValueError, OverflowError):
+        _require(key, value is None, value, "a number that float64 or a 64-bit integer holds, or null")
+        return None
+    return number
 
 
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:

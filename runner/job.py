@@ -186,6 +186,9 @@ def _compute(
             result, facts = compute_pass(job, left, rule, stack, on_task, kept, on_open)
         record.put_pass(facts, reused=reused)
         tell(summary.describe_pass(facts))
+        for line in summary.describe_beyond(result.beyond, raster_dtype(job.output.raster_dtype, stack.dtype)):
+            log.warning("%s", line)
+            tell(line)
         values |= result.values
     return values
 
@@ -235,15 +238,15 @@ def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines
     on_task: OnTask,
     kept: "Kept | None",
 ) -> PassResult:
+    raster = raster_dtype(job.output.raster_dtype, stack.dtype)
     if job.engine is EngineName.xarray:
         from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
 
-        return xarray_engine.run_pass(one, stack, rule, cluster, progress, on_task)
+        return xarray_engine.run_pass(one, stack, rule, cluster, raster, progress, on_task)
     from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
     from runner.engine.blocks import make_reading  # noqa: PLC0415 - as above
 
     reading = make_reading(job, stack, rule, one.stages)
-    raster = raster_dtype(job.output.raster_dtype, stack.dtype)
     return block_engine.run_pass(one, stack, reading, cluster, raster, progress, on_task, kept)
 
 

@@ -137,7 +137,7 @@ class SourceSettings:
     limit: int | None = None
     duplicates: Duplicates = Duplicates.keep
     band: int = 1
-    nodata: float | None = None
+    nodata: Any = None  # a number, by `runner.config`; a float would round 64-bit integers
     valid_range: list[float] | None = None
     mask_and_scale: bool = True
     units: str | None = None

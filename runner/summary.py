@@ -1,14 +1,17 @@
 """What a run found, plans and gave, in words and short tables for the console."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from runner.console import results, table
 from runner.log.redact import redact
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
+from runner.output.names import raster_name
 from runner.plan.records import Pass, Plan
 
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
@@ -41,6 +44,15 @@ def describe_pass(facts: Mapping[str, Any]) -> str:
     amount = f", {in_bytes(fetched['bytes'])} in {fetched['requests']} requests" if fetched else ""
     retried = f", {fetched['retries']} retried" if fetched and fetched["retries"] else ""
     return f"{facts['name']}: {facts['compute_seconds']:.1f} s ({size}){amount}{retried}"
+
+
+def describe_beyond(beyond: Iterable[tuple[str, str]], raster: np.dtype) -> list[str]:
+    """A line for each raster, by stage and statistic, whose type is too narrow for a value of it."""
+    return [
+        f"{raster_name(stage, statistic)}: some values are beyond {raster} and infinite in the file; "
+        "output.raster_dtype=float64 holds them"
+        for stage, statistic in sorted(beyond)
+    ]
 
 
 def show_plan(plan: Plan, stack: Stack) -> None:

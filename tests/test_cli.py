@@ -193,6 +193,18 @@ def test_a_config_of_ones_own(cli: Cli, tmp_path: Path, folder_of_scenes: Path) 
     assert (table["count"] == 300 * 500).all()
 
 
+def test_nan_may_be_the_nodata_of_the_files(cli: Cli, tmp_path: Path) -> None:
+    pixels = speckle((2, 64, 64))
+    pixels[pixels == 0] = np.nan
+    for at, scene in enumerate(pixels):
+        write_scene(tmp_path / f"data/2020010{at + 1}.tif", scene, nodata=np.nan)
+    done = cli("source=local", "source.url=data/*.tif", "output.dir=result")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_parquet(tmp_path / "result/spatial_mean.parquet")
+    assert table["count"].tolist() == np.isfinite(pixels).sum(axis=(1, 2)).tolist()
+    assert (tmp_path / "result/report.html").exists()
+
+
 def test_output_dir_is_the_run_folder_and_is_never_used_twice(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     words = ["source=local", f"source.url={folder_of_scenes}/*.tif", "output.dir=result"]
     assert cli(*words).returncode == 0

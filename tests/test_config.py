@@ -1,5 +1,6 @@
 """A wrong setting is one clear line, whatever is wrong with it."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,9 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("++source.typo=1", "source.typo: there is no such setting"),
         ("sourc=demo", "sourc: there is no such setting; did you mean 'source'"),
         ("source.limit=x", "source.limit: Value 'x' of type 'str' could not be converted to Integer"),
+        ("source.nodata=water", "source.nodata=water: wanted a number"),
+        ("source.nodata=true", "source.nodata=True: wanted a number"),
+        ("source.nodata=1" + 400 * "0", "wanted a number that float64 or a 64-bit integer holds"),
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
         ("mask=nodat", "expected one of [nodata, none]; did you mean 'nodata'"),
         ("engine=xary", "did you mean 'xarray'"),
@@ -74,6 +78,23 @@ def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -
 def test_an_end_before_the_start_is_refused(overrides: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError, match="lies before"):
         compose(*overrides)
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [
+        ("null", None),
+        ("-9999", -9999),
+        ("0.1", 0.1),
+        ("-3.4028234663852886e38", -3.4028234663852886e38),
+        ("nan", math.nan),
+        ("'nan'", math.nan),  # as a run's record holds it
+        ("9223372036854775807", 2**63 - 1),
+        ("18446744073709551615", 2**64 - 1),
+    ],
+)
+def test_nodata_is_the_very_number(word: str, number: float | None) -> None:
+    assert repr(compose(f"source.nodata={word}").source.nodata) == repr(number)
 
 
 def test_both_stages_dropped_is_refused() -> None:

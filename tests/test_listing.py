@@ -1,11 +1,16 @@
 """What a bucket holds is listed over the protocol; what cannot be read says why and what to do."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import local_source, speckle, write_scene
+from conftest import ROOT, local_source, speckle, write_scene
 
 from runner.errors import SourceError
 from runner.model import StoredObject
@@ -150,6 +155,48 @@ def test_a_manifest_may_lie_in_a_bucket(buckets: Path, endpoint: str) -> None:
 def test_a_local_glob_finds_files_at_every_depth(buckets: Path) -> None:
     found = [item.href for item in listed(local_source(buckets / "bucket/a/b"))]
     assert found == [str(buckets / "bucket" / name) for name in NAMES[1:3]]
+
+
+LOCKED = [  # what may not be read, and a pattern that leads there
+    ("b", "**/*.tif"),
+    ("b", "*/*.tif"),
+    ("b", "*/deep/*.tif"),
+    ("b", "b/*.tif"),
+    ("b", "b/deep/20200112.tif"),
+    ("b/20200106.tif", "**/*.tif"),
+]
+# In a process of its own, since root may read everything, unless it gives that up.
+_FIND_LOCKED = """
+import sys
+from pathlib import Path
+from conftest import local_source
+from runner.errors import RunnerError
+from runner.settings import OnError, S3Settings
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+root = Path(sys.argv[1])
+for locked, pattern in zip(sys.argv[2::2], sys.argv[3::2]):
+    (root / locked).chmod(0)
+    try:
+        source = local_source(root, url=f"{root}/{pattern}")
+        print(find_inputs(source, Stores(S3Settings()), OnError.skip, lambda done, total: None).stack.scenes)
+    except RunnerError as error:
+        print(error)
+    finally:
+        (root / locked).chmod(0o700)
+"""
+
+
+@pytest.mark.skipif(os.getuid() == 0 and not shutil.which("setpriv"), reason="root may read everything")
+def test_what_may_not_be_read_is_named_and_never_passed_over(tmp_path: Path) -> None:
+    for name in ("a/20200101.tif", "b/20200106.tif", "b/deep/20200112.tif"):
+        write_scene(tmp_path / name, speckle((64, 64)))
+    as_anyone = [] if os.getuid() else ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+    words = [sys.executable, "-c", _FIND_LOCKED, str(tmp_path), *chain(*LOCKED)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run([*as_anyone, *words], capture_output=True, text=True, timeout=60, check=True, env=env)
+    said = [line.partition(": permission denied; ")[0] for line in done.stdout.splitlines()]
+    assert said == [f"{tmp_path}/{locked}" for locked, _ in LOCKED]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rasterio
 import rioxarray
-from conftest import local_source
+from conftest import local_source, speckle, write_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rio_cogeo.cogeo import cog_validate
@@ -97,6 +98,32 @@ def test_the_inputs_table_names_every_object_and_why_it_is_out(tmp_path: Path, i
     assert frame["crs"][0] == "EPSG:32610"
     assert list(frame["transform"][0]) == [20, 0, 499980, 0, -20, 5300040]
     assert frame["transform"][3] is None
+
+
+def test_nan_as_nodata_is_written_as_nan_and_no_nodata_as_null(tmp_path: Path) -> None:
+    for name, nodata in (("nan", np.nan), ("none", None)):
+        write_scene(tmp_path / name / "20200106.tif", speckle((64, 64)), nodata=nodata)
+        inputs = find_inputs(
+            local_source(tmp_path / name), Stores(S3Settings()), OnError.stop, lambda done, total: None
+        )
+        write_inputs(tmp_path / f"{name}.parquet", inputs)
+    assert np.isnan(pq.read_table(tmp_path / "nan.parquet")["nodata"].to_pylist()).tolist() == [True]
+    assert pq.read_table(tmp_path / "none.parquet")["nodata"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.list_(pa.float64())], ids=str)
+def test_a_table_may_hold_nan_and_null(tmp_path: Path, kind: pa.DataType) -> None:
+    values = [[np.nan, 1.0], None, [np.nan]] if pa.types.is_list(kind) else [np.nan, None, 1.0, -0.0]
+    write_table(tmp_path / "a.parquet", pa.table({"a": pa.array(values, kind)}))
+    assert str(pq.read_table(tmp_path / "a.parquet")["a"].to_pylist()) == str(values)
+
+
+def test_a_table_that_is_read_back_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, other = pq.write_table, pa.table({"a": [0.0, 1.0]})
+    monkeypatch.setattr(pq, "write_table", lambda table, path, **options: write(other, path, **options))
+    with pytest.raises(OutputError, match="not what was written"):
+        write_table(tmp_path / "a.parquet", pa.table({"a": [np.nan, 1.0]}))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -227,6 +254,18 @@ def test_statistics_are_those_that_gdal_finds(
     with rasterio.open(twin) as raster:
         (gdal,) = raster.stats(approx=False)
     np.testing.assert_allclose(found, [gdal.min, gdal.max, gdal.mean, gdal.std], rtol=1e-6, atol=1e-6)
+
+
+def test_statistics_say_nothing_of_a_mean_that_float64_does_not_hold(tmp_path: Path) -> None:
+    values = np.where(np.eye(700, 600) > 0, -1.7e308, 1.7e308)
+    write_raster(tmp_path / "x.tif", values, GRID, OutputSettings(), {})
+    with rasterio.open(tmp_path / "x.tif") as raster:
+        tags = {name: value for name, value in raster.tags(1).items() if name.startswith("STATISTICS")}
+    assert tags == {
+        "STATISTICS_MINIMUM": "-1.7e+308",
+        "STATISTICS_MAXIMUM": "1.7e+308",
+        "STATISTICS_VALID_PERCENT": "100",
+    }
 
 
 def _shape(values: np.ndarray) -> dict[str, object]:

@@ -13,7 +13,7 @@ import boto3
 import numpy as np
 import pytest
 import rasterio
-from conftest import moto_server
+from conftest import moto_server, write_scene
 from distributed import LocalCluster
 from faulty_server import FaultyServer, at_first, faulty_server
 
@@ -35,6 +35,7 @@ from runner.settings import (
     Mask,
     OnError,
     Over,
+    RasterDtype,
     ReaderName,
     S3Settings,
     SourceKind,
@@ -45,6 +46,7 @@ from runner.source.archive import ArchiveSpec, ensure_archive
 from runner.source.scenes import find_inputs
 from runner.source.server import serve
 from runner.source.stores import Stores
+from runner.summary import describe_beyond
 
 Results = dict[str, dict[str, Values]]
 BUCKET = "demo-sentinel1-rtc"
@@ -183,6 +185,28 @@ def test_means_and_counts_are_plain_numpys(
 ) -> None:
     job = make_job(own_server, cluster_settings(kind, scheduler), CHUNKS[chunks], mask, engine=engine)
     assert_equal_to_numpy(compute(job), archive.expected(mask))
+
+
+@pytest.mark.parametrize("engine", EngineName)
+def test_a_raster_too_narrow_for_a_value_is_named_with_what_holds_it(tmp_path: Path, engine: EngineName) -> None:
+    for day in range(1, 6):
+        write_scene(tmp_path / f"2020010{day}.tif", np.full((64, 64), 2e38, np.float32))
+    source = SourceSettings(url=f"{tmp_path}/*.tif", datetime_regex=r"(?P<date>\d{8})")
+    sync = ClusterSettings(ClusterKind.sync)
+    stages = {over.name: StageSettings(over, ["sum", "mean"], sync) for over in Over}
+    job = JobSettings(source=source, engine=engine, stages=stages)
+    stack = stack_of(job)
+    passes = make_plan(job, stack).passes
+    beyond = {name for one in passes for name in compute_pass(job, one, make_rule(job, stack), stack)[0].beyond}
+    (line,) = describe_beyond(beyond, np.dtype(np.float32))
+    assert line.startswith("time_sum.tif: some values are beyond float32")
+    assert line.endswith("output.raster_dtype=float64 holds them")
+    job.output.raster_dtype = RasterDtype.float64
+    for one in make_plan(job, stack).passes:
+        result = compute_pass(job, one, make_rule(job, stack), stack)[0]
+        assert not result.beyond
+        for statistics in result.values.values():
+            assert np.isfinite(statistics["sum"]).all()
 
 
 EVERY_STATISTIC = ["count", "valid_fraction", "sum", "mean", "min", "max", "var", "std"]

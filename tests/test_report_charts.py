@@ -186,6 +186,8 @@ RAMP = np.linspace(1, 2, 40 * 30, dtype=np.float32).reshape(40, 30)
     [
         (RAMP, {}, {"valid": 1.0, "beyond": (True, True)}),
         (np.full((40, 30), 5, np.float32), {}, {"valid": 1.0, "stretch": (4.5, 5.5), "beyond": (False, False)}),
+        (np.full((40, 30), 5e307), {}, {"valid": 1.0, "beyond": (False, True)}),
+        (np.where(RAMP > 1.5, 1.7e308, -1.7e308), {}, {"stretch": (-4e307, 4e307), "beyond": (True, True)}),
         (np.full((40, 30), np.nan, np.float32), {"nodata": np.nan}, {"valid": 0.0, "stretch": (0.0, 1.0)}),
         (np.zeros((40, 30), np.int32), {"nodata": 0}, {"valid": 0.0, "stretch": (0.0, 1.0)}),
         (np.full((40, 30), 7, np.int32), {"nodata": 0}, {"valid": 1.0, "stretch": (6.5, 7.5)}),
@@ -199,8 +201,8 @@ RAMP = np.linspace(1, 2, 40 * 30, dtype=np.float32).reshape(40, 30)
         (RAMP, {"transform": Affine(20, 0, 0, 0, 20, 0)}, {"crs": "EPSG:32610"}),  # south is up
     ],
     ids=[
-        "ramp", "constant", "all NaN", "no counts", "one count", "half", "one pixel", "tall", "no CRS", "degrees",
-        "feet", "rotated", "south up",
+        "ramp", "constant", "huge", "far apart", "all NaN", "no counts", "one count", "half", "one pixel", "tall",
+        "no CRS", "degrees", "feet", "rotated", "south up",
     ],
 )  # fmt: skip
 def test_any_raster_has_a_picture(

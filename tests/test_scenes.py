@@ -1,14 +1,16 @@
 """Scenes are named, dated, filtered, and held against each other before anything is computed."""
 
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import local_source, speckle, write_scene
+from conftest import compose, local_source, speckle, write_scene
 
-from runner.errors import SourceError
+from runner.engine.pixels import make_rule
+from runner.errors import ConfigError, SourceError
 from runner.model import Inputs, StoredObject
 from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.scenes import Candidate, choose, find_inputs, name_candidate, resolve_nodata
@@ -185,8 +187,48 @@ def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
         find(SourceSettings(kind=SourceKind.manifest, url=str(tmp_path / "none.csv")))
 
 
-@pytest.mark.parametrize(("option", "header", "expected"), [(None, None, None), (None, 0, 0), (5, 0, 5), (5, None, 5)])
+@pytest.mark.parametrize(
+    ("option", "header", "dtype", "expected"),
+    [
+        (None, None, "float32", None),
+        (None, 0, "float32", 0),
+        (None, -9999, "uint8", -9999),  # a tag that no pixel has is common, and means that there is no nodata
+        (5, 0, "float32", 5.0),
+        (5.0, None, "int16", 5),
+        (math.nan, 0, "float32", math.nan),
+        (math.inf, 0, "float64", math.inf),
+        (2**63 - 1, 0, "int64", 2**63 - 1),
+        (2**64 - 1, 0, "uint64", 2**64 - 1),
+        (-(2**63) + 1, 0, "int64", -(2**63) + 1),
+    ],
+)
 def test_the_setting_wins_over_the_files_nodata(
-    option: float | None, header: float | None, expected: float | None
+    option: float | None, header: float | None, dtype: str, expected: float | None
 ) -> None:
-    assert resolve_nodata(option, header) == expected
+    assert repr(resolve_nodata(option, header, np.dtype(dtype))) == repr(expected)
+
+
+@pytest.mark.parametrize(
+    ("option", "dtype", "wanted"),
+    [
+        (-9999, "uint8", "a whole number from 0 to 255"),
+        (1.5, "int16", "a whole number from -32768 to 32767"),
+        (math.nan, "uint8", "a whole number"),
+        (2.0**63, "int64", "a whole number from -9223372036854775808 to 9223372036854775807"),
+        (-1, "uint64", "a whole number from 0 to 18446744073709551615"),
+        (1e300, "float32", "a number of that size"),
+    ],
+)
+def test_a_setting_that_no_pixel_can_be_is_refused(option: float, dtype: str, wanted: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_nodata(option, None, np.dtype(dtype))
+    assert f"source.nodata={option}: no pixel of type {dtype} has this value; wanted {wanted}" in str(caught.value)
+
+
+@pytest.mark.parametrize(("dtype", "lowest", "nodata"), [("int64", 2**63 - 4, 2**63 - 1), ("uint64", 0, 2**64 - 1)])
+def test_nodata_of_64_bits_is_left_out_and_no_other_pixel(tmp_path: Path, dtype: str, lowest: int, nodata: int) -> None:
+    pixels = np.array([[lowest, nodata - 1, nodata]], dtype)
+    write_scene(tmp_path / "20200106.tif", pixels, nodata=None)
+    job = compose("source=local", f"source.url={tmp_path}/*.tif", f"source.nodata={nodata}")
+    rule = make_rule(job, find(job.source).stack)
+    assert rule.pixels.valid(pixels).tolist() == [[True, True, False]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from runner.cluster import Cluster
 from runner.engine.blocks import BlockResult, Reading
-from runner.engine.results import PassResult, Values
+from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.tasks import run_traced
 from runner.engine.trace import OnTask, Task, TaskTrace
 from runner.errors import RunnerError
@@ -88,6 +88,7 @@ class _Assembly:
     _reduce_seconds: float = 0.0
     _finished_pixels: int = 0
     _released: float = 0.0
+    _beyond: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.values = {
@@ -109,7 +110,7 @@ class _Assembly:
         self._reduce_seconds += result.reduce_seconds
         for stage in self.one.stages:
             for name, values in result.ordered.get(stage.name, {}).items():
-                self.values[stage.name][name][_place(stage, block)] = values
+                self._store(stage, name, _place(stage, block), values)
         if result.over_space is not None:
             placed = among(result.over_space, block.start, len(self.stack.scenes))
             self._scenes = placed if self._scenes is None else combine([self._scenes, placed])
@@ -145,14 +146,18 @@ class _Assembly:
         over_time, pixels = any(stage.over is Over.time for stage in self.one.stages), self.stack.grid.pixels
         if self._windows or (over_time and self._finished_pixels != pixels):
             raise RunnerError(f"{self.one.name}: {self._finished_pixels} of {pixels} pixels are whole; run again")
-        return PassResult(self.values, self._fetched, self._read_seconds, self._reduce_seconds)
+        return PassResult(self.values, self._fetched, self._read_seconds, self._reduce_seconds, frozenset(self._beyond))
 
     def _finish_stages(self, partial: Partial, over: Over, place: tuple[slice, ...]) -> None:
         for stage in self.one.stages:
             if stage.over is over:
                 summed = [name for name in stage.statistics if not statistic(name).ordered]
                 for name, values in finish(partial, summed).items():
-                    self.values[stage.name][name][place] = values
+                    self._store(stage, name, place, values)
+
+    def _store(self, stage: StagePlan, name: str, place: tuple[slice, ...], values: np.ndarray) -> None:
+        with overflow_noted(self._beyond, stage.name, name):
+            self.values[stage.name][name][place] = values
 
     def _check(self, seen: np.ndarray, expected: int, what: str) -> None:
         """Nothing silent: every pixel of every scene was seen once."""

@@ -1,5 +1,7 @@
 """What a stage computed, whichever engine did."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,3 +20,11 @@ class PassResult:
     fetched: FetchCounts | None = None  # by ranges; None from the xarray engine, where GDAL fetches and does not tell
     read_seconds: float | None = None  # of all threads together; None from the xarray engine, as above
     reduce_seconds: float | None = None
+    beyond: frozenset[tuple[str, str]] = frozenset()  # stage and statistic of rasters too narrow for a value
+
+
+@contextmanager
+def overflow_noted(names: set[tuple[str, str]], stage: str, statistic: str) -> Iterator[None]:
+    """Add to `names` if a value that is stored meanwhile becomes infinite in a narrower type."""
+    with np.errstate(over="call", call=lambda *_: names.add((stage, statistic))):
+        yield

@@ -15,7 +15,7 @@ from dask.delayed import Delayed, delayed
 
 from runner.cluster import Cluster
 from runner.engine.pixels import PixelRule
-from runner.engine.results import PassResult, Values
+from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import OnTask, Task, TaskTrace, here
 from runner.memory import peak_bytes
 from runner.model import Stack, locate
@@ -31,21 +31,36 @@ Part = tuple[tuple[slice, ...], Delayed]
 
 
 def run_pass(
-    one: Pass, stack: Stack, rule: PixelRule, cluster: Cluster, progress: Progress, on_task: OnTask
+    one: Pass,
+    stack: Stack,
+    rule: PixelRule,
+    cluster: Cluster,
+    raster: np.dtype,
+    progress: Progress,
+    on_task: OnTask,
 ) -> PassResult:
-    """Compute the stages of a pass; `on_task` hears of every piece of a result. Raises ReadError."""
+    """Compute the stages of a pass; floats over time are of the `raster` dtype. `on_task` hears of every piece of a
+    result. Raises ReadError.
+    """
     pixels = open_stack(stack, one.chunks, rule)
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
-    results = {}
+    results: dict[str, dict[str, Values]] = {}
+    beyond: set[tuple[str, str]] = set()
     for stage in one.stages:
         dims = ("y", "x") if stage.over is Over.space else ("time",)
         lazy = {name: statistic(name).from_xarray(pixels, valid, dims).data for name in stage.statistics}
         pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
-        results[stage.name] = {name: np.empty(array.shape, array.dtype) for name, array in lazy.items()}
+        narrow = raster if stage.over is Over.time else None
+        results[stage.name] = {name: _empty(array, narrow) for name, array in lazy.items()}
         for piece, (value, trace) in zip(pieces, _compute(pieces, cluster, progress), strict=True):
-            results[stage.name][piece.statistic][piece.place] = value
+            with overflow_noted(beyond, stage.name, piece.statistic):
+                results[stage.name][piece.statistic][piece.place] = value
             on_task(trace)
-    return PassResult(results)
+    return PassResult(results, beyond=frozenset(beyond))
+
+
+def _empty(array: da.Array, floats: np.dtype | None) -> Values:
+    return np.empty(array.shape, floats if floats is not None and array.dtype.kind == "f" else array.dtype)
 
 
 @dataclass(frozen=True, slots=True)

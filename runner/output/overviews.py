@@ -1,5 +1,6 @@
 """What goes into a raster beside its pixels: smaller versions of it, and its statistics."""
 
+import math
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ def overviews(values: Raster, block: int, pool: Executor) -> Iterator[Raster]:
 
 
 def statistics(values: Raster, missing: int | None, pool: Executor) -> dict[str, str]:
-    """GDAL's tags STATISTICS_* of the values that are finite and not `missing`; none if there are no such values.
+    """GDAL's tags STATISTICS_* of the values that are finite and not `missing`; none if there are no such values, and
+    neither mean nor deviation of values so large that float64 does not hold the sum of their squares.
 
     Source: GDAL raster data model, band metadata (https://gdal.org/en/stable/user/raster_data_model.html).
     """
@@ -38,11 +40,11 @@ def statistics(values: Raster, missing: int | None, pool: Executor) -> dict[str,
     if not parts:
         return {}
     count, mean, squares = _joined(parts)
+    spread = {"STATISTICS_MEAN": repr(mean), "STATISTICS_STDDEV": repr((squares / count) ** 0.5)}
     return {
         "STATISTICS_MINIMUM": repr(min(part.lowest for part in parts)),
         "STATISTICS_MAXIMUM": repr(max(part.highest for part in parts)),
-        "STATISTICS_MEAN": repr(mean),
-        "STATISTICS_STDDEV": repr((squares / count) ** 0.5),
+        **(spread if math.isfinite(squares) else {}),
         "STATISTICS_VALID_PERCENT": f"{100 * count / values.size:.4g}",
     }
 
@@ -82,9 +84,11 @@ class _Moments:
 def _moments(values: Raster) -> _Moments | None:
     if not values.size:
         return None
-    mean = float(values.mean(dtype=np.float64))
-    apart = values - np.float64(mean)
-    return _Moments(values.size, mean, float(np.dot(apart, apart)), float(values.min()), float(values.max()))
+    with np.errstate(over="ignore", invalid="ignore"):  # then `squares` says so
+        mean = float(values.mean(dtype=np.float64))
+        apart = values - np.float64(mean)
+        squares = float(np.dot(apart, apart))
+    return _Moments(values.size, mean, squares, float(values.min()), float(values.max()))
 
 
 def _joined(parts: Iterable[_Moments]) -> tuple[int, float, float]:

@@ -1,5 +1,6 @@
 """What a store's refusals and failures mean: whether another attempt may succeed, and what to tell the user."""
 
+import errno
 import re
 from typing import Final
 
@@ -21,13 +22,15 @@ ACCESS_HINT: Final = (
     "some buckets want source.s3.requester_pays=true"
 )
 
+LOCAL_HINT: Final = "give yourself the right to read it (chmod), or leave it out of source.url"
+
 
 class MissingError(ReadError):
     """The object is gone."""
 
 
 class DeniedError(ReadError):
-    """The object may not be read with these credentials."""
+    """The object may not be read with these credentials, or the file by this user."""
 
 
 class ChangedError(ReadError):
@@ -64,6 +67,8 @@ def explain(error: BaseException, href: str, part: str, attempts: int) -> ReadEr
         return ChangedError(href, "changed during the run: its ETag is no longer the listed one; run again")
     if isinstance(error, _DENIED):
         return DeniedError(href, f"access denied to {part} ({status_of(error) or 403}); {ACCESS_HINT}")
+    if "LocalFileSystem" in str(error) and f"(os error {errno.EACCES})" in str(error):
+        return DeniedError(href, f"permission denied; {LOCAL_HINT}")
     times = f" after {attempts} attempts" if attempts > 1 else ""
     return ReadError(href, f"{part} unread{times}: {reason_of(error)}")
 

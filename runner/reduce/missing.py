@@ -56,6 +56,26 @@ def limits(dtype: npt.DTypeLike, nodata: float | int | None = None, valid_range:
     return Limits(low, high, no if math.isfinite(no) or not math.isfinite(nodata) else math.nan)
 
 
+def exact_nodata(nodata: float | int, dtype: npt.DTypeLike) -> float | int:
+    """The setting source.nodata as an int for integers, else as a float.
+
+    Raises ConfigError for what no pixel of `dtype` can be; of a file's own tag, that means that there is no nodata.
+    """
+    kind = np.dtype(dtype)
+    if kind.kind not in "iu":
+        held, wanted = math.isnan(nodata) or not math.isnan(limits(kind, nodata).nodata), "a number of that size"
+    else:
+        info = np.iinfo(kind)
+        held = math.isfinite(nodata) and nodata == int(nodata) and info.min <= nodata <= info.max
+        wanted = f"a whole number from {info.min} to {info.max}"
+    if not held:
+        raise ConfigError(
+            f"source.nodata={nodata}: no pixel of type {kind} has this value; wanted {wanted}, or null for what the "
+            "files say"
+        )
+    return int(nodata) if kind.kind in "iu" else float(nodata)
+
+
 def _missing_wide(pixels: npt.NDArray[Any], nodata: float | int | None, valid_range: ValidRange | None) -> Bools:
     """64-bit integers, compared as integers: float64 would round them."""
     low, high, no = limits(pixels.dtype, nodata, valid_range)

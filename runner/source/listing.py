@@ -1,6 +1,7 @@
 """Which objects an archive holds: a glob over a bucket or a folder, or a manifest."""
 
 import glob
+import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, 
 
 from runner.errors import SourceError
 from runner.model import Location, StoredObject, locate
-from runner.read.store_errors import ACCESS_HINT, reason_of, status_of
+from runner.read.store_errors import ACCESS_HINT, LOCAL_HINT, reason_of, status_of
 from runner.settings import SourceKind, SourceSettings
 from runner.source.stores import Stores, describe, s3fs_options
 from runner.source.times import as_utc
@@ -85,11 +86,22 @@ def cause_of(text: str) -> str:
 
 
 def _list_folder(pattern: str) -> Iterator[StoredObject]:
+    _refuse_locked(str(Path(pattern).expanduser()))
     for path in glob.glob(str(Path(pattern).expanduser()), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
         file = Path(path).resolve()
         if file.is_file():
             state = file.stat()
             yield StoredObject(str(file), state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
+
+
+def _refuse_locked(pattern: str) -> None:
+    """Raise SourceError for a folder on the pattern's way that may not be listed or entered: glob passes over it."""
+    parts = Path(pattern).parts
+    for at in range(1, len(parts)):
+        listed = parts[at - 1] == "**" or glob.has_magic(parts[at])
+        for folder in glob.glob(str(Path(*parts[:at])) + "/", recursive=True):  # noqa: PTH207 - as above
+            if not os.access(folder, os.X_OK | (os.R_OK if listed else 0)):
+                raise SourceError(f"{folder.rstrip('/')}: permission denied; {LOCAL_HINT}")
 
 
 def _read_manifest(source: SourceSettings) -> Iterator[StoredObject]:

@@ -16,6 +16,7 @@ from runner.model import Grid, Inputs, LeftOut, Scene, Stack, StoredObject, loca
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range, fetch_start
 from runner.read.header import HEADER_BYTES, Header, read_header_async
 from runner.read.store_errors import DeniedError
+from runner.reduce.missing import exact_nodata
 from runner.settings import Duplicates, OnError, SourceSettings
 from runner.source.listing import list_objects
 from runner.source.stores import Stores
@@ -242,7 +243,7 @@ def _refuse_replaced(item: StoredObject, etag: str | None) -> None:
 def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
     """Hold every scene against the first: grid, dtype, nodata.
 
-    Raises SourceError that names the scene and both values.
+    Raises SourceError that names the scene and both values, ConfigError for a setting that fits no pixel.
     """
     scenes = tuple(scenes)
     first = scenes[0].header
@@ -252,7 +253,7 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
         name=source.name,
         grid=grid_of(first),
         dtype=np.dtype(first.dtype),
-        nodata=resolve_nodata(source.nodata, first.nodata),
+        nodata=resolve_nodata(source.nodata, first.nodata, np.dtype(first.dtype)),
         units=source.units,
         scenes=scenes,
     )
@@ -269,9 +270,9 @@ def _crs_name(wkt: str) -> str:
     return named[1] if named else "no CRS"
 
 
-def resolve_nodata(option: float | None, header: float | int | None) -> float | int | None:
-    """The setting wins over the file's own tag; None where neither says."""
-    return option if option is not None else header
+def resolve_nodata(option: float | int | None, header: float | int | None, dtype: np.dtype) -> float | int | None:
+    """The setting wins over the file's own tag; None where neither says. Raises ConfigError for one of no pixel."""
+    return exact_nodata(option, dtype) if option is not None else header
 
 
 def _compare(scene: Scene, first: Scene) -> None:

@@ -1,5 +1,6 @@
 """Rasters as pictures: read small, from the overviews, in the colours of viridis; nodata is transparent."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ _EMPTY = 255  # the colour number of nodata
 _LAST = 254  # that of the highest value
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
 _PERCENTILES = (2, 98)
+_FURTHEST = 4e307  # from 0: of what float64 holds so much that scales can be drawn
 
 
 def read_raster(path: Path, most_pixels: int) -> Raster:
@@ -95,10 +97,13 @@ def _stretch(values: npt.NDArray[Any], *, whole: bool) -> tuple[float, float]:
     """The values of the first and the last colour; 0 and 1 if there is no value."""
     if not values.size:
         return 0.0, 1.0
-    low, high = (float(number) for number in np.percentile(values, (0, 100) if whole else _PERCENTILES))
-    if low == high:
+    with np.errstate(over="ignore", invalid="ignore"):  # between two values that are too far apart
+        low, high = (float(number) for number in np.percentile(values, (0, 100) if whole else _PERCENTILES))
+    if low == high or not math.isfinite(high - low):
         low, high = float(values.min()), float(values.max())
-    return (low, high) if low < high else (low - 0.5, high + 0.5)
+    low, high = (min(max(number, -_FURTHEST), _FURTHEST) for number in (low, high))
+    apart = max(0.5, abs(low) * 1e-9)  # of large numbers a half is nothing
+    return (low, high) if low < high else (low - apart, high + apart)
 
 
 def _png(pixels: npt.NDArray[Any], seen: npt.NDArray[np.bool_], stretch: tuple[float, float]) -> bytes:
@@ -107,7 +112,8 @@ def _png(pixels: npt.NDArray[Any], seen: npt.NDArray[np.bool_], stretch: tuple[f
     from rasterio.io import MemoryFile  # noqa: PLC0415 - as in read_raster
 
     low, high = stretch
-    share = (np.where(seen, pixels, low).astype(np.float64) - low) / (high - low)
+    # Halves, since the distance of two values may be more than a float64 holds.
+    share = (np.where(seen, pixels, low).astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
     numbers = np.where(seen, np.rint(np.clip(share, 0, 1) * _LAST), _EMPTY).astype(np.uint8)
     height, width = numbers.shape
     # Without a transform, or with the identity, rasterio warns.
