@@ -91,7 +91,7 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
     if job.engine is EngineName.xarray:
         yield None
         return
-    from runner.log.partials import Partials  # noqa: PLC0415 - numba, that the other engine spares
+    from runner.log.partials import Partials, kept_blocks  # noqa: PLC0415 - numba, that the other engine spares
 
     partials = Partials(record.folder)
     if partials.torn:
@@ -101,7 +101,7 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
     except BaseException as error:
         if len(partials):
             resume = f"python -m runner.log resume {summary.shown(record.folder)}"
-            error.add_note(f"{len(partials)} finished blocks are kept; to go on: {resume}")
+            error.add_note(f"{kept_blocks(len(partials))}; to go on: {resume}")
         raise
     if not job.output.keep_partials:
         partials.drop()

@@ -1,6 +1,7 @@
 """Results are whole, typed, georeferenced, and never half-written."""
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import rioxarray
 from conftest import local_source, speckle, write_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.errors import NotGeoreferencedWarning
 from rio_cogeo.cogeo import cog_validate
 
 from runner.errors import OutputError
@@ -24,9 +26,11 @@ from runner.output.cog_file import write_cog
 from runner.output.inputs import write_inputs
 from runner.output.names import raster_name
 from runner.output.raster import write_raster
+from runner.output.results import write_stage
 from runner.output.table import scene_table, write_table
 from runner.plan.memory import raster_dtype
-from runner.settings import OnError, OutputSettings, RasterDtype, S3Settings
+from runner.plan.records import StagePlan
+from runner.settings import OnError, OutputSettings, Over, RasterDtype, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
@@ -285,6 +289,20 @@ def _shape(values: np.ndarray) -> dict[str, object]:
 )
 def test_a_raster_is_as_wide_as_its_source_needs(choice: str, source: str, expected: str) -> None:
     assert raster_dtype(RasterDtype[choice], np.dtype(source)) == expected
+
+
+@pytest.mark.parametrize("turned", [1.0, -1.0])
+def test_scenes_without_a_georeference_give_rasters_without_one_and_no_warning(
+    tmp_path: Path, stack: Stack, turned: float
+) -> None:
+    bare = replace(stack, grid=Grid(None, "no CRS", (1.0, 0.0, 0.0, 0.0, turned, 0.0), 300, 500))
+    stage = StagePlan("temporal_mean", Over.time, ("mean", "count"))
+    values = {"mean": np.ones((300, 500), np.float32), "count": np.ones((300, 500), np.int32)}
+    first, _ = write_stage(tmp_path, stage, bare, values, OutputSettings(), {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(first.path) as raster:
+            assert (raster.crs, tuple(raster.transform)[:6]) == (None, bare.grid.transform)
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,15 @@ def test_a_disk_that_is_full_is_told_with_what_can_be_done(
         pytest.fail("the run started")
 
 
+def test_a_file_is_no_folder_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError, match="file is a file; set output.dir"),
+        recorded_run(tmp_path / "file", {}, [], []),
+    ):
+        pytest.fail("the run started")
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"file/run.*set output.dir"), recorded_run(tmp_path / "file/run", {}, [], []):

@@ -166,7 +166,7 @@ class PassBlocks:
         """What is reused and what is read, and why kept blocks are computed again; nothing if none were kept."""
         if not self.taken and not self.refused:
             return
-        yield f"{len(self.taken)} finished blocks are kept, {len(self.rest.blocks)} are to be read"
+        yield f"{kept_blocks(len(self.taken))}, {len(self.rest.blocks)} are to be read"
         redone = self.redone()
         for why, count in Counter(why for _, why in redone).items():
             yield f"{count} kept blocks are computed again: {why}"
@@ -262,6 +262,11 @@ class _Wanted:
             if axis is Over.space and block.window != self.whole:
                 return "statistics of all values need whole scenes"
         return block
+
+
+def kept_blocks(count: int) -> str:
+    """1 finished block is kept, 12 finished blocks are kept."""
+    return "1 finished block is kept" if count == 1 else f"{count} finished blocks are kept"
 
 
 def _version(scene: Scene) -> str:

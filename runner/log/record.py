@@ -223,6 +223,8 @@ def _claim(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run.json").touch(exist_ok=False)
     except FileExistsError as error:
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is a file; set output.dir to a folder") from error
         raise OutputError(
             f"{folder} holds a run already; choose another output.dir, or leave it to the runner"
         ) from error

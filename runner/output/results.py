@@ -1,12 +1,14 @@
 """Which files a stage leaves, with the units and the provenance they carry."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from rasterio.errors import NotGeoreferencedWarning
 
 from runner.model import Stack
 from runner.output.digest import FileFacts
@@ -66,7 +68,8 @@ def write_stage(
         tags = {**origin, "statistic": name, "units": units.get(name, "")}
         return write_raster(folder / raster_name(stage.name, name), array, stack.grid, output, tags)
 
-    with ThreadPoolExecutor(_RASTERS_TOGETHER) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(_RASTERS_TOGETHER) as pool:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # such as the scenes are, so are the rasters
         return list(pool.map(write, list(values)))
 
 
