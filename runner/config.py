@@ -301,6 +301,9 @@ def explain(error: HydraException | OmegaConfBaseException | YAMLError) -> Confi
     if isinstance(cause, OmegaConfBaseException):
         asked = re.search(r"Could not override '([^']+)'", str(error))
         return _explain_key(asked[1] if asked else str(cause.full_key or cause.key), _first_line(cause))
+    composed = re.match(r"In '(.+?)': \w+ raised while composing config:\n(.*)\n +full_key: (\S+)", str(error))
+    if composed:
+        return ConfigError(f"{composed[1]}.yaml: {_explain_key(composed[3], composed[2])}")
     return ConfigError(" ".join(str(error).split()))
 
 

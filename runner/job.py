@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from runner import summary
 from runner.cluster import Cluster, open_cluster
 from runner.console import progress_bar, tell
-from runner.engine.pixels import PixelRule, make_rule
 from runner.engine.results import PassResult, Values
 from runner.engine.trace import OnTask, failures_traced
 from runner.engine.warm_up import kernels_loading
@@ -27,6 +26,8 @@ from runner.output.inputs import write_inputs
 from runner.output.results import provenance, write_stage
 from runner.plan.make import fetch_options, make_plan
 from runner.plan.memory import raster_dtype
+from runner.plan.pixels import PixelRule, make_rule
+from runner.plan.readers import left_to_gdal
 from runner.plan.records import Pass, Plan
 from runner.read.store_errors import ChangedError, DeniedError
 from runner.settings import EngineName, JobSettings, OnError, SourceKind, Verify
@@ -45,6 +46,7 @@ def show_plan(job: JobSettings) -> None:
     """Print what a run would read and in which tasks; nothing is computed, nothing written."""
     with opened_source(job) as reachable:
         inputs = _find(reachable)
+        _tell_left_to_gdal(reachable, inputs.stack)
         summary.show_plan(make_plan(reachable, inputs.stack), inputs.stack)
 
 
@@ -69,6 +71,7 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
         with record.phase("listing"):
             inputs = _verified(job, _told(job, find(job)))
         _keep_inputs(inputs, record)
+    _tell_left_to_gdal(job, inputs.stack)
     results: dict[str, dict[str, Values]] = {}
     with _partials_kept(job, record) as partials:
         while not results:
@@ -141,6 +144,12 @@ def _told(job: JobSettings, inputs: Inputs) -> Inputs:
         tell(line)
     _refuse_too_many(job, inputs.left_out)
     return inputs
+
+
+def _tell_left_to_gdal(job: JobSettings, stack: Stack) -> None:
+    for line in summary.describe_left_to_gdal(left_to_gdal(job, stack), len(stack.scenes)):
+        log.info(line)
+        tell(line)
 
 
 def _verified(job: JobSettings, inputs: Inputs) -> Inputs:

@@ -37,6 +37,11 @@ def describe_skipped(inputs: Inputs) -> list[str]:
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
 
+def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> list[str]:
+    """A line for each reason why some of so many scenes are not read by the fast reader."""
+    return [f"{len(hrefs)} of {scenes} scenes are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
+
+
 def describe_pass(facts: Mapping[str, Any]) -> str:
     """One line: how long a pass took, on what, and what it fetched."""
     fetched, cluster = facts["fetched"], facts["cluster"]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, compose
@@ -223,3 +224,32 @@ def test_every_config_file_begins_with_what_it_is_for() -> None:
     for path in (ROOT / "conf").rglob("*.yaml"):
         first = path.read_text().splitlines()[0]
         assert first.startswith("#") or path.parent.parent.name == "hydra", path
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "override", "message"),
+    [
+        (
+            "cluster/mine",
+            "n_worker: 2",
+            "cluster@stages.spatial_mean.cluster=mine",
+            "cluster/mine.yaml: stages.spatial_mean.cluster.n_worker: there is no such setting; did you mean "
+            "'stages.spatial_mean.cluster.n_workers'",
+        ),
+        (
+            "source/mine",
+            "limit: many",
+            "source=mine",
+            "source/mine.yaml: source.limit: Value 'many' of type 'str' could not be converted to Integer",
+        ),
+    ],
+)
+def test_a_wrong_word_in_a_file_of_ones_own_is_told_as_on_the_command_line(
+    tmp_path: Path, file: str, text: str, override: str, message: str
+) -> None:
+    path = tmp_path / f"{file}.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        compose(f"hydra.searchpath=[file://{tmp_path}]", override)
+    assert str(caught.value) == message

@@ -20,11 +20,11 @@ from faulty_server import FaultyServer, at_first, faulty_server
 from runner.cluster import Cluster, open_cluster
 from runner.engine import block_engine
 from runner.engine.blocks import make_reading
-from runner.engine.pixels import make_rule
 from runner.engine.results import Values
 from runner.job import compute_pass
 from runner.model import Stack
 from runner.plan.make import make_plan
+from runner.plan.pixels import make_rule
 from runner.read.fetch import FetchCounts
 from runner.settings import (
     ChunkSettings,

@@ -1,5 +1,6 @@
 """The plan says what is read, and what odd chunks cost."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from runner.errors import ConfigError, PlanError
 from runner.model import Stack
 from runner.plan.cut import cut
 from runner.plan.make import make_plan
+from runner.plan.readers import left_to_gdal
 from runner.plan.records import Chunks, Plan
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
+from runner.summary import describe_left_to_gdal
 
 
 @pytest.fixture
@@ -112,13 +115,104 @@ def test_what_gdal_reads_has_no_count_of_requests(stack: Stack) -> None:
     assert plan_of(stack, "reader=gdal").passes[0].cost.requests is None
 
 
-def test_a_job_that_cannot_fit_is_refused_with_the_setting_that_helps(stack: Stack) -> None:
-    words = [
-        "chunks=scene",
-        *(f"stages.{name}.cluster.memory_limit=300MiB" for name in ("spatial_mean", "temporal_mean")),
-    ]
-    with pytest.raises(PlanError, match=r"would need \d+ MiB, it may have 300 MiB; set chunks.y=256 chunks.x=256"):
-        plan_of(stack, *words)
+BOTH = ("spatial_mean", "temporal_mean")
+
+
+def limited(limit: int, *names: str) -> list[str]:
+    return [f"stages.{name}.cluster.memory_limit={limit}MiB" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "helps"),
+    [
+        (limited(455, *BOTH), "set chunks.y=512 chunks.x=1024$"),
+        (
+            limited(410, *BOTH),
+            "set chunks.y=256 chunks.x=256 stages.spatial_mean.cluster.threads_per_worker=1 stages.t",
+        ),
+        (
+            ["stages.spatial_mean.statistics=[median]", *limited(500, "spatial_mean")],
+            "set stages.spatial_mean.cluster.threads_per_worker=1$",
+        ),
+        (limited(10, *BOTH), r"set stages.spatial_mean.cluster.memory_limit=\d+MiB"),
+        (["engine=xarray", *limited(350, *BOTH)], "set chunks.y=512 chunks.x=2048$"),
+        (["engine=xarray", *limited(1, "spatial_mean")], r"set stages.spatial_mean.cluster.memory_limit=\d+MiB"),
+        (
+            ["stages.spatial_mean.statistics=[median]", *limited(455, "temporal_mean")],
+            "set chunks@stages.temporal_mean.chunks=auto stages.temporal_mean.chunks.y=512",
+        ),
+        (
+            ["chunks@stages.temporal_mean.chunks=scene", *limited(600, "temporal_mean")],
+            "set stages.temporal_mean.chunks.y=512 stages.temporal_mean.chunks.x=",
+        ),
+        (
+            [
+                *(f"cluster@stages.{name}.cluster=processes" for name in BOTH),
+                *(f"stages.{name}.cluster.n_workers=1000" for name in BOTH),
+            ],
+            r"set stages.spatial_mean.cluster.n_workers=\d+ stages.temporal_mean.cluster.n_workers=\d+$",
+        ),
+    ],
+)
+def test_a_job_that_cannot_fit_is_refused_with_what_makes_it_fit(
+    stack: Stack, overrides: list[str], helps: str
+) -> None:
+    grid = replace(stack.grid, height=2048, width=2048)
+    large = replace(stack, grid=grid, scenes=stack.scenes * 3)
+    words = ["reader=gdal", *overrides]
+    if "processes" not in str(words):
+        words += [f"stages.{name}.cluster.threads_per_worker=2" for name in BOTH]
+    with pytest.raises(PlanError, match="would need .* MiB, it may have .* MiB; set") as caught:
+        plan_of(large, *words)
+    remedy = str(caught.value).rpartition("; ")[2]
+    assert re.match(helps, remedy), remedy
+    plan_of(large, *words, *remedy.removeprefix("set ").partition(",")[0].split())
+
+
+def test_what_becomes_float64_is_planned_as_float64(stack: Stack) -> None:
+    grid = replace(stack.grid, height=2048, width=2048)
+    few = replace(stack, grid=grid, dtype=np.dtype(np.uint8))
+    header = replace(few.scenes[0].header, scales=(0.1,), offsets=(0.0,))
+    scaled = replace(few, scenes=tuple(replace(scene, header=header) for scene in few.scenes))
+    for stage, pixels in (("temporal_mean", 512 * 2048 * 3), ("spatial_mean", 4 * 2048 * 2048)):
+        words = [f"stages.{stage}.statistics=[median]", f"~stage@stages.{BOTH[stage == BOTH[0]]}", "reader=gdal"]
+        words += ["chunks.y=512", "chunks.x=all"] if stage == BOTH[1] else []
+        words += [f"stages.{stage}.cluster.threads_per_worker=1"]
+        as_stored, as_floats = (plan_of(one, *words).passes[0].worker_bytes for one in (few, scaled))
+        assert as_stored is not None
+        assert as_floats is not None
+        assert as_floats - as_stored >= 7 * pixels
+
+
+def test_sums_that_two_floats_do_not_hold_are_planned(stack: Stack) -> None:
+    words = ["chunks=scene", "reader=gdal", "stages.temporal_mean.cluster.threads_per_worker=1", "fuse=false"]
+    words += ["output.raster_dtype=float32"]
+    variances = [*words, "stages.temporal_mean.statistics=[var]"]
+    planned = {
+        (dtype, len(more)): plan_of(replace(stack, dtype=np.dtype(dtype)), *more).passes[1].worker_bytes or 0
+        for dtype in ("float32", "float64", "int64", "int32")
+        for more in (words, variances)
+    }
+    pixels = stack.grid.pixels
+    for more, dtype, limbs in ((words, "float64", 160), (variances, "float64", 320), (variances, "int64", 240)):
+        assert planned[dtype, len(more)] - planned["float32", len(more)] >= limbs * pixels
+    assert planned["int32", len(variances)] == planned["float32", len(variances)]
+
+
+def test_equal_stages_are_one_pass_wherever_they_stand(stack: Stack) -> None:
+    words = ["+stage@stages.extra=temporal_mean", "cluster@stages.temporal_mean.cluster=sync"]
+    assert [one.name for one in plan_of(stack, *words).passes] == ["spatial_mean+extra", "temporal_mean"]
+
+
+def test_why_scenes_are_left_to_gdal_is_told(stack: Stack, tmp_path: Path) -> None:
+    write_scene(tmp_path / "lzma/20200104.tif", speckle((600, 500)), compress="lzma")
+    stores = Stores(S3Settings())
+    found = find_inputs(local_source(tmp_path), stores, OnError.stop, lambda done, total: None).stack
+    reasons = left_to_gdal(compose(), found)
+    assert describe_left_to_gdal(reasons, 4) == ["1 of 4 scenes are read by GDAL: compression lzma"]
+    assert not left_to_gdal(compose(), stack)
+    assert not left_to_gdal(compose("reader=gdal"), found)
+    assert not left_to_gdal(compose("engine=xarray"), found)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from runner.engine.pixels import PixelRule
 from runner.model import Scene, Stack, locate
 from runner.plan.make import fetch_options
+from runner.plan.pixels import PixelRule
+from runner.plan.readers import by_gdal
 from runner.plan.records import Block, StagePlan
 from runner.read import cog, gdal
-from runner.read.decode import ByteArray, fast_path_refusal
+from runner.read.decode import ByteArray
 from runner.read.fetch import FetchCounts, FetchOptions, StopFlag
 from runner.read.header import BlockPixels, SceneFile
 from runner.reduce.fused import FusedSums
@@ -64,16 +65,6 @@ def make_reading(job: JobSettings, stack: Stack, rule: PixelRule, stages: tuple[
     """How the scenes of a job are read, for these stages."""
     stores = Stores(job.source.s3, client_retries=0)
     return Reading(stack.scenes, stages, rule, job.reader, fetch_options(job.fetch), stores)
-
-
-def refused(scenes: tuple[Scene, ...], band: int) -> dict[str, list[str]]:
-    """Why scenes are left to GDAL: for each reason, their hrefs."""
-    reasons: dict[str, list[str]] = {}
-    for scene in scenes:
-        reason = fast_path_refusal(scene.header, band)
-        if reason:
-            reasons.setdefault(reason, []).append(scene.href)
-    return reasons
 
 
 def run_blocks(reading: Reading, blocks: Iterator[Block]) -> Generator[BlockResult, None, None]:
@@ -127,24 +118,17 @@ class _Part(NamedTuple):
 
 def _read(reading: Reading, blocks: Iterator[Block]) -> Generator[_Part, None, None]:
     """The pixels of blocks, each scene by the reader that takes it."""
-    if not any(_by_gdal(reading, scene) for scene in reading.scenes):
+    gdal_reads = [by_gdal(reading.reader, scene.header, reading.rule.band) for scene in reading.scenes]
+    if not any(gdal_reads):
         yield from _read_fast(reading, ((block, FetchCounts(), range(block.start, block.stop)) for block in blocks))
         return
     for block in blocks:
         counts = FetchCounts()
-        for through_gdal, numbers in groupby(
-            range(block.start, block.stop), lambda number: _by_gdal(reading, reading.scenes[number])
-        ):
+        for through_gdal, numbers in groupby(range(block.start, block.stop), gdal_reads.__getitem__):
             read = _read_through_gdal if through_gdal else _read_fast
             parts = read(reading, iter([(block, counts, list(numbers))]))
             yield from (part for part in parts if part.pixels is not None)
         yield _Part(block, counts, 0, None)
-
-
-def _by_gdal(reading: Reading, scene: Scene) -> bool:
-    if reading.reader is ReaderName.auto:
-        return fast_path_refusal(scene.header, reading.rule.band) is not None
-    return reading.reader is ReaderName.gdal
 
 
 _Run: TypeAlias = tuple[Block, FetchCounts, Sequence[int]]  # of scenes in a row, by their numbers in the stack

@@ -14,11 +14,11 @@ from dask.base import tokenize
 from dask.delayed import Delayed, delayed
 
 from runner.cluster import Cluster
-from runner.engine.pixels import PixelRule
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import OnTask, Task, TaskTrace, here
 from runner.memory import peak_bytes
 from runner.model import Stack, locate
+from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Chunks, Pass, StagePlan
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from runner.engine.blocks import BlockResult, summed
-from runner.engine.pixels import PixelRule
 from runner.engine.trace import TaskTrace
 from runner.log.joined import Joining
 from runner.log.kept_block import KeptBlock, read_block, read_result, write_block
 from runner.model import Scene, Stack
+from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Pass
 from runner.plan.rest import Rest, disjoint, rest_of
 from runner.read.header import Window

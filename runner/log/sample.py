@@ -15,7 +15,6 @@ import numpy as np
 from runner.cluster import open_cluster
 from runner.console import progress_bar
 from runner.engine.blocks import BlockResult, Values, make_reading, run_blocks
-from runner.engine.pixels import make_rule
 from runner.errors import ReadError, RecordError
 from runner.job import opened_source
 from runner.log.folder import RunFolder
@@ -26,6 +25,7 @@ from runner.output.digest import unequal_bits
 from runner.output.stored import column, opened_raster, read_table, read_window
 from runner.plan.cut import auto_window, cut
 from runner.plan.memory import raster_dtype
+from runner.plan.pixels import make_rule
 from runner.plan.records import Block, Chunks, StagePlan
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
@@ -104,7 +104,7 @@ class _Sampler:
             text = f"not computed again, since {gone} of {self.scenes_recorded} scenes are not as recorded"
             yield from (Check(stage.name, Verdict.unknown, text) for stage in stages)
             return
-        y, x = auto_window(self._stack, tuple(stages))
+        y, x = auto_window(self._stack, make_rule(self.job, self._stack), tuple(stages))
         chunks = Chunks(len(self.scenes), y, min(x, self._stack.scenes[0].header.block_shape[1]))
         yield from self._compare(stages, self._some(cut(self._stack, chunks), count), "windows", self._compare_window)
 

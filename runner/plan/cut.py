@@ -4,26 +4,27 @@ from heapq import heapreplace
 
 from runner.errors import PlanError
 from runner.model import Stack
-from runner.plan.memory import bytes_per_pixel
+from runner.plan.memory import bytes_per_pixel, limb_bytes
+from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Chunks, StagePlan, Workers
 from runner.read.header import Window
 from runner.reduce.statistics import statistic
 from runner.settings import ChunkSettings, Over
 
 _XARRAY_CHUNK_BYTES = 64 * 2**20  # of decoded pixels; a few fit any worker, and one outweighs dask's 1 ms a task
-_STRIP_ROWS = 512  # rows that strips of a few rows are read by
+STRIP_ROWS = 512  # rows that strips of a few rows are read by
 _IMBALANCE = 1.03  # how much longer the busiest thread may work than the average, before scenes are shared out
 _MOST_PARTS = 16
 _ORDERED_BYTES = 128 * 2**20  # of pixels that a task holds to order them
 _WINDOW_BYTES = 128 * 2**20  # of accumulators that a task holds
 
 
-def array_chunks(settings: ChunkSettings, stack: Stack) -> Chunks:
+def array_chunks(settings: ChunkSettings, stack: Stack, rule: PixelRule) -> Chunks:
     """Chunks of the size that suits dask, where the setting leaves it open."""
     height, width = stack.grid.height, stack.grid.width
     block_y, block_x = stack.scenes[0].header.block_shape
     x = resolve(settings.x, width, block_x, width, snap=settings.snap)
-    row_bytes = block_y * x * stack.dtype.itemsize
+    row_bytes = block_y * x * rule.pixels.dtype.itemsize
     auto_y = block_y * max(1, _XARRAY_CHUNK_BYTES // row_bytes)
     y = resolve(settings.y, height, block_y, auto_y, snap=settings.snap)
     return Chunks(resolve(settings.time, len(stack.scenes), 1, 1, snap=False), y, x)
@@ -42,13 +43,13 @@ def holds_all_scenes(stages: tuple[StagePlan, ...]) -> bool:
     return any(stage.ordered and stage.over is Over.time for stage in stages)
 
 
-def block_chunks(settings: ChunkSettings, stack: Stack, stages: tuple[StagePlan, ...]) -> Chunks:
+def block_chunks(settings: ChunkSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> Chunks:
     """Rows of file blocks, as wide as the accumulators may be; what must be whole for an ordered statistic is."""
     scenes, height, width = len(stack.scenes), stack.grid.height, stack.grid.width
     if any(stage.ordered and stage.over is Over.space for stage in stages):
         _require_whole(settings, stages, ("y", "x"), "over space")
         return Chunks(1, height, width)
-    auto_y, auto_x = auto_window(stack, stages)
+    auto_y, auto_x = auto_window(stack, rule, stages)
     block_y, block_x = stack.scenes[0].header.block_shape
     y = resolve(settings.y, height, block_y, auto_y, snap=settings.snap and settings.y != "auto")
     x = resolve(settings.x, width, block_x, auto_x, snap=settings.snap and settings.x != "auto")
@@ -68,16 +69,17 @@ def _require_whole(settings: ChunkSettings, stages: tuple[StagePlan, ...], axes:
             )
 
 
-def auto_window(stack: Stack, stages: tuple[StagePlan, ...]) -> tuple[int, int]:
+def auto_window(stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> tuple[int, int]:
     """Whole rows of file blocks (some rows of strips); narrower, then lower, where a task would hold too much."""
     block_y, block_x = stack.scenes[0].header.block_shape
-    y = block_y * max(1, _STRIP_ROWS // block_y)
+    y = block_y * max(1, STRIP_ROWS // block_y)
     x = -(-stack.grid.width // block_x) * block_x
-    pixel_bytes = bytes_per_pixel(stages, stack)
+    pixel_bytes, limbs = bytes_per_pixel(stages, stack, rule), limb_bytes(stages, stack, rule)
     budget = _ORDERED_BYTES if holds_all_scenes(stages) else _WINDOW_BYTES
-    fitting = budget // (pixel_bytes * y * block_x) * block_x
+    fitting = budget // ((pixel_bytes + limbs) * y * block_x) * block_x
     x = min(x, max(block_x, fitting))
-    while y > 1 and pixel_bytes * y * x > budget:
+    # For limbs, of which there may be none, no block is decoded twice.
+    while y > 1 and (pixel_bytes + limbs * (y > block_y)) * y * x > budget:
         y = -(-y // 2)
     return y, x
 

@@ -1,7 +1,7 @@
 """From a job and its stack to a plan: stages fused where they can be, blocks cut, costs stated."""
 
 from dataclasses import replace
-from itertools import groupby
+from math import prod
 
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
@@ -10,8 +10,11 @@ from runner.cluster import worker_memory
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
 from runner.plan.cut import array_chunks, balanced_blocks, block_chunks, cut
-from runner.plan.memory import PROCESS_BYTES, refuse_too_large, result_bytes, task_bytes, waiting_bytes
+from runner.plan.memory import PROCESS_BYTES, result_bytes, task_bytes, waiting_bytes
+from runner.plan.pixels import PixelRule, make_rule
+from runner.plan.readers import any_by_gdal
 from runner.plan.records import Block, Chunks, Cost, Pass, Plan, StagePlan, Workers
+from runner.plan.remedy import refuse_too_large
 from runner.read.cog import plan_spans
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
@@ -42,20 +45,25 @@ def make_plan(job: JobSettings, stack: Stack) -> Plan:
     block_engine = job.engine is EngineName.block
     groups = _fused(job) if block_engine else [[name] for name in job.stages]
     plan_pass = _plan_blocks if block_engine else _plan_arrays
-    return Plan(tuple(plan_pass(job, stack, names) for names in groups))
+    rule = make_rule(job, stack)
+    return Plan(tuple(plan_pass(job, stack, rule, names) for names in groups))
 
 
 def _fused(job: JobSettings) -> list[list[str]]:
-    """The names of the stages of each pass: neighbours with equal cluster and chunks are read together."""
+    """The names of the stages of each pass: those with equal cluster and chunks are read together."""
     if job.fuse is False:
         return [[name] for name in job.stages]
 
-    def ways(name: str) -> tuple[ClusterSettings, ChunkSettings, bool]:
+    def way(name: str) -> tuple[ClusterSettings, ChunkSettings, bool]:
         stage = job.stages[name]
         whole_scenes = stage.over is Over.space and any(statistic(one).ordered for one in stage.statistics)
         return stage.cluster, stage.chunks or job.chunks, whole_scenes
 
-    groups = [list(names) for _, names in groupby(job.stages, key=ways)]
+    alike: dict[str, list[str]] = {}
+    for name in job.stages:
+        first = next(other for other in job.stages if way(other) == way(name))
+        alike.setdefault(first, []).append(name)
+    groups = [*alike.values()]
     if job.fuse is True and len(groups) > 1:
         raise ConfigError(
             f"fuse=true: {', '.join(groups[0])} and {', '.join(groups[1])} differ in cluster, chunks or the need of "
@@ -79,31 +87,45 @@ def resolve_workers(cluster: ClusterSettings) -> Workers:
     return Workers(processes, threads, None if unknown else worker_memory(cluster, processes))
 
 
-def _plan_arrays(job: JobSettings, stack: Stack, names: list[str]) -> Pass:
+def _plan_arrays(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     stage = job.stages[names[0]]
-    chunks = array_chunks(stage.chunks or job.chunks, stack)
-    blocks = cut(stack, chunks)
-    workers = resolve_workers(stage.cluster)
-    return Pass(_stage_plans(job, names), stage.cluster, workers, chunks, blocks, _cost(stack, chunks, None), None)
+    stages, workers = _stage_plans(job, names), resolve_workers(stage.cluster)
+
+    def least_bytes(settings: ChunkSettings, of: Workers) -> int:
+        """dask decides how many chunks a worker holds; one for each thread there must be."""
+        return PROCESS_BYTES + of.threads * prod(array_chunks(settings, stack, rule)) * rule.pixels.dtype.itemsize
+
+    refuse_too_large(job, stack, stages, workers, least_bytes)
+    chunks = array_chunks(stage.chunks or job.chunks, stack, rule)
+    return Pass(stages, stage.cluster, workers, chunks, cut(stack, chunks), _cost(stack, chunks, None), None)
 
 
-def _plan_blocks(job: JobSettings, stack: Stack, names: list[str]) -> Pass:
+def _plan_blocks(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     first = job.stages[names[0]]
     _refuse_lazy_statistics(job, names)
     stages, workers = _stage_plans(job, names), resolve_workers(first.cluster)
-    settings = first.chunks or job.chunks
-    chunks = block_chunks(settings, stack, stages)
-    if settings.time == "auto" and not any(stage.ordered for stage in stages):
-        blocks = balanced_blocks(stack, chunks, workers)
-    else:
-        blocks = cut(stack, chunks)
-    options = fetch_options(job.fetch)
+    options, gdal = fetch_options(job.fetch), any_by_gdal(job, stack)
+
+    def bytes_of(settings: ChunkSettings, of: Workers) -> int:
+        chunks, blocks = _cut_blocks(settings, stack, rule, stages, of)
+        needed = PROCESS_BYTES + of.threads * task_bytes(stages, stack, rule, chunks, options, by_gdal=gdal)
+        if first.cluster.kind in (ClusterKind.sync, ClusterKind.threads):
+            needed += result_bytes(job, stack) + waiting_bytes(stages, stack, rule, blocks, of)
+        return needed
+
+    worker_bytes = refuse_too_large(job, stack, stages, workers, bytes_of)
+    chunks, blocks = _cut_blocks(first.chunks or job.chunks, stack, rule, stages, workers)
     cost = _cost(stack, chunks, _requests(job, stack, blocks, options))
-    worker_bytes = PROCESS_BYTES + workers.threads * task_bytes(stages, stack, chunks, options)
-    if first.cluster.kind in (ClusterKind.sync, ClusterKind.threads):
-        worker_bytes += result_bytes(job, stack) + waiting_bytes(stages, stack, blocks, workers)
-    refuse_too_large(stages, stack, workers, chunks, worker_bytes)
     return Pass(stages, first.cluster, workers, chunks, blocks, cost, worker_bytes)
+
+
+def _cut_blocks(
+    settings: ChunkSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...], workers: Workers
+) -> tuple[Chunks, tuple[Block, ...]]:
+    chunks = block_chunks(settings, stack, rule, stages)
+    if settings.time == "auto" and not any(stage.ordered for stage in stages):
+        return chunks, balanced_blocks(stack, chunks, workers)
+    return chunks, cut(stack, chunks)
 
 
 def _refuse_lazy_statistics(job: JobSettings, names: list[str]) -> None:

@@ -29,13 +29,19 @@ class TemporalSums:
 
     @staticmethod
     def bytes_per_pixel(pixels: Pixels, needs: Needs) -> int:
-        """Memory an accumulator takes for each pixel of its window.
-
-        That is all for integers up to 32 bits and for float32. A float64 window may take another 8 bytes for every 32
-        bits between its lowest and highest bit, in practice some 40, and as much twice over for squares.
-        """
+        """Memory an accumulator takes for each pixel of its window; that is all unless a sum needs limbs."""
         layers = needs.sums + needs.squares
         return 4 + 16 * layers + 2 * pixels.stored.itemsize * needs.extremes
+
+    @staticmethod
+    def limb_bytes_per_pixel(needs: Needs) -> int:
+        """Memory that the limbs of these sums take for each pixel, where two floats hold none of them.
+
+        For magnitudes within a factor of 2**64, as all 64-bit integers are; every further 2**32 takes a limb more, and
+        two for squares. The limbs grow, and are given away, by copying them, one sum after the other.
+        """
+        each = [8 * limbs + 16 for limbs, needed in ((8, needs.sums), (13, needs.squares)) if needed]
+        return sum(each) + max(each, default=0)
 
     def add_tile(self, tile: Tile, place: Place) -> None:
         """Add pixels of one scene; the tile, (rows, columns), is free for reuse afterwards.
@@ -136,8 +142,9 @@ class _Layers:
             self.add(tile, place, NO_LIMITS, False, uncounted)
 
     def total(self) -> Total:
-        """The sums, flat."""
-        return Total(self._layers.reshape(2, -1), self._wide and self._wide.select())
+        """The sums, flat. The limbs are copied without those that no pixel uses, and dropped here."""
+        wide, self._wide = self._wide and self._wide.select(), None
+        return Total(self._layers.reshape(2, -1), wide)
 
     def room(self, pixels: int) -> tuple[Floats, kernels.Spare]:
         """The layers, and scratch for so many pixels."""
