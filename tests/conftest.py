@@ -15,9 +15,11 @@ from rasterio.transform import from_origin
 
 from runner import config
 from runner.settings import JobSettings, SourceKind, SourceSettings
+from runner.sweep.plugins import let_hydra_find_plugins
 
 settings.register_profile("tests", deadline=None)  # other work on the machine is no failure
 settings.load_profile("tests")
+let_hydra_find_plugins()  # which it looks for once in a process, whatever test comes first
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parent.parent

@@ -28,7 +28,8 @@ from runner.reduce.temporal import TemporalSums
 Tile = npt.NDArray[Any]
 
 ALL = Needs(sums=True, squares=True, extremes=True)
-EVERY_DTYPE = ["bool", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"]
+SELDOM = [pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("i1", "u2", "u4", "i4")]  # each is compiled anew
+EVERY_DTYPE = ["bool", "u1", "i2", "u8", "i8", "f4", "f8", *SELDOM]
 PLACE = Place(tile_row=2, tile_column=3, row=1, column=4, height=40, width=50)
 
 
@@ -283,6 +284,7 @@ assert out.ravel().tolist() == [1, 3, 6, 10]
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=settings, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_anew_when_one_that_it_calls_in_another_file_changes(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("__pycache__"))
     program = """

@@ -49,7 +49,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder / "site")}
 
 
-@pytest.mark.parametrize("engine", ["block", "xarray"])
+@pytest.mark.parametrize("engine", ["block", pytest.param("xarray", marks=pytest.mark.slow)])
 def test_a_function_of_values_is_a_statistic_of_both_stages(
     cli: Cli, installed: dict[str, str], folder_of_scenes: Path, tmp_path: Path, engine: str
 ) -> None:

@@ -51,7 +51,7 @@ def test_a_second_run_leaves_the_same_bytes(cli: Cli, tmp_path: Path, words: tup
     [
         ("chunks=block", "chunks.time=1"),
         ("cluster@stages.temporal_mean.cluster=sync", "chunks.y=300", "chunks.snap=false", "fuse=false"),
-        ("reader=gdal", "output.compression=lzw", "output.level=9"),
+        pytest.param(("reader=gdal", "output.compression=lzw", "output.level=9"), marks=pytest.mark.slow),
         pytest.param(
             ("cluster@stages.spatial_mean.cluster=processes", "cluster@stages.temporal_mean.cluster=processes"),
             marks=pytest.mark.slow,

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from conftest import compose, local_source, speckle, write_scene
 
-from runner.engine.pixels import make_rule
 from runner.errors import ConfigError, SourceError
 from runner.model import Inputs, StoredObject
+from runner.plan.pixels import make_rule
 from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.scenes import Candidate, choose, find_inputs, name_candidate, resolve_nodata
 from runner.source.stores import Stores

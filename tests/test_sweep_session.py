@@ -13,7 +13,6 @@ from runner import config
 from runner.errors import ConfigError, SweepError
 from runner.sweep.board import read_leaderboard
 from runner.sweep.launch import CONSOLE, Launchpad
-from runner.sweep.plugins import let_hydra_find_plugins
 from runner.sweep.process import Ended
 
 GRID = ("source=local", "source.url=data/*.tif", "chunks=row,block,scene")
@@ -25,7 +24,6 @@ def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatc
     """Run the sweep of these words in the folder `sweep`; jobs with the word `failing` fail."""
     monkeypatch.chdir(tmp_path)
     config.register_settings()
-    let_hydra_find_plugins()
     monkeypatch.setattr("runner.sweep.best.write_best", lambda _board: None)  # no job leaves a config here
 
     def run(*words: str, failing: str = "none") -> Path:

@@ -55,7 +55,14 @@ def spoil(path: Path) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("words", [(), ("fuse=false",), (*PROCESSES, "stages.spatial_mean.cluster.n_workers=2")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        pytest.param(("fuse=false",), marks=pytest.mark.slow),
+        (*PROCESSES, "stages.spatial_mean.cluster.n_workers=2"),
+    ],
+)
 def test_the_tasks_of_a_run_add_up_to_it(
     cli: Cli, tmp_path: Path, folder_of_scenes: Path, words: tuple[str, ...]
 ) -> None:

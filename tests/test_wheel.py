@@ -43,6 +43,7 @@ def test_an_installed_runner_finds_its_configs_and_the_users(installed: Path, cl
     assert "name: lake" in composed.stdout
 
 
+@pytest.mark.slow
 def test_an_installed_runner_sweeps_with_each_job_in_a_process_of_its_own(
     installed: Path, cli: Cli, tmp_path: Path
 ) -> None:
