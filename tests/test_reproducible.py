@@ -49,7 +49,7 @@ def test_a_second_run_leaves_the_same_bytes(cli: Cli, tmp_path: Path, words: tup
 @pytest.mark.parametrize(
     "words",
     [
-        ("chunks=block", "chunks.time=1"),
+        pytest.param(("chunks=block", "chunks.time=1"), marks=pytest.mark.slow),
         ("cluster@stages.temporal_mean.cluster=sync", "chunks.y=300", "chunks.snap=false", "fuse=false"),
         pytest.param(("reader=gdal", "output.compression=lzw", "output.level=9"), marks=pytest.mark.slow),
         pytest.param(

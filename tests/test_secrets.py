@@ -78,6 +78,7 @@ def test_a_run_that_completes_shows_no_secret(cli: Cli, tmp_path: Path, endpoint
     assert_unseen(done, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_sweep_shows_no_secret(cli: Cli, tmp_path: Path, endpoint: str) -> None:
     words = ("-m", "hydra/launcher=isolated", "hydra.sweep.dir=sweep", *SIGNED, *LOUD, "sweep.baseline=['mask=nodata']")
     done = cli(*words, env=with_secrets(AWS_ENDPOINT_URL=endpoint))
