@@ -45,8 +45,7 @@ log = logging.getLogger(__name__)
 def show_plan(job: JobSettings) -> None:
     """Print what a run would read and in which tasks; nothing is computed, nothing written."""
     with opened_source(job) as reachable:
-        inputs = _find(reachable)
-        _tell_left_to_gdal(reachable, inputs.stack)
+        inputs = _told(reachable, _find(reachable))
         summary.show_plan(make_plan(reachable, inputs.stack), inputs.stack)
 
 
@@ -71,7 +70,6 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
         with record.phase("listing"):
             inputs = _verified(job, _told(job, find(job)))
         _keep_inputs(inputs, record)
-    _tell_left_to_gdal(job, inputs.stack)
     results: dict[str, dict[str, Values]] = {}
     with _partials_kept(job, record) as partials:
         while not results:
@@ -143,13 +141,10 @@ def _told(job: JobSettings, inputs: Inputs) -> Inputs:
     for line in summary.describe_skipped(inputs):
         tell(line)
     _refuse_too_many(job, inputs.left_out)
-    return inputs
-
-
-def _tell_left_to_gdal(job: JobSettings, stack: Stack) -> None:
-    for line in summary.describe_left_to_gdal(left_to_gdal(job, stack), len(stack.scenes)):
+    for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
         log.info(line)
         tell(line)
+    return inputs
 
 
 def _verified(job: JobSettings, inputs: Inputs) -> Inputs:
