@@ -17,7 +17,7 @@ from runner.reduce.cells import among
 from runner.reduce.partial import Partial, combine
 
 ENOUGH: Final = 32  # scenes: what is kept of so many DEFLATE scenes of speckle is 5 % of their bytes
-_FEW_BYTES: Final = 2**28  # that may be kept without joining, so that a changed scene spoils no other's blocks
+FEW_BYTES: Final = 2**28  # that may be kept without joining, so that a changed scene spoils no other's blocks
 _PIXEL_BYTES: Final = 7  # of a block's pixel in its file, if its sums are of float32 pixels
 _MOST_PIXELS: Final = 2**23  # of all windows under way, each of which may take 24 bytes
 Result = tuple[BlockResult, TaskTrace]
@@ -39,7 +39,7 @@ class Joining:
         """For these blocks, which may come in any order."""
         left = Counter(block.window for block in blocks)
         size = sum(window.height * window.width * count for window, count in left.items()) * _PIXEL_BYTES
-        return cls(left, ENOUGH if size > _FEW_BYTES else 1)
+        return cls(left, ENOUGH if size > FEW_BYTES else 1)
 
     def add(self, result: BlockResult, trace: TaskTrace) -> Iterator[Result]:
         """Take a block, and yield what is to be kept now."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from runner.engine.blocks import BlockResult, summed
 from runner.engine.trace import TaskTrace
-from runner.log.joined import Joining
+from runner.log.joined import FEW_BYTES, Joining
 from runner.log.kept_block import KeptBlock, read_block, read_result, write_block
 from runner.model import Scene, Stack
 from runner.plan.pixels import PixelRule
@@ -29,7 +29,6 @@ from runner.reduce.statistics import statistic
 from runner.settings import Over
 
 FOLDER = "partials"
-_LEAST_ROOM = 256 * 2**20  # bytes that blocks may take, however small the input is
 Version = tuple[str, str]  # of a scene: its href, and what tells its contents from others
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ class Partials:
         self.folder = run / FOLDER
         self.torn = 0  # files that cannot be read, or are of another version
         self._writable = True
-        self._taken, self._room = 0, _LEAST_ROOM  # bytes
+        self._taken, self._room = 0, FEW_BYTES  # which they may take however small the input is
         self._kept: list[KeptBlock] = []
         self._lists: dict[str, list[Version]] = {}
         self._own: set[Path] = set()
@@ -67,7 +66,7 @@ class Partials:
                 refused.append((kept, place))
         taken = [found[number] for number in disjoint([place for _, place in found])]
         rest = rest_of(one.blocks, [place for _, place in taken], len(stack.scenes))
-        self._room = max(_LEAST_ROOM, sum(scene.size for scene in stack.scenes) // 2)
+        self._room = max(FEW_BYTES, sum(scene.size for scene in stack.scenes) // 2)
         return PassBlocks(self, wanted, rest, taken, refused, on_reused, Joining.of(rest.blocks))
 
     def add(self, wanted: "_Wanted", result: BlockResult, trace: TaskTrace) -> None:

@@ -79,7 +79,8 @@ def recorded_inputs(
         refuse_problems(found, job.on_error, pinned=pinned)
         with progress_bar("headers") as progress:
             scenes, unread = read_scenes(job.source, found, names, stores, progress, job.on_error)
-        others = (row for row in rows if row not in wanted)
+        asked = set(wanted)
+        others = (row for row in rows if row not in asked)
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
         return Inputs(make_stack(job.source, scenes), (*left_out, *unread))
 
