@@ -31,7 +31,8 @@ from runner.plan.readers import left_to_gdal
 from runner.plan.records import Pass, Plan
 from runner.read.store_errors import ChangedError, DeniedError
 from runner.settings import EngineName, JobSettings, OnError, SourceKind, Verify
-from runner.source.scenes import SKIP_HINT, find_inputs
+from runner.source.headers import SKIP_HINT
+from runner.source.scenes import find_inputs
 from runner.source.stores import Stores, gdal_s3_options
 from runner.source.verify import damaged
 

@@ -13,7 +13,10 @@ from runner.errors import ConfigError, SourceError
 from runner.model import Inputs, StoredObject
 from runner.plan.pixels import make_rule
 from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceSettings
-from runner.source.scenes import Candidate, choose, find_inputs, name_candidate, resolve_nodata
+from runner.source.names import Candidate, name_candidate
+from runner.source.scenes import find_inputs
+from runner.source.selection import choose
+from runner.source.stack import resolve_nodata
 from runner.source.stores import Stores
 
 SENTINEL1 = r"(?P<scene>(?P<satellite>S1[AB])_(?P<date>\d{8})_(?P<tile>\w{5})_(?P<orbit>ASC|DSC))"

@@ -71,7 +71,7 @@ def recorded_inputs(
     def find(job: "JobSettings") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as in run_again
         from runner.source.pinned import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
-        from runner.source.scenes import make_stack  # noqa: PLC0415 - as above
+        from runner.source.stack import make_stack  # noqa: PLC0415 - as above
         from runner.source.stores import Stores  # noqa: PLC0415 - as above
 
         stores, names = Stores(job.source.s3), [row.scene for row in wanted]

@@ -32,7 +32,7 @@ from runner.read.header import Window
 from runner.reduce.statistics import finish, statistic
 from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
 from runner.source.pinned import Found, look_up, read_scenes
-from runner.source.scenes import make_stack
+from runner.source.stack import make_stack
 from runner.source.stores import Stores, gdal_s3_options
 from runner.summary import in_bytes
 

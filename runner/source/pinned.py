@@ -10,8 +10,9 @@ from obstore.exceptions import BaseError, NotFoundError
 from runner.errors import SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
 from runner.settings import OnError, SourceKind, SourceSettings
+from runner.source.headers import read_headers
 from runner.source.listing import unreadable
-from runner.source.scenes import Candidate, name_candidate, read_headers
+from runner.source.names import Candidate, name_candidate
 from runner.source.stores import Stores
 from runner.source.together import together
 
