@@ -1,10 +1,8 @@
 """Which objects an archive holds: a glob over a bucket or a folder, or a manifest."""
 
-import glob
-import os
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Hashable, Iterator, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,35 +12,42 @@ from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, 
 
 from runner.errors import SourceError
 from runner.model import Location, StoredObject, locate
-from runner.read.store_errors import ACCESS_HINT, LOCAL_HINT, reason_of, status_of
+from runner.read.store_errors import ACCESS_HINT, reason_of, status_of
 from runner.settings import SourceKind, SourceSettings
+from runner.source.folder import files_below, files_with_sidecars, list_folder, whole_path
+from runner.source.hints import is_tiff, nothing_hint
+from runner.source.sidecars import may_be_sidecar, with_sidecars
 from runner.source.stores import Stores, describe, s3fs_options
 from runner.source.times import as_utc
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
+
 
 def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
-    """Every object the source's url names, in the order of their hrefs.
+    """Every object the source's url names, in the order of their hrefs, each with the files that are seen beside it.
 
     Raises SourceError if the archive cannot be read or nothing matches.
     """
+    others: list[str] = []
+    url = whole_url(source.url)
     if source.kind is SourceKind.manifest:
-        found = list(_read_manifest(source))
-    elif source.url.startswith("s3://"):
-        found = list(_list_bucket(source.url, stores))
+        found = list(files_with_sidecars(_read_manifest(source)))
+    elif url.startswith("s3://"):
+        found = list(_list_bucket(url, stores, others))
     else:
-        found = list(_list_folder(source.url))
+        found = list(list_folder(url))
+        others += [] if found else filter(is_tiff, files_below(constant_prefix(url)))
     if not found:
-        raise SourceError(f"source.url={source.url}: nothing matches{_nothing_hint(source.url)}")
-    return sorted(found, key=lambda item: item.href)
+        raise SourceError(f"source.url={source.url}: nothing matches{nothing_hint(url, others)}")
+    return sorted(dict.fromkeys(found), key=lambda item: item.href)
 
 
-def _nothing_hint(url: str) -> str:
-    if not glob.has_magic(url):
-        return "; name one object, or a glob such as 'prefix/**/*.tif'"
-    return "; '*' stays within one folder, '**' goes below"
+def whole_url(url: str) -> str:
+    """The url, or the absolute path that it stands for."""
+    return url if url.startswith("s3://") else whole_path(url)
 
 
 def constant_prefix(pattern: str) -> str:
@@ -51,7 +56,10 @@ def constant_prefix(pattern: str) -> str:
     return pattern[: pattern.rfind("/", 0, magic.start() if magic else len(pattern)) + 1]
 
 
-def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
+def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[StoredObject]:
+    """The objects that match, with the files beside them; TIFFs that do not match go to `others`, up to some."""
+    beside: set[str] = set()
+    found: list[StoredObject] = []
     bucket, pattern = locate(url)
     assert bucket is not None
     try:
@@ -61,11 +69,16 @@ def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
     try:
         for page in obstore.list(stores.of(Location(bucket, "")), prefix=constant_prefix(pattern) or None):
             for item in page:
+                href = f"s3://{bucket}/{item['path']}"
                 if matches(item["path"]) and not item["path"].endswith("/"):
-                    href = f"s3://{bucket}/{item['path']}"
-                    yield StoredObject(href, item["size"], item["e_tag"], item["last_modified"])
+                    found.append(StoredObject(href, item["size"], item["e_tag"], item["last_modified"]))
+                elif may_be_sidecar(href):
+                    beside.add(href)
+                elif len(others) < _MOST_OTHERS and is_tiff(href):
+                    others.append(href)
     except (BaseError, OSError) as error:
         raise unreadable(f"s3://{bucket}", error, stores) from error
+    yield from (with_sidecars(item, beside) for item in found)
 
 
 def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
@@ -85,25 +98,6 @@ def cause_of(text: str) -> str:
     return re.sub(r"\s+", " ", sentences[0])[:300] if sentences else "no reason given"
 
 
-def _list_folder(pattern: str) -> Iterator[StoredObject]:
-    _refuse_locked(str(Path(pattern).expanduser()))
-    for path in glob.glob(str(Path(pattern).expanduser()), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
-        file = Path(path).resolve()
-        if file.is_file():
-            state = file.stat()
-            yield StoredObject(str(file), state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
-
-
-def _refuse_locked(pattern: str) -> None:
-    """Raise SourceError for a folder on the pattern's way that may not be listed or entered: glob passes over it."""
-    parts = Path(pattern).parts
-    for at in range(1, len(parts)):
-        listed = parts[at - 1] == "**" or glob.has_magic(parts[at])
-        for folder in glob.glob(str(Path(*parts[:at])) + "/", recursive=True):  # noqa: PTH207 - as above
-            if not os.access(folder, os.X_OK | (os.R_OK if listed else 0)):
-                raise SourceError(f"{folder.rstrip('/')}: permission denied; {LOCAL_HINT}")
-
-
 def _read_manifest(source: SourceSettings) -> Iterator[StoredObject]:
     table = _open_manifest(source)
     missing = {"href", "datetime"} - set(table.columns)
@@ -111,9 +105,19 @@ def _read_manifest(source: SourceSettings) -> Iterator[StoredObject]:
         raise SourceError(
             f"{source.url}: wanted the columns href and datetime, got {', '.join(map(str, table.columns)) or 'none'}"
         )
-    base = constant_prefix(source.url)
-    for row, (href, time) in enumerate(zip(table["href"], table["datetime"], strict=True)):
-        yield StoredObject(_absolute(str(href), base), time=_manifest_time(source.url, row, time))
+    base = whole_url(source.url).rpartition("/")[0] + "/"
+    for row, values in enumerate(table.to_dict("records")):
+        href, time = values.pop("href"), _manifest_time(source.url, row, values.pop("datetime"))
+        yield StoredObject(_absolute(str(href), base), time=time, columns=_columns(values))
+
+
+def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
+    """A manifest's further columns as text: of numbers, texts, times and booleans; none where a value is missing."""
+    return tuple(
+        (str(name), str(value))
+        for name, value in values.items()
+        if isinstance(value, (str, int, float, date)) and value == value and not str(name).startswith("Unnamed:")  # noqa: PLR0124
+    )
 
 
 def _open_manifest(source: SourceSettings) -> "pd.DataFrame":
@@ -121,9 +125,10 @@ def _open_manifest(source: SourceSettings) -> "pd.DataFrame":
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
     remote = s3fs_options(source.s3) if source.url.startswith("s3://") else None
-    read = pd.read_parquet if source.url.endswith((".parquet", ".pq")) else pd.read_csv
     try:
-        return read(source.url, storage_options=remote)
+        if source.url.endswith((".parquet", ".pq")):
+            return pd.read_parquet(source.url, storage_options=remote)
+        return pd.read_csv(source.url, storage_options=remote, dtype=str)  # 007 stays 007
     except FileNotFoundError as error:
         raise SourceError(f"{source.url}: there is no such manifest") from error
     except PermissionError as error:
@@ -140,9 +145,7 @@ def _absolute(href: str, base: str) -> str:
         return href
     if "://" in href:
         raise SourceError(f"{href}: wanted s3://bucket/key or a path in the column href")
-    if base.startswith("s3://"):
-        return base + href
-    return str((Path(base) / href).resolve())
+    return base + href if base.startswith("s3://") else whole_path(str(Path(base) / href))
 
 
 def _manifest_time(url: str, row: int, value: object) -> datetime:
