@@ -12,6 +12,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a name from the command line or a folder was UTF-8, and can be written into a record."""
+    return text.encode("utf-8", "ignore").decode() == text
+
+
 def _escaped(character: str) -> str:
     byte = ord(character) - 0xDC00  # of a file name that is not UTF-8, as Python keeps it
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode()

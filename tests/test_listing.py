@@ -15,7 +15,8 @@ from conftest import ROOT, local_source, speckle, write_scene
 from runner.errors import SourceError
 from runner.model import StoredObject
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
-from runner.source.listing import constant_prefix, list_objects
+from runner.source.folder import constant_prefix
+from runner.source.listing import list_objects
 from runner.source.scenes import find_inputs
 from runner.source.server import serve
 from runner.source.stores import Stores, gdal_s3_options

@@ -120,7 +120,7 @@ def _grid(one: Header, most: Header) -> str:
         turned = f", rotated by {b:.9g} and {d:.9g}" if b or d else ""
         return f"with pixels of {a:.9g} x {e:.9g} from ({c:.12g}, {f:.12g}) on{turned}"
     rows, columns = offset(one.transform, most.transform, (0, 0))
-    return f"shifted by {rows:.6g} rows and {columns:.6g} columns"
+    return f"shifted by {rows + 0:.6g} rows and {columns + 0:.6g} columns"  # 0 for -0
 
 
 PLACE: Final = (Trait(_crs, _same_crs), Trait(_grid, _same_grid))

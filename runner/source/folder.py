@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -9,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from runner.errors import SourceError, printable
+from runner.errors import SourceError, is_utf8, printable
 from runner.model import StoredObject
 from runner.read.store_errors import LOCAL_HINT
 from runner.source.sidecars import with_sidecars
@@ -20,6 +21,12 @@ _LOOKED_AT: Final = 100_000  # files, to say what there is where nothing matches
 def whole_path(path: str) -> str:
     """An absolute path, without ~ and .., that follows no links: a link's own name tells the date."""
     return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - Path.absolute keeps '..'
+
+
+def constant_prefix(pattern: str) -> str:
+    """The folders of a glob before its first wildcard, with a slash at the end, or nothing."""
+    magic = re.search(r"[*?\[]", pattern)
+    return pattern[: pattern.rfind("/", 0, magic.start() if magic else len(pattern)) + 1]
 
 
 def list_folder(pattern: str) -> Iterator[StoredObject]:
@@ -58,9 +65,10 @@ def files_with_sidecars(items: Iterator[StoredObject]) -> Iterator[StoredObject]
         yield with_sidecars(item, names_in(item.href.rpartition("/")[0]))
 
 
-def files_below(folder: str) -> list[str]:
-    """Files below a folder, up to some of them."""
-    found = (f"{path}/{name}" for path, _, names in os.walk(folder) for name in names)
+def files_around(pattern: str) -> list[str]:
+    """Files below the folder that a glob names, or below the folders it begins with; up to some of them."""
+    folder = pattern if Path(pattern).is_dir() else constant_prefix(pattern).rstrip("/")
+    found = (f"{path}/{name}" for path, _, names in os.walk(folder or "/") for name in names)
     return list(islice(found, _LOOKED_AT))
 
 
@@ -76,7 +84,7 @@ def _refuse_locked(pattern: str) -> None:
 
 def _refuse_bytes(paths: list[str]) -> None:
     """Raise SourceError for names that no table and no store can hold."""
-    odd = [path for path in paths if path.encode("utf-8", "ignore").decode() != path]
+    odd = [path for path in paths if not is_utf8(path)]
     if odd:
         raise SourceError(
             f"{printable(odd[0])}: {len(odd)} of {len(paths)} file names are not UTF-8; rename them, as by "

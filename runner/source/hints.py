@@ -1,6 +1,5 @@
 """Advice where a source's url matches nothing: what lies there, and how to write it."""
 
-import fnmatch
 import glob
 import re
 from collections import Counter
@@ -28,7 +27,7 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     other = [name for name in names if _matches_otherwise(url, name)]
     if other:
         return f", but {_amount(other)} would if they ended so; {_written(_TIFF.sub('', url) + _ending(other))}"
-    there = f"; {_amount(names)} lie there, such as {printable(names[0])}" if names else ""
+    there = f"; {_amount(names)} there, such as {printable(names[0])}" if names else ""
     if not glob.has_magic(url):
         return f"{there}; name one object, or a glob such as 'prefix/**/*.tif'"
     return f"{there}; '*' stays within one folder, '**' goes below"
@@ -49,7 +48,7 @@ def _matches_otherwise(url: str, name: str) -> bool:
         pattern = glob_translate(_TIFF.sub("", url) + ".*")
     except ValueError:
         return False
-    return re.match(pattern, name) is not None or fnmatch.fnmatchcase(name.lower(), url.lower())
+    return re.match(pattern, name) is not None
 
 
 def _written(url: str) -> str:

@@ -14,7 +14,7 @@ from runner.errors import SourceError
 from runner.model import Location, StoredObject, locate
 from runner.read.store_errors import ACCESS_HINT, reason_of, status_of
 from runner.settings import SourceKind, SourceSettings
-from runner.source.folder import files_below, files_with_sidecars, list_folder, whole_path
+from runner.source.folder import constant_prefix, files_around, files_with_sidecars, list_folder, whole_path
 from runner.source.hints import is_tiff, nothing_hint
 from runner.source.sidecars import may_be_sidecar, with_sidecars
 from runner.source.stores import Stores, describe, s3fs_options
@@ -39,7 +39,7 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
         found = list(_list_bucket(url, stores, others))
     else:
         found = list(list_folder(url))
-        others += [] if found else filter(is_tiff, files_below(constant_prefix(url)))
+        others += [] if found else filter(is_tiff, files_around(url))
     if not found:
         raise SourceError(f"source.url={source.url}: nothing matches{nothing_hint(url, others)}")
     return sorted(dict.fromkeys(found), key=lambda item: item.href)
@@ -48,12 +48,6 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
 def whole_url(url: str) -> str:
     """The url, or the absolute path that it stands for."""
     return url if url.startswith("s3://") else whole_path(url)
-
-
-def constant_prefix(pattern: str) -> str:
-    """The folders of a glob before its first wildcard, with a slash at the end, or nothing."""
-    magic = re.search(r"[*?\[]", pattern)
-    return pattern[: pattern.rfind("/", 0, magic.start() if magic else len(pattern)) + 1]
 
 
 def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[StoredObject]:

@@ -8,7 +8,8 @@ from datetime import datetime
 from runner.errors import SourceError, printable
 from runner.model import StoredObject
 from runner.settings import SourceKind, SourceSettings
-from runner.source.listing import constant_prefix, whole_url
+from runner.source.folder import constant_prefix
+from runner.source.listing import whole_url
 from runner.source.times import TIME_GROUPS, groups_of_key, time_of_key
 
 _DATES = r"(?P<date>\d{8}), (?P<doy>\d{7}) or (?P<datetime>\d{14})"
