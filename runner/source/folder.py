@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -15,6 +15,7 @@ from runner.model import StoredObject
 from runner.read.store_errors import LOCAL_HINT
 from runner.source.sidecars import with_sidecars
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _LOOKED_AT: Final = 100_000  # files, to say what there is where nothing matches
 
 
@@ -39,7 +40,7 @@ def list_folder(pattern: str) -> Iterator[StoredObject]:
     there = Path(whole).is_file()  # brackets may stand in a name
     paths = [whole] if there else glob.glob(whole, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
     files = [path for path in paths if Path(path).is_file()]
-    _refuse_bytes(files)
+    refuse_odd_names(files)
     yield from files_with_sidecars(_stored(path) for path in files)
 
 
@@ -48,7 +49,7 @@ def _stored(path: str) -> StoredObject:
     return StoredObject(path, state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
 
 
-def files_with_sidecars(items: Iterator[StoredObject]) -> Iterator[StoredObject]:
+def files_with_sidecars(items: Iterable[StoredObject]) -> Iterator[StoredObject]:
     """Local objects with the files beside them; each folder is listed once."""
 
     @lru_cache(maxsize=64)
@@ -82,11 +83,13 @@ def _refuse_locked(pattern: str) -> None:
                 raise SourceError(f"{folder.rstrip('/')}: permission denied; {LOCAL_HINT}")
 
 
-def _refuse_bytes(paths: list[str]) -> None:
-    """Raise SourceError for names that no table and no store can hold."""
-    odd = [path for path in paths if not is_utf8(path)]
+def refuse_odd_names(paths: Sequence[str]) -> None:
+    """Raise SourceError for names that no store and no table can hold: of other bytes than UTF-8, or of control
+    characters.
+    """
+    odd = [path for path in paths if not is_utf8(path) or _CONTROL.search(path)]
     if odd:
         raise SourceError(
-            f"{printable(odd[0])}: {len(odd)} of {len(paths)} file names are not UTF-8; rename them, as by "
-            "convmv -f latin1 -t utf8 --notest, or narrow source.url"
+            f"{printable(odd[0])}: {len(odd)} of {len(paths)} names of files are not UTF-8 or hold control characters; "
+            "rename them (convmv -f latin1 -t utf8 --notest), or narrow source.url"
         )

@@ -14,7 +14,14 @@ from runner.errors import SourceError
 from runner.model import Location, StoredObject, locate
 from runner.read.store_errors import ACCESS_HINT, reason_of, status_of
 from runner.settings import SourceKind, SourceSettings
-from runner.source.folder import constant_prefix, files_around, files_with_sidecars, list_folder, whole_path
+from runner.source.folder import (
+    constant_prefix,
+    files_around,
+    files_with_sidecars,
+    list_folder,
+    refuse_odd_names,
+    whole_path,
+)
 from runner.source.hints import is_tiff, nothing_hint
 from runner.source.sidecars import may_be_sidecar, with_sidecars
 from runner.source.stores import Stores, describe, s3fs_options
@@ -34,7 +41,9 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
     others: list[str] = []
     url = whole_url(source.url)
     if source.kind is SourceKind.manifest:
-        found = list(files_with_sidecars(_read_manifest(source)))
+        rows = list(_read_manifest(source))
+        refuse_odd_names([row.href for row in rows if not row.href.startswith("s3://")])
+        found = list(files_with_sidecars(rows))
     elif url.startswith("s3://"):
         found = list(_list_bucket(url, stores, others))
     else:
