@@ -73,10 +73,10 @@ def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[Stored
         for page in obstore.list(stores.of(Location(bucket, "")), prefix=constant_prefix(pattern) or None):
             for item in page:
                 href = f"s3://{bucket}/{item['path']}"
+                if may_be_sidecar(href):
+                    beside.add(href)
                 if matches(item["path"]) and not item["path"].endswith("/"):
                     found.append(StoredObject(href, item["size"], item["e_tag"], item["last_modified"]))
-                elif may_be_sidecar(href):
-                    beside.add(href)
                 elif len(others) < _MOST_OTHERS and is_tiff(href):
                     others.append(href)
     except (BaseError, OSError) as error:
