@@ -44,7 +44,10 @@ def test_keys_without_a_date_are_counted_in_one_message() -> None:
     with pytest.raises(SourceError) as caught:
         name_candidates(source, items)
     assert "s3://b/mask.tif: source.datetime_regex=" in str(caught.value)
-    assert "finds no date in it, and so for 2 of 3 objects; name what the date looks like" in str(caught.value)
+    assert (
+        "finds no date in it, and so for 2 of 3 objects; say what the date looks like, as by 'source.datetime_regex="
+        in str(caught.value)
+    )
 
 
 @pytest.fixture

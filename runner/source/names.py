@@ -12,7 +12,7 @@ from runner.source.folder import constant_prefix
 from runner.source.listing import whole_url
 from runner.source.times import TIME_GROUPS, groups_of_key, time_of_key
 
-_DATES = r"(?P<date>\d{8}), (?P<doy>\d{7}) or (?P<datetime>\d{14})"
+_DATES = r"""'source.datetime_regex="(?P<date>\d{8})"', or with (?P<doy>\d{7}) or (?P<datetime>\d{14})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,7 @@ def name_candidates(source: SourceSettings, items: Sequence[StoredObject]) -> li
     if problems:
         more = f", and so for {len(problems)} of {len(items)} objects" if len(problems) > 1 else ""
         raise SourceError(
-            f"{problems[0]}{more}; name what the date looks like, such as {_DATES}, or leave them out with "
-            "source.exclude"
+            f"{problems[0]}{more}; say what the date looks like, as by {_DATES}, or leave them out with source.exclude"
         )
     hrefs = [one.item.href for one in named if not one.scene]
     names = dict(zip(hrefs, _short_names(source, hrefs), strict=True))
