@@ -63,7 +63,8 @@ def _short_names(source: SourceSettings, hrefs: Sequence[str]) -> list[str]:
     """Below a glob's constant part the whole path; of a manifest's hrefs as many last parts as tell them apart."""
     paths = [re.sub(r"\.tiff?$", "", href, flags=re.IGNORECASE) for href in hrefs]
     if source.kind is not SourceKind.manifest:
-        return [path.removeprefix(constant_prefix(whole_url(source.url))) for path in paths]
+        common = constant_prefix(whole_url(source.url))
+        return [path.removeprefix(common) for path in paths]
     return shortest_names(paths)
 
 
