@@ -14,6 +14,7 @@ from conftest import ROOT, local_source, speckle, write_scene
 
 from runner.errors import SourceError
 from runner.model import StoredObject
+from runner.read.fetch import FetchOptions
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.listing import constant_prefix, list_objects
 from runner.source.scenes import find_inputs
@@ -116,7 +117,7 @@ def test_an_unreadable_bucket_says_why_and_what_to_do(
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(SourceError, match=r"s3://bucket: it cannot be listed: .*endpoint_url=http://127.0.0.1:9"):
         source = source_at("http://127.0.0.1:9", "s3://bucket/*.tif")
-        list_objects(source, Stores(source.s3, client_retries=0))
+        list_objects(source, Stores(source.s3, FetchOptions(attempts=1)))
 
 
 @pytest.mark.parametrize(

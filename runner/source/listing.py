@@ -1,5 +1,6 @@
 """Which objects an archive holds: a glob over a bucket or a folder, or a manifest."""
 
+import asyncio
 import glob
 import os
 import re
@@ -8,14 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import obstore
 from fsspec.utils import glob_translate
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import PermissionDeniedError
 
 from runner.errors import SourceError
-from runner.model import Location, StoredObject, locate
-from runner.read.store_errors import ACCESS_HINT, LOCAL_HINT, reason_of, status_of
+from runner.model import StoredObject, locate
+from runner.read.fetch import FAILURES
+from runner.read.refusals import ACCESS_HINT, refusal_of
+from runner.read.store_errors import LOCAL_HINT, is_denied, is_missing, reason_of
 from runner.settings import SourceKind, SourceSettings
+from runner.source.s3_listing import list_keys
 from runner.source.stores import Stores, describe, s3fs_options
 from runner.source.times import as_utc
 
@@ -59,20 +62,21 @@ def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
     except ValueError as error:
         raise SourceError(f"source.url={url}: {error}; write '**' between slashes, as in prefix/**/*.tif") from error
     try:
-        for page in obstore.list(stores.of(Location(bucket, "")), prefix=constant_prefix(pattern) or None):
-            for item in page:
-                if matches(item["path"]) and not item["path"].endswith("/"):
-                    href = f"s3://{bucket}/{item['path']}"
-                    yield StoredObject(href, item["size"], item["e_tag"], item["last_modified"])
-    except (BaseError, OSError) as error:
+        listed = asyncio.run(list_keys(bucket, constant_prefix(pattern), stores))
+    except FAILURES as error:
         raise unreadable(f"s3://{bucket}", error, stores) from error
+    for item in listed:
+        key = locate(item.href).key
+        if matches(key) and not key.endswith("/"):
+            yield item
 
 
 def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
     """Say why a bucket or a manifest in it cannot be read, and what to do."""
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or status_of(error) in (401, 403):
+    refusal = refusal_of(error)
+    if is_denied(error):
         hint = f"access denied; {ACCESS_HINT}"
-    elif isinstance(error, (NotFoundError, FileNotFoundError)) or "NoSuchBucket" in str(error):
+    elif (refusal and refusal.code == "NoSuchBucket") or is_missing(error):
         hint = "it does not exist there; check the name and source.s3.endpoint_url"
     else:
         hint = f"it cannot be listed: {reason_of(error)}"

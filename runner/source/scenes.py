@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut
-from runner.read.fetch import FetchOptions
 from runner.settings import OnError, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
@@ -20,12 +19,11 @@ def find_inputs(
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
-    fetch: FetchOptions | None = None,
 ) -> Inputs:
     """List the source, choose its scenes, read their headers and make one stack of them.
 
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
-    DeniedError for one that may not be read.
+    StoreError where the store, the credentials or the network fail.
     """
     found = list_objects(source, stores)
     named = [item for item in found if not excluded_by(source, item.href)]
@@ -34,12 +32,12 @@ def find_inputs(
     excluded = ((item, excluded_by(source, item.href)) for item in found)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     refuse_equal_names(chosen)
-    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress, fetch))
+    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:
         raise SourceError(
             f"source.url={source.url}: none of {len(found)} objects is left; {_reasons(left_out + unread)}"
         )
-    return Inputs(make_stack(source, scenes), tuple(left_out + unread))
+    return Inputs(make_stack(source, scenes), tuple(left_out + unread), stores.counts)
 
 
 def _reasons(left_out: list[LeftOut]) -> str:
