@@ -7,9 +7,12 @@ import socket
 import ssl
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Final, NamedTuple
 from urllib import request
 from urllib.parse import urlsplit
+
+from runner.errors import SourceError
 
 CONNECT_SECONDS: Final = 10
 _PROBE_SECONDS: Final = 2
@@ -50,7 +53,7 @@ _SIGNS: Final = (
         passing=False,
     ),
     _Sign(
-        r"InvalidCertificate\(\s*NotValidForName|ostname mismatch|IP address mismatch",
+        r"InvalidCertificate\(\s*NotValidForName|doesn't match '|ostname mismatch|IP address mismatch",
         "the certificate of {endpoint} is of another name; use the name that it was made for",
         passing=False,
     ),
@@ -162,5 +165,13 @@ def is_loopback(host: str) -> bool:
 
 
 def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The PEM file of trusted authorities that the environment names, for clients that do not look there."""
-    return environment.get("AWS_CA_BUNDLE") or environment.get("SSL_CERT_FILE") or None
+    """The PEM file of trusted authorities that the environment names, for clients that do not look there.
+
+    Raises SourceError if it is not there.
+    """
+    name = next((name for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE") if environment.get(name)), None)
+    if name is None:
+        return None
+    if not Path(environment[name]).is_file():
+        raise SourceError(f"{name}={environment[name]}: there is no such file; name a PEM file of certificates")
+    return environment[name]

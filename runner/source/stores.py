@@ -119,14 +119,9 @@ class Stores:
 
 
 def _authorities() -> bytes | None:
-    """The certificates that AWS_CA_BUNDLE names; obstore itself looks for those of SSL_CERT_FILE."""
-    bundle = os.environ.get("AWS_CA_BUNDLE")
-    if not bundle:
-        return None
-    try:
-        return Path(bundle).read_bytes()
-    except OSError as error:
-        raise SourceError(f"AWS_CA_BUNDLE={bundle}: {error.strerror}; name a PEM file of certificates") from error
+    """The certificates of trusted authorities that the environment names; obstore takes them beside its own."""
+    bundle = ca_bundle()
+    return Path(bundle).read_bytes() if bundle else None
 
 
 def _of_credentials(error: Exception) -> str:
@@ -144,7 +139,7 @@ def _of_credentials(error: Exception) -> str:
 
 def network_environment(s3: S3Settings) -> dict[str, str]:
     """Variables by which all clients take the same way: no proxy for this machine, the same trusted authorities."""
-    bundle = ca_bundle()
+    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
     return direct_loopback(endpoint_of(s3)) | ({"GDAL_CURL_CA_BUNDLE": bundle} if bundle else {})
 
 
