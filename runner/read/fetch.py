@@ -215,11 +215,11 @@ async def retried(
     attempt: Callable[[], Awaitable[Answer]],
     options: FetchOptions,
     counts: FetchCounts,
-    explained: Callable[[Exception, int], Exception],
+    explained: Callable[[Exception, int], Exception] | None = None,
 ) -> Answer:
     """The answer of the first attempt that succeeds.
 
-    Raises what `explained` makes of the last error and the number of attempts.
+    Raises the last error, or what `explained` makes of it and of the number of attempts.
     """
     for number in range(1, options.attempts + 1):
         counts.requests += 1
@@ -227,9 +227,12 @@ async def retried(
             async with asyncio.timeout(options.timeout_seconds):
                 return await attempt()
         except FAILURES as error:
-            if number == options.attempts or not may_pass(error):
+            if number < options.attempts and may_pass(error):
+                counts.retries += 1
+            elif explained is None:
+                raise
+            else:
                 raise explained(error, number) from error
-        counts.retries += 1
         await asyncio.sleep(_backoff(options, number))
     raise AssertionError("the last attempt returns or raises")
 

@@ -74,7 +74,7 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
         raise SourceError(f"{item.href}: it was missing, and is there a moment later; run again")
 
     def asked(attempt: Callable[[], Awaitable[Answer]]) -> Awaitable[Answer]:
-        return retried(attempt, stores.fetch, stores.counts, lambda error, _: error)
+        return retried(attempt, stores.fetch, stores.counts)
 
     return asyncio.run(together(look, recorded, _IN_FLIGHT))
 

@@ -62,7 +62,7 @@ async def _page(client: "_Client", asked: "_Asked", stores: Stores) -> Page:
         stores.counts.bytes += len(body)
         return read_page(body, asked)
 
-    return await retried(attempt, stores.fetch, stores.counts, lambda error, _: error)
+    return await retried(attempt, stores.fetch, stores.counts)
 
 
 class _Asked(NamedTuple):
