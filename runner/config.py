@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, is_utf8, printable
 from runner.log.redact import SECRET_NAMES, names_a_secret, redact
 from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
@@ -101,6 +101,8 @@ def check_job(job: JobSettings) -> None:
     carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
     for key, text in carried.items():
         _require(key, redact(text) == text, "[redacted]", "a text without a secret, since results carry it")
+    folder = str(Path(job.output.dir).expanduser().absolute())
+    _require("output.dir", is_utf8(folder), printable(folder), "a folder whose path is UTF-8; choose or rename one")
     _require("output.level", 1 <= job.output.level <= 9, job.output.level, "a whole number from 1 to 9")
     _check_chunks("chunks", job.chunks)
     _refuse_equal_files(job)
@@ -240,10 +242,12 @@ def _refuse_unknown_keys(tree: DictConfig) -> None:
 
 
 def _refuse_secrets(tree: DictConfig) -> None:
-    """Refuse what would be written down with the results, wherever it was set."""
+    """Refuse what must not, or cannot, be written down with the results, wherever it was set."""
     for key, value in _leaves(OmegaConf.to_container(tree)):
         if isinstance(value, str) and names_a_secret(value):
             raise _no_secret(key)
+        if isinstance(value, str) and not is_utf8(value):
+            raise ConfigError(f"{key}={printable(value)}: wanted UTF-8; rename what it names")
 
 
 def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:

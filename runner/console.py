@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from runner.errors import printable
 from runner.log.redact import redact
 
 _PLAIN_EVERY = 5.0  # seconds between two progress lines where there is no terminal
@@ -53,15 +54,20 @@ def _lines(label: str) -> Iterator[Callable[[int, int], None]]:
     yield update
 
 
+def _lines_of(text: str) -> str:
+    """A text whose names move no cursor and colour nothing; its own ends of lines stay."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def tell(text: str) -> None:
     """A line of news."""
-    news.print(text, markup=False, soft_wrap=True)
+    news.print(_lines_of(text), markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """An error's one line, the only thing printed about it."""
     news.print("error:", style="bold red", end=" ")
-    news.print(text, markup=False, soft_wrap=True)
+    news.print(_lines_of(text), markup=False, soft_wrap=True)
 
 
 def tell_notes(error: BaseException) -> None:
@@ -76,7 +82,7 @@ def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) 
     for at, column in enumerate(columns):
         drawn.add_column(column, justify="left" if at < left else "right", no_wrap=at == 0, overflow="fold")
     for row in rows:
-        drawn.add_row(*map(Text, row))  # as text: [mean,count] is no markup
+        drawn.add_row(*(Text(_lines_of(cell)) for cell in row))  # as text: [mean,count] is no markup
     return drawn
 
 
@@ -88,4 +94,4 @@ def show_table(drawn: Table) -> None:
 
 def say(text: str) -> None:
     """A line of results."""
-    results.print(text, markup=False, soft_wrap=True)
+    results.print(_lines_of(text), markup=False, soft_wrap=True)

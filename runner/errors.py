@@ -1,6 +1,25 @@
 """What a user is told when a run cannot go on: what, where, got, wanted, what to do."""
 
+import re
 from typing import Any
+
+# Control characters, line separators, marks that turn the direction of writing, and bytes that were no UTF-8.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\udc80-\udcff]")
+
+
+def printable(text: str) -> str:
+    """A name as it may be shown: characters that a terminal would obey are escaped, as \\x1b or \\n."""
+    return _UNPRINTABLE.sub(lambda found: _escaped(found[0]), text)
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a name from the command line or a folder was UTF-8, and can be written into a record."""
+    return text.encode("utf-8", "ignore").decode() == text
+
+
+def _escaped(character: str) -> str:
+    byte = ord(character) - 0xDC00  # of a file name that is not UTF-8, as Python keeps it
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode()
 
 
 class RunnerError(Exception):
@@ -31,7 +50,7 @@ class ReadError(RunnerError):
     """A scene's bytes cannot be read or decoded; `href` names it."""
 
     def __init__(self, href: str, problem: str) -> None:
-        super().__init__(f"{href}: {problem}")
+        super().__init__(f"{printable(href)}: {problem}")
         self.href = href
         self.problem = problem
 

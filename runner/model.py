@@ -33,7 +33,9 @@ class StoredObject:
     size: int | None = None  # bytes
     etag: str | None = None
     modified: datetime | None = None
-    time: datetime | None = None  # from a manifest; otherwise the key tells
+    time: datetime | None = None  # from a manifest or a record; otherwise the key tells
+    columns: tuple[tuple[str, str], ...] = ()  # further ones of the manifest, or recorded groups: name, value
+    sidecars: tuple[str, ...] = ()  # hrefs of files beside it, as far as the listing shows them
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,12 @@ class Scene:
     name: str
     href: str
     time: datetime  # UTC
-    groups: dict[str, str]  # further named groups of source.datetime_regex
+    groups: dict[str, str]  # further named groups of source.datetime_regex, or columns of the manifest
     size: int  # bytes
     etag: str | None
     modified: datetime | None
     header: Header
+    sidecars: tuple[str, ...] = ()  # hrefs of files beside it that the header was completed from
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,11 @@ class LeftOut:
     time: datetime | None
     reason: str
     skipped: bool = False  # by on_error=skip, since it cannot be read
+
+    @property
+    def beyond_limit(self) -> bool:
+        """Whether source.limit alone left it out."""
+        return self.reason.startswith("beyond source.limit=")
 
 
 @dataclass(frozen=True, slots=True)

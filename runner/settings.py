@@ -60,12 +60,27 @@ class SourceKind(Enum):
 
 
 class Duplicates(Enum):
-    """Which scenes of one date and time are kept."""
+    """Which scenes of one date and time are kept: all that named groups tell apart (auto, else refused), or all."""
 
+    auto = "auto"
     keep = "keep"
     first = "first"
     last = "last"
     stop = "stop"
+
+
+class Sidecars(Enum):
+    """What is made of files beside a TIFF (.aux.xml, .msk, world files): read or refused, or not looked at."""
+
+    read = "read"
+    ignore = "ignore"
+
+
+class Georeference(Enum):
+    """Where a stack's pixels lie: as the files say, or nowhere, since rows and columns fit (none)."""
+
+    file = "file"
+    none = "none"
 
 
 class ClusterKind(Enum):
@@ -135,7 +150,9 @@ class SourceSettings:
     end: str | None = None
     exclude: list[str] = field(default_factory=list)
     limit: int | None = None
-    duplicates: Duplicates = Duplicates.keep
+    duplicates: Duplicates = Duplicates.auto
+    sidecars: Sidecars = Sidecars.read
+    georeference: Georeference = Georeference.file
     band: int = 1
     nodata: Any = None  # a number, by `runner.config`; a float would round 64-bit integers
     valid_range: list[float] | None = None

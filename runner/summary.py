@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from runner.console import results, table
+from runner.errors import printable
 from runner.log.redact import redact
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
@@ -18,21 +19,29 @@ _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs
 
 
 def describe_inputs(inputs: Inputs) -> str:
-    """One line: how many scenes, from when to when, on which grid."""
+    """One line: how many scenes, from when to when, read from which key, on which grid."""
     stack = inputs.stack
-    first, last = stack.scenes[0].time, stack.scenes[-1].time
+    first, last = stack.scenes[0], stack.scenes[-1]
     size = sum(scene.size for scene in stack.scenes)
-    left_out = f", {len(inputs.left_out)} left out" if inputs.left_out else ""
+    cut = sum(one.beyond_limit for one in inputs.left_out)
+    of_all = f"the first {len(stack.scenes)} of {len(stack.scenes) + cut}" if cut else f"{len(stack.scenes)}"
+    left_out = f", {len(inputs.left_out) - cut} left out" if len(inputs.left_out) > cut else ""
     return (
-        f"{stack.name}: {len(stack.scenes)} scenes from {first:%Y-%m-%d} to {last:%Y-%m-%d}{left_out}, "
+        f"{stack.name}: {of_all} scenes from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
+        f"{last.time:%Y-%m-%d}{left_out}, "
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
         f"nodata {stack.nodata}, {in_bytes(size)} stored"
     )
 
 
+def _end_of(href: str) -> str:
+    """The name of an object and of its folder."""
+    return printable("/".join(href.split("/")[-2:]))
+
+
 def describe_skipped(inputs: Inputs) -> list[str]:
     """A line for each scene that was left out since it cannot be read, up to some of them."""
-    skipped = [redact(f"left out: {one.item.href}: {one.reason}") for one in inputs.left_out if one.skipped]
+    skipped = [redact(f"left out: {printable(one.item.href)}: {one.reason}") for one in inputs.left_out if one.skipped]
     more = len(skipped) - _MOST_NAMED
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
@@ -61,7 +70,9 @@ def describe_beyond(beyond: Iterable[tuple[str, str]], raster: np.dtype) -> list
 
 
 def show_plan(plan: Plan, stack: Stack) -> None:
-    """Print the plan, one column per pass."""
+    """Print the plan, one column per pass, and how keys were read."""
+    for line in describe_keys(stack):
+        results.print(line, soft_wrap=True, markup=False)
     facts = [_plan_facts(one) for one in plan.passes]
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
     results.print(table(f"{stack.name}: {len(stack.scenes)} scenes", ["", *(one.name for one in plan.passes)], rows))
@@ -76,6 +87,20 @@ def show_plan(plan: Plan, stack: Stack) -> None:
                 f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole blocks (chunks.snap=true) spare that",
                 soft_wrap=True,
             )
+
+
+def describe_keys(stack: Stack) -> list[str]:
+    """A line each for the first and the last key, and what was read from them."""
+    return [
+        ", ".join(
+            [
+                f"{end} key: {printable(scene.href)} is scene {printable(scene.name)}",
+                f"{scene.time:%Y-%m-%d %H:%M:%S}",
+                *(f"{name} {printable(text)}" for name, text in scene.groups.items()),
+            ]
+        )
+        for end, scene in (("first", stack.scenes[0]), ("last", stack.scenes[-1]))
+    ]
 
 
 def _plan_facts(one: Pass) -> dict[str, str]:
@@ -105,8 +130,9 @@ def result_rows(stage: str, files: Sequence[FileFacts]) -> list[list[str]]:
 def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> None:
     """Print what came out, and the files it is in."""
     results.print(table("", ["result", "lowest", "highest", "no data"], rows))
-    if inputs.left_out:
-        results.print(f"{len(inputs.left_out)} objects left out, each with its reason in inputs.parquet")
+    left_out = sum(not one.beyond_limit for one in inputs.left_out)
+    if left_out:
+        results.print(f"{left_out} objects left out, each with its reason in inputs.parquet")
     for line in describe_skipped(inputs):
         results.print(line, soft_wrap=True, markup=False)
     for path in files:

@@ -13,6 +13,13 @@ from runner.log.redact import redact
 from runner.settings import ClusterKind, GdalSettings, JobSettings
 
 
+def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_written() -> None:
+    job = compose()
+    job.output.dir = "outputs/M\udcfcller"
+    with pytest.raises(ConfigError, match=r"outputs/M\\xfcller: wanted a folder whose path is UTF-8"):
+        config.check_job(job)
+
+
 def test_the_default_job_reads_the_demo_in_two_stages() -> None:
     job = compose()
     assert job.source.name == "demo"
@@ -55,6 +62,7 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.datetime_regex=abc", "wanted a named group datetime or date"),
         ("source.datetime_regex='(?P<date>'", "not a regular expression"),
         ("source.start=janary", "source.start=janary: wanted a date such as 2020-01-06"),
+        ('source.url="/data/M\udcfcller/*.tif"', r"source.url=/data/M\xfcller/*.tif: wanted UTF-8"),
         ("source.url=https://x/y.tif", "source.url=https://x/y.tif: wanted s3://... or a path"),
         ("source.s3.endpoint_url=localhost:9000", "wanted http://... or https://..."),
         ("source.s3.profile=me", "wanted one of anonymous=true and profile, not both"),

@@ -13,9 +13,9 @@ from runner.errors import ConfigError, SourceError
 from runner.model import Inputs, StoredObject
 from runner.plan.pixels import make_rule
 from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceSettings
-from runner.source.names import Candidate, name_candidate
+from runner.source.names import Candidate, name_candidates
 from runner.source.scenes import find_inputs
-from runner.source.selection import choose
+from runner.source.selection import choose, differing_parts
 from runner.source.stack import resolve_nodata
 from runner.source.stores import Stores
 
@@ -26,8 +26,8 @@ def find(source: SourceSettings, on_error: OnError = OnError.stop) -> Inputs:
     return find_inputs(source, Stores(S3Settings()), on_error, lambda done, total: None)
 
 
-def candidate(scene: str, day: int) -> Candidate:
-    return Candidate(StoredObject(f"s3://b/{scene}.tif"), scene, datetime(2020, 1, day, tzinfo=UTC), {})
+def candidate(scene: str, day: int, ending: str = ".tif", **groups: str) -> Candidate:
+    return Candidate(StoredObject(f"s3://b/{scene}{ending}"), scene, datetime(2020, 1, day, tzinfo=UTC), groups)
 
 
 def names(candidates: list[Candidate]) -> list[str]:
@@ -36,7 +36,7 @@ def names(candidates: list[Candidate]) -> list[str]:
 
 def test_a_key_gives_the_scene_its_name_date_and_columns() -> None:
     item = StoredObject("s3://b/tiles/RTC/1/IW/10/T/ET/2020/S1B_20200106_10TET_ASC/Gamma0_VV.tif")
-    named = name_candidate(SourceSettings(url="s3://b/**/*.tif", datetime_regex=SENTINEL1), item)
+    (named,) = name_candidates(SourceSettings(url="s3://b/**/*.tif", datetime_regex=SENTINEL1), [item])
     assert named.scene == "S1B_20200106_10TET_ASC"
     assert named.time == datetime(2020, 1, 6, tzinfo=UTC)
     assert named.groups == {"satellite": "S1B", "tile": "10TET", "orbit": "ASC"}
@@ -44,14 +44,14 @@ def test_a_key_gives_the_scene_its_name_date_and_columns() -> None:
 
 def test_without_a_scene_group_the_path_below_the_wildcard_is_the_name() -> None:
     source = SourceSettings(url="s3://b/p/**/*.tif", datetime_regex=r"(?P<date>\d{8})")
-    assert name_candidate(source, StoredObject("s3://b/p/x/20200106.tif")).scene == "x/20200106"
+    assert name_candidates(source, [StoredObject("s3://b/p/x/20200106.tif")])[0].scene == "x/20200106"
 
 
 @pytest.mark.parametrize(("key", "problem"), [("latest.tif", "finds no date"), ("20201399.tif", "is no date")])
 def test_a_key_without_a_date_is_named(key: str, problem: str) -> None:
     source = SourceSettings(url="s3://b/*.tif", datetime_regex=r"(?P<date>\d{8})")
     with pytest.raises(SourceError, match=f"s3://b/{key}.*{problem}"):
-        name_candidate(source, StoredObject(f"s3://b/{key}"))
+        name_candidates(source, [StoredObject(f"s3://b/{key}")])
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,45 @@ def test_scenes_of_one_time_are_kept_by_policy(policy: Duplicates, kept: list[st
     assert names(chosen) == kept
 
 
-def test_scenes_of_one_time_can_end_the_run() -> None:
-    with pytest.raises(SourceError, match=r"s3://b/b.tif and s3://b/a.tif have one time, 2020-01-01"):
-        choose(SourceSettings(duplicates=Duplicates.stop), [candidate("a", 1), candidate("b", 1)])
+def test_scenes_of_one_time_are_refused_with_what_tells_them_apart() -> None:
+    """Two bands of eight dates, caught by one pattern, would be averaged as 16 scenes."""
+    bands = [landsat(day, band) for day in range(1, 9) for band in ("B2", "B3")]
+    with pytest.raises(SourceError) as caught:
+        choose(SourceSettings(), bands)
+    text = str(caught.value)
+    assert "16 scenes have only 8 times: s3://b/LC08_20200101_SR_B2.TIF and s3://b/LC08_20200101_SR_B3.TIF" in text
+    assert "2020-01-01 00:00:00 and differ in 'B2', 'B3'" in text
+    assert "narrow source.url to one of them, such as *B2*" in text
+    assert "say source.duplicates=keep" in text
+
+
+def landsat(day: int, band: str, **groups: str) -> Candidate:
+    return candidate(f"LC08_202001{day:02}_SR_{band}", day, ending=".TIF", **groups)
+
+
+def test_scenes_of_one_time_that_a_named_group_tells_apart_are_kept() -> None:
+    scenes = [candidate("a", 1, satellite="S1A"), candidate("b", 1, satellite="S1B"), candidate("c", 2)]
+    assert names(choose(SourceSettings(), scenes)[0]) == ["a", "b", "c"]
+    with pytest.raises(SourceError, match="2 scenes have only 1 time:"):
+        choose(SourceSettings(duplicates=Duplicates.stop), scenes)
+
+
+def test_scenes_of_one_time_are_refused_whatever_the_limit_cuts() -> None:
+    with pytest.raises(SourceError, match="2 scenes have only 1 time:"):
+        choose(SourceSettings(limit=1), [candidate("a", 1), candidate("b", 1)])
+
+
+@pytest.mark.parametrize(
+    ("texts", "parts"),
+    [
+        (["a/x_SR_B2.TIF", "a/x_SR_B3.TIF"], ["B2", "B3"]),
+        (["d/20200106_a.tif", "e/20200106_a.tif"], ["d", "e"]),
+        (["x_B02.tif", "x_B03.tif", "x_B12.tif"], ["B02", "B03", "B12"]),
+        (["x_S1A_1.tif", "x_S1A.tif"], ["", "_1"]),
+    ],
+)
+def test_names_differ_in_whole_words(texts: list[str], parts: list[str]) -> None:
+    assert differing_parts(texts) == parts
 
 
 def test_a_folder_becomes_a_stack_in_order_of_time(folder_of_scenes: Path) -> None:
@@ -98,9 +134,9 @@ def test_a_folder_becomes_a_stack_in_order_of_time(folder_of_scenes: Path) -> No
 @pytest.mark.parametrize(
     ("profile", "dtype", "words"),
     [
-        ({"crs": "EPSG:32611"}, "float32", "has CRS EPSG:32611, the stack has EPSG:32610"),
-        ({"nodata": -1}, "float32", "has nodata -1.0, the stack has 0.0"),
-        ({}, "uint16", "has dtype uint16, the stack has float32"),
+        ({"crs": "EPSG:32611"}, "float32", r"4 with CRS EPSG:32610 \(.*\), 1 with CRS EPSG:32611"),
+        ({"nodata": -1}, "float32", r"4 with nodata 0.0 \(.*\), 1 with nodata -1.0"),
+        ({}, "uint16", r"4 of type float32 \(.*\), 1 of type uint16"),
     ],
 )
 def test_a_scene_on_another_grid_ends_the_run_with_both_values(
@@ -114,7 +150,7 @@ def test_a_scene_on_another_grid_ends_the_run_with_both_values(
 
 def test_a_scene_of_another_shape_ends_the_run(folder_of_scenes: Path) -> None:
     write_scene(folder_of_scenes / "S1A_20200130_ASC.tif", speckle((300, 400)))
-    with pytest.raises(SourceError, match=r"has shape \(300, 400\), the stack has \(300, 500\)"):
+    with pytest.raises(SourceError, match=r"4 of 300 x 500 pixels \(.*\), 1 of 300 x 400 pixels"):
         find(local_source(folder_of_scenes))
 
 
@@ -175,7 +211,7 @@ def test_a_manifest_names_scenes_and_dates(folder_of_scenes: Path, ending: str) 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("file,when\na,b\n", "wanted the columns href and datetime, got file, when"),
+        ("file,when\na,b\n", "got 2 columns without datetime and href"),
         ("href,datetime\na.tif,soon\n", "row 1 has datetime 'soon'"),
     ],
 )

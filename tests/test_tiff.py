@@ -251,4 +251,4 @@ def test_a_damaged_header_gives_a_layout_or_a_read_error(
     except ReadError:
         return
     assert layout.offsets.shape[1:] == (layout.blocks_down, layout.blocks_across)
-    assert len(fields(layout)) == 26
+    assert len(fields(layout)) == 27

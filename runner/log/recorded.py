@@ -121,13 +121,18 @@ class RecordedInput:
     etag: str | None
     modified: datetime | None
     skipped: bool = False
+    columns: tuple[tuple[str, str], ...] = ()  # its named groups, and columns of a manifest
+    sidecars: tuple[str, ...] = ()
 
     @property
     def stored(self) -> "StoredObject":
         """The object as the archive held it then."""
         from runner.model import StoredObject  # noqa: PLC0415 - numpy, which lists spare
 
-        return StoredObject(self.href, self.size, self.etag, self.modified, self.time)
+        return StoredObject(self.href, self.size, self.etag, self.modified, self.time, self.columns, self.sidecars)
+
+
+_LATER = ("skipped", "groups", "sidecars")  # columns that older runs did not write
 
 
 def read_inputs(folder: Path) -> tuple[RecordedInput, ...]:
@@ -139,11 +144,16 @@ def read_inputs(folder: Path) -> tuple[RecordedInput, ...]:
     columns = ["href", "scene", "datetime", "used", "reason", "size", "etag", "modified"]
     try:
         with pq.ParquetFile(file) as stored:
-            columns += [name for name in stored.schema_arrow.names if name == "skipped"]  # older ones have none
+            columns += [name for name in _LATER if name in stored.schema_arrow.names]
             table = stored.read(columns)
-        rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
+        return tuple(_recorded_input(row) for row in table.to_pylist())
     except FileNotFoundError as error:
         raise RecordError(f"{file} is missing: {_remedy(file.name)}") from error
-    except (OSError, KeyError, ArrowException) as error:
+    except (OSError, KeyError, ValueError, AttributeError, ArrowException) as error:
         raise RecordError(f"{file} cannot be read: {error}; it was cut off or altered") from error
-    return tuple(RecordedInput(*row) for row in rows)
+
+
+def _recorded_input(row: dict[str, Any]) -> RecordedInput:
+    groups, sidecars = json.loads(row.pop("groups", None) or "{}"), row.pop("sidecars", None) or ()
+    columns = tuple((str(name), str(value)) for name, value in groups.items())
+    return RecordedInput(time=row.pop("datetime"), columns=columns, sidecars=tuple(sidecars), **row)

@@ -1,5 +1,6 @@
 """`inputs.parquet`: every object of the archive, used or left out and why."""
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -30,6 +31,8 @@ _SCHEMA = pa.schema(
         ("predictor", pa.int32()),
         ("transform", pa.list_(pa.float64())),  # a, b, c, d, e, f: pixel (column, row) to CRS
         ("skipped", pa.bool_()),  # not used since it could not be read, and on_error=skip let that pass
+        ("groups", pa.string()),  # named groups and columns of a manifest, as JSON
+        ("sidecars", pa.list_(pa.string())),  # files beside it that say where it lies, or its nodata
     ]
 )
 
@@ -62,6 +65,8 @@ def _used(scene: Scene, crs_name: str) -> dict[str, object]:
         "predictor": header.predictor,
         "transform": list(header.transform),
         "skipped": False,
+        "groups": json.dumps(scene.groups, ensure_ascii=False),
+        "sidecars": list(scene.sidecars),
     }
 
 

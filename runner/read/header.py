@@ -1,16 +1,19 @@
 """Headers of GeoTIFFs: the layout of the file, and GDAL's reading of its georeference, nodata, scale and offset.
 
 What the geo tags mean is left to GDAL: they are copied into a GeoTIFF of one pixel, in memory, which GDAL opens. Scenes
-with equal tags share one such opening. Files beside the TIFF (.aux.xml, world files) are not looked for.
+with equal tags share one such opening. Files beside the TIFF (.aux.xml, world files) are read with it where they are
+handed over, by `completed`.
 """
 
 import re
 import struct
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +31,15 @@ if TYPE_CHECKING:
 HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
 
 Transform: TypeAlias = tuple[float, float, float, float, float, float]
+_NO_TRANSFORM: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+Sidecars: TypeAlias = tuple[tuple[str, bytes], ...]  # names and contents of files beside a file called x.tif
 
 
 @dataclass(frozen=True, slots=True)
 class Georeference:
     """GDAL's reading of the geo tags: `crs` is WKT, "" for none; `transform` is in affine order, from (column, row) to
     CRS units; `dtype` is rasterio's name; `fill` is the pixel of a sparse block; `scales` and `offsets` have one value
-    per band.
+    per band; `gcps` is the number of ground control points.
     """
 
     crs: str
@@ -45,6 +50,7 @@ class Georeference:
     fill: complex | float | int
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    gcps: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +73,12 @@ class Header:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     layout: TiffLayout
+    gcps: int = 0
+
+    @property
+    def placed(self) -> bool:
+        """Whether a transform says where its pixels lie; ground control points and RPCs only do not."""
+        return self.transform != _NO_TRANSFORM
 
     @property
     def bands(self) -> int:
@@ -210,8 +222,13 @@ async def read_header_async(
     return found
 
 
-def _header(href: str, layout: TiffLayout) -> Header:
-    geo = _georeference(href, layout)
+def completed(href: str, header: Header, sidecars: Sidecars) -> Header:
+    """The header as GDAL completes it by files beside: x.tif.aux.xml, x.tfw, x.wld, x.tab. Raises ReadError."""
+    return _header(href, header.layout, sidecars) if sidecars else header
+
+
+def _header(href: str, layout: TiffLayout, sidecars: Sidecars = ()) -> Header:
+    geo = _georeference(href, layout, sidecars)
     return Header(
         crs=geo.crs,
         epsg=geo.epsg,
@@ -223,6 +240,7 @@ def _header(href: str, layout: TiffLayout) -> Header:
         scales=geo.scales,
         offsets=geo.offsets,
         layout=layout,
+        gcps=geo.gcps,
     )
 
 
@@ -235,11 +253,11 @@ class _Samples(NamedTuple):
     sample_format: int
 
 
-def _georeference(href: str, layout: TiffLayout) -> Georeference:
+def _georeference(href: str, layout: TiffLayout, sidecars: Sidecars) -> Georeference:
     samples = _Samples(layout.byte_order, layout.bands, layout.bits, layout.sample_format)
     tags = tuple(_scales_only(tag) if tag.number == 42112 else tag for tag in layout.geo_tags)
     try:
-        return _interpret(samples, tags)
+        return _interpret(samples, tags, sidecars)
     except (RasterioError, ValueError) as error:
         raise ReadError(href, f"GDAL refuses its georeference or sample format: {error}") from error
 
@@ -252,10 +270,10 @@ def _scales_only(tag: Tag) -> Tag:
 
 
 @lru_cache(maxsize=4096)
-def _interpret(samples: _Samples, tags: tuple[Tag, ...]) -> Georeference:
+def _interpret(samples: _Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Georeference:
     """GDAL's reading of the tags on a GeoTIFF of one pixel. Raises RasterioError."""
     source = _one_pixel_tiff(samples, tags)
-    with rasterio.Env(), MemoryFile(source) as memory, memory.open(driver="GTiff") as dataset:
+    with _opened(source, sidecars) as dataset:
         crs, fill = dataset.crs, dataset.read(1)[0, 0].item()
         exact = isinstance(fill, int) and dataset.nodata == float(fill)  # nodata of 64 bits, which rasterio rounds
         return Georeference(
@@ -267,7 +285,19 @@ def _interpret(samples: _Samples, tags: tuple[Tag, ...]) -> Georeference:
             fill=fill,
             scales=dataset.scales,
             offsets=dataset.offsets,
+            gcps=len(dataset.gcps[0]),
         )
+
+
+@contextmanager
+def _opened(tiff: bytes, sidecars: Sidecars) -> Iterator[Any]:
+    """GDAL's dataset of a TIFF in memory, with these files beside it and no others."""
+    folder, listing = uuid4().hex, "FALSE" if sidecars else "EMPTY_DIR"
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing), ExitStack() as files:
+        memory = files.enter_context(MemoryFile(tiff, dirname=folder, filename="x.tif"))
+        for name, data in sidecars:
+            files.enter_context(MemoryFile(data, dirname=folder, filename=name))
+        yield files.enter_context(memory.open(driver="GTiff"))
 
 
 def _one_pixel_tiff(samples: _Samples, tags: tuple[Tag, ...]) -> bytes:

@@ -69,6 +69,7 @@ class TiffLayout:
     has_alpha: bool
     overviews: int
     geo_tags: tuple[Tag, ...]
+    has_rpcs: bool = False
 
 
 def read_layout(get: Get, size: int | None, href: str = "TIFF") -> TiffLayout:
@@ -138,6 +139,7 @@ def _layout(tags: Directory, has_mask: bool, overviews: int) -> TiffLayout:
         has_alpha=bool({1, 2} & set(tags.integers(338))),  # ExtraSamples: associated or unassociated alpha
         overviews=overviews,
         geo_tags=tuple(found for number in GEO_TAGS if (found := tags.tag(number))),
+        has_rpcs=50844 in tags.entries,
     )
 
 

@@ -1,16 +1,17 @@
 """Headers of the chosen objects, read many at a time."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from runner.errors import ReadError, SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
 from runner.read.etag import same_version
 from runner.read.fetch import ByteRange, ObjectStart, fetch_range, fetch_start
-from runner.read.header import HEADER_BYTES, read_header_async
+from runner.read.header import HEADER_BYTES, Header, completed, read_header_async
 from runner.read.store_errors import UNREADABLE_KEY, ChangedError, StoreError, is_readable
 from runner.settings import OnError
+from runner.source import sidecars
 from runner.source.names import Candidate
 from runner.source.stores import Stores
 from runner.source.together import together
@@ -22,15 +23,16 @@ log = logging.getLogger(__name__)
 
 
 async def read_headers(
-    chosen: list[Candidate],
+    chosen: Sequence[Candidate],
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
 ) -> tuple[list[Scene], list[LeftOut]]:
     """Read all headers, many at a time, in the order of `chosen`.
 
-    The first object that is at fault, as two readings say, ends it unless on_error is skip; any other failure ends it.
-    Raises SourceError for the object, StoreError for anything else.
+    The files beside an object that say where it lies complete its header. The first object that is at fault, as two
+    readings say, ends it unless on_error is skip; any other failure ends it. Raises SourceError for the object,
+    StoreError for anything else.
     """
     reader = _HeaderReader(stores)
     done = 0
@@ -91,6 +93,8 @@ class _HeaderReader:
             wanted = start._replace(etag=first.etag, size=first.size, start=begin, stop=end)
             return bytes(await fetch_range(wanted, self.stores.fetch))
 
+        header = await read_header_async(get, first.size, item.href, bytes(first.data))
+        beside = await self._beside(item, header)
         return Scene(
             name=candidate.scene,
             href=item.href,
@@ -99,8 +103,29 @@ class _HeaderReader:
             size=first.size,
             etag=first.etag,
             modified=first.modified,
-            header=await read_header_async(get, first.size, item.href, bytes(first.data)),
+            header=completed(item.href, header, tuple(beside.values())),
+            sidecars=(*beside, *(() if header.placed else sidecars.rpcs(item))),
         )
+
+    async def _beside(self, item: StoredObject, header: Header) -> dict[str, tuple[str, bytes]]:
+        """What files beside an object add to its header, by their hrefs: GDAL's names for them, and contents."""
+        found: dict[str, tuple[str, bytes]] = {}
+        for href in sidecars.auxiliary(item):
+            if part := sidecars.relevant_part(href, await self._whole(href)):
+                found[href] = (sidecars.name_for_gdal(href), part)
+        for href in () if header.placed else sidecars.placing(item):
+            found[href] = (sidecars.name_for_gdal(href), await self._whole(href))
+        return found
+
+    async def _whole(self, href: str) -> bytes:
+        location = locate(href)
+        wanted = ByteRange(
+            href, self.stores.of(location), location.key, None, 0, sidecars.MAX_BYTES, self.stores.counts
+        )
+        found = await fetch_start(wanted, self.stores.fetch)
+        if found.size > sidecars.MAX_BYTES:
+            raise ReadError(href, f"{found.size} bytes, wanted up to {sidecars.MAX_BYTES}; remove it or write it anew")
+        return bytes(found.data)
 
 
 def _refuse_replaced(item: StoredObject, first: ObjectStart) -> None:

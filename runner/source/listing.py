@@ -1,11 +1,10 @@
 """Which objects an archive holds: a glob over a bucket or a folder, or a manifest."""
 
 import asyncio
-import glob
-import os
 import re
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,45 +15,58 @@ from runner.errors import SourceError
 from runner.model import StoredObject, locate
 from runner.read.fetch import FAILURES
 from runner.read.refusals import ACCESS_HINT, refusal_of
-from runner.read.store_errors import LOCAL_HINT, is_denied, is_missing, reason_of
+from runner.read.store_errors import is_denied, is_missing, reason_of
 from runner.settings import SourceKind, SourceSettings
+from runner.source.folder import (
+    constant_prefix,
+    files_around,
+    files_with_sidecars,
+    list_folder,
+    refuse_odd_names,
+    whole_path,
+)
+from runner.source.hints import is_tiff, nothing_hint
 from runner.source.s3_listing import list_keys
+from runner.source.sidecars import may_be_sidecar, with_sidecars
 from runner.source.stores import Stores, describe, s3fs_options
 from runner.source.times import as_utc
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
+
 
 def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
-    """Every object the source's url names, in the order of their hrefs.
+    """Every object the source's url names, in the order of their hrefs, each with the files that are seen beside it.
 
     Raises SourceError if the archive cannot be read or nothing matches.
     """
+    others: list[str] = []
+    url = whole_url(source.url)
     if source.kind is SourceKind.manifest:
-        found = list(_read_manifest(source))
-    elif source.url.startswith("s3://"):
-        found = list(_list_bucket(source.url, stores))
+        rows = list(_read_manifest(source))
+        refuse_odd_names([row.href for row in rows if not row.href.startswith("s3://")])
+        found = list(files_with_sidecars(rows))
+    elif url.startswith("s3://"):
+        found = list(_list_bucket(url, stores, others))
     else:
-        found = list(_list_folder(source.url))
+        found = list(list_folder(url))
+        others += [] if found else filter(is_tiff, files_around(url))
     if not found:
-        raise SourceError(f"source.url={source.url}: nothing matches{_nothing_hint(source.url)}")
-    return sorted(found, key=lambda item: item.href)
+        raise SourceError(f"source.url={source.url}: nothing matches{nothing_hint(url, others)}")
+    return sorted(dict.fromkeys(found), key=lambda item: item.href)
 
 
-def _nothing_hint(url: str) -> str:
-    if not glob.has_magic(url):
-        return "; name one object, or a glob such as 'prefix/**/*.tif'"
-    return "; '*' stays within one folder, '**' goes below"
+def whole_url(url: str) -> str:
+    """The url, or the absolute path that it stands for."""
+    return url if url.startswith("s3://") else whole_path(url)
 
 
-def constant_prefix(pattern: str) -> str:
-    """The folders of a glob before its first wildcard, with a slash at the end, or nothing."""
-    magic = re.search(r"[*?\[]", pattern)
-    return pattern[: pattern.rfind("/", 0, magic.start() if magic else len(pattern)) + 1]
-
-
-def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
+def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[StoredObject]:
+    """The objects that match, with the files beside them; TIFFs that do not match go to `others`, up to some."""
+    beside: set[str] = set()
+    found: list[StoredObject] = []
     bucket, pattern = locate(url)
     assert bucket is not None
     try:
@@ -68,7 +80,12 @@ def _list_bucket(url: str, stores: Stores) -> Iterator[StoredObject]:
     for item in listed:
         key = locate(item.href).key
         if matches(key) and not key.endswith("/"):
-            yield item
+            found.append(item)
+        elif may_be_sidecar(item.href):
+            beside.add(item.href)
+        elif len(others) < _MOST_OTHERS and is_tiff(key):
+            others.append(item.href)
+    yield from (with_sidecars(item, beside) for item in found)
 
 
 def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
@@ -89,35 +106,34 @@ def cause_of(text: str) -> str:
     return re.sub(r"\s+", " ", sentences[0])[:300] if sentences else "no reason given"
 
 
-def _list_folder(pattern: str) -> Iterator[StoredObject]:
-    _refuse_locked(str(Path(pattern).expanduser()))
-    for path in glob.glob(str(Path(pattern).expanduser()), recursive=True):  # noqa: PTH207 - Path.glob takes no absolute pattern
-        file = Path(path).resolve()
-        if file.is_file():
-            state = file.stat()
-            yield StoredObject(str(file), state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
-
-
-def _refuse_locked(pattern: str) -> None:
-    """Raise SourceError for a folder on the pattern's way that may not be listed or entered: glob passes over it."""
-    parts = Path(pattern).parts
-    for at in range(1, len(parts)):
-        listed = parts[at - 1] == "**" or glob.has_magic(parts[at])
-        for folder in glob.glob(str(Path(*parts[:at])) + "/", recursive=True):  # noqa: PTH207 - as above
-            if not os.access(folder, os.X_OK | (os.R_OK if listed else 0)):
-                raise SourceError(f"{folder.rstrip('/')}: permission denied; {LOCAL_HINT}")
-
-
 def _read_manifest(source: SourceSettings) -> Iterator[StoredObject]:
     table = _open_manifest(source)
-    missing = {"href", "datetime"} - set(table.columns)
+    missing = sorted({"href", "datetime"} - set(table.columns))
     if missing:
         raise SourceError(
-            f"{source.url}: wanted the columns href and datetime, got {', '.join(map(str, table.columns)) or 'none'}"
+            f"{source.url}: wanted the columns href and datetime, got {len(table.columns)} columns without "
+            f"{' and '.join(missing)}{_near(missing, table.columns)}"
         )
-    base = constant_prefix(source.url)
-    for row, (href, time) in enumerate(zip(table["href"], table["datetime"], strict=True)):
-        yield StoredObject(_absolute(str(href), base), time=_manifest_time(source.url, row, time))
+    base = whole_url(source.url).rpartition("/")[0] + "/"
+    for row, values in enumerate(table.to_dict("records")):
+        href, time = values.pop("href"), _manifest_time(source.url, row, values.pop("datetime"))
+        yield StoredObject(_absolute(str(href), base), time=time, columns=_columns(values))
+
+
+def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
+    """Columns that were probably meant. Others are not shown: the file may not be a manifest, but hold a secret."""
+    known = {str(name).strip().lower(): str(name) for name in columns}
+    near = [known[name] for one in missing for name in get_close_matches(one, known, n=1, cutoff=0.6)]
+    return f"; is it {' and '.join(map(repr, near))}? rename it" if near else ""
+
+
+def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
+    """A manifest's further columns as text: of numbers, texts, times and booleans; none where a value is missing."""
+    return tuple(
+        (str(name), str(value))
+        for name, value in values.items()
+        if isinstance(value, (str, int, float, date)) and value == value and not str(name).startswith("Unnamed:")  # noqa: PLR0124
+    )
 
 
 def _open_manifest(source: SourceSettings) -> "pd.DataFrame":
@@ -125,9 +141,10 @@ def _open_manifest(source: SourceSettings) -> "pd.DataFrame":
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
     remote = s3fs_options(source.s3) if source.url.startswith("s3://") else None
-    read = pd.read_parquet if source.url.endswith((".parquet", ".pq")) else pd.read_csv
     try:
-        return read(source.url, storage_options=remote)
+        if source.url.endswith((".parquet", ".pq")):
+            return pd.read_parquet(source.url, storage_options=remote)
+        return pd.read_csv(source.url, storage_options=remote, dtype=str)  # 007 stays 007
     except FileNotFoundError as error:
         raise SourceError(f"{source.url}: there is no such manifest") from error
     except PermissionError as error:
@@ -144,9 +161,7 @@ def _absolute(href: str, base: str) -> str:
         return href
     if "://" in href:
         raise SourceError(f"{href}: wanted s3://bucket/key or a path in the column href")
-    if base.startswith("s3://"):
-        return base + href
-    return str((Path(base) / href).resolve())
+    return base + href if base.startswith("s3://") else whole_path(str(Path(base) / href))
 
 
 def _manifest_time(url: str, row: int, value: object) -> datetime:

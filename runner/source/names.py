@@ -1,14 +1,18 @@
 """Names and dates of listed objects: from their keys, or from a manifest."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import PurePosixPath
 
-from runner.errors import SourceError
+from runner.errors import SourceError, printable
 from runner.model import StoredObject
-from runner.settings import SourceSettings
-from runner.source.times import time_groups, time_of
+from runner.settings import SourceKind, SourceSettings
+from runner.source.folder import constant_prefix
+from runner.source.listing import whole_url
+from runner.source.times import TIME_GROUPS, groups_of_key, time_of_key
+
+_DATES = r"(?P<date>\d{8}), (?P<doy>\d{7}) or (?P<datetime>\d{14})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,31 +25,60 @@ class Candidate:
     groups: dict[str, str]
 
 
-def name_candidate(source: SourceSettings, item: StoredObject) -> Candidate:
-    """Name and date an object by `source.datetime_regex`, or by its manifest.
+def name_candidates(source: SourceSettings, items: Sequence[StoredObject]) -> list[Candidate]:
+    """Name and date objects by `source.datetime_regex`, or by their manifest.
 
-    Raises SourceError for a key the pattern does not match.
+    What has no name of its own goes by the shortest part of its path that tells it from the others. Raises SourceError
+    for keys without a date.
     """
-    pattern = source.datetime_regex
-    found = re.search(pattern, item.href) if pattern else None
-    groups = {name: text for name, text in (found.groupdict() if found else {}).items() if text is not None}
-    name = groups.pop("scene", None) or _short_name(item.href, source.url)
-    if item.time is not None:
-        return Candidate(item, name, item.time, groups)
-    if found is None:
+    named, problems = [], []
+    for item in items:
+        try:
+            named.append(_dated(source, item))
+        except ValueError as error:
+            problems.append(f"{printable(item.href)}: source.datetime_regex={source.datetime_regex} {error}")
+    if problems:
+        more = f", and so for {len(problems)} of {len(items)} objects" if len(problems) > 1 else ""
         raise SourceError(
-            f"{item.href}: source.datetime_regex={pattern} finds no date in it; mend it or use source.exclude"
+            f"{problems[0]}{more}; name what the date looks like, such as {_DATES}, or leave them out with "
+            "source.exclude"
         )
-    try:
-        time = time_of(groups)
-    except (ValueError, KeyError) as error:
-        raise SourceError(f"{item.href}: '{found[0]}' is no date ({error}); mend source.datetime_regex") from error
-    kept = {key: text for key, text in groups.items() if key not in time_groups(pattern or "")}
-    return Candidate(item, name, time, kept)
+    hrefs = [one.item.href for one in named if not one.scene]
+    names = dict(zip(hrefs, _short_names(source, hrefs), strict=True))
+    return [one if one.scene else replace(one, scene=names[one.item.href]) for one in named]
 
 
-def _short_name(href: str, url: str) -> str:
-    """What tells an object from its neighbours: its path below the constant part of the url, without the ending."""
-    common = re.split(r"[*?\[]", url)[0].rpartition("/")[0] + "/"
-    below = href.removeprefix(common) if href.startswith(common) else PurePosixPath(href).name
-    return re.sub(r"\.tiff?$", "", below, flags=re.IGNORECASE)
+def _dated(source: SourceSettings, item: StoredObject) -> Candidate:
+    """A candidate with the name its key or manifest gives, "" if none does. Raises ValueError if there is no date."""
+    pattern = source.datetime_regex
+    if item.time is None:
+        assert pattern is not None
+        time, groups = time_of_key(pattern, item.href)
+    else:
+        time, groups = item.time, groups_of_key(pattern, item.href) if pattern else {}
+    groups = {name: text for name, text in groups.items() if name not in TIME_GROUPS} | dict(item.columns)
+    return Candidate(item, groups.pop("scene", ""), time, groups)
+
+
+def _short_names(source: SourceSettings, hrefs: Sequence[str]) -> list[str]:
+    """Below a glob's constant part the whole path; of a manifest's hrefs as many last parts as tell them apart."""
+    paths = [re.sub(r"\.tiff?$", "", href, flags=re.IGNORECASE) for href in hrefs]
+    if source.kind is not SourceKind.manifest:
+        return [path.removeprefix(constant_prefix(whole_url(source.url))) for path in paths]
+    return shortest_names(paths)
+
+
+def shortest_names(paths: Sequence[str]) -> list[str]:
+    """The fewest last parts of paths that tell them all apart, less the parts at the end that all of them share."""
+    parts = [path.split("/") for path in paths]
+    longest = max(map(len, parts), default=0)
+    count = next((count for count in range(1, longest) if _distinct(one[-count:] for one in parts)), longest)
+    parts = [one[-count:] for one in parts]
+    while min(map(len, parts), default=0) > 1 and len({one[-1] for one in parts}) == 1:
+        parts = [one[:-1] for one in parts]
+    return ["/".join(one) for one in parts]
+
+
+def _distinct(parts: Iterable[list[str]]) -> bool:
+    seen = [tuple(one) for one in parts]
+    return len(set(seen)) == len(seen)

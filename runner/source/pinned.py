@@ -12,10 +12,10 @@ from runner.model import LeftOut, Scene, StoredObject, locate
 from runner.read.etag import same_version
 from runner.read.fetch import FAILURES, retried
 from runner.read.store_errors import MissingError, explain
-from runner.settings import OnError, SourceKind, SourceSettings
+from runner.settings import OnError, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import unreadable
-from runner.source.names import Candidate, name_candidate
+from runner.source.names import Candidate, name_candidates
 from runner.source.stores import Stores
 from runner.source.together import together
 
@@ -59,7 +59,8 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
             if isinstance(explain(error, item.href, "it", 1), MissingError):
                 return await gone(item)
             raise unreadable(item.href, error, stores) from error
-        return Found(item, StoredObject(item.href, meta["size"], meta["e_tag"], meta["last_modified"]))
+        now = StoredObject(item.href, meta["size"], meta["e_tag"], meta["last_modified"], sidecars=item.sidecars)
+        return Found(item, now)
 
     async def gone(item: StoredObject) -> Found:
         """Ask again for what is missing: the answer to a HEAD has no room for the reason."""
@@ -121,9 +122,9 @@ def _left_out(gone: Found, name: str | None) -> LeftOut:
 
 
 def _candidate(source: SourceSettings, found: Found, name: str | None) -> Candidate:
-    """Dates and groups follow from the key as they did; a manifest's dates were recorded."""
+    """The object with its recorded date and groups; groups that an older run did not record follow from the key."""
     if found.now is None:
         raise SourceError(str(found.problem))
-    time = found.recorded.time if source.kind is SourceKind.manifest else None
-    candidate = name_candidate(source, replace(found.now, time=time))
+    then = found.recorded
+    (candidate,) = name_candidates(source, [replace(found.now, time=then.time, columns=then.columns)])
     return replace(candidate, scene=name or candidate.scene)

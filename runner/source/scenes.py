@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut
-from runner.settings import OnError, SourceSettings
+from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
-from runner.source.names import name_candidate
+from runner.source.names import name_candidates
 from runner.source.selection import choose, excluded_by, refuse_equal_names
+from runner.source.sidecars import refuse_masks
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 
@@ -26,12 +28,15 @@ def find_inputs(
     StoreError where the store, the credentials or the network fail.
     """
     found = list_objects(source, stores)
+    if source.sidecars is Sidecars.ignore:
+        found = [replace(item, sidecars=()) for item in found]
     named = [item for item in found if not excluded_by(source, item.href)]
-    listed = [name_candidate(source, item) for item in named]
+    listed = name_candidates(source, named)
     chosen, left_out = choose(source, listed)
     excluded = ((item, excluded_by(source, item.href)) for item in found)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     refuse_equal_names(chosen)
+    refuse_masks([one.item for one in chosen])
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:
         raise SourceError(

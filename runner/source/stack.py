@@ -1,29 +1,34 @@
-"""One stack of scenes: one grid, dtype and nodata for all."""
+"""One stack of scenes: where they lie, of which type they are, and what they have in common."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
-from runner.errors import SourceError
+from runner.errors import SourceError, printable
 from runner.model import Grid, Scene, Stack
 from runner.read.header import Header
 from runner.reduce.missing import exact_nodata
-from runner.settings import SourceSettings
+from runner.settings import Georeference, SourceSettings
+from runner.source.differences import refuse_differences
+
+_NOWHERE: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
-    """Hold every scene against the first: grid, dtype, nodata.
+    """Make a stack of scenes that share a grid, dtype and nodata.
 
-    Raises SourceError that names the scene and both values, ConfigError for a setting that fits no pixel.
+    Raises SourceError that counts those of each kind, ConfigError for a setting that fits no pixel.
     """
     scenes = tuple(scenes)
-    first = scenes[0].header
-    for scene in scenes[1:]:
-        _compare(scene, scenes[0])
+    first, placed = scenes[0].header, source.georeference is Georeference.file
+    if placed:
+        _refuse_unplaced(scenes)
+    refuse_differences(scenes, placed=placed, nodata=source.nodata is None)
     return Stack(
         name=source.name,
-        grid=grid_of(first),
+        grid=grid_of(first) if placed else Grid(None, "no georeference", _NOWHERE, *first.shape),
         dtype=np.dtype(first.dtype),
         nodata=resolve_nodata(source.nodata, first.nodata, np.dtype(first.dtype)),
         units=source.units,
@@ -33,13 +38,13 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
 
 def grid_of(header: Header) -> Grid:
     """The grid a header describes."""
-    name = f"EPSG:{header.epsg}" if header.epsg else _crs_name(header.crs)
-    return Grid(header.crs or None, name, header.transform, *header.shape)
+    return Grid(header.crs or None, crs_name(header), header.transform, *header.shape)
 
 
-def _crs_name(wkt: str) -> str:
-    named = re.match(r'\w+\["([^"]+)"', wkt)
-    return named[1] if named else "no CRS"
+def crs_name(header: Header) -> str:
+    """The CRS as people call it."""
+    named = re.match(r'\w+\["([^"]+)"', header.crs)
+    return f"EPSG:{header.epsg}" if header.epsg else named[1] if named else "no CRS"
 
 
 def resolve_nodata(option: float | int | None, header: float | int | None, dtype: np.dtype) -> float | int | None:
@@ -47,23 +52,19 @@ def resolve_nodata(option: float | int | None, header: float | int | None, dtype
     return exact_nodata(option, dtype) if option is not None else header
 
 
-def _compare(scene: Scene, first: Scene) -> None:
-    got, wanted = scene.header, first.header
-    table = [
-        ("CRS", grid_of(got).crs_name, grid_of(wanted).crs_name, got.crs == wanted.crs),
-        ("transform", got.transform, wanted.transform, got.transform == wanted.transform),
-        ("shape", got.shape, wanted.shape, got.shape == wanted.shape),
-        ("dtype", got.dtype, wanted.dtype, got.dtype == wanted.dtype),
-        ("nodata", got.nodata, wanted.nodata, _same_nodata(got.nodata, wanted.nodata)),
-        ("bands", got.bands, wanted.bands, got.bands == wanted.bands),
-    ]
-    for what, value, expected, same in table:
-        if not same:
-            raise SourceError(
-                f"{scene.href} has {what} {value}, the stack has {expected} (from {first.href}); "
-                f"leave it out with source.exclude=['*{scene.name}*']"
-            )
+def _refuse_unplaced(scenes: Sequence[Scene]) -> None:
+    """Raise SourceError for scenes whose place on the ground no transform tells."""
+    unplaced = [scene for scene in scenes if not scene.header.placed]
+    if unplaced:
+        raise SourceError(
+            f"{len(unplaced)} of {len(scenes)} scenes have no georeference that is read: "
+            f"{printable(unplaced[0].href)} has {_place_of(unplaced[0])}. Warp them onto one grid (gdalwarp), "
+            "or say source.georeference=none if the same row and column is the same place in all of them"
+        )
 
 
-def _same_nodata(one: float | None, other: float | None) -> bool:
-    return one == other or (one != one and other != other)  # NaN is the same nodata as NaN  # noqa: PLR0124
+def _place_of(scene: Scene) -> str:
+    if scene.header.gcps:
+        return f"only {scene.header.gcps} ground control points"
+    beside = f"only {printable(scene.sidecars[0])}" if scene.sidecars else "no world file that a listing shows"
+    return "only RPCs" if scene.header.layout.has_rpcs else f"no transform, and beside it {beside}"

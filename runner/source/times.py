@@ -1,12 +1,17 @@
 """Dates and times: found in keys by named groups, and limited to a range of days."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from string import digits
+from typing import NamedTuple
 
 from runner.errors import ConfigError
 
 _END = datetime.max.replace(tzinfo=UTC)
-TIME_GROUPS = frozenset({"datetime", "date", "year", "month", "day", "hour", "minute", "second"})
+TIME_GROUPS = frozenset({"datetime", "date", "year", "month", "day", "doy", "hour", "minute", "second"})
+_YEARS = range(1800, 2501)  # of acquisitions and models; other numbers of eight digits are none
+_CLOCK = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d)?)?")  # HH, HHMM, HHMMSS
 
 
 def time_groups(pattern: str) -> frozenset[str]:
@@ -19,27 +24,101 @@ def time_groups(pattern: str) -> frozenset[str]:
     except re.error as error:
         raise ConfigError(f"source.datetime_regex={pattern}: not a regular expression: {error}") from error
     found = TIME_GROUPS & groups
-    if not ({"datetime", "date"} & found or {"year", "month", "day"} <= found):
+    if not ({"datetime", "date", "doy"} & found or {"year", "month", "day"} <= found):
         raise ConfigError(
-            f"source.datetime_regex={pattern}: wanted a named group datetime or date, or year, month and day, "
-            r"such as (?P<date>\d{8})"
+            f"source.datetime_regex={pattern}: wanted a named group datetime or date, or year, month and day, or doy "
+            r"(day of the year, with or after the year), such as (?P<date>\d{8}) or (?P<doy>\d{7})"
         )
     return found
 
 
-def time_of(groups: dict[str, str]) -> datetime:
-    """The time that named groups spell, in UTC: ISO 8601 in `datetime` or `date`, else the single parts.
+class KeyTime(NamedTuple):
+    """What a key says of its time: `groups` are all named groups that matched."""
 
-    Raises ValueError if they spell none.
+    time: datetime
+    groups: dict[str, str]
+
+
+def time_of_key(pattern: str, key: str) -> KeyTime:
+    """The first date in the key's last part that has one; parts lie between slashes, the file name is the last.
+
+    Products name the time of acquisition before that of processing, and folders hold exports of any day. Matches that
+    are no date are passed over. Raises ValueError that says what was found instead.
+    """
+    problem = "finds no date in it"
+    for match in _matches(pattern, key):
+        groups = _named(match)
+        try:
+            _refuse_part_of_number(match)
+            return KeyTime(_plausible(time_of(groups)), groups)
+        except (ValueError, KeyError) as error:
+            spelled = " ".join(text for name, text in groups.items() if name in TIME_GROUPS)
+            problem = f"finds '{spelled}', which is no date ({error})"
+    raise ValueError(problem)
+
+
+def groups_of_key(pattern: str, key: str) -> dict[str, str]:
+    """The named groups of the first match in the key's last part that has one, whether it spells a date or not."""
+    match = next(_matches(pattern, key), None)
+    return _named(match) if match else {}
+
+
+def _named(match: re.Match[str]) -> dict[str, str]:
+    return {name: text for name, text in match.groupdict().items() if text is not None}
+
+
+def _matches(pattern: str, key: str) -> Iterator[re.Match[str]]:
+    """Matches that start in the file name, then those that start in the folder above it, and so on."""
+    compiled, stop = re.compile(pattern), len(key) + 1
+    while stop:
+        start = key.rfind("/", 0, stop - 1) + 1
+        yield from (match for match in compiled.finditer(key, start) if match.start() < stop)
+        stop = start
+
+
+def _refuse_part_of_number(match: re.Match[str]) -> None:
+    """Raise ValueError for digits cut out of a longer number, unless the rest of it is a time of day."""
+    if match.span() not in [match.span(name) for name in _named(match) if name in ("date", "doy")]:
+        return  # the pattern says what stands around it
+    head, tail = match.string[: match.start()], match.string[match.end() :]
+    before, after = head[len(head.rstrip(digits)) :], tail[: len(tail) - len(tail.lstrip(digits))]
+    if before or (after and not _CLOCK.fullmatch(after)):
+        raise ValueError(f"it is part of {before}{match[0]}{after}")
+
+
+def _plausible(time: datetime) -> datetime:
+    if time.year not in _YEARS:
+        raise ValueError(f"of the year {time.year}")
+    return time
+
+
+def time_of(groups: dict[str, str]) -> datetime:
+    """The time that named groups spell, in UTC: ISO 8601 in `datetime` or `date`, else `doy`, else the single parts.
+
+    Dates may have any separators. Raises ValueError or KeyError if the groups spell none.
     """
     if groups.get("datetime"):
-        return as_utc(datetime.fromisoformat(groups["datetime"]))
-    if groups.get("date"):
-        day = as_utc(datetime.fromisoformat(groups["date"]))
-    else:
-        day = datetime(int(groups["year"]), int(groups["month"]), int(groups["day"]), tzinfo=UTC)
+        return as_utc(datetime.fromisoformat(re.sub(r"^(\d{8})(?=\d{4})", r"\1T", groups["datetime"])))
+    day = _day_of(groups)
     hour, minute, second = (int(groups.get(name) or 0) for name in ("hour", "minute", "second"))
     return day.replace(hour=hour or day.hour, minute=minute or day.minute, second=second or day.second)
+
+
+def _day_of(groups: dict[str, str]) -> datetime:
+    if groups.get("date"):
+        return as_utc(datetime.fromisoformat(re.sub(r"[._/ ]", "-", groups["date"])))
+    if groups.get("doy"):
+        return _day_of_year(groups.get("year", "") + re.sub(r"\D", "", groups["doy"]))
+    return datetime(int(groups["year"]), int(groups["month"]), int(groups["day"]), tzinfo=UTC)
+
+
+def _day_of_year(text: str) -> datetime:
+    """The day that %Y%j spells."""
+    year, number = int(text[:4]), int(text[4:] or 0)
+    day = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=number - 1)
+    if len(text) > 7 or day.year != year:
+        raise ValueError(f"{year} has no day {text[4:] or 0}")
+    return day
 
 
 def as_utc(time: datetime) -> datetime:

@@ -1,0 +1,55 @@
+"""Advice where a source's url matches nothing: what lies there, and how to write it."""
+
+import glob
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from fsspec.utils import glob_translate
+
+from runner.errors import printable
+
+_TIFF = re.compile(r"\.tiff?$", re.IGNORECASE)
+
+
+def is_tiff(name: str) -> bool:
+    """Whether a key or path ends like a TIFF's."""
+    return _TIFF.search(name) is not None
+
+
+def nothing_hint(url: str, names: Sequence[str]) -> str:
+    """How to write what was probably meant; `names` are TIFFs that lie in the url's folders, as the url begins."""
+    folder = url.rstrip("/") + "/"
+    below = [name for name in names if name.startswith(folder)]
+    if below:
+        deep = any("/" in name.removeprefix(folder) for name in below)
+        return f": it is a folder of {_amount(below)}; {_written(folder + ('**/*' if deep else '*') + _ending(below))}"
+    other = [name for name in names if _matches_otherwise(url, name)]
+    if other:
+        return f", but {_amount(other)} would if they ended so; {_written(_TIFF.sub('', url) + _ending(other))}"
+    there = f"; {_amount(names)} there, such as {printable(names[0])}" if names else ""
+    if not glob.has_magic(url):
+        return f"{there}; name one object, or a glob such as 'prefix/**/*.tif'"
+    return f"{there}; '*' stays within one folder, '**' goes below"
+
+
+def _amount(names: Sequence[str]) -> str:
+    return f"{len(names)} file{'s' if len(names) > 1 else ''} {_ending(names)}"
+
+
+def _ending(names: Sequence[str]) -> str:
+    """The most frequent ending."""
+    return Counter(found[0] for name in names if (found := _TIFF.search(name))).most_common(1)[0][0]
+
+
+def _matches_otherwise(url: str, name: str) -> bool:
+    """Whether only .tif, .tiff, .TIF or .TIFF keeps a name from matching."""
+    try:
+        pattern = glob_translate(_TIFF.sub("", url) + ".*")
+    except ValueError:
+        return False
+    return re.match(pattern, name) is not None
+
+
+def _written(url: str) -> str:
+    return f"""write 'source.url="{printable(url)}"'"""

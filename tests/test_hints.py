@@ -1,0 +1,53 @@
+"""Where nothing matches, what lies there is said with a line ready to paste."""
+
+from pathlib import Path
+
+import pytest
+from conftest import local_source
+
+from runner.errors import SourceError
+from runner.settings import S3Settings
+from runner.source.hints import nothing_hint
+from runner.source.listing import list_objects
+from runner.source.stores import Stores
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "hint"),
+    [
+        (
+            "s3://b/t",
+            ["s3://b/t/1.tif", "s3://b/t/2.tif"],
+            "it is a folder of 2 files .tif; write 's=\"s3://b/t/*.tif\"'",
+        ),
+        ("/d/", ["/d/2020/1.TIF"], "it is a folder of 1 file .TIF; write 's=\"/d/**/*.TIF\"'"),
+        ("/d/*.tif", ["/d/1.TIF"], "but 1 file .TIF would if they ended so; write 's=\"/d/*.TIF\"'"),
+        (
+            "/d/*_VV.tif",
+            ["/d/1_VV.tiff", "/d/1_VH.tiff"],
+            "but 1 file .tiff would if they ended so; write 's=\"/d/*_VV.tiff\"'",
+        ),
+        (
+            "/d/*.tif",
+            ["/d/x/1.tif"],
+            "; 1 file .tif there, such as /d/x/1.tif; '*' stays within one folder, ",
+        ),
+        ("/d/x.tif", [], "; name one object, or a glob such as 'prefix/**/*.tif'"),
+        ("/d/*.tif", [], "; '*' stays within one folder, '**' goes below"),
+        ("/d/**.tif", ["/d/\x1b1.tif"], r"such as /d/\x1b1.tif"),
+    ],
+)
+def test_what_was_probably_meant_is_written_out(url: str, names: list[str], hint: str) -> None:
+    assert hint.replace("'s=", "'source.url=") in nothing_hint(url, names)
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [("{}", "{}/**/*.TIF"), ("{}/", "{}/**/*.TIF"), ("{}/a/*.tif", "{}/a/*.TIF"), ("{}/a", "{}/a/*.TIF")],
+)
+def test_a_folder_of_this_machine_is_looked_into(tmp_path: Path, url: str, wanted: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/20200101.TIF").touch()
+    with pytest.raises(SourceError) as caught:
+        list_objects(local_source(tmp_path, url=url.format(tmp_path)), Stores(S3Settings()))
+    assert f"""write 'source.url="{wanted.format(tmp_path)}"'""" in str(caught.value)

@@ -1,0 +1,96 @@
+"""Scenes are called by the shortest part of their path that tells them apart, and keep a manifest's columns."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import local_source, speckle, write_scene
+
+from runner.errors import SourceError
+from runner.log.recorded import read_inputs
+from runner.model import Inputs, StoredObject
+from runner.output.inputs import write_inputs
+from runner.output.table import scene_table
+from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
+from runner.source.names import name_candidates, shortest_names
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+
+
+def find(source: SourceSettings) -> Inputs:
+    return find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None)
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["/a/x/1", "/a/y/2"], ["1", "2"]),
+        (["/a/S1A_ASC/VV", "/a/S1B_DSC/VV"], ["S1A_ASC", "S1B_DSC"]),
+        (["/a/S1A/1/VV", "/a/S1B/1/VV"], ["S1A", "S1B"]),
+        (["/a/S1A/VV", "/a/S1A/VH", "/a/S1B/VV"], ["S1A/VV", "S1A/VH", "S1B/VV"]),
+        (["/a/VV"], ["VV"]),
+        (["VV", "b/VV"], ["VV", "b/VV"]),
+        ([], []),
+    ],
+)
+def test_names_are_the_fewest_last_parts_that_tell_paths_apart(paths: list[str], names: list[str]) -> None:
+    assert shortest_names(paths) == names
+
+
+def test_keys_without_a_date_are_counted_in_one_message() -> None:
+    source = SourceSettings(url="s3://b/*.tif", datetime_regex=r"(?P<date>\d{8})")
+    items = [StoredObject(f"s3://b/{name}.tif") for name in ("20200101", "mask", "20201399")]
+    with pytest.raises(SourceError) as caught:
+        name_candidates(source, items)
+    assert "s3://b/mask.tif: source.datetime_regex=" in str(caught.value)
+    assert "finds no date in it, and so for 2 of 3 objects; name what the date looks like" in str(caught.value)
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> Path:
+    """Two scenes of one file name."""
+    for folder in ("S1A_20200106_ASC", "S1B_20200112_DSC"):
+        write_scene(tmp_path / "data" / folder / "Gamma0_VV.tif", speckle((40, 30)))
+    return tmp_path / "data"
+
+
+@pytest.mark.parametrize("url", ["data/*/Gamma0_VV.tif", "./data/**/*.tif", "~/data/*/*.tif"])
+def test_scenes_of_one_file_name_are_told_apart_by_a_glob(
+    twins: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.chdir(twins.parent)
+    monkeypatch.setenv("HOME", str(twins.parent))
+    stack = find(local_source(twins, url=url)).stack
+    assert [one.name for one in stack.scenes] == ["S1A_20200106_ASC/Gamma0_VV", "S1B_20200112_DSC/Gamma0_VV"]
+    assert stack.scenes[0].href == str(twins / "S1A_20200106_ASC/Gamma0_VV.tif")
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_manifests_further_columns_go_into_the_table(twins: Path, tmp_path: Path, ending: str) -> None:
+    table = pd.DataFrame(
+        {
+            "href": [str(path) for path in sorted(twins.rglob("*.tif"))],
+            "datetime": ["2020-01-06", "2020-01-12"],
+            "orbit": ["007", "112"],
+            "clouds": [None, 0.25],
+            "scene": [None, "mine"],
+        }
+    )
+    manifest = tmp_path / f"scenes.{ending}"
+    table.to_csv(manifest) if ending == "csv" else table.to_parquet(manifest)  # CSV with pandas' unnamed index
+    inputs = find(SourceSettings(kind=SourceKind.manifest, url=str(manifest)))
+    assert [one.name for one in inputs.stack.scenes] == ["Gamma0_VV", "mine"]
+    assert [one.groups for one in inputs.stack.scenes] == [{"orbit": "007"}, {"orbit": "112", "clouds": "0.25"}]
+    rows = scene_table(inputs.stack, {}, {}, {}).to_pydict()
+    assert (rows["orbit"], rows["clouds"]) == (["007", "112"], [None, "0.25"])
+    write_inputs(tmp_path / "inputs.parquet", inputs)
+    assert [dict(row.columns) for row in read_inputs(tmp_path)] == [one.groups for one in inputs.stack.scenes]
+
+
+def test_a_manifests_scenes_of_one_file_name_are_called_by_their_folders(twins: Path) -> None:
+    (twins / "scenes.csv").write_text(
+        "href,datetime\nS1A_20200106_ASC/Gamma0_VV.tif,2020-01-06\nS1B_20200112_DSC/Gamma0_VV.tif,2020-01-12\n"
+        "S1B_20200112_DSC/Gamma0_VV.tif,2020-01-12\n"  # the same row twice is one scene
+    )
+    stack = find(SourceSettings(kind=SourceKind.manifest, url=str(twins / "scenes.csv"))).stack
+    assert [one.name for one in stack.scenes] == ["S1A_20200106_ASC", "S1B_20200112_DSC"]

@@ -1,0 +1,47 @@
+"""What people are told of a run's inputs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from conftest import local_source
+
+from runner.errors import printable
+from runner.model import Inputs
+from runner.settings import OnError, S3Settings
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+from runner.summary import describe_inputs, describe_keys
+
+
+def find(folder: Path, **changes: object) -> Inputs:
+    return find_inputs(local_source(folder, **changes), Stores(S3Settings()), OnError.stop, lambda done, total: None)
+
+
+def test_the_first_date_is_shown_with_the_name_it_was_read_from(folder_of_scenes: Path) -> None:
+    assert describe_inputs(find(folder_of_scenes)).startswith(
+        "local: 4 scenes from 2020-01-06 (data/S1A_20200106_ASC.tif) to 2020-01-24, 500 x 300 pixels"
+    )
+
+
+def test_what_the_limit_cuts_is_not_told_as_left_out(folder_of_scenes: Path) -> None:
+    said = describe_inputs(find(folder_of_scenes, limit=2, exclude=["*_20200106_*"]))
+    assert said.startswith(
+        "local: the first 2 of 3 scenes from 2020-01-12 (data/S1A_20200112_ASC.tif) to 2020-01-18, 1 left out"
+    )
+
+
+def test_a_plan_says_how_the_first_and_the_last_key_were_read(folder_of_scenes: Path) -> None:
+    regex = r"(?P<satellite>S1[AB])_(?P<date>\d{8})_(?P<orbit>ASC|DSC)"
+    assert describe_keys(find(folder_of_scenes, datetime_regex=regex).stack) == [
+        f"{end} key: {folder_of_scenes}/S1A_202001{day}_ASC.tif is scene S1A_202001{day}_ASC, 2020-01-{day} 00:00:00, "
+        "satellite S1A, orbit ASC"
+        for end, day in (("first", "06"), ("last", "24"))
+    ]
+
+
+def test_names_that_a_terminal_would_obey_are_escaped(folder_of_scenes: Path) -> None:
+    inputs = find(folder_of_scenes)
+    odd = replace(inputs.stack.scenes[0], href="/data/\x1b[31mred\n\u202e.tif", name="a\tb")
+    said = describe_keys(replace(inputs.stack, scenes=(odd,)))[0]
+    assert said.startswith(r"first key: /data/\x1b[31mred\n\u202e.tif is scene a\tb, ")
+    assert printable("M\udcfcller, Müller, \u2028") == r"M\xfcller, Müller, \u2028"
