@@ -27,12 +27,13 @@ from runner.output.results import provenance, write_stage
 from runner.plan.make import fetch_options, make_plan
 from runner.plan.memory import raster_dtype
 from runner.plan.pixels import PixelRule, make_rule
-from runner.plan.readers import left_to_gdal
+from runner.plan.readers import left_to_gdal, read_by_gdal
 from runner.plan.records import Pass, Plan
 from runner.read.gdal_environment import gdal_environment
 from runner.read.store_errors import StoreError
 from runner.settings import EngineName, JobSettings, OnError, SourceKind, Verify
 from runner.source.headers import SKIP_HINT
+from runner.source.pinned import refuse_replaced
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores, gdal_s3_options, network_environment
 from runner.source.verify import damaged
@@ -82,6 +83,7 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
             except ReadError as error:
                 inputs = _without(job, inputs, _confirmed(job, inputs, error))
                 _keep_inputs(inputs, record)
+        refuse_replaced(read_by_gdal(job, inputs.stack), Stores(job.source.s3, fetch_options(job.fetch)))
         with record.phase("writing"):
             _write(job, plan, inputs, results, record)
 

@@ -239,10 +239,14 @@ def before_blocks(server: FaultyServer, action: Callable[[], object]) -> None:
     server.before = act
 
 
-def test_an_object_replaced_during_the_run_ends_it_whatever_the_policy(server: FaultyServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", ["cog", "gdal"])
+def test_an_object_replaced_during_the_run_ends_it_whatever_the_policy(
+    server: FaultyServer, tmp_path: Path, reader: str
+) -> None:
     other = write_scene(tmp_path / "other.tif", speckle(SHAPE, seed=9), blockxsize=128, blockysize=128)
     before_blocks(server, lambda: other.replace(bad_file(tmp_path)))
-    assert_failed(run(server, tmp_path, "on_error=skip"), f"s3://b/{BAD}.tif: changed during the run", "run again")
+    done = run(server, tmp_path, "on_error=skip", f"reader={reader}")
+    assert_failed(done, f"s3://b/{BAD}.tif: changed during the run", "ETag")
 
 
 # --- one bad scene ------------------------------------------------------------------------------------------------

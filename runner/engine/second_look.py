@@ -9,13 +9,13 @@ from runner.model import Scene, locate
 from runner.plan.make import fetch_options
 from runner.plan.readers import by_gdal
 from runner.read import cog, gdal
-from runner.read.cog import plan_spans
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.fetch import FetchCounts
 from runner.read.gdal_environment import gdal_environment
 from runner.read.header import SceneFile, Window
 from runner.read.store_errors import MissingError, StoreError
 from runner.settings import EngineName, JobSettings
 from runner.source.stores import Stores, gdal_path, gdal_s3_options
+from runner.source.verify import read_whole
 
 
 def confirmed(job: JobSettings, scene: Scene, error: ReadError) -> ReadError:
@@ -49,27 +49,17 @@ def _seen_once(error: ReadError, worker: str) -> str:
 def _read(job: JobSettings, scene: Scene, window: Window) -> None:
     """Read a window as the job does, and keep nothing. Raises ReadError."""
     fetch, band = fetch_options(job.fetch), job.source.band
-    location = locate(scene.href)
-    store = Stores(job.source.s3, fetch).of(location)
-    file = SceneFile(scene.href, store, location.key, scene.etag, scene.header, scene.size)
+    stores, location = Stores(job.source.s3, fetch), locate(scene.href)
+    file = SceneFile(scene.href, stores.of(location), location.key, scene.etag, scene.header, scene.size)
     if job.engine is EngineName.block and not by_gdal(job.reader, scene.header, band):
         with closing(cog.read_blocks([file], window, band, fetch, FetchCounts())) as parts:
             _drain(parts)
         return
-    _fetch(file, window, band, fetch)  # GDAL gives no reason that tells the object from its store
+    with closing(read_whole(scene, stores, fetch)) as pieces:  # GDAL does not tell a faulty object from a faulty store
+        _drain(pieces)
     uncached = {} if location.bucket is None else {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{location.bucket}/"}
     with gdal_environment({**job.gdal.options, **gdal_s3_options(job.source.s3), **uncached}):
         _drain(gdal.read_blocks([file], window, band, lambda file: gdal_path(locate(file.href))))
-
-
-def _fetch(file: SceneFile, window: Window, band: int, fetch: FetchOptions) -> None:
-    spans = plan_spans(file.header.layout, window, band, fetch)
-    wanted = (
-        (None, ByteRange(file.href, file.store, file.key, file.etag, span.start, span.stop, FetchCounts(), file.size))
-        for span in spans
-    )
-    with closing(fetch_ahead(wanted, fetch)) as parts:
-        _drain(parts)
 
 
 def _drain(parts: Iterable[object]) -> None:

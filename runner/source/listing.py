@@ -5,17 +5,17 @@ import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsspec.utils import glob_translate
-from obstore.exceptions import PermissionDeniedError
 
 from runner.errors import SourceError
 from runner.model import StoredObject, locate
-from runner.read.fetch import FAILURES
+from runner.read.fetch import FAILURES, ByteRange, fetch_start
 from runner.read.refusals import ACCESS_HINT, refusal_of
-from runner.read.store_errors import is_denied, is_missing, reason_of
+from runner.read.store_errors import LOCAL_HINT, MissingError, is_denied, is_missing, reason_of
 from runner.settings import SourceKind, SourceSettings
 from runner.source.folder import (
     constant_prefix,
@@ -28,12 +28,14 @@ from runner.source.folder import (
 from runner.source.hints import is_tiff, nothing_hint
 from runner.source.s3_listing import list_keys
 from runner.source.sidecars import may_be_sidecar, with_sidecars
-from runner.source.stores import Stores, describe, s3fs_options
+from runner.source.stores import Stores, describe
 from runner.source.times import as_utc
+from runner.source.together import together
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_MANIFEST_BYTES = 2**30
 _MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
 
 
@@ -45,7 +47,7 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
     others: list[str] = []
     url = whole_url(source.url)
     if source.kind is SourceKind.manifest:
-        rows = list(_read_manifest(source))
+        rows = list(_read_manifest(source, stores))
         refuse_odd_names([row.href for row in rows if not row.href.startswith("s3://")])
         found = list(files_with_sidecars(rows))
     elif url.startswith("s3://"):
@@ -106,8 +108,8 @@ def cause_of(text: str) -> str:
     return re.sub(r"\s+", " ", sentences[0])[:300] if sentences else "no reason given"
 
 
-def _read_manifest(source: SourceSettings) -> Iterator[StoredObject]:
-    table = _open_manifest(source)
+def _read_manifest(source: SourceSettings, stores: Stores) -> Iterator[StoredObject]:
+    table = _open_manifest(source, stores)
     missing = sorted({"href", "datetime"} - set(table.columns))
     if missing:
         raise SourceError(
@@ -136,23 +138,33 @@ def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _open_manifest(source: SourceSettings) -> "pd.DataFrame":
+def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - of manifests alone; it takes 0.4 s
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
-    remote = s3fs_options(source.s3) if source.url.startswith("s3://") else None
+    table = BytesIO(_object(source.url, stores)) if source.url.startswith("s3://") else source.url
     try:
         if source.url.endswith((".parquet", ".pq")):
-            return pd.read_parquet(source.url, storage_options=remote)
-        return pd.read_csv(source.url, storage_options=remote, dtype=str)  # 007 stays 007
+            return pd.read_parquet(table)
+        return pd.read_csv(table, dtype=str)  # 007 stays 007
     except FileNotFoundError as error:
         raise SourceError(f"{source.url}: there is no such manifest") from error
     except PermissionError as error:
-        raise unreadable(source.url, PermissionDeniedError(str(error)), Stores(source.s3)) from error
-    except BotoCoreError as error:
-        raise SourceError(f"{source.url}: {error}; check AWS_PROFILE, or set source.s3.anonymous=true") from error
+        raise SourceError(f"{source.url}: permission denied; {LOCAL_HINT}") from error
     except (OSError, ValueError) as error:
         raise SourceError(f"{source.url}: not a CSV or Parquet table: {cause_of(str(error))}") from error
+
+
+def _object(url: str, stores: Stores) -> bytes:
+    """A manifest that lies in a bucket. Raises SourceError, or ReadError if it cannot be had."""
+    location = locate(url)
+    whole = ByteRange(url, stores.of(location), location.key, None, 0, _MOST_MANIFEST_BYTES, stores.counts)
+    try:
+        (found,) = asyncio.run(together(lambda wanted: fetch_start(wanted, stores.fetch), [whole], 1))
+    except MissingError as error:
+        raise SourceError(f"{url}: there is no such manifest") from error
+    if found.size > _MOST_MANIFEST_BYTES:
+        raise SourceError(f"{url}: {found.size} bytes, wanted up to {_MOST_MANIFEST_BYTES}; is it a manifest?")
+    return bytes(found.data)
 
 
 def _absolute(href: str, base: str) -> str:

@@ -11,7 +11,7 @@ from runner.errors import SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
 from runner.read.etag import same_version
 from runner.read.fetch import FAILURES, retried
-from runner.read.store_errors import MissingError, explain
+from runner.read.store_errors import ChangedError, MissingError, explain
 from runner.settings import OnError, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import unreadable
@@ -78,6 +78,17 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
         return retried(attempt, stores.fetch, stores.counts)
 
     return asyncio.run(together(look, recorded, _IN_FLIGHT))
+
+
+def refuse_replaced(scenes: Sequence[Scene], stores: Stores) -> None:
+    """Raise ChangedError for the first scene that is not the object any more whose header was read.
+
+    For readers that cannot pin what they read: what is the same before and after was the same meanwhile.
+    """
+    before = [StoredObject(scene.href, scene.size, scene.etag, scene.modified) for scene in scenes]
+    for found in look_up(before, stores) if before else ():
+        if found.problem and found.now:
+            raise ChangedError(found.recorded.href, f"changed during the run, while GDAL read it: {found.problem}")
 
 
 def refuse_problems(found: Sequence[Found], on_error: OnError, *, pinned: bool) -> None:

@@ -1,4 +1,4 @@
-"""One S3 setting, translated for each client that reads the bucket: obstore, s3fs, GDAL."""
+"""One S3 setting, translated for each client that reads the bucket: obstore, botocore, GDAL."""
 
 import os
 from collections.abc import Mapping
@@ -146,20 +146,6 @@ def network_environment(s3: S3Settings) -> dict[str, str]:
 def endpoint_of(s3: S3Settings) -> str | None:
     """The endpoint of the setting, else of the environment, as all AWS clients read it; None for AWS itself."""
     return s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-
-
-def s3fs_options(s3: S3Settings) -> dict[str, Any]:
-    """The same setting for s3fs, and for pandas' `storage_options`."""
-    client = {name: value for name, value in (("region_name", s3.region), ("verify", ca_bundle())) if value}
-    return {
-        "anon": s3.anonymous,
-        "endpoint_url": endpoint_of(s3),
-        "profile": s3.profile,
-        "requester_pays": s3.requester_pays,
-        "client_kwargs": client,
-        "use_listings_cache": False,
-        "skip_instance_cache": True,
-    }
 
 
 def gdal_s3_options(s3: S3Settings) -> Mapping[str, str]:

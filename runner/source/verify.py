@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from dask.system import CPU_COUNT
 
@@ -18,6 +19,9 @@ from runner.model import Scene, locate
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
 from runner.read.store_errors import StoreError
 from runner.source.stores import Stores
+
+if TYPE_CHECKING:
+    from obstore import Bytes
 
 _PART_BYTES = 4 * 2**20
 
@@ -74,13 +78,21 @@ def _problem(scene: Scene, expected: str, stores: Stores, fetch: FetchOptions, s
 
 def _md5_of(scene: Scene, stores: Stores, fetch: FetchOptions, stop: StopFlag) -> str:
     """The MD5 of an object's bytes, in hex. Raises ReadError."""
-    location = locate(scene.href)
-    store, size = stores.of(location), scene.size
-    whole = ByteRange(scene.href, store, location.key, scene.etag, 0, size, FetchCounts(), size)
+    digest = hashlib.md5(usedforsecurity=False)
+    with closing(read_whole(scene, stores, fetch, stop)) as pieces:
+        for piece in pieces:
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_whole(
+    scene: Scene, stores: Stores, fetch: FetchOptions, stop: StopFlag | None = None
+) -> Generator["Bytes", None, None]:
+    """All bytes of an object, piece by piece, pinned to its version. Raises ReadError."""
+    location, size = locate(scene.href), scene.size
+    whole = ByteRange(scene.href, stores.of(location), location.key, scene.etag, 0, size, FetchCounts(), size)
     starts = range(0, size, _PART_BYTES)
     parts = ((start, whole._replace(start=start, stop=min(start + _PART_BYTES, size))) for start in starts)
-    digest = hashlib.md5(usedforsecurity=False)
     with closing(fetch_ahead(parts, fetch, stop)) as fetched:
         for _, data in fetched:
-            digest.update(data)
-    return digest.hexdigest()
+            yield data
