@@ -8,7 +8,7 @@ import pytest
 from conftest import speckle, write_scene
 from faulty_server import FaultyServer, always, faulty_server, first, for_key
 
-from runner.errors import ReadError
+from runner.errors import ReadError, SourceError
 from runner.model import Inputs
 from runner.read.fetch import FetchOptions
 from runner.read.store_errors import ChangedError, DeniedError, StoreError
@@ -101,6 +101,6 @@ def test_a_key_that_no_reader_takes_is_refused_by_its_name() -> None:
     with scripted_server(lambda asked: Answer(body=page_xml(["a//20200101.tif"]))) as server:
         s3 = S3Settings(endpoint_url=server.endpoint, anonymous=True)
         source = SourceSettings("s", SourceKind.glob, "s3://b/**/*.tif", r"(?P<date>\d{8})", s3=s3)
-        with pytest.raises(ReadError, match="s3://b/a//20200101.tif: its key has an empty or dotted part"):
+        with pytest.raises(SourceError, match="s3://b/a//20200101.tif: its key has an empty or dotted part"):
             find_inputs(source, Stores(s3), OnError.stop, lambda done, total: None)
         assert len(server.asked) == 1
