@@ -16,7 +16,7 @@ from runner.engine.trace import OnTask, failures_traced
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
 from runner.log.environment import dask_settings
-from runner.log.facts import opened_facts, result_facts, stack_facts
+from runner.log.facts import fetched_facts, opened_facts, result_facts, stack_facts
 from runner.log.outputs import StageFiles, write_outputs
 from runner.log.record import RunRecord
 from runner.log.redact import redact
@@ -27,13 +27,15 @@ from runner.output.results import provenance, write_stage
 from runner.plan.make import fetch_options, make_plan
 from runner.plan.memory import raster_dtype
 from runner.plan.pixels import PixelRule, make_rule
-from runner.plan.readers import left_to_gdal
+from runner.plan.readers import left_to_gdal, read_by_gdal
 from runner.plan.records import Pass, Plan
-from runner.read.store_errors import ChangedError, DeniedError
+from runner.read.gdal_environment import gdal_environment
+from runner.read.store_errors import StoreError
 from runner.settings import EngineName, JobSettings, OnError, SourceKind, Verify
 from runner.source.headers import SKIP_HINT
+from runner.source.pinned import refuse_replaced
 from runner.source.scenes import find_inputs
-from runner.source.stores import Stores, gdal_s3_options
+from runner.source.stores import Stores, gdal_s3_options, network_environment
 from runner.source.verify import damaged
 
 if TYPE_CHECKING:
@@ -79,8 +81,9 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
             try:
                 results = _compute(job, plan, rule, inputs.stack, record, partials, explain)
             except ReadError as error:
-                inputs = _without(job, inputs, error)
+                inputs = _without(job, inputs, _confirmed(job, inputs, error))
                 _keep_inputs(inputs, record)
+        refuse_replaced(read_by_gdal(job, inputs.stack), Stores(job.source.s3, fetch_options(job.fetch)))
         with record.phase("writing"):
             _write(job, plan, inputs, results, record)
 
@@ -111,9 +114,12 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
 
 @contextmanager
 def opened_source(job: JobSettings) -> Iterator[JobSettings]:
-    """The job with a source that can be reached: the demo archive is made, and served, while the block runs."""
+    """The job with a source that can be reached: the demo archive is made, and served, while the block runs.
+
+    Every client takes the same way to it."""
     if job.source.kind is not SourceKind.demo:
-        yield job
+        with gdal_environment(network_environment(job.source.s3)):
+            yield job
         return
     from runner.source.archive import default_cache_dir, ensure_archive  # noqa: PLC0415 - of the demo alone
     from runner.source.server import serve  # noqa: PLC0415 - as above
@@ -122,14 +128,14 @@ def opened_source(job: JobSettings) -> Iterator[JobSettings]:
         root = ensure_archive(default_cache_dir(), progress=progress)
     with serve(root) as endpoint:
         s3 = replace(job.source.s3, endpoint_url=endpoint)
-        yield replace(job, source=replace(job.source, s3=s3))
+        with gdal_environment(network_environment(s3)):
+            yield replace(job, source=replace(job.source, s3=s3))
 
 
 def _find(job: JobSettings) -> Inputs:
     started = time.monotonic()
     with progress_bar("headers") as progress:
-        stores, fetch = Stores(job.source.s3), fetch_options(job.fetch)
-        inputs = find_inputs(job.source, stores, job.on_error, progress, fetch)
+        inputs = find_inputs(job.source, Stores(job.source.s3, fetch_options(job.fetch)), job.on_error, progress)
     scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
     facts = {"scenes": scenes, "left_out": left_out, "seconds": round(seconds, 3)}
     log.info("%d scenes, %d left out, %.2f s", scenes, left_out, seconds, extra=facts)
@@ -151,10 +157,10 @@ def _told(job: JobSettings, inputs: Inputs) -> Inputs:
 def _verified(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, less what is damaged where the policy lets that pass; nothing is read if `fetch.verify` is none."""
     if job.fetch.verify is Verify.checksum:
-        stores, fetch = Stores(job.source.s3, client_retries=0), fetch_options(job.fetch)
+        fetch = fetch_options(job.fetch)
         with (
             progress_bar("checksums") as progress,
-            closing(damaged(inputs.stack.scenes, stores, fetch, progress)) as problems,
+            closing(damaged(inputs.stack.scenes, Stores(job.source.s3, fetch), fetch, progress)) as problems,
         ):
             for error in problems:
                 inputs = _without(job, inputs, error)
@@ -163,7 +169,7 @@ def _verified(job: JobSettings, inputs: Inputs) -> Inputs:
 
 def _keep_inputs(inputs: Inputs, record: RunRecord) -> None:
     write_inputs(record.folder / "inputs.parquet", inputs)
-    record.update(passes=[], stack=stack_facts(inputs))
+    record.update(passes=[], stack=stack_facts(inputs), listing=fetched_facts(inputs.fetched))
 
 
 def _compute(
@@ -211,7 +217,7 @@ def compute_pass(
 
     `on_open` hears what is known once the cluster is there. Raises RunnerError.
     """
-    options = {**job.gdal.options, **gdal_s3_options(job.source.s3)}
+    options = {**network_environment(job.source.s3), **job.gdal.options, **gdal_s3_options(job.source.s3)}
     started, strangers = time.monotonic(), child_pids()  # such as the demo's server
     with open_cluster(one.cluster, options) as cluster, measured_usage(strangers) as usage:
         opened = time.monotonic()
@@ -255,13 +261,22 @@ def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines
     return block_engine.run_pass(one, stack, reading, cluster, raster, progress, on_task, kept)
 
 
+def _confirmed(job: JobSettings, inputs: Inputs, error: ReadError) -> ReadError:
+    """The fault of an object that was seen twice. Raises StoreError if it is not the object's."""
+    from runner.engine.second_look import confirmed  # noqa: PLC0415 - the readers, which a run without faults may spare
+
+    scene = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
+    return confirmed(job, scene, error)
+
+
 def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:
     """The inputs less the scene that failed, so that it is left out of every output; or the error again.
 
-    What was denied or has changed is no fault of one scene, and no policy passes over it.
+    A failure of the store, of the credentials or of this machine is not the fault of one scene, and no policy passes
+    over it.
     """
     rest = tuple(scene for scene in inputs.stack.scenes if scene.href != error.href)
-    if not rest or isinstance(error, (DeniedError, ChangedError)):
+    if not rest or isinstance(error, StoreError):
         raise error
     if job.on_error is OnError.stop:
         raise ReadError(error.href, f"{error.problem}; {SKIP_HINT}") from error
@@ -271,7 +286,7 @@ def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:
     item = StoredObject(gone.href, gone.size, gone.etag, gone.modified)
     left_out = (*inputs.left_out, LeftOut(item, gone.name, gone.time, error.problem, skipped=True))
     _refuse_too_many(job, left_out)
-    return Inputs(replace(inputs.stack, scenes=rest), left_out)
+    return replace(inputs, stack=replace(inputs.stack, scenes=rest), left_out=left_out)
 
 
 def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:

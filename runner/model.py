@@ -1,11 +1,12 @@
 """The records a run is made of, once settings and headers are known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 
+from runner.read.fetch import FetchCounts
 from runner.read.header import Header
 
 
@@ -98,7 +99,8 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the archive held and what became of it."""
+    """What the archive held and what became of it; `fetched` is what listing it and reading the headers cost."""
 
     stack: Stack
     left_out: tuple[LeftOut, ...]
+    fetched: FetchCounts = field(default_factory=FetchCounts, compare=False)

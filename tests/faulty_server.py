@@ -168,7 +168,9 @@ async def _body(request: web.Request, handler: Handler) -> ObjectBody:
 
 
 FAULTS: dict[str, Layer] = {
+    "301": refusal(301, "PermanentRedirect"),
     "400": refusal(400, "InvalidRequest"),
+    "expired": refusal(400, "ExpiredToken"),
     "401": refusal(401, "AuthenticationRequired"),
     "403": refusal(403, "AccessDenied"),
     "404": refusal(404, "NoSuchKey"),

@@ -135,6 +135,9 @@ def test_faults_that_pass_leave_the_bytes_of_a_clean_run(
     server.script = script
     done = run(server, tmp_path)
     assert done.results() == clean.results()
+    headers = [asked for asked in server.asked if asked.header]
+    assert done.record["listing"]["requests"] == 1 + len(headers)
+    assert done.record["listing"]["retries"] == sum(asked.attempt > 1 for asked in headers)
     fetched = done.record["passes"][0]["fetched"]
     in_blocks = [asked for asked in server.asked if not asked.header]
     assert fetched["requests"] == len(in_blocks)
@@ -154,6 +157,7 @@ def assert_failed(done: Done, *words: str) -> None:
     record = done.record
     assert (record["status"], record["exit_code"]) == ("FAILED", 1)
     assert words[0] in record["error"]["message"]
+    assert SKIP in words or SKIP not in line  # it is no way out of what is not the object's fault
     assert done.files <= NEVER_RESULTS
 
 
@@ -168,10 +172,10 @@ class Lasting:
 
 
 SKIP = "leave it out with source.exclude, or every scene that fails with on_error=skip"
-THROTTLED = ("s3://b/S1A_2020", "unread after 3 attempts", "throttles (status 503)", "raise fetch.attempts", SKIP)
-SILENT = ("s3://b/S1A_2020", "unread after 3 attempts", "no answer within fetch.timeout", "raise it", SKIP)
+THROTTLED = ("s3://b/S1A_2020", "unread after 3 attempts", "throttles (status 503)", "raise fetch.attempts")
+SILENT = ("s3://b/S1A_2020", "unread after 3 attempts", "no answer within fetch.timeout", "raise it")
 DENIED = ("s3://b/S1A_2020", "access denied", "source.s3.profile", "source.s3.requester_pays=true")
-NO_RANGES = ("s3://b/S1A_2020", "ignores Range requests", "check source.s3.endpoint_url", SKIP)
+NO_RANGES = ("s3://b/S1A_2020", "ignores Range requests", "check source.s3.endpoint_url")
 LASTING = {
     "503 always": Lasting(always("503"), THROTTLED, 3),
     "503 always after the headers": Lasting(for_blocks(always("503")), THROTTLED, 3),
@@ -194,7 +198,16 @@ def test_faults_that_last_end_the_run_soon_and_are_named(server: FaultyServer, t
 
 def test_a_listing_that_is_throttled_always_ends_the_run(server: FaultyServer, tmp_path: Path) -> None:
     server.listing = "503"
-    assert_failed(run(server, tmp_path), "s3://b: it cannot be listed", "throttles (status 503)", "try later")
+    done = run(server, tmp_path, "fetch.attempts=3")
+    assert_failed(done, "s3://b: it cannot be listed", "throttles (status 503)", "try later")
+
+
+def test_no_scene_is_left_out_for_a_fault_that_is_not_its_own(server: FaultyServer, tmp_path: Path) -> None:
+    server.script = for_key(BAD, for_blocks(always("expired")))
+    done = run(server, tmp_path, "on_error=skip")
+    assert_failed(done, f"s3://b/{BAD}.tif", "the credentials have expired (ExpiredToken); log in again")
+    assert "left out" not in done.stdout + done.stderr
+    assert done.record["stack"]["left_out"] == 0
 
 
 def test_denied_requests_are_no_storm_and_their_secret_is_not_told(server: FaultyServer, tmp_path: Path) -> None:
@@ -226,10 +239,14 @@ def before_blocks(server: FaultyServer, action: Callable[[], object]) -> None:
     server.before = act
 
 
-def test_an_object_replaced_during_the_run_ends_it_whatever_the_policy(server: FaultyServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", ["cog", "gdal"])
+def test_an_object_replaced_during_the_run_ends_it_whatever_the_policy(
+    server: FaultyServer, tmp_path: Path, reader: str
+) -> None:
     other = write_scene(tmp_path / "other.tif", speckle(SHAPE, seed=9), blockxsize=128, blockysize=128)
     before_blocks(server, lambda: other.replace(bad_file(tmp_path)))
-    assert_failed(run(server, tmp_path, "on_error=skip"), f"s3://b/{BAD}.tif: changed during the run", "run again")
+    done = run(server, tmp_path, "on_error=skip", f"reader={reader}")
+    assert_failed(done, f"s3://b/{BAD}.tif: changed during the run", "ETag")
 
 
 # --- one bad scene ------------------------------------------------------------------------------------------------
@@ -371,8 +388,8 @@ def mean_raster(done: Done) -> np.ndarray:
 
 def test_gdal_fails_rather_than_use_short_data(server: FaultyServer, tmp_path: Path) -> None:
     server.script = for_key(BAD, for_blocks(always("cut")))
-    done = run(server, tmp_path, "engine=xarray", "gdal=cloud")
-    assert_failed(done, f"s3://b/{BAD}.tif: rows", "cannot be read", SKIP)
+    done = run(server, tmp_path, "engine=xarray", "gdal=cloud", "on_error=skip", "fetch.attempts=2")
+    assert_failed(done, f"s3://b/{BAD}.tif: bytes", "unread after 2 attempts", "the connection fails")
 
 
 def test_gdal_retries_too_and_says_that_it_does_not_count(server: FaultyServer, tmp_path: Path, clean: Done) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -14,6 +15,7 @@ from conftest import ROOT, local_source, speckle, write_scene
 
 from runner.errors import SourceError
 from runner.model import StoredObject
+from runner.read.fetch import FetchOptions
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.folder import constant_prefix
 from runner.source.listing import list_objects
@@ -122,7 +124,7 @@ def test_an_unreadable_bucket_says_why_and_what_to_do(
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(SourceError, match=r"s3://bucket: it cannot be listed: .*endpoint_url=http://127.0.0.1:9"):
         source = source_at("http://127.0.0.1:9", "s3://bucket/*.tif")
-        list_objects(source, Stores(source.s3, client_retries=0))
+        list_objects(source, Stores(source.s3, FetchOptions(attempts=1)))
 
 
 @pytest.mark.parametrize(
@@ -174,6 +176,7 @@ LOCKED = [  # what may not be read, and a pattern that leads there
 # In a process of its own, since root may read everything, unless it gives that up.
 _FIND_LOCKED = """
 import sys
+import traceback
 from pathlib import Path
 from conftest import local_source
 from runner.errors import RunnerError
@@ -223,3 +226,38 @@ def test_gdal_is_told_the_same_as_the_other_clients() -> None:
         "AWS_PROFILE": "work",
         "AWS_REQUEST_PAYER": "requester",
     }
+
+
+@pytest.mark.parametrize("content", ["canary:x:0:0\nbin:x:1\n", "canary=4711\nA,b,c\n", 'canary,"un\n\n', "\n"])
+def test_a_file_that_is_no_manifest_is_refused_without_a_word_of_it(tmp_path: Path, content: str) -> None:
+    (tmp_path / "passwd.csv").write_text(content)
+    with pytest.raises(SourceError, match=r"passwd.csv: (wanted the columns|not a CSV)") as caught:
+        listed(SourceSettings("s", SourceKind.manifest, str(tmp_path / "passwd.csv")))
+    assert "canary" not in str(caught.value)
+
+
+def test_a_column_that_was_probably_meant_is_named(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("Href,date\na.tif,2020-01-01\n")
+    with pytest.raises(SourceError, match="2 columns without datetime and href; is it 'date' and 'Href'. rename it"):
+        listed(SourceSettings("s", SourceKind.manifest, str(tmp_path / "list.csv")))
+
+
+HELPERS = {  # what a credential_process does, and what is said of it
+    "fails": ("echo canary-4711 >&2; exit 1", "the provider custom-process fails"),
+    "prints no JSON": ("echo canary-4711", "they cannot be read"),
+    "is not there": ("/nowhere/canary-4711", "they cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("helper", "words"), HELPERS.values(), ids=HELPERS.keys())
+def test_what_a_credential_helper_prints_is_not_told(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helper: str, words: str
+) -> None:
+    (tmp_path / "helper").write_text(f"#!/bin/sh\n{helper}\n")
+    (tmp_path / "helper").chmod(0o700)
+    process = "/nowhere/helper" if helper.startswith("/") else tmp_path / "helper"
+    (tmp_path / "config").write_text(f"[profile work]\ncredential_process = {process}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(SourceError, match=f"AWS credentials: {words}") as caught:
+        listed(source_at(endpoint, "s3://bucket/*.tif", anonymous=False, profile="work"))
+    assert "canary" not in "".join(traceback.format_exception(caught.value))

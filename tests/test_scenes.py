@@ -221,7 +221,7 @@ def test_a_manifest_names_scenes_and_dates(folder_of_scenes: Path, ending: str) 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("file,when\na,b\n", "wanted the columns href and datetime, got file, when"),
+        ("file,when\na,b\n", "got 2 columns without datetime and href"),
         ("href,datetime\na.tif,soon\n", "row 1 has datetime 'soon'"),
     ],
 )

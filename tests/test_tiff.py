@@ -157,7 +157,7 @@ def test_a_directory_at_the_end_of_the_file_is_found(tmp_path: Path) -> None:
         (b'<?xml version="1.0"?><Error>', "XML"),
         (b'{"type": "Feature"}', "JSON"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
-        (b"II*", "starts with b'II\\*'"),
+        (b"II*", "a text file"),
         (b"II*\0", "truncated"),
         (b"II+\0\x04\0\0\0" + bytes(8), "BigTIFF"),
         (b"II*\0\0\0\0\0", "inside the file header"),

@@ -41,7 +41,7 @@ def scenes_of(source: SourceSettings) -> tuple[Scene, ...]:
 
 
 def problems(source: SourceSettings, scenes: tuple[Scene, ...]) -> list[ReadError]:
-    stores = Stores(source.s3, client_retries=0)
+    stores = Stores(source.s3)
     return list(damaged(scenes, stores, FetchOptions(attempts=2, backoff_seconds=0.001), lambda done, total: None))
 
 

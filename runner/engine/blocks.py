@@ -63,8 +63,8 @@ class BlockResult:
 
 def make_reading(job: JobSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> Reading:
     """How the scenes of a job are read, for these stages."""
-    stores = Stores(job.source.s3, client_retries=0)
-    return Reading(stack.scenes, stages, rule, job.reader, fetch_options(job.fetch), stores)
+    fetch = fetch_options(job.fetch)
+    return Reading(stack.scenes, stages, rule, job.reader, fetch, Stores(job.source.s3, fetch))
 
 
 def run_blocks(reading: Reading, blocks: Iterator[Block]) -> Generator[BlockResult, None, None]:
@@ -163,7 +163,7 @@ def _files(reading: Reading, run: _Run) -> list[SceneFile]:
 
 def _scene_file(scene: Scene, stores: Stores) -> SceneFile:
     location = locate(scene.href)
-    return SceneFile(scene.href, stores.of(location), location.key, scene.etag, scene.header)
+    return SceneFile(scene.href, stores.of(location), location.key, scene.etag, scene.header, scene.size)
 
 
 # --- collecting -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from runner.engine.results import PassResult
 from runner.log.events import timestamp
 from runner.model import Inputs
 from runner.plan.records import Pass
+from runner.read.fetch import FetchCounts
 
 
 def stack_facts(inputs: Inputs) -> dict[str, Any]:
@@ -52,12 +53,17 @@ def result_facts(one: Pass, result: PassResult, compute_seconds: float) -> dict[
     """What a pass took."""
     fetched = None if result.fetched is None or one.cost.requests is None else result.fetched  # GDAL does not tell
     return {
-        "fetched": None if fetched is None else {**asdict(fetched), "wait_seconds": round(fetched.wait_seconds, 3)},
+        "fetched": None if fetched is None else fetched_facts(fetched),
         "compute_seconds": round(compute_seconds, 3),
         "read_seconds": _rounded(result.read_seconds),
         "reduce_seconds": _rounded(result.reduce_seconds),
         "megabytes_per_second": None if fetched is None else round(fetched.bytes / compute_seconds / 1e6, 3),
     }
+
+
+def fetched_facts(fetched: FetchCounts) -> dict[str, Any]:
+    """Requests and bytes, retries, and seconds of waiting."""
+    return {**asdict(fetched), "wait_seconds": round(fetched.wait_seconds, 3)}
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -70,11 +70,12 @@ def recorded_inputs(
 
     def find(job: "JobSettings") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as in run_again
+        from runner.plan.make import fetch_options  # noqa: PLC0415 - as above
         from runner.source.pinned import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
         from runner.source.stores import Stores  # noqa: PLC0415 - as above
 
-        stores, names = Stores(job.source.s3), [row.scene for row in wanted]
+        stores, names = Stores(job.source.s3, fetch_options(job.fetch)), [row.scene for row in wanted]
         found = look_up([row.stored for row in wanted], stores)
         refuse_problems(found, job.on_error, pinned=pinned)
         with progress_bar("headers") as progress:
@@ -82,7 +83,7 @@ def recorded_inputs(
         asked = set(wanted)
         others = (row for row in rows if row not in asked)
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
-        return Inputs(make_stack(job.source, scenes), (*left_out, *unread))
+        return Inputs(make_stack(job.source, scenes), (*left_out, *unread), stores.counts)
 
     return find
 

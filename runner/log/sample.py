@@ -24,6 +24,7 @@ from runner.model import Scene, Stack
 from runner.output.digest import unequal_bits
 from runner.output.stored import column, opened_raster, read_table, read_window
 from runner.plan.cut import auto_window, cut
+from runner.plan.make import fetch_options
 from runner.plan.memory import raster_dtype
 from runner.plan.pixels import make_rule
 from runner.plan.records import Block, Chunks, StagePlan
@@ -47,7 +48,7 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
     """
     rows = [row for row in run.inputs() if row.used]
     with opened_source(job) as reachable:
-        stores = Stores(reachable.source.s3)
+        stores = Stores(reachable.source.s3, fetch_options(job.fetch))
         found = look_up([row.stored for row in rows], stores)
         yield from _check_objects(found)
         whole = [(one, row.scene) for one, row in zip(found, rows, strict=True) if not one.problem]

@@ -1,6 +1,6 @@
 """Which reader takes which scene, and why scenes are left to GDAL."""
 
-from runner.model import Stack
+from runner.model import Scene, Stack
 from runner.read.decode import fast_path_refusal
 from runner.read.header import Header
 from runner.settings import EngineName, JobSettings, ReaderName
@@ -16,6 +16,13 @@ def by_gdal(reader: ReaderName, header: Header, band: int) -> bool:
 def any_by_gdal(job: JobSettings, stack: Stack) -> bool:
     """Whether GDAL reads any of the scenes."""
     return any(by_gdal(job.reader, scene.header, job.source.band) for scene in stack.scenes)
+
+
+def read_by_gdal(job: JobSettings, stack: Stack) -> list[Scene]:
+    """The scenes that GDAL reads, which is all of them for the xarray engine."""
+    if job.engine is EngineName.xarray:
+        return list(stack.scenes)
+    return [scene for scene in stack.scenes if by_gdal(job.reader, scene.header, job.source.band)]
 
 
 def left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:

@@ -163,7 +163,7 @@ def _ranges(works: Iterable[Work], band: int, options: FetchOptions) -> Iterator
 
 def _request(work: Work, number: int, span: Span) -> ByteRange:
     scene = work.scenes[number]
-    return ByteRange(scene.href, scene.store, scene.key, scene.etag, span.start, span.stop, work.counts)
+    return ByteRange(scene.href, scene.store, scene.key, scene.etag, span.start, span.stop, work.counts, scene.size)
 
 
 def _batches(fetched: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched]]:

@@ -89,7 +89,11 @@ def looks_like(head: bytes) -> str:
         b"\x89hdf": "HDF5 or netCDF-4", b"cdf": "netCDF", b"\0\0\0\x0cjp": "JPEG 2000", b"grib": "GRIB",
     }  # fmt: skip
     found = next((name for sign, name in signs.items() if text.startswith(sign)), None)
-    return found or (f"a file that starts with {head[:16]!r}" if head else "an empty file")
+    if found or not head:
+        return found or "an empty file"
+    if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
+        return "a text file"  # of which nothing is shown: it may hold a secret
+    return f"a file that starts with the bytes {head[:4].hex(' ')}"
 
 
 def read_directory(source: Source, start: int) -> tuple[Entries, int]:

@@ -1,7 +1,8 @@
 """Byte ranges of stored objects, fetched ahead of their use, pinned by ETag and retried.
 
-The retries here are on top of those of the obstore client (`retry_config`), and are the only ones that are counted. The
-client cannot see a body that is shorter than asked for: obstore hands it out as if it were whole.
+The retries here are the only ones: those of the obstore client cannot be counted, and it hands out a body that is
+shorter than asked for as if it were whole. Every answer is held against the version that was asked for, since some
+servers ignore If-Match.
 """
 
 import asyncio
@@ -9,29 +10,49 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
-from contextlib import contextmanager
-from contextvars import Context
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, TypeVarTuple
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PreconditionError
 
 from runner.errors import ReadError
-from runner.read.store_errors import ShortBodyError, explain, may_pass
+from runner.read.background import background_loop
+from runner.read.etag import if_match, same_version
+from runner.read.refusals import RefusedError
+from runner.read.store_errors import (
+    BrokenPageError,
+    ChangedError,
+    ConnectionFailedError,
+    ForeignPageError,
+    ShortBodyError,
+    explain,
+    may_pass,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from obstore import Bytes, GetOptions, ObjectMeta
+    from obstore import Bytes, GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 Arguments = TypeVarTuple("Arguments")
 
+FAILURES: Final = (  # of requests
+    BaseError,
+    OSError,
+    ValueError,
+    ShortBodyError,
+    BrokenPageError,
+    ForeignPageError,
+    ConnectionFailedError,
+    RefusedError,
+)
 _STOP_SECONDS: Final = 0.2  # between two looks at the stop flag
 
 
@@ -74,9 +95,9 @@ class FetchCounts:
 
 
 class ByteRange(NamedTuple):
-    """Bytes `start` to `stop` of the object `key` in `store`; `etag` pins its version, None leaves it open.
+    """Bytes `start` to `stop` of the object `key` in `store`.
 
-    What it costs is added to `counts`.
+    `etag` and `size` (in bytes) pin its version, None leaves it open. What it costs is added to `counts`.
     """
 
     href: str
@@ -86,6 +107,7 @@ class ByteRange(NamedTuple):
     start: int
     stop: int
     counts: FetchCounts
+    size: int | None = None
 
 
 class ObjectStart(NamedTuple):
@@ -176,46 +198,6 @@ class _Queue(Generic[Item]):
         return item, data
 
 
-class _Loop(asyncio.SelectorEventLoop):
-    """A loop that may be called after its end, into nothing.
-
-    obstore answers from threads of its own: also a request that is cancelled at that very moment, and it prints a
-    traceback where its loop has been closed.
-    """
-
-    def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[Arguments]], object], *args: *Arguments, context: Context | None = None
-    ) -> asyncio.Handle:
-        try:
-            return super().call_soon_threadsafe(callback, *args, context=context)
-        except RuntimeError:
-            if not self.is_closed():
-                raise
-            return asyncio.Handle(callback, args, self, context)
-
-
-@contextmanager
-def background_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop in a thread of its own. Unlike blocking calls in a pool, its requests can be cancelled at once."""
-    loop = _Loop()
-    thread = threading.Thread(target=loop.run_forever, name="fetch", daemon=True)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _cancel_others() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-
-
 async def fetch_range(wanted: ByteRange, options: FetchOptions) -> "Bytes":
     """The bytes of one range, retried. Raises ReadError, also where the object ends before."""
     if wanted.start == wanted.stop:
@@ -229,17 +211,40 @@ async def fetch_start(wanted: ByteRange, options: FetchOptions) -> ObjectStart:
     return ObjectStart(data, meta["size"], meta["e_tag"], meta["last_modified"])
 
 
-async def _retried(wanted: ByteRange, options: FetchOptions, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
-    for attempt in range(1, options.attempts + 1):
+async def retried(
+    attempt: Callable[[], Awaitable[Answer]],
+    options: FetchOptions,
+    counts: FetchCounts,
+    explained: Callable[[Exception, int], Exception] | None = None,
+) -> Answer:
+    """The answer of the first attempt that succeeds.
+
+    Raises the last error, or what `explained` makes of it and of the number of attempts.
+    """
+    for number in range(1, options.attempts + 1):
+        counts.requests += 1
         try:
-            return await _attempt(wanted, options.timeout_seconds, whole=whole)
-        except (BaseError, OSError, ValueError, ShortBodyError) as error:
-            if attempt == options.attempts or not may_pass(error):
-                part = f"bytes {wanted.start} to {wanted.stop}"
-                raise explain(error, wanted.href, part, attempt) from error
-        wanted.counts.retries += 1
-        await asyncio.sleep(_backoff(options, attempt))
+            async with asyncio.timeout(options.timeout_seconds):
+                return await attempt()
+        except FAILURES as error:
+            if number < options.attempts and may_pass(error):
+                counts.retries += 1
+            elif explained is None:
+                raise
+            else:
+                raise explained(error, number) from error
+        await asyncio.sleep(_backoff(options, number))
     raise AssertionError("the last attempt returns or raises")
+
+
+async def _retried(wanted: ByteRange, options: FetchOptions, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
+    part = f"bytes {wanted.start} to {wanted.stop}"
+    return await retried(
+        lambda: _attempt(wanted, whole=whole),
+        options,
+        wanted.counts,
+        lambda error, attempts: explain(error, wanted.href, part, attempts),
+    )
 
 
 def _backoff(options: FetchOptions, failed: int) -> float:
@@ -248,18 +253,36 @@ def _backoff(options: FetchOptions, failed: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-async def _attempt(wanted: ByteRange, timeout: float, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
-    options: GetOptions = {"range": (wanted.start, wanted.stop)}
-    if wanted.etag:
-        options["if_match"] = wanted.etag
-    wanted.counts.requests += 1
-    async with asyncio.timeout(timeout):
-        answer = await obstore.get_async(wanted.store, wanted.key, options=options)
-        size = answer.meta["size"]
-        if whole and size < wanted.stop:
-            raise ReadError(wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {size}; upload it again")
-        data = await answer.bytes_async()
+async def _attempt(wanted: ByteRange, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
+    answer = await _answer(wanted)
+    _refuse_changed(wanted, answer.meta)
+    size = answer.meta["size"]
+    if whole and size < wanted.stop:
+        raise ReadError(wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {size}; upload it again")
+    data = await answer.bytes_async()
     wanted.counts.bytes += len(data)
     if len(data) != min(wanted.stop, size) - wanted.start:
         raise ShortBodyError(len(data))
     return data, answer.meta
+
+
+async def _answer(wanted: ByteRange) -> "GetResult":
+    """The head of an answer. A refused precondition is no proof: some servers refuse every one they are sent."""
+    options: GetOptions = {"range": (wanted.start, wanted.stop)}
+    precondition = if_match(wanted.etag)
+    if precondition is not None:
+        try:
+            return await obstore.get_async(wanted.store, wanted.key, options={**options, "if_match": precondition})
+        except PreconditionError:
+            wanted.counts.requests += 1
+    return await obstore.get_async(wanted.store, wanted.key, options=options)
+
+
+def _refuse_changed(wanted: ByteRange, meta: "ObjectMeta") -> None:
+    etag, size = meta["e_tag"], meta["size"]
+    other = wanted.etag is not None and etag is not None and not same_version(wanted.etag, etag)
+    if other or size != (wanted.size if wanted.size is not None else size):
+        was = f"ETag {wanted.etag}" + ("" if wanted.size is None else f", {wanted.size} bytes")
+        raise ChangedError(
+            wanted.href, f"changed during the run: it was {was}; it is now ETag {etag}, {size} bytes; run again"
+        )

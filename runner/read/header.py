@@ -108,13 +108,17 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class SceneFile:
-    """One scene as the readers of pixels need it: `key` is its path in `store`, `etag` pins its version if not None."""
+    """One scene as the readers of pixels need it: `key` is its path in `store`.
+
+    `etag` and `size` (in bytes) pin its version, None leaves it open.
+    """
 
     href: str
     store: "ObjectStore"
     key: str
     etag: str | None
     header: Header
+    size: int | None = None
 
 
 class Window(NamedTuple):

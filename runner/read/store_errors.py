@@ -1,8 +1,14 @@
-"""What a store's refusals and failures mean: whether another attempt may succeed, and what to tell the user."""
+"""Failures of a store: whether another attempt may succeed, whose fault they are, and what to tell the user.
+
+Three kinds must not be mixed up. The object is at fault (gone, truncated, damaged, not a TIFF): `ReadError` and
+`MissingError`, which `on_error=skip` may pass over. The object was replaced: `ChangedError`. Everything else is the
+fault of the store, the credentials, the network or this machine: `StoreError`, which ends a run.
+"""
 
 import errno
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from obstore.exceptions import (
     GenericError,
@@ -13,64 +19,137 @@ from obstore.exceptions import (
 )
 
 from runner.errors import ReadError
+from runner.read.network import cause_of_failure, endpoint_and_host, proxy_of, speaks_tls
+from runner.read.refusals import ACCESS_HINT, Refusal, reason_of_refusal, refusal_of, url_in
 
 _DENIED: Final = (PermissionDeniedError, UnauthenticatedError)
-_LASTING: Final = ("non-partial response", "range was invalid", "Generic LocalFileSystem error")  # in obstore's words
+_GONE: Final = ("NoSuchKey", "NoSuchVersion", "NotFound")
+_PASSING_LOCALLY: Final = (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 
-ACCESS_HINT: Final = (
-    "for a public bucket set source.s3.anonymous=true, else check AWS_PROFILE or source.s3.profile; "
-    "some buckets want source.s3.requester_pays=true"
+_NO_RANGES: Final = (
+    "the server ignores Range requests, or answers with a page of its own; check source.s3.endpoint_url, "
+    "and serve the objects from a store that honours ranges"
 )
+_LASTING: Final = {  # by obstore's words
+    "non-partial response": _NO_RANGES,
+    "range was invalid": "it ends before them; upload it again",
+    "following redirect": "the server sends from one address to the next; check source.s3.endpoint_url",
+}
 
 LOCAL_HINT: Final = "give yourself the right to read it (chmod), or leave it out of source.url"
+UNREADABLE_KEY: Final = (
+    "its key has an empty or dotted part (//, /./, /../) or a control character, which the readers do not take; "
+    "copy it to another key"
+)
+
+
+class StoreError(ReadError):
+    """The store, the credentials, the network or this machine fails, which says nothing of the object."""
+
+
+class DeniedError(StoreError):
+    """The object may not be read with these credentials, or the file by this user."""
+
+
+class ChangedError(StoreError):
+    """The object is not the one that was listed."""
 
 
 class MissingError(ReadError):
     """The object is gone."""
 
 
-class DeniedError(ReadError):
-    """The object may not be read with these credentials, or the file by this user."""
-
-
-class ChangedError(ReadError):
-    """The object is not the one that was listed."""
-
-
 class ShortBodyError(Exception):
     """A body of so many bytes, fewer than asked for."""
 
 
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status in obstore's message, which has no field for it."""
-    found = re.search(r"status code: (\d{3})", str(error))
-    return int(found[1]) if found else None
+class BrokenPageError(Exception):
+    """An answer that is not all of a page of a listing, or another page; the next attempt may get it."""
+
+
+class ForeignPageError(Exception):
+    """An answer that is not S3's."""
+
+
+class ConnectionFailedError(Exception):
+    """A request that got no answer."""
+
+    def __init__(self, url: str, error: Exception) -> None:
+        super().__init__(f"{url.partition('?')[0]}: {type(error).__name__}: {error}")
+
+
+def is_readable(key: str) -> bool:
+    """Whether obstore and GDAL ask for an object by exactly this key."""
+    return not {"", ".", ".."} & set(key.split("/")) and not re.search(r"[\x00-\x1f\x7f]", key)
+
+
+# --- decisions --------------------------------------------------------------------------------------------------
 
 
 def may_pass(error: BaseException) -> bool:
     """Whether another attempt may succeed."""
-    if isinstance(error, (ShortBodyError, TimeoutError)):
+    if isinstance(error, (ShortBodyError, BrokenPageError, TimeoutError)):
         return True
-    status = status_of(error)
-    if status is not None:
-        return status >= 500 or status in (408, 429)
-    return isinstance(error, GenericError) and not any(words in str(error) for words in _LASTING)
+    refusal = refusal_of(error)
+    if refusal is not None:
+        return refusal.may_pass
+    if _is_local(error):
+        return _os_error(error) in _PASSING_LOCALLY
+    cause = cause_of_failure(str(error), url_in(str(error)))
+    lasting = any(words in str(error) for words in _LASTING) or (cause is not None and not cause.passing)
+    return isinstance(error, (GenericError, ConnectionFailedError)) and not lasting
+
+
+def is_denied(error: BaseException) -> bool:
+    """Whether a store refuses whoever asks, for no reason that has a remedy of its own."""
+    refusal = refusal_of(error)
+    if refusal is None:
+        return isinstance(error, _DENIED)
+    return not refusal.has_remedy and (isinstance(error, _DENIED) or refusal.status in (401, 403))
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether an object is not there, or what a store takes for one."""
+    refusal = refusal_of(error)
+    missing = isinstance(error, (NotFoundError, FileNotFoundError)) or _os_error(error) == errno.ENOTDIR
+    return missing or (refusal is not None and refusal.status == 404)
 
 
 def explain(error: BaseException, href: str, part: str, attempts: int) -> ReadError:
     """The last error of `attempts` to read a part of an object, in the user's words: what, where, and what to do."""
-    if "NoSuchBucket" in str(error):
-        return MissingError(href, "there is no such bucket; check its name and source.s3.endpoint_url")
-    if isinstance(error, (NotFoundError, FileNotFoundError)):
-        return MissingError(href, "not found: it never was there, or is gone since it was listed; run again")
+    refusal = refusal_of(error)
+    if refusal is not None and refusal.has_remedy:
+        return StoreError(href, reason_of_refusal(refusal))
+    if is_missing(error):
+        return _missing(href, refusal)
     if isinstance(error, PreconditionError):
         return ChangedError(href, "changed during the run: its ETag is no longer the listed one; run again")
-    if isinstance(error, _DENIED):
-        return DeniedError(href, f"access denied to {part} ({status_of(error) or 403}); {ACCESS_HINT}")
-    if "LocalFileSystem" in str(error) and f"(os error {errno.EACCES})" in str(error):
+    if is_denied(error):
+        return DeniedError(href, f"access denied to {part} ({refusal.status if refusal else 403}); {ACCESS_HINT}")
+    if _is_local(error) and _os_error(error) == errno.EACCES:
         return DeniedError(href, f"permission denied; {LOCAL_HINT}")
+    return _unread(error, href, part, attempts)
+
+
+def _missing(href: str, refusal: Refusal | None) -> ReadError:
+    """A missing object; a 404 that is not in S3's words says nothing of the object."""
+    if refusal is not None and refusal.code not in _GONE and refusal.body.strip():
+        found = refusal.code or "a page of a proxy or a web server"
+        return StoreError(href, f"the answer 404 is not an S3 server's ({found}); check source.s3.endpoint_url")
+    return MissingError(href, "not found: it never was there, or is gone since it was listed; run again")
+
+
+def _unread(error: BaseException, href: str, part: str, attempts: int) -> ReadError:
+    if "parse path" in str(error):
+        return ReadError(href, UNREADABLE_KEY)
+    refusal = refusal_of(error)
+    ends_before = "range was invalid" in str(error) or (refusal is not None and refusal.status == 416)
     times = f" after {attempts} attempts" if attempts > 1 else ""
-    return ReadError(href, f"{part} unread{times}: {reason_of(error)}")
+    kind = ReadError if ends_before else StoreError
+    return kind(href, f"{part} unread{times}: {reason_of(error)}")
+
+
+# --- words ------------------------------------------------------------------------------------------------------
 
 
 def reason_of(error: BaseException) -> str:
@@ -78,36 +157,45 @@ def reason_of(error: BaseException) -> str:
 
     URLs are cut off, since a signed one is a secret.
     """
+    refusal = refusal_of(error)
+    if refusal is not None:
+        return reason_of_refusal(refusal)
     if isinstance(error, ShortBodyError):
         return f"the body ends early, with {error} bytes; try later"
+    if isinstance(error, (BrokenPageError, ForeignPageError)):
+        return f"the server sends {error}"
     if isinstance(error, TimeoutError):
         return "no answer within fetch.timeout; raise it or try later"
-    status = status_of(error)
-    return _reason_in_text(str(error)) if status is None else _reason_of_status(status)
-
-
-def _reason_of_status(status: int) -> str:
-    if status in (429, 503):
-        return f"the server throttles (status {status}); use fewer workers, raise fetch.attempts or try later"
-    if status >= 500:
-        return f"the server fails (status {status}); try later"
-    if status == 416:
-        return "it ends before them; upload it again"
-    if 300 <= status < 400:
-        return f"it lies in another region (status {status}); set source.s3.region"
-    return f"the server refuses with status {status}; check source.s3.endpoint_url and source.s3.region"
+    return _reason_in_text(str(error))
 
 
 def _reason_in_text(text: str) -> str:
-    """The reason where there is no status; obstore says it at the end of its first line."""
-    if "non-partial response" in text:
-        return (
-            "the server ignores Range requests, or answers with a page of its own; check source.s3.endpoint_url, "
-            "and serve the objects from a store that honours ranges"
-        )
-    if "range was invalid" in text:
-        return _reason_of_status(416)
-    cause = re.sub(r"^(Generic \w+ error: |HTTP error: )+", "", text.partition("\n")[0].rpartition(" - ")[2])
-    if "Generic LocalFileSystem error" in text:
-        return f"{cause}; check the file"
-    return f"the connection fails: {re.sub(r'https?://[^ ]+', '<url>', cause)}; try later"
+    """The reason where there is no answer; obstore says it at the end of its first line."""
+    url = url_in(text)
+    lasting = next((sentence for words, sentence in _LASTING.items() if words in text), None)
+    cause = cause_of_failure(text, url)
+    if lasting or cause:
+        return lasting or (cause.sentence if cause else "")
+    words = re.sub(r"^(Generic \w+ error: |HTTP error: )+", "", text.partition("\n")[0].rpartition(" - ")[2])
+    if "LocalFileSystem" in text:
+        return f"{words}; check the file"
+    if _hides_tls(url, text):
+        return f"{endpoint_and_host(url)[0]} speaks TLS: write https:// in source.s3.endpoint_url"
+    return f"the connection fails: {re.sub(r'https?://[^ ]+', '<url>', words)}; try later"
+
+
+def _hides_tls(url: str, text: str) -> bool:
+    """Whether a server that hangs up on plain HTTP would shake hands for TLS."""
+    hangs_up = url.startswith("http:") and re.search(r"reset|closed|aborted|incomplete", text, re.IGNORECASE)
+    parts = urlsplit(url)
+    return bool(hangs_up) and proxy_of(url) is None and speaks_tls(parts.hostname or "", parts.port or 80)
+
+
+def _is_local(error: BaseException) -> bool:
+    return "LocalFileSystem" in str(error)
+
+
+def _os_error(error: BaseException) -> int | None:
+    """The number of the system's error in obstore's words."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None

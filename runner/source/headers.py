@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from runner.errors import ReadError, SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range, fetch_start
+from runner.read.etag import same_version
+from runner.read.fetch import ByteRange, ObjectStart, fetch_range, fetch_start
 from runner.read.header import HEADER_BYTES, Header, completed, read_header_async
-from runner.read.store_errors import DeniedError
+from runner.read.store_errors import UNREADABLE_KEY, ChangedError, StoreError, is_readable
 from runner.settings import OnError
 from runner.source import sidecars
 from runner.source.names import Candidate
@@ -26,22 +27,24 @@ async def read_headers(
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
-    fetch: FetchOptions | None = None,
 ) -> tuple[list[Scene], list[LeftOut]]:
-    """Read all headers, many at a time, in the order of `chosen`; the first failure ends it unless on_error is skip.
+    """Read all headers, many at a time, in the order of `chosen`.
 
-    The files beside an object that say where it lies complete its header. Raises SourceError for the first failure, or
-    for an object that is not the listed one any more.
+    The files beside an object that say where it lies complete its header. The first object that is at fault, as two
+    readings say, ends it unless on_error is skip; any other failure ends it. Raises SourceError for the object,
+    StoreError for anything else.
     """
-    reader = _HeaderReader(Stores(stores.s3, client_retries=0), fetch or FetchOptions())
+    reader = _HeaderReader(stores)
     done = 0
 
     async def read(candidate: Candidate) -> Scene | LeftOut:
         nonlocal done
         try:
-            return await reader.read(candidate)
+            return await reader.read_twice_if_faulty(candidate)
+        except StoreError:
+            raise
         except ReadError as error:
-            if on_error is OnError.stop or isinstance(error, DeniedError):
+            if on_error is OnError.stop:
                 raise
             return LeftOut(candidate.item, candidate.scene, candidate.time, error.problem, skipped=True)
         finally:
@@ -50,21 +53,28 @@ async def read_headers(
 
     try:
         found = await together(read, chosen, _HEADERS_IN_FLIGHT)
-    except DeniedError:
+    except StoreError:
         raise
     except ReadError as error:
         raise SourceError(f"{error}; {SKIP_HINT}") from error
-    log.info("%d headers: %s", len(chosen), reader.counts)
+    log.info("%d headers: %s", len(chosen), stores.counts)
     return [one for one in found if isinstance(one, Scene)], [one for one in found if isinstance(one, LeftOut)]
 
 
 @dataclass(frozen=True, slots=True)
 class _HeaderReader:
-    """Reads the headers of scenes; the stores' clients do not retry, `fetch` says how often it is done here."""
+    """Reads the headers of scenes."""
 
     stores: Stores
-    fetch: FetchOptions
-    counts: FetchCounts = field(default_factory=FetchCounts)
+
+    async def read_twice_if_faulty(self, candidate: Candidate) -> Scene:
+        """The scene of a candidate. Raises ReadError; one that puts the fault on the object was said twice."""
+        try:
+            return await self.read(candidate)
+        except StoreError:
+            raise
+        except ReadError:
+            return await self.read(candidate)
 
     async def read(self, candidate: Candidate) -> Scene:
         """The scene of a candidate. Raises ReadError."""
@@ -72,13 +82,16 @@ class _HeaderReader:
         if item.size == 0:
             raise ReadError(item.href, "it is empty; upload it again")
         location = locate(item.href)
-        start = ByteRange(item.href, self.stores.of(location), location.key, None, 0, HEADER_BYTES, self.counts)
-        first = await fetch_start(start, self.fetch)
-        _refuse_replaced(item, first.etag)
+        if location.bucket is not None and not is_readable(location.key):
+            raise ReadError(item.href, UNREADABLE_KEY)
+        store, counts = self.stores.of(location), self.stores.counts
+        start = ByteRange(item.href, store, location.key, None, 0, HEADER_BYTES, counts)
+        first = await fetch_start(start, self.stores.fetch)
+        _refuse_replaced(item, first)
 
         async def get(begin: int, end: int) -> bytes:
-            wanted = start._replace(etag=first.etag, start=begin, stop=end)
-            return bytes(await fetch_range(wanted, self.fetch))
+            wanted = start._replace(etag=first.etag, size=first.size, start=begin, stop=end)
+            return bytes(await fetch_range(wanted, self.stores.fetch))
 
         header = await read_header_async(get, first.size, item.href, bytes(first.data))
         beside = await self._beside(item, header)
@@ -106,13 +119,20 @@ class _HeaderReader:
 
     async def _whole(self, href: str) -> bytes:
         location = locate(href)
-        wanted = ByteRange(href, self.stores.of(location), location.key, None, 0, sidecars.MAX_BYTES, self.counts)
-        found = await fetch_start(wanted, self.fetch)
+        wanted = ByteRange(
+            href, self.stores.of(location), location.key, None, 0, sidecars.MAX_BYTES, self.stores.counts
+        )
+        found = await fetch_start(wanted, self.stores.fetch)
         if found.size > sidecars.MAX_BYTES:
             raise ReadError(href, f"{found.size} bytes, wanted up to {sidecars.MAX_BYTES}; remove it or write it anew")
         return bytes(found.data)
 
 
-def _refuse_replaced(item: StoredObject, etag: str | None) -> None:
-    if item.etag is not None and etag is not None and item.etag != etag:
-        raise ReadError(item.href, f"changed between listing ({item.etag}) and reading its header ({etag}); run again")
+def _refuse_replaced(item: StoredObject, first: ObjectStart) -> None:
+    other = item.etag is not None and first.etag is not None and not same_version(item.etag, first.etag)
+    if other or item.size not in (None, first.size):
+        raise ChangedError(
+            item.href,
+            f"changed between listing ({item.etag}, {item.size} bytes) and reading its header ({first.etag}, "
+            f"{first.size} bytes); run again",
+        )

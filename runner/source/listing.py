@@ -1,18 +1,21 @@
 """Which objects an archive holds: a glob over a bucket or a folder, or a manifest."""
 
+import asyncio
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from difflib import get_close_matches
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import obstore
 from fsspec.utils import glob_translate
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
 
 from runner.errors import SourceError
-from runner.model import Location, StoredObject, locate
-from runner.read.store_errors import ACCESS_HINT, reason_of, status_of
+from runner.model import StoredObject, locate
+from runner.read.fetch import FAILURES, ByteRange, fetch_start
+from runner.read.refusals import ACCESS_HINT, refusal_of
+from runner.read.store_errors import LOCAL_HINT, MissingError, is_denied, is_missing, reason_of
 from runner.settings import SourceKind, SourceSettings
 from runner.source.folder import (
     constant_prefix,
@@ -23,13 +26,16 @@ from runner.source.folder import (
     whole_path,
 )
 from runner.source.hints import is_tiff, nothing_hint
+from runner.source.s3_listing import list_keys
 from runner.source.sidecars import may_be_sidecar, with_sidecars
-from runner.source.stores import Stores, describe, s3fs_options
+from runner.source.stores import Stores, describe
 from runner.source.times import as_utc
+from runner.source.together import together
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_MANIFEST_BYTES = 2**30
 _MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
 
 
@@ -41,7 +47,7 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
     others: list[str] = []
     url = whole_url(source.url)
     if source.kind is SourceKind.manifest:
-        rows = list(_read_manifest(source))
+        rows = list(_read_manifest(source, stores))
         refuse_odd_names([row.href for row in rows if not row.href.startswith("s3://")])
         found = list(files_with_sidecars(rows))
     elif url.startswith("s3://"):
@@ -70,25 +76,26 @@ def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[Stored
     except ValueError as error:
         raise SourceError(f"source.url={url}: {error}; write '**' between slashes, as in prefix/**/*.tif") from error
     try:
-        for page in obstore.list(stores.of(Location(bucket, "")), prefix=constant_prefix(pattern) or None):
-            for item in page:
-                href = f"s3://{bucket}/{item['path']}"
-                if may_be_sidecar(href):
-                    beside.add(href)
-                if matches(item["path"]) and not item["path"].endswith("/"):
-                    found.append(StoredObject(href, item["size"], item["e_tag"], item["last_modified"]))
-                elif len(others) < _MOST_OTHERS and is_tiff(href):
-                    others.append(href)
-    except (BaseError, OSError) as error:
+        listed = asyncio.run(list_keys(bucket, constant_prefix(pattern), stores))
+    except FAILURES as error:
         raise unreadable(f"s3://{bucket}", error, stores) from error
+    for item in listed:
+        key = locate(item.href).key
+        if may_be_sidecar(item.href):
+            beside.add(item.href)
+        if matches(key) and not key.endswith("/"):
+            found.append(item)
+        elif len(others) < _MOST_OTHERS and is_tiff(key):
+            others.append(item.href)
     yield from (with_sidecars(item, beside) for item in found)
 
 
 def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
     """Say why a bucket or a manifest in it cannot be read, and what to do."""
-    if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or status_of(error) in (401, 403):
+    refusal = refusal_of(error)
+    if is_denied(error):
         hint = f"access denied; {ACCESS_HINT}"
-    elif isinstance(error, (NotFoundError, FileNotFoundError)) or "NoSuchBucket" in str(error):
+    elif (refusal and refusal.code == "NoSuchBucket") or is_missing(error):
         hint = "it does not exist there; check the name and source.s3.endpoint_url"
     else:
         hint = f"it cannot be listed: {reason_of(error)}"
@@ -101,17 +108,25 @@ def cause_of(text: str) -> str:
     return re.sub(r"\s+", " ", sentences[0])[:300] if sentences else "no reason given"
 
 
-def _read_manifest(source: SourceSettings) -> Iterator[StoredObject]:
-    table = _open_manifest(source)
-    missing = {"href", "datetime"} - set(table.columns)
+def _read_manifest(source: SourceSettings, stores: Stores) -> Iterator[StoredObject]:
+    table = _open_manifest(source, stores)
+    missing = sorted({"href", "datetime"} - set(table.columns))
     if missing:
         raise SourceError(
-            f"{source.url}: wanted the columns href and datetime, got {', '.join(map(str, table.columns)) or 'none'}"
+            f"{source.url}: wanted the columns href and datetime, got {len(table.columns)} columns without "
+            f"{' and '.join(missing)}{_near(missing, table.columns)}"
         )
     base = whole_url(source.url).rpartition("/")[0] + "/"
     for row, values in enumerate(table.to_dict("records")):
         href, time = values.pop("href"), _manifest_time(source.url, row, values.pop("datetime"))
         yield StoredObject(_absolute(str(href), base), time=time, columns=_columns(values))
+
+
+def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
+    """Columns that were probably meant. Others are not shown: the file may not be a manifest, but hold a secret."""
+    known = {str(name).strip().lower(): str(name) for name in columns}
+    near = [known[name] for one in missing for name in get_close_matches(one, known, n=1, cutoff=0.6)]
+    return f"; is it {' and '.join(map(repr, near))}? rename it" if near else ""
 
 
 def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
@@ -123,23 +138,33 @@ def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _open_manifest(source: SourceSettings) -> "pd.DataFrame":
+def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - of manifests alone; it takes 0.4 s
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
 
-    remote = s3fs_options(source.s3) if source.url.startswith("s3://") else None
+    table = BytesIO(_object(source.url, stores)) if source.url.startswith("s3://") else source.url
     try:
         if source.url.endswith((".parquet", ".pq")):
-            return pd.read_parquet(source.url, storage_options=remote)
-        return pd.read_csv(source.url, storage_options=remote, dtype=str)  # 007 stays 007
+            return pd.read_parquet(table)
+        return pd.read_csv(table, dtype=str)  # 007 stays 007
     except FileNotFoundError as error:
         raise SourceError(f"{source.url}: there is no such manifest") from error
     except PermissionError as error:
-        raise unreadable(source.url, PermissionDeniedError(str(error)), Stores(source.s3)) from error
-    except BotoCoreError as error:
-        raise SourceError(f"{source.url}: {error}; check AWS_PROFILE, or set source.s3.anonymous=true") from error
+        raise SourceError(f"{source.url}: permission denied; {LOCAL_HINT}") from error
     except (OSError, ValueError) as error:
         raise SourceError(f"{source.url}: not a CSV or Parquet table: {cause_of(str(error))}") from error
+
+
+def _object(url: str, stores: Stores) -> bytes:
+    """A manifest that lies in a bucket. Raises SourceError, or ReadError if it cannot be had."""
+    location = locate(url)
+    whole = ByteRange(url, stores.of(location), location.key, None, 0, _MOST_MANIFEST_BYTES, stores.counts)
+    try:
+        (found,) = asyncio.run(together(lambda wanted: fetch_start(wanted, stores.fetch), [whole], 1))
+    except MissingError as error:
+        raise SourceError(f"{url}: there is no such manifest") from error
+    if found.size > _MOST_MANIFEST_BYTES:
+        raise SourceError(f"{url}: {found.size} bytes, wanted up to {_MOST_MANIFEST_BYTES}; is it a manifest?")
+    return bytes(found.data)
 
 
 def _absolute(href: str, base: str) -> str:

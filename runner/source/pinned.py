@@ -1,14 +1,17 @@
 """The objects of an earlier run, found again: by their hrefs, in the same order, each held against its ETag."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError
 
 from runner.errors import SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
+from runner.read.etag import same_version
+from runner.read.fetch import FAILURES, retried
+from runner.read.store_errors import ChangedError, MissingError, explain
 from runner.settings import OnError, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import unreadable
@@ -17,6 +20,7 @@ from runner.source.stores import Stores
 from runner.source.together import together
 
 _IN_FLIGHT = 64
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Found:
         if now is None:
             return f"{then.href} is gone (recorded with ETag {then.etag})"
         if then.etag and now.etag:
-            changed = then.etag != now.etag
+            changed = not same_version(then.etag, now.etag) or then.size not in (None, now.size)
         else:
             changed = (then.size, then.modified) != (now.size, now.modified)
         return f"{then.href} has changed: recorded with {_version(then)}, now {_version(now)}" if changed else None
@@ -48,16 +52,43 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
 
     async def look(item: StoredObject) -> Found:
         location = locate(item.href)
+        store = stores.of(location)
         try:
-            meta = await obstore.head_async(stores.of(location), location.key)
-        except (NotFoundError, FileNotFoundError):
-            return Found(item, None)
-        except (BaseError, OSError) as error:
+            meta = await asked(lambda: obstore.head_async(store, location.key))
+        except FAILURES as error:
+            if isinstance(explain(error, item.href, "it", 1), MissingError):
+                return await gone(item)
             raise unreadable(item.href, error, stores) from error
         now = StoredObject(item.href, meta["size"], meta["e_tag"], meta["last_modified"], sidecars=item.sidecars)
         return Found(item, now)
 
+    async def gone(item: StoredObject) -> Found:
+        """Ask again for what is missing: the answer to a HEAD has no room for the reason."""
+        location = locate(item.href)
+        store = stores.of(location)
+        try:
+            await asked(lambda: obstore.get_async(store, location.key))
+        except FAILURES as error:
+            if isinstance(explain(error, item.href, "it", 1), MissingError):
+                return Found(item, None)
+            raise unreadable(item.href, error, stores) from error
+        raise SourceError(f"{item.href}: it was missing, and is there a moment later; run again")
+
+    def asked(attempt: Callable[[], Awaitable[Answer]]) -> Awaitable[Answer]:
+        return retried(attempt, stores.fetch, stores.counts)
+
     return asyncio.run(together(look, recorded, _IN_FLIGHT))
+
+
+def refuse_replaced(scenes: Sequence[Scene], stores: Stores) -> None:
+    """Raise ChangedError for the first scene that is not the object any more whose header was read.
+
+    For readers that cannot pin what they read: what is the same before and after was the same meanwhile.
+    """
+    before = [StoredObject(scene.href, scene.size, scene.etag, scene.modified) for scene in scenes]
+    for found in look_up(before, stores) if before else ():
+        if found.problem and found.now:
+            raise ChangedError(found.recorded.href, f"changed during the run, while GDAL read it: {found.problem}")
 
 
 def refuse_problems(found: Sequence[Found], on_error: OnError, *, pinned: bool) -> None:

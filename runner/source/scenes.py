@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut
-from runner.read.fetch import FetchOptions
 from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
@@ -22,12 +21,11 @@ def find_inputs(
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
-    fetch: FetchOptions | None = None,
 ) -> Inputs:
     """List the source, choose its scenes, read their headers and make one stack of them.
 
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
-    DeniedError for one that may not be read.
+    StoreError where the store, the credentials or the network fail.
     """
     found = list_objects(source, stores)
     if source.sidecars is Sidecars.ignore:
@@ -39,12 +37,12 @@ def find_inputs(
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     refuse_equal_names(chosen)
     refuse_masks([one.item for one in chosen])
-    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress, fetch))
+    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:
         raise SourceError(
             f"source.url={source.url}: none of {len(found)} objects is left; {_reasons(left_out + unread)}"
         )
-    return Inputs(make_stack(source, scenes), tuple(left_out + unread))
+    return Inputs(make_stack(source, scenes), tuple(left_out + unread), stores.counts)
 
 
 def _reasons(left_out: list[LeftOut]) -> str:

@@ -1,10 +1,11 @@
-"""One S3 setting, translated for each client that reads the bucket: obstore, s3fs, GDAL."""
+"""One S3 setting, translated for each client that reads the bucket: obstore, botocore, GDAL."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,32 +13,32 @@ from obstore.store import LocalStore, S3Store
 
 from runner.errors import SourceError
 from runner.model import Location
+from runner.read.fetch import FetchCounts, FetchOptions
+from runner.read.network import CONNECT_SECONDS, ca_bundle, direct_loopback
 from runner.settings import S3Settings
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
 
-_CLIENT: "ClientConfig" = {"connect_timeout": "10s", "allow_http": True}
-_TIMEOUT = timedelta(minutes=1)
+_CLIENT: "ClientConfig" = {"connect_timeout": f"{CONNECT_SECONDS}s", "allow_http": True}
 _NO_TIMEOUT = timedelta(days=1)  # obstore has half a minute where none is given
-_RETRY_TIMEOUT = timedelta(minutes=2)
 
 
 class Stores:
-    """The stores of a source, one for each bucket, opened when first asked for.
+    """The stores of a source, one for each bucket, opened when first asked for; and what asking them has cost so far.
 
-    Picklable: a worker process opens its own. `client_retries` are obstore's; without any, retries and timeouts are
-    left to `read.fetch`.
+    Picklable: a worker process opens its own. Their clients neither retry nor time out, which is left to `read.fetch`.
     """
 
-    def __init__(self, s3: S3Settings, client_retries: int = 8) -> None:
+    def __init__(self, s3: S3Settings, fetch: FetchOptions | None = None) -> None:
         self.s3 = s3
-        self.client_retries = client_retries
+        self.fetch = fetch or FetchOptions()
+        self.counts = FetchCounts()
         self._open: dict[str | None, S3Store | LocalStore] = {}
 
-    def __reduce__(self) -> tuple[type["Stores"], tuple[S3Settings, int]]:
+    def __reduce__(self) -> tuple[type["Stores"], tuple[S3Settings, FetchOptions]]:
         """Only the settings travel."""
-        return type(self), (self.s3, self.client_retries)
+        return type(self), (self.s3, self.fetch)
 
     def of(self, location: Location) -> S3Store | LocalStore:
         """The store that holds this object; its path there is `location.key`."""
@@ -55,12 +56,15 @@ class Stores:
         else:
             self._credentials()  # now, since obstore buries what its provider raises
             options["credential_provider"] = self._credentials
+        client: ClientConfig = {**_CLIENT, "timeout": _NO_TIMEOUT}
+        if authorities := _authorities():
+            client["root_certificate"] = authorities
         return S3Store(
             bucket,
-            region=self._region,
+            region=self.region,
             request_payer=self.s3.requester_pays,
-            client_options={**_CLIENT, "timeout": _TIMEOUT if self.client_retries else _NO_TIMEOUT},
-            retry_config={"max_retries": self.client_retries, "retry_timeout": _RETRY_TIMEOUT},
+            client_options=client,
+            retry_config={"max_retries": 0},
             **options,
         )
 
@@ -77,25 +81,35 @@ class Stores:
         return session
 
     @property
-    def _region(self) -> str:
+    def region(self) -> str:
+        """The region that requests are signed for."""
         chosen = self.s3.region or (None if self.s3.anonymous else self._session.get_config_variable("region"))
         return chosen or "us-east-1"
 
-    def _credentials(self) -> "S3Credential":
-        """Keys from the AWS chain: environment, profile, web identity, instance; renewed by botocore."""
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as in _session
+    def keys(self) -> Any:
+        """The access key, secret key and token of the AWS chain: environment, profile, web identity, instance.
+
+        They are renewed by botocore. Raises SourceError.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as in _session
 
         try:
             found = self._session.get_credentials()
             keys = found and found.get_frozen_credentials()
-        except BotoCoreError as error:
-            raise SourceError(f"AWS credentials: {error}; log in again, or choose another source.s3.profile") from error
+        except (BotoCoreError, ClientError, OSError, ValueError) as error:
+            # Without its cause: a log's traceback would hold what a helper printed.
+            raise SourceError(
+                f"AWS credentials: {_of_credentials(error)}; log in again, or choose another source.s3.profile"
+            ) from None
         if keys is None:
             raise SourceError(
                 "no AWS credentials found: set source.s3.anonymous=true for a public bucket, "
                 "or AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.s3.profile"
             )
-        soon = datetime.now(UTC) + timedelta(minutes=5)
+        return keys
+
+    def _credentials(self) -> "S3Credential":
+        keys, soon = self.keys(), datetime.now(UTC) + timedelta(minutes=5)
         return {
             "access_key_id": keys.access_key,
             "secret_access_key": keys.secret_key,
@@ -104,23 +118,34 @@ class Stores:
         }
 
 
+def _authorities() -> bytes | None:
+    """The certificates of trusted authorities that the environment names; obstore takes them beside its own."""
+    bundle = ca_bundle()
+    return Path(bundle).read_bytes() if bundle else None
+
+
+def _of_credentials(error: Exception) -> str:
+    """What botocore says of credentials it does not get, without the words of a helper or a service of this machine.
+
+    These may hold a secret: credential_process prints keys, and a metadata service sends them.
+    """
+    provider = getattr(error, "kwargs", {}).get("provider")
+    if provider:
+        return f"the provider {provider} fails (its own words are left out, since they may hold a secret)"
+    if isinstance(error, (OSError, ValueError)):
+        return f"they cannot be read ({type(error).__name__}); check credential_process and ~/.aws/config"
+    return str(error).partition("\n")[0]
+
+
+def network_environment(s3: S3Settings) -> dict[str, str]:
+    """Variables by which all clients take the same way: no proxy for this machine, the same trusted authorities."""
+    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    return direct_loopback(endpoint_of(s3)) | ({"GDAL_CURL_CA_BUNDLE": bundle} if bundle else {})
+
+
 def endpoint_of(s3: S3Settings) -> str | None:
     """The endpoint of the setting, else of the environment, as all AWS clients read it; None for AWS itself."""
     return s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-
-
-def s3fs_options(s3: S3Settings) -> dict[str, Any]:
-    """The same setting for s3fs, and for pandas' `storage_options`."""
-    client = {name: value for name, value in (("region_name", s3.region),) if value}
-    return {
-        "anon": s3.anonymous,
-        "endpoint_url": endpoint_of(s3),
-        "profile": s3.profile,
-        "requester_pays": s3.requester_pays,
-        "client_kwargs": client,
-        "use_listings_cache": False,
-        "skip_instance_cache": True,
-    }
 
 
 def gdal_s3_options(s3: S3Settings) -> Mapping[str, str]:

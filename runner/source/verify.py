@@ -10,13 +10,18 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from dask.system import CPU_COUNT
 
 from runner.errors import ReadError, SourceError
 from runner.model import Scene, locate
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
+from runner.read.store_errors import StoreError
 from runner.source.stores import Stores
+
+if TYPE_CHECKING:
+    from obstore import Bytes
 
 _PART_BYTES = 4 * 2**20
 
@@ -57,10 +62,13 @@ def _md5_in(scene: Scene, among: int) -> str:
 def _problem(scene: Scene, expected: str, stores: Stores, fetch: FetchOptions, stop: StopFlag) -> ReadError | None:
     try:
         got = _md5_of(scene, stores, fetch, stop)
+        again = got if got == expected else _md5_of(scene, stores, fetch, stop)
     except ReadError as error:
         return error
     if got == expected:
         return None
+    if again != got:
+        return StoreError(scene.href, f"read twice, its bytes have the MD5 {got} and {again}; check the network")
     return ReadError(
         scene.href,
         f"its bytes have the MD5 {got}, its ETag is {expected}: damaged since its upload (or encrypted by SSE-KMS or "
@@ -70,12 +78,21 @@ def _problem(scene: Scene, expected: str, stores: Stores, fetch: FetchOptions, s
 
 def _md5_of(scene: Scene, stores: Stores, fetch: FetchOptions, stop: StopFlag) -> str:
     """The MD5 of an object's bytes, in hex. Raises ReadError."""
-    location = locate(scene.href)
-    whole = ByteRange(scene.href, stores.of(location), location.key, scene.etag, 0, scene.size, FetchCounts())
-    starts = range(0, scene.size, _PART_BYTES)
-    parts = ((start, whole._replace(start=start, stop=min(start + _PART_BYTES, scene.size))) for start in starts)
     digest = hashlib.md5(usedforsecurity=False)
+    with closing(read_whole(scene, stores, fetch, stop)) as pieces:
+        for piece in pieces:
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_whole(
+    scene: Scene, stores: Stores, fetch: FetchOptions, stop: StopFlag | None = None
+) -> Generator["Bytes", None, None]:
+    """All bytes of an object, piece by piece, pinned to its version. Raises ReadError."""
+    location, size = locate(scene.href), scene.size
+    whole = ByteRange(scene.href, stores.of(location), location.key, scene.etag, 0, size, FetchCounts(), size)
+    starts = range(0, size, _PART_BYTES)
+    parts = ((start, whole._replace(start=start, stop=min(start + _PART_BYTES, size))) for start in starts)
     with closing(fetch_ahead(parts, fetch, stop)) as fetched:
         for _, data in fetched:
-            digest.update(data)
-    return digest.hexdigest()
+            yield data

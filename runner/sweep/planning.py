@@ -50,8 +50,8 @@ class Planner:
 def _find(job: JobSettings) -> Stack | None:
     try:
         with opened_source(job) as reachable, progress_bar("headers") as progress:
-            stores, fetch = Stores(reachable.source.s3), fetch_options(job.fetch)
-            return find_inputs(reachable.source, stores, job.on_error, progress, fetch).stack
+            stores = Stores(reachable.source.s3, fetch_options(job.fetch))
+            return find_inputs(reachable.source, stores, job.on_error, progress).stack
     except RunnerError:
         return None
 

@@ -1,0 +1,177 @@
+"""Causes of failed connections by name, and the environment in which all clients take the same way to a store."""
+
+import ipaddress
+import os
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib import request
+from urllib.parse import urlsplit
+
+from runner.errors import SourceError
+
+CONNECT_SECONDS: Final = 10
+_PROBE_SECONDS: Final = 2
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
+
+
+class Cause(NamedTuple):
+    """Why a connection fails: a sentence with the remedy, and whether another attempt may succeed."""
+
+    sentence: str
+    passing: bool
+
+
+class _Sign(NamedTuple):
+    """What clients (reqwest, urllib3, OpenSSL) say of a cause. The sentence takes the endpoint and, of it, the host."""
+
+    words: str
+    sentence: str
+    passing: bool = True
+
+
+_TRUST: Final = "set AWS_CA_BUNDLE to a PEM file that holds the certificate of its authority"
+_SIGNS: Final = (
+    _Sign(
+        r"CaUsedAsEndEntity",
+        "the server at {endpoint} shows the certificate of an authority as its own; give it one with CA:FALSE",
+        passing=False,
+    ),
+    _Sign(
+        r"InvalidContentType|WRONG_VERSION_NUMBER|wrong version number|RECORD_LAYER_FAILURE",
+        "{endpoint} speaks no TLS: write http:// in source.s3.endpoint_url",
+        passing=False,
+    ),
+    _Sign(
+        r"InvalidCertificate\(\s*(?:Expired|ExpiredContext)|certificate has expired",
+        "the certificate of {endpoint} has expired; renew it, or set the clock of this machine",
+        passing=False,
+    ),
+    _Sign(
+        r"InvalidCertificate\(\s*NotValidForName|doesn't match '|ostname mismatch|IP address mismatch",
+        "the certificate of {endpoint} is of another name; use the name that it was made for",
+        passing=False,
+    ),
+    _Sign(
+        r"InvalidCertificate|CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSL certificate problem",
+        f"the certificate of {{endpoint}} is not trusted; {_TRUST}",
+        passing=False,
+    ),
+    _Sign(
+        r"HTTP request (?:was sent )?to (?:an )?HTTPS",
+        "{endpoint} speaks TLS: write https:// in source.s3.endpoint_url",
+        passing=False,
+    ),
+    _Sign(
+        r"dns error|failed to lookup|gaierror|NameResolutionError|Name or service not known|nodename nor servname",
+        "the name {host} is not found; check source.s3.endpoint_url and the network",
+    ),
+    _Sign(
+        r"ConnectionRefused|Connection refused",
+        "nothing listens at {endpoint} (connection refused); check source.s3.endpoint_url, or start the server",
+    ),
+    _Sign(
+        r"NetworkUnreachable|HostUnreachable|Network is unreachable|No route to host",
+        "there is no way to {host}; check the network",
+    ),
+    _Sign(
+        r"kind:\s+Timeout|TimedOut|timed out|Timeout",
+        "no answer from {endpoint}; check source.s3.endpoint_url and the network, or raise fetch.timeout",
+    ),
+)
+_TUNNEL: Final = r"TunnelUnsuccessful|Tunnel connection failed|407 Proxy Auth|ProxyConnectionError|proxy URL"
+
+
+def cause_of_failure(text: str, url: str) -> Cause | None:
+    """The cause that a client's words for a failed request to `url` tell, or None."""
+    if re.search(r"Too many open files|os error 24\b", text):
+        return Cause("too many open files; raise `ulimit -n`, or use fewer threads or a smaller fetch.in_flight", True)
+    endpoint, host = endpoint_and_host(url)
+    proxy = proxy_of(url)
+    sign = next((sign for sign in _SIGNS if re.search(sign.words, text)), None)
+    if proxy and (re.search(_TUNNEL, text) or (sign and sign.passing)):
+        reason = "refuses" if re.search(_TUNNEL, text) and not (sign and sign.passing) else "does not answer"
+        name = "HTTPS_PROXY" if endpoint.startswith("https") else "HTTP_PROXY"
+        return Cause(f"the proxy {proxy} {reason}; check {name}, or name {host} in NO_PROXY", True)
+    return sign and Cause(sign.sentence.format(endpoint=endpoint, host=host), sign.passing)
+
+
+def endpoint_and_host(url: str) -> tuple[str, str]:
+    """Scheme, host and port of a URL, without user, path and query; and the host alone."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.hostname or ""
+
+
+@lru_cache(maxsize=64)
+def speaks_tls(host: str, port: int) -> bool:
+    """Whether a server shakes hands for TLS there."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), _PROBE_SECONDS) as connection,
+            context.wrap_socket(connection, server_hostname=host),
+        ):
+            return True
+    except OSError:
+        return False
+
+
+# --- the environment of all clients -----------------------------------------------------------------------------
+
+
+def proxies_for(url: str) -> dict[str, str]:
+    """The proxy that the environment names for a URL, by the URL's scheme; empty for none."""
+    parts = urlsplit(url)
+    named = request.getproxies_environment()
+    proxy = named.get(parts.scheme) or named.get("all")
+    if not proxy or request.proxy_bypass_environment(  # type: ignore[attr-defined]
+        parts.netloc.rpartition("@")[2]
+    ):
+        return {}
+    return {parts.scheme: proxy}
+
+
+def proxy_of(url: str) -> str | None:
+    """The same proxy without its user and password, for messages; None for none."""
+    proxy = next(iter(proxies_for(url).values()), None)
+    return proxy and re.sub(r"^(\w+://)?[^/@]*@", r"\1", proxy)
+
+
+def direct_loopback(endpoint: str | None, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables by which no client asks a proxy for this machine; none if no proxy is set."""
+    if not any(environment.get(name) or environment.get(name.upper()) for name in _PROXIES):
+        return {}
+    known = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    hosts = [host for host in re.split(r"[,\s]+", known) if host]
+    if "*" in hosts:
+        return {}
+    host = urlsplit(endpoint or "").hostname or ""
+    hosts += [one for one in (*_LOOPBACK, *([host] if is_loopback(host) else [])) if one not in hosts]
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(hosts))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The PEM file of trusted authorities that the environment names, for clients that do not look there.
+
+    Raises SourceError if it is not there.
+    """
+    name = next((name for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE") if environment.get(name)), None)
+    if name is None:
+        return None
+    if not Path(environment[name]).is_file():
+        raise SourceError(f"{name}={environment[name]}: there is no such file; name a PEM file of certificates")
+    return environment[name]

@@ -1,0 +1,112 @@
+"""What a store answers in place of what was asked for: its status, S3's code, and what to tell the user about it.
+
+Source of the codes: Amazon S3 API Reference, "Error responses".
+"""
+
+import re
+from typing import Final, NamedTuple
+
+from runner.read.network import cause_of_failure
+
+ACCESS_HINT: Final = (
+    "for a public bucket set source.s3.anonymous=true, else check AWS_PROFILE or source.s3.profile; "
+    "some buckets want source.s3.requester_pays=true"
+)
+
+_EXPIRED: Final = "the credentials have expired ({code}); log in again, or renew AWS_SESSION_TOKEN"
+_CLOCK: Final = "the clock of this machine differs from the server's ({code}); set it"
+_REMEDIES: Final = {
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "TokenRefreshRequired": _EXPIRED,
+    "InvalidToken": _EXPIRED,
+    "RequestExpired": _CLOCK,
+    "RequestTimeTooSkewed": _CLOCK,
+    "InvalidObjectState": "it is archived ({code}); restore it first, or leave it out with source.exclude",
+    "NoSuchBucket": "there is no such bucket; check its name and source.s3.endpoint_url",
+}
+_REGION: Final = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
+_THROTTLING: Final = frozenset(
+    {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
+)
+_PASSING: Final = _THROTTLING | {"RequestTimeout", "InternalError", "ServiceUnavailable"}
+
+
+class Refusal(NamedTuple):
+    """An answer other than what was asked for; `code` is S3's, or "". `region` is the bucket's, where it was told."""
+
+    url: str
+    status: int
+    code: str
+    body: str
+    region: str | None = None
+
+    @property
+    def has_remedy(self) -> bool:
+        """Whether its code says what to do, whatever was asked for."""
+        return self.code in _REMEDIES or self.code in _REGION
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether another attempt may succeed."""
+        failing = self.status >= 500 and self.status != 501  # not implemented
+        return not self.has_remedy and (failing or self.status in (408, 429) or self.code in _PASSING)
+
+
+class RefusedError(Exception):
+    """A request that was answered by a refusal."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"status {refusal.status} {refusal.code}")
+        self.refusal = refusal
+
+
+def refusal_in(url: str, status: int, body: str, region: str | None = None) -> Refusal:
+    """A refusal by its status and its body, of which S3's code is taken."""
+    code = re.search(r"<Code>\s*([\w.]+)\s*</Code>", body)
+    return Refusal(url, status, code[1] if code else "", body, region)
+
+
+def refusal_of(error: BaseException) -> Refusal | None:
+    """The refusal behind an error; obstore has no fields for it, and says it in its message."""
+    if isinstance(error, RefusedError):
+        return error.refusal
+    text = str(error).partition("\n\nDebug source")[0]
+    if "redirect without LOCATION" in text:
+        return Refusal(url_in(text), 301, "PermanentRedirect", "")
+    found = re.search(r"status code: (\d{3})[^:\n]*:? ?(.*)", text, re.DOTALL)
+    return refusal_in(url_in(text), int(found[1]), found[2]) if found else None
+
+
+def url_in(text: str) -> str:
+    """The first URL in a text, or nothing."""
+    found = re.search(r"https?://[^\s\"',)]+", text)
+    return found[0] if found else ""
+
+
+def reason_of_refusal(refusal: Refusal) -> str:
+    """Why a store refuses, in one line, with what to do."""
+    _, status, code, _, region = refusal
+    if code in _REMEDIES:
+        return _REMEDIES[code].format(code=code)
+    if code in _REGION or 300 <= status < 400:
+        found = f"={region}" if region else ""
+        return f"it lies in another region or at another endpoint (status {status}); set source.s3.region{found}"
+    if code in _THROTTLING or status in (429, 503):
+        return f"the server throttles (status {status}); use fewer workers, raise fetch.attempts or try later"
+    return _reason_of_status(refusal)
+
+
+def _reason_of_status(refusal: Refusal) -> str:
+    url, status, code, body, _ = refusal
+    said = f"status {status}, {code}" if code else f"status {status}"
+    if status == 407:
+        return "the proxy wants a login (status 407); put user and password into HTTP_PROXY and HTTPS_PROXY"
+    if status == 416:
+        return "it ends before them; upload it again"
+    if refusal.may_pass:
+        return f"the server fails ({said}); try later"
+    cause = cause_of_failure(body, url)
+    return (
+        cause.sentence if cause else f"the server refuses ({said}); check source.s3.endpoint_url and source.s3.region"
+    )
