@@ -253,17 +253,23 @@ def _interpret(samples: _Samples, tags: tuple[Tag, ...]) -> Georeference:
     source = _one_pixel_tiff(samples, tags)
     with rasterio.Env(), MemoryFile(source) as memory, memory.open(driver="GTiff") as dataset:
         crs, fill = dataset.crs, dataset.read(1)[0, 0].item()
-        exact = isinstance(fill, int) and dataset.nodata == float(fill)  # nodata of 64 bits, which rasterio rounds
         return Georeference(
             crs=crs.to_wkt() if crs else "",
             epsg=crs.to_epsg() if crs else None,
             transform=tuple(dataset.transform)[:6],
             dtype=dataset.dtypes[0],
-            nodata=fill if exact else dataset.nodata,
+            nodata=_exact_nodata(dataset, fill),
             fill=fill,
             scales=dataset.scales,
             offsets=dataset.offsets,
         )
+
+
+def _exact_nodata(dataset: Any, fill: Any) -> float | int | None:
+    """Nodata with all digits: rasterio rounds that of 64-bit integers, if it gives it at all; a sparse pixel has it."""
+    rounded: float | None = dataset.nodata
+    wide = dataset.dtypes[0] in ("int64", "uint64") and (fill != 0 or rounded is not None)
+    return int(fill) if wide else rounded
 
 
 def _one_pixel_tiff(samples: _Samples, tags: tuple[Tag, ...]) -> bytes:
