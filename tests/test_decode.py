@@ -195,7 +195,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "LERC of interleaved bands": ("LERC", {"compress": "lerc", "count": 2, "interleave": "pixel", **TILED}),
     "an alpha band": ("alpha", {"count": 2, "dtype": "uint8", "alpha": "yes"}),
     "YCbCr": ("compression jpeg", {"compress": "jpeg", "photometric": "ycbcr", "count": 3, "dtype": "uint8"}),
-    "CIELAB": ("photometric interpretation 8", {"photometric": "cielab", "count": 3, "dtype": "uint8"}),
+    "CMYK": ("photometric interpretation 5", {"photometric": "cmyk", "count": 4, "dtype": "uint8"}),
 }
 
 

@@ -64,7 +64,7 @@ class BlockResult:
 def make_reading(job: JobSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> Reading:
     """How the scenes of a job are read, for these stages."""
     stores = Stores(job.source.s3, client_retries=0)
-    return Reading(stack.scenes, stages, rule, job.reader, fetch_options(job.fetch), stores)
+    return Reading(stack.scenes, stages, rule, job.reader, fetch_options(job.fetch, stack), stores)
 
 
 def run_blocks(reading: Reading, blocks: Iterator[Block]) -> Generator[BlockResult, None, None]:

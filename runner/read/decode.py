@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ReadError
+from runner.read.block_lists import MAX_BLOCK_BYTES
 from runner.read.header import Header
+from runner.read.lenient import LENIENT_CODECS
 from runner.read.predictor import undo_predictor, undone_by_rows
 from runner.read.tiff import UNSUPPORTED, TiffLayout
 
@@ -35,7 +37,9 @@ def fast_path_refusal(header: Header, band: int) -> str | None:
     """Why `band` (from 1) of this file is left to GDAL, in words; None if BlockDecoder takes it."""
     layout = header.layout
     reasons = {
+        f"a TIFF with {layout.repaired}": bool(layout.repaired),
         f"it has {layout.bands} bands, not band {band}": not 1 <= band <= layout.bands,
+        f"a strip of {layout.block_bytes:,} bytes": layout.block_bytes > MAX_BLOCK_BYTES,
         f"samples of {layout.bits} bits in sample format {layout.sample_format}": layout.dtype == UNSUPPORTED,
         f"compression {layout.compression}": layout.compression not in (*_CODECS, "lerc"),
         f"predictor {layout.predictor} of {layout.dtype}": not _predictor_fits(layout),
@@ -125,18 +129,19 @@ class BlockDecoder:
         return shaped
 
     def inflate(self, data: "Buffer", block_row: int) -> ByteArray:
-        """Unpack a block in the given row of blocks: (rows, bytes), of which a last strip fills only the first.
+        """Unpack a block in the given row of blocks: (rows, bytes), of which the last may fill only the first.
 
         It is valid until the next call with the same buffers and number. Raises ReadError.
         """
         encoded: ByteArray = self._buffers.inflated(self.shape[0] * self._row_bytes)[self.number]
-        stored = encoded[: self._stored_rows(block_row) * self._row_bytes]
+        stored = encoded if self._layout.tiled else encoded[: self._needed_rows(block_row) * self._row_bytes]
+        needed = self._needed_rows(block_row) * self._row_bytes
         try:
-            got = self._codec(data, stored)
-        except (RuntimeError, ValueError, zlib.error) as error:
+            got = self._unpack(data, stored, needed)
+        except (RuntimeError, ValueError, OSError, zlib.error) as error:
             raise self._damaged(block_row, str(error)) from error
-        if got != len(stored):
-            raise self._damaged(block_row, f"it decodes to {got} bytes, wanted {len(stored)}")
+        if got < needed:
+            raise self._damaged(block_row, f"it decodes to {got} bytes, wanted {needed}")
         return encoded.reshape(-1, self._row_bytes)
 
     def undo(self, encoded: ByteArray, rows: slice, columns: slice) -> Pixels:
@@ -168,10 +173,19 @@ class BlockDecoder:
         pixels.fill(self._fill)
         return pixels
 
-    def _stored_rows(self, block_row: int) -> int:
-        """Tiles are stored in full, the last strip only as far as the image goes."""
-        height = self.shape[0]
-        return height if self._layout.tiled else min(height, self._layout.height - block_row * height)
+    def _unpack(self, data: "Buffer", stored: ByteArray, needed: int) -> int:
+        """Unpack a block, or what is needed of one that holds more than it should; how many bytes it gave."""
+        try:
+            return self._codec(data, stored)
+        except (RuntimeError, ValueError):
+            lenient = LENIENT_CODECS.get(self._layout.compression)
+            if lenient is None:
+                raise
+        return lenient(data, stored[:needed])
+
+    def _needed_rows(self, block_row: int) -> int:
+        """The rows of a block that lie in the image; others may be left out."""
+        return min(self.shape[0], self._layout.height - block_row * self.shape[0])
 
     def _damaged(self, block_row: int, problem: str) -> ReadError:
         problem = (

@@ -9,7 +9,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.header import BlockPixels, SceneFile, Window
+from runner.read.header import BlockPixels, Header, SceneFile, Window
 
 MAX_PIECE_BYTES: Final = 16 * 2**20  # of decoded pixels, unless one block row has more
 
@@ -49,10 +49,22 @@ def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
         )
     if not 1 <= band <= header.bands:
         raise ReadError(scene.href, f"it has {header.bands} bands, not band {band}")
+    if header.layout.repaired and not header.layout.has_mask and _has_mask(dataset):
+        raise hidden_mask(scene.href, header)
     if header.dtype.startswith("complex"):
         raise ReadError(scene.href, f"samples are {header.dtype}, wanted real numbers")
     if not window.inside(header.shape):
         raise ReadError(scene.href, f"{window} is not inside its {header.shape[0]} rows and {header.shape[1]} columns")
+
+
+def hidden_mask(href: str, header: Header) -> ReadError:
+    """The error of a mask that GDAL has and the header, as it was read, has not."""
+    problem = f"it has a mask that was not planned for, being a TIFF with {header.layout.repaired}"
+    return ReadError(href, f"{problem}; rewrite it, as with: gdal_translate -of COG in.tif out.tif")
+
+
+def _has_mask(dataset: Any) -> bool:
+    return any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in dataset.mask_flag_enums)
 
 
 def _read(number: int, dataset: Any, window: Window, band: int) -> Iterator[BlockPixels]:

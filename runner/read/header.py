@@ -4,7 +4,6 @@ What the geo tags mean is left to GDAL: they are copied into a GeoTIFF of one pi
 with equal tags share one such opening. Files beside the TIFF (.aux.xml, world files) are not looked for.
 """
 
-import re
 import struct
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
@@ -20,11 +19,13 @@ from rasterio.io import MemoryFile
 
 from runner.errors import ReadError
 from runner.read.directory import ByteOrder, Tag
+from runner.read.metadata import scales_only
 from runner.read.tiff import TiffLayout, read_layout
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_CACHED_BYTES: Final = 65536  # of tags, whose reading is kept for the scenes that follow
 HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
 
 Transform: TypeAlias = tuple[float, float, float, float, float, float]
@@ -233,18 +234,12 @@ class _Samples(NamedTuple):
 
 def _georeference(href: str, layout: TiffLayout) -> Georeference:
     samples = _Samples(layout.byte_order, layout.bands, layout.bits, layout.sample_format)
-    tags = tuple(_scales_only(tag) if tag.number == 42112 else tag for tag in layout.geo_tags)
+    tags = tuple(scales_only(tag) if tag.number == 42112 else tag for tag in layout.geo_tags)
+    interpret = _interpret if sum(len(tag.raw) for tag in tags) < _CACHED_BYTES else _interpret.__wrapped__
     try:
-        return _interpret(samples, tags)
+        return interpret(samples, tags)
     except (RasterioError, ValueError) as error:
         raise ReadError(href, f"GDAL refuses its georeference or sample format: {error}") from error
-
-
-def _scales_only(tag: Tag) -> Tag:
-    """GDAL_METADATA without what differs from scene to scene and is not asked for, as dates and statistics."""
-    items = re.findall(rb"<Item\b[^>]*\brole=[\"'](?:scale|offset)[\"'][^>]*>[^<]*</Item>", tag.raw)
-    raw = b"<GDALMetadata>" + b"".join(items) + b"</GDALMetadata>\0"
-    return Tag(tag.number, 2, len(raw), raw)
 
 
 @lru_cache(maxsize=4096)

@@ -247,6 +247,11 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
     """
     scenes = tuple(scenes)
     first = scenes[0].header
+    if first.dtype.startswith("complex"):
+        raise SourceError(
+            f"{scenes[0].href}: samples are complex ({first.dtype}), and statistics are of real numbers; write their "
+            "magnitude, or real and imaginary parts as bands, to files of their own"
+        )
     for scene in scenes[1:]:
         _compare(scene, scenes[0])
     return Stack(
