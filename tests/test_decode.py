@@ -211,7 +211,7 @@ def test_a_band_that_is_not_there_is_refused(tmp_path: Path, band: int) -> None:
 
 @pytest.mark.parametrize(
     ("words", "change"),
-    [("reverse", {"fill_order": 2}), ("predictor 4", {"predictor": 4}), ("mask", {"has_mask": True}),
+    [("reverse", {"fill_order": 2}), ("predictor 4", {"predictor": 4}),
      ("compression code 77", {"compression": "code 77"})],
 )  # fmt: skip
 def test_rare_layouts_are_left_to_gdal(tmp_path: Path, words: str, change: dict[str, Any]) -> None:

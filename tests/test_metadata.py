@@ -9,7 +9,7 @@ from rasterio.io import MemoryFile
 from tiff_files import header_of, strips, tags_of, tiff
 
 from runner.read.directory import Tag
-from runner.read.metadata import scales_only
+from runner.read.metadata import of_pixels
 
 
 def item(attributes: str, text: str = "0.5") -> str:
@@ -62,7 +62,7 @@ def test_scales_are_what_gdal_reads(xml: str | bytes) -> None:
 
 def test_what_differs_from_scene_to_scene_is_left_out() -> None:
     tags = [Tag(42112, 2, 0, listed(SCALE, item('name="DATE"', day)).encode()) for day in ("monday", "tuesday")]
-    assert scales_only(tags[0]) == scales_only(tags[1])
+    assert of_pixels(tags[0]) == of_pixels(tags[1])
 
 
 @pytest.mark.parametrize("part", ["<Item ", "<Item role='scale' ", "role='scale' ", "<a>", "<Item>", "<![CDATA[", "&"])
@@ -70,5 +70,5 @@ def test_what_differs_from_scene_to_scene_is_left_out() -> None:
 def test_damaged_metadata_takes_no_longer_than_its_length(part: str, before: str) -> None:
     raw = (before + part * (100_000 // len(part))).encode()
     start = time.thread_time()
-    scales_only(Tag(42112, 2, len(raw), raw))
+    of_pixels(Tag(42112, 2, len(raw), raw))
     assert time.thread_time() - start < 0.5

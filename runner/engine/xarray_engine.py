@@ -20,7 +20,6 @@ from runner.memory import peak_bytes
 from runner.model import Stack, locate
 from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Chunks, Pass, StagePlan
-from runner.read.gdal import hidden_mask
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window
 from runner.reduce.statistics import statistic
@@ -89,10 +88,7 @@ class SceneArray:
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """The values of a window. Raises ReadError."""
-        repaired = bool(self.header.layout.repaired)
-        valid = self.stored.mask(window) if self.rule.masks or repaired else None
-        if repaired and valid is not None and not (self.header.layout.has_mask or self.header.layout.has_alpha):
-            raise hidden_mask(self.stored.href, self.header)
+        valid = self.stored.visible(self.header, window) if self.rule.masks or self.header.layout.repaired else None
         return self.rule.values(self.stored[window], valid, self.header)
 
 

@@ -5,10 +5,12 @@ from xml.etree import ElementTree
 
 from runner.read.directory import Tag
 
-_ROLES: Final = ("scale", "offset")
+GDAL_METADATA: Final = 42112  # the tag
+_ROLES: Final = ("scale", "offset", "colorinterp")
+_NAMES: Final = ("nodata_values",)
 
 
-def scales_only(tag: Tag) -> Tag:
+def of_pixels(tag: Tag) -> Tag:
     """The tag without what differs from scene to scene and is not asked for, as dates and statistics.
 
     What is not well-formed, or more than a list of items, is left to GDAL as it is.
@@ -17,9 +19,14 @@ def scales_only(tag: Tag) -> Tag:
     if items is None:
         return tag
     root = ElementTree.Element("GDALMetadata")
-    root.extend(item for item in items if item.get("role", "").lower() in _ROLES)
+    root.extend(item for item in items if _is_of_pixels(item))
     raw = ElementTree.tostring(root) + b"\0"
     return Tag(tag.number, 2, len(raw), raw)
+
+
+def _is_of_pixels(item: ElementTree.Element) -> bool:
+    """Whether pixels, or which of them count, depend on it."""
+    return item.get("role", "").lower() in _ROLES or item.get("name", "").lower() in _NAMES
 
 
 def _items(xml: bytes) -> list[ElementTree.Element] | None:

@@ -66,7 +66,7 @@ class TiffLayout:
     jpeg_tables: bytes
     lerc_parameters: tuple[int, ...]
     has_mask: bool
-    has_alpha: bool
+    extra_samples: tuple[int, ...]
     overviews: int
     geo_tags: tuple[Tag, ...]
     repaired: str = ""
@@ -86,8 +86,9 @@ def read_layout(get: Get, size: int | None, href: str = "TIFF") -> TiffLayout:
     """
     source = Source(get, size, href)
     start = source.open()
-    first, following = read_directory(source, start)
-    return _layout(Directory(source, first), _follow(source, start, following))
+    entries, following = read_directory(source, start)
+    image = Directory(source, entries)
+    return _layout(image, _follow(image, start, following))
 
 
 class _Chain(NamedTuple):
@@ -98,27 +99,46 @@ class _Chain(NamedTuple):
     problem: str
 
 
-def _follow(source: Source, first: int, start: int) -> _Chain:
-    """Follow the links from the directory at `first` on, whose own leads to `start`, as far as they lead."""
+def _follow(image: Directory, first: int, start: int) -> _Chain:
+    """Follow the links from the image's directory at `first` on, whose own leads to `start`, as far as they lead.
+
+    The directories that it lists as its own (SubIFDs) come before.
+    """
+    chain = _Chain(has_mask=False, overviews=0, problem="")
+    for place in image.integers(330)[:MAX_DIRECTORIES]:
+        chain, _ = _visit(chain, image, place)
     seen = {first}
-    has_mask, overviews, problem = False, 0, ""
-    while start and not problem:
+    while start and not chain.problem:
         if start in seen:
-            problem = "directories in a circle"
-        elif len(seen) >= MAX_DIRECTORIES:
-            problem = f"more than {MAX_DIRECTORIES} directories"
-        else:
-            seen.add(start)
-            try:
-                entries, following = read_directory(source, start)
-                kind = Directory(source, entries).integer(254, 0)
-            except StructureError:
-                problem = f"a link to a directory at byte {start}, where there is none"
-                continue
-            has_mask |= kind & 5 == 4  # NewSubfileType: bit 0 reduced resolution, bit 2 mask
-            overviews += kind & 5 == 1
-            start = following
-    return _Chain(has_mask, overviews, problem)
+            return chain._replace(problem="directories in a circle")
+        if len(seen) >= MAX_DIRECTORIES:
+            return chain._replace(problem=f"more than {MAX_DIRECTORIES} directories")
+        seen.add(start)
+        chain, start = _visit(chain, image, start)
+    return chain
+
+
+def _visit(chain: _Chain, image: Directory, place: int) -> tuple[_Chain, int]:
+    """What is known with the directory at `place`, and where its link leads."""
+    try:
+        entries, following = read_directory(image.source, place)
+        other = Directory(image.source, entries)
+        has_mask = chain.has_mask or _is_mask(other, image)
+        overviews = chain.overviews + (other.integer(254, 0) & 5 == 1)
+    except StructureError:
+        return chain._replace(problem=f"a link to a directory at byte {place}, where there is none"), 0
+    return _Chain(has_mask, overviews, chain.problem), following
+
+
+def _is_mask(other: Directory, image: Directory) -> bool:
+    """Whether GDAL takes a directory for the mask of an image: of its size, in bytes or less, for all or for each band.
+
+    NewSubfileType has bit 2 for a mask, bit 0 for a reduced resolution.
+    """
+    if other.integer(254, 0) & 5 != 4 or other.integer(258, 1) > 8 or other.integer(339, 1) not in (1, 4):
+        return False
+    fits = all(other.integer(number, 0) == image.integer(number, 0) for number in (256, 257))
+    return fits and other.integer(277, 1) in (1, image.integer(277, 1))
 
 
 def _layout(tags: Directory, chain: _Chain) -> TiffLayout:
@@ -153,7 +173,7 @@ def _layout(tags: Directory, chain: _Chain) -> TiffLayout:
         jpeg_tables=jpeg_tables.raw if jpeg_tables else b"",
         lerc_parameters=tags.integers(50674),
         has_mask=chain.has_mask,
-        has_alpha=bool({1, 2} & set(tags.integers(338))),  # ExtraSamples: associated or unassociated alpha
+        extra_samples=tags.integers(338),
         overviews=chain.overviews,
         geo_tags=tuple(found for number in GEO_TAGS if (found := tags.tag(number))),
         repaired=chain.problem or blocks.repaired,
