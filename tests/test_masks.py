@@ -5,11 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
 import rasterio.shutil
+import tiff_files
 from conftest import local_source
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,9 +29,11 @@ from small_tiffs import (
     metadata,
     tiff,
 )
+from tiff_files import tags_of
 
 from runner.engine.blocks import make_reading, run_blocks
 from runner.engine.xarray_engine import open_stack
+from runner.errors import ReadError
 from runner.model import Stack
 from runner.plan.make import make_plan
 from runner.plan.pixels import PixelRule, make_rule
@@ -194,6 +198,34 @@ def test_masks_as_gdal_writes_them(tmp_path: Path, reader: str, driver: str, kin
         if driver == "COG":
             rasterio.shutil.copy(source, path, driver="COG", blocksize=32, overviews="force_use_existing")
     assert_counted(path, reader, seen)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32"])
+def test_invalid_pixels_of_lerc_do_not_count(tmp_path: Path, dtype: str) -> None:
+    path = write_lerc(tmp_path, dtype, SEEN)
+    assert_counted(path, "auto", SEEN)
+    hidden = SEEN if dtype == "float32" else np.ones(SHAPE, np.bool_)  # which are NaN there
+    assert_counted(path, "auto", hidden, mask=Mask.none)
+
+
+def test_integers_of_lerc_without_invalid_pixels_all_count(tmp_path: Path, reader: str) -> None:
+    assert_counted(write_lerc(tmp_path, "uint8", None), reader, np.ones(SHAPE, np.bool_))
+
+
+def test_gdal_refuses_integers_of_lerc_with_invalid_pixels(tmp_path: Path) -> None:
+    path = write_lerc(tmp_path, "uint8", SEEN)
+    with pytest.raises(ReadError, match="LERCPreDecode"):
+        counted(path, "gdal")
+
+
+def write_lerc(folder: Path, dtype: str, valid: Bools | None) -> Path:
+    blob = imagecodecs.lerc_encode(RAMP.astype(dtype), level=0, masks=valid, version=4)
+    kind = {258: (3, [8 * np.dtype(dtype).itemsize]), 339: (3, [{"u": 1, "i": 2, "f": 3}[np.dtype(dtype).kind]])}
+    path = folder / "20200106.tif"
+    path.write_bytes(
+        tiff_files.tiff(tags_of("none", 6, SHAPE) | kind | {259: (3, [34887]), 50674: (4, [4, 0])}, [blob])
+    )
+    return path
 
 
 @given(

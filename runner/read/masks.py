@@ -22,7 +22,7 @@ class FileMask(Enum):
     mask = "an internal mask"
     values = "nodata values of all bands together (NODATA_VALUES)"
     alpha = "an alpha band"
-    lerc = "masks inside of LERC integers"  # which GDAL does not look at
+    lerc = "masks inside of LERC integers"  # if there are any; GDAL refuses a block with one
 
     @property
     def before_nodata(self) -> bool:

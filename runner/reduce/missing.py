@@ -14,9 +14,9 @@ ValidRange = tuple[float, float]  # closed
 
 
 class Limits(NamedTuple):
-    """The rule as float64s: a pixel p counts if low <= p <= high, and p < nodata_low or p > nodata_high.
+    """The rule as float64s: a pixel p counts if p < nodata_low or p > nodata_high, and low <= p <= high.
 
-    NaN fails the first comparison. Where there is no nodata, inf and -inf stand for it, and no pixel fails the second.
+    NaN fails every comparison. Where there is no nodata, inf and -inf stand for it, and every number passes the first.
     Exact for all pixel types but 64-bit integers, which float64 does not hold.
     """
 
@@ -42,9 +42,9 @@ def missing(
         return _missing_wide(pixels, nodata, valid_range)
     rule = limits(pixels.dtype, nodata, valid_range)
     low, high, nodata_low, nodata_high = (np.float64(limit) for limit in rule)
-    valid: Bools = (pixels >= low) & (pixels <= high)
-    if rule[2:] != _NO_NODATA:
-        valid &= (pixels < nodata_low) | (pixels > nodata_high)
+    valid: Bools = (pixels < nodata_low) | (pixels > nodata_high)
+    if rule[:2] != NO_RANGE:
+        valid &= (pixels >= low) & (pixels <= high)
     return ~valid
 
 
