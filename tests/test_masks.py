@@ -33,7 +33,7 @@ from tiff_files import tags_of
 
 from runner.engine.blocks import make_reading, run_blocks
 from runner.engine.xarray_engine import open_stack
-from runner.errors import ReadError
+from runner.errors import PlanError, ReadError
 from runner.model import Stack
 from runner.plan.make import make_plan
 from runner.plan.pixels import PixelRule, make_rule
@@ -175,6 +175,27 @@ def test_scaled_pixels_are_masked_as_stored(tmp_path: Path, reader: str) -> None
     assert_counted(write(tmp_path, images), reader, SEEN & (RAMP != 1), mask=Mask.both)
 
 
+def test_masked_integers_that_float64_would_round_are_refused(tmp_path: Path, reader: str) -> None:
+    wide = RAMP.astype(np.int64)
+    wide[0, 0] = 2**53 + 1
+    hidden = np.ones(SHAPE, np.bool_)
+    hidden[0, 0] = False
+    masks = [Image(as_pixels(seen.astype(np.uint8)), {SUBFILE: [4]}) for seen in (hidden, ~hidden)]
+    good, bad = (write(tmp_path / name, [Image(as_pixels(wide)), mask]) for name, mask in zip("ab", masks, strict=True))
+    assert_counted(good, reader, hidden)
+    with pytest.raises(PlanError, match="would round 9007199254740993; store them as float64"):
+        counted(bad, reader)
+
+
+def test_a_band_that_is_alpha_itself_counts_in_full(tmp_path: Path, reader: str) -> None:
+    assert_counted(write(tmp_path, [with_alpha()]), reader, np.ones(SHAPE, np.bool_), band=2)
+
+
+def test_the_fast_reader_refuses_a_mask_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="does not take an internal mask; read it through GDAL"):
+        counted(write(tmp_path, [ramp(), MASK]), "cog")
+
+
 def test_scenes_with_and_without_a_mask_stand_in_one_stack(tmp_path: Path, reader: str) -> None:
     first = write(tmp_path, [ramp(nodata=THREE), MASK])
     write(tmp_path, [ramp(nodata=THREE)], day=12)
@@ -253,6 +274,7 @@ def test_any_combination_is_masked_as_gdal_masks(flags: set[str], dtype: str) ->
 
 
 def write(folder: Path, images: list[Image], day: int = 6) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / f"202001{day:02}.tif"
     path.write_bytes(tiff(*images))
     return path
@@ -273,7 +295,7 @@ def counted(path: Path, reader: str, scene: int = 0, mask: Mask = Mask.nodata, *
     """Which pixels of a scene of a folder count; `changes` are settings of the source."""
     source = local_source(path.parent, **changes)
     stages = {"temporal_mean": StageSettings(Over.time, ["count"])}
-    which = ReaderName.gdal if reader == "gdal" else ReaderName.auto
+    which = ReaderName.auto if reader == "xarray" else ReaderName[reader]
     job = JobSettings(source=source, reader=which, mask=mask, stages=stages)
     stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
     rule = make_rule(job, stack)
