@@ -31,9 +31,12 @@ class ReaderName(Enum):
 
 
 class Mask(Enum):
-    """Which pixels are left out: the nodata value and NaN, or NaN alone (the founding notebook's numbers)."""
+    """Which pixels are left out besides NaN: those that GDAL masks, those that either a file's mask or its nodata value
+    hides, or none (the founding notebook's numbers).
+    """
 
     nodata = "nodata"
+    both = "both"
     none = "none"
 
 

@@ -13,7 +13,9 @@ from runner.log.redact import redact
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
 from runner.output.names import raster_name
+from runner.plan.memory import block_bytes, large_blocks
 from runner.plan.records import Pass, Plan
+from runner.plan.remedy import REWRITE
 
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
@@ -80,7 +82,9 @@ def show_plan(plan: Plan, stack: Stack) -> None:
         if len(one.stages) > 1:
             saved = in_bytes(one.cost.stored_bytes * (len(one.stages) - 1))
             results.print(f"{one.name}: fused, which saves reading and decoding {saved}", soft_wrap=True)
-        if one.cost.over_read > 1:
+        if large_blocks(stack):
+            results.print(_about_large_blocks(one, stack), soft_wrap=True)
+        elif one.cost.over_read > 1:
             block = " x ".join(map(str, stack.scenes[0].header.block_shape))
             results.print(
                 f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' blocks of {block}, so that "
@@ -101,6 +105,16 @@ def describe_keys(stack: Stack) -> list[str]:
         )
         for end, scene in (("first", stack.scenes[0]), ("last", stack.scenes[-1]))
     ]
+
+
+def _about_large_blocks(one: Pass, stack: Stack) -> str:
+    """How often files with large blocks, such as one strip, are decoded, and what spares it."""
+    block_y, block_x = stack.scenes[0].header.block_shape
+    times = f"{one.cost.over_read:.1f} times" if one.cost.over_read > 1 else "once"
+    return (
+        f"{one.name}: each of the files' blocks of {block_y} x {block_x} ({in_bytes(block_bytes(stack))}) is decoded "
+        f"{times}; files with smaller blocks take less memory and time: {REWRITE}"
+    )
 
 
 def _plan_facts(one: Pass) -> dict[str, str]:

@@ -39,7 +39,7 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.nodata=true", "source.nodata=True: wanted a number"),
         ("source.nodata=1" + 400 * "0", "wanted a number that float64 or a 64-bit integer holds"),
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
-        ("mask=nodat", "expected one of [nodata, none]; did you mean 'nodata'"),
+        ("mask=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
         ("engine=xary", "did you mean 'xarray'"),
         ("output.compression=zip", "output.compression=zip: wanted deflate or zstd or lzw or none"),
         ("output.level=10", "output.level=10: wanted a whole number from 1 to 9"),

@@ -104,6 +104,12 @@ def test_the_inputs_table_names_every_object_and_why_it_is_out(tmp_path: Path, i
     assert frame["transform"][3] is None
 
 
+def test_nodata_of_64_bits_goes_into_the_table_of_inputs(tmp_path: Path, inputs: Inputs) -> None:
+    scenes = [replace(scene, header=replace(scene.header, nodata=2**64 - 1)) for scene in inputs.stack.scenes]
+    write_inputs(tmp_path / "inputs.parquet", replace(inputs, stack=replace(inputs.stack, scenes=tuple(scenes))))
+    assert pd.read_parquet(tmp_path / "inputs.parquet")["nodata"][0] == 2.0**64
+
+
 def test_nan_as_nodata_is_written_as_nan_and_no_nodata_as_null(tmp_path: Path) -> None:
     for name, nodata in (("nan", np.nan), ("none", None)):
         write_scene(tmp_path / name / "20200106.tif", speckle((64, 64)), nodata=nodata)

@@ -281,3 +281,10 @@ def test_nodata_of_64_bits_is_left_out_and_no_other_pixel(tmp_path: Path, dtype:
     job = compose("source=local", f"source.url={tmp_path}/*.tif", f"source.nodata={nodata}")
     rule = make_rule(job, find(job.source).stack)
     assert rule.pixels.valid(pixels).tolist() == [[True, True, False]]
+
+
+@pytest.mark.parametrize("dtype", ["complex_int16", "complex64"])
+def test_complex_samples_are_refused_with_what_to_do(tmp_path: Path, dtype: str) -> None:
+    write_scene(tmp_path / "20200101.tif", np.zeros((8, 8), "complex64"), dtype=dtype)
+    with pytest.raises(SourceError, match=rf"20200101.tif: samples are complex \({dtype}\), .* write their magnitude"):
+        find(local_source(tmp_path))

@@ -1,5 +1,6 @@
 """The structure of TIFFs that GDAL wrote, against rasterio's account, and of what nobody should have written."""
 
+import re
 import struct
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from rasterio.enums import MaskFlags
 
 from runner.errors import ReadError
-from runner.read.tiff import MAX_BLOCK_BYTES, TiffLayout, read_layout
+from runner.read.block_lists import MAX_BLOCK_BYTES
+from runner.read.tiff import TiffLayout, read_layout
 
 GRID = {"crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
 
@@ -211,8 +213,7 @@ def bomb(**changes: tuple[int, int, int]) -> bytes:
         (bomb(t324=(11, 1, 8)), "wanted unsigned"),
         (bomb(t325=(4, 1, 2**32 - 1)), "1 of 1 blocks"),
         (bomb(t324=(4, 1, 5000)), "truncated"),
-        (bomb(t325=(4, 1, 70_000)) + bytes(80_000), "70000 bytes are stored for 256"),
-        (tiff((254, 4, 1, 0), following=8), "circle"),
+        (bomb(t259=(3, 1, 8), t325=(4, 1, 70_000)) + bytes(80_000), "70000 bytes are stored for 256"),
     ],
 )
 def test_absurd_headers_are_refused_before_anything_large_is_read(content: bytes, words: str) -> None:
@@ -222,6 +223,38 @@ def test_absurd_headers_are_refused_before_anything_large_is_read(content: bytes
 
     with pytest.raises(ReadError, match=words):
         read_layout(get, len(content))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"photometric": "cielab", "count": 3},
+            "colours in CIELab (photometric interpretation 8), which GDAL reads as",
+        ),
+        ({"photometric": "cmyk", "count": 5}, "CMYK in 5 bands (photometric interpretation 5), which GDAL reads as"),
+    ],
+)
+def test_colours_that_gdal_turns_into_other_bands_are_refused(
+    tmp_path: Path, options: dict[str, Any], words: str
+) -> None:
+    path = write(tmp_path / "a.tif", dtype="uint8", interleave="pixel", **options)
+    with rasterio.open(path) as dataset:
+        assert dataset.count == 4
+    with pytest.raises(ReadError, match=re.escape(words)):
+        layout_of(path)
+
+
+def test_old_style_jpeg_is_refused() -> None:
+    content = bomb(t259=(3, 1, 6)) + bytes(100)
+    with pytest.raises(ReadError, match=r"old-style JPEG \(compression 6\), .* convert it to RGB or to plain bands"):
+        read_layout(lambda start, stop: content[start:stop], len(content))
+
+
+def test_an_unknown_planar_configuration_is_refused() -> None:
+    content = bomb(t284=(3, 1, 3)) + bytes(100)
+    with pytest.raises(ReadError, match="PlanarConfiguration .* is 3, wanted 1 or 2"):
+        read_layout(lambda start, stop: content[start:stop], len(content))
 
 
 def test_the_largest_block_allowed_is_read(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class BlockResult:
 
 def make_reading(job: JobSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> Reading:
     """How the scenes of a job are read, for these stages."""
-    fetch = fetch_options(job.fetch)
+    fetch = fetch_options(job.fetch, stack)
     return Reading(stack.scenes, stages, rule, job.reader, fetch, Stores(job.source.s3, fetch))
 
 

@@ -88,7 +88,7 @@ class SceneArray:
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """The values of a window. Raises ReadError."""
-        valid = self.stored.mask(window) if self.rule.masks else None
+        valid = self.stored.visible(self.header, window) if self.rule.masks or self.header.layout.repaired else None
         return self.rule.values(self.stored[window], valid, self.header)
 
 

@@ -284,4 +284,5 @@ def _rule_facts(rule: PixelRule) -> dict[str, str]:
         "source.valid_range": repr(pixels.valid_range),
         "scaling": str(rule.scale),
         "masking by the files": str(rule.masks),
+        "masking by nodata too": str(rule.both),
     }

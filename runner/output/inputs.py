@@ -58,7 +58,7 @@ def _used(scene: Scene, crs_name: str) -> dict[str, object]:
         "height": header.shape[0],
         "width": header.shape[1],
         "dtype": header.dtype,
-        "nodata": header.nodata,
+        "nodata": None if header.nodata is None else float(header.nodata),  # rounded, of 64-bit integers
         "block_height": header.block_shape[0],
         "block_width": header.block_shape[1],
         "compression": header.compression,

@@ -16,7 +16,7 @@ STRIP_ROWS = 512  # rows that strips of a few rows are read by
 _IMBALANCE = 1.03  # how much longer the busiest thread may work than the average, before scenes are shared out
 _MOST_PARTS = 16
 _ORDERED_BYTES = 128 * 2**20  # of pixels that a task holds to order them
-_WINDOW_BYTES = 128 * 2**20  # of accumulators that a task holds
+WINDOW_BYTES = 128 * 2**20  # of accumulators that a task holds, unless blocks are large
 
 
 def array_chunks(settings: ChunkSettings, stack: Stack, rule: PixelRule) -> Chunks:
@@ -43,13 +43,15 @@ def holds_all_scenes(stages: tuple[StagePlan, ...]) -> bool:
     return any(stage.ordered and stage.over is Over.time for stage in stages)
 
 
-def block_chunks(settings: ChunkSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> Chunks:
-    """Rows of file blocks, as wide as the accumulators may be; what must be whole for an ordered statistic is."""
+def block_chunks(
+    settings: ChunkSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...], room: int = WINDOW_BYTES
+) -> Chunks:
+    """Rows of file blocks, as wide as accumulators of `room` bytes; what must be whole for an ordered statistic is."""
     scenes, height, width = len(stack.scenes), stack.grid.height, stack.grid.width
     if any(stage.ordered and stage.over is Over.space for stage in stages):
         _require_whole(settings, stages, ("y", "x"), "over space")
         return Chunks(1, height, width)
-    auto_y, auto_x = auto_window(stack, rule, stages)
+    auto_y, auto_x = auto_window(stack, rule, stages, room)
     block_y, block_x = stack.scenes[0].header.block_shape
     y = resolve(settings.y, height, block_y, auto_y, snap=settings.snap and settings.y != "auto")
     x = resolve(settings.x, width, block_x, auto_x, snap=settings.snap and settings.x != "auto")
@@ -69,13 +71,15 @@ def _require_whole(settings: ChunkSettings, stages: tuple[StagePlan, ...], axes:
             )
 
 
-def auto_window(stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> tuple[int, int]:
+def auto_window(
+    stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...], room: int = WINDOW_BYTES
+) -> tuple[int, int]:
     """Whole rows of file blocks (some rows of strips); narrower, then lower, where a task would hold too much."""
     block_y, block_x = stack.scenes[0].header.block_shape
     y = block_y * max(1, STRIP_ROWS // block_y)
     x = -(-stack.grid.width // block_x) * block_x
     pixel_bytes, limbs = bytes_per_pixel(stages, stack, rule), limb_bytes(stages, stack, rule)
-    budget = _ORDERED_BYTES if holds_all_scenes(stages) else _WINDOW_BYTES
+    budget = max(_ORDERED_BYTES, room) if holds_all_scenes(stages) else room
     fitting = budget // ((pixel_bytes + limbs) * y * block_x) * block_x
     x = min(x, max(block_x, fitting))
     # For limbs, of which there may be none, no block is decoded twice.

@@ -1,6 +1,7 @@
 """From a job and its stack to a plan: stages fused where they can be, blocks cut, costs stated."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 from dask.system import CPU_COUNT
@@ -9,8 +10,8 @@ from dask.utils import parse_bytes
 from runner.cluster import worker_memory
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
-from runner.plan.cut import array_chunks, balanced_blocks, block_chunks, cut
-from runner.plan.memory import PROCESS_BYTES, result_bytes, task_bytes, waiting_bytes
+from runner.plan.cut import WINDOW_BYTES, array_chunks, balanced_blocks, block_chunks, cut
+from runner.plan.memory import PROCESS_BYTES, block_bytes, large_blocks, result_bytes, task_bytes, waiting_bytes
 from runner.plan.pixels import PixelRule, make_rule
 from runner.plan.readers import any_by_gdal
 from runner.plan.records import Block, Chunks, Cost, Pass, Plan, StagePlan, Workers
@@ -30,6 +31,8 @@ from runner.settings import (
     Over,
     ReaderName,
 )
+
+_TOGETHER_BYTES = 128 * 2**20  # of blocks of several scenes, decoded together
 
 
 def make_plan(job: JobSettings, stack: Stack) -> Plan:
@@ -103,29 +106,64 @@ def _plan_arrays(job: JobSettings, stack: Stack, rule: PixelRule, names: list[st
 def _plan_blocks(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     first = job.stages[names[0]]
     _refuse_lazy_statistics(job, names)
-    stages, workers = _stage_plans(job, names), resolve_workers(first.cluster)
-    options, gdal = fetch_options(job.fetch), any_by_gdal(job, stack)
-
-    def bytes_of(settings: ChunkSettings, of: Workers) -> int:
-        chunks, blocks = _cut_blocks(settings, stack, rule, stages, of)
-        needed = PROCESS_BYTES + of.threads * task_bytes(stages, stack, rule, chunks, options, by_gdal=gdal)
-        if first.cluster.kind in (ClusterKind.sync, ClusterKind.threads):
-            needed += result_bytes(job, stack) + waiting_bytes(stages, stack, rule, blocks, of)
-        return needed
-
-    worker_bytes = refuse_too_large(job, stack, stages, workers, bytes_of)
-    chunks, blocks = _cut_blocks(first.chunks or job.chunks, stack, rule, stages, workers)
-    cost = _cost(stack, chunks, _requests(job, stack, blocks, options))
-    return Pass(stages, first.cluster, workers, chunks, blocks, cost, worker_bytes)
+    sizing = _Sizing(job, stack, rule, _stage_plans(job, names), first.cluster)
+    workers = resolve_workers(first.cluster)
+    worker_bytes = refuse_too_large(job, stack, sizing.stages, workers, sizing.worker_bytes)
+    chunks, blocks = sizing.cut(first.chunks or job.chunks, workers)
+    cost = _cost(stack, chunks, _requests(job, stack, blocks, sizing.options))
+    return Pass(sizing.stages, first.cluster, workers, chunks, blocks, cost, worker_bytes)
 
 
-def _cut_blocks(
-    settings: ChunkSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...], workers: Workers
-) -> tuple[Chunks, tuple[Block, ...]]:
-    chunks = block_chunks(settings, stack, rule, stages)
-    if settings.time == "auto" and not any(stage.ordered for stage in stages):
-        return chunks, balanced_blocks(stack, chunks, workers)
-    return chunks, cut(stack, chunks)
+@dataclass(frozen=True)
+class _Sizing:
+    """How the blocks of a pass are cut, and the memory they take."""
+
+    job: JobSettings
+    stack: Stack
+    rule: PixelRule
+    stages: tuple[StagePlan, ...]
+    cluster: ClusterSettings
+
+    @cached_property
+    def options(self) -> FetchOptions:
+        """The reader's options."""
+        return fetch_options(self.job.fetch, self.stack)
+
+    def cut(self, settings: ChunkSettings, workers: Workers) -> tuple[Chunks, tuple[Block, ...]]:
+        """The size of a task, and the blocks."""
+        chunks = block_chunks(settings, self.stack, self.rule, self.stages, self._room(workers))
+        if settings.time == "auto" and not any(stage.ordered for stage in self.stages):
+            return chunks, balanced_blocks(self.stack, chunks, workers)
+        return chunks, cut(self.stack, chunks)
+
+    def worker_bytes(self, settings: ChunkSettings, workers: Workers) -> int:
+        """The most that a worker process holds."""
+        chunks, blocks = self.cut(settings, workers)
+        waiting = waiting_bytes(self.stages, self.stack, self.rule, blocks, workers) if self._in_process else 0
+        return self._process_bytes + workers.threads * self._task_bytes(chunks) + waiting
+
+    def _task_bytes(self, chunks: Chunks) -> int:
+        return task_bytes(self.stages, self.stack, self.rule, chunks, self.options, by_gdal=self._by_gdal)
+
+    @cached_property
+    def _by_gdal(self) -> bool:
+        return any_by_gdal(self.job, self.stack)
+
+    @property
+    def _in_process(self) -> bool:
+        return self.cluster.kind in (ClusterKind.sync, ClusterKind.threads)
+
+    @property
+    def _process_bytes(self) -> int:
+        return PROCESS_BYTES + (result_bytes(self.job, self.stack) if self._in_process else 0)
+
+    def _room(self, workers: Workers) -> int:
+        """The bytes of accumulators that a task may hold; where blocks are large all there are, to decode few twice."""
+        if not large_blocks(self.stack) or workers.memory_bytes is None:
+            return WINDOW_BYTES
+        one_pixel = self._task_bytes(Chunks(len(self.stack.scenes), 1, 1))
+        spare = (workers.memory_bytes - self._process_bytes) // workers.threads - one_pixel
+        return max(WINDOW_BYTES, spare // 2)  # the other half for what waits to be combined
 
 
 def _refuse_lazy_statistics(job: JobSettings, names: list[str]) -> None:
@@ -135,10 +173,13 @@ def _refuse_lazy_statistics(job: JobSettings, names: list[str]) -> None:
                 raise PlanError(f"stages.{name}: {found.name} is a function of DataArrays; set engine=xarray")
 
 
-def fetch_options(settings: FetchSettings) -> FetchOptions:
-    """The reader's options, from the settings."""
+def fetch_options(settings: FetchSettings, stack: Stack | None = None) -> FetchOptions:
+    """The reader's options, from the settings; of large blocks fewer are decoded together."""
+    options = FetchOptions()
+    together = _TOGETHER_BYTES // block_bytes(stack) if stack else options.scenes_together
     return replace(
-        FetchOptions(),
+        options,
+        scenes_together=max(1, min(options.scenes_together, together)),
         in_flight=settings.in_flight,
         ahead_bytes=int(parse_bytes(settings.ahead)),
         attempts=settings.attempts,

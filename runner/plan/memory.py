@@ -13,6 +13,7 @@ from runner.reduce.temporal import TemporalSums
 from runner.settings import JobSettings, Over, RasterDtype
 
 PROCESS_BYTES = 330 * 2**20  # Python with numba, GDAL and pyarrow loaded (measured: action=run on one small scene)
+_LARGE_BLOCK_BYTES = 16 * 2**20  # a tile of 2048 x 2048 floats
 _COMBINING_BYTES = 16  # for each pixel: a layer and a count, while two partials of a window become one
 _MISSING_BYTES = 6  # for each pixel: whether it is missing, by each rule there is
 _IN_PIECES_BYTES = 80  # for each pixel: a 64-bit integer, its three parts and what becomes of them
@@ -63,24 +64,40 @@ def task_bytes(
     whole = sum(stage.ordered and stage.over is Over.space for stage in stages)
     if whole:  # the scene, for each stage; its valid pixels, and them partitioned
         window += (3 + whole) * stack.grid.pixels * rule.pixels.dtype.itemsize
-    header = stack.scenes[0].header
-    block_bytes = header.block_shape[0] * header.block_shape[1] * header.bands * stack.dtype.itemsize
-    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * block_bytes
-    counts = header.layout.byte_counts
-    row_bytes = int(max(scene.header.layout.byte_counts.sum(axis=-1).max() for scene in stack.scenes[:100]))
-    largest = min(options.max_range_bytes, max(row_bytes, int(counts.max())))
-    ahead = min(options.ahead_bytes, options.in_flight * largest) + (options.scenes_together + 1) * largest
+    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * block_bytes(stack)
+    ahead = _fetched_bytes(stack, options)
     tile = _tile_pixels(stack, chunks, by_gdal=by_gdal)
     together = 1 if by_gdal else min(options.scenes_together, len(stack.scenes))
     added = tile * (_added_bytes(stack, rule) + _SPARE_BYTES * together * (limbs > 0))
     return int(window + ahead + decoded + added)
 
 
+def block_bytes(stack: Stack) -> int:
+    """The bytes of a decoded block, with all its bands."""
+    header = stack.scenes[0].header
+    return header.block_shape[0] * header.block_shape[1] * header.bands * stack.dtype.itemsize
+
+
+def large_blocks(stack: Stack) -> bool:
+    """Whether the files' blocks are so large that to decode one again for each window costs more than to hold it."""
+    return block_bytes(stack) > _LARGE_BLOCK_BYTES
+
+
+def _fetched_bytes(stack: Stack, options: FetchOptions) -> int:
+    """Ranges that are on their way, that wait, and that are being decoded. One range is fetched whatever its size."""
+    counts = [scene.header.layout.byte_counts for scene in stack.scenes[:100]]
+    row, block = (int(max(of(one) for one in counts)) for of in (lambda one: one.sum(axis=-1).max(), np.max))
+    largest = max(min(options.max_range_bytes, row), block)
+    beyond = largest if largest > options.max_range_bytes else 0
+    ahead = min(options.ahead_bytes + beyond, options.in_flight * largest)
+    return ahead + (options.scenes_together + 1) * largest
+
+
 def _tile_pixels(stack: Stack, chunks: Chunks, *, by_gdal: bool) -> int:
-    """The pixels that a reader hands over together: a block, or what GDAL reads at once."""
+    """The pixels that a reader hands over together: those of a block in the window, or what GDAL reads at once."""
     block_y, block_x = stack.scenes[0].header.block_shape
     if not by_gdal:
-        return block_y * block_x
+        return min(block_y, chunks.y) * min(block_x, chunks.x)
     at_once = max(MAX_PIECE_BYTES // stack.dtype.itemsize, min(block_y, chunks.y) * chunks.x)
     return min(at_once, chunks.y * chunks.x)
 

@@ -6,9 +6,12 @@ from dataclasses import replace
 from runner.errors import PlanError
 from runner.model import Stack
 from runner.plan.cut import STRIP_ROWS
+from runner.plan.memory import large_blocks
 from runner.plan.records import StagePlan, Workers
 from runner.reduce.statistics import statistic
 from runner.settings import ChunkSettings, JobSettings, Over
+
+REWRITE = "gdal_translate -of COG in.tif out.tif"
 
 BytesOf = Callable[[ChunkSettings, Workers], int]  # what a worker needs with these
 
@@ -30,8 +33,15 @@ def refuse_too_large(
     raise PlanError(
         f"{'+'.join(stage.name for stage in stages)}: a worker of {workers.threads} threads would need "
         f"{_mebibytes(needed):,} MiB, it may have {workers.memory_bytes // 2**20:,} MiB; "
-        f"set {next(fitting, f'{limit}, if there is as much')}"
+        f"set {next(fitting, f'{limit}, if there is as much')}{_rewrite(stack)}"
     )
+
+
+def _rewrite(stack: Stack) -> str:
+    if not large_blocks(stack):
+        return ""
+    block_y, block_x = stack.scenes[0].header.block_shape
+    return f", or rewrite the files, whose blocks of {block_y} x {block_x} are decoded whole: {REWRITE}"
 
 
 def _ways(

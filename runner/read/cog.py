@@ -73,10 +73,11 @@ class InflatedBlock(NamedTuple):
     def pixels(self) -> BlockPixels:
         """Its pixels in the window; ask once."""
         if self.encoded is None:
-            pixels = self.decoder.blank(self.rows, self.columns)
+            pixels, valid = self.decoder.blank(self.rows, self.columns), None
         else:
+            valid = self.decoder.visible(self.rows, self.columns)
             pixels = self.decoder.undo(self.encoded, self.rows, self.columns)
-        return BlockPixels(self.scene, self.row, self.column, pixels, None)
+        return BlockPixels(self.scene, self.row, self.column, pixels, valid)
 
 
 Turn: TypeAlias = list[InflatedBlock]

@@ -15,7 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ReadError
+from runner.read.block_lists import MAX_BLOCK_BYTES
 from runner.read.header import Header
+from runner.read.lenient import LENIENT_CODECS
+from runner.read.masks import Bools, FileMask
 from runner.read.predictor import undo_predictor, undone_by_rows
 from runner.read.tiff import UNSUPPORTED, TiffLayout
 
@@ -33,9 +36,11 @@ _LERC_EXTRA: Final = (0, 1, 2)  # LercParameters[1]: none, DEFLATE, ZSTD
 
 def fast_path_refusal(header: Header, band: int) -> str | None:
     """Why `band` (from 1) of this file is left to GDAL, in words; None if BlockDecoder takes it."""
-    layout = header.layout
+    layout, mask = header.layout, header.mask_of(band)
     reasons = {
+        f"a TIFF with {layout.repaired}": bool(layout.repaired),
         f"it has {layout.bands} bands, not band {band}": not 1 <= band <= layout.bands,
+        f"a strip of {layout.block_bytes:,} bytes": layout.block_bytes > MAX_BLOCK_BYTES,
         f"samples of {layout.bits} bits in sample format {layout.sample_format}": layout.dtype == UNSUPPORTED,
         f"compression {layout.compression}": layout.compression not in (*_CODECS, "lerc"),
         f"predictor {layout.predictor} of {layout.dtype}": not _predictor_fits(layout),
@@ -43,8 +48,7 @@ def fast_path_refusal(header: Header, band: int) -> str | None:
         and not _lerc_fits(layout),
         f"photometric interpretation {layout.photometric}": layout.photometric not in _RAW_PHOTOMETRICS,
         "bits in reverse order": layout.fill_order != 1,
-        "an internal mask": layout.has_mask,
-        "an alpha band": layout.has_alpha,
+        mask.value: mask not in (FileMask.none, FileMask.lerc),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -103,7 +107,8 @@ class BlockDecoder:
         self._row_bytes = layout.block_width * together * self.dtype.itemsize
         self._big_endian = layout.byte_order == ">"
         self._as_stored = self.predictor == 1 and self._big_endian == (sys.byteorder == "big")
-        self._codec = _lerc(layout) if layout.compression == "lerc" else _CODECS[layout.compression]
+        self._lerc = _Lerc(layout) if layout.compression == "lerc" else None
+        self._codec = self._lerc or _CODECS[layout.compression]
         self._buffers = buffers
         self._fill = header.fill
 
@@ -125,18 +130,19 @@ class BlockDecoder:
         return shaped
 
     def inflate(self, data: "Buffer", block_row: int) -> ByteArray:
-        """Unpack a block in the given row of blocks: (rows, bytes), of which a last strip fills only the first.
+        """Unpack a block in the given row of blocks: (rows, bytes), of which the last may fill only the first.
 
         It is valid until the next call with the same buffers and number. Raises ReadError.
         """
         encoded: ByteArray = self._buffers.inflated(self.shape[0] * self._row_bytes)[self.number]
-        stored = encoded[: self._stored_rows(block_row) * self._row_bytes]
+        stored = encoded if self._layout.tiled else encoded[: self._needed_rows(block_row) * self._row_bytes]
+        needed = self._needed_rows(block_row) * self._row_bytes
         try:
-            got = self._codec(data, stored)
-        except (RuntimeError, ValueError, zlib.error) as error:
+            got = self._unpack(data, stored, needed)
+        except (RuntimeError, ValueError, OSError, zlib.error) as error:
             raise self._damaged(block_row, str(error)) from error
-        if got != len(stored):
-            raise self._damaged(block_row, f"it decodes to {got} bytes, wanted {len(stored)}")
+        if got < needed:
+            raise self._damaged(block_row, f"it decodes to {got} bytes, wanted {needed}")
         return encoded.reshape(-1, self._row_bytes)
 
     def undo(self, encoded: ByteArray, rows: slice, columns: slice) -> Pixels:
@@ -162,16 +168,30 @@ class BlockDecoder:
         pixels: Pixels = mine.view(self.dtype).reshape(self.shape)
         return pixels
 
+    def visible(self, rows: slice, columns: slice) -> Bools | None:
+        """Which pixels of the block inflated last its own mask lets be seen; None for all."""
+        valid = self._lerc.valid if self._lerc else None
+        return None if valid is None else valid[rows, columns]
+
     def blank(self, rows: slice, columns: slice) -> Pixels:
         """The pixels of a sparse block, as decode returns them."""
         pixels = self._pixels()[rows, columns, self._sample]
         pixels.fill(self._fill)
         return pixels
 
-    def _stored_rows(self, block_row: int) -> int:
-        """Tiles are stored in full, the last strip only as far as the image goes."""
-        height = self.shape[0]
-        return height if self._layout.tiled else min(height, self._layout.height - block_row * height)
+    def _unpack(self, data: "Buffer", stored: ByteArray, needed: int) -> int:
+        """Unpack a block, or what is needed of one that holds more than it should; how many bytes it gave."""
+        try:
+            return self._codec(data, stored)
+        except (RuntimeError, ValueError):
+            lenient = LENIENT_CODECS.get(self._layout.compression)
+            if lenient is None:
+                raise
+        return lenient(data, stored[:needed])
+
+    def _needed_rows(self, block_row: int) -> int:
+        """The rows of a block that lie in the image; others may be left out."""
+        return min(self.shape[0], self._layout.height - block_row * self.shape[0])
 
     def _damaged(self, block_row: int, problem: str) -> ReadError:
         problem = (
@@ -202,20 +222,28 @@ def _packbits(data: Any, out: Any) -> int:
     return len(imagecodecs.packbits_decode(data, out=out))
 
 
-def _lerc(layout: TiffLayout) -> Codec:
-    """The LERC of one file: each block is a blob of its own, with a mask of invalid pixels."""
-    unpack = (_same, _unzip, _unzstd)[(*layout.lerc_parameters, 0, 0)[1]]
-    dtype = np.dtype(layout.dtype)
+class _Lerc:
+    """The LERC of one file: each block is a blob of its own, with a mask of invalid pixels.
 
-    def decode(data: Any, out: Any) -> int:
-        pixels = out.view(dtype).reshape(-1, layout.block_width)
-        blob = unpack(data, 2 * len(out) + 2**16)
+    `valid` is that of the last block, where its pixels cannot say so by NaN; None if all of them are valid.
+    """
+
+    def __init__(self, layout: TiffLayout) -> None:
+        self.valid: Bools | None = None
+        self._unpack = (_same, _unzip, _unzstd)[(*layout.lerc_parameters, 0, 0)[1]]
+        self._dtype, self._width = np.dtype(layout.dtype), layout.block_width
+
+    def __call__(self, data: Any, out: Any) -> int:
+        """Decode a block."""
+        pixels = out.view(self._dtype).reshape(-1, self._width)
+        blob = self._unpack(data, 2 * len(out) + 2**16)
         _, valid = imagecodecs.lerc_decode(blob, masks=True, out=pixels)  # refuses a blob of another shape or dtype
-        if dtype.kind == "f" and valid is not None:
+        self.valid = None
+        if valid is not None and self._dtype.kind == "f":
             pixels[~valid] = np.nan
+        elif valid is not None:
+            self.valid = np.asarray(valid, np.bool_).reshape(pixels.shape)
         return len(out)
-
-    return decode
 
 
 def _same(data: Any, limit: int) -> Any:

@@ -36,6 +36,10 @@ class Tag:
     raw: bytes
 
 
+class StructureError(ReadError):
+    """The bytes of a TIFF do not make sense as one."""
+
+
 class Source:
     """Checked access to the bytes of one file, and its byte order and width of offsets."""
 
@@ -45,8 +49,8 @@ class Source:
         self.big = False
 
     def fail(self, problem: str) -> NoReturn:
-        """Raise ReadError."""
-        raise ReadError(self.href, problem)
+        """Raise StructureError."""
+        raise StructureError(self.href, problem)
 
     def read(self, start: int, stop: int, what: str) -> bytes:
         """The bytes from start to stop; `what` names them in an error."""
@@ -135,16 +139,17 @@ class Directory:
         return Tag(number, kind, count, self.source.read(start, start + length, f"tag {number}"))
 
     def array(self, number: int, limit: int = MAX_TAG_BYTES) -> npt.NDArray[np.uint64]:
-        """The unsigned values of a tag as uint64, empty if it is absent."""
+        """The values of a tag as uint64, empty if it is absent; those of signed types too, if none is negative."""
         found = self.tag(number, limit)
         if found is None:
             return np.empty(0, np.uint64)
-        if _TYPES[found.kind][0] != "u":
+        values = np.frombuffer(found.raw, self.source.order + _TYPES[found.kind])
+        if values.dtype.kind == "f" or (values < 0).any():
             self.source.fail(f"damaged TIFF: tag {number} has type {found.kind}, wanted unsigned integers")
-        return np.frombuffer(found.raw, self.source.order + _TYPES[found.kind]).astype(np.uint64)
+        return values.astype(np.uint64)
 
     def integers(self, number: int) -> tuple[int, ...]:
-        """The unsigned values of a tag, none if it is absent."""
+        """The values of a tag, none if it is absent."""
         return tuple(self.array(number).tolist())
 
     def integer(self, number: int, default: int) -> int:

@@ -5,11 +5,11 @@ from typing import Any, Final
 
 import numpy as np
 import rasterio
-from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.header import BlockPixels, SceneFile, Window
+from runner.read.header import BlockPixels, Header, SceneFile, Window
+from runner.read.masks import FileMask, file_masks, read_visible
 
 MAX_PIECE_BYTES: Final = 16 * 2**20  # of decoded pixels, unless one block row has more
 
@@ -21,14 +21,13 @@ def read_blocks(
 
     `path_of` gives the path by which GDAL opens a scene. Files are opened by the GTiff driver only: a VRT named .tif
     could read any file of this machine. GDAL cannot pin an ETag, so only the shape, bands and dtype are compared with
-    those of the header. `valid` is the file's mask or alpha band, if it has one; a mask in a file beside it counts too,
-    unless GDAL_DISABLE_READDIR_ON_OPEN=EMPTY_DIR. Raises ReadError.
+    those of the header. `valid` is what the header's mask of the band lets be seen, None without one. Raises ReadError.
     """
     for number, scene in enumerate(scenes):
         try:
             with rasterio.open(path_of(scene), driver="GTiff", sharing=False) as dataset:
                 _check(scene, dataset, window, band)
-                yield from _read(number, dataset, window, band)
+                yield from _read(number, dataset, window, band, scene.header.mask_of(band))
         except RasterioError as error:
             raise ReadError(scene.href, f"GDAL cannot read band {band} in {window}: {cause_of(error)}") from error
 
@@ -49,18 +48,26 @@ def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
         )
     if not 1 <= band <= header.bands:
         raise ReadError(scene.href, f"it has {header.bands} bands, not band {band}")
+    refuse_hidden_mask(scene.href, header, dataset, band)
     if header.dtype.startswith("complex"):
         raise ReadError(scene.href, f"samples are {header.dtype}, wanted real numbers")
     if not window.inside(header.shape):
         raise ReadError(scene.href, f"{window} is not inside its {header.shape[0]} rows and {header.shape[1]} columns")
 
 
-def _read(number: int, dataset: Any, window: Window, band: int) -> Iterator[BlockPixels]:
-    masked = bool({MaskFlags.per_dataset, MaskFlags.alpha} & set(dataset.mask_flag_enums[band - 1]))
+def refuse_hidden_mask(href: str, header: Header, dataset: Any, band: int) -> None:
+    """Raise ReadError for a mask that GDAL has and the header, as it was read, has not."""
+    found = file_masks(dataset.mask_flag_enums)[band - 1]
+    if header.layout.repaired and found.before_nodata and not header.mask_of(band).before_nodata:
+        problem = f"it has a mask that was not planned for, being a TIFF with {header.layout.repaired}"
+        raise ReadError(href, f"{problem}; rewrite it, as with: gdal_translate -of COG in.tif out.tif")
+
+
+def _read(number: int, dataset: Any, window: Window, band: int, mask: FileMask) -> Iterator[BlockPixels]:
     columns = (window.column, window.column + window.width)
     for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dataset.dtypes[0]).itemsize):
         pixels = dataset.read(band, window=(rows, columns))
-        valid = dataset.read_masks(band, window=(rows, columns)) != 0 if masked else None
+        valid = read_visible(dataset, mask, band, (rows, columns))
         yield BlockPixels(number, rows[0] - window.row, 0, pixels, valid)
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio
-from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.gdal import cause_of
+from runner.read.gdal import cause_of, refuse_hidden_mask
+from runner.read.header import Header
+from runner.read.masks import read_visible
 
 _OPEN_FILES = 128  # per thread; one read of the header serves all chunks of a scene
 
@@ -32,22 +33,23 @@ class GdalArray:
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """The pixels of a window, as they are in the file. Raises ReadError."""
-        return self._read("read", window)
-
-    def mask(self, window: tuple[slice, slice]) -> np.ndarray | None:
-        """Where the file's own mask or alpha band lets pixels be seen; None if it has none. Raises ReadError."""
         with self._explained(window):
-            flags = _open(self.path).mask_flag_enums[self.band - 1]
-        if not {MaskFlags.per_dataset, MaskFlags.alpha} & set(flags):
-            return None
-        visible: np.ndarray = self._read("read_masks", window) != 0
-        return visible
-
-    def _read(self, method: str, window: tuple[slice, slice]) -> np.ndarray:
-        rows, columns = (part.indices(size)[:2] for part, size in zip(window, self.shape, strict=True))
-        with self._explained(window):
-            pixels: np.ndarray = getattr(_open(self.path), method)(self.band, window=(rows, columns))
+            pixels: np.ndarray = self._dataset.read(self.band, window=self._ranges(window))
         return pixels
+
+    def visible(self, header: Header, window: tuple[slice, slice]) -> np.ndarray | None:
+        """Where the mask that its header speaks of lets pixels be seen; None if it has none. Raises ReadError."""
+        with self._explained(window):
+            refuse_hidden_mask(self.href, header, self._dataset, self.band)
+            return read_visible(self._dataset, header.mask_of(self.band), self.band, self._ranges(window))
+
+    @property
+    def _dataset(self) -> rasterio.DatasetReader:
+        return _open(self.path)
+
+    def _ranges(self, window: tuple[slice, slice]) -> tuple[tuple[int, int], tuple[int, int]]:
+        rows, columns = (part.indices(size)[:2] for part, size in zip(window, self.shape, strict=True))
+        return rows, columns
 
     @contextmanager
     def _explained(self, window: tuple[slice, slice]) -> Iterator[None]:

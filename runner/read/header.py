@@ -5,8 +5,6 @@ with equal tags share one such opening. Files beside the TIFF (.aux.xml, world f
 handed over, by `completed`.
 """
 
-import re
-import struct
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,12 +20,16 @@ from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from runner.errors import ReadError
-from runner.read.directory import ByteOrder, Tag
+from runner.read.directory import Tag
+from runner.read.masks import FileMask, file_masks
+from runner.read.metadata import GDAL_METADATA, of_pixels
+from runner.read.one_pixel import Samples, one_pixel_tiff, samples_of
 from runner.read.tiff import TiffLayout, read_layout
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+_CACHED_BYTES: Final = 65536  # of tags, whose reading is kept for the scenes that follow
 HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
 
 Transform: TypeAlias = tuple[float, float, float, float, float, float]
@@ -38,8 +40,8 @@ Sidecars: TypeAlias = tuple[tuple[str, bytes], ...]  # names and contents of fil
 @dataclass(frozen=True, slots=True)
 class Georeference:
     """GDAL's reading of the geo tags: `crs` is WKT, "" for none; `transform` is in affine order, from (column, row) to
-    CRS units; `dtype` is rasterio's name; `fill` is the pixel of a sparse block; `scales` and `offsets` have one value
-    per band; `gcps` is the number of ground control points.
+    CRS units; `dtype` is rasterio's name; `fill` is the pixel of a sparse block; `scales`, `offsets` and `masks` have
+    one value per band; `gcps` is the number of ground control points.
     """
 
     crs: str
@@ -50,6 +52,7 @@ class Georeference:
     fill: complex | float | int
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    masks: tuple[FileMask, ...]
     gcps: int = 0
 
 
@@ -60,7 +63,8 @@ class Header:
     `crs` is WKT, "" for none. `transform` is (a, b, c, d, e, f): x = a * column + b * row + c and
     y = d * column + e * row + f of the upper left corner of a pixel, in CRS units; the identity if there is none.
     `shape` is (height, width) in pixels. `dtype` is rasterio's name. `fill` is the pixel of a sparse block: nodata, in
-    the range of the dtype, or 0. `scales` and `offsets` have one value per band. `layout` is the structure of the file.
+    the range of the dtype, or 0. `scales`, `offsets` and `masks` have one value per band; a mask is said beside nodata.
+    `layout` is the structure of the file.
     """
 
     crs: str
@@ -72,6 +76,7 @@ class Header:
     fill: complex | float | int
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    masks: tuple[FileMask, ...]
     layout: TiffLayout
     gcps: int = 0
 
@@ -84,6 +89,10 @@ class Header:
     def bands(self) -> int:
         """The number of bands."""
         return self.layout.bands
+
+    def mask_of(self, band: int) -> FileMask:
+        """What hides pixels of a band (from 1)."""
+        return self.masks[band - 1] if 1 <= band <= len(self.masks) else FileMask.none
 
     @property
     def block_shape(self) -> tuple[int, int]:
@@ -138,8 +147,8 @@ class Window(NamedTuple):
 class BlockPixels(NamedTuple):
     """Pixels of one band of scene number `scene`, (rows, columns), from `row` and `column` of the window on.
 
-    `valid`, of the same shape, is False where the file's own mask or alpha band hides a pixel; None without one. Nodata
-    values are left in the pixels. Both arrays are views, valid until the next are asked for.
+    `valid`, of the same shape, is False where the file's own mask (`Header.masks`) hides a pixel; None without one.
+    Nodata values are left in the pixels. Both arrays are views, valid until the next are asked for.
     """
 
     scene: int
@@ -239,52 +248,46 @@ def _header(href: str, layout: TiffLayout, sidecars: Sidecars = ()) -> Header:
         fill=geo.fill,
         scales=geo.scales,
         offsets=geo.offsets,
+        masks=_masks(layout, geo),
         layout=layout,
         gcps=geo.gcps,
     )
 
 
-class _Samples(NamedTuple):
-    """What GDAL's data type and the number of bands follow from."""
-
-    byte_order: ByteOrder
-    bands: int
-    bits: int
-    sample_format: int
+def _masks(layout: TiffLayout, geo: Georeference) -> tuple[FileMask, ...]:
+    if layout.has_mask:
+        return (FileMask.mask,) * layout.bands
+    if layout.compression == "lerc" and np.dtype(geo.dtype).kind in "iu":
+        return tuple(FileMask.lerc if one is FileMask.none else one for one in geo.masks)
+    return geo.masks
 
 
 def _georeference(href: str, layout: TiffLayout, sidecars: Sidecars) -> Georeference:
-    samples = _Samples(layout.byte_order, layout.bands, layout.bits, layout.sample_format)
-    tags = tuple(_scales_only(tag) if tag.number == 42112 else tag for tag in layout.geo_tags)
+    samples = samples_of(layout)
+    tags = tuple(of_pixels(tag) if tag.number == GDAL_METADATA else tag for tag in layout.geo_tags)
+    size = sum(len(tag.raw) for tag in tags) + sum(len(data) for _, data in sidecars)
+    interpret = _interpret if size < _CACHED_BYTES else _interpret.__wrapped__
     try:
-        return _interpret(samples, tags, sidecars)
+        return interpret(samples, tags, sidecars)
     except (RasterioError, ValueError) as error:
         raise ReadError(href, f"GDAL refuses its georeference or sample format: {error}") from error
 
 
-def _scales_only(tag: Tag) -> Tag:
-    """GDAL_METADATA without what differs from scene to scene and is not asked for, as dates and statistics."""
-    items = re.findall(rb"<Item\b[^>]*\brole=[\"'](?:scale|offset)[\"'][^>]*>[^<]*</Item>", tag.raw)
-    raw = b"<GDALMetadata>" + b"".join(items) + b"</GDALMetadata>\0"
-    return Tag(tag.number, 2, len(raw), raw)
-
-
 @lru_cache(maxsize=4096)
-def _interpret(samples: _Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Georeference:
+def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Georeference:
     """GDAL's reading of the tags on a GeoTIFF of one pixel. Raises RasterioError."""
-    source = _one_pixel_tiff(samples, tags)
-    with _opened(source, sidecars) as dataset:
+    with _opened(one_pixel_tiff(samples, tags), sidecars) as dataset:
         crs, fill = dataset.crs, dataset.read(1)[0, 0].item()
-        exact = isinstance(fill, int) and dataset.nodata == float(fill)  # nodata of 64 bits, which rasterio rounds
         return Georeference(
             crs=crs.to_wkt() if crs else "",
             epsg=crs.to_epsg() if crs else None,
             transform=tuple(dataset.transform)[:6],
             dtype=dataset.dtypes[0],
-            nodata=fill if exact else dataset.nodata,
+            nodata=_exact_nodata(dataset, fill),
             fill=fill,
             scales=dataset.scales,
             offsets=dataset.offsets,
+            masks=_masks_beside_nodata(samples, tags, sidecars),
             gcps=len(dataset.gcps[0]),
         )
 
@@ -300,30 +303,16 @@ def _opened(tiff: bytes, sidecars: Sidecars) -> Iterator[Any]:
         yield files.enter_context(memory.open(driver="GTiff"))
 
 
-def _one_pixel_tiff(samples: _Samples, tags: tuple[Tag, ...]) -> bytes:
-    """A BigTIFF of one pixel, in a sparse block, with these tags added as they are."""
-    order, bands = samples.byte_order, samples.bands
-
-    def tag(number: int, *values: int) -> Tag:
-        return Tag(number, 3, len(values), struct.pack(f"{order}{len(values)}H", *values))
-
-    own = [tag(256, 1), tag(257, 1), tag(258, *[samples.bits] * bands), tag(259, 1), tag(262, 1), tag(273, 0)]
-    own += [tag(277, bands), tag(278, 1), tag(279, 0), tag(339, *[samples.sample_format] * bands)]
-    own += [tag(338, *[0] * (bands - 1))] if bands > 1 else []
-    own += [Tag(50844, 12, 92, bytes(8 * 92))]  # an empty RPC: it spares us rasterio's warning if there is no transform
-    return _big_tiff(order, sorted([*own, *tags], key=lambda one: one.number))
+@lru_cache(maxsize=4096)
+def _masks_beside_nodata(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> tuple[FileMask, ...]:
+    """What hides pixels, besides the nodata value."""
+    source = one_pixel_tiff(samples, tuple(tag for tag in tags if tag.number == GDAL_METADATA))
+    with _opened(source, sidecars) as dataset:
+        return file_masks(dataset.mask_flag_enums)
 
 
-def _big_tiff(order: ByteOrder, tags: list[Tag]) -> bytes:
-    """A BigTIFF of one directory and nothing else."""
-    directory, extra = b"", b""
-    behind = (
-        16 + 8 + 20 * len(tags) + 8
-    )  # the file header, the number of tags, the tags, the link to no other directory
-    for tag in tags:
-        inline = len(tag.raw) <= 8
-        value = tag.raw.ljust(8, b"\0") if inline else struct.pack(order + "Q", behind + len(extra))
-        directory += struct.pack(order + "HHQ", tag.number, tag.kind, tag.count) + value
-        extra += b"" if inline else tag.raw
-    head = (b"II+\0" if order == "<" else b"MM\0+") + struct.pack(order + "HHQQ", 8, 0, 16, len(tags))
-    return head + directory + bytes(8) + extra
+def _exact_nodata(dataset: Any, fill: Any) -> float | int | None:
+    """Nodata with all digits: rasterio rounds that of 64-bit integers, if it gives it at all; a sparse pixel has it."""
+    rounded: float | None = dataset.nodata
+    wide = dataset.dtypes[0] in ("int64", "uint64") and (fill != 0 or rounded is not None)
+    return int(fill) if wide else rounded

@@ -8,15 +8,14 @@ private tags, sparse blocks and internal masks (https://gdal.org/en/stable/drive
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from runner.read.directory import ByteOrder, Directory, Get, Source, Tag, read_directory
+from runner.read.block_lists import Grid, read_block_lists
+from runner.read.directory import ByteOrder, Directory, Get, Source, StructureError, Tag, read_directory
 
-MAX_BLOCK_BYTES: Final = 512 * 2**20  # one block when decoded; a 32 KiB file can claim a block of gigabytes
-MAX_BLOCKS: Final = 2**22  # a million by a million pixels in blocks of 512
 MAX_DIRECTORIES: Final = 256  # one image with overviews and masks has some twenty
 UNSUPPORTED: Final = "unsupported"  # the dtype of samples that numpy has no plain type for
 
@@ -38,9 +37,10 @@ class TiffLayout:
     """The first directory of a TIFF, which is its full resolution.
 
     `offsets` and `byte_counts` are uint64 arrays (bands or 1, blocks down, blocks across), in bytes from the start of
-    the file; a byte count of 0 marks a sparse block. `dtype` is a numpy name or "unsupported"; `bits` and
+    the file; a byte count of 0 marks a sparse block. Long strips of uncompressed pixels are cut into shorter blocks.
+    `dtype` is a numpy name or "unsupported"; `bits` and
     `sample_format` are the file's, 0 if bands differ. Sizes are in pixels. Tiles at the edges are stored in full, the
-    last strip is not.
+    last strip is not. `repaired` says what of the structure only libtiff can repair, "" for nothing.
     """
 
     byte_order: ByteOrder
@@ -66,10 +66,17 @@ class TiffLayout:
     jpeg_tables: bytes
     lerc_parameters: tuple[int, ...]
     has_mask: bool
-    has_alpha: bool
+    extra_samples: tuple[int, ...]
     overviews: int
     geo_tags: tuple[Tag, ...]
     has_rpcs: bool = False
+    repaired: str = ""
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a block when decoded."""
+        samples = self.bands if self.planar == "pixel" else 1
+        return self.block_height * -(-self.block_width * samples * self.bits // 8)
 
 
 def read_layout(get: Get, size: int | None, href: str = "TIFF") -> TiffLayout:
@@ -80,66 +87,98 @@ def read_layout(get: Get, size: int | None, href: str = "TIFF") -> TiffLayout:
     """
     source = Source(get, size, href)
     start = source.open()
-    first, following = read_directory(source, start)
-    has_mask, overviews = _follow(source, start, following)
-    return _layout(Directory(source, first), has_mask, overviews)
+    entries, following = read_directory(source, start)
+    image = Directory(source, entries)
+    return _layout(image, _follow(image, start, following))
 
 
-def _follow(source: Source, first: int, start: int) -> tuple[bool, int]:
-    """Whether the directories from `start` on hold a mask of the full resolution, and how many overviews they hold."""
+class _Chain(NamedTuple):
+    """What the directories behind the first one hold, and what is wrong with the links between them."""
+
+    has_mask: bool
+    overviews: int
+    problem: str
+
+
+def _follow(image: Directory, first: int, start: int) -> _Chain:
+    """Follow the links from the image's directory at `first` on, whose own leads to `start`, as far as they lead.
+
+    The directories that it lists as its own (SubIFDs) come before.
+    """
+    chain = _Chain(has_mask=False, overviews=0, problem="")
+    for place in image.integers(330)[:MAX_DIRECTORIES]:
+        chain, _ = _visit(chain, image, place)
     seen = {first}
-    has_mask, overviews = False, 0
-    while start:
-        if start in seen or len(seen) >= MAX_DIRECTORIES:
-            source.fail(f"damaged TIFF: directories in a circle, or more than {MAX_DIRECTORIES}, at byte {start}")
+    while start and not chain.problem:
+        if start in seen:
+            return chain._replace(problem="directories in a circle")
+        if len(seen) >= MAX_DIRECTORIES:
+            return chain._replace(problem=f"more than {MAX_DIRECTORIES} directories")
         seen.add(start)
-        entries, start = read_directory(source, start)
-        kind = Directory(source, entries).integer(254, 0)  # NewSubfileType: bit 0 reduced resolution, bit 2 mask
-        has_mask |= kind & 5 == 4
-        overviews += kind & 5 == 1
-    return has_mask, overviews
+        chain, start = _visit(chain, image, start)
+    return chain
 
 
-def _layout(tags: Directory, has_mask: bool, overviews: int) -> TiffLayout:
+def _visit(chain: _Chain, image: Directory, place: int) -> tuple[_Chain, int]:
+    """What is known with the directory at `place`, and where its link leads."""
+    try:
+        entries, following = read_directory(image.source, place)
+        other = Directory(image.source, entries)
+        has_mask = chain.has_mask or _is_mask(other, image)
+        overviews = chain.overviews + (other.integer(254, 0) & 5 == 1)
+    except StructureError:
+        return chain._replace(problem=f"a link to a directory at byte {place}, where there is none"), 0
+    return _Chain(has_mask, overviews, chain.problem), following
+
+
+def _is_mask(other: Directory, image: Directory) -> bool:
+    """Whether GDAL takes a directory for the mask of an image: of its size, in bytes or less, for all or for each band.
+
+    NewSubfileType has bit 2 for a mask, bit 0 for a reduced resolution.
+    """
+    if other.integer(254, 0) & 5 != 4 or other.integer(258, 1) > 8 or other.integer(339, 1) not in (1, 4):
+        return False
+    fits = all(other.integer(number, 0) == image.integer(number, 0) for number in (256, 257))
+    return fits and other.integer(277, 1) in (1, image.integer(277, 1))
+
+
+def _layout(tags: Directory, chain: _Chain) -> TiffLayout:
     """Interpret the full-resolution directory; the numbers are those of the tags."""
-    height, width = tags.size(257, "ImageLength"), tags.size(256, "ImageWidth")
     bands, bits, sample_format = _samples(tags)
-    planar: Literal["pixel", "band"] = "band" if tags.integer(284, 1) == 2 and bands > 1 else "pixel"
-    block_height, block_width = _block_shape(tags, height, width)
-    block_bytes = _block_bytes(tags, (block_height, block_width), bands if planar == "pixel" else 1)
-    shape = (bands if planar == "band" else 1, -(-height // block_height), -(-width // block_width))
-    offsets, byte_counts = _block_lists(tags, shape)
-    _check_extent(tags.source, offsets, byte_counts, block_bytes)
+    grid = _grid(tags, bands)
+    blocks = read_block_lists(tags, grid)
     code = tags.integer(259, 1)
+    _refuse_colours(tags, code, bands, bits)
     jpeg_tables = tags.tag(347)
     return TiffLayout(
         byte_order=tags.source.order,
         big=tags.source.big,
-        width=width,
-        height=height,
+        width=grid.width,
+        height=grid.height,
         bands=bands,
         dtype=_DTYPES.get((sample_format, bits), UNSUPPORTED),
         bits=bits,
         sample_format=sample_format,
         compression=COMPRESSIONS.get(code, f"code {code}"),
         predictor=tags.integer(317, 1),
-        planar=planar,
-        tiled=322 in tags.entries,
-        block_height=block_height,
-        block_width=block_width,
-        blocks_down=shape[1],
-        blocks_across=shape[2],
-        offsets=offsets,
-        byte_counts=byte_counts,
+        planar="band" if grid.planes > 1 else "pixel",
+        tiled=grid.tiled,
+        block_height=blocks.block_height,
+        block_width=grid.block_width,
+        blocks_down=blocks.offsets.shape[1],
+        blocks_across=blocks.offsets.shape[2],
+        offsets=blocks.offsets,
+        byte_counts=blocks.byte_counts,
         photometric=tags.integer(262, 1),
         fill_order=tags.integer(266, 1),
         jpeg_tables=jpeg_tables.raw if jpeg_tables else b"",
         lerc_parameters=tags.integers(50674),
-        has_mask=has_mask,
-        has_alpha=bool({1, 2} & set(tags.integers(338))),  # ExtraSamples: associated or unassociated alpha
-        overviews=overviews,
+        has_mask=chain.has_mask,
+        extra_samples=tags.integers(338),
+        overviews=chain.overviews,
         geo_tags=tuple(found for number in GEO_TAGS if (found := tags.tag(number))),
         has_rpcs=50844 in tags.entries,
+        repaired=chain.problem or blocks.repaired,
     )
 
 
@@ -151,51 +190,44 @@ def _samples(tags: Directory) -> tuple[int, int, int]:
     return bands, bits, sample_format
 
 
+def _refuse_colours(tags: Directory, compression: int, bands: int, bits: int) -> None:
+    """Refuse what GDAL turns into red, green, blue and alpha, whatever the bands of the file are."""
+    photometric, four_inks = tags.integer(262, 1), tags.integer(332, 1) == 1  # InkSet
+    kinds = {
+        "old-style JPEG (compression 6)": compression == 6,
+        "colours in CIELab (photometric interpretation 8)": (photometric, bands, bits) == (8, 3, 8),
+        f"CMYK in {bands} bands (photometric interpretation 5)": (photometric, bits, four_inks) == (5, 8, True)
+        and bands > 4,
+    }
+    for kind, holds in kinds.items():
+        if holds:
+            tags.source.fail(
+                f"{kind}, which GDAL reads as red, green, blue and alpha only, not as the file's own bands; "
+                "convert it to RGB or to plain bands first, or leave it out"
+            )
+
+
+def _grid(tags: Directory, bands: int) -> Grid:
+    """How the image is cut into blocks."""
+    planar = tags.integer(284, 1)
+    if planar not in (1, 2):
+        tags.source.fail(f"damaged TIFF: PlanarConfiguration (tag 284) is {planar}, wanted 1 or 2")
+    height, width = tags.size(257, "ImageLength"), tags.size(256, "ImageWidth")
+    block_height, block_width = _block_shape(tags, height, width)
+    return Grid(
+        height=height,
+        width=width,
+        block_height=block_height,
+        block_width=block_width,
+        samples=1 if planar == 2 else bands,
+        planes=bands if planar == 2 else 1,
+        bits=max(tags.integers(258) or (1,)),
+        tiled=322 in tags.entries,
+    )
+
+
 def _block_shape(tags: Directory, height: int, width: int) -> tuple[int, int]:
     """(rows, columns) of a block: a tile, or a strip as wide as the image."""
     if 322 in tags.entries or 323 in tags.entries:
         return tags.size(323, "TileLength"), tags.size(322, "TileWidth")
     return min(tags.integer(278, height) or height, height), width
-
-
-def _block_bytes(tags: Directory, shape: tuple[int, int], samples: int) -> int:
-    """Bytes of a decoded block, refused if over MAX_BLOCK_BYTES."""
-    length = shape[0] * shape[1] * samples * -(-max(tags.integers(258) or (1,)) // 8)
-    if not 0 < length <= MAX_BLOCK_BYTES:
-        tags.source.fail(
-            f"absurd block: {shape[0]} rows x {shape[1]} columns x {samples} samples decode to {length} bytes, "
-            f"wanted 1 to {MAX_BLOCK_BYTES}; rewrite it with blocks of 512 x 512"
-        )
-    return length
-
-
-def _block_lists(tags: Directory, shape: tuple[int, int, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Offsets and byte counts of all blocks, in the given shape."""
-    count = shape[0] * shape[1] * shape[2]
-    if count > MAX_BLOCKS:
-        tags.source.fail(f"absurd TIFF: {count} blocks, the limit is {MAX_BLOCKS}")
-    numbers = (324, 325) if 324 in tags.entries else (273, 279)
-    offsets, byte_counts = (tags.array(number, 8 * MAX_BLOCKS) for number in numbers)
-    if min(len(offsets), len(byte_counts)) < count:
-        tags.source.fail(
-            f"damaged TIFF: {len(offsets)} offsets and {len(byte_counts)} byte counts for {count} blocks; write it anew"
-        )
-    return offsets[:count].reshape(shape), byte_counts[:count].reshape(shape)
-
-
-def _check_extent(
-    source: Source, offsets: npt.NDArray[np.uint64], byte_counts: npt.NDArray[np.uint64], block_bytes: int
-) -> None:
-    """Refuse blocks that end beyond the file (if its size is unknown: beyond 2**63) or that cannot be that long."""
-    size = 2**63 if source.size is None else source.size
-    limit = np.uint64(size)
-    beyond = (byte_counts > 0) & ((byte_counts > limit) | (offsets > limit - np.minimum(byte_counts, limit)))
-    if beyond.any():
-        stop = int(offsets[beyond][0]) + int(byte_counts[beyond][0])
-        source.fail(
-            f"truncated TIFF: a block ends at byte {stop}, the object has {size} bytes ({int(beyond.sum())} of "
-            f"{offsets.size} blocks are affected); upload it again"
-        )
-    longest = int(byte_counts.max())
-    if longest > 2 * block_bytes + 65536:  # LZW grows noise by half at most, others by less
-        source.fail(f"absurd block: {longest} bytes are stored for {block_bytes} decoded ones; write it anew")

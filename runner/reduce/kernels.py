@@ -32,8 +32,14 @@ STRIP_ROWS: Final = 32  # that are summed over space in one layer
 
 @compiled
 def is_valid(pixel: float, limits: LimitsTuple) -> bool:
-    """Whether a pixel counts; compared in the wider of its type and that of the limits."""
-    return (pixel >= limits[0]) & (pixel <= limits[1]) & (pixel != limits[2])
+    """Whether a pixel counts; compared in the wider of its type and that of the limits.
+
+    The number of limits is a constant of the compiled code, so that without a valid range there are two comparisons.
+    """
+    valid = (pixel < limits[0]) | (pixel > limits[1])
+    if len(limits) == 2:
+        return valid
+    return valid & (pixel >= limits[2]) & (pixel <= limits[3])
 
 
 @compiled

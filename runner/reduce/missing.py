@@ -1,7 +1,8 @@
 """Which pixels count. One rule: for numpy here, for the kernels through `Limits`."""
 
 import math
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +14,20 @@ ValidRange = tuple[float, float]  # closed
 
 
 class Limits(NamedTuple):
-    """The rule as float64s: a pixel p counts if low <= p <= high and p != nodata.
+    """The rule as float64s: a pixel p counts if p < nodata_low or p > nodata_high, and low <= p <= high.
 
-    NaN fails the first comparison, and as nodata equals no pixel. Exact for all pixel types but 64-bit integers, which
-    float64 does not hold.
+    NaN fails every comparison. Where there is no nodata, inf and -inf stand for it, and every number passes the first.
+    Exact for all pixel types but 64-bit integers, which float64 does not hold.
     """
 
     low: float
     high: float
-    nodata: float
+    nodata_low: float
+    nodata_high: float
+
+
+NO_RANGE: Final = -math.inf, math.inf
+_NO_NODATA: Final = math.inf, -math.inf
 
 
 def missing(
@@ -29,31 +35,85 @@ def missing(
 ) -> Bools:
     """Whether each pixel is left out, a bool array like `pixels`.
 
-    NaN always is; `nodata` (None: there is none) and what lies outside of the closed `valid_range` are too. Raises
-    ConfigError for a range without values.
+    NaN always is; those that GDAL takes for `nodata` (None: there is none) and what lies outside of the closed
+    `valid_range` are too. Raises ConfigError for a range without values.
     """
     if pixels.dtype.kind in "iu" and pixels.dtype.itemsize == 8:
         return _missing_wide(pixels, nodata, valid_range)
-    low, high, no = (np.float64(limit) for limit in limits(pixels.dtype, nodata, valid_range))
-    valid: Bools = (pixels >= low) & (pixels <= high) & (pixels != no)
+    rule = limits(pixels.dtype, nodata, valid_range)
+    low, high, nodata_low, nodata_high = (np.float64(limit) for limit in rule)
+    valid: Bools = (pixels < nodata_low) | (pixels > nodata_high)
+    if rule[:2] != NO_RANGE:
+        valid &= (pixels >= low) & (pixels <= high)
     return ~valid
 
 
+@lru_cache
 def limits(dtype: npt.DTypeLike, nodata: float | int | None = None, valid_range: ValidRange | None = None) -> Limits:
-    """The rule for pixels of `dtype`.
-
-    Nodata is rounded to a floating-point pixel type first, as GDAL does, so that 0.1 is found in float32. What the type
-    cannot hold (NaN or -9999 for bytes) leaves out nothing. The range compares as real numbers.
-    """
-    low, high = valid_range or (-math.inf, math.inf)
+    """The rule for pixels of `dtype`. The range compares as real numbers."""
+    low, high = valid_range or NO_RANGE
     if not low <= high:
         raise ConfigError(f"valid_range: got [{low}, {high}], wanted [lowest, highest] with lowest <= highest")
-    if nodata is None:
-        return Limits(low, high, math.nan)
+    return Limits(low, high, *(_NO_NODATA if nodata is None else nodata_range(nodata, dtype)))
+
+
+def nodata_range(nodata: float | int, dtype: npt.DTypeLike) -> tuple[float, float]:
+    """The lowest and the highest pixel that GDAL takes for `nodata`; (inf, -inf) if no pixel of `dtype` can be.
+
+    Floats are: those next to it, since a tag often has fewer digits than a pixel. Integers are the whole number
+    towards 0. What the type cannot hold (NaN or -9999 for bytes) leaves out nothing, nor does NaN: it never counts.
+    """
     kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return _floats_alike(nodata, kind)
+    whole = _whole(nodata, kind)
+    return _NO_NODATA if whole is None else (float(whole), float(whole))
+
+
+def _whole(nodata: float | int, kind: np.dtype[Any]) -> int | None:
+    """Nodata as a pixel of an integer type (or bool), None if it is none."""
+    lowest, highest = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+    return int(nodata) if lowest <= nodata <= highest else None
+
+
+def _floats_alike(nodata: float | int, kind: np.dtype[Any]) -> tuple[float, float]:
+    """The floats around nodata that ARE_REAL_EQUAL of GDAL's gdal_priv.h takes for it: all within 2**-21 of it.
+
+    GDAL adds both numbers in their own type. Where that overflows, as it does for the lowest float32, all numbers of
+    at least some 2**-24 of it are alike. Infinity is like itself only. Left aside are numbers whose sum with a nodata
+    far below them overflows.
+    """
     with np.errstate(over="ignore"):
-        no = float(np.array(nodata, kind if kind.kind == "f" else np.float64))
-    return Limits(low, high, no if math.isfinite(no) or not math.isfinite(nodata) else math.nan)
+        one = kind.type(nodata)
+        if math.isnan(one) or (math.isinf(one) and math.isfinite(nodata)):
+            return _NO_NODATA
+        if one == 0 or math.isinf(one):
+            return float(one), float(one)
+        size = abs(one)
+        above = np.finfo(kind).max if math.isinf(size + size) else min(size * kind.type(1 + 2**-20), np.finfo(kind).max)
+        ends = float(_last_alike(size, kind.type(0))), float(_last_alike(size, above))
+    return ends if one > 0 else (-ends[1], -ends[0])
+
+
+def _last_alike(size: Any, end: Any) -> Any:
+    """The last float from `size` towards `end` that GDAL takes for it; the bits of positive floats are in order."""
+    bits = np.dtype(f"u{size.itemsize}")
+    alike, other = int(size.view(bits)), int(end.view(bits))
+    if _are_alike(size, end):
+        return end
+    while abs(other - alike) > 1:
+        middle = (alike + other) // 2
+        if _are_alike(size, bits.type(middle).view(size.dtype)):
+            alike = middle
+        else:
+            other = middle
+    return bits.type(alike).view(size.dtype)
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    """GDAL's comparison, in its order and type; the epsilon of float32 is for float64 too."""
+    epsilon = one.dtype.type(2**-23)
+    return bool(one == other or abs(one - other) < epsilon * abs(one + other) * one.dtype.type(2))
 
 
 def exact_nodata(nodata: float | int, dtype: npt.DTypeLike) -> float | int:
@@ -63,10 +123,10 @@ def exact_nodata(nodata: float | int, dtype: npt.DTypeLike) -> float | int:
     """
     kind = np.dtype(dtype)
     if kind.kind not in "iu":
-        held, wanted = math.isnan(nodata) or not math.isnan(limits(kind, nodata).nodata), "a number of that size"
+        held, wanted = math.isnan(nodata) or nodata_range(nodata, kind) != _NO_NODATA, "a number of that size"
     else:
         info = np.iinfo(kind)
-        held = math.isfinite(nodata) and nodata == int(nodata) and info.min <= nodata <= info.max
+        held = _whole(nodata, kind) == nodata
         wanted = f"a whole number from {info.min} to {info.max}"
     if not held:
         raise ConfigError(
@@ -78,13 +138,14 @@ def exact_nodata(nodata: float | int, dtype: npt.DTypeLike) -> float | int:
 
 def _missing_wide(pixels: npt.NDArray[Any], nodata: float | int | None, valid_range: ValidRange | None) -> Bools:
     """64-bit integers, compared as integers: float64 would round them."""
-    low, high, no = limits(pixels.dtype, nodata, valid_range)
+    low, high = limits(pixels.dtype, None, valid_range)[:2]
     info = np.iinfo(pixels.dtype)
     outside = np.zeros(pixels.shape, np.bool_)
     if low > info.min:
         outside |= pixels < math.ceil(low) if low <= info.max else True
     if high < info.max:
         outside |= pixels > math.floor(high) if high >= info.min else True
-    if nodata is not None and math.isfinite(no) and nodata == int(nodata) and info.min <= nodata <= info.max:
-        outside |= pixels == int(nodata)
+    whole = None if nodata is None else _whole(nodata, pixels.dtype)
+    if whole is not None:
+        outside |= pixels == whole
     return outside

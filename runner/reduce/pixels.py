@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import PlanError
-from runner.reduce.missing import Limits, ValidRange, limits, missing
+from runner.reduce.missing import NO_RANGE, Limits, ValidRange, limits, missing
 
 Tile = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 PlaceTuple = tuple[int, int, int, int, int, int]
-LimitsTuple = tuple[float, float, float]
+LimitsTuple = tuple[float, ...]  # nodata from, to; where there is a valid range: lowest, highest
 
-NO_LIMITS: Final[LimitsTuple] = (-np.inf, np.inf, np.nan)
+NO_LIMITS: Final = (np.inf, -np.inf)
 
 
 class Place(NamedTuple):
@@ -58,8 +58,8 @@ class Place(NamedTuple):
 class Pixels:
     """The type of a stack's pixels, and which of them are left out besides NaN.
 
-    Those are the ones equal to `nodata`, and those outside of the closed `valid_range`. Raises PlanError for a type
-    that statistics cannot be made of.
+    Those are the ones that GDAL takes for `nodata`, and those outside of the closed `valid_range`. Raises PlanError for
+    a type that statistics cannot be made of.
     """
 
     dtype: np.dtype[Any]
@@ -116,16 +116,25 @@ class Pixels:
 
 
 def _as_compared(rule: Limits, dtype: np.dtype[Any]) -> LimitsTuple:
-    """The same rule in float32 for float32 pixels, which halves the time that comparing takes."""
+    """The same rule for kernels, in float32 for float32 pixels, which halves the time that comparing takes."""
+    nodata = rule.nodata_low, rule.nodata_high
+    valid_range = (rule.low, rule.high) if rule[:2] != NO_RANGE else ()
     if dtype != np.float32:
-        return rule.low, rule.high, rule.nodata
+        return nodata + valid_range
+    return tuple(map(np.float32, nodata)) + _in_float32(valid_range)
+
+
+def _in_float32(valid_range: tuple[float, ...]) -> tuple[Any, ...]:
+    """The float32 numbers that are inside of a range, from the lowest to the highest."""
+    if not valid_range:
+        return ()
     with np.errstate(over="ignore"):
-        low, high, nodata = (np.float32(limit) for limit in rule)
-        if float(low) < rule.low:
+        low, high = (np.float32(limit) for limit in valid_range)
+        if float(low) < valid_range[0]:
             low = np.nextafter(low, np.float32(np.inf))
-        if float(high) > rule.high:
+        if float(high) > valid_range[1]:
             high = np.nextafter(high, np.float32(-np.inf))
-    return low, high, nodata  # type: ignore[return-value]  # numba tells them apart, a type checker need not
+    return low, high
 
 
 def empty_extremes(dtype: np.dtype[Any]) -> tuple[Any, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.compiled import compiled
+from runner.reduce.kernels import is_valid
+from runner.reduce.pixels import LimitsTuple
 
 Stack = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -21,7 +23,7 @@ STRIP: Final = 128  # pixels sorted together; 100 scenes of float32 take 50 KiB
 
 @compiled
 def order_statistics(
-    stack: Stack, limits: tuple[float, float, float], fractions: Floats, highest: Any, counts: Integers, pairs: Stack
+    stack: Stack, limits: LimitsTuple, fractions: Floats, highest: Any, counts: Integers, pairs: Stack
 ) -> None:
     """Find the values around each fraction of each pixel's valid values.
 
@@ -49,11 +51,11 @@ def order_statistics(
 
 
 @compiled
-def _load(values: Stack, limits: tuple[float, float, float], highest: Any, row: Stack, counts: Integers) -> None:
+def _load(values: Stack, limits: LimitsTuple, highest: Any, row: Stack, counts: Integers) -> None:
     """Copy one scene's values; what is missing becomes the highest value, and so sorts behind the valid ones."""
     for x in range(values.shape[0]):
         value = np.float64(values[x])
-        valid = (value >= limits[0]) & (value <= limits[1]) & (value != limits[2])
+        valid = is_valid(value, limits)
         row[x] = values[x] if valid else highest
         counts[x] += valid
 

@@ -23,6 +23,7 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
     """
     scenes = tuple(scenes)
     first, placed = scenes[0].header, source.georeference is Georeference.file
+    _refuse_complex(scenes[0])
     if placed:
         _refuse_unplaced(scenes)
     refuse_differences(scenes, placed=placed, nodata=source.nodata is None)
@@ -34,6 +35,14 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
         units=source.units,
         scenes=scenes,
     )
+
+
+def _refuse_complex(scene: Scene) -> None:
+    if scene.header.dtype.startswith("complex"):
+        raise SourceError(
+            f"{printable(scene.href)}: samples are complex ({scene.header.dtype}), and statistics are of real numbers; "
+            "write their magnitude, or real and imaginary parts as bands, to files of their own"
+        )
 
 
 def grid_of(header: Header) -> Grid:

@@ -1,0 +1,175 @@
+"""Where the blocks of a TIFF lie: lists of offsets and byte counts, checked, completed and cut as they can be read.
+
+Sources: TIFF 6.0 sections 8 and 15; libtiff's tif_dirread.c (EstimateStripByteCounts, ByteCountLooksBad) for the only
+strip of an image, whose byte count it does not trust; GDAL takes any other block without a byte count for sparse.
+"""
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.read.directory import Directory
+
+MAX_BLOCK_BYTES: Final = 512 * 2**20  # one block when decoded; a 32 KiB file can claim a block of gigabytes
+MAX_BLOCKS: Final = 2**22  # a million by a million pixels in blocks of 512
+PIECE_BYTES: Final = 4 * 2**20  # of an uncompressed strip that is read in pieces, since it can be
+_FILE_HEADER_BYTES: Final = 8
+_YCBCR: Final = 6  # whose rows are shorter where colours are subsampled
+
+Lists = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How an image is cut into blocks; `samples` are those that lie together, `planes` those that do not."""
+
+    height: int
+    width: int
+    block_height: int
+    block_width: int
+    samples: int
+    planes: int
+    bits: int
+    tiled: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(planes, blocks down, blocks across)."""
+        return self.planes, -(-self.height // self.block_height), -(-self.width // self.block_width)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a decoded row of a block."""
+        return -(-self.block_width * self.samples * self.bits // 8)
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a decoded block."""
+        return self.block_height * self.row_bytes
+
+    def stored_rows(self) -> npt.NDArray[np.uint64]:
+        """The rows of each row of blocks, (blocks down, 1): tiles are stored in full, the last strip is not."""
+        tops = np.arange(self.shape[1]) * self.block_height
+        rows = np.minimum(self.block_height, self.height - tops) if not self.tiled else self.block_height + 0 * tops
+        return rows.astype(np.uint64)[:, None]
+
+
+class BlockLists(NamedTuple):
+    """Offsets and byte counts of all blocks, and the rows of a block; `repaired` says what only libtiff can repair."""
+
+    offsets: Lists
+    byte_counts: Lists
+    block_height: int
+    repaired: str
+
+
+def read_block_lists(tags: Directory, grid: Grid) -> BlockLists:
+    """The lists of blocks. Raises ReadError where blocks lie beyond the file or cannot be as large as they say."""
+    _check_size(tags, grid)
+    offsets, byte_counts = _lists(tags, grid)
+    repaired = ""
+    uncompressed = tags.integer(259, 1) == 1 and tags.integer(262, 1) != _YCBCR
+    if uncompressed:
+        byte_counts = _exact(grid, offsets, byte_counts)
+    elif _only_strip(grid) and offsets.all() and not byte_counts.all():
+        repaired = "no byte count of its only strip"
+        byte_counts = _to_the_end(tags, grid, offsets)
+    _check_extent(tags, grid, offsets, byte_counts)
+    if uncompressed and not grid.tiled:
+        return _in_pieces(grid, offsets, byte_counts)
+    return BlockLists(offsets, byte_counts, grid.block_height, repaired)
+
+
+def _check_size(tags: Directory, grid: Grid) -> None:
+    """Refuse tiles over MAX_BLOCK_BYTES; of strips, which are read row by row, rows."""
+    rows = grid.block_height if grid.tiled else 1
+    length = rows * grid.row_bytes
+    if not 0 < length <= MAX_BLOCK_BYTES:
+        tags.source.fail(
+            f"absurd block: {rows} rows x {grid.block_width} columns x {grid.samples} samples decode to {length} "
+            f"bytes, wanted 1 to {MAX_BLOCK_BYTES}; rewrite it with blocks of 512 x 512"
+        )
+
+
+def _lists(tags: Directory, grid: Grid) -> tuple[Lists, Lists]:
+    """Offsets and byte counts as they are in the file, in the shape of the grid."""
+    shape = grid.shape
+    count = shape[0] * shape[1] * shape[2]
+    if count > MAX_BLOCKS:
+        tags.source.fail(f"absurd TIFF: {count} blocks, the limit is {MAX_BLOCKS}")
+    numbers = (324, 325) if 324 in tags.entries else (273, 279)
+    offsets, byte_counts = (tags.array(number, 8 * MAX_BLOCKS) for number in numbers)
+    if not len(byte_counts) and _only_strip(grid):
+        byte_counts = np.zeros(count, np.uint64)
+    if min(len(offsets), len(byte_counts)) < count:
+        tags.source.fail(
+            f"damaged TIFF: {len(offsets)} offsets and {len(byte_counts)} byte counts for {count} blocks; write it anew"
+        )
+    return offsets[:count].reshape(shape), byte_counts[:count].reshape(shape)
+
+
+def _only_strip(grid: Grid) -> bool:
+    """Whether each plane is one strip."""
+    return not grid.tiled and grid.shape[1:] == (1, 1)
+
+
+def _exact(grid: Grid, offsets: Lists, byte_counts: Lists) -> Lists:
+    """Byte counts of uncompressed blocks without what is behind the pixels; of an only strip as they must be."""
+    needed = grid.stored_rows() * np.uint64(grid.row_bytes)
+    exact: Lists = np.where(offsets > 0, needed, byte_counts) if _only_strip(grid) else np.minimum(byte_counts, needed)
+    return exact
+
+
+def _to_the_end(tags: Directory, grid: Grid, offsets: Lists) -> Lists:
+    """The most bytes that blocks can have: up to the end of the file, if that is known."""
+    end = tags.source.size if tags.source.size is not None else int(offsets.max()) + grid.block_bytes
+    counts: Lists = np.uint64(end) - np.minimum(offsets, np.uint64(end))
+    return counts
+
+
+def _check_extent(tags: Directory, grid: Grid, offsets: Lists, byte_counts: Lists) -> None:
+    """Refuse blocks that end beyond the file (if its size is unknown: beyond 2**63) or that cannot be that long."""
+    source, block_bytes = tags.source, grid.block_bytes
+    size = 2**63 if source.size is None else source.size
+    limit = np.uint64(size)
+    beyond = (byte_counts > 0) & ((byte_counts > limit) | (offsets > limit - np.minimum(byte_counts, limit)))
+    if beyond.any():
+        stop = int(offsets[beyond][0]) + int(byte_counts[beyond][0])
+        source.fail(
+            f"truncated TIFF: a block ends at byte {stop}, the object has {size} bytes ({int(beyond.sum())} of "
+            f"{offsets.size} blocks are affected); upload it again"
+        )
+    if ((offsets < _FILE_HEADER_BYTES) & (byte_counts > 0)).any():
+        source.fail("damaged TIFF: a block lies inside the file header; write it anew")
+    longest = int(byte_counts.max())
+    if longest > 2 * block_bytes + 65536:  # LZW grows noise by half at most, others by less
+        source.fail(f"absurd block: {longest} bytes are stored for {block_bytes} decoded ones; write it anew")
+
+
+def _in_pieces(grid: Grid, offsets: Lists, byte_counts: Lists) -> BlockLists:
+    """Uncompressed strips cut into shorter ones, of PIECE_BYTES, where all are whole: any of their rows can be read."""
+    rows = _piece_rows(grid)
+    whole = (byte_counts == 0) | (byte_counts == grid.stored_rows() * np.uint64(grid.row_bytes))
+    count = grid.planes * -(-grid.height // rows)
+    if rows == grid.block_height or count > MAX_BLOCKS or not whole.all():
+        return BlockLists(offsets, byte_counts, grid.block_height, "")
+    tops = np.arange(0, grid.height, rows)
+    strips, inside = tops // grid.block_height, (tops % grid.block_height).astype(np.uint64)[:, None]
+    stored = byte_counts[:, strips] > 0
+    lengths = np.minimum(rows, grid.height - tops).astype(np.uint64)[:, None] * np.uint64(grid.row_bytes)
+    starts = offsets[:, strips] + inside * np.uint64(grid.row_bytes)
+    return BlockLists(np.where(stored, starts, 0), np.where(stored, lengths, 0).astype(np.uint64), rows, "")
+
+
+def _piece_rows(grid: Grid) -> int:
+    """Rows of a piece; where there are several strips, whole pieces must make one."""
+    most = max(1, PIECE_BYTES // grid.row_bytes)
+    if grid.block_height <= most:
+        return grid.block_height
+    if grid.shape[1] == 1:
+        return most
+    small = [rows for rows in range(1, isqrt(grid.block_height) + 1) if grid.block_height % rows == 0]
+    return max(rows for one in small for rows in (one, grid.block_height // one) if rows <= most)

@@ -1,0 +1,317 @@
+"""What hides pixels: a file's own mask, nodata, or both; GDAL's own mask is the truth, for every reader and engine."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rasterio
+import rasterio.shutil
+import tiff_files
+from conftest import local_source
+from hypothesis import given
+from hypothesis import strategies as st
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import MemoryFile
+from small_tiffs import (
+    EXTRA_SAMPLES,
+    METADATA,
+    NODATA,
+    PHOTOMETRIC,
+    SUBFILE,
+    Image,
+    Values,
+    as_pixels,
+    metadata,
+    tiff,
+)
+from tiff_files import tags_of
+
+from runner.engine.blocks import make_reading, run_blocks
+from runner.engine.xarray_engine import open_stack
+from runner.errors import PlanError, ReadError
+from runner.model import Stack
+from runner.plan.make import make_plan
+from runner.plan.pixels import PixelRule, make_rule
+from runner.plan.records import Block, Chunks
+from runner.read.header import Window, read_header
+from runner.read.masks import FileMask
+from runner.settings import JobSettings, Mask, OnError, Over, ReaderName, StageSettings
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+
+Bools = npt.NDArray[np.bool_]
+
+SHAPE = (6, 8)
+RAMP = np.tile(np.arange(8, dtype=np.uint8), (6, 1))
+SEEN = np.arange(48).reshape(SHAPE) % 3 > 0  # of a mask
+OPAQUE = np.arange(48).reshape(SHAPE) % 5 > 1  # of alpha
+MASK = Image(as_pixels(np.where(SEEN, 255, 0).astype(np.uint8)), {SUBFILE: [4]})
+ALPHA = np.where(OPAQUE, 255, 0).astype(np.uint8)
+SMALL = [Image(MASK.pixels[:, :3, :4], {SUBFILE: [kind]}) for kind in (1, 5)]  # an overview, and its mask
+THREE: Values = b"3"
+ALPHA_BY_METADATA = metadata('<Item name="COLORINTERP" sample="1" role="colorinterp">Alpha</Item>')
+
+
+def values_of(*values: int) -> bytes:
+    return metadata(f'<Item name="NODATA_VALUES">{" ".join(map(str, values))}</Item>')
+
+
+def with_alpha(dtype: str = "uint8", count: int = 2, **changes: Any) -> Image:
+    """A ramp and its opacity, alpha by ExtraSamples unless `changes` say otherwise."""
+    pixels = np.stack([*[RAMP] * (count - 1), ALPHA]).astype(dtype)
+    return Image(pixels, {EXTRA_SAMPLES: [*[0] * (count - 2), 2], **changes.get("tags", {})})
+
+
+def per_band() -> Image:
+    """A mask for each of two bands."""
+    return Image(np.stack([MASK.pixels[0], 255 - MASK.pixels[0]]), {SUBFILE: [4]})
+
+
+def ramp(**tags: Values) -> Image:
+    numbers = {"nodata": NODATA, "metadata": METADATA}
+    return Image(as_pixels(RAMP), {numbers[name]: value for name, value in tags.items()})
+
+
+FILES: dict[str, tuple[FileMask, list[Image]]] = {
+    "nothing": (FileMask.none, [ramp()]),
+    "nodata": (FileMask.none, [ramp(nodata=THREE)]),
+    "a mask": (FileMask.mask, [ramp(), MASK]),
+    "a mask of zeros and ones": (FileMask.mask, [ramp(), Image(MASK.pixels // 255, {SUBFILE: [4]})]),
+    "a mask and nodata": (FileMask.mask, [ramp(nodata=THREE), MASK]),
+    "a mask for each band": (FileMask.mask, [Image(np.stack([RAMP, RAMP])), per_band()]),
+    "a mask for each band, and nodata": (FileMask.mask, [Image(np.stack([RAMP, RAMP]), {NODATA: THREE}), per_band()]),
+    "a mask among SubIFDs": (FileMask.mask, [Image(as_pixels(RAMP), inside=[MASK])]),
+    "a mask and alpha": (FileMask.mask, [with_alpha(), MASK]),
+    "a mask, inverted": (FileMask.mask, [ramp(), Image(MASK.pixels, {SUBFILE: [4], PHOTOMETRIC: [0]})]),
+    "a mask of another size": (FileMask.none, [ramp(nodata=THREE), Image(MASK.pixels[:, :3], {SUBFILE: [4]})]),
+    "a mask of 16 bits": (FileMask.none, [ramp(nodata=THREE), Image(MASK.pixels.astype("uint16"), {SUBFILE: [4]})]),
+    "the mask of an overview": (FileMask.none, [ramp(nodata=THREE), *SMALL]),
+    "masks of overview and image": (FileMask.mask, [ramp(), *SMALL, MASK]),
+    "alpha": (FileMask.alpha, [with_alpha()]),
+    "alpha of Corel": (FileMask.alpha, [with_alpha(tags={EXTRA_SAMPLES: [999]})]),
+    "alpha multiplied in": (FileMask.alpha, [with_alpha(tags={EXTRA_SAMPLES: [1]})]),
+    "alpha by metadata": (FileMask.alpha, [with_alpha(tags={EXTRA_SAMPLES: [0], METADATA: ALPHA_BY_METADATA})]),
+    "alpha of RGB": (FileMask.alpha, [with_alpha(count=4, tags={EXTRA_SAMPLES: [2], PHOTOMETRIC: [2]})]),
+    "alpha of 16 bits": (FileMask.alpha, [with_alpha("uint16")]),
+    "alpha of floats": (FileMask.none, [with_alpha("float32")]),
+    "alpha among three bands": (FileMask.none, [with_alpha(count=3)]),
+    "alpha and nodata": (FileMask.alpha, [with_alpha(tags={NODATA: THREE})]),
+    "NODATA_VALUES": (FileMask.values, [ramp(metadata=values_of(3))]),
+    "NODATA_VALUES and nodata": (FileMask.values, [Image(as_pixels(RAMP), {NODATA: b"1", METADATA: values_of(3)})]),
+    "NODATA_VALUES and a mask": (FileMask.mask, [ramp(metadata=values_of(3)), MASK]),
+    "NODATA_VALUES of two bands": (
+        FileMask.values,
+        [Image(np.stack([RAMP, RAMP.clip(3)]), {METADATA: values_of(3, 3)})],
+    ),
+    "NODATA_VALUES of too few bands": (FileMask.none, [Image(np.stack([RAMP, RAMP]), {METADATA: values_of(3)})]),
+}  # fmt: skip
+every_file = pytest.mark.parametrize(("mask", "images"), FILES.values(), ids=FILES.keys())
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+@every_file
+def test_the_header_tells_what_gdal_looks_at(mask: FileMask, images: list[Image]) -> None:
+    content = tiff(*images)
+    header = read_header(lambda start, stop: content[start:stop], len(content))
+    assert header.mask_of(1) is mask
+    with MemoryFile(content) as memory, memory.open() as dataset:
+        assert dataset.mask_flag_enums[0] or mask is FileMask.mask  # of none of the flags: a mask for each band
+
+
+@pytest.fixture(params=["auto", "gdal", "xarray"])
+def reader(request: pytest.FixtureRequest) -> str:
+    """The fast reader where it can, GDAL, or the other engine."""
+    return str(request.param)
+
+
+@every_file
+def test_the_pixels_that_count_are_those_of_gdals_mask(
+    tmp_path: Path, reader: str, mask: FileMask, images: list[Image]
+) -> None:
+    assert mask in FileMask
+    assert_counted(write(tmp_path, images), reader, gdal_mask(tiff(*images)))
+
+
+def test_nothing_is_hidden_without_masking(tmp_path: Path, reader: str) -> None:
+    assert_counted(write(tmp_path, FILES["a mask and nodata"][1]), reader, np.ones(SHAPE, np.bool_), mask=Mask.none)
+
+
+NODATA_TOO = [name for name, (mask, _) in FILES.items() if "and nodata" in name or mask is FileMask.mask]
+
+
+@pytest.mark.parametrize("name", NODATA_TOO)
+@pytest.mark.parametrize(("nodata", "mask"), [(None, Mask.both), (5, Mask.nodata)])
+def test_mask_and_nodata_hide_pixels_together_if_that_is_asked_for(
+    tmp_path: Path, reader: str, name: str, nodata: int | None, mask: Mask
+) -> None:
+    images = FILES[name][1]
+    without_tag = [replace(one, tags={key: one.tags[key] for key in one.tags if key != NODATA}) for one in images]
+    expected = gdal_mask(tiff(*without_tag))
+    expected[nodata_pixels(images[0]) if nodata is None else RAMP == nodata] = False  # noqa: SIM300 - an array
+    assert_counted(write(tmp_path, images), reader, expected, mask=mask, nodata=nodata)
+
+
+def nodata_pixels(image: Image) -> Bools:
+    """Those that have the value of its tag."""
+    return np.equal(RAMP, int(bytes(image.tags.get(NODATA, b"-1"))))
+
+
+def test_nan_and_a_mask(tmp_path: Path, reader: str) -> None:
+    floats = RAMP.astype(np.float32)
+    floats[2, 3] = np.nan
+    images = [Image(as_pixels(floats), {NODATA: b"nan"}), MASK]
+    assert_counted(write(tmp_path, images), reader, SEEN & ~np.isnan(floats))
+
+
+def test_scaled_pixels_are_masked_as_stored(tmp_path: Path, reader: str) -> None:
+    scaled = metadata('<Item name="SCALE" sample="0" role="scale">0.5</Item>')
+    images = [Image(as_pixels(RAMP), {METADATA: scaled, NODATA: b"1"}), MASK]  # which 2 becomes
+    assert_counted(write(tmp_path, images), reader, SEEN)
+    assert_counted(write(tmp_path, images), reader, SEEN & (RAMP != 1), mask=Mask.both)
+
+
+def test_masked_integers_that_float64_would_round_are_refused(tmp_path: Path, reader: str) -> None:
+    wide = RAMP.astype(np.int64)
+    wide[0, 0] = 2**53 + 1
+    hidden = np.ones(SHAPE, np.bool_)
+    hidden[0, 0] = False
+    masks = [Image(as_pixels(seen.astype(np.uint8)), {SUBFILE: [4]}) for seen in (hidden, ~hidden)]
+    good, bad = (write(tmp_path / name, [Image(as_pixels(wide)), mask]) for name, mask in zip("ab", masks, strict=True))
+    assert_counted(good, reader, hidden)
+    with pytest.raises(PlanError, match="would round 9007199254740993; store them as float64"):
+        counted(bad, reader)
+
+
+def test_a_band_that_is_alpha_itself_counts_in_full(tmp_path: Path, reader: str) -> None:
+    assert_counted(write(tmp_path, [with_alpha()]), reader, np.ones(SHAPE, np.bool_), band=2)
+
+
+def test_the_fast_reader_refuses_a_mask_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="does not take an internal mask; read it through GDAL"):
+        counted(write(tmp_path, [ramp(), MASK]), "cog")
+
+
+def test_scenes_with_and_without_a_mask_stand_in_one_stack(tmp_path: Path, reader: str) -> None:
+    first = write(tmp_path, [ramp(nodata=THREE), MASK])
+    write(tmp_path, [ramp(nodata=THREE)], day=12)
+    assert counted(first, reader, scene=0).tolist() == SEEN.tolist()
+    assert counted(first, reader, scene=1).tolist() == (RAMP != 3).tolist()
+
+
+@pytest.mark.parametrize("driver", ["GTiff", "COG"])
+@pytest.mark.parametrize("kind", ["one bit", "eight bits", "sparse", "other blocks"])
+def test_masks_as_gdal_writes_them(tmp_path: Path, reader: str, driver: str, kind: str) -> None:
+    seen = np.zeros((70, 90), np.bool_) if kind == "sparse" else np.random.default_rng(1).random((70, 90)) < 0.7
+    options = {"INTERNAL_MASK": True, "INTERNAL_MASK_TO_8BIT": kind == "eight bits"}
+    path = tmp_path / "20200106.tif"
+    source = tmp_path / "source.tiff" if driver == "COG" else path
+    profile = {"driver": "GTiff", "height": 70, "width": 90, "count": 1, "dtype": "int16", "nodata": 7}
+    tiled = {"tiled": True, "blockxsize": 16, "blockysize": 32} if kind == "other blocks" else {}
+    with rasterio.Env(**{f"GDAL_TIFF_{name}": value for name, value in options.items()}):
+        with rasterio.open(source, "w", **profile, **tiled, sparse_ok=True) as dataset:
+            dataset.write(np.arange(70 * 90).reshape(1, 70, 90).astype("int16"))
+            dataset.write_mask(seen)
+        if driver == "COG":
+            rasterio.shutil.copy(source, path, driver="COG", blocksize=32, overviews="force_use_existing")
+    assert_counted(path, reader, seen)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32"])
+def test_invalid_pixels_of_lerc_do_not_count(tmp_path: Path, dtype: str) -> None:
+    path = write_lerc(tmp_path, dtype, SEEN)
+    assert_counted(path, "auto", SEEN)
+    hidden = SEEN if dtype == "float32" else np.ones(SHAPE, np.bool_)  # which are NaN there
+    assert_counted(path, "auto", hidden, mask=Mask.none)
+
+
+def test_integers_of_lerc_without_invalid_pixels_all_count(tmp_path: Path, reader: str) -> None:
+    assert_counted(write_lerc(tmp_path, "uint8", None), reader, np.ones(SHAPE, np.bool_))
+
+
+def test_gdal_refuses_integers_of_lerc_with_invalid_pixels(tmp_path: Path) -> None:
+    path = write_lerc(tmp_path, "uint8", SEEN)
+    with pytest.raises(ReadError, match="LERCPreDecode"):
+        counted(path, "gdal")
+
+
+def write_lerc(folder: Path, dtype: str, valid: Bools | None) -> Path:
+    blob = imagecodecs.lerc_encode(RAMP.astype(dtype), level=0, masks=valid, version=4)
+    kind = {258: (3, [8 * np.dtype(dtype).itemsize]), 339: (3, [{"u": 1, "i": 2, "f": 3}[np.dtype(dtype).kind]])}
+    path = folder / "20200106.tif"
+    path.write_bytes(
+        tiff_files.tiff(tags_of("none", 6, SHAPE) | kind | {259: (3, [34887]), 50674: (4, [4, 0])}, [blob])
+    )
+    return path
+
+
+@given(
+    flags=st.sets(st.sampled_from(["nodata", "mask", "values", "alpha"])),
+    dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]),
+)
+def test_any_combination_is_masked_as_gdal_masks(flags: set[str], dtype: str) -> None:
+    count = 2 if "alpha" in flags else 1
+    tags: dict[int, Values] = {EXTRA_SAMPLES: [2]} if "alpha" in flags else {}
+    tags |= {NODATA: THREE} if "nodata" in flags else {}
+    tags |= {METADATA: values_of(*[4] * count)} if "values" in flags else {}
+    pixels = np.stack([RAMP, np.minimum(ALPHA, 4)] if "alpha" in flags else [RAMP]).astype(dtype)
+    content = tiff(Image(pixels, tags), *[MASK] * ("mask" in flags))
+    header = read_header(lambda start, stop: content[start:stop], len(content))
+    mask, nodata = header.mask_of(1), header.nodata
+    assert (mask is FileMask.mask) == ("mask" in flags)
+    seen = np.ones(SHAPE, np.bool_) if nodata is None or mask.before_nodata else np.not_equal(RAMP, nodata)
+    seen &= SEEN if mask is FileMask.mask else True
+    seen &= ALPHA > 0 if mask is FileMask.alpha and nodata is None else True
+    seen &= (pixels != 4).any(axis=0) if mask is FileMask.values else True
+    np.testing.assert_array_equal(seen, gdal_mask(content))
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, images: list[Image], day: int = 6) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"202001{day:02}.tif"
+    path.write_bytes(tiff(*images))
+    return path
+
+
+def gdal_mask(content: bytes) -> Bools:
+    """What GDAL lets be seen of band 1."""
+    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):  # noqa: SIM117
+        with MemoryFile(content) as memory, memory.open() as dataset:
+            return np.asarray(dataset.read_masks(1) > 0)
+
+
+def assert_counted(path: Path, reader: str, expected: Bools, **changes: Any) -> None:
+    np.testing.assert_array_equal(counted(path, reader, **changes), expected)
+
+
+def counted(path: Path, reader: str, scene: int = 0, mask: Mask = Mask.nodata, **changes: Any) -> Bools:
+    """Which pixels of a scene of a folder count; `changes` are settings of the source."""
+    source = local_source(path.parent, **changes)
+    stages = {"temporal_mean": StageSettings(Over.time, ["count"])}
+    which = ReaderName.auto if reader == "xarray" else ReaderName[reader]
+    job = JobSettings(source=source, reader=which, mask=mask, stages=stages)
+    stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
+    rule = make_rule(job, stack)
+    found = by_xarray(stack, rule)[scene] if reader == "xarray" else by_blocks(job, stack, rule, scene)
+    return np.asarray(found, np.bool_)
+
+
+def by_xarray(stack: Stack, rule: PixelRule) -> Any:
+    pixels = open_stack(stack, Chunks(1, stack.grid.height, stack.grid.width), rule)
+    return rule.pixels.valid(pixels.compute(scheduler="sync").values)
+
+
+def by_blocks(job: JobSettings, stack: Stack, rule: PixelRule, scene: int) -> Any:
+    (one,) = make_plan(job, stack).passes
+    reading = make_reading(job, stack, rule, one.stages)
+    whole = Block(Window(0, 0, stack.grid.height, stack.grid.width), scene, scene + 1)
+    (result,) = run_blocks(reading, iter([whole]))
+    assert result.over_time
+    return result.over_time.counts
