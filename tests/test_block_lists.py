@@ -178,7 +178,6 @@ def test_directories_in_a_circle_are_left_to_gdal() -> None:
     assert fast_path_refusal(header_of(content), 1) == "a TIFF with directories in a circle"
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_mask_that_only_gdal_finds_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(content := pages(300, mask=290))
     scene = SceneFile(str(tmp_path / "a.tif"), LocalStore(tmp_path), "a.tif", None, header_of(content))
