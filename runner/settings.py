@@ -193,6 +193,7 @@ class StageSettings:
 
     over: Over = Over.space
     statistics: list[str] = field(default_factory=lambda: ["mean", "count"])
+    min_count: int = 1  # valid pixels; a value of fewer is missing
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     chunks: ChunkSettings | None = None
 

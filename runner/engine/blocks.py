@@ -223,6 +223,13 @@ class _Collectors:
             one.add_tile(scene, values, place)
 
 
+def counts_over(result: BlockResult, over: Over) -> Values:
+    """The valid pixels of each cell of a block: (rows, columns) over time, (scenes,) over space."""
+    partial = result.over_time if over is Over.time else result.over_space
+    assert partial is not None  # every stage counts its pixels
+    return partial.counts
+
+
 def summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
     """What is to be accumulated over these axes; every stage over them counts its pixels at least."""
     found = [stage for stage in stages if stage.over is over]

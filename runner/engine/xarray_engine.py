@@ -48,7 +48,9 @@ def run_pass(
     beyond: set[tuple[str, str]] = set()
     for stage in one.stages:
         dims = ("y", "x") if stage.over is Over.space else ("time",)
-        lazy = {name: statistic(name).from_xarray(pixels, valid, dims).data for name in stage.statistics}
+        lazy = {
+            name: statistic(name).from_xarray(pixels, valid, dims, stage.min_count).data for name in stage.statistics
+        }
         pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
         narrow = raster if stage.over is Over.time else None
         results[stage.name] = {name: _empty(array, narrow) for name, array in lazy.items()}

@@ -58,7 +58,7 @@ def write_stage(
     Rasters are taken out of `values` as they are written, so that their memory is free for the next.
     """
     units = {name: unit for name in values if (unit := statistic(name).unit(stack.units))}
-    origin = {**origin, "stage": stage.name}
+    origin = {**origin, "stage": stage.name, "min_count": str(stage.min_count)}
     if stage.over is Over.space:
         table = scene_table(stack, values, units, origin)
         return [write_table(folder / f"{stage.name}.parquet", table, list(values))]

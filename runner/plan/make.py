@@ -35,13 +35,15 @@ from runner.settings import (
 def make_plan(job: JobSettings, stack: Stack) -> Plan:
     """Resolve the stages against the stack, fuse those that can be, cut blocks and state what they cost.
 
-    Raises PlanError for a band the scenes do not have, or a job that cannot fit the workers' memory.
+    Raises PlanError for a band the scenes do not have, a min_count that no value reaches, or a job that cannot fit the
+    workers' memory.
     """
     bands = stack.scenes[0].header.bands
     if not 1 <= job.source.band <= bands:
         raise PlanError(
             f"source.band={job.source.band}: the scenes have {bands} band(s), such as {stack.scenes[0].href}"
         )
+    _refuse_high_counts(job, stack)
     block_engine = job.engine is EngineName.block
     groups = _fused(job) if block_engine else [[name] for name in job.stages]
     plan_pass = _plan_blocks if block_engine else _plan_arrays
@@ -72,8 +74,23 @@ def _fused(job: JobSettings) -> list[list[str]]:
     return groups
 
 
-def _stage_plans(job: JobSettings, names: list[str]) -> tuple[StagePlan, ...]:
-    return tuple(StagePlan(name, job.stages[name].over, tuple(job.stages[name].statistics)) for name in names)
+def plan_stages(job: JobSettings) -> dict[str, StagePlan]:
+    """Every stage of a job, by its name."""
+    return {
+        name: StagePlan(name, settings.over, tuple(settings.statistics), settings.min_count)
+        for name, settings in job.stages.items()
+    }
+
+
+def _refuse_high_counts(job: JobSettings, stack: Stack) -> None:
+    for name, stage in job.stages.items():
+        over_time = stage.over is Over.time
+        most, what = (len(stack.scenes), "scenes") if over_time else (stack.grid.pixels, "pixels in a scene")
+        if stage.min_count > most:
+            raise PlanError(
+                f"stages.{name}.min_count={stage.min_count}: there are {most} {what}, so every value would be missing; "
+                f"wanted at most {most}"
+            )
 
 
 def resolve_workers(cluster: ClusterSettings) -> Workers:
@@ -89,7 +106,8 @@ def resolve_workers(cluster: ClusterSettings) -> Workers:
 
 def _plan_arrays(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     stage = job.stages[names[0]]
-    stages, workers = _stage_plans(job, names), resolve_workers(stage.cluster)
+    every, workers = plan_stages(job), resolve_workers(stage.cluster)
+    stages = tuple(every[name] for name in names)
 
     def least_bytes(settings: ChunkSettings, of: Workers) -> int:
         """dask decides how many chunks a worker holds; one for each thread there must be."""
@@ -103,7 +121,8 @@ def _plan_arrays(job: JobSettings, stack: Stack, rule: PixelRule, names: list[st
 def _plan_blocks(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     first = job.stages[names[0]]
     _refuse_lazy_statistics(job, names)
-    stages, workers = _stage_plans(job, names), resolve_workers(first.cluster)
+    every, workers = plan_stages(job), resolve_workers(first.cluster)
+    stages = tuple(every[name] for name in names)
     options, gdal = fetch_options(job.fetch), any_by_gdal(job, stack)
 
     def bytes_of(settings: ChunkSettings, of: Workers) -> int:

@@ -40,6 +40,7 @@ class StagePlan:
     name: str
     over: Over
     statistics: tuple[str, ...]
+    min_count: int = 1  # valid pixels; a value of fewer is missing
 
     @property
     def ordered(self) -> bool:

@@ -24,7 +24,7 @@ def valid_fraction(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence
 
 
 def total(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
-    """The sum of the valid pixels, 0 for none."""
+    """The sum of the valid pixels; 0 for none, which `Statistic.from_xarray` then leaves out."""
     return values.where(valid, 0).sum(dims, dtype=np.float64, skipna=False)
 
 

@@ -3,7 +3,8 @@
 Built in: count, valid_fraction, sum, mean, min, max, var and std (of the population, ddof 0), median, and quantiles
 named by their percentage in two digits, with further digits after an underscore: q05, q95, q99_9. Every statistic is a
 float64, the true value rounded once (mean: the rounded sum by the count; std: the root of the rounded variance), and
-NaN where no pixel counts; but count is int64, and the sum of nothing is 0.
+NaN where fewer than `min_count` pixels count. Those that tell how many do are never missing: count, which is int64, and
+valid_fraction. With a `min_count` of 0 the sum of nothing is 0; whatever else no pixel gives stays NaN.
 
 Other packages add statistics by entry points of the group `cog_stack_runner.statistics`: a `Statistic`, or a function
 of all values, f(values, axis) with float64 values (values, cells), NaN where missing, that gives one value for each
@@ -49,7 +50,8 @@ class Statistic:
 
     Either `finish` makes it of a partial with what it `needs`, or `of_values` of all the values ("ordered"); a built-in
     quantile has a `fraction` too, which is the faster way. `reference` computes it lazily with xarray, where of_values
-    does not suffice. `rule` says how its unit follows from the pixels'.
+    does not suffice. `rule` says how its unit follows from the pixels'; `coverage` that it tells how many pixels count,
+    and so is never missing.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Statistic:
     of_values: OfValues | None = None
     fraction: float | None = None
     reference: Reference | None = None
+    coverage: bool = False
 
     @property
     def ordered(self) -> bool:
@@ -76,12 +79,21 @@ class Statistic:
             return "1"
         return f"({units})^2" if units and self.rule == "squared" else units
 
-    def from_xarray(self, values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    def where_enough(self, values: Values, counts: npt.NDArray[Any], min_count: int) -> Values:
+        """The values, NaN where fewer than `min_count` pixels count; `counts` are those that do, cell by cell."""
+        few = counts < min_count
+        return values if self.coverage or not few.any() else np.where(few, np.nan, values)
+
+    def from_xarray(
+        self, values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str], min_count: int = 1
+    ) -> "xr.DataArray":
         """The same over `dims` of a lazy array, where `valid`, with float64 sums: for the reference engine."""
         if self.reference:
-            return self.reference(values, valid, dims)
-        assert self.of_values
-        return reference.of_values(self.of_values, values, valid, dims)
+            found = self.reference(values, valid, dims)
+        else:
+            assert self.of_values
+            found = reference.of_values(self.of_values, values, valid, dims)
+        return found if self.coverage else found.where(reference.count(values, valid, dims) >= min_count)
 
 
 def statistic(name: str) -> Statistic:
@@ -110,14 +122,17 @@ def needs(names: Sequence[str]) -> Needs:
     return total
 
 
-def finish(partial: Partial, names: Sequence[str]) -> dict[str, Values]:
-    """The statistics that are made of sums, each of the shape of `partial.counts`; ValueError for ordered ones."""
+def finish(partial: Partial, names: Sequence[str], min_count: int = 1) -> dict[str, Values]:
+    """The statistics that are made of sums, each of the shape of `partial.counts`; NaN where fewer pixels count.
+
+    Raises ValueError for ordered ones.
+    """
     results = {}
     for name in names:
-        made = statistic(name).finish
-        if made is None:
+        found = statistic(name)
+        if found.finish is None:
             raise ValueError(f"statistic '{name}' needs all values at once; use finish_ordered")
-        results[name] = made(partial)
+        results[name] = found.where_enough(found.finish(partial), partial.counts, min_count)
     return results
 
 
@@ -195,8 +210,14 @@ def _std(partial: Partial) -> Values:
 _BUILT_IN: Final[Mapping[str, Statistic]] = {
     one.name: one
     for one in (
-        Statistic(name="count", rule="none", finish=_count, reference=reference.count),
-        Statistic(name="valid_fraction", rule="none", finish=_valid_fraction, reference=reference.valid_fraction),
+        Statistic(name="count", rule="none", finish=_count, reference=reference.count, coverage=True),
+        Statistic(
+            name="valid_fraction",
+            rule="none",
+            finish=_valid_fraction,
+            reference=reference.valid_fraction,
+            coverage=True,
+        ),
         Statistic(name="sum", needs=_SUMS, finish=_sum, reference=reference.total),
         Statistic(name="mean", needs=_SUMS, finish=_mean, reference=reference.mean),
         Statistic(name="min", needs=_EXTREMES, finish=bind(_extreme, which=0), reference=reference.lowest),
