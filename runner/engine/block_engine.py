@@ -154,7 +154,7 @@ class _Assembly:
         for stage in self.one.stages:
             if stage.over is over:
                 summed = [name for name in stage.statistics if not statistic(name).ordered]
-                for name, values in finish(partial, summed, stage.min_count).items():
+                for name, values in finish(partial, summed, stage.min_count, stage.weights).items():
                     self._store(stage, name, place, values)
 
     def _store(self, stage: StagePlan, name: str, place: tuple[slice, ...], values: np.ndarray) -> None:

@@ -119,7 +119,7 @@ class _Sampler:
         yield from self._compare(stages, self._some(blocks, count), "scenes", self._compare_row)
 
     def _stages(self) -> list[StagePlan]:
-        return [*plan_stages(self.job).values()]
+        return [*plan_stages(self.job, self._stack).values()]
 
     def _some(self, blocks: Sequence[Block], count: int) -> tuple[list[Block], int]:
         chosen = sorted(self.random.sample(range(len(blocks)), min(count, len(blocks))))
@@ -243,7 +243,7 @@ def _finished(done: BlockResult, stage: StagePlan, scenes: int, pixels: int) -> 
                 f"{done.block.window} saw {partial.seen.min()} pixels a cell, wanted {wanted}; verify again"
             )
         summed = [name for name in stage.statistics if not statistic(name).ordered]
-        values |= finish(partial, summed, stage.min_count)
+        values |= finish(partial, summed, stage.min_count, stage.weights)
     return values
 
 

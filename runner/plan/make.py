@@ -15,6 +15,7 @@ from runner.plan.pixels import PixelRule, make_rule
 from runner.plan.readers import any_by_gdal
 from runner.plan.records import Block, Chunks, Cost, Pass, Plan, StagePlan, Workers
 from runner.plan.remedy import refuse_too_large
+from runner.plan.weights import stage_weights
 from runner.read.cog import plan_spans
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
@@ -35,8 +36,8 @@ from runner.settings import (
 def make_plan(job: JobSettings, stack: Stack) -> Plan:
     """Resolve the stages against the stack, fuse those that can be, cut blocks and state what they cost.
 
-    Raises PlanError for a band the scenes do not have, a min_count that no value reaches, or a job that cannot fit the
-    workers' memory.
+    Raises PlanError for a band the scenes do not have, a min_count or weights that cannot be, or a job that cannot fit
+    the workers' memory.
     """
     bands = stack.scenes[0].header.bands
     if not 1 <= job.source.band <= bands:
@@ -74,11 +75,13 @@ def _fused(job: JobSettings) -> list[list[str]]:
     return groups
 
 
-def plan_stages(job: JobSettings) -> dict[str, StagePlan]:
-    """Every stage of a job, by its name."""
+def plan_stages(job: JobSettings, stack: Stack) -> dict[str, StagePlan]:
+    """Every stage of a job, by its name. Raises PlanError for weights that cannot be."""
     return {
-        name: StagePlan(name, settings.over, tuple(settings.statistics), settings.min_count)
-        for name, settings in job.stages.items()
+        name: StagePlan(
+            name, stage.over, tuple(stage.statistics), stage.min_count, stage_weights(name, stage, stack.grid)
+        )
+        for name, stage in job.stages.items()
     }
 
 
@@ -106,7 +109,7 @@ def resolve_workers(cluster: ClusterSettings) -> Workers:
 
 def _plan_arrays(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     stage = job.stages[names[0]]
-    every, workers = plan_stages(job), resolve_workers(stage.cluster)
+    every, workers = plan_stages(job, stack), resolve_workers(stage.cluster)
     stages = tuple(every[name] for name in names)
 
     def least_bytes(settings: ChunkSettings, of: Workers) -> int:
@@ -121,7 +124,7 @@ def _plan_arrays(job: JobSettings, stack: Stack, rule: PixelRule, names: list[st
 def _plan_blocks(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     first = job.stages[names[0]]
     _refuse_lazy_statistics(job, names)
-    every, workers = plan_stages(job), resolve_workers(first.cluster)
+    every, workers = plan_stages(job, stack), resolve_workers(first.cluster)
     stages = tuple(every[name] for name in names)
     options, gdal = fetch_options(job.fetch), any_by_gdal(job, stack)
 

@@ -23,12 +23,13 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ConfigError
-from runner.reduce import reference
+from runner.reduce import area_statistics, reference
 from runner.reduce.exact import rounded
 from runner.reduce.ordered import OfValues, apply, quantile_of_values, quantiles
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixels import Pixels
 from runner.reduce.variance import variances
+from runner.settings import Weights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -38,6 +39,8 @@ _QUANTILE: Final = re.compile(r"q(\d\d)(?:_(\d+))?")
 
 _NOTHING, _SUMS, _EXTREMES = Needs(), Needs(sums=True), Needs(extremes=True)
 _SQUARES = Needs(sums=True, squares=True)
+_WEIGHTED_SUMS = Needs(weights=True, weighted_sums=True)
+_WEIGHTED_SQUARES = Needs(weights=True, weighted_sums=True, weighted_squares=True)
 
 Values = npt.NDArray[Any]
 Finish = Callable[[Partial], Values]
@@ -51,7 +54,7 @@ class Statistic:
     Either `finish` makes it of a partial with what it `needs`, or `of_values` of all the values ("ordered"); a built-in
     quantile has a `fraction` too, which is the faster way. `reference` computes it lazily with xarray, where of_values
     does not suffice. `rule` says how its unit follows from the pixels'; `coverage` that it tells how many pixels count,
-    and so is never missing.
+    and so is never missing; `by_area` that a pixel counts by its area.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Statistic:
     fraction: float | None = None
     reference: Reference | None = None
     coverage: bool = False
+    by_area: bool = False
 
     @property
     def ordered(self) -> bool:
@@ -96,8 +100,18 @@ class Statistic:
         return found if self.coverage else found.where(reference.count(values, valid, dims) >= min_count)
 
 
-def statistic(name: str) -> Statistic:
-    """The statistic of that name. Raises ConfigError, with what was probably meant, if there is none."""
+def has_weights(name: str) -> bool:
+    """Whether there is a statistic of that name for pixels that count by area."""
+    return name in _BY_AREA
+
+
+def statistic(name: str, weights: Weights = Weights.none) -> Statistic:
+    """The statistic of that name, by area if `weights` say so, see `has_weights`.
+
+    Raises ConfigError, with what was probably meant, if there is none.
+    """
+    if weights is Weights.area:
+        return _BY_AREA[name]
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     quantile = _QUANTILE.fullmatch(name)
@@ -114,22 +128,24 @@ def check_statistic_name(name: str, key: str) -> None:
         raise ConfigError(f"{key}: {error}") from None
 
 
-def needs(names: Sequence[str]) -> Needs:
+def needs(names: Sequence[str], weights: Weights = Weights.none) -> Needs:
     """What must be accumulated for these statistics."""
     total = Needs()
     for name in names:
-        total |= statistic(name).needs
+        total |= statistic(name, weights).needs
     return total
 
 
-def finish(partial: Partial, names: Sequence[str], min_count: int = 1) -> dict[str, Values]:
+def finish(
+    partial: Partial, names: Sequence[str], min_count: int = 1, weights: Weights = Weights.none
+) -> dict[str, Values]:
     """The statistics that are made of sums, each of the shape of `partial.counts`; NaN where fewer pixels count.
 
     Raises ValueError for ordered ones.
     """
     results = {}
     for name in names:
-        found = statistic(name)
+        found = statistic(name, weights)
         if found.finish is None:
             raise ValueError(f"statistic '{name}' needs all values at once; use finish_ordered")
         results[name] = found.where_enough(found.finish(partial), partial.counts, min_count)
@@ -225,5 +241,25 @@ _BUILT_IN: Final[Mapping[str, Statistic]] = {
         Statistic(name="var", rule="squared", needs=_SQUARES, finish=_var, reference=reference.variance),
         Statistic(name="std", needs=_SQUARES, finish=_std, reference=reference.deviation),
         _quantile("median", 0.5),
+    )
+}
+
+# Pixels alone make the others: an area does not change how many there are, the sum of what each holds, or an extreme.
+_BY_AREA: Final[Mapping[str, Statistic]] = {name: _BUILT_IN[name] for name in ("count", "sum", "min", "max")} | {
+    one.name: replace(_BUILT_IN[one.name], needs=one.needs, finish=one.finish, reference=one.reference, by_area=True)
+    for one in (
+        Statistic(
+            name="valid_fraction",
+            needs=Needs(weights=True, weights_seen=True),
+            finish=area_statistics.valid_fraction,
+            reference=reference.valid_area,
+        ),
+        Statistic(name="mean", needs=_WEIGHTED_SUMS, finish=area_statistics.mean, reference=reference.area_mean),
+        Statistic(
+            name="var", needs=_WEIGHTED_SQUARES, finish=area_statistics.variance, reference=reference.area_variance
+        ),
+        Statistic(
+            name="std", needs=_WEIGHTED_SQUARES, finish=area_statistics.deviation, reference=reference.area_deviation
+        ),
     )
 }
