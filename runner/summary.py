@@ -13,6 +13,8 @@ from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
 from runner.output.names import raster_name
 from runner.plan.records import Pass, Plan, StagePlan
+from runner.plan.weights import is_mercator
+from runner.settings import Over
 
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
@@ -52,13 +54,23 @@ def describe_pass(facts: Mapping[str, Any]) -> str:
 
 
 def describe_weights(plan: Plan, stack: Stack) -> list[str]:
-    """A line for each stage that counts pixels by area, and of which statistics."""
-    return [
-        f"{stage.name}: {', '.join(stage.by_area)} by the area of the pixels, since {stack.grid.crs_name} is "
-        f"geographic; stages.{stage.name}.weights=none counts them all the same"
-        for stage in plan.stages
-        if stage.by_area
-    ]
+    """A line for each stage that counts pixels by area, and of which statistics, or that ought to and cannot."""
+    return [line for stage in plan.stages if (line := _describe_weights(stage, stack))]
+
+
+def _describe_weights(stage: StagePlan, stack: Stack) -> str:
+    name, crs = stage.name, stack.grid.crs_name
+    if stage.by_area:
+        return (
+            f"{name}: {', '.join(stage.by_area)} by the area of the pixels, since {crs} is geographic; "
+            f"stages.{name}.weights=none counts them all the same"
+        )
+    if stage.over is Over.space and is_mercator(stack.grid):
+        return (
+            f"{name}: all pixels count the same, though {crs} is a Mercator projection, where their areas differ from "
+            "row to row; warp the scenes to an equal-area or a geographic CRS for means by area"
+        )
+    return ""
 
 
 def describe_beyond(beyond: Iterable[tuple[str, str]], raster: np.dtype) -> list[str]:

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 
 from runner.errors import PlanError
 from runner.model import Grid
-from runner.plan.weights import row_areas, stage_weights
+from runner.plan.weights import is_mercator, row_areas, stage_weights
 from runner.reduce.cells import among
 from runner.reduce.partial import Needs, Partial, combine
 from runner.reduce.pixels import Pixels, Place
@@ -231,6 +231,16 @@ def test_pixels_of_a_geographic_crs_count_by_area_unless_told_otherwise(
 ) -> None:
     stage = StageSettings(Over[over], weights=Weights[weights])
     assert stage_weights("a", stage, grid_of(DEGREES, (4, 5), crs)) is Weights[wanted]
+
+
+@pytest.mark.parametrize(
+    ("crs", "wanted"),
+    [("EPSG:3857", True), ("EPSG:3395", True), ("EPSG:32633", False), ("EPSG:4326", False), ("EPSG:6933", False)],
+)
+def test_a_mercator_projection_is_known_as_such(crs: str, wanted: bool) -> None:
+    assert is_mercator(grid_of((10, 0, 0, 0, -10, 0), (2, 2), crs)) is wanted
+    of_2019 = Grid(CRS.from_user_input(crs).to_wkt(version="WKT2_2019"), crs, (1, 0, 0, 0, -1, 0), 2, 2)
+    assert is_mercator(of_2019) is wanted
 
 
 def test_scenes_without_a_crs_count_the_same() -> None:

@@ -16,6 +16,7 @@ from runner.settings import Over, StageSettings, Weights
 Floats = npt.NDArray[np.float64]
 
 _ELLIPSOID: Final = re.compile(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([\d.eE+-]+),\s*([\d.eE+-]+)')
+_MERCATOR: Final = re.compile(r'PROJECTION\["Mercator|METHOD\["(Popular Visualisation Pseudo[ -])?Mercator')
 _NODES: Final = 8  # of the quadrature, whose error then is below e**16, some 1e-18
 
 
@@ -57,6 +58,11 @@ def _why_not(stage: StageSettings, grid: Grid) -> str:
 
 def _is_geographic(grid: Grid) -> bool:
     return grid.crs is not None and bool(CRS.from_wkt(grid.crs).is_geographic)
+
+
+def is_mercator(grid: Grid) -> bool:
+    """Whether rows of a grid are parallels that are stretched the more the farther they are from the equator."""
+    return _MERCATOR.search(grid.crs or "") is not None
 
 
 def row_areas(grid: Grid) -> Floats:

@@ -6,6 +6,9 @@ float64, the true value rounded once (mean: the rounded sum by the count; std: t
 NaN where fewer than `min_count` pixels count. Those that tell how many do are never missing: count, which is int64, and
 valid_fraction. With a `min_count` of 0 the sum of nothing is 0; whatever else no pixel gives stays NaN.
 
+Over space a pixel may count by its area, to valid_fraction, mean, var and std; see `area_statistics`. To count, sum,
+min and max it never does, and of ordered statistics there are none by area.
+
 Other packages add statistics by entry points of the group `cog_stack_runner.statistics`: a `Statistic`, or a function
 of all values, f(values, axis) with float64 values (values, cells), NaN where missing, that gives one value for each
 cell.
