@@ -119,7 +119,7 @@ def test_without_weights_every_pixel_counts_the_same(folder: Path) -> None:
         np.testing.assert_array_equal(by_area[name], found[name])
 
 
-def test_blocks_that_are_kept_hold_sums_by_area(folder: Path, tmp_path: Path) -> None:
+def test_blocks_that_are_kept_hold_sums_by_area_and_serve_any_min_count(folder: Path, tmp_path: Path) -> None:
     job = job_of(folder, "chunks=block")
     stack = stack_of(job)
     (one,), rule = make_plan(job, stack).passes, make_rule(job, stack)
@@ -137,6 +137,8 @@ def test_blocks_that_are_kept_hold_sums_by_area(folder: Path, tmp_path: Path) ->
     result, _ = compute_pass(job, replace(one, blocks=()), rule, stack, kept=second)
     for name, values in over_space(job).items():
         assert result.values["spatial_mean"][name].tobytes() == values.tobytes()
+    stricter = make_plan(job_of(folder, "chunks=block", "stages.spatial_mean.min_count=9"), stack).passes[0]
+    assert not Partials(tmp_path).of_pass(stricter, stack, rule, lambda trace: None).rest.blocks
     plain = job_of(folder, "chunks=block", "stages.spatial_mean.weights=none")
     (other,) = make_plan(plain, stack).passes
     refused = Partials(tmp_path).of_pass(other, stack, rule, lambda trace: None)
