@@ -116,6 +116,7 @@ def check_job(job: JobSettings) -> None:
         _require(f"{where}.statistics", not repeated, stage.statistics, "each statistic once")
         for statistic in stage.statistics:
             check_statistic_name(statistic, f"{where}.statistics")
+        _require(f"{where}.min_count", stage.min_count >= 0, stage.min_count, "a whole number from 0 on")
         _check_cluster(f"{where}.cluster", stage.cluster)
         if stage.chunks is not None:
             _check_chunks(f"{where}.chunks", stage.chunks)

@@ -77,6 +77,9 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
     with _partials_kept(job, record) as partials:
         while not results:
             plan = make_plan(job, inputs.stack)
+            for line in summary.describe_weights(plan, inputs.stack):
+                log.info(line)
+                tell(line)
             rule = make_rule(job, inputs.stack)
             try:
                 results = _compute(job, plan, rule, inputs.stack, record, partials, explain)
@@ -309,5 +312,5 @@ def _write(
     write_outputs(record.folder / "outputs.json", written)
     files = [file for one in written for file in one.files]
     record.update(outputs=[file.path.name for file in files])
-    rows = [row for one in written for row in summary.result_rows(one.stage.name, one.files)]
+    rows = [row for one in written for row in summary.result_rows(one.stage, one.files)]
     summary.show_results(rows, inputs, [file.path for file in files])

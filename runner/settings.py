@@ -102,6 +102,14 @@ class Over(Enum):
     time = "time"
 
 
+class Weights(Enum):
+    """How much a pixel counts over space: all the same, or by its area; auto is by area on a geographic CRS."""
+
+    auto = "auto"
+    none = "none"
+    area = "area"
+
+
 class Start(Enum):
     """What a sweep's job finds: what an unmeasured run has left behind, or no compiled kernels and no cached files."""
 
@@ -213,6 +221,8 @@ class StageSettings:
 
     over: Over = Over.space
     statistics: list[str] = field(default_factory=lambda: ["mean", "count"])
+    min_count: int = 1  # valid pixels; a value of fewer is missing
+    weights: Weights = Weights.auto
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     chunks: ChunkSettings | None = None
 

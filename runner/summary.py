@@ -14,8 +14,10 @@ from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
 from runner.output.names import raster_name
 from runner.plan.memory import block_bytes, large_blocks
-from runner.plan.records import Pass, Plan
+from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.remedy import REWRITE
+from runner.plan.weights import is_mercator
+from runner.settings import Over
 
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
@@ -62,6 +64,26 @@ def describe_pass(facts: Mapping[str, Any]) -> str:
     return f"{facts['name']}: {facts['compute_seconds']:.1f} s ({size}){amount}{retried}"
 
 
+def describe_weights(plan: Plan, stack: Stack) -> list[str]:
+    """A line for each stage that counts pixels by area, and of which statistics, or that ought to and cannot."""
+    return [line for stage in plan.stages if (line := _describe_weights(stage, stack))]
+
+
+def _describe_weights(stage: StagePlan, stack: Stack) -> str:
+    name, crs = stage.name, stack.grid.crs_name
+    if stage.by_area:
+        return (
+            f"{name}: {', '.join(stage.by_area)} by the area of the pixels, since {crs} is geographic; "
+            f"stages.{name}.weights=none counts them all the same"
+        )
+    if stage.over is Over.space and is_mercator(stack.grid):
+        return (
+            f"{name}: all pixels count the same, though {crs} is a Mercator projection, where their areas differ from "
+            "row to row; warp the scenes to an equal-area or a geographic CRS for means by area"
+        )
+    return ""
+
+
 def describe_beyond(beyond: Iterable[tuple[str, str]], raster: np.dtype) -> list[str]:
     """A line for each raster, by stage and statistic, whose type is too narrow for a value of it."""
     return [
@@ -78,6 +100,8 @@ def show_plan(plan: Plan, stack: Stack) -> None:
     facts = [_plan_facts(one) for one in plan.passes]
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
     results.print(table(f"{stack.name}: {len(stack.scenes)} scenes", ["", *(one.name for one in plan.passes)], rows))
+    for line in describe_weights(plan, stack):
+        results.print(line, soft_wrap=True, markup=False)
     for one in plan.passes:
         if len(one.stages) > 1:
             saved = in_bytes(one.cost.stored_bytes * (len(one.stages) - 1))
@@ -120,7 +144,7 @@ def _about_large_blocks(one: Pass, stack: Stack) -> str:
 def _plan_facts(one: Pass) -> dict[str, str]:
     cost, workers, chunks = one.cost, one.workers, one.chunks
     return {
-        "statistics": "; ".join(f"{stage.over.value}: {', '.join(stage.statistics)}" for stage in one.stages),
+        "statistics": "; ".join(f"{stage.over.value}: {', '.join(_labels(stage))}" for stage in one.stages),
         "cluster": f"{one.cluster.kind.value}, {workers.processes} x {workers.threads} threads",
         "task": f"{chunks.time} scenes x {chunks.y} x {chunks.x} pixels",
         "tasks": f"{len(one.blocks)}, {len(one.blocks) / (workers.processes * workers.threads):.1f} a thread",
@@ -132,10 +156,15 @@ def _plan_facts(one: Pass) -> dict[str, str]:
     }
 
 
-def result_rows(stage: str, files: Sequence[FileFacts]) -> list[list[str]]:
+def _labels(stage: StagePlan) -> list[str]:
+    return [f"{name} by area" if name in stage.by_area else name for name in stage.statistics]
+
+
+def result_rows(stage: StagePlan, files: Sequence[FileFacts]) -> list[list[str]]:
     """What each statistic of a stage came to, for `show_results`."""
+    labels = dict(zip(stage.statistics, _labels(stage), strict=True))
     return [
-        [f"{stage}: {one.name}", _number(one.minimum), _number(one.maximum), _missing(one)]
+        [f"{stage.name}: {labels[one.name]}", _number(one.minimum), _number(one.maximum), _missing(one)]
         for file in files
         for one in file.values
     ]

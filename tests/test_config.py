@@ -57,6 +57,8 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("stages.spatial_mean.statistics=[men]", "did you mean 'mean'"),
         ("stages.spatial_mean.statistics=[]", "wanted at least one statistic"),
         ("stages.spatial_mean.statistics=[mean,mean]", "wanted each statistic once"),
+        ("stages.spatial_mean.min_count=-1", "stages.spatial_mean.min_count=-1: wanted a whole number from 0 on"),
+        ("stages.spatial_mean.min_count=1.5", "stages.spatial_mean.min_count: Value '1.5'"),
         ("gdal.options.VSI_CURL_CACHE_SIZE=1", "did you mean 'CPL_VSIL_CURL_CACHE_SIZE'"),
         ("gdal.options.AWS_S3_ENDPOINT=x", "set source.s3.endpoint_url instead"),
         ("source.datetime_regex=abc", "wanted a named group datetime or date"),

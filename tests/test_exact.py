@@ -134,7 +134,7 @@ def expected(column: Stack, pixels: Pixels) -> dict[str, float]:
     values = [value for value in column.ravel().tolist() if not math.isnan(value) and value != pixels.nodata]
     n = len(values)
     if n == 0:
-        return {**dict.fromkeys(NAMES, math.nan), "count": 0, "sum": 0.0, "valid_fraction": 0.0}
+        return {**dict.fromkeys(NAMES, math.nan), "count": 0, "valid_fraction": 0.0}
     signs = {value for value in values if math.isinf(value)}
     exact = [Fraction(value) for value in values if not math.isinf(value)]
     center = sum(exact, Fraction()) / n

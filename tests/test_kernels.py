@@ -61,7 +61,7 @@ def test_a_part_of_a_tile_goes_to_its_place_in_the_window(dtype: str) -> None:
     partial = over_time(tiles, PLACE, Pixels(np.dtype(dtype), 0), ALL)
     part = np.stack(tiles)[:, 2:42, 3:53].astype(np.float64)
     masked = np.ma.masked_equal(part, 0)
-    found = finish(partial, ["count", "sum", "min", "max", "var"])
+    found = finish(partial, ["count", "sum", "min", "max", "var"], min_count=0)
     for name, wanted in {
         "count": masked.count(axis=0),
         "sum": masked.sum(axis=0).filled(0),
@@ -80,7 +80,7 @@ def test_a_part_of_a_tile_goes_to_its_place_in_the_window(dtype: str) -> None:
 def test_a_part_of_a_tile_goes_to_its_scene(dtype: str) -> None:
     tiles = [tile_of(dtype, seed=seed) for seed in range(3)]
     partial = over_space(tiles, PLACE, Pixels(np.dtype(dtype), 0), ALL)
-    found = finish(partial, ["count", "sum", "mean", "min", "max", "var"])
+    found = finish(partial, ["count", "sum", "mean", "min", "max", "var"], min_count=0)
     for scene, tile in enumerate(tiles):
         part = tile[2:42, 3:53]
         values = part[part != 0].astype(np.float64)
@@ -162,7 +162,7 @@ def test_a_tile_may_be_overwritten_after_it_was_added() -> None:
     sums = TemporalSums(tile.shape, Pixels(tile.dtype), Needs(sums=True, extremes=True))
     sums.add_tile(tile, Place(0, 0, 0, 0, *tile.shape))
     tile[:] = -1
-    found = finish(sums.partial(), ["sum", "max"])
+    found = finish(sums.partial(), ["sum", "max"], min_count=0)
     np.testing.assert_array_equal(found["sum"], wanted)
     np.testing.assert_array_equal(found["max"], wanted)
 

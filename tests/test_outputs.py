@@ -53,7 +53,7 @@ def stack(inputs: Inputs) -> Stack:
 def table_path(tmp_path: Path, stack: Stack) -> Path:
     values = {"mean": np.array([0.5, np.nan, 2.0]), "count": np.array([3, 0, 7])}
     path = tmp_path / "spatial_mean.parquet"
-    write_table(path, scene_table(stack, values, {"mean": "gamma0"}, {"software": "x"}))
+    write_table(path, scene_table(stack, values, {"mean": {"units": "gamma0"}}, {"software": "x"}))
     return path
 
 

@@ -244,6 +244,19 @@ def test_the_notebooks_chunks_decode_19_percent_more(tmp_path: Path) -> None:
     assert plan_of(stack, "chunks=notebook").passes[0].cost.over_read == pytest.approx((12 / 11) ** 2)
 
 
+@pytest.mark.parametrize(
+    ("stage", "count", "most"),
+    [("temporal_mean", 4, "there are 3 scenes"), ("spatial_mean", 300001, "there are 300000 pixels in a scene")],
+)
+@pytest.mark.parametrize("engine", ["block", "xarray"])
+def test_a_min_count_that_no_value_reaches_is_refused(
+    stack: Stack, engine: str, stage: str, count: int, most: str
+) -> None:
+    with pytest.raises(PlanError, match=rf"stages\.{stage}\.min_count={count}: {most}.*; wanted at most"):
+        plan_of(stack, f"engine={engine}", f"stages.{stage}.min_count={count}")
+    plan_of(stack, f"engine={engine}", f"stages.{stage}.min_count={count - 1}")
+
+
 def test_a_band_that_is_not_there_is_refused(stack: Stack) -> None:
     with pytest.raises(PlanError, match=r"source.band=2: the scenes have 1 band"):
         plan_of(stack, "source.band=2")

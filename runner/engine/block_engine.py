@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from runner.cluster import Cluster
-from runner.engine.blocks import BlockResult, Reading
+from runner.engine.blocks import BlockResult, Reading, counts_over
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.tasks import run_traced
 from runner.engine.trace import OnTask, Task, TaskTrace
@@ -109,8 +109,10 @@ class _Assembly:
         self._read_seconds += result.read_seconds
         self._reduce_seconds += result.reduce_seconds
         for stage in self.one.stages:
+            counts = counts_over(result, stage.over)
             for name, values in result.ordered.get(stage.name, {}).items():
-                self._store(stage, name, _place(stage, block), values)
+                enough = statistic(name).where_enough(values, counts, stage.min_count)
+                self._store(stage, name, _place(stage, block), enough)
         if result.over_space is not None:
             placed = among(result.over_space, block.start, len(self.stack.scenes))
             self._scenes = placed if self._scenes is None else combine([self._scenes, placed])
@@ -152,7 +154,7 @@ class _Assembly:
         for stage in self.one.stages:
             if stage.over is over:
                 summed = [name for name in stage.statistics if not statistic(name).ordered]
-                for name, values in finish(partial, summed).items():
+                for name, values in finish(partial, summed, stage.min_count, stage.weights).items():
                     self._store(stage, name, place, values)
 
     def _store(self, stage: StagePlan, name: str, place: tuple[slice, ...], values: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from runner.plan.make import fetch_options
 from runner.plan.pixels import PixelRule
 from runner.plan.readers import by_gdal
 from runner.plan.records import Block, StagePlan
+from runner.plan.weights import row_areas
 from runner.read import cog, gdal
 from runner.read.decode import ByteArray
 from runner.read.fetch import FetchCounts, FetchOptions, StopFlag
@@ -25,7 +26,7 @@ from runner.reduce.pixels import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish_ordered, needs, statistic
 from runner.reduce.temporal import TemporalSums
-from runner.settings import JobSettings, Over, ReaderName
+from runner.settings import JobSettings, Over, ReaderName, Weights
 from runner.source.stores import Stores, gdal_path
 
 Values = npt.NDArray[Any]
@@ -41,6 +42,7 @@ class Reading:
     reader: ReaderName
     fetch: FetchOptions
     stores: Stores
+    row_areas: npt.NDArray[np.float64] | None = None  # of the grid's pixels, where a stage is by area
     stop: StopFlag = field(default_factory=StopFlag)
 
 
@@ -64,7 +66,9 @@ class BlockResult:
 def make_reading(job: JobSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> Reading:
     """How the scenes of a job are read, for these stages."""
     fetch = fetch_options(job.fetch, stack)
-    return Reading(stack.scenes, stages, rule, job.reader, fetch, Stores(job.source.s3, fetch))
+    by_area = any(stage.weights is Weights.area for stage in stages)
+    areas = row_areas(stack.grid) if by_area else None
+    return Reading(stack.scenes, stages, rule, job.reader, fetch, Stores(job.source.s3, fetch), areas)
 
 
 def run_blocks(reading: Reading, blocks: Iterator[Block]) -> Generator[BlockResult, None, None]:
@@ -176,7 +180,8 @@ class _Collectors:
         pixels, shape = reading.rule.pixels, (block.window.height, block.window.width)
         time_needs, space_needs = summed(reading.stages, Over.time), summed(reading.stages, Over.space)
         self.over_time = TemporalSums(shape, pixels, time_needs) if time_needs else None
-        self.over_space = SpatialSums(block.stop - block.start, pixels, space_needs) if space_needs else None
+        areas = None if reading.row_areas is None else reading.row_areas[block.window.row :]
+        self.over_space = SpatialSums(block.stop - block.start, pixels, space_needs, areas) if space_needs else None
         self.ordered = [_Ordered(stage, block, pixels) for stage in reading.stages if stage.ordered]
         self._rule, self._headers = reading.rule, [scene.header for scene in reading.scenes[block.start : block.stop]]
         needs = [one for one in (time_needs, space_needs) if one]
@@ -223,12 +228,22 @@ class _Collectors:
             one.add_tile(scene, values, place)
 
 
+def counts_over(result: BlockResult, over: Over) -> Values:
+    """The valid pixels of each cell of a block: (rows, columns) over time, (scenes,) over space."""
+    partial = result.over_time if over is Over.time else result.over_space
+    assert partial is not None  # every stage counts its pixels
+    return partial.counts
+
+
 def summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
     """What is to be accumulated over these axes; every stage over them counts its pixels at least."""
     found = [stage for stage in stages if stage.over is over]
     if not found:
         return None
-    return needs([name for stage in found for name in stage.statistics if not statistic(name).ordered])
+    total = Needs()
+    for stage in found:
+        total |= needs([name for name in stage.statistics if not statistic(name).ordered], stage.weights)
+    return total
 
 
 class _Ordered:

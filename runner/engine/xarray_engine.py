@@ -20,10 +20,12 @@ from runner.memory import peak_bytes
 from runner.model import Stack, locate
 from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Chunks, Pass, StagePlan
+from runner.plan.weights import row_areas
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window
+from runner.reduce.reference import AREA
 from runner.reduce.statistics import statistic
-from runner.settings import Over
+from runner.settings import Over, Weights
 from runner.source.stores import gdal_path
 
 Progress = Callable[[int, int], None]
@@ -43,12 +45,17 @@ def run_pass(
     result. Raises ReadError.
     """
     pixels = open_stack(stack, one.chunks, rule)
+    if any(stage.weights is Weights.area for stage in one.stages):
+        pixels = pixels.assign_coords({AREA: ("y", row_areas(stack.grid))})
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
     results: dict[str, dict[str, Values]] = {}
     beyond: set[tuple[str, str]] = set()
     for stage in one.stages:
         dims = ("y", "x") if stage.over is Over.space else ("time",)
-        lazy = {name: statistic(name).from_xarray(pixels, valid, dims).data for name in stage.statistics}
+        lazy = {
+            name: statistic(name, stage.weights).from_xarray(pixels, valid, dims, stage.min_count).data
+            for name in stage.statistics
+        }
         pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
         narrow = raster if stage.over is Over.time else None
         results[stage.name] = {name: _empty(array, narrow) for name, array in lazy.items()}

@@ -42,6 +42,7 @@ def opened_facts(one: Pass, size: ClusterSize) -> dict[str, Any]:
         "name": one.name,
         "stages": [stage.name for stage in one.stages],
         "cluster": asdict(size),
+        "weights": {stage.name: stage.weights.value for stage in one.stages},
         "chunks": one.chunks._asdict(),
         "tasks": len(one.blocks),
         "planned": {**asdict(one.cost), "worker_bytes": one.worker_bytes},

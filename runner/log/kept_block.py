@@ -56,7 +56,7 @@ def write_block(
     held: dict[str, list[str]] = {}
     for axis, partial in ((Over.time, result.over_time), (Over.space, result.over_space)):
         if partial is not None:
-            held[axis.value] = [name for name in ("sums", "squares", "extremes") if getattr(partial, name) is not None]
+            held[axis.value] = sorted(partial.held)
             arrays |= {f"{axis.value}_{name}": array for name, array in _packed(partial).items()}
     ordered: dict[str, list[str]] = {}
     for stage, values in result.ordered.items():
@@ -140,10 +140,9 @@ def _packed(partial: Partial) -> Arrays:
     arrays = partial.arrays()
     counts = arrays["counts"]
     arrays["counts"] = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
-    for name in ("sums", "squares"):
-        if name in arrays:
-            for number, layer in enumerate(arrays.pop(name)):
-                arrays[f"{name}_{number}"] = _used_bytes(layer)
+    for name in partial.totals:
+        for number, layer in enumerate(arrays.pop(name)):
+            arrays[f"{name}_{number}"] = _used_bytes(layer)
     return arrays
 
 

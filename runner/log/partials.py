@@ -10,7 +10,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +23,12 @@ from runner.model import Scene, Stack
 from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Pass
 from runner.plan.rest import Rest, disjoint, rest_of
+from runner.plan.weights import row_areas
 from runner.read.header import Window
 from runner.reduce import KERNELS
+from runner.reduce.partial import Needs
 from runner.reduce.statistics import statistic
-from runner.settings import Over
+from runner.settings import Over, Weights
 
 FOLDER = "partials"
 Version = tuple[str, str]  # of a scene: its href, and what tells its contents from others
@@ -206,12 +208,12 @@ class _Wanted:
     def of(cls, one: Pass, stack: Stack, rule: PixelRule) -> "_Wanted":
         """What these stages need of this stack."""
         needs = {axis: summed(one.stages, axis) for axis in Over}
-        names = ("sums", "squares", "extremes")
+        names = [one.name for one in fields(Needs)]
         scenes = [(scene.href, _version(scene)) for scene in stack.scenes]
         return cls(
             scenes=scenes,
             whole=Window(0, 0, stack.grid.height, stack.grid.width),
-            rule=_rule_facts(rule),
+            rule=_rule_facts(rule) | _weight_facts(one, stack),
             held={axis: frozenset(name for name in names if getattr(of, name)) for axis, of in needs.items() if of},
             ordered={
                 stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
@@ -286,3 +288,9 @@ def _rule_facts(rule: PixelRule) -> dict[str, str]:
         "masking by the files": str(rule.masks),
         "masking by nodata too": str(rule.both),
     }
+
+
+def _weight_facts(one: Pass, stack: Stack) -> dict[str, str]:
+    if all(stage.weights is Weights.none for stage in one.stages):
+        return {}
+    return {"the area of pixels": hashlib.sha256(row_areas(stack.grid).tobytes()).hexdigest()[:16]}

@@ -8,13 +8,13 @@ however the run had cut its own blocks. The reference engine, engine=xarray, rou
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from runner.cluster import open_cluster
 from runner.console import progress_bar
-from runner.engine.blocks import BlockResult, Values, make_reading, run_blocks
+from runner.engine.blocks import BlockResult, Values, counts_over, make_reading, run_blocks
 from runner.errors import ReadError, RecordError
 from runner.job import opened_source
 from runner.log.folder import RunFolder
@@ -24,7 +24,7 @@ from runner.model import Scene, Stack
 from runner.output.digest import unequal_bits
 from runner.output.stored import column, opened_raster, read_table, read_window
 from runner.plan.cut import auto_window, cut
-from runner.plan.make import fetch_options
+from runner.plan.make import fetch_options, plan_stages
 from runner.plan.memory import raster_dtype
 from runner.plan.pixels import make_rule
 from runner.plan.records import Block, Chunks, StagePlan
@@ -119,7 +119,7 @@ class _Sampler:
         yield from self._compare(stages, self._some(blocks, count), "scenes", self._compare_row)
 
     def _stages(self) -> list[StagePlan]:
-        return [StagePlan(name, of.over, tuple(of.statistics)) for name, of in self.job.stages.items()]
+        return [*plan_stages(self.job, self._stack).values()]
 
     def _some(self, blocks: Sequence[Block], count: int) -> tuple[list[Block], int]:
         chosen = sorted(self.random.sample(range(len(blocks)), min(count, len(blocks))))
@@ -227,19 +227,23 @@ def _computable(stage: StagePlan) -> StagePlan:
     """The stage with the statistics that blocks can be reduced to; a function of DataArrays is none."""
     found = map(statistic, stage.statistics)
     names = tuple(one.name for one in found if one.finish is not None or one.of_values is not None)
-    return StagePlan(stage.name, stage.over, names)
+    return replace(stage, statistics=names)
 
 
 def _finished(done: BlockResult, stage: StagePlan, scenes: int, pixels: int) -> dict[str, Values]:
     """A stage's statistics of one block. Raises RecordError if the block did not see every pixel once."""
-    values = dict(done.ordered.get(stage.name, {}))
+    values = {
+        name: statistic(name).where_enough(ordered, counts_over(done, stage.over), stage.min_count)
+        for name, ordered in done.ordered.get(stage.name, {}).items()
+    }
     partial, wanted = (done.over_time, scenes) if stage.over is Over.time else (done.over_space, pixels)
     if partial is not None:
         if not (partial.seen == wanted).all():
             raise RecordError(
                 f"{done.block.window} saw {partial.seen.min()} pixels a cell, wanted {wanted}; verify again"
             )
-        values |= finish(partial, [name for name in stage.statistics if not statistic(name).ordered])
+        summed = [name for name in stage.statistics if not statistic(name).ordered]
+        values |= finish(partial, summed, stage.min_count, stage.weights)
     return values
 
 

@@ -58,9 +58,10 @@ def write_stage(
     Rasters are taken out of `values` as they are written, so that their memory is free for the next.
     """
     units = {name: unit for name in values if (unit := statistic(name).unit(stack.units))}
-    origin = {**origin, "stage": stage.name}
+    origin = {**origin, "stage": stage.name, "min_count": str(stage.min_count), "weights": stage.weights.value}
     if stage.over is Over.space:
-        table = scene_table(stack, values, units, origin)
+        about = {name: _metadata(stage, name, units.get(name)) for name in values}
+        table = scene_table(stack, values, about, origin)
         return [write_table(folder / f"{stage.name}.parquet", table, list(values))]
 
     def write(name: str) -> FileFacts:
@@ -71,6 +72,11 @@ def write_stage(
     with warnings.catch_warnings(), ThreadPoolExecutor(_RASTERS_TOGETHER) as pool:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # such as the scenes are, so are the rasters
         return list(pool.map(write, list(values)))
+
+
+def _metadata(stage: StagePlan, name: str, unit: str | None) -> dict[str, str]:
+    """What a column says of itself: its units, and whether a pixel counts by its area."""
+    return ({"units": unit} if unit else {}) | ({"weights": stage.weights.value} if name in stage.by_area else {})
 
 
 def _as_raster(values: np.ndarray, stack: Stack, output: OutputSettings) -> np.ndarray:

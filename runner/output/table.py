@@ -18,12 +18,15 @@ _RESERVED = ("stack", "scene", "href", "datetime")
 
 
 def scene_table(
-    stack: Stack, values: Mapping[str, np.ndarray], units: Mapping[str, str], provenance: Mapping[str, str]
+    stack: Stack,
+    values: Mapping[str, np.ndarray],
+    about: Mapping[str, Mapping[str, str]],
+    provenance: Mapping[str, str],
 ) -> pa.Table:
     """One row per scene: who it is, its named groups, then one column per statistic, each of shape (scenes,).
 
-    Floats are null where a scene has no valid pixel. Each column's metadata holds its units, the file's the
-    provenance.
+    Floats are null where a scene has too few valid pixels. The metadata of a column is what `about` says of it, the
+    file's is the provenance.
     """
     scenes = stack.scenes
     columns: dict[str, pa.Array] = {
@@ -35,7 +38,7 @@ def scene_table(
     for group in sorted({name for scene in scenes for name in scene.groups}, key=_group_order(scenes[0].groups)):
         columns[_free_name(group, values)] = column([scene.groups.get(group) for scene in scenes], pa.string())
     columns |= {name: number_column(array) for name, array in values.items()}
-    fields = [pa.field(name, array.type, metadata=_unit(units.get(name))) for name, array in columns.items()]
+    fields = [pa.field(name, array.type, metadata=about.get(name) or None) for name, array in columns.items()]
     schema = pa.schema(fields, metadata={"cog_stack_runner": json.dumps(dict(provenance), sort_keys=True)})
     return pa.Table.from_arrays(list(columns.values()), schema=schema)
 
@@ -47,10 +50,6 @@ def _group_order(first: Mapping[str, str]) -> Callable[[str], tuple[int, str]]:
 
 def _free_name(group: str, values: Mapping[str, np.ndarray]) -> str:
     return f"{group}_" if group in values or group in _RESERVED else group
-
-
-def _unit(unit: str | None) -> dict[str, str] | None:
-    return {"units": unit} if unit else None
 
 
 def write_table(path: Path, table: pa.Table, statistics: Sequence[str] = ()) -> FileFacts:

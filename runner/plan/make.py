@@ -16,6 +16,7 @@ from runner.plan.pixels import PixelRule, make_rule
 from runner.plan.readers import any_by_gdal
 from runner.plan.records import Block, Chunks, Cost, Pass, Plan, StagePlan, Workers
 from runner.plan.remedy import refuse_too_large
+from runner.plan.weights import stage_weights
 from runner.read.cog import plan_spans
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
@@ -38,13 +39,15 @@ _TOGETHER_BYTES = 128 * 2**20  # of blocks of several scenes, decoded together
 def make_plan(job: JobSettings, stack: Stack) -> Plan:
     """Resolve the stages against the stack, fuse those that can be, cut blocks and state what they cost.
 
-    Raises PlanError for a band the scenes do not have, or a job that cannot fit the workers' memory.
+    Raises PlanError for a band the scenes do not have, a min_count or weights that cannot be, or a job that cannot fit
+    the workers' memory.
     """
     bands = stack.scenes[0].header.bands
     if not 1 <= job.source.band <= bands:
         raise PlanError(
             f"source.band={job.source.band}: the scenes have {bands} band(s), such as {stack.scenes[0].href}"
         )
+    _refuse_high_counts(job, stack)
     block_engine = job.engine is EngineName.block
     groups = _fused(job) if block_engine else [[name] for name in job.stages]
     plan_pass = _plan_blocks if block_engine else _plan_arrays
@@ -75,8 +78,25 @@ def _fused(job: JobSettings) -> list[list[str]]:
     return groups
 
 
-def _stage_plans(job: JobSettings, names: list[str]) -> tuple[StagePlan, ...]:
-    return tuple(StagePlan(name, job.stages[name].over, tuple(job.stages[name].statistics)) for name in names)
+def plan_stages(job: JobSettings, stack: Stack) -> dict[str, StagePlan]:
+    """Every stage of a job, by its name. Raises PlanError for weights that cannot be."""
+    return {
+        name: StagePlan(
+            name, stage.over, tuple(stage.statistics), stage.min_count, stage_weights(name, stage, stack.grid)
+        )
+        for name, stage in job.stages.items()
+    }
+
+
+def _refuse_high_counts(job: JobSettings, stack: Stack) -> None:
+    for name, stage in job.stages.items():
+        over_time = stage.over is Over.time
+        most, what = (len(stack.scenes), "scenes") if over_time else (stack.grid.pixels, "pixels in a scene")
+        if stage.min_count > most:
+            raise PlanError(
+                f"stages.{name}.min_count={stage.min_count}: there are {most} {what}, so every value would be missing; "
+                f"wanted at most {most}"
+            )
 
 
 def resolve_workers(cluster: ClusterSettings) -> Workers:
@@ -92,7 +112,8 @@ def resolve_workers(cluster: ClusterSettings) -> Workers:
 
 def _plan_arrays(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     stage = job.stages[names[0]]
-    stages, workers = _stage_plans(job, names), resolve_workers(stage.cluster)
+    every, workers = plan_stages(job, stack), resolve_workers(stage.cluster)
+    stages = tuple(every[name] for name in names)
 
     def least_bytes(settings: ChunkSettings, of: Workers) -> int:
         """dask decides how many chunks a worker holds; one for each thread there must be."""
@@ -106,7 +127,8 @@ def _plan_arrays(job: JobSettings, stack: Stack, rule: PixelRule, names: list[st
 def _plan_blocks(job: JobSettings, stack: Stack, rule: PixelRule, names: list[str]) -> Pass:
     first = job.stages[names[0]]
     _refuse_lazy_statistics(job, names)
-    sizing = _Sizing(job, stack, rule, _stage_plans(job, names), first.cluster)
+    every = plan_stages(job, stack)
+    sizing = _Sizing(job, stack, rule, tuple(every[name] for name in names), first.cluster)
     workers = resolve_workers(first.cluster)
     worker_bytes = refuse_too_large(job, stack, sizing.stages, workers, sizing.worker_bytes)
     chunks, blocks = sizing.cut(first.chunks or job.chunks, workers)

@@ -8,6 +8,7 @@ from runner.plan.records import Block, Chunks, StagePlan, Workers
 from runner.read.fetch import FetchOptions
 from runner.read.gdal import MAX_PIECE_BYTES
 from runner.reduce.partial import Needs
+from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import needs, statistic
 from runner.reduce.temporal import TemporalSums
 from runner.settings import JobSettings, Over, RasterDtype
@@ -18,6 +19,7 @@ _COMBINING_BYTES = 16  # for each pixel: a layer and a count, while two partials
 _MISSING_BYTES = 6  # for each pixel: whether it is missing, by each rule there is
 _IN_PIECES_BYTES = 80  # for each pixel: a 64-bit integer, its three parts and what becomes of them
 _SPARE_BYTES = 16  # for each pixel: what two floats do not hold, on its way to the limbs
+_WEIGHTED_BYTES = 32  # for each pixel of a tile: its value and its weight as float64, picked and copied
 _RESULT_BYTES = 3  # the rasters of a run lie in memory as they are, and twice more while GDAL writes the largest
 
 
@@ -46,7 +48,7 @@ def limb_bytes(stages: tuple[StagePlan, ...], stack: Stack, rule: PixelRule) -> 
 
 
 def _summed(stage: StagePlan) -> Needs:
-    return needs([name for name in stage.statistics if not statistic(name).ordered])
+    return needs([name for name in stage.statistics if not statistic(name).ordered], stage.weights)
 
 
 def task_bytes(
@@ -69,7 +71,17 @@ def task_bytes(
     tile = _tile_pixels(stack, chunks, by_gdal=by_gdal)
     together = 1 if by_gdal else min(options.scenes_together, len(stack.scenes))
     added = tile * (_added_bytes(stack, rule) + _SPARE_BYTES * together * (limbs > 0))
-    return int(window + ahead + decoded + added)
+    return int(window + ahead + decoded + added + _weighted_bytes(stages, rule, chunks, tile))
+
+
+def _weighted_bytes(stages: tuple[StagePlan, ...], rule: PixelRule, chunks: Chunks, tile: int) -> int:
+    """What sums by area take: limbs for each scene, and of a tile its pixels with their weights."""
+    found = Needs()
+    for stage in stages:
+        found |= _summed(stage) if stage.over is Over.space else Needs()
+    if not found.weighted:
+        return 0
+    return chunks.time * SpatialSums.bytes_per_scene(rule.pixels, found) + tile * _WEIGHTED_BYTES
 
 
 def block_bytes(stack: Stack) -> int:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from runner.read.header import Window
 from runner.reduce.statistics import statistic
-from runner.settings import ClusterSettings, Over
+from runner.settings import ClusterSettings, Over, Weights
 
 
 class Chunks(NamedTuple):
@@ -40,6 +40,13 @@ class StagePlan:
     name: str
     over: Over
     statistics: tuple[str, ...]
+    min_count: int = 1  # valid pixels; a value of fewer is missing
+    weights: Weights = Weights.none  # or area; auto has been resolved
+
+    @property
+    def by_area(self) -> tuple[str, ...]:
+        """The statistics to which a pixel counts by its area."""
+        return tuple(name for name in self.statistics if statistic(name, self.weights).by_area)
 
     @property
     def ordered(self) -> bool:

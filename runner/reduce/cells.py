@@ -53,9 +53,7 @@ def among(partial: Partial, start: int, scenes: int) -> Partial:
         whole[start : start + len(values)] = values
         return whole
 
-    def total(of: Total | None) -> Total | None:
-        if of is None:
-            return None
+    def total(of: Total) -> Total:
         wide = of.wide and Wide(placed(of.wide.limbs), of.wide.first, placed(of.wide.infinite))
         return Total(np.stack([placed(layer) for layer in of.layers]), wide)
 
@@ -63,4 +61,5 @@ def among(partial: Partial, start: int, scenes: int) -> Partial:
     if partial.extremes is not None:
         fills = empty_extremes(partial.extremes.dtype)
         extremes = np.stack([placed(one, fill) for one, fill in zip(partial.extremes, fills, strict=True)])
-    return Partial(placed(partial.seen), placed(partial.counts), total(partial.sums), total(partial.squares), extremes)
+    totals = {name: total(of) for name, of in partial.totals.items()}
+    return Partial(placed(partial.seen), placed(partial.counts), extremes=extremes, **totals)

@@ -15,7 +15,7 @@ Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 _LOW: Final = 0xFFFFFFFF
-_ADDITIONS_BEFORE_CARRY: Final = 2**26  # each moves a limb by less than 2**36
+_ADDITIONS_BEFORE_CARRY: Final = 2**26  # each moves a limb by at most nine times 2**33
 _CELLS_AT_ONCE: Final = 2**15
 
 
@@ -49,6 +49,30 @@ class Wide:
     def for_squares(cls, cells: int) -> Self:
         """Room for the square of any float64: bits from 2**-2148 (limb -68) to 2**2048 (limb 63), and for carries."""
         return cls(np.zeros((cells, 139), np.int64), -68, np.zeros((cells, 2), np.int64), fixed=True)
+
+    @classmethod
+    def for_products(cls, cells: int) -> Self:
+        """Room for the product of any two float64s, as for squares."""
+        return cls.for_squares(cells)
+
+    @classmethod
+    def for_square_products(cls, cells: int) -> Self:
+        """Room for any float64's square times another: bits from 2**-3222 (limb -101) to 2**3072 (limb 95), carries."""
+        return cls(np.zeros((cells, 204), np.int64), -101, np.zeros((cells, 2), np.int64), fixed=True)
+
+    def add_weighted(self, values: Floats, factors: Floats, cell: int, *, square: bool = False) -> None:
+        """Add float64 values without NaN, or their squares, to one cell, each times its positive factor.
+
+        There must be room for them, see `for_products` and `for_square_products`.
+        """
+        from runner.reduce import limbs  # noqa: PLC0415 - as in `add`
+
+        bits, scales = (np.ascontiguousarray(array, np.float64).view(np.int64) for array in (values, factors))
+        if self._uncarried + bits.size > _ADDITIONS_BEFORE_CARRY:
+            self.carry()
+        self._uncarried += bits.size
+        kernel = limbs.add_square_products if square else limbs.add_products
+        kernel(bits, scales, np.array([cell]), self.limbs, self.first, self.infinite)
 
     def add(self, values: Floats, cells: Integers, *, square: bool = False) -> None:
         """Add float64 values without NaN, or their squares; `cells` is as long as `values`, or one cell for all."""

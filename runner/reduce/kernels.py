@@ -43,7 +43,7 @@ def is_valid(pixel: float, limits: LimitsTuple) -> bool:
 
 
 @compiled
-def _inexact(left: float, right: float, total: float) -> bool:
+def is_inexact(left: float, right: float, total: float) -> bool:
     """Whether left + right was rounded to `total`; True for infinities and NaN. One difference is exact (Dekker)."""
     return (total - left != right) | (total - right != left)
 
@@ -200,7 +200,7 @@ def _add_row(pixels: Tile, limits: LimitsTuple, counts: Counts, upper: Floats, s
         term = pixel if valid else 0.0
         before = upper[x]
         after = before + term
-        inexact |= _inexact(before, term, after)
+        inexact |= is_inexact(before, term, after)
         saved[x] = before
         upper[x] = after
         counts[x] += np.int32(valid)
@@ -221,7 +221,7 @@ def _add_strip(rows: Tile, columns: Any, limits: LimitsTuple, counts: Counts, up
             term = pixel if valid else 0.0
             before = upper[x]
             after = before + term
-            inexact |= _inexact(before, term, after)
+            inexact |= is_inexact(before, term, after)
             upper[x] = after
             counts[x] += np.int32(valid)
     return inexact
@@ -257,7 +257,7 @@ def _add_row_carefully(
         after = upper[x] + term
         error = _error(upper[x], term, after)
         after_error = lower[x] + error
-        if _inexact(lower[x], error, after_error) or (square and _square_inexact(pixel)):
+        if is_inexact(lower[x], error, after_error) or (square and _square_inexact(pixel)):
             cells[left] = cell + x
             values[left] = pixel
             left += 1
@@ -282,7 +282,7 @@ def _add_row_twofold(
         after = before + term
         error = _error(before, term, after)
         after_error = before_error + error
-        inexact |= _inexact(before_error, error, after_error) | (square & _square_inexact(pixel))
+        inexact |= is_inexact(before_error, error, after_error) | (square & _square_inexact(pixel))
         saved_upper[x] = before
         saved_lower[x] = before_error
         upper[x] = after
@@ -302,7 +302,7 @@ def add_row_unsaved(pixels: Tile, limits: LimitsTuple, square: bool, upper: Floa
         after = before + term
         error = _error(before, term, after)
         after_error = before_error + error
-        inexact |= _inexact(before_error, error, after_error) | (square & _square_inexact(pixel))
+        inexact |= is_inexact(before_error, error, after_error) | (square & _square_inexact(pixel))
         upper[x] = after
         lower[x] = after_error
     return inexact

@@ -6,7 +6,8 @@ addition has no rounding and no order. Source of the idea: Kulisch, Computer Ari
 "small superaccumulator" of Neal, arXiv:1505.05571.
 
 Arguments in common: `bits` are float64s seen as int64, none of them NaN; `cells` tells the row of each, or has one
-element for all; `infinite` (cells, 2) counts +inf and -inf, which are not summed. Limbs must reach: see `exact.Wide`.
+element for all; `factors` are positive finite float64s seen as int64, one for each value; `infinite` (cells, 2) counts
++inf and -inf, which are not summed. Limbs must reach: see `exact.Wide`.
 """
 
 from typing import Final
@@ -54,6 +55,40 @@ def add_squares(bits: Integers, cells: Integers, limbs: Integers, first: int, in
 
 
 @compiled
+def add_products(
+    bits: Integers, factors: Integers, cells: Integers, limbs: Integers, first: int, infinite: Integers
+) -> None:
+    """Add each value times its factor to its cell."""
+    for i in range(bits.shape[0]):
+        cell = cells[i] if cells.shape[0] > 1 else cells[0]
+        sign, exponent, mantissa = _split(bits[i])
+        if exponent == _INFINITE:
+            infinite[cell, 0 if sign > 0 else 1] += 1
+        elif mantissa:
+            _, scale, factor = _split(factors[i])
+            _add_product(limbs[cell], exponent + scale - 2150 - 32 * first, mantissa, factor, sign)
+
+
+@compiled
+def add_square_products(
+    bits: Integers, factors: Integers, cells: Integers, limbs: Integers, first: int, infinite: Integers
+) -> None:
+    """Add each value's square times its factor to its cell."""
+    for i in range(bits.shape[0]):
+        cell = cells[i] if cells.shape[0] > 1 else cells[0]
+        _, exponent, mantissa = _split(bits[i])
+        if exponent == _INFINITE:
+            infinite[cell, 0] += 1
+        elif mantissa:
+            _, scale, factor = _split(factors[i])
+            position = 2 * exponent + scale - 3225 - 32 * first
+            low, high = mantissa & _HALF, mantissa >> 27
+            _add_product(limbs[cell], position, low * low, factor, 1)
+            _add_product(limbs[cell], position + 27, 2 * low * high, factor, 1)
+            _add_product(limbs[cell], position + 54, high * high, factor, 1)
+
+
+@compiled
 def exponent_range(bits: Integers) -> tuple[int, int]:
     """The lowest and highest biased exponent of the values that are neither 0 nor infinite; (1, 0) for none."""
     lowest, highest = _INFINITE, 0
@@ -74,6 +109,16 @@ def _split(bits: int) -> tuple[int, int, int]:
     else:
         mantissa |= _MANTISSA + 1
     return (-1 if bits < 0 else 1), exponent, mantissa
+
+
+@compiled
+def _add_product(limbs: Integers, position: int, one: int, other: int, sign: int) -> None:
+    """Add sign * one * other * 2**position; neither has more than 54 bits, whose halves' products fit in int64."""
+    low, high = one & _HALF, one >> 27
+    other_low, other_high = other & _HALF, other >> 27
+    _add(limbs, position, low * other_low, sign)
+    _add(limbs, position + 27, low * other_high + high * other_low, sign)
+    _add(limbs, position + 54, high * other_high, sign)
 
 
 @compiled

@@ -1,16 +1,19 @@
 """The built-in statistics on lazy xarray arrays, summed in float64: what the reference engine computes.
 
-Arguments in common: `values` as stored, `valid` alike and bool, `dims` to reduce. No xarray is imported here.
+Arguments in common: `values` as stored, `valid` alike and bool, `dims` to reduce. Statistics by area take that of a
+pixel from the coordinate `AREA` of the values, along y. No xarray is imported here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
     import xarray as xr
+
+AREA: Final = "pixel_area"
 
 
 def count(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":  # noqa: ARG001
@@ -24,7 +27,7 @@ def valid_fraction(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence
 
 
 def total(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
-    """The sum of the valid pixels, 0 for none."""
+    """The sum of the valid pixels; 0 for none, which `Statistic.from_xarray` then leaves out."""
     return values.where(valid, 0).sum(dims, dtype=np.float64, skipna=False)
 
 
@@ -50,10 +53,19 @@ def variance(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str])
 
     Both are of the distances from the first pixel, which leaves little to cancel, and takes one pass over the chunks.
     """
+    return _spread(mean, values, valid, dims)
+
+
+def _spread(
+    of: Callable[["xr.DataArray", "xr.DataArray", Sequence[str]], "xr.DataArray"],
+    values: "xr.DataArray",
+    valid: "xr.DataArray",
+    dims: Sequence[str],
+) -> "xr.DataArray":
     doubles = values.astype(np.float64)
     first = dict.fromkeys(dims, 0)
-    distances = doubles - doubles.isel(first).where(valid.isel(first), 0)
-    spread = mean(distances**2, valid, dims) - mean(distances, valid, dims) ** 2
+    distances = doubles - doubles.isel(first, drop=True).where(valid.isel(first, drop=True), 0)
+    spread = of(distances**2, valid, dims) - of(distances, valid, dims) ** 2
     return spread.clip(min=0)
 
 
@@ -61,6 +73,32 @@ def deviation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]
     """The square root of the variance."""
     found: xr.DataArray = np.sqrt(variance(values, valid, dims))  # type: ignore[assignment]  # numpy hands over to xarray
     return found
+
+
+def valid_area(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The area of the valid pixels, as a part of all."""
+    return _areas(values, valid, dims) / (values[AREA].sum() * values.sizes["x"])
+
+
+def area_mean(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The mean by area, NaN for none."""
+    areas = _areas(values, valid, dims)
+    return total(values * values[AREA], valid, dims) / areas.where(areas > 0)
+
+
+def area_variance(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The variance by area, as `variance`."""
+    return _spread(area_mean, values, valid, dims)
+
+
+def area_deviation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The square root of the variance by area."""
+    found: xr.DataArray = np.sqrt(area_variance(values, valid, dims))  # type: ignore[assignment]  # as in `deviation`
+    return found
+
+
+def _areas(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    return (valid * values[AREA]).sum(dims, dtype=np.float64, skipna=False)
 
 
 def of_values(

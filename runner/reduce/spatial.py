@@ -12,35 +12,44 @@ from runner.reduce import kernels
 from runner.reduce.exact import Floats, Total, Wide
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixels import LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
+from runner.reduce.weighted import WeightedSums
 
 Counts = npt.NDArray[np.int32]
 
 
 class SpatialSums:
-    """Sums over the pixels of a block, scene by scene; `scenes` is their number."""
+    """Sums over the pixels of a block, scene by scene; `scenes` is their number.
 
-    def __init__(self, scenes: int, pixels: Pixels, needs: Needs) -> None:
+    `weights` are those of the rows of its window, where a statistic needs them.
+    """
+
+    def __init__(self, scenes: int, pixels: Pixels, needs: Needs, weights: Floats | None = None) -> None:
         self.pixels = pixels
         self._seen = np.zeros(scenes, np.int64)
         self._counts = np.zeros(scenes, np.int64)
         self._sums = _Columns(Wide.for_sums(scenes)) if needs.sums else None
         self._squares = _Columns(Wide.for_squares(scenes)) if needs.squares else None
         self._extremes = pixels.no_extremes((scenes,)) if needs.extremes else None
+        self._weighted = WeightedSums(scenes, pixels, needs, weights) if needs.weighted else None
 
     @staticmethod
     def bytes_per_scene(pixels: Pixels, needs: Needs) -> int:
         """Memory an accumulator takes for each scene."""
         limbs = 71 * needs.sums + 139 * needs.squares
-        return 16 + 8 * limbs + 16 * (needs.sums + needs.squares) + 2 * pixels.stored.itemsize * needs.extremes
+        plain = 16 + 8 * limbs + 16 * (needs.sums + needs.squares) + 2 * pixels.stored.itemsize * needs.extremes
+        return plain + WeightedSums.bytes_per_scene(needs)
 
     def add_tile(self, scene: int, tile: Tile, place: Place) -> None:
         """Add pixels of the scene of this index; the tile, (rows, columns), is free for reuse afterwards.
 
-        Only the place in the tile matters. Raises ValueError for another type of pixels, or a place outside of it.
+        Without weights only the place in the tile matters. Raises ValueError for another type of pixels, or a place
+        outside of the tile.
         """
         tile = self.pixels.native(tile)
         place.check(tile.shape, None)
         self._seen[scene] += place.height * place.width
+        if self._weighted:
+            self._weighted.add_tile(scene, tile, place)
         if self.pixels.in_pieces:
             self._add_in_pieces(scene, tile[place.of_tile()])
         else:
@@ -57,7 +66,8 @@ class SpatialSums:
         """What was added so far. It shares memory with the accumulator: take it once, at the end."""
         sums = self._sums.total() if self._sums else None
         squares = self._squares.total() if self._squares else None
-        return Partial(self._seen, self._counts, sums, squares, self._extremes)
+        weighted = self._weighted.totals() if self._weighted else {}
+        return Partial(self._seen, self._counts, sums, squares, self._extremes, **weighted)
 
     def _add(self, scene: int, tile: Tile, place: Place) -> None:
         at, limits = place.plain, self.pixels.limits

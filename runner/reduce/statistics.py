@@ -3,7 +3,11 @@
 Built in: count, valid_fraction, sum, mean, min, max, var and std (of the population, ddof 0), median, and quantiles
 named by their percentage in two digits, with further digits after an underscore: q05, q95, q99_9. Every statistic is a
 float64, the true value rounded once (mean: the rounded sum by the count; std: the root of the rounded variance), and
-NaN where no pixel counts; but count is int64, and the sum of nothing is 0.
+NaN where fewer than `min_count` pixels count. Those that tell how many do are never missing: count, which is int64, and
+valid_fraction. With a `min_count` of 0 the sum of nothing is 0; whatever else no pixel gives stays NaN.
+
+Over space a pixel may count by its area, to valid_fraction, mean, var and std; see `area_statistics`. To count, sum,
+min and max it never does, and of ordered statistics there are none by area.
 
 Other packages add statistics by entry points of the group `cog_stack_runner.statistics`: a `Statistic`, or a function
 of all values, f(values, axis) with float64 values (values, cells), NaN where missing, that gives one value for each
@@ -22,12 +26,13 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ConfigError
-from runner.reduce import reference
+from runner.reduce import area_statistics, reference
 from runner.reduce.exact import rounded
 from runner.reduce.ordered import OfValues, apply, quantile_of_values, quantiles
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixels import Pixels
 from runner.reduce.variance import variances
+from runner.settings import Weights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,6 +42,8 @@ _QUANTILE: Final = re.compile(r"q(\d\d)(?:_(\d+))?")
 
 _NOTHING, _SUMS, _EXTREMES = Needs(), Needs(sums=True), Needs(extremes=True)
 _SQUARES = Needs(sums=True, squares=True)
+_WEIGHTED_SUMS = Needs(weights=True, weighted_sums=True)
+_WEIGHTED_SQUARES = Needs(weights=True, weighted_sums=True, weighted_squares=True)
 
 Values = npt.NDArray[Any]
 Finish = Callable[[Partial], Values]
@@ -49,7 +56,8 @@ class Statistic:
 
     Either `finish` makes it of a partial with what it `needs`, or `of_values` of all the values ("ordered"); a built-in
     quantile has a `fraction` too, which is the faster way. `reference` computes it lazily with xarray, where of_values
-    does not suffice. `rule` says how its unit follows from the pixels'.
+    does not suffice. `rule` says how its unit follows from the pixels'; `coverage` that it tells how many pixels count,
+    and so is never missing; `by_area` that a pixel counts by its area.
     """
 
     name: str
@@ -59,6 +67,8 @@ class Statistic:
     of_values: OfValues | None = None
     fraction: float | None = None
     reference: Reference | None = None
+    coverage: bool = False
+    by_area: bool = False
 
     @property
     def ordered(self) -> bool:
@@ -76,16 +86,35 @@ class Statistic:
             return "1"
         return f"({units})^2" if units and self.rule == "squared" else units
 
-    def from_xarray(self, values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    def where_enough(self, values: Values, counts: npt.NDArray[Any], min_count: int) -> Values:
+        """The values, NaN where fewer than `min_count` pixels count; `counts` are those that do, cell by cell."""
+        few = counts < min_count
+        return values if self.coverage or not few.any() else np.where(few, np.nan, values)
+
+    def from_xarray(
+        self, values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str], min_count: int = 1
+    ) -> "xr.DataArray":
         """The same over `dims` of a lazy array, where `valid`, with float64 sums: for the reference engine."""
         if self.reference:
-            return self.reference(values, valid, dims)
-        assert self.of_values
-        return reference.of_values(self.of_values, values, valid, dims)
+            found = self.reference(values, valid, dims)
+        else:
+            assert self.of_values
+            found = reference.of_values(self.of_values, values, valid, dims)
+        return found if self.coverage else found.where(reference.count(values, valid, dims) >= min_count)
 
 
-def statistic(name: str) -> Statistic:
-    """The statistic of that name. Raises ConfigError, with what was probably meant, if there is none."""
+def has_weights(name: str) -> bool:
+    """Whether there is a statistic of that name for pixels that count by area."""
+    return name in _BY_AREA
+
+
+def statistic(name: str, weights: Weights = Weights.none) -> Statistic:
+    """The statistic of that name, by area if `weights` say so, see `has_weights`.
+
+    Raises ConfigError, with what was probably meant, if there is none.
+    """
+    if weights is Weights.area:
+        return _BY_AREA[name]
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     quantile = _QUANTILE.fullmatch(name)
@@ -102,22 +131,27 @@ def check_statistic_name(name: str, key: str) -> None:
         raise ConfigError(f"{key}: {error}") from None
 
 
-def needs(names: Sequence[str]) -> Needs:
+def needs(names: Sequence[str], weights: Weights = Weights.none) -> Needs:
     """What must be accumulated for these statistics."""
     total = Needs()
     for name in names:
-        total |= statistic(name).needs
+        total |= statistic(name, weights).needs
     return total
 
 
-def finish(partial: Partial, names: Sequence[str]) -> dict[str, Values]:
-    """The statistics that are made of sums, each of the shape of `partial.counts`; ValueError for ordered ones."""
+def finish(
+    partial: Partial, names: Sequence[str], min_count: int = 1, weights: Weights = Weights.none
+) -> dict[str, Values]:
+    """The statistics that are made of sums, each of the shape of `partial.counts`; NaN where fewer pixels count.
+
+    Raises ValueError for ordered ones.
+    """
     results = {}
     for name in names:
-        made = statistic(name).finish
-        if made is None:
+        found = statistic(name, weights)
+        if found.finish is None:
             raise ValueError(f"statistic '{name}' needs all values at once; use finish_ordered")
-        results[name] = made(partial)
+        results[name] = found.where_enough(found.finish(partial), partial.counts, min_count)
     return results
 
 
@@ -195,8 +229,14 @@ def _std(partial: Partial) -> Values:
 _BUILT_IN: Final[Mapping[str, Statistic]] = {
     one.name: one
     for one in (
-        Statistic(name="count", rule="none", finish=_count, reference=reference.count),
-        Statistic(name="valid_fraction", rule="none", finish=_valid_fraction, reference=reference.valid_fraction),
+        Statistic(name="count", rule="none", finish=_count, reference=reference.count, coverage=True),
+        Statistic(
+            name="valid_fraction",
+            rule="none",
+            finish=_valid_fraction,
+            reference=reference.valid_fraction,
+            coverage=True,
+        ),
         Statistic(name="sum", needs=_SUMS, finish=_sum, reference=reference.total),
         Statistic(name="mean", needs=_SUMS, finish=_mean, reference=reference.mean),
         Statistic(name="min", needs=_EXTREMES, finish=bind(_extreme, which=0), reference=reference.lowest),
@@ -204,5 +244,25 @@ _BUILT_IN: Final[Mapping[str, Statistic]] = {
         Statistic(name="var", rule="squared", needs=_SQUARES, finish=_var, reference=reference.variance),
         Statistic(name="std", needs=_SQUARES, finish=_std, reference=reference.deviation),
         _quantile("median", 0.5),
+    )
+}
+
+# Pixels alone make the others: an area does not change how many there are, the sum of what each holds, or an extreme.
+_BY_AREA: Final[Mapping[str, Statistic]] = {name: _BUILT_IN[name] for name in ("count", "sum", "min", "max")} | {
+    one.name: replace(_BUILT_IN[one.name], needs=one.needs, finish=one.finish, reference=one.reference, by_area=True)
+    for one in (
+        Statistic(
+            name="valid_fraction",
+            needs=Needs(weights=True, weights_seen=True),
+            finish=area_statistics.valid_fraction,
+            reference=reference.valid_area,
+        ),
+        Statistic(name="mean", needs=_WEIGHTED_SUMS, finish=area_statistics.mean, reference=reference.area_mean),
+        Statistic(
+            name="var", needs=_WEIGHTED_SQUARES, finish=area_statistics.variance, reference=reference.area_variance
+        ),
+        Statistic(
+            name="std", needs=_WEIGHTED_SQUARES, finish=area_statistics.deviation, reference=reference.area_deviation
+        ),
     )
 }

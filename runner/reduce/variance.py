@@ -53,15 +53,15 @@ def _divided(counts: Integers, sums: Total, squares: Total, cells: Integers) -> 
     infinite = first.infinite.sum(axis=1) > 0
     return np.array(
         [
-            np.nan if no else _ratio(top, int(n) * int(n), unit)
+            np.nan if no else ratio(top, int(n) * int(n), unit)
             for top, n, no in zip(spread, counts, infinite, strict=True)
         ]
     )
 
 
-def _ratio(numerator: int, denominator: int, exponent: int) -> float:
-    """numerator / denominator * 2**exponent, rounded once; infinite if too large."""
+def ratio(numerator: int, denominator: int, exponent: int) -> float:
+    """Integers' numerator / denominator * 2**exponent, rounded once; infinite if too large."""
     try:
         return (numerator << max(exponent, 0)) / (denominator << max(-exponent, 0))
     except OverflowError:
-        return np.inf
+        return np.inf if numerator > 0 else -np.inf

@@ -207,6 +207,7 @@ def _scene_table(path: Path) -> SceneTable:
         time=_numbers(table, "datetime")[order],
         columns={field.name: _numbers(table, field.name)[order] for field in fields},
         units={field.name: (field.metadata or {}).get(b"units", b"").decode() for field in fields},
+        by_area=frozenset(field.name for field in fields if (field.metadata or {}).get(b"weights") == b"area"),
         provenance=dict(Tree(json.loads(origin)).pairs()),
     )
 

@@ -203,5 +203,5 @@ def _provenance(contents: Contents) -> list[tuple[str, str]]:
     """What every file of the run says of its origin, by the first that does."""
     from_tables = [table.provenance for table in contents.tables]
     found = next((origin for origin in [*from_tables, *(raster.tags for raster in contents.rasters)] if origin), {})
-    own = ("stage", "statistic", "units", "AREA_OR_POINT")
+    own = ("stage", "min_count", "weights", "statistic", "units", "AREA_OR_POINT")
     return [(name, said) for name, said in found.items() if name not in own]

@@ -180,6 +180,7 @@ class SceneTable:
     time: Floats
     columns: dict[str, Floats]
     units: dict[str, str]
+    by_area: frozenset[str]  # columns to which a pixel counts by its area
     provenance: dict[str, str]
 
 

@@ -180,7 +180,7 @@ def _binned_columns(plot: Plot, time: Floats, values: Floats) -> Markup:
 
 def _named(table: SceneTable, name: str) -> Markup:
     said = {"valid_fraction": "of the scene's pixels", "count": "valid pixels"}.get(name, _unit(table.units.get(name)))
-    return Markup("<b>{}</b> {}").format(name, said)
+    return Markup("<b>{}</b> {}").format(name, " ".join([said, *["by area"] * (name in table.by_area)]).strip())
 
 
 def _unit(units: str | None) -> str:

@@ -1,0 +1,82 @@
+"""Sums over space by weights, one of which each row of pixels has. Each accumulator is for one thread.
+
+A row is summed exactly, in lanes, as columns are without weights; its lanes are then multiplied by its weight, exactly
+too, on their way to the limbs of the scene. So the order and the cutting of tiles never matter.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.reduce.exact import Floats, Integers, Total, Wide
+from runner.reduce.partial import Needs
+from runner.reduce.pixels import Pixels, Place, Tile, pieces, square_pieces
+from runner.reduce.row_kernels import LANES, row_counts, row_sums
+
+
+class WeightedSums:
+    """Of each scene of a block; `weights` are positive, one for each row of the block's window."""
+
+    def __init__(self, scenes: int, pixels: Pixels, needs: Needs, weights: Floats | None) -> None:
+        """Raises ValueError for no weights."""
+        if weights is None:
+            raise ValueError("sums by weights: got no weights, wanted one for each row of the window")
+        self._pixels, self._weights = pixels, weights
+        rooms = {
+            "weights": Wide.for_products,
+            "weights_seen": Wide.for_products,
+            "weighted_sums": Wide.for_products,
+            "weighted_squares": Wide.for_square_products,
+        }
+        self._wides = {name: room(scenes) for name, room in rooms.items() if getattr(needs, name)}
+
+    @staticmethod
+    def bytes_per_scene(needs: Needs) -> int:
+        """Memory an accumulator takes for each scene."""
+        products = needs.weights + needs.weights_seen + needs.weighted_sums
+        return (8 * 139 + 16) * products + (8 * 204 + 16) * needs.weighted_squares
+
+    def add_tile(self, scene: int, tile: Tile, place: Place) -> None:
+        """Add pixels of a scene, native and checked."""
+        weights = self._weights[place.row : place.row + place.height]
+        counts = self._counts(tile, place)
+        for name, numbers in (("weights", counts), ("weights_seen", np.full_like(counts, place.width))):
+            if name in self._wides:
+                self._wides[name].add_weighted(numbers.astype(np.float64), weights, scene)
+        for name, square in (("weighted_sums", False), ("weighted_squares", True)):
+            if name in self._wides:
+                add = self._add_in_pieces if self._pixels.in_pieces else self._add_rows
+                add(self._wides[name], scene, tile, place, square)
+
+    def totals(self) -> dict[str, Total]:
+        """The sums, by their names in a partial."""
+        return {name: Total(np.zeros((2, len(wide.limbs))), wide.select()) for name, wide in self._wides.items()}
+
+    def _counts(self, tile: Tile, place: Place) -> Integers:
+        counts = np.zeros(place.height, np.int64)
+        if self._pixels.in_pieces:
+            counts += np.count_nonzero(self._pixels.valid(tile[place.of_tile()]), axis=1)
+        else:
+            row_counts(tile, place.plain, self._pixels.limits, counts)
+        return counts
+
+    def _add_rows(self, wide: Wide, scene: int, tile: Tile, place: Place, square: bool) -> None:
+        weights = self._weights[place.row : place.row + place.height]
+        layers, inexact = np.zeros((place.height, 2 * LANES)), np.zeros(place.height, np.bool_)
+        row_sums(tile, place.plain, self._pixels.limits, square, layers, inexact)
+        exact = ~inexact
+        wide.add_weighted(layers[exact].ravel(), np.repeat(weights[exact], 2 * LANES), scene)
+        if inexact.any():
+            part = tile[place.of_tile()][inexact]
+            valid = self._pixels.valid(part)
+            wide.add_weighted(part[valid], _spread(weights[inexact], part)[valid], scene, square=square)
+
+    def _add_in_pieces(self, wide: Wide, scene: int, tile: Tile, place: Place, square: bool) -> None:
+        part = tile[place.of_tile()]
+        weights = _spread(self._weights[place.row : place.row + place.height], part).ravel()
+        for piece in (square_pieces if square else pieces)(part, self._pixels.valid(part)):
+            wide.add_weighted(piece.ravel(), weights, scene)
+
+
+def _spread(weights: Floats, part: npt.NDArray[np.generic]) -> Floats:
+    """Each row's weight, for all of its pixels."""
+    return np.broadcast_to(weights[:, np.newaxis], part.shape)
