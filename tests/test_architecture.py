@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 LAYERS = [
-    {"errors", "compiled", "heap"},
+    {"errors", "compiled", "heap", "streams"},
     {"settings", "cgroup"},
     {"memory"},
     {"watch"},

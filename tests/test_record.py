@@ -48,6 +48,7 @@ def test_a_run_is_running_until_it_is_completed(tmp_path: Path) -> None:
     [
         (SourceError("gone"), "FAILED", 1),
         (RuntimeError("odd"), "FAILED", 1),
+        (SystemExit(1), "FAILED", 1),
         (Interrupted(2), "INTERRUPTED", 130),
         (Interrupted(15), "INTERRUPTED", 143),
         (KeyboardInterrupt(), "INTERRUPTED", 130),

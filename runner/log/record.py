@@ -160,7 +160,7 @@ def _outcome(record: RunRecord) -> Iterator[None]:
         log.warning("interrupted, exit code %d", code)
         record.close("INTERRUPTED", code, stop)
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a library may exit; that is no good end either
         log.exception("failed")
         record.close("FAILED", getattr(error, "exit_code", 1), error)
         raise
