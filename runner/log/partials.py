@@ -20,6 +20,7 @@ from runner.engine.trace import TaskTrace
 from runner.log.joined import FEW_BYTES, Joining
 from runner.log.kept_block import KeptBlock, read_block, read_result, write_block
 from runner.model import Scene, Stack
+from runner.output.aside import renamed_at_end
 from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Pass
 from runner.plan.rest import Rest, disjoint, rest_of
@@ -97,7 +98,7 @@ class Partials:
         self._kept.clear()
 
     def _read(self) -> None:
-        for part in self.folder.glob(".*.part"):  # of an attempt that was killed
+        for part in self.folder.glob(".*.part*"):  # of an attempt that was killed
             part.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("*.json")):
             try:
@@ -119,9 +120,8 @@ class Partials:
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         if name not in self._lists or not (self.folder / f"{name}.json").exists():
             self.folder.mkdir(exist_ok=True)
-            aside = self.folder / f".{name}.part"
-            aside.write_text(text)
-            aside.replace(self.folder / f"{name}.json")
+            with renamed_at_end(self.folder / f"{name}.json") as aside:
+                aside.write_text(text)
             self._lists[name] = list(scenes)
         return name
 
