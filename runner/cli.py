@@ -21,13 +21,14 @@ from runner.console import complain, tell, tell_notes
 from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.log.redact import redact, redact_tree
 from runner.settings import Action
+from runner.signals import heeded_signals
 from runner.summary import shown
 from runner.sweep.plugins import let_hydra_find_plugins
 from runner.sweep.words import as_hydra_reads
 
 
 def main() -> int:
-    """Run what the command line asks for; the exit code is 0, 1 (failed), 2 (wrong setting), 130 or 143 (stopped)."""
+    """Run what the command line asks for; exit code 0, 1 (failed), 2 (wrong setting), 129, 130 or 143 (stopped)."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise, so that we can explain
     stop_on_signals()
     codes: list[int] = []
@@ -137,12 +138,13 @@ def _stopped(stop: BaseException) -> int:
 
 
 def stop_on_signals() -> None:
-    """Ctrl-C and SIGTERM unwind the run, so that workers are closed; a second one ends it at once."""
+    """Ctrl-C, SIGTERM and a terminal that closes unwind the run, so that workers are closed; a second one ends it."""
+    numbers = heeded_signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for again in (signal.SIGINT, signal.SIGTERM):
+        for again in numbers:
             signal.signal(again, lambda number, _frame: os._exit(128 + number))
         raise Interrupted(number)
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in numbers:
+        signal.signal(number, stop)

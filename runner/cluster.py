@@ -5,14 +5,11 @@ All of them take the same work and set the same GDAL options before they do any.
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
 import dask
@@ -26,6 +23,7 @@ from runner.errors import ClusterError
 from runner.memory import memory_limit_bytes
 from runner.read.gdal_environment import gdal_environment, options_in_force
 from runner.settings import ClusterKind, ClusterSettings
+from runner.signals import signals_held
 from runner.threads import map_on_threads
 from runner.watch import DaskWatch, Watch, await_answer
 
@@ -258,7 +256,7 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
     from distributed import LocalCluster  # noqa: PLC0415 - see above
 
     with ExitStack() as started:
-        with _signals_held():
+        with signals_held():
             cluster = LocalCluster(
                 n_workers=settings.n_workers or CPU_COUNT,
                 threads_per_worker=settings.threads_per_worker or 1,
@@ -270,29 +268,3 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
             )
             started.enter_context(cluster)
         yield cluster
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM for the end of the block, so that nothing is left half started.
-
-    Processes started meanwhile never see Ctrl-C, which a terminal sends to the whole group: they inherit a blocked
-    SIGINT, and it is for us to close them. The tracker unblocks it when it starts, so it has to be there before.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    resource_tracker.ensure_running()
-    came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda got, _: came.append(got)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])

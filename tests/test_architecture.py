@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 LAYERS = [
-    {"errors", "compiled", "heap", "streams"},
+    {"errors", "compiled", "heap", "signals", "streams"},
     {"settings", "cgroup"},
     {"memory"},
     {"watch"},

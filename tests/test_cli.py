@@ -238,7 +238,7 @@ def test_a_scene_that_cannot_be_decoded_is_named_or_skipped(cli: Cli, tmp_path: 
         assert raster.read(1).max() == 4
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: int, code: int) -> None:
     words = [
         "cluster@stages.spatial_mean.cluster=processes",
@@ -254,7 +254,7 @@ def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: 
         _wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
         children = psutil.Process(process.pid).children(recursive=True)
         started = time.monotonic()
-        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        process.send_signal(number) if number == signal.SIGTERM else os.killpg(process.pid, number)
         output, _ = process.communicate(timeout=20)
     finally:
         process.kill()

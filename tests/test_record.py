@@ -54,6 +54,7 @@ def test_a_run_is_running_until_it_is_completed(tmp_path: Path) -> None:
         (SystemExit(1), "FAILED", 1),
         (Interrupted(2), "INTERRUPTED", 130),
         (Interrupted(15), "INTERRUPTED", 143),
+        (Interrupted(1), "INTERRUPTED", 129),
         (KeyboardInterrupt(), "INTERRUPTED", 130),
     ],
 )
