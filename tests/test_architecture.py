@@ -11,7 +11,7 @@ LAYERS = [
     {"errors", "compiled", "heap", "signals", "streams"},
     {"settings", "cgroup"},
     {"memory"},
-    {"watch"},
+    {"liveness", "watch"},
     {"read"},
     {"model"},
     {"reduce"},
