@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -21,13 +21,16 @@ from runner.console import complain, tell, tell_notes
 from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.log.redact import redact, redact_tree
 from runner.settings import Action
+from runner.signals import heeded_signals
 from runner.summary import shown
 from runner.sweep.plugins import let_hydra_find_plugins
 from runner.sweep.words import as_hydra_reads
 
+_NO_FOLDER: Final = "hydra.run.dir=."
+
 
 def main() -> int:
-    """Run what the command line asks for; the exit code is 0, 1 (failed), 2 (wrong setting), 130 or 143 (stopped)."""
+    """Run what the command line asks for; exit code 0, 1 (failed), 2 (wrong setting), 129, 130 or 143 (stopped)."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise, so that we can explain
     stop_on_signals()
     codes: list[int] = []
@@ -37,8 +40,9 @@ def main() -> int:
         return codes[-1]
 
     try:
+        _refuse_undecoded(sys.argv[1:])
         config.refuse_overrides(sys.argv[1:])
-        sys.argv[1:] = map(as_hydra_reads, sys.argv[1:])
+        sys.argv[1:] = [*map(as_hydra_reads, sys.argv[1:]), *_folder_of_hydra(sys.argv[1:])]
         config.register_settings()
         let_hydra_find_plugins()
         _hydra_main(run)()
@@ -48,9 +52,32 @@ def main() -> int:
         return _explain(error)
     except KeyboardInterrupt as stop:
         return _stopped(stop)
+    except OSError as error:  # of the folder that Hydra makes
+        problem = f"{error.filename}: {error.strerror}"
+        return _explain(ConfigError(f"{problem}; set output.dir, or go to a folder you can write to"))
     except Exception as error:  # noqa: BLE001 - jobs catch their own; what Hydra raises in other words is a setting
         return _explain(ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}"))
     return max(codes, default=0) if len(codes) == 1 else int(any(codes))
+
+
+def _refuse_undecoded(words: Sequence[str]) -> None:
+    """Refuse bytes that are no text here, which nothing could be named or written by."""
+    for word in words:
+        if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
+            raise ConfigError(
+                f"{redact(ascii(word))}: not text in this locale's encoding, {sys.getfilesystemencoding()}; set "
+                "PYTHONUTF8=1 if it is UTF-8, or name the file by a pattern"
+            )
+
+
+def _folder_of_hydra(words: Sequence[str]) -> list[str]:
+    """What keeps Hydra from making a folder of its own, in a current folder that may be read-only, for a job with one.
+
+    The jobs of a multirun share a folder, which is Hydra's to make.
+    """
+    keys = {word.partition("=")[0].lstrip("+") for word in words}
+    elsewhere = "output.dir" in keys and not keys & {"-m", "--multirun", "hydra.run.dir"}
+    return [_NO_FOLDER] if elsewhere else []
 
 
 def _hydra_main(task: Callable[[DictConfig], int]) -> Callable[[], Any]:
@@ -87,7 +114,8 @@ def _run_job(tree: DictConfig) -> None:
         return
     folder = Path(job.output.dir).expanduser().absolute()
     overrides = [redact(text) for text in hydra_config.overrides.task]
-    with recorded_run(folder, config.resolved(tree), [redact(text) for text in sys.argv], overrides) as record:
+    command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
+    with recorded_run(folder, config.resolved(tree), command, overrides) as record:
         keep_config(folder, tree, overrides)
         story.run_job(job, record)
     tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
@@ -137,12 +165,13 @@ def _stopped(stop: BaseException) -> int:
 
 
 def stop_on_signals() -> None:
-    """Ctrl-C and SIGTERM unwind the run, so that workers are closed; a second one ends it at once."""
+    """Ctrl-C, SIGTERM and a terminal that closes unwind the run, so that workers are closed; a second one ends it."""
+    numbers = heeded_signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for again in (signal.SIGINT, signal.SIGTERM):
+        for again in numbers:
             signal.signal(again, lambda number, _frame: os._exit(128 + number))
         raise Interrupted(number)
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    for number in numbers:
+        signal.signal(number, stop)

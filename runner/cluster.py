@@ -5,14 +5,12 @@ All of them take the same work and set the same GDAL options before they do any.
 
 import logging
 import os
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import resource_tracker
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 import dask
@@ -23,9 +21,11 @@ from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 
 from runner.errors import ClusterError
+from runner.liveness import Liveness
 from runner.memory import memory_limit_bytes
 from runner.read.gdal_environment import gdal_environment, options_in_force
 from runner.settings import ClusterKind, ClusterSettings
+from runner.signals import signals_held
 from runner.threads import map_on_threads
 from runner.watch import DaskWatch, Watch, await_answer
 
@@ -133,22 +133,19 @@ class _ThisProcess:
 class _Distributed:
     """Workers behind a dask scheduler."""
 
-    def __init__(self, client: Any, kind: ClusterKind) -> None:
-        self._client = client
+    def __init__(self, client: Any, kind: ClusterKind, liveness: Liveness) -> None:
+        self._client, self._liveness = client, liveness
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         threads = sum(worker["nthreads"] for worker in workers)
         self.size = ClusterSize(kind.value, len(workers), threads, client.scheduler.address, client.dashboard_link)
         self.watch: Watch = DaskWatch(client, elsewhere=kind is ClusterKind.address)
 
     def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
-        from distributed import as_completed  # noqa: PLC0415 - imported by those who start workers
-
         futures = self._client.compute(list(pieces))
-        for future in as_completed(futures, loop=self._client.loop):
-            if future.status == "finished":
-                on_done()
-            else:
-                _result(future)  # raises what the task raised
+        done = _to_come(futures)
+        for _ in futures:
+            self._result(self._liveness.take(done))
+            on_done()
         return list(self._client.gather(futures))
 
     def map(
@@ -158,47 +155,74 @@ class _Distributed:
         tasks: Sequence[Task],
         stop: Callable[[], None],
     ) -> Generator[Result, None, None]:
-        from distributed import as_completed  # noqa: PLC0415 - see above
-
         del stop  # workers end with their cluster
         waiting = iter(tasks)
-        # Under a name of its own: under one for equal content, the last pass's release takes this one's data away.
-        everywhere = self._client.scatter(shared, broadcast=True, hash=False)
+        # A task, not scattered data: that is lost with the last worker that has it, and every task with it.
+        everywhere = self._client.submit(_unchanged, shared, pure=False)
+        done: SimpleQueue[Any] = SimpleQueue()
+        under_way: dict[Any, Task] = {}
 
-        def submit(count: int) -> list[Any]:
-            some = islice(waiting, count)
-            return [self._client.submit(_first, function, everywhere, task, pure=False) for task in some]
+        def submit(count: int) -> None:
+            for task in islice(waiting, count):
+                future = self._client.submit(_first, function, everywhere, task, pure=False)
+                under_way[future.key] = task
+                future.add_done_callback(done.put)
 
-        finished = as_completed(submit(2 * self.size.threads), loop=self._client.loop)
-        for future in finished:
-            result = _result(future)
+        submit(2 * self.size.threads)
+        while under_way:
+            future = self._liveness.take(done)
+            result = self._result(future, under_way[future.key])
+            del under_way[future.key]
             future.release()
-            for following in submit(1):
-                finished.add(following)
+            submit(1)
             yield result
 
+    def _result(self, future: Any, task: Any = None) -> Any:
+        """A future's result; its task's own error, or ClusterError if its workers died or their scheduler is gone."""
+        from distributed import KilledWorker  # noqa: PLC0415 - imported by those who start workers
+        from distributed.client import FutureCancelledError  # noqa: PLC0415 - as above
+        from distributed.comm.core import CommClosedError  # noqa: PLC0415 - as above
+
+        self._liveness.check()
+        try:
+            return future.result()
+        except KilledWorker as error:
+            raise KillingTaskError(task) from error
+        except (FutureCancelledError, CommClosedError) as error:
+            raise self._liveness.explain_cancelled(error) from error
+
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
-        return dict(self._client.run(options_in_force, names))
+        return dict(self._liveness.ask(self._client.run, options_in_force, names))
+
+
+class KillingTaskError(ClusterError):
+    """The workers that took a task died, one after the other; `task` is what was mapped, or None."""
+
+    def __init__(self, task: Any = None, what: str = "one task") -> None:
+        super().__init__(
+            f"workers died over and over at {what}: mostly for lack of memory; raise stages.NAME.cluster.memory_limit, "
+            "or use smaller chunks or fewer workers"
+        )
+        self.task = task
+
+
+def _unchanged(shared: Shared) -> Shared:
+    """What tasks share, on a worker; made again where the workers that had it are gone."""
+    return shared
+
+
+def _to_come(futures: Iterable[Any]) -> "SimpleQueue[Any]":
+    """Where each future is put once it is done, failed or cancelled."""
+    done: SimpleQueue[Any] = SimpleQueue()
+    for future in futures:
+        future.add_done_callback(done.put)
+    return done
 
 
 def _first(function: Callable[[Shared, Iterator[Task]], Iterator[Result]], shared: Shared, task: Task) -> Result:
     """One task's result, on a worker."""
     (result,) = function(shared, iter([task]))
     return result
-
-
-def _result(future: Any) -> Any:
-    """A future's result; its task's own error, or ClusterError if its workers died."""
-    from distributed import KilledWorker  # noqa: PLC0415 - see above
-    from distributed.client import FutureCancelledError  # noqa: PLC0415 - see above
-
-    try:
-        return future.result()
-    except (KilledWorker, FutureCancelledError) as error:
-        raise ClusterError(
-            f"workers died over and over at one task ({future.key}): mostly for lack of memory; raise "
-            "stages.NAME.cluster.memory_limit, or use smaller chunks or fewer workers"
-        ) from error
 
 
 @contextmanager
@@ -209,6 +233,8 @@ def _distributed(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
         "distributed.worker.multiprocessing-method": "spawn",  # GDAL and network clients do not survive a fork
         "distributed.comm.timeouts.connect": f"{settings.start_timeout}s",
         "distributed.scheduler.allowed-failures": 2,
+        "distributed.scheduler.worker-ttl": None,  # of our own scheduler: `Liveness` sees to silent workers
+        "distributed.admin.large-graph-warning-threshold": "1GiB",  # what tasks share grows with the scenes
         "distributed.admin.tick.limit": "30s",  # a task that decodes for seconds is no cause for a warning
     }
     with dask.config.set(config), _scheduler(settings) as address:
@@ -226,13 +252,22 @@ def _distributed(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
                 client.wait_for_workers(settings.n_workers or 1, timeout=settings.start_timeout)
             except TimeoutError as error:
                 raise ClusterError(f"no worker came within start_timeout={settings.start_timeout:g} s") from error
-            before = client.run(_set_options, dict(options))
-            try:
-                yield _Distributed(client, settings.kind)
-            finally:
-                if settings.kind is ClusterKind.address:
-                    with suppress(OSError, TimeoutError):  # the scheduler is gone, which the run's error tells
-                        client.run(_restore_options, before)
+            liveness = Liveness(client, settings.silent_timeout)
+            with liveness.watched(), _options_set(client, settings.kind, liveness, options):
+                yield _Distributed(client, settings.kind, liveness)
+
+
+@contextmanager
+def _options_set(client: Any, kind: ClusterKind, liveness: Liveness, options: Mapping[str, str]) -> Iterator[None]:
+    """Set GDAL options on all workers; those that are not ours get their own back."""
+    before = liveness.ask(client.run, _set_options, dict(options))
+    try:
+        yield
+    finally:
+        if kind is ClusterKind.address:
+            with suppress(ClusterError):  # the scheduler is gone, which the run's error tells
+                liveness.check()
+                liveness.ask(client.run, _restore_options, before)
 
 
 def _set_options(options: dict[str, str]) -> dict[str, str | None]:
@@ -258,7 +293,7 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
     from distributed import LocalCluster  # noqa: PLC0415 - see above
 
     with ExitStack() as started:
-        with _signals_held():
+        with signals_held():
             cluster = LocalCluster(
                 n_workers=settings.n_workers or CPU_COUNT,
                 threads_per_worker=settings.threads_per_worker or 1,
@@ -270,29 +305,3 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
             )
             started.enter_context(cluster)
         yield cluster
-
-
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM for the end of the block, so that nothing is left half started.
-
-    Processes started meanwhile never see Ctrl-C, which a terminal sends to the whole group: they inherit a blocked
-    SIGINT, and it is for us to close them. The tracker unblocks it when it starts, so it has to be there before.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    resource_tracker.ensure_running()
-    came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda got, _: came.append(got)) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])

@@ -151,7 +151,8 @@ def _check_cluster(where: str, cluster: ClusterSettings) -> None:
     for key in ("n_workers", "threads_per_worker"):
         value = getattr(cluster, key)
         _require(f"{where}.{key}", value is None or value >= 1, value, "a whole number from 1 on")
-    _require(f"{where}.start_timeout", cluster.start_timeout > 0, cluster.start_timeout, "seconds above 0")
+    for key in ("start_timeout", "silent_timeout"):
+        _require(f"{where}.{key}", getattr(cluster, key) > 0, getattr(cluster, key), "seconds above 0")
     one_process = kind in (ClusterKind.sync, ClusterKind.threads)
     wanted = f"1 or nothing, since a cluster of kind '{kind.value}' is this one process; processes has n_workers"
     _require(f"{where}.n_workers", not one_process or cluster.n_workers in (None, 1), cluster.n_workers, wanted)

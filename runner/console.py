@@ -76,14 +76,24 @@ def tell_notes(error: BaseException) -> None:
         tell(redact(note))
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1) -> Table:
-    """A table with the first `left` columns to the left, and the first of all as it is; numbers to the right."""
+def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1, elastic: str = "") -> Table:
+    """A table with the first `left` columns to the left, and the first of all as it is; numbers to the right.
+
+    Where it is too wide, cells are folded; with an `elastic` column, each row keeps to one line and that column is cut.
+    """
     drawn = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for at, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if at < left else "right", no_wrap=at == 0, overflow="fold")
+        whole = at == 0 if not elastic else column != elastic
+        drawn.add_column(column, justify="left" if at < left else "right", no_wrap=whole, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(_lines_of(cell)) for cell in row))  # as text: [mean,count] is no markup
+        drawn.add_row(*(_cell(text, column == elastic) for text, column in zip(row, columns, strict=True)))
     return drawn
+
+
+def _cell(text: str, cut: bool) -> Text:
+    """The text as it is, since [mean,count] is no markup; in one line if it may be cut."""
+    shown = _lines_of(text)
+    return Text(shown, no_wrap=True, overflow="ellipsis") if cut else Text(shown)
 
 
 def show_table(drawn: Table) -> None:

@@ -74,7 +74,10 @@ class SweepError(RunnerError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was stopped by a signal; 130 for Ctrl-C, 143 for SIGTERM. No `except Exception` may swallow it."""
+    """The run was stopped by a signal; 129 for a closed terminal, 130 for Ctrl-C, 143 for SIGTERM.
+
+    No `except Exception` may swallow it.
+    """
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")

@@ -61,7 +61,7 @@ def run_job(
 ) -> None:
     """Run every stage of the job and write its files into the record's folder, with the blocks that are kept there.
 
-    `find` gives the inputs, where these are not the ones that the source lists; `explain` tells of each kept block.
+    `find` gives the inputs, where these are not the ones that the source lists; `explain` says where kept blocks lie.
     Raises RunnerError for what the user can mend.
     """
     with opened_source(job) as reachable:
@@ -190,7 +190,7 @@ def _compute(
         on_task = partial(record.trace.add, one.name, stages)
         on_reused = partial(on_task, reused=True)
         kept = None if partials is None else partials.of_pass(one, stack, rule, on_reused)
-        for line in kept.describe(each=explain) if kept else ():
+        for line in kept.describe(explain=explain) if kept else ():
             log.info("%s: %s", one.name, line)
             tell(redact(f"{one.name}: {line}"))
         reused = len(kept.taken) if kept else 0

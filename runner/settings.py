@@ -213,6 +213,7 @@ class ClusterSettings:
     memory_limit: str | None = None
     address: str | None = None
     start_timeout: float = 60.0  # seconds until the first worker has come
+    silent_timeout: float = 60.0  # seconds after which a worker that does not answer is given up
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from runner.memory import Usage, own_usage
 
+_PATIENCE_SECONDS = 10.0  # with a scheduler that is to tell how it went
+
 log = logging.getLogger(__name__)
 
 
@@ -54,8 +56,8 @@ class DaskWatch(Watch):
             ]
 
         try:
-            found = self._client.run_on_scheduler(unasked)
-        except (OSError, TimeoutError) as error:
+            found = self._client.run_on_scheduler(unasked, callback_timeout=_PATIENCE_SECONDS)
+        except Exception as error:  # noqa: BLE001 - a client that is closed raises this and that
             log.warning("the scheduler does not tell of lost workers: %s", error)
             return []
         return [loss for loss in (Loss(*one) for one in found) if loss.time >= self._began]

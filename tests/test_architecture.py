@@ -8,10 +8,10 @@ import pytest
 from conftest import ROOT
 
 LAYERS = [
-    {"errors", "compiled", "heap"},
+    {"errors", "compiled", "heap", "signals", "streams"},
     {"settings", "cgroup"},
     {"memory"},
-    {"watch"},
+    {"liveness", "watch"},
     {"read"},
     {"model"},
     {"reduce"},

@@ -289,3 +289,13 @@ def test_the_manifest_names_every_file(root: Path) -> None:
 def test_the_default_cache_follows_the_xdg_rules(monkeypatch: pytest.MonkeyPatch, variable: str, expected: str) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", variable)
     assert default_cache_dir() == Path(expected).expanduser()
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(SourceError, match="no home; set XDG_CACHE_HOME"):
+        default_cache_dir()

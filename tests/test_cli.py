@@ -14,7 +14,9 @@ import pandas as pd
 import psutil
 import pytest
 import rasterio
-from conftest import Cli, speckle, write_scene
+from conftest import ROOT, Cli, speckle, write_scene
+
+from runner.cli import _folder_of_hydra
 
 QUICK = ("source.limit=3",)
 
@@ -238,7 +240,7 @@ def test_a_scene_that_cannot_be_decoded_is_named_or_skipped(cli: Cli, tmp_path: 
         assert raster.read(1).max() == 4
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: int, code: int) -> None:
     words = [
         "cluster@stages.spatial_mean.cluster=processes",
@@ -254,7 +256,7 @@ def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: 
         _wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
         children = psutil.Process(process.pid).children(recursive=True)
         started = time.monotonic()
-        os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
+        process.send_signal(number) if number == signal.SIGTERM else os.killpg(process.pid, number)
         output, _ = process.communicate(timeout=20)
     finally:
         process.kill()
@@ -272,3 +274,49 @@ def _wait_for(condition: Any, seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < stop, "waited in vain"
         time.sleep(0.05)
+
+
+# --- where it runs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "added"),
+    [
+        (["output.dir=x"], ["hydra.run.dir=."]),
+        (["chunks=row"], []),
+        (["-m", "output.dir=x,y"], []),
+        (["output.dir=x", "hydra.run.dir=z"], []),
+    ],
+    ids=" ".join,
+)
+def test_a_job_with_a_folder_of_its_own_needs_none_of_hydra(words: list[str], added: list[str]) -> None:
+    assert _folder_of_hydra(words) == added
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder that not even root can write to")
+def test_the_current_folder_may_be_read_only_if_results_go_elsewhere(cli: Cli, folder_of_scenes: Path) -> None:
+    words = ["source=local", f"source.url='{folder_of_scenes}/*.tif'"]
+    folder = folder_of_scenes.parent / "run"
+    done = cli(*words, f"output.dir={folder}", cwd="/sys", env=without_home())
+    assert done.returncode == 0, done.stderr
+    assert "hydra" not in " ".join(record_of(folder)["command"])
+    refused = cli(*words, cwd="/sys")
+    assert refused.returncode == 2
+    assert (
+        refused.stderr
+        == "error: outputs: Operation not permitted; set output.dir, or go to a folder you can write to\n"
+    )
+
+
+def without_home() -> dict[str, str]:
+    """An environment without HOME, in a locale that has ASCII alone."""
+    unset = ("HOME", "XDG_CACHE_HOME", "LANG", "LC_ALL")
+    kept = {name: value for name, value in os.environ.items() if name not in unset}
+    return {**kept, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
+
+
+def test_an_argument_that_is_no_text_is_one_line(cli: Cli) -> None:
+    done = cli(b"source.url=/data/\xe9t\xe9/*.tif")  # type: ignore[arg-type]
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: 'source.url=/data/\\udce9t\\udce9/*.tif': not text in this locale's encoding")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,15 +1,26 @@
 """Clusters start, tell what they are, listen on loopback only, and are gone afterwards."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 from distributed import LocalCluster
 
-from runner.cluster import open_cluster
+from runner.cluster import Cluster, KillingTaskError, open_cluster
+from runner.engine.block_engine import _killer_named
+from runner.engine.trace import Task
 from runner.errors import ClusterError
+from runner.log.failure import failure_facts
+from runner.plan.records import Block
+from runner.read.header import Window
 from runner.settings import ClusterKind, ClusterSettings
 
 
@@ -124,3 +135,111 @@ def test_only_what_workers_of_others_took_is_elsewhere(kind: str, scheduler: str
         usage = cluster.watch.elsewhere()
     assert (usage.cpu_seconds >= 0.2) is (kind == "address")
     assert (usage.peak_bytes > 2**20) is (kind == "address")
+
+
+# --- workers and schedulers that fall silent --------------------------------------------------------------------------
+
+
+def slowly(_: None, numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+    for number in numbers:
+        time.sleep(0.1)
+        yield number, os.getpid()
+
+
+def results_after_a_fault(cluster: Cluster, fault: Callable[[set[int]], object]) -> list[int]:
+    """The numbers that come back of forty; once all workers have worked, something befalls them, by their pids."""
+    found, pids = [], set()
+    for number, pid in cluster.map(slowly, None, list(range(40)), lambda: None):
+        found.append(number)
+        if len(pids) < cluster.size.n_workers:
+            pids.add(pid)
+            if len(pids) == cluster.size.n_workers:
+                fault(pids)
+    return sorted(found)
+
+
+def suspend(pids: Iterable[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+
+def test_a_worker_that_falls_silent_is_given_up_and_its_tasks_are_done_elsewhere() -> None:
+    settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=5)  # a busy machine is slow to answer
+    with open_cluster(settings, {}) as cluster:
+        assert results_after_a_fault(cluster, lambda pids: suspend([min(pids)])) == list(range(40))
+        assert len(cluster.watch.losses()) == 1
+        assert len(cluster.gdal_options(["GDAL_HTTP_TIMEOUT"])) == 1
+
+
+def test_workers_that_all_fall_silent_end_the_run_with_what_to_do() -> None:
+    settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=2)
+    with (
+        open_cluster(settings, {}) as cluster,
+        pytest.raises(ClusterError, match="no worker is left.*silent or gone for 2 s.*silent_timeout says"),
+    ):
+        results_after_a_fault(cluster, suspend)
+
+
+_SCHEDULER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(1, threads_per_worker=2, processes=False, protocol="tcp", host="127.0.0.1",
+                      dashboard_address="127.0.0.1:0") as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGKILL, id="dies"), pytest.param(signal.SIGSTOP, id="falls silent", marks=pytest.mark.slow)],
+)
+def test_a_scheduler_that_is_gone_ends_the_run_as_a_fault_of_the_cluster(number: int) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parent}
+    with subprocess.Popen([sys.executable, "-c", _SCHEDULER], **pipes) as process:  # type: ignore[call-overload]
+        address = process.stdout.readline().strip()
+        settings = ClusterSettings(ClusterKind.address, address=address, silent_timeout=5, start_timeout=5)
+        try:
+            with (
+                pytest.raises(ClusterError, match=f"the dask scheduler at {address} is gone or does not answer"),
+                open_cluster(settings, {}) as cluster,
+            ):
+                results_after_a_fault(cluster, lambda _: process.send_signal(number))
+        finally:
+            process.kill()
+
+
+def die(_: None, tasks: Iterator[Task]) -> Iterator[None]:
+    for task in tasks:
+        if task.number == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield
+
+
+def test_a_task_that_kills_its_workers_is_handed_back() -> None:
+    tasks = [Task(number, Block(Window(64 * number, 0, 64, 100), 0, 2)) for number in range(6)]
+    with (
+        open_cluster(ClusterSettings(ClusterKind.processes, n_workers=1), {}) as cluster,
+        pytest.raises(KillingTaskError, match="workers died over and over") as caught,
+    ):
+        list(cluster.map(die, None, tasks, lambda: None))
+    assert isinstance(caught.value.task, Task)
+
+
+def test_the_block_that_killed_its_workers_is_named_with_its_scenes() -> None:
+    scenes = tuple(SimpleNamespace(name=f"S1A_2020010{day}", href=f"s3://b/{day}.tif") for day in (1, 2))
+    stack: Any = SimpleNamespace(scenes=scenes)
+    for start, words, scene in (
+        (0, "2 scenes from S1A_20200101 to S1A_20200102", None),
+        (1, "scene S1A_20200102", "2"),
+    ):
+        task = Task(7, Block(Window(64, 0, 64, 100), start, 2))
+        with pytest.raises(KillingTaskError) as caught, _killer_named(stack):
+            raise KillingTaskError(task)
+        assert f"over and over at the block of {words}, rows 64 to 128, columns 0 to 100: mostly for" in str(
+            caught.value
+        )
+        facts = failure_facts(caught.value, None)
+        assert facts["block"] == {"row": 64, "column": 0, "height": 64, "width": 100, "start": start, "stop": 2}
+        assert facts["scene"] == (scene and f"s3://b/{scene}.tif")

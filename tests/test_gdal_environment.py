@@ -34,9 +34,26 @@ def test_an_option_is_put_back_even_after_an_error(monkeypatch: pytest.MonkeyPat
         ("AWS_REGION", "x", "set source.s3.region instead"),
     ],
 )
-def test_an_option_that_must_not_be_set_is_refused(name: str, value: str, problem: str) -> None:
+def test_an_option_that_must_not_be_set_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, problem: str
+) -> None:
+    monkeypatch.setattr(rasterio, "__gdal_version__", "3.10.3")
     with pytest.raises(ConfigError, match=problem):
         check_option_names({name: value})
+
+
+def test_a_newer_gdal_may_know_other_names_so_that_they_are_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rasterio, "__gdal_version__", "3.12.2")
+    check_option_names({"VSI_CURL_CACHE_SIZE": "1", "GDAL_CACHEMAX": "64"})
+    (message,) = caplog.messages
+    assert message == (
+        "gdal.options.VSI_CURL_CACHE_SIZE: GDAL 3.10 knew no such option; if 3.12.2 does not either, it ignores it; "
+        "did you mean 'CPL_VSIL_CURL_CACHE_SIZE'?"
+    )
+    with pytest.raises(ConfigError, match=r"set source\.s3\.region instead"):
+        check_option_names({"AWS_REGION": "x"})
 
 
 def test_the_known_names_are_literals_of_the_library_in_use() -> None:

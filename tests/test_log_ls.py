@@ -1,6 +1,7 @@
 """`python -m runner.log ls` and `show`, as typed: runs that were completed, failed, interrupted and killed."""
 
 import ast
+import io
 import json
 import os
 import re
@@ -16,6 +17,9 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from log_folders import PASS, UNENDED, ask, asked, facts_of, run, write_run
+from rich.console import Console
+
+from runner.console import table
 
 SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=64", "chunks.snap=false", "cluster@stages.spatial_mean.cluster=sync",
         "cluster@stages.temporal_mean.cluster=sync")  # fmt: skip
@@ -83,9 +87,7 @@ def test_a_table_has_stack_scenes_time_speed_retries_and_what_differs(ends: Path
         "when",
         "status",
         "stack",
-        "settings",
-        "that",
-        "differ",
+        "overrides",
         "scenes",
         "wall",
         "MB/s",
@@ -166,21 +168,56 @@ def test_two_hundred_runs_are_listed_and_nothing_heavy_is_loaded_for_it(tmp_path
     assert "200 of 200 runs" in done.stderr
 
 
-def test_settings_that_differ_alike_are_shown_once_and_all_in_json(tmp_path: Path) -> None:
+def test_the_overrides_of_the_user_are_shown_and_all_settings_that_differ_are_in_json(tmp_path: Path) -> None:
     for at, (name, y) in enumerate([("lake", 512), ("lake", 1024), ("sea", 512)]):
-        settings = {
-            "source.name": name,
-            "source.url": f"s3://bucket/{name}/**/*.tif",
-            "chunks.y": y,
-            "output.dir": f"/{at}",
-        }
-        write_run(tmp_path / f"outputs/{name}_{y}", settings)
-    table = ask(tmp_path, "ls").stdout
-    assert "source.name=lake chunks.y=1024" in " ".join(table.split())
-    assert "s3://" not in table
-    assert "output.dir" not in table
+        settings = {"source.name": name, "chunks.y": y, "output.dir": f"/{at}"}
+        write_run(tmp_path / f"outputs/{name}_{y}", settings, overrides=[f"chunks.y={y}", f"output.dir=/{at}"])
+    text = ask(tmp_path, "ls").stdout
+    shown = sorted(line.split()[5] for line in text.splitlines())
+    assert shown == ["chunks.y=1024", "chunks.y=512", "chunks.y=512", "scenes"]
+    assert "output.dir" not in text
     (sea,) = (one for one in listed(tmp_path) if one["stack"] == "sea")
-    assert sea["settings"] == {"source.name": "sea", "source.url": "s3://bucket/sea/**/*.tif", "chunks.y": 512}
+    assert sea["settings"] == {"source.name": "sea", "chunks.y": 512}
+    assert sea["overrides"] == ["chunks.y=512", "output.dir=/2"]
+
+
+@pytest.mark.parametrize("width", [60, 100, 200])
+def test_a_run_takes_one_line_of_the_terminal(width: int) -> None:
+    cells = [f"2026-11-23/14-05-0{at}_lake" for at in range(3)]
+    overrides = "stages.temporal_mean.statistics=[mean,count,median] chunks=row " * 3
+    rows = [[one, "COMPLETED", overrides, "12.5 s"] for one in cells]
+    drawn = table("", ["run", "status", "overrides", "wall"], rows, 3, "overrides")
+    terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    terminal.print(drawn)
+    lines = terminal.file.getvalue().splitlines()
+    assert len(lines) == 1 + len(cells)
+    assert max(map(len, lines)) <= width
+    assert all(cell in line and "12.5 s" in line for cell, line in zip(cells, lines[1:], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda file: file.write_text('{"a":' * 100_000), "nested deeper than 64 levels"),
+        (lambda file: file.write_text('{"a":' * 100 + "1" + "}" * 100), "nested deeper than 64 levels"),
+        (lambda file: file.write_text("[" * 100_000), "nested deeper than 64 levels"),
+        (lambda file: os.truncate(file, 2**36), "has 68719476736 bytes"),
+        (lambda file: [file.unlink(), os.mkfifo(file)], "is not a regular file"),
+        (lambda file: file.write_bytes(b"\xff\xfe"), "cannot be read as JSON"),
+    ],
+    ids=["torn brackets", "deep objects", "deep lists", "huge", "a pipe", "no text"],
+)
+def test_one_bad_folder_is_one_line_at_once_and_the_others_are_listed(
+    tmp_path: Path, spoil: Callable[[Path], object], problem: str
+) -> None:
+    write_run(tmp_path / "outputs/whole")
+    spoil(write_run(tmp_path / "outputs/bad") / "run.json")
+    started = time.monotonic()
+    done = asked(tmp_path, "ls")
+    assert time.monotonic() - started < 1
+    assert done.returncode == 0
+    assert re.findall("UNREADABLE|COMPLETED", done.stdout) == ["COMPLETED", "UNREADABLE"]
+    assert [problem in line for line in done.stderr.splitlines()] == [False, True]
 
 
 def test_dates_are_days_of_the_clock_on_the_wall(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ import hashlib
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from runner.errors import Interrupted, OutputError, ReadError, RecordError, Sour
 from runner.log.code import DIFF_BYTES, git_state
 from runner.log.held import held
 from runner.log.record import HEARTBEAT_SECONDS, config_sha256, recorded_run
+from runner.output.aside import written_aside
 from runner.plan.records import Block
 from runner.read.header import Window
 
@@ -48,8 +51,10 @@ def test_a_run_is_running_until_it_is_completed(tmp_path: Path) -> None:
     [
         (SourceError("gone"), "FAILED", 1),
         (RuntimeError("odd"), "FAILED", 1),
+        (SystemExit(1), "FAILED", 1),
         (Interrupted(2), "INTERRUPTED", 130),
         (Interrupted(15), "INTERRUPTED", 143),
+        (Interrupted(1), "INTERRUPTED", 129),
         (KeyboardInterrupt(), "INTERRUPTED", 130),
     ],
 )
@@ -181,10 +186,11 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path: Path, monkeypatch
 def test_a_disk_that_is_full_is_told_with_what_can_be_done(
     tmp_path: Path, earlier: dict[str, Any] | None, way: str
 ) -> None:
-    (tmp_path / "run.json.part").symlink_to("/dev/full")
     full = f"No space left on device; free some space or {way}$"
-    with pytest.raises(OutputError, match=full), recorded_run(tmp_path, {}, [], [], earlier):
-        pytest.fail("the run started")
+    with pytest.raises(OutputError, match=full), recorded_run(tmp_path, {}, [], [], earlier) as record:
+        (tmp_path / "run.json.part").symlink_to("/dev/full")
+        record.update(scenes=3)
+    assert read(tmp_path)["status"] == "FAILED"
 
 
 def test_a_file_is_no_folder_for_a_run(tmp_path: Path) -> None:
@@ -274,3 +280,104 @@ def test_code_that_lies_in_somebody_elses_repository_has_no_state(checkout: Path
 def test_code_without_git_has_no_state(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
     assert git_state(checkout) is None
+
+
+# --- files of others --------------------------------------------------------------------------------------------------
+
+CONFIG = {"stages": {"spatial_mean": {"over": "space", "statistics": ["mean"]},
+                     "temporal_mean": {"over": "time", "statistics": ["mean", "count"]}}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif", "report.html", "run.log", "partials"]
+)
+@pytest.mark.parametrize("link", [False, True], ids=["file", "link"])
+def test_files_of_others_are_neither_written_over_nor_written_through(tmp_path: Path, name: str, link: bool) -> None:
+    folder, theirs = tmp_path / "run", tmp_path / "theirs"
+    folder.mkdir()
+    theirs.write_text("of others")
+    (folder / name).symlink_to(theirs) if link else theirs.rename(folder / name)
+    with (
+        pytest.raises(OutputError, match=rf"run holds {re.escape(name)}, which the run would write over.*output\.dir"),
+        recorded_run(folder, CONFIG, [], []),
+    ):
+        pytest.fail("the run has started")
+    assert (folder / name).read_text() == "of others"
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+def test_a_link_to_nothing_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"holds events\.jsonl"), recorded_run(tmp_path, CONFIG, [], []):
+        pytest.fail("the run has started")
+
+
+def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with recorded_run(tmp_path, CONFIG, [], []):
+        pass
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["run.log", "spatial_mean.parquet", "partials", ".hydra/config.yaml"])
+def test_a_run_is_not_resumed_through_a_link(tmp_path: Path, name: str) -> None:
+    with recorded_run(tmp_path, CONFIG, [], []):
+        pass
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).symlink_to("/dev/null")
+    with (
+        pytest.raises(OutputError, match=rf"{re.escape(name)} is a link.*remove the link"),
+        recorded_run(tmp_path, CONFIG, [], [], earlier=read(tmp_path)),
+    ):
+        pytest.fail("the run goes on")
+
+
+def test_what_a_killed_attempt_left_unfinished_is_gone_once_the_run_goes_on(tmp_path: Path) -> None:
+    with recorded_run(tmp_path, CONFIG, [], []):
+        pass
+    for name in (".temporal_mean.4711.part.tif", "run.json.part"):
+        (tmp_path / name).write_bytes(b"half")
+    with recorded_run(tmp_path, CONFIG, [], [], earlier=read(tmp_path)):
+        assert not list(tmp_path.glob("*.part*")) + list(tmp_path.glob(".*.part*"))
+
+
+# --- a full disk ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 600 kB."""
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", tmp_path], capture_output=True)
+    if done.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield tmp_path
+    subprocess.run(["umount", tmp_path], check=True)
+
+
+def fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as handle:
+        while True:
+            handle.write(bytes(4096))
+
+
+def test_a_run_that_fills_the_disk_says_that_it_failed_and_goes_on_once_there_is_room(small_disk: Path) -> None:
+    folder = small_disk / "run"
+    with pytest.raises(OutputError, match="No space left.*free some space"), recorded_run(folder, CONFIG, [], []):
+        with pytest.raises(OutputError), written_aside(folder / "temporal_mean.tif") as aside:
+            fill(aside)
+        fill(small_disk / "of others")
+    assert (read(folder)["status"], read(folder)["exit_code"]) == ("FAILED", 1)
+    assert not [path for path in folder.iterdir() if ".part" in path.name or path.name == ".reserve"]
+    (small_disk / "of others").unlink()
+    with recorded_run(folder, CONFIG, [], [], earlier=read(folder)):
+        pass
+    assert read(folder)["status"] == "COMPLETED"
+
+
+def test_a_full_disk_refuses_a_run_before_it_starts(small_disk: Path) -> None:
+    with pytest.raises(OSError, match="No space"):
+        fill(small_disk / "of others")
+    with pytest.raises(OutputError, match="No space left"), recorded_run(small_disk / "run", CONFIG, [], []):
+        pytest.fail("the run has started")
+    assert list((small_disk / "run").iterdir()) == []

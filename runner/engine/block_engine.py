@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from runner.cluster import Cluster
+from runner.cluster import Cluster, KillingTaskError
 from runner.engine.blocks import BlockResult, Reading, counts_over
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.tasks import run_traced
-from runner.engine.trace import OnTask, Task, TaskTrace
+from runner.engine.trace import NOTE, OnTask, Task, TaskTrace
 from runner.errors import RunnerError
 from runner.heap import release_free_memory
 from runner.model import Stack
@@ -63,7 +63,7 @@ def run_pass(  # noqa: PLR0913, PLR0917 - a pass, what it is made of, and who he
         assembly.take(result, windows)
     tasks = [Task(number, block) for number, block in enumerate(one.blocks)]
     keeping = closing(kept) if kept else nullcontext()
-    with keeping, closing(cluster.map(run_traced, reading, tasks, reading.stop.set)) as results:
+    with _killer_named(stack), keeping, closing(cluster.map(run_traced, reading, tasks, reading.stop.set)) as results:
         for done, (result, trace) in enumerate(results, start=1):
             on_task(trace)
             assembly.take(result, [result.block.window])
@@ -71,6 +71,31 @@ def run_pass(  # noqa: PLR0913, PLR0917 - a pass, what it is made of, and who he
                 kept.keep(result, trace)
             progress(done, len(one.blocks))
     return assembly.finish()
+
+
+@contextmanager
+def _killer_named(stack: Stack) -> Iterator[None]:
+    """Say of a task that killed its workers which block of which scenes it was."""
+    try:
+        yield
+    except KillingTaskError as error:
+        if error.task is None:
+            raise
+        number, block = error.task
+        named = KillingTaskError(error.task, f"the block of {describe_block(stack, block)}")
+        vars(named)[NOTE] = TaskTrace(number, block, None, None, time.time(), error=str(named))
+        if block.stop - block.start == 1:
+            vars(named)["href"] = stack.scenes[block.start].href
+        raise named from error
+
+
+def describe_block(stack: Stack, block: Block) -> str:
+    """The scenes of a block, by the first and the last of them, and its window."""
+    first, last = stack.scenes[block.start], stack.scenes[block.stop - 1]
+    count = block.stop - block.start
+    scenes = f"scene {first.name}" if count == 1 else f"{count} scenes from {first.name} to {last.name}"
+    row, column, height, width = block.window
+    return f"{scenes}, rows {row} to {row + height}, columns {column} to {column + width}"
 
 
 @dataclass(slots=True)

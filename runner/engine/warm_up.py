@@ -3,24 +3,42 @@
 On a first run they are compiled, which takes some seconds; worker processes then find them on disk.
 """
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
+from runner.errors import RunnerError
+
 _SIDE = 8  # pixels of the smallest tile
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
 def kernels_loading() -> Iterator[None]:
-    """Load them in a thread; the block's end waits for it."""
-    thread = threading.Thread(target=_use_once, name="kernels", daemon=True)
+    """Load them in a thread; the block's end waits for it. Raises RunnerError if they cannot be used at all."""
+    refusals: list[RunnerError] = []
+    thread = threading.Thread(target=_try_once, args=(refusals,), name="kernels", daemon=True)
     thread.start()
     try:
         yield
     finally:
         thread.join()
+    for refusal in refusals:
+        raise refusal
+
+
+def _try_once(refusals: list[RunnerError]) -> None:
+    """Use them, and leave what goes wrong to those who need them; it may be of no matter there."""
+    try:
+        _use_once()
+    except RunnerError as error:
+        refusals.append(error)
+    except Exception:
+        log.warning("kernels cannot be loaded beforehand", exc_info=True)
 
 
 def _use_once() -> None:

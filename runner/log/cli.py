@@ -10,6 +10,7 @@ from runner.errors import RunnerError
 from runner.log import diff, leaderboard, listing, rerun, resume, show, verify
 from runner.log.redact import redact
 from runner.log.verb import Verb
+from runner.streams import lost
 
 VERBS: tuple[Verb, ...] = (listing.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, resume.VERB, leaderboard.VERB)
 _PROGRAM = "python -m runner.log"
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 2
     try:
-        return verb.run(options)
+        return verb.run(options) or _shown(verb)
     except RunnerError as error:
         complain(redact(str(error)))
         tell_notes(error)
@@ -45,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(redact(traceback.format_exc()))
         complain(redact(f"{type(error).__name__}: {error}. This is a fault of the runner; --traceback shows where"))
         return 1 if verb.trouble is None else verb.trouble
+
+
+def _shown(verb: Verb) -> int:
+    """The exit code of a verb that went well: not 0 if the text that it is for could not be written, as is logged."""
+    return int(not verb.overrides and lost(sys.stdout) is not None)  # those that run jobs leave their results in files
 
 
 def _parser() -> ArgumentParser:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from runner.engine.blocks import BlockResult
 from runner.engine.trace import Place, TaskTrace, Work
+from runner.output.aside import renamed_at_end
 from runner.plan.records import Block
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
@@ -72,11 +73,10 @@ def write_block(
         "ordered": ordered,
     }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-    aside, final = folder / f".{name}.part", folder / f"{name}.npz"
+    final = folder / f"{name}.npz"
     text = json.dumps({**facts, "trace": asdict(trace)}).encode()
-    with aside.open("wb") as file:
+    with renamed_at_end(final) as aside, aside.open("wb") as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
-    aside.replace(final)
     return _kept_block(final, json.loads(text))
 
 

@@ -13,12 +13,14 @@ from typing import Any
 from runner.console import say, show_table, table, tell
 from runner.errors import RecordError
 from runner.log.folder import RunFolder, find_runs, flat, read_run
+from runner.log.repeat import without_folder
 from runner.log.verb import OUTPUTS, Verb
 from runner.log.wanted import STATUSES
 
 _STATUSES = (*STATUSES, "KILLED", "UNREADABLE")
-_COLUMNS = ["run", "when", "status", "stack", "settings that differ", "scenes", "wall", "MB/s", "retries"]
+_COLUMNS = ["run", "when", "status", "stack", "overrides", "scenes", "wall", "MB/s", "retries"]
 _LEFT = 5  # columns of words
+_ELASTIC = "overrides"  # which is cut where the terminal is too narrow
 _ABSENT = "-"
 _OWN = frozenset({"output.dir"})  # differs in every run
 _EXAMPLES = """\
@@ -30,7 +32,7 @@ examples
   python -m runner.log ls --where chunks.y=512 --where 'source.url=s3://my-bucket/*'
   python -m runner.log ls --json | jq '.[] | select(.retries > 0) | .name'
 
-Of the settings in which the runs shown differ, those that differ alike are shown once: --json names all.
+A run takes one line, cut to the terminal; --json has every setting in which the runs differ.
 Times are local here, UTC in --json. KILLED is a run that lives no more and could not say so itself."""
 
 
@@ -77,7 +79,7 @@ def _run(options: Namespace) -> int:
         say(json.dumps(describe(chosen), indent=1))
         return 0
     if chosen:
-        show_table(table("", _COLUMNS, rows(chosen), _LEFT))
+        show_table(table("", _COLUMNS, rows(chosen), _LEFT, _ELASTIC))
     tell(f"{len(chosen)} of {len(every)} runs below {options.folder}/")
     for entry in chosen:
         if entry.problem:
@@ -179,14 +181,10 @@ def _day_end(text: str) -> datetime:
 
 def rows(entries: Sequence[Entry]) -> list[list[str]]:
     """The table's cells."""
-    settings = [entry.settings for entry in entries]
-    shown = tell_apart(settings)
-    return [
-        _row(entry, {key: of.get(key, _ABSENT) for key in shown}) for entry, of in zip(entries, settings, strict=True)
-    ]
+    return [_row(entry) for entry in entries]
 
 
-def _row(entry: Entry, settings: Mapping[str, Any]) -> list[str]:
+def _row(entry: Entry) -> list[str]:
     run = entry.run
     if run is None:
         return [entry.name, "", entry.status, "", "", "", "", "", ""]
@@ -196,7 +194,7 @@ def _row(entry: Entry, settings: Mapping[str, Any]) -> list[str]:
         f"{run.started.astimezone():%Y-%m-%d %H:%M:%S}",
         entry.status,
         run.stack_name,
-        " ".join(f"{key}={as_text(value)}" for key, value in settings.items()),
+        " ".join(without_folder(run.facts["overrides"])),
         _or_dash(run.scenes),
         "-" if run.seconds is None else f"{run.seconds:.1f} s",
         "-" if speed is None else f"{speed:.1f}",
@@ -212,18 +210,6 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys in which these configs are not all the same, the runs' own folders left out; in order."""
     keys = dict.fromkeys(key for one in settings if one for key in one if key not in _OWN)
     return [key for key in keys if len({as_text(one.get(key, _ABSENT)) for one in settings if one}) > 1]
-
-
-def tell_apart(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Of the keys that differ, those that are needed: where several part the runs alike, the one of shortest values."""
-    best: dict[tuple[int, ...], tuple[int, str]] = {}
-    for key in differing(settings):
-        values = [as_text(one.get(key, _ABSENT)) for one in settings]
-        numbers = {value: at for at, value in enumerate(dict.fromkeys(values))}
-        way = tuple(numbers[value] for value in values)
-        cost = (max(map(len, values)) + len(key), key)
-        best[way] = min(best.get(way, cost), cost)
-    return [key for _, key in best.values()]
 
 
 def describe(entries: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -246,6 +232,7 @@ def _describe(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:
         "megabytes_per_second": run.megabytes_per_second,
         "retries": run.retries,
         "error": run.error,
+        "overrides": run.facts["overrides"],
         "settings": {key: entry.settings[key] for key in keys if key in entry.settings},
     }
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from runner.engine.trace import TaskTrace
 from runner.log.joined import FEW_BYTES, Joining
 from runner.log.kept_block import KeptBlock, read_block, read_result, write_block
 from runner.model import Scene, Stack
+from runner.output.aside import renamed_at_end
 from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Pass
 from runner.plan.rest import Rest, disjoint, rest_of
@@ -99,7 +99,7 @@ class Partials:
         self._kept.clear()
 
     def _read(self) -> None:
-        for part in self.folder.glob(".*.part"):  # of an attempt that was killed
+        for part in self.folder.glob(".*.part*"):  # of an attempt that was killed
             part.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("*.json")):
             try:
@@ -121,9 +121,8 @@ class Partials:
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         if name not in self._lists or not (self.folder / f"{name}.json").exists():
             self.folder.mkdir(exist_ok=True)
-            aside = self.folder / f".{name}.part"
-            aside.write_text(text)
-            aside.replace(self.folder / f"{name}.json")
+            with renamed_at_end(self.folder / f"{name}.json") as aside:
+                aside.write_text(text)
             self._lists[name] = list(scenes)
         return name
 
@@ -163,18 +162,23 @@ class PassBlocks:
         windows = {block.window for block in self.rest.blocks}
         return [(kept, why) for kept, why in self.refused if any(_meet(kept.block.window, one) for one in windows)]
 
-    def describe(self, *, each: bool = False) -> Iterator[str]:
-        """What is reused and what is read, and why kept blocks are computed again; nothing if none were kept."""
+    def describe(self, *, explain: bool = False) -> Iterator[str]:
+        """What is reused and what is read, and a line for each reason why kept blocks are computed again.
+
+        Nothing if none were kept; `explain` says where they lie, too.
+        """
         if not self.taken and not self.refused:
             return
         yield f"{kept_blocks(len(self.taken))}, {len(self.rest.blocks)} are to be read"
-        redone = self.redone()
-        for why, count in Counter(why for _, why in redone).items():
-            yield f"{count} kept blocks are computed again: {why}"
-        if each:
-            yield from (f"kept: {_named(place)}" for _, place in self.taken)
-            yield from (f"again: {_named(kept.block)}: {why}" for kept, why in redone)
-            yield from (f"to be read: {_named(block)}" for block in self.rest.blocks)
+        again: dict[str, list[Block]] = {}
+        for kept, why in self.redone():
+            again.setdefault(why, []).append(kept.block)
+        for why, blocks in again.items():
+            where = f" ({_extent(blocks)})" if explain else ""
+            yield f"{len(blocks)} kept blocks are computed again: {why}{where}"
+        if explain:
+            parts = {"kept": [place for _, place in self.taken], "to be read": self.rest.blocks}
+            yield from (f"{what}: {_extent(blocks)}" for what, blocks in parts.items() if blocks)
 
 
 def _meet(one: Window, other: Window) -> bool:
@@ -186,9 +190,16 @@ def _meet(one: Window, other: Window) -> bool:
     )
 
 
-def _named(block: Block) -> str:
-    (row, column, height, width), start, stop = block
-    return f"rows {row} to {row + height}, columns {column} to {column + width}, scenes {start} to {stop}"
+def _extent(blocks: Sequence[Block]) -> str:
+    """Where these blocks lie, from the first row, column and scene to the last."""
+    windows = [block.window for block in blocks]
+    rows = min(one.row for one in windows), max(one.row + one.height for one in windows)
+    columns = min(one.column for one in windows), max(one.column + one.width for one in windows)
+    scenes = min(block.start for block in blocks), max(block.stop for block in blocks)
+    return (
+        f"{len(blocks)} blocks, rows {rows[0]} to {rows[1]}, columns {columns[0]} to {columns[1]}, "
+        f"scenes {scenes[0]} to {scenes[1]}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

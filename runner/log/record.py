@@ -13,6 +13,7 @@ from typing import Any
 
 import runner
 from runner.errors import Interrupted, OutputError
+from runner.log.claim import RECORD, Reserve, claim, reclaim
 from runner.log.code import git_state
 from runner.log.environment import library_versions, machine_facts
 from runner.log.events import events_kept, timestamp
@@ -37,11 +38,12 @@ class RunRecord:
     Any thread may change it. `trace` keeps the attempts at its tasks.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, facts: Mapping[str, Any], reserve: Reserve) -> None:
         self.folder = folder
         self.trace = TraceLog(folder / "trace.parquet")
         self.running: dict[str, Any] | None = None
-        self._path = folder / "run.json"
+        self._path = folder / RECORD
+        self._reserve = reserve
         self._facts: dict[str, Any] = {}
         self._lock = threading.RLock()  # a signal may unwind its holder, and the same thread then says how it ended
         self._started = time.monotonic()
@@ -92,7 +94,8 @@ class RunRecord:
         return time.monotonic() - self._started
 
     def close(self, status: str, exit_code: int, error: BaseException | None = None) -> None:
-        """Say how the run ended."""
+        """Say how the run ended, on a full disk too."""
+        self._reserve.release()
         self.update(
             status=status,
             exit_code=exit_code,
@@ -131,17 +134,18 @@ def recorded_run(
     overrides: Sequence[str],
     earlier: Mapping[str, Any] | None = None,
 ) -> Iterator[RunRecord]:
-    """Claim `folder` for one run, and record how that ends. Raises OutputError if the folder holds a run already.
+    """Claim `folder` for one run, and record how that ends.
+
+    Raises OutputError if the folder holds a run already, or files of others that the run would write over.
 
     With `earlier`, the run.json that is there, it is that run which goes on: what it says stays in `attempts`. Who
     resumes it holds the folder already.
     """
-    if earlier is None:
-        _claim(folder)
+    reserve = claim(folder, config) if earlier is None else reclaim(folder, config)
     origin = {} if earlier is None else _resumed(folder, earlier)
     try:
         with held(folder) if earlier is None else nullcontext(), events_kept(folder):
-            record = RunRecord(folder, _first_facts(config, command, overrides) | origin)
+            record = RunRecord(folder, _first_facts(config, command, overrides) | origin, reserve)
             with _reported(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
                 yield record
     except OSError as error:
@@ -160,7 +164,7 @@ def _outcome(record: RunRecord) -> Iterator[None]:
         log.warning("interrupted, exit code %d", code)
         record.close("INTERRUPTED", code, stop)
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a library may exit; that is no good end either
         log.exception("failed")
         record.close("FAILED", getattr(error, "exit_code", 1), error)
         raise
@@ -175,7 +179,7 @@ def _reported(record: RunRecord) -> Iterator[None]:
     finally:
         from runner.log.report import write_report  # noqa: PLC0415 - a run's start does not need it
 
-        with record.phase("report"):
+        with _told_if_unwritten("run.json"), record.phase("report"):
             try:
                 write_report(record.folder)
             except Exception:
@@ -215,21 +219,6 @@ def _told_if_unwritten(name: str) -> Iterator[None]:
         yield
     except (OSError, OutputError) as error:
         log.warning("%s cannot be written: %s", name, error)
-
-
-def _claim(folder: Path) -> None:
-    """Make the folder and its run.json, which only one run can do."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "run.json").touch(exist_ok=False)
-    except FileExistsError as error:
-        if not folder.is_dir():
-            raise OutputError(f"{folder} is a file; set output.dir to a folder") from error
-        raise OutputError(
-            f"{folder} holds a run already; choose another output.dir, or leave it to the runner"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"{folder}: {error.strerror}; set output.dir to a folder you can write to") from error
 
 
 _OF_AN_ATTEMPT = ("started", "heartbeat", "ended", "seconds", "status", "exit_code", "error", "command", "overrides",

@@ -1,31 +1,64 @@
 """The files of a run folder, read and checked: JSON, what outputs.json says of results, the rows of inputs.parquet."""
 
 import json
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from runner.errors import RecordError
 
 if TYPE_CHECKING:
     from runner.model import StoredObject
 
+_LARGEST_BYTES: Final = 2**24  # read in a fifth of a second
+_DEEPEST: Final = 64  # levels
+
 
 def read_json(file: Path) -> dict[str, Any]:
-    """One of a run's JSON files. Raises RecordError if it is missing, empty or no object."""
+    """One of a run's JSON files. Raises RecordError if it is missing, empty, no object, or none that a run writes."""
     try:
+        _refuse_odd_file(file)
         found = json.loads(file.read_text("utf-8") or "null")
     except FileNotFoundError as error:
         raise RecordError(f"{file} is missing: {_remedy(file.name)}") from error
+    except RecursionError as error:
+        raise _too_deep(file) from error
     except (OSError, ValueError) as error:
         raise RecordError(f"{file} cannot be read as JSON: {error}; it was cut off or altered") from error
     if found is None:
         raise RecordError(f"{file} is empty: the run ended in its first moment; run it again")
     if not isinstance(found, dict):
         raise RecordError(f"{file} holds a {type(found).__name__}, wanted an object; it was altered")
+    if _is_deeper(found, _DEEPEST):
+        raise _too_deep(file)
     return found
+
+
+def _refuse_odd_file(file: Path) -> None:
+    state = file.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise RecordError(f"{file} is not a regular file; it was altered")
+    if state.st_size > _LARGEST_BYTES:
+        raise RecordError(f"{file} has {state.st_size} bytes, a run writes at most {_LARGEST_BYTES}; it was altered")
+
+
+def _too_deep(file: Path) -> RecordError:
+    return RecordError(f"{file} is nested deeper than {_DEEPEST} levels, which no run writes; it was altered")
+
+
+def _is_deeper(tree: object, levels: int) -> bool:
+    """Whether more than so many levels of lists and objects lie in each other."""
+    level = [tree]
+    for _ in range(levels + 1):
+        level = [below for one in level for below in _children(one)]
+    return bool(level)
+
+
+def _children(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _remedy(name: str) -> str:

@@ -24,17 +24,18 @@ examples
   python -m runner.log resume 14-05-09_demo --explain
   python -m runner.log resume RUN -- cluster@stages.spatial_mean.cluster=processes chunks=row
 
-After Ctrl-C, SIGTERM, kill -9, a failure that was mended: blocks that were finished lie in the run's partials/, and are
-not read again, whatever the cluster and the chunks are now; the results are the same bits as of a run at one go. A
-block is computed again if one of its objects has changed, or by an override that its values follow from (mask, band);
-which and why is said, block by block with --explain. A scene that could not be read is tried again; on_error=skip goes
-on without those that are gone. Exit code: 0 done, or there was nothing to do, 1 the run failed
-again, 2 it could not be begun."""
+After Ctrl-C, SIGTERM, a closed terminal, kill -9, a failure that was fixed: blocks that were finished lie in the run's
+partials/, and are not read again, whatever the cluster and the chunks are now; the results are the same bits as of a
+run at one go. A block is computed again if one of its objects has changed, or by an override that its values follow
+from (mask, band). A scene that could not be read is tried again; on_error=skip goes on without those that are gone.
+Exit code: 0 done, or there was nothing to do, 1 the run failed again, 2 it could not be started."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--explain", action="store_true", help="say of each block whether it is kept or read, and why")
+    parser.add_argument(
+        "--explain", action="store_true", help="say how many blocks are kept, how many are read, and why"
+    )
     add_outputs(parser)
 
 

@@ -14,15 +14,23 @@ def written_aside(final: Path) -> Iterator[Path]:
 
     Raises OutputError if the folder or the disk refuses.
     """
-    aside = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
     try:
-        yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
-        aside.replace(final)
+        with renamed_at_end(final) as aside:
+            yield aside
+            with aside.open("rb") as written:
+                os.fsync(written.fileno())
     except OSError as error:
         raise OutputError(
             f"{final}: cannot be written: {error.strerror or error}; free some space or set output.dir"
         ) from error
+
+
+@contextmanager
+def renamed_at_end(final: Path) -> Iterator[Path]:
+    """The same for a file that may be lost when the machine stops. Raises OSError; nothing is left of a failure."""
+    aside = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
+    try:
+        yield aside
+        aside.replace(final)
     finally:
         aside.unlink(missing_ok=True)

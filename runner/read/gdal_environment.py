@@ -6,6 +6,7 @@ not know.
 """
 
 import difflib
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ _OURS = {
     "AWS_REQUEST_PAYER": "source.s3.requester_pays",
 }
 
+_LISTED = (3, 10)  # the release that the names are of
+
+log = logging.getLogger(__name__)
+
 
 @cache
 def known_options() -> frozenset[str]:
@@ -31,7 +36,7 @@ def known_options() -> frozenset[str]:
 
 
 def check_option_names(options: Mapping[str, str]) -> None:
-    """Refuse names GDAL does not know, and what `source.s3` already says.
+    """Refuse names GDAL does not know, and what `source.s3` already says; a GDAL newer than our list may know others.
 
     Raises ConfigError with the remedy.
     """
@@ -41,8 +46,21 @@ def check_option_names(options: Mapping[str, str]) -> None:
             raise ConfigError(f"{key}: set {_OURS[name]} instead, which every reader of the bucket follows")
         if name not in known_options():
             near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ConfigError(f"{key}: GDAL knows no such option and would ignore it{hint}")
+            _refuse_unknown(key, f"; did you mean '{near[0]}'?" if near else "")
+
+
+def _refuse_unknown(key: str, hint: str) -> None:
+    from rasterio import __gdal_version__ as version  # noqa: PLC0415 - as in `options_in_force`
+
+    if _release(version) <= _LISTED:
+        raise ConfigError(f"{key}: GDAL knows no such option and would ignore it{hint}")
+    listed = ".".join(map(str, _LISTED))
+    log.warning("%s: GDAL %s knew no such option; if %s does not either, it ignores it%s", key, listed, version, hint)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """3.10 of 3.10.3, as numbers."""
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 @contextmanager

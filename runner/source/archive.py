@@ -109,9 +109,17 @@ class DemoScene:
 
 
 def default_cache_dir() -> Path:
-    """Where archives are kept; a relative XDG_CACHE_HOME is ignored, as the XDG Base Directory Specification says."""
+    """Where archives are kept; a relative XDG_CACHE_HOME is ignored, as the XDG Base Directory Specification says.
+
+    Raises SourceError for a user who has no home.
+    """
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "cog-stack-runner"
+    try:
+        return (base if base.is_absolute() else Path.home() / ".cache") / "cog-stack-runner"
+    except RuntimeError as error:
+        raise SourceError(
+            "the demo archive has no cache folder, since this user has no home; set XDG_CACHE_HOME"
+        ) from error
 
 
 def ensure_archive(

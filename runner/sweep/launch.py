@@ -18,6 +18,7 @@ from runner.errors import Interrupted, RecordError
 from runner.log.events import timestamp
 from runner.log.folder import read_run
 from runner.settings import Start
+from runner.signals import STOPPING, heeded_signals
 from runner.summary import in_bytes
 from runner.sweep.folder import SweepFolder
 from runner.sweep.jobs import Attempt, JobRecord, Status
@@ -72,7 +73,7 @@ class Launchpad:
                 process.kill()
             os._exit(128 + number)
 
-        before = {number: signal.signal(number, kill) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, kill) for number in heeded_signals()}
         try:
             yield
         finally:
@@ -121,7 +122,7 @@ def outcome(ended: Ended, folder: Path, limits: Limits) -> tuple[Status, str | N
         return Status.COMPLETED, None
     if ended.exit_code < 0:
         return Status.DIED, _of_signal(-ended.exit_code)
-    if ended.exit_code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+    if ended.exit_code in [128 + number for number in STOPPING]:
         return Status.INTERRUPTED, f"stopped by signal {ended.exit_code - 128}, which the sweep did not send"
     return Status.FAILED, _told_reason(folder)
 

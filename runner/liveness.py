@@ -1,0 +1,125 @@
+"""Whether a dask scheduler and its workers still answer; who has fallen silent is given up, and others do its tasks.
+
+A process that is stopped, or a machine that is cut off, keeps its connections open: a scheduler would wait for it for
+minutes, and a client for its scheduler for good.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from runner.errors import ClusterError
+
+_LOOKS: Final = 4  # within the time after which a worker counts as silent
+_LEAVING_SECONDS: Final = 1.0
+_REMEDY: Final = (
+    "look at their logs and their machines' memory; stages.NAME.cluster.silent_timeout says how long they may be silent"
+)
+
+log = logging.getLogger(__name__)
+
+
+class Liveness:
+    """Looks after the scheduler and the workers behind a client; `seconds` is how long they may be silent."""
+
+    def __init__(self, client: Any, seconds: float) -> None:
+        self._client = client
+        self._seconds = seconds
+        self._problem: str | None = None
+        self._last_worker = time.time()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Give up silent workers while the block runs."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(stop,), name="liveness", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(_LEAVING_SECONDS)
+
+    def take(self, done: "queue.SimpleQueue[Any]") -> Any:
+        """The next of what is done. Raises ClusterError if nothing can come any more."""
+        while True:
+            try:
+                return done.get(timeout=1.0)
+            except queue.Empty:
+                self.check()
+
+    def ask(self, everywhere: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """The answers of a call to all workers; it is repeated without a worker that was given up meanwhile.
+
+        Raises ClusterError.
+        """
+        for _ in range(3):
+            try:
+                return everywhere(*args, **options)
+            except (OSError, TimeoutError) as error:
+                problem = error
+                self.look()
+                self.check()
+        raise ClusterError(f"workers do not answer ({problem}): {_REMEDY}") from problem
+
+    def explain_cancelled(self, reason: BaseException) -> ClusterError:
+        """Why a task came to no end: its scheduler is gone, or all workers are that held what it needs."""
+        self.look()
+        return ClusterError(self._problem or f"workers are gone with what tasks need ({reason}); {_REMEDY}")
+
+    def check(self) -> None:
+        """Raise ClusterError if there is nobody left to wait for."""
+        if self._client.status != "running":  # it has lost its futures, and is connecting again or closed
+            self._problem = f"the dask scheduler {_gone(self._client)}"
+        if self._problem:
+            raise ClusterError(self._problem)
+
+    def look(self) -> None:
+        """Give up the workers that are silent now."""
+        try:
+            self.check()
+            silent, left = self._client.run_on_scheduler(
+                _give_up_silent(), limit=self._seconds, callback_timeout=self._seconds
+            )
+        except Exception as error:  # noqa: BLE001 - a client that is closed, or cut off, raises this and that
+            problem = f"the dask scheduler {_gone(self._client)} ({type(error).__name__}: {error})"
+            self._problem = self._problem or problem
+            return
+        for worker in silent:
+            log.warning("worker %s was silent for %g s and is given up", worker, self._seconds)
+        now = time.time()
+        if left:
+            self._last_worker = now
+        elif silent or now - self._last_worker > self._seconds:
+            self._problem = f"no worker is left: all have been silent or gone for {self._seconds:g} s; {_REMEDY}"
+
+    def _watch(self, stop: threading.Event) -> None:
+        last = time.time()
+        while not stop.wait(self._seconds / _LOOKS):
+            if time.time() - last < 2 * self._seconds / _LOOKS:  # or this machine slept, and workers wake up with it
+                self.look()
+            last = time.time()
+
+
+def _gone(client: Any) -> str:
+    """Of a scheduler that is there no more: where it was, and what to do."""
+    return f"at {client.scheduler.address} is gone or does not answer; look at its log, start it again, and resume"
+
+
+def _give_up_silent() -> Callable[..., Any]:
+    """Defined inside, so that it is sent by value: a scheduler need not have this package."""
+
+    async def give_up(dask_scheduler: Any, limit: float) -> tuple[list[str], int]:
+        import time  # noqa: PLC0415 - the scheduler's own
+
+        now = time.time()
+        silent = [one.address for one in dask_scheduler.workers.values() if now - one.last_seen > limit]
+        for address in silent:
+            await dask_scheduler.remove_worker(address, stimulus_id=f"silent-{now}")
+        return silent, len(dask_scheduler.workers)
+
+    return give_up

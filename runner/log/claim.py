@@ -1,0 +1,96 @@
+"""The folder of a run: claimed for one run alone, and for none that would write over the files of others."""
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+from runner.errors import OutputError
+from runner.output.names import output_names
+from runner.settings import Over
+
+RECORD: Final = "run.json"
+_RESERVE: Final = ".reserve"
+_RESERVE_BYTES: Final = 2**18  # several times what run.json takes
+_FILES: Final = (
+    RECORD, "run.json.part", "run.log", "events.jsonl", "trace.parquet", "inputs.parquet", "outputs.json",
+    "report.html", "partials", ".hydra", _RESERVE,
+)  # fmt: skip
+_BELOW: Final = (".hydra/config.yaml", ".hydra/overrides.yaml")
+
+
+def claim(folder: Path, config: Mapping[str, Any]) -> "Reserve":
+    """Make the folder and its run.json, which only one run can do. Raises OutputError, before anything is written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _refuse_files_of_others(folder, config)
+        reserve = Reserve(folder)
+        (folder / RECORD).touch(exist_ok=False)
+    except FileExistsError as error:
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is a file; set output.dir to a folder") from error
+        raise OutputError(
+            f"{folder} holds a run already; choose another output.dir, or leave it to the runner"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}; set output.dir to a folder you can write to") from error
+    return reserve
+
+
+def reclaim(folder: Path, config: Mapping[str, Any]) -> "Reserve":
+    """Take over the folder of a run that is resumed: unfinished files of an attempt that was killed are removed.
+
+    Raises OutputError for a link in place of a file, which would lead out of the folder.
+    """
+    for name in (*_names(config), *_BELOW):
+        if (folder / name).is_symlink():
+            raise OutputError(f"{folder / name} is a link, and a run writes only into its own folder; remove the link")
+    for path in chain(folder.glob(".*.part*"), folder.glob("*.part")):
+        with suppress(OSError):
+            path.unlink()
+    try:
+        return Reserve(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}; free some space there or make it writable") from error
+
+
+def _refuse_files_of_others(folder: Path, config: Mapping[str, Any]) -> None:
+    if os.path.lexists(folder / RECORD):
+        raise FileExistsError  # it is a run's own
+    found = [name for name in _names(config) if os.path.lexists(folder / name)]
+    if found:
+        raise OutputError(
+            f"{folder} holds {_some(found)}, which the run would write over and which no run has left there; move "
+            "them away, or choose another output.dir"
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _names(config: Mapping[str, Any]) -> Iterable[str]:
+    """Whatever a run of this config writes."""
+    stages = config.get("stages") or {}
+    results = (output_names(name, Over[one["over"]], one["statistics"]) for name, one in stages.items())
+    return dict.fromkeys(chain(_FILES, *results))
+
+
+class Reserve:
+    """Some of the disk, kept until the end, so that a run that filled it can still say that it failed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _RESERVE
+        try:
+            with self._path.open("wb") as file:
+                file.write(os.urandom(_RESERVE_BYTES))  # zeros take no room on a file system that compresses
+        except OSError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Give it back."""
+        self._path.unlink(missing_ok=True)

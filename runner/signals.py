@@ -1,0 +1,40 @@
+"""The signals that stop a run, and holding them back while something must not be left half done."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import Final
+
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_OF_A_TERMINAL: Final = {signal.SIGINT, signal.SIGHUP}  # sent to the whole group of processes
+
+
+def heeded_signals() -> list[int]:
+    """Those of the stopping signals that stop this process: all, less a SIGHUP that it was told to ignore (nohup)."""
+    return [one for one in STOPPING if one != signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Keep the stopping signals for the end of the block, so that nothing is left half started.
+
+    Processes started meanwhile never see those that a terminal sends to the whole group: they inherit a mask, and it is
+    for us to close them. The tracker unblocks SIGINT when it starts, so it has to be there before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    resource_tracker.ensure_running()
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in heeded_signals()}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
