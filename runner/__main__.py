@@ -1,4 +1,4 @@
-"""`python -m runner`."""
+"""`cog-stack-runner`, or `python -m runner`; `cog-stack-runner log VERB` looks at runs."""
 
 import sys
 
@@ -8,6 +8,10 @@ from runner.heap import use_one_heap
 def main() -> int:
     """As `runner.cli.main`, imported last: libraries start threads, and a thread keeps the heap that it began with."""
     use_one_heap()
+    if sys.argv[1:2] == ["log"]:
+        from runner.log.cli import main as look  # noqa: PLC0415 - verbs spare what a run imports
+
+        return look(sys.argv[2:])
     from runner.cli import main as run  # noqa: PLC0415 - as it says
 
     return run()

@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,13 +18,17 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner import config
-from runner.console import complain, tell, tell_notes
+from runner.arguments import parted
+from runner.command import COMMAND
+from runner.console import complain, say, tell, tell_notes
 from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.log.redact import redact, redact_tree
+from runner.messages import explain
+from runner.overrides import refuse_overrides
 from runner.settings import Action
 from runner.summary import shown
 from runner.sweep.plugins import let_hydra_find_plugins
-from runner.sweep.words import as_hydra_reads
+from runner.vocabulary import config_dir
 
 
 def main() -> int:
@@ -37,13 +42,16 @@ def main() -> int:
         return codes[-1]
 
     try:
-        config.refuse_overrides(sys.argv[1:])
-        sys.argv[1:] = map(as_hydra_reads, sys.argv[1:])
+        flags, overrides = parted(sys.argv[1:])
+        if "--version" in flags:
+            return _tell_version()
+        refuse_overrides(overrides)
+        sys.argv[1:] = [*flags, *overrides]  # flags first, as Hydra wants them
         config.register_settings()
         let_hydra_find_plugins()
         _hydra_main(run)()
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        return _explain(config.explain(error))
+        return _explain(explain(error))
     except RunnerError as error:
         return _explain(error)
     except KeyboardInterrupt as stop:
@@ -53,8 +61,13 @@ def main() -> int:
     return max(codes, default=0) if len(codes) == 1 else int(any(codes))
 
 
+def _tell_version() -> int:
+    say(f"{COMMAND} {version(COMMAND)} (hydra-core {version('hydra-core')}, Python {sys.version.split()[0]})")
+    return 0
+
+
 def _hydra_main(task: Callable[[DictConfig], int]) -> Callable[[], Any]:
-    folder = str(config.config_dir())
+    folder = str(config_dir())
     decorated: Callable[[], Any] = hydra.main(version_base="1.3", config_path=folder, config_name="config")(task)
     return decorated
 
@@ -78,7 +91,8 @@ def _run(tree: DictConfig) -> int:
 def _run_job(tree: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     job = config.read_job(tree, dict(hydra_config.runtime.choices))
-    _refuse_sweep_words(hydra_config.overrides.task)
+    words = config.typed_words(hydra_config)
+    _refuse_sweep_words(words)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
     from runner.log.record import recorded_run  # noqa: PLC0415 - as above
 
@@ -86,7 +100,7 @@ def _run_job(tree: DictConfig) -> None:
         story.show_plan(job)
         return
     folder = Path(job.output.dir).expanduser().absolute()
-    overrides = [redact(text) for text in hydra_config.overrides.task]
+    overrides = [redact(text) for text in words]
     with recorded_run(folder, config.resolved(tree), [redact(text) for text in sys.argv], overrides) as record:
         keep_config(folder, tree, overrides)
         story.run_job(job, record)

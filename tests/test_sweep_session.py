@@ -14,6 +14,7 @@ from runner.errors import ConfigError, SweepError
 from runner.sweep.board import read_leaderboard
 from runner.sweep.launch import CONSOLE, Launchpad
 from runner.sweep.process import Ended
+from runner.vocabulary import config_dir
 
 GRID = ("source=local", "source.url=data/*.tif", "chunks=row,block,scene")
 Sweep = Callable[..., Path]
@@ -33,7 +34,7 @@ def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatc
             return Ended(int(wrong), None, 1.0, 1.0, 10**6)
 
         monkeypatch.setattr(Launchpad, "run", ended)
-        with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             words = ("hydra/launcher=isolated", f"hydra.sweep.dir={tmp_path / 'sweep'}", *words)

@@ -22,6 +22,8 @@ _OURS = {
     "AWS_REGION": "source.s3.region",
     "AWS_REQUEST_PAYER": "source.s3.requester_pays",
 }
+_CODE = frozenset({"GDAL_DRIVER_PATH", "OGR_DRIVER_PATH", "GDAL_PYTHON_DRIVER_PATH", "GDAL_VRT_ENABLE_PYTHON",
+                   "GDAL_VRT_PYTHON_TRUSTED_MODULES"})  # fmt: skip
 
 
 @cache
@@ -31,7 +33,7 @@ def known_options() -> frozenset[str]:
 
 
 def check_option_names(options: Mapping[str, str]) -> None:
-    """Refuse names GDAL does not know, and what `source.s3` already says.
+    """Refuse names GDAL does not know, what `source.s3` already says, and what a config folder could run code by.
 
     Raises ConfigError with the remedy.
     """
@@ -39,6 +41,10 @@ def check_option_names(options: Mapping[str, str]) -> None:
         key = f"gdal.options.{name}"
         if name in _OURS:
             raise ConfigError(f"{key}: set {_OURS[name]} instead, which every reader of the bucket follows")
+        if name in _CODE:
+            raise ConfigError(
+                f"{key}: GDAL runs code from there; set it in the shell, before the command, if you mean it"
+            )
         if name not in known_options():
             near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
             hint = f"; did you mean '{near[0]}'?" if near else ""

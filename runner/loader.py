@@ -1,0 +1,106 @@
+"""How Hydra composes a job here: words as people type them, and a look at the whole before Hydra acts on it."""
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from hydra._internal import hydra as application
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from runner.bounded_yaml import bound_yaml
+from runner.errors import ConfigError
+from runner.hydra_node import check_hydra
+from runner.messages import pasted
+from runner.overrides import as_hydra_reads, for_each_stage, is_shared
+from runner.settings import JobSettings
+from runner.vocabulary import did_you_mean, known_keys
+
+_NAMED = re.compile(r"(?<!\\)\$\{([A-Za-z_][\w.]*)\}")
+_TYPED = ("hydra.overrides.", "hydra.job.override_dirname")  # the command line's words, once more
+
+
+class JobLoader(ConfigLoaderImpl):
+    """Composes as Hydra does, for a run, a multirun and each of its jobs, and for what Hydra shows of a config."""
+
+    def load_configuration(
+        self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:  # fmt: skip
+        """The composed tree, checked. Raises ConfigError for what may not be in it."""
+        multirun = run_mode is RunMode.MULTIRUN
+        words = as_hydra_reads(overrides, multirun=multirun)
+        shared = [word for word in words if is_shared(word)]
+
+        def composed(words: list[str]) -> DictConfig:
+            return super(JobLoader, self).load_configuration(
+                config_name, words, run_mode, from_shell, validate_sweep_overrides
+            )
+
+        tree = composed([word for word in words if word not in shared])
+        if multirun:  # each job says for itself what all its stages have
+            tree.hydra.overrides.task.extend(shared)
+        elif shared:
+            tree = composed(for_each_stage(words, map(str, tree.get("stages") or ()), tree.hydra.runtime.choices))
+        _check(tree, config_name)
+        return tree
+
+    def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
+        """As Hydra shows it under --info."""
+        words = [word for word in as_hydra_reads(overrides) if not is_shared(word)]
+        return super().compute_defaults_list(config_name, words, run_mode)
+
+
+def use_job_loader() -> None:
+    """Let Hydra compose so in this process."""
+    vars(application)["ConfigLoaderImpl"] = JobLoader  # there is no setting for it
+    bound_yaml()
+
+
+def _check(tree: DictConfig, config_name: str | None) -> None:
+    if config_name is not None and OmegaConf.get_type(tree) is not JobSettings:
+        raise ConfigError(
+            f"--config-name {config_name}: that is not a whole job; let it begin with `defaults: [config, _self_]`, or "
+            f"make it an experiment: experiment/{config_name}.yaml, `# @package _global_` on its first line"
+        )
+    check_hydra(tree)
+    _refuse_unknown_names(tree)
+
+
+def _refuse_unknown_names(tree: DictConfig) -> None:
+    """`${USER}` names a setting; what was meant is the environment's."""
+    plain = OmegaConf.to_container(tree)
+    for key, value in _texts(plain):
+        for name in _NAMED.findall(value):
+            if _has(plain, name) or key.startswith(_TYPED):
+                continue
+            problem = f"{key}: ${{{name}}} is not a setting"
+            if name in os.environ or name.isupper():
+                meant = pasted(key, value.replace(f"${{{name}}}", f"${{oc.env:{name}}}"))
+                raise ConfigError(f"{problem}; for the variable of the environment write {meant}")
+            raise ConfigError(f"{problem}{did_you_mean(name, known_keys())}")
+
+
+def _has(node: Any, name: str) -> bool:
+    """Whether a dotted key is there, or may be: what an interpolation stands for is not looked into."""
+    for part in name.split("."):
+        if isinstance(node, str) and "${" in node:
+            return True
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def _texts(node: object, at: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted key and text of each interpolation."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _texts(value, f"{at}.{key}" if at else str(key))
+    elif isinstance(node, list):
+        for value in node:
+            yield from _texts(value, at)
+    elif isinstance(node, str) and "${" in node:
+        yield at, node
