@@ -1,5 +1,6 @@
 """The door: Hydra's untyped tree in, a checked `JobSettings` out, or one clear line about what is wrong."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,6 +207,8 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
     if "@" in rest.partition("/")[0]:
         raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
     wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
+    drive = os.name == "posix" and re.match(r"[A-Za-z]:[\\/]|\\\\", url)
+    _require(key, not drive, url, f"{wanted}, as this machine has them; WSL finds C:\\data as /mnt/c/data")
     _require(key, url.strip() and (scheme if mark else "") in schemes, url, wanted)
 
 

@@ -30,13 +30,14 @@ class JobLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:  # fmt: skip
         """The composed tree, checked. Raises ConfigError for what may not be in it."""
+        name = config_name or "config"  # --hydra-help names none, and still follows its logging
         multirun = run_mode is RunMode.MULTIRUN
         words = as_hydra_reads(overrides, multirun=multirun)
         shared = [word for word in words if is_shared(word)]
 
         def composed(words: list[str]) -> DictConfig:
             return super(JobLoader, self).load_configuration(
-                config_name, words, run_mode, from_shell, validate_sweep_overrides
+                name, words, run_mode, from_shell, validate_sweep_overrides
             )
 
         tree = composed([word for word in words if word not in shared])
@@ -44,7 +45,7 @@ class JobLoader(ConfigLoaderImpl):
             tree.hydra.overrides.task.extend(shared)
         elif shared:
             tree = composed(for_each_stage(words, map(str, tree.get("stages") or ()), tree.hydra.runtime.choices))
-        _check(tree, config_name)
+        _check(tree, name)
         return tree
 
     def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
@@ -59,8 +60,8 @@ def use_job_loader() -> None:
     bound_yaml()
 
 
-def _check(tree: DictConfig, config_name: str | None) -> None:
-    if config_name is not None and OmegaConf.get_type(tree) is not JobSettings:
+def _check(tree: DictConfig, config_name: str) -> None:
+    if OmegaConf.get_type(tree) is not JobSettings:
         raise ConfigError(
             f"--config-name {config_name}: that is not a whole job; let it begin with `defaults: [config, _self_]`, or "
             f"make it an experiment: experiment/{config_name}.yaml, `# @package _global_` on its first line"

@@ -85,14 +85,11 @@ def _text(word: str, key: str, value: str, multirun: bool) -> str:
     parsed = _parsed(word)
     if parsed is not None and (_is_function(parsed) or (multirun and parsed.is_sweep_override())):
         return word
-    if parsed is not None and not parsed.is_sweep_override() and _is_as_typed(parsed.value(), value):
-        return word
+    if parsed is not None and not parsed.is_sweep_override():
+        read = parsed.value()
+        if str(read) == value or (multirun and isinstance(read, str)):
+            return word
     return f"{key}={','.join(map(_quoted, _parts(value) if multirun else [value]))}"
-
-
-def _is_as_typed(read: object, typed: str) -> bool:
-    """Whether Hydra read a text, or what OmegaConf makes the same text of."""
-    return isinstance(read, str) or (not isinstance(read, (list, dict)) and str(read) == typed)
 
 
 def _is_function(parsed: Override) -> bool:

@@ -29,6 +29,7 @@ from runner.vocabulary import config_dir
 
 _BLANK = "[redacted]"  # what runner.log.redact puts in a secret's place
 _NAME = "stored_run"
+_DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
 _CHOOSES = ("source.url", "source.exclude")  # which scenes; of no use where these are the recorded ones
 
 
@@ -57,7 +58,12 @@ def recompose(
     choices: dict[str, Any] = {}
     try:
         words = list(_translated(tree, overrides, choices))
-        ConfigStore.instance().store(_NAME, {**tree, "defaults": ["settings", "_self_"]})
+        defaults = [
+            "settings",
+            "_self_",
+            *({f"override hydra/{name}": "none"} for name in ("job_logging", "hydra_logging")),
+        ]
+        ConfigStore.instance().store(_NAME, {**tree, "defaults": defaults, "hydra": {"output_subdir": None}})
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             composed = compose(_NAME, words)
         _refuse_blanks(composed, _CHOOSES if scenes_found else ())

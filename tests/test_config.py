@@ -58,6 +58,8 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.datetime_regex='(?P<date>'", "not a regular expression"),
         ("source.start=janary", "source.start=janary: wanted a date such as 2020-01-06"),
         ("source.url=https://x/y.tif", "source.url=https://x/y.tif: wanted s3://... or a path"),
+        (r"source.url=C:\data\*.tif", r"source.url=C:\data\*.tif: wanted s3://... or a path, as this machine has them"),
+        (r"source.url=\\server\data\*.tif", "WSL finds C:"),
         ("source.s3.endpoint_url=localhost:9000", "wanted http://... or https://..."),
         ("source.s3.profile=me", "wanted one of anonymous=true and profile, not both"),
         ("source=local", "source.url has no value: give it one, such as source.url="),

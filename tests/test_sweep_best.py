@@ -29,6 +29,7 @@ CASES = {
     "chunks of a stage": ("chunks@stages.temporal_mean.chunks=row", "stages.temporal_mean.chunks.time=2"),
     "a dropped stage": ("~stage@stages.temporal_mean", "chunks=scene"),
     "a stage more": ("+stage@stages.spread=temporal_mean", "stages.spread.statistics=[std,q05]"),
+    "a cluster for all stages": ("+stage@stages.spread=temporal_mean", "cluster=processes", "cluster.n_workers=2"),
     "an experiment": ("experiment=seed_notebook", "chunks=row", "source.limit=5"),
     "another source": (*OTHER_CONFIG, "source.nodata=0", "gdal.options.GDAL_CACHEMAX=64"),
     "nothing": (),

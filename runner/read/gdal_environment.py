@@ -42,9 +42,7 @@ def check_option_names(options: Mapping[str, str]) -> None:
         if name in _OURS:
             raise ConfigError(f"{key}: set {_OURS[name]} instead, which every reader of the bucket follows")
         if name in _CODE:
-            raise ConfigError(
-                f"{key}: GDAL runs code from there; set it in the shell, before the command, if you mean it"
-            )
+            raise ConfigError(f"{key}: GDAL runs code from there; if you mean it, set it in the shell")
         if name not in known_options():
             near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
             hint = f"; did you mean '{near[0]}'?" if near else ""

@@ -26,14 +26,16 @@ from runner.log.folder import RunFolder, flat, read_run
 from runner.log.redact import redact
 from runner.log.report import text
 from runner.output.aside import written_aside
+from runner.overrides import for_each_stage
 from runner.sweep.attempts import BEST_FOLDER
 from runner.sweep.board import Leaderboard
 from runner.sweep.rows import Row
-from runner.vocabulary import config_dir, is_option
+from runner.vocabulary import STAGES, config_dir, is_option
 
 BEST: Final = f"{BEST_FOLDER}/best.yaml"
 _NOT_THE_JOBS: Final = ("output.dir", "sweep", "hydra")  # keys, or the first part of keys
 _FREE: Final = ("gdal.options.", "stages.")  # where a config may have fewer keys than another
+_CLUSTERS: Final = tuple(f"cluster@stages.{stage}.cluster" for stage in STAGES)
 _GONE: Final = object()
 
 
@@ -103,7 +105,7 @@ def _origin(board: Leaderboard, best: Row, run: RunFolder) -> Iterator[str]:
 def _choices(words: Sequence[str]) -> Iterator[Choice]:
     """Of the words of a command line, and of an experiment among them, those that choose an option of our groups."""
     own: dict[str, Choice] = {}
-    for override in OverridesParser.create().parse_overrides(list(words)):
+    for override in OverridesParser.create().parse_overrides(for_each_stage(words, STAGES, _CLUSTERS)):
         group, option = override.key_or_group, override.value()
         if group == "experiment" and isinstance(option, str):
             own = {choice.key: choice for choice in _experiment_choices(option)} | own
