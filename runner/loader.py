@@ -1,8 +1,5 @@
 """How Hydra composes a job here: words as people type them, and a look at the whole before Hydra acts on it."""
 
-import os
-import re
-from collections.abc import Iterator
 from typing import Any
 
 from hydra._internal import hydra as application
@@ -13,13 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from runner.bounded_yaml import bound_yaml
 from runner.errors import ConfigError
 from runner.hydra_node import check_hydra
-from runner.messages import pasted
+from runner.interpolations import check_interpolations
 from runner.overrides import as_hydra_reads, for_each_stage, is_shared
 from runner.settings import JobSettings
-from runner.vocabulary import did_you_mean, known_keys
-
-_NAMED = re.compile(r"(?<!\\)\$\{([A-Za-z_][\w.]*)\}")
-_TYPED = ("hydra.overrides.", "hydra.job.override_dirname")  # the command line's words, once more
 
 
 class JobLoader(ConfigLoaderImpl):
@@ -67,41 +60,6 @@ def _check(tree: DictConfig, config_name: str) -> None:
             f"make it an experiment: experiment/{config_name}.yaml, `# @package _global_` on its first line"
         )
     check_hydra(tree)
-    _refuse_unknown_names(tree)
-
-
-def _refuse_unknown_names(tree: DictConfig) -> None:
-    """`${USER}` names a setting; what was meant is the environment's."""
     plain = OmegaConf.to_container(tree)
-    for key, value in _texts(plain):
-        for name in _NAMED.findall(value):
-            if _has(plain, name) or key.startswith(_TYPED):
-                continue
-            problem = f"{key}: ${{{name}}} is not a setting"
-            if name in os.environ or name.isupper():
-                meant = pasted(key, value.replace(f"${{{name}}}", f"${{oc.env:{name}}}"))
-                raise ConfigError(f"{problem}; for the variable of the environment write {meant}")
-            raise ConfigError(f"{problem}{did_you_mean(name, known_keys())}")
-
-
-def _has(node: Any, name: str) -> bool:
-    """Whether a dotted key is there, or may be: what an interpolation stands for is not looked into."""
-    for part in name.split("."):
-        if isinstance(node, str) and "${" in node:
-            return True
-        if not isinstance(node, dict) or part not in node:
-            return False
-        node = node[part]
-    return True
-
-
-def _texts(node: object, at: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted key and text of each interpolation."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _texts(value, f"{at}.{key}" if at else str(key))
-    elif isinstance(node, list):
-        for value in node:
-            yield from _texts(value, at)
-    elif isinstance(node, str) and "${" in node:
-        yield at, node
+    assert isinstance(plain, dict)
+    check_interpolations({str(key): value for key, value in plain.items()})

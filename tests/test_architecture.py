@@ -26,7 +26,7 @@ LAYERS = [
     {"job"},
     {"vocabulary", "bounded_yaml"},
     {"messages"},
-    {"overrides", "arguments", "hydra_node"},
+    {"overrides", "arguments", "hydra_node", "interpolations"},
     {"loader"},
     {"config"},
     {"recompose"},

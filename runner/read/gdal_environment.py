@@ -23,7 +23,7 @@ _OURS = {
     "AWS_REQUEST_PAYER": "source.s3.requester_pays",
 }
 _CODE = frozenset({"GDAL_DRIVER_PATH", "OGR_DRIVER_PATH", "GDAL_PYTHON_DRIVER_PATH", "GDAL_VRT_ENABLE_PYTHON",
-                   "GDAL_VRT_PYTHON_TRUSTED_MODULES"})  # fmt: skip
+                   "GDAL_VRT_PYTHON_TRUSTED_MODULES", "GDAL_CONFIG_FILE", "AWS_CONFIG_FILE"})  # fmt: skip
 
 
 @cache
@@ -42,7 +42,7 @@ def check_option_names(options: Mapping[str, str]) -> None:
         if name in _OURS:
             raise ConfigError(f"{key}: set {_OURS[name]} instead, which every reader of the bucket follows")
         if name in _CODE:
-            raise ConfigError(f"{key}: GDAL runs code from there; if you mean it, set it in the shell")
+            raise ConfigError(f"{key}: that can name code to run; if you mean it, set it in the shell")
         if name not in known_options():
             near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
             hint = f"; did you mean '{near[0]}'?" if near else ""
