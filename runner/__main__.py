@@ -1,4 +1,4 @@
-"""`python -m runner`."""
+"""`cog-stack-runner`, or `python -m runner`; `cog-stack-runner log VERB` looks at runs."""
 
 import sys
 
@@ -10,6 +10,10 @@ def main() -> int:
     """As `runner.cli.main`, imported last: libraries start threads, and a thread keeps the heap that it began with."""
     use_one_heap()
     steady_streams()
+    if sys.argv[1:2] == ["log"]:
+        from runner.log.cli import main as look  # noqa: PLC0415 - verbs spare what a run imports
+
+        return look(sys.argv[2:])
     from runner.cli import main as run  # noqa: PLC0415 - as it says
 
     return run()

@@ -5,6 +5,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -17,14 +18,18 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner import config
-from runner.console import complain, tell, tell_notes
+from runner.arguments import parted
+from runner.command import COMMAND
+from runner.console import complain, say, tell, tell_notes
 from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.log.redact import redact, redact_tree
+from runner.messages import explain
+from runner.overrides import refuse_overrides
 from runner.settings import Action
 from runner.signals import heeded_signals
 from runner.summary import shown
 from runner.sweep.plugins import let_hydra_find_plugins
-from runner.sweep.words import as_hydra_reads
+from runner.vocabulary import config_dir
 
 _NO_FOLDER: Final = "hydra.run.dir=."
 
@@ -33,31 +38,43 @@ def main() -> int:
     """Run what the command line asks for; exit code 0, 1 (failed), 2 (wrong setting), 129, 130 or 143 (stopped)."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let Hydra raise, so that we can explain
     stop_on_signals()
+    try:
+        return _compose_and_run(sys.argv[1:])
+    except RunnerError as error:
+        return _explain(error)
+    except KeyboardInterrupt as stop:
+        return _stopped(stop)
+    except Exception as error:  # noqa: BLE001 - jobs catch their own; what is left was raised by Hydra
+        return _explain(_wrong_setting(error))
+
+
+def _compose_and_run(arguments: Sequence[str]) -> int:
+    """Let Hydra compose the job, or the jobs of a multirun, and run each; the exit code of all."""
+    _refuse_undecoded(arguments)
+    flags, overrides = parted(arguments)
+    if "--version" in flags:
+        return _tell_version()
+    refuse_overrides(overrides)
+    sys.argv[1:] = [*flags, *overrides, *_folder_of_hydra([*flags, *overrides])]  # flags first, as Hydra wants them
     codes: list[int] = []
 
     def run(tree: DictConfig) -> int:
         codes.append(_run(tree))
         return codes[-1]
 
-    try:
-        _refuse_undecoded(sys.argv[1:])
-        config.refuse_overrides(sys.argv[1:])
-        sys.argv[1:] = [*map(as_hydra_reads, sys.argv[1:]), *_folder_of_hydra(sys.argv[1:])]
-        config.register_settings()
-        let_hydra_find_plugins()
-        _hydra_main(run)()
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        return _explain(config.explain(error))
-    except RunnerError as error:
-        return _explain(error)
-    except KeyboardInterrupt as stop:
-        return _stopped(stop)
-    except OSError as error:  # of the folder that Hydra makes
-        problem = f"{error.filename}: {error.strerror}"
-        return _explain(ConfigError(f"{problem}; set output.dir, or go to a folder you can write to"))
-    except Exception as error:  # noqa: BLE001 - jobs catch their own; what Hydra raises in other words is a setting
-        return _explain(ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}"))
+    config.register_settings()
+    let_hydra_find_plugins()
+    _hydra_main(run)()
     return max(codes, default=0) if len(codes) == 1 else int(any(codes))
+
+
+def _wrong_setting(error: Exception) -> ConfigError:
+    """The user's error behind what was raised outside of a job."""
+    if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
+        return explain(error)
+    if isinstance(error, OSError):  # of the folder that Hydra makes
+        return ConfigError(f"{error.filename}: {error.strerror}; set output.dir, or go to a folder you can write to")
+    return ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}")
 
 
 def _refuse_undecoded(words: Sequence[str]) -> None:
@@ -80,8 +97,13 @@ def _folder_of_hydra(words: Sequence[str]) -> list[str]:
     return [_NO_FOLDER] if elsewhere else []
 
 
+def _tell_version() -> int:
+    say(f"{COMMAND} {version(COMMAND)} (hydra-core {version('hydra-core')}, Python {sys.version.split()[0]})")
+    return 0
+
+
 def _hydra_main(task: Callable[[DictConfig], int]) -> Callable[[], Any]:
-    folder = str(config.config_dir())
+    folder = str(config_dir())
     decorated: Callable[[], Any] = hydra.main(version_base="1.3", config_path=folder, config_name="config")(task)
     return decorated
 
@@ -105,7 +127,8 @@ def _run(tree: DictConfig) -> int:
 def _run_job(tree: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     job = config.read_job(tree, dict(hydra_config.runtime.choices))
-    _refuse_sweep_words(hydra_config.overrides.task)
+    words = config.typed_words(hydra_config)
+    _refuse_sweep_words(words)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
     from runner.log.record import recorded_run  # noqa: PLC0415 - as above
 
@@ -113,7 +136,7 @@ def _run_job(tree: DictConfig) -> None:
         story.show_plan(job)
         return
     folder = Path(job.output.dir).expanduser().absolute()
-    overrides = [redact(text) for text in hydra_config.overrides.task]
+    overrides = [redact(text) for text in words]
     command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
     with recorded_run(folder, config.resolved(tree), command, overrides) as record:
         keep_config(folder, tree, overrides)

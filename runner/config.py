@@ -1,21 +1,20 @@
 """The door: Hydra's untyped tree in, a checked `JobSettings` out, or one clear line about what is wrong."""
 
-import difflib
+import os
 import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from dask.utils import parse_bytes
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from runner.errors import ConfigError, is_utf8, printable
+from runner.loader import use_job_loader
 from runner.log.redact import SECRET_NAMES, names_a_secret, redact
+from runner.messages import explain, no_secret
 from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
@@ -29,18 +28,9 @@ from runner.settings import (
     SourceSettings,
 )
 from runner.source.times import day_range, time_groups
+from runner.vocabulary import did_you_mean, known_keys
 
-_NO_SECRETS = (
-    "a secret has no place in a setting, since settings are kept with the results; leave it to the environment, where "
-    "GDAL finds it too, or to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials)"
-)
 COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
-
-
-def config_dir() -> Path:
-    """The folder of our YAML files: inside the package when installed from a wheel, beside it in a checkout."""
-    packaged = Path(__file__).parent / "conf"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "conf"
 
 
 def register_settings() -> None:
@@ -48,6 +38,7 @@ def register_settings() -> None:
     schema = OmegaConf.structured(JobSettings)
     OmegaConf.set_struct(schema.gdal.options, False)  # any name may be added; `check_option_names` knows them
     ConfigStore.instance().store("settings", schema)
+    use_job_loader()
 
 
 def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
@@ -73,6 +64,13 @@ def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     return job
 
 
+def typed_words(hydra: Any, kind: str = "task") -> list[str]:
+    """The overrides of the command line as they were typed, interpolations as they are; of `kind` hydra, its own."""
+    plain = OmegaConf.to_container(hydra.overrides)
+    assert isinstance(plain, dict)
+    return [str(word) for word in plain[kind]]
+
+
 def resolved(tree: DictConfig) -> dict[str, Any]:
     """The composed tree as plain values, interpolations resolved, enums by name; a sweep's settings are no job's."""
     plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
@@ -89,7 +87,7 @@ def check_job(job: JobSettings) -> None:
     check_option_names(job.gdal.options)
     for name in job.gdal.options:
         if SECRET_NAMES.search(name) or names_a_secret(f"{name}={job.gdal.options[name]}"):
-            raise _no_secret(f"gdal.options.{name}")
+            raise no_secret(f"gdal.options.{name}")
     _require("fuse", job.fuse in ("auto", True, False), job.fuse, "auto, true or false")
     _require(
         "max_skipped", job.max_skipped is None or job.max_skipped >= 0, job.max_skipped, "a whole number from 0 on"
@@ -213,29 +211,16 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
     if "@" in rest.partition("/")[0]:
         raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
     wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
+    drive = os.name == "posix" and re.match(r"[A-Za-z]:[\\/]|\\\\", url)
+    _require(key, not drive, url, f"{wanted}, as this machine has them; WSL finds C:\\data as /mnt/c/data")
     _require(key, url.strip() and (scheme if mark else "") in schemes, url, wanted)
-
-
-def refuse_overrides(overrides: list[str]) -> None:
-    """Refuse a literal secret, or Python, on the command line, before anything can write it down or run it."""
-    for override in overrides:
-        key = override.partition("=")[0]
-        if "_target_" in key or key.lstrip("+~").startswith("hydra.callbacks") or key.endswith("()"):
-            raise ConfigError(f"{key}: a config holds values only and names no Python")
-        if names_a_secret(override):
-            raise _no_secret(key)
-
-
-def _no_secret(key: str) -> ConfigError:
-    """Said so that the error is not blanked out itself, as `COOKIE: ...` would be."""
-    return ConfigError(f"{key}=[redacted]: {_NO_SECRETS}")
 
 
 # --- keys -------------------------------------------------------------------------------------------------------
 
 
 def _refuse_unknown_keys(tree: DictConfig) -> None:
-    known = set(known_keys(JobSettings, tuple(tree.stages)))
+    known = set(known_keys(stages=tuple(tree.stages)))
     for key, _ in _leaves(OmegaConf.to_container(tree)):
         if key.rsplit(".", 1)[-1].startswith("_") and key.rsplit(".", 1)[-1].endswith("_"):
             raise ConfigError(f"{key}: a config holds values only; kinds and statistics are chosen by name")
@@ -247,7 +232,7 @@ def _refuse_secrets(tree: DictConfig) -> None:
     """Refuse what must not, or cannot, be written down with the results, wherever it was set."""
     for key, value in _leaves(OmegaConf.to_container(tree)):
         if isinstance(value, str) and names_a_secret(value):
-            raise _no_secret(key)
+            raise no_secret(key)
         if isinstance(value, str) and not is_utf8(value):
             raise ConfigError(f"{key}={printable(value)}: wanted UTF-8; rename what it names")
 
@@ -261,67 +246,6 @@ def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
         yield from _leaves(value, f"{prefix}{key}.")
 
 
-def known_keys(
-    record: type, stages: tuple[str, ...] = ("spatial_mean", "temporal_mean"), at: str = ""
-) -> Iterator[str]:
-    """Every dotted key of a settings record, inner nodes too; a table of stages counts once for each stage."""
-    hints = get_type_hints(record)
-    for entry in fields(record):
-        key = f"{at}{entry.name}"
-        yield key
-        inner = next((t for t in (hints[entry.name], *get_args(hints[entry.name])) if is_dataclass(t)), None)
-        if isinstance(inner, type):
-            nodes = [f"{key}.{stage}" for stage in stages] if entry.name == "stages" else [key]
-            for node in nodes:
-                yield node
-                yield from known_keys(inner, stages, f"{node}.")
-
-
-def did_you_mean(got: str, known: set[str] | list[str]) -> str:
-    """`; did you mean 'x'` for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(got, sorted(known), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'" if near else ""
-
-
 def _example(key: str) -> str:
     examples = {"source.url": "'s3://bucket/prefix/**/*.tif'", "address": "tcp://127.0.0.1:8786"}
     return next((value for name, value in examples.items() if key.endswith(name)), "...")
-
-
-# --- Hydra's errors, in one line ----------------------------------------------------------------------------------
-
-
-def explain(error: HydraException | OmegaConfBaseException | YAMLError) -> ConfigError:
-    """Say in one line what Hydra or OmegaConf refuse, with the nearest known word."""
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, option = str(error.missing_cfg_file).partition("/")
-        choices = ", ".join(error.options)
-        return ConfigError(
-            f"{group}={option}: no such option{did_you_mean(option, list(error.options))}; there are {choices}"
-        )
-    if isinstance(error, OverrideParseException):
-        return ConfigError(
-            f"{error.override}: cannot be read as KEY=VALUE ({_first_line(error)}); quote it for the shell?"
-        )
-    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-    if isinstance(cause, OmegaConfBaseException):
-        asked = re.search(r"Could not override '([^']+)'", str(error))
-        return _explain_key(asked[1] if asked else str(cause.full_key or cause.key), _first_line(cause))
-    composed = re.match(r"In '(.+?)': \w+ raised while composing config:\n(.*)\n +full_key: (\S+)", str(error))
-    if composed:
-        return ConfigError(f"{composed[1]}.yaml: {_explain_key(composed[3], composed[2])}")
-    return ConfigError(" ".join(str(error).split()))
-
-
-def _explain_key(key: str, problem: str) -> ConfigError:
-    if "not in" in problem:
-        groups = {path.name for path in config_dir().iterdir() if path.is_dir()}
-        return ConfigError(f"{key}: there is no such setting{did_you_mean(key, groups | set(known_keys(JobSettings)))}")
-    wanted = re.search(r"expected one of \[(.*)\]", problem)
-    got = re.search(r"[Vv]alue '(.*?)'", problem)
-    near = did_you_mean(got[1], wanted[1].split(", ")) if wanted and got else ""
-    return ConfigError(f"{key}: {problem}{near}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

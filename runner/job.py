@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import summary
 from runner.cluster import Cluster, open_cluster
+from runner.command import command
 from runner.console import progress_bar, tell
 from runner.engine.results import PassResult, Values
 from runner.engine.trace import OnTask, failures_traced
@@ -108,7 +109,7 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
         yield partials
     except BaseException as error:
         if len(partials):
-            resume = f"python -m runner.log resume {summary.shown(record.folder)}"
+            resume = f"{command()} log resume {summary.shown(record.folder)}"
             error.add_note(f"{kept_blocks(len(partials))}; to go on: {resume}")
         raise
     if not job.output.keep_partials:

@@ -19,11 +19,17 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner import config
+from runner.bounded_yaml import load_yaml
+from runner.command import command
 from runner.errors import ConfigError
+from runner.messages import explain
+from runner.overrides import as_hydra_reads, for_each_stage, refuse_overrides
 from runner.settings import JobSettings
+from runner.vocabulary import config_dir
 
 _BLANK = "[redacted]"  # what runner.log.redact puts in a secret's place
 _NAME = "stored_run"
+_DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
 _CHOOSES = ("source.url", "source.exclude")  # which scenes; of no use where these are the recorded ones
 
 
@@ -44,7 +50,7 @@ def recompose(
     with `scenes_found`, what only chooses scenes may stay blank. Raises ConfigError for an override that cannot be, a
     value that is lost, or a setting that is no more.
     """
-    config.refuse_overrides(list(overrides))
+    refuse_overrides(overrides)
     config.register_settings()
     tree = _with_blanks_filled(stored, yaml)
     _refuse_others(tree)
@@ -52,12 +58,17 @@ def recompose(
     choices: dict[str, Any] = {}
     try:
         words = list(_translated(tree, overrides, choices))
-        ConfigStore.instance().store(_NAME, {**tree, "defaults": ["settings", "_self_"]})
-        with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        defaults = [
+            "settings",
+            "_self_",
+            *({f"override hydra/{name}": "none"} for name in ("job_logging", "hydra_logging")),
+        ]
+        ConfigStore.instance().store(_NAME, {**tree, "defaults": defaults, "hydra": {"output_subdir": None}})
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
             composed = compose(_NAME, words)
         _refuse_blanks(composed, _CHOOSES if scenes_found else ())
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise config.explain(error) from error
+        raise explain(error) from error
     return Recomposed(config.read_job(composed, choices), composed)
 
 
@@ -72,15 +83,18 @@ def _refuse_others(tree: Mapping[str, Any]) -> None:
 
 def _translated(tree: dict[str, Any], overrides: Sequence[str], choices: dict[str, Any]) -> Iterator[str]:
     """The overrides in words that suit a config without a defaults list; what an option replaces leaves `tree`."""
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
+    stages = [str(name) for name in tree.get("stages") or ()]
+    packages = [f"cluster@stages.{stage}.cluster" for stage in stages]
+    words = for_each_stage(as_hydra_reads(overrides), stages, packages)
+    for override in OverridesParser.create().parse_overrides(words):
         key, line = override.key_or_group, str(override.input_line)
         if key.partition(".")[0] == "hydra":
             raise ConfigError(f"{line}: Hydra's own settings are not a run's; set output.dir for the folder")
         if key == "experiment":
-            raise ConfigError(f"{line}: an experiment is a job of its own; run it by python -m runner {line}")
+            raise ConfigError(f"{line}: an experiment is a job of its own; run it by {command()} {line}")
         if override.is_sweep_override():
             raise ConfigError(f"{line}: a run is done again one at a time; give one value")
-        if not (config.config_dir() / key).is_dir():
+        if not (config_dir() / key).is_dir():
             yield line
             continue
         package, option = override.package or key, override.value()
@@ -105,10 +119,7 @@ def _with_blanks_filled(stored: Mapping[str, Any], yaml: Path) -> dict[str, Any]
     tree: dict[str, Any] = deepcopy(dict(stored))
     blanks = list(_blanks(tree))
     if blanks and yaml.is_file():
-        try:
-            unresolved = OmegaConf.to_container(OmegaConf.load(yaml), resolve=False)
-        except (OmegaConfBaseException, YAMLError, OSError) as error:
-            raise ConfigError(f"{yaml}: cannot be read: {' '.join(str(error).split())}; it was altered") from error
+        unresolved = load_yaml(yaml)
         for *above, last in blanks:
             node = _node(unresolved, above)
             if isinstance(node, dict) and last in node:

@@ -14,8 +14,11 @@ from hypothesis import settings
 from rasterio.transform import from_origin
 
 from runner import config
+from runner.messages import explain
+from runner.overrides import refuse_overrides
 from runner.settings import JobSettings, SourceKind, SourceSettings
 from runner.sweep.plugins import let_hydra_find_plugins
+from runner.vocabulary import config_dir
 
 settings.register_profile("tests", deadline=None)  # other work on the machine is no failure
 settings.load_profile("tests")
@@ -128,11 +131,11 @@ def compose(*overrides: str) -> JobSettings:
     from hydra.errors import HydraException
 
     config.register_settings()
-    config.refuse_overrides(list(overrides))
-    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    refuse_overrides(overrides)
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
         try:
             tree = hydra_compose("config", list(overrides))
         except HydraException as error:
-            raise config.explain(error) from error
+            raise explain(error) from error
         tree.output.dir = "outputs/test"
         return config.read_job(tree, {})

@@ -14,6 +14,7 @@ from typing import Any
 from log_folders import PASS, write_run
 
 from runner import config
+from runner.vocabulary import config_dir
 
 MB = 10**6
 
@@ -143,7 +144,7 @@ def composed(*words: str) -> dict[str, Any]:
     from hydra import compose, initialize_config_dir
 
     config.register_settings()
-    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
         tree = compose("config", list(words))
         tree.output.dir = "outputs/test"
         return config.resolved(tree)

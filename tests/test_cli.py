@@ -144,7 +144,7 @@ def test_the_plan_is_printed_and_nothing_written(cli: Cli, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["source.limt=3"], 2, "did you mean 'source.limit'"),
+        (["source.limt=3"], 2, "did you mean 'source.limit=3'"),
         (["+typo=1"], 2, "typo: there is no such setting"),
         (["chunks=0"], 2, "cannot be composed"),
         (["source=local", "source.url=/nowhere/*.tif"], 1, "nothing matches"),
@@ -174,7 +174,7 @@ def test_a_traceback_comes_when_asked_for(cli: Cli) -> None:
 def test_help_is_ours_and_names_every_group(cli: Cli) -> None:
     done = cli("--help")
     assert done.returncode == 0
-    for word in ("spatial mean", "python -m runner source=sentinel1_rtc", "chunks: auto, block", "cluster: address"):
+    for word in ("spatial mean", "cog-stack-runner source=sentinel1_rtc", "chunks: auto, block", "cluster: address"):
         assert word in done.stdout
 
 

@@ -125,7 +125,8 @@ def test_show_says_how_a_run_ended_what_it_took_and_left(ends: Path) -> None:
     done = ask(ends, "show", "completed")
     assert done.returncode == 0
     for text in ("COMPLETED after", "demo: 2 scenes", "spatial_mean+temporal_mean", "temporal_count.tif",
-                 "python -m runner source.limit=2 chunks.y=512\n", "runner.log rerun outputs/completed"):  # fmt: skip
+                 "cog-stack-runner source.limit=2 chunks.y=512\n",
+                 "cog-stack-runner log rerun outputs/completed"):  # fmt: skip
         assert text in done.stdout
 
 
@@ -293,7 +294,7 @@ def test_the_command_to_repeat_keeps_config_folders_and_leaves_out_the_runs_own(
     overrides = ["chunks=row", "output.dir=x", "source.url='s3://b/*.tif'"]
     write_run(tmp_path / "outputs/a", command=command, overrides=overrides)
     text = ask(tmp_path, "show", "a").stdout
-    assert "python -m runner --config-dir 'my conf' chunks=row 'source.url='\"'\"'s3://b/*.tif'\"'\"''\n" in text
+    assert "cog-stack-runner --config-dir 'my conf' chunks=row 'source.url='\"'\"'s3://b/*.tif'\"'\"''\n" in text
 
 
 @pytest.mark.parametrize(
@@ -305,7 +306,7 @@ def test_the_command_to_repeat_keeps_config_folders_and_leaves_out_the_runs_own(
         (["ls", "--since", "yesterday"], "yesterday: wanted a date such as 2026-11-23"),
         (["ls", "--status", "gone"], "wanted some of running, completed"),
         (["show", "sea"], "no run below outputs/ has that in its name"),
-        (["show", "outputs"], "run.json is missing: that is no run folder"),
+        (["show", "outputs"], "run.json is missing: that is not a run folder"),
         (["show", "a", "--", "chunks=row"], "show takes no overrides"),
         (["shwo"], "invalid choice: 'shwo'"),
         ([], "the following arguments are required: VERB"),
@@ -323,7 +324,7 @@ def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(tmp_path: Path, words
 def test_each_verb_has_a_help_with_examples(tmp_path: Path, verb: str) -> None:
     done = ask(tmp_path, verb, "--help")
     assert done.returncode == 0
-    assert f"python -m runner.log {verb}" in done.stdout
+    assert f"cog-stack-runner log {verb}" in done.stdout
     assert "examples" in done.stdout
 
 

@@ -133,8 +133,8 @@ def test_the_command_to_repeat_finds_the_config_files_of_the_first_run(shared: P
     done = asked(tmp_path, verb, "earlier", "--", "chunks.y=512")
     assert done.returncode == 0, done.stderr
     again = rerun_folder(tmp_path) if verb == "rerun" else earlier
-    command = "python -m runner --config-dir 'my conf' source=lake chunks.y=512"
-    assert f"  {command}\n" in asked(tmp_path, "show", again).stdout
+    command = "cog-stack-runner --config-dir 'my conf' source=lake chunks.y=512"
+    assert f"{command}\n" in asked(tmp_path, "show", again).stdout
     assert command in html.unescape((again / "report.html").read_text())
 
 
@@ -192,7 +192,7 @@ def test_a_lost_object_ends_it_pinned_or_not(own: Path) -> None:
 def test_other_scenes_are_another_run(shared: Path, word: str) -> None:
     done = asked(shared, "rerun", "first", "--", word)
     assert done.returncode == 2
-    assert "a rerun reads the scenes of the run it does again; for others run python -m runner" in done.stderr
+    assert "a rerun reads the scenes of the run it does again; for others run " in done.stderr
 
 
 @pytest.mark.slow

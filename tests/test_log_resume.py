@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_reads_only_what_is_
     got, said = stopped(tmp_path, endpoint, number)
     assert got == code
     if number != signal.SIGKILL:
-        assert said.splitlines()[-1].endswith("to go on: python -m runner.log resume run")
+        assert said.splitlines()[-1].endswith("cog-stack-runner log resume run")
     done = len(kept(tmp_path / "run"))
     again = ask(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
@@ -243,7 +243,7 @@ def test_a_failed_run_goes_on_once_its_scene_is_mended(endpoint: str, tmp_path: 
     words = [*EACH, "chunks.time=1"]
     failed = subprocess.run(command(endpoint, *words), cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].endswith("to go on: python -m runner.log resume run")
+    assert failed.stderr.splitlines()[-1].endswith("cog-stack-runner log resume run")
     path.write_bytes(good)
     again = ask(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr

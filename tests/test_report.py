@@ -197,7 +197,7 @@ def test_the_page_says_how_the_run_ended(tmp_path: Path, ending: str) -> None:
     page = Page(write_report(make_run_folder(tmp_path, status=ending)))
     assert page.one("span.status").text == ending
     assert bool(page.all("section.banner")) == (ending != "COMPLETED")
-    assert ("python -m runner.log resume" in page.text) == (ending != "COMPLETED")
+    assert ("cog-stack-runner log resume" in page.text) == (ending != "COMPLETED")
     assert ("once it is mended" in page.text) == (ending == "FAILED")
 
 

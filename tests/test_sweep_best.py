@@ -17,6 +17,7 @@ from runner import config
 from runner.log.folder import flat
 from runner.sweep.board import read_leaderboard
 from runner.sweep.leaderboard import show_leaderboard, write_leaderboard
+from runner.vocabulary import config_dir
 
 OTHER_CONFIG = ("source=local", "source.url=/data/*.tif")
 CASES = {
@@ -28,6 +29,7 @@ CASES = {
     "chunks of a stage": ("chunks@stages.temporal_mean.chunks=row", "stages.temporal_mean.chunks.time=2"),
     "a dropped stage": ("~stage@stages.temporal_mean", "chunks=scene"),
     "a stage more": ("+stage@stages.spread=temporal_mean", "stages.spread.statistics=[std,q05]"),
+    "a cluster for all stages": ("+stage@stages.spread=temporal_mean", "cluster=processes", "cluster.n_workers=2"),
     "an experiment": ("experiment=seed_notebook", "chunks=row", "source.limit=5"),
     "another source": (*OTHER_CONFIG, "source.nodata=0", "gdal.options.GDAL_CACHEMAX=64"),
     "nothing": (),
@@ -107,7 +109,7 @@ def test_what_an_earlier_look_has_left_goes_with_the_winner(tmp_path: Path) -> N
 def test_an_application_of_hydra_that_runs_is_left_as_it_is(tmp_path: Path) -> None:
     sweep = winner(tmp_path / "sweep")
     config.register_settings()
-    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
         before = GlobalHydra.instance().hydra
         write_leaderboard(sweep)
         assert GlobalHydra.instance().hydra is before

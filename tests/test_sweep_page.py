@@ -103,7 +103,7 @@ def test_the_command_is_the_one_that_was_typed_and_a_resumed_sweep_began_when_it
                          begun="2026-11-22T09:00:00.000+00:00")  # fmt: skip
     write_leaderboard(folder)
     facts = facts_of(Page(folder / "sweep.html"))
-    assert facts["command"] == f"python -m runner {shlex.join(typed)}"
+    assert facts["command"] == f"cog-stack-runner {shlex.join(typed)}"
     assert facts["began"] == "2026-11-22 09:00:00 UTC"
     assert facts["resumed"] == "2026-11-23 14:05:09 UTC"
     assert facts["took"].endswith("since then")

@@ -15,13 +15,13 @@ from conftest import ROOT
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runner.errors import ConfigError, OutputError, RecordError, SweepError
+from runner.overrides import as_hydra_reads
 from runner.settings import SweepSettings
 from runner.sweep import process
 from runner.sweep.compose import check_settings
 from runner.sweep.folder import SweepFolder, again, earlier_sweep, new_sweep, read_record
 from runner.sweep.jobs import FEW, Attempt, Job, JobRecord, Status, fair_order, varied_words
 from runner.sweep.process import Cause, JobProcess, Limits, StopSign
-from runner.sweep.words import as_hydra_reads
 
 JOBS = [Job(number, (f"chunks.y={number}", "mask=none")) for number in range(12)]
 
@@ -87,14 +87,14 @@ def test_only_words_that_are_not_alike_in_all_jobs_vary() -> None:
     ],
 )  # fmt: skip
 def test_a_list_of_the_sweep_needs_neither_brackets_nor_quotes(typed: str, values: list[str] | None) -> None:
-    read = as_hydra_reads(typed)
+    (read,) = as_hydra_reads([typed])
     assert OverridesParser.create().parse_override(read).value() == values
-    assert as_hydra_reads(read) == read
+    assert as_hydra_reads([read]) == [read]
 
 
 def test_other_words_stay_as_they_are() -> None:
     words = ["-m", "chunks=row,block", "sweep.timeout=3", "--config-dir", "sweep.baseline", "~sweep.baseline"]
-    assert list(map(as_hydra_reads, words)) == words
+    assert as_hydra_reads(words, multirun=True) == words
 
 
 @pytest.mark.parametrize("key", ["timeout", "prune", "repeats", "n_jobs", "trials", "keep"])

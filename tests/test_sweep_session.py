@@ -14,6 +14,7 @@ from runner.errors import ConfigError, SweepError
 from runner.sweep.board import read_leaderboard
 from runner.sweep.launch import CONSOLE, Launchpad
 from runner.sweep.process import Ended
+from runner.vocabulary import config_dir
 
 GRID = ("source=local", "source.url=data/*.tif", "chunks=row,block,scene")
 Sweep = Callable[..., Path]
@@ -33,7 +34,7 @@ def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatc
             return Ended(int(wrong), None, 1.0, 1.0, 10**6)
 
         monkeypatch.setattr(Launchpad, "run", ended)
-        with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             words = ("hydra/launcher=isolated", f"hydra.sweep.dir={tmp_path / 'sweep'}", *words)
@@ -60,6 +61,27 @@ def statuses(folder: Path) -> dict[str, str]:
 
 def varied(folder: Path) -> list[str]:
     return [record["varied"].get("chunks") for record in records(folder).values()]
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_for_all_stages_is_one_setting_of_a_sweep(sweep: Sweep) -> None:
+    folder = sweep("cluster=threads,processes", "chunks=row")
+    assert [record["varied"] for record in records(folder).values()] == [
+        {"cluster": "threads"}, {"cluster": "processes"},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("launcher", ["isolated", "basic"])
+@pytest.mark.parametrize("word", ["output.dir=x", "output.dir=x,y", "experiment=theirs"])
+def test_a_folder_for_all_jobs_is_refused(sweep: Sweep, tmp_path: Path, launcher: str, word: str) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/theirs.yaml").write_text("# @package _global_\noutput: {dir: x}\n")
+    wanted = r"output.dir=x(,y)?: each job of a sweep has a folder of its own; hydra.sweep.dir=FOLDER names the sweep's"
+    with pytest.raises(ConfigError, match=wanted):
+        sweep(*GRID, f"hydra/launcher={launcher}", f"hydra.searchpath=[file://{tmp_path}]", word)
+    assert not (tmp_path / "sweep").exists()
 
 
 # --- resuming ---------------------------------------------------------------------------------------------------------

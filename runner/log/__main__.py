@@ -1,4 +1,4 @@
-"""`python -m runner.log`."""
+"""`cog-stack-runner log`."""
 
 import sys
 

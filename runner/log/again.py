@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.command import command
 from runner.errors import RecordError
 from runner.log.folder import RunFolder
 from runner.log.repeat import without_folder
@@ -58,4 +59,4 @@ def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> Non
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
         if key in _CHOOSING and key not in lost:
-            raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run python -m runner")
+            raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run {command()}")

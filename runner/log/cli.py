@@ -1,10 +1,11 @@
-"""`python -m runner.log VERB`: what runs were, whether they still hold, and doing them again."""
+"""`cog-stack-runner log VERB`: what runs were, whether they still hold, and doing them again."""
 
 import sys
 import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
+from runner.command import COMMAND
 from runner.console import complain, tell_notes
 from runner.errors import RunnerError
 from runner.log import diff, leaderboard, listing, rerun, resume, show, verify
@@ -13,10 +14,10 @@ from runner.log.verb import Verb
 from runner.streams import lost
 
 VERBS: tuple[Verb, ...] = (listing.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, resume.VERB, leaderboard.VERB)
-_PROGRAM = "python -m runner.log"
-_DETAILS = """\
+_PROGRAM = f"{COMMAND} log"
+_DETAILS = f"""\
 RUN is a run's folder, a part of its name that no other run has, or 'last'.
-Each verb has its own help, with examples: python -m runner.log VERB --help"""
+Each verb has its own help, with examples: {_PROGRAM} VERB --help"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,9 +11,9 @@ from runner.log.verb import Verb, add_outputs, add_run
 _SHOWN = 20  # differences of one section, unless all are asked for
 _EXAMPLES = f"""\
 examples
-  python -m runner.log diff 14-05-09_demo last            two runs, by a part of their names
-  python -m runner.log diff A B --only values             are the results the same bits?
-  python -m runner.log diff A B --only config,packages
+  cog-stack-runner log diff 14-05-09_demo last            two runs, by a part of their names
+  cog-stack-runner log diff A B --only values             are the results the same bits?
+  cog-stack-runner log diff A B --only config,packages
 
 Sections: {", ".join(SECTIONS)}. Values are compared by the digests in outputs.json and, where these differ or are
 missing, pixel by pixel and row by row; a result that has changed since it was written, or is gone, is named, and so is

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runner.command import command
 from runner.errors import RecordError
 from runner.log.recorded import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
 from runner.log.repeat import config_flags
@@ -204,7 +205,7 @@ def choose_run(word: str, outputs: Path) -> RunFolder:
         some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         raise RecordError(f"{word}: {len(names)} runs have that in their name ({some}); say more of it")
     raise RecordError(
-        f"{word}: no folder, and no run below {outputs}/ has that in its name; python -m runner.log ls names them"
+        f"{word}: no folder, and no run below {outputs}/ has that in its name; {command()} log ls names them"
     )
 
 

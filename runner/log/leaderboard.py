@@ -9,13 +9,13 @@ from runner.log.verb import Verb, add_outputs
 
 _EXAMPLES = """\
 examples
-  python -m runner.log leaderboard last             the newest sweep below outputs/
-  python -m runner.log leaderboard 14-05-09_sweep   a part of the folder's name will do
-  python -m runner.log leaderboard last --json | jq '.jobs[] | [.rank, .wall_seconds, .settings]'
+  cog-stack-runner log leaderboard last             the newest sweep below outputs/
+  cog-stack-runner log leaderboard 14-05-09_sweep   a part of the folder's name will do
+  cog-stack-runner log leaderboard last --json | jq '.jobs[] | [.rank, .wall_seconds, .settings]'
 
 Made from the folders alone, also of a sweep that goes on, and of a plain multirun (-m). It writes into the sweep's
 folder: sweep.parquet, a row per job; sweep.html, one page with plots; experiment/best.yaml, the winner's config:
-  python -m runner --config-dir SWEEP experiment=best
+  cog-stack-runner --config-dir SWEEP experiment=best
 With --json nothing is written.
 
 Jobs rank by the median of their repeats; a difference that the noise explains is a tie (=), and without repeats 10 %

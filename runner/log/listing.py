@@ -25,12 +25,12 @@ _ABSENT = "-"
 _OWN = frozenset({"output.dir"})  # differs in every run
 _EXAMPLES = """\
 examples
-  python -m runner.log ls                              every run below outputs/, newest first
-  python -m runner.log ls outputs/2026-11-23           those of a day, or of a multirun
-  python -m runner.log ls --status failed,killed       those that went wrong
-  python -m runner.log ls --stack demo --since 2026-11-01 --until 2026-11-30
-  python -m runner.log ls --where chunks.y=512 --where 'source.url=s3://my-bucket/*'
-  python -m runner.log ls --json | jq '.[] | select(.retries > 0) | .name'
+  cog-stack-runner log ls                              every run below outputs/, newest first
+  cog-stack-runner log ls outputs/2026-11-23           those of a day, or of a multirun
+  cog-stack-runner log ls --status failed,killed       those that went wrong
+  cog-stack-runner log ls --stack demo --since 2026-11-01 --until 2026-11-30
+  cog-stack-runner log ls --where chunks.y=512 --where 'source.url=s3://my-bucket/*'
+  cog-stack-runner log ls --json | jq '.[] | select(.retries > 0) | .name'
 
 A run takes one line, cut to the terminal; --json has every setting in which the runs differ.
 Times are local here, UTC in --json. KILLED is a run that lives no more and could not say so itself."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from runner.command import command
 from runner.errors import RecordError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _children(value: object) -> Iterable[object]:
 
 def _remedy(name: str) -> str:
     remedies = {
-        "run.json": "that is no run folder; python -m runner.log ls names them",
+        "run.json": f"that is not a run folder; {command()} log ls names them",
         "outputs.json": "run it again with this version, which writes it",
         "inputs.parquet": "it was removed, or the run ended before it had found its scenes; run it again",
     }

@@ -3,12 +3,14 @@
 import shlex
 from collections.abc import Sequence
 
+from runner.command import COMMAND
+
 _CONFIG_FLAGS = frozenset({"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"})
 
 
-def repeat_command(flags: Sequence[str], overrides: Sequence[str]) -> str:
+def repeat_command(flags: Sequence[str], overrides: Sequence[str], command: str = COMMAND) -> str:
     """A command line that starts the same job, in a folder of its own."""
-    return shlex.join(["python", "-m", "runner", *flags, *without_folder(overrides)])
+    return " ".join([command, *map(shlex.quote, [*flags, *without_folder(overrides)])])
 
 
 def without_folder(overrides: Sequence[str]) -> list[str]:

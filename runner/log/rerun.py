@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 _CAUSES = ("config", "inputs", "packages", "code", "kernels")
 _EXAMPLES = """\
 examples
-  python -m runner.log rerun last
-  python -m runner.log rerun 14-05-09_demo -- chunks=row cluster@stages.spatial_mean.cluster=processes
-  python -m runner.log rerun RUN -- mask=none output.dir=outputs/unmasked
-  python -m runner.log rerun RUN -- source.s3.endpoint_url=http://127.0.0.1:9000
+  cog-stack-runner log rerun last
+  cog-stack-runner log rerun 14-05-09_demo -- chunks=row cluster@stages.spatial_mean.cluster=processes
+  cog-stack-runner log rerun RUN -- mask=none output.dir=outputs/unmasked
+  cog-stack-runner log rerun RUN -- source.s3.endpoint_url=http://127.0.0.1:9000
 
 The config is the recorded one, whatever conf/ says now. The scenes are the recorded ones, in their order: an object
 that has changed or is gone ends it, named with both ETags; --unpinned takes and names what has changed.

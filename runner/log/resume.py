@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\
 examples
-  python -m runner.log resume last
-  python -m runner.log resume 14-05-09_demo --explain
-  python -m runner.log resume RUN -- cluster@stages.spatial_mean.cluster=processes chunks=row
+  cog-stack-runner log resume last
+  cog-stack-runner log resume 14-05-09_demo --explain
+  cog-stack-runner log resume RUN -- cluster@stages.spatial_mean.cluster=processes chunks=row
 
 After Ctrl-C, SIGTERM, a closed terminal, kill -9, a failure that was fixed: blocks that were finished lie in the run's
 partials/, and are not read again, whatever the cluster and the chunks are now; the results are the same bits as of a

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runner.command import command
 from runner.console import say, show_table, table
 from runner.errors import RecordError
 from runner.log.folder import RunFolder, choose_run, unended
@@ -17,9 +18,9 @@ from runner.log.verb import Verb, add_outputs, add_run
 _HEADING = 12  # characters
 _EXAMPLES = """\
 examples
-  python -m runner.log show last                 the newest run below outputs/
-  python -m runner.log show 14-05-09_demo        a part of the name will do
-  python -m runner.log show outputs/2026-11-23/14-05-09_demo"""
+  cog-stack-runner log show last                 the newest run below outputs/
+  cog-stack-runner log show 14-05-09_demo        a part of the name will do
+  cog-stack-runner log show outputs/2026-11-23/14-05-09_demo"""
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -38,10 +39,10 @@ def _run(options: Namespace) -> int:
     _show_outputs(run)
     folder = shlex.quote(_shown(run.path))
     say("\nagain, with the scenes that there are now, or with those of this run:")
-    say(f"  {repeat_command(run.config_flags, run.facts['overrides'])}")
-    say(f"  python -m runner.log rerun {folder}")
+    say(f"  {repeat_command(run.config_flags, run.facts['overrides'], command())}")
+    say(f"  {command()} log rerun {folder}")
     if run.status in ("FAILED", "INTERRUPTED", "KILLED"):
-        say(f"or go on where it ended:\n  python -m runner.log resume {folder}")
+        say(f"or go on where it ended:\n  {command()} log resume {folder}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What a verb of `python -m runner.log` is: a name, its arguments, and what it does."""
+"""What a verb of `cog-stack-runner log` is: a name, its arguments, and what it does."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable

@@ -20,10 +20,10 @@ _READING = ("source.s3.", "gdal", "fetch.", "reader=")  # settings that do not c
 _BLOCKS = 4
 _EXAMPLES = f"""\
 examples
-  python -m runner.log verify last                  the files, and {_BLOCKS} windows and {_BLOCKS} scenes of the source
-  python -m runner.log verify last --blocks 0       the files alone; nothing is read from the source
-  python -m runner.log verify last --blocks 20 --seed 7
-  python -m runner.log verify RUN -- source.s3.profile=work     with other access to the same objects
+  cog-stack-runner log verify last                  the files, and {_BLOCKS} windows and {_BLOCKS} scenes of the source
+  cog-stack-runner log verify last --blocks 0       the files alone; nothing is read from the source
+  cog-stack-runner log verify last --blocks 20 --seed 7
+  cog-stack-runner log verify RUN -- source.s3.profile=work     with other access to the same objects
 
 Checked are the files' sha256, that of their decoded values, the ETag of every object, and a random sample: a window
 of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes

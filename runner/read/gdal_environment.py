@@ -23,6 +23,8 @@ _OURS = {
     "AWS_REGION": "source.s3.region",
     "AWS_REQUEST_PAYER": "source.s3.requester_pays",
 }
+_CODE = frozenset({"GDAL_DRIVER_PATH", "OGR_DRIVER_PATH", "GDAL_PYTHON_DRIVER_PATH", "GDAL_VRT_ENABLE_PYTHON",
+                   "GDAL_VRT_PYTHON_TRUSTED_MODULES", "GDAL_CONFIG_FILE", "AWS_CONFIG_FILE"})  # fmt: skip
 
 _LISTED = (3, 10)  # the release that the names are of
 
@@ -36,7 +38,9 @@ def known_options() -> frozenset[str]:
 
 
 def check_option_names(options: Mapping[str, str]) -> None:
-    """Refuse names GDAL does not know, and what `source.s3` already says; a GDAL newer than our list may know others.
+    """Refuse names GDAL does not know, what `source.s3` already says, and what a config folder could run code by.
+
+    A GDAL newer than our list may know other names, which are warned of.
 
     Raises ConfigError with the remedy.
     """
@@ -44,6 +48,8 @@ def check_option_names(options: Mapping[str, str]) -> None:
         key = f"gdal.options.{name}"
         if name in _OURS:
             raise ConfigError(f"{key}: set {_OURS[name]} instead, which every reader of the bucket follows")
+        if name in _CODE:
+            raise ConfigError(f"{key}: that can name code to run; if you mean it, set it in the shell")
         if name not in known_options():
             near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
             _refuse_unknown(key, f"; did you mean '{near[0]}'?" if near else "")

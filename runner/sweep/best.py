@@ -20,18 +20,22 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner import config
+from runner.bounded_yaml import load_yaml
 from runner.errors import ConfigError, RecordError
 from runner.log.folder import RunFolder, flat, read_run
 from runner.log.redact import redact
 from runner.log.report import text
 from runner.output.aside import written_aside
+from runner.overrides import for_each_stage
 from runner.sweep.attempts import BEST_FOLDER
 from runner.sweep.board import Leaderboard
 from runner.sweep.rows import Row
+from runner.vocabulary import STAGES, config_dir, is_option
 
 BEST: Final = f"{BEST_FOLDER}/best.yaml"
 _NOT_THE_JOBS: Final = ("output.dir", "sweep", "hydra")  # keys, or the first part of keys
 _FREE: Final = ("gdal.options.", "stages.")  # where a config may have fewer keys than another
+_CLUSTERS: Final = tuple(f"cluster@stages.{stage}.cluster" for stage in STAGES)
 _GONE: Final = object()
 
 
@@ -101,7 +105,7 @@ def _origin(board: Leaderboard, best: Row, run: RunFolder) -> Iterator[str]:
 def _choices(words: Sequence[str]) -> Iterator[Choice]:
     """Of the words of a command line, and of an experiment among them, those that choose an option of our groups."""
     own: dict[str, Choice] = {}
-    for override in OverridesParser.create().parse_overrides(list(words)):
+    for override in OverridesParser.create().parse_overrides(for_each_stage(words, STAGES, _CLUSTERS)):
         group, option = override.key_or_group, override.value()
         if group == "experiment" and isinstance(option, str):
             own = {choice.key: choice for choice in _experiment_choices(option)} | own
@@ -114,7 +118,7 @@ def _choices(words: Sequence[str]) -> Iterator[Choice]:
 
 
 def _experiment_choices(name: str) -> Iterator[Choice]:
-    file = config.config_dir() / "experiment" / f"{name}.yaml"
+    file = config_dir() / "experiment" / f"{name}.yaml"
     if not file.is_file():  # of the user's own: its values will do
         return
     for entry in (yaml.safe_load(file.read_text("utf-8")) or {}).get("defaults", ()):
@@ -125,15 +129,11 @@ def _experiment_choices(name: str) -> Iterator[Choice]:
 
 
 def _is_group(group: str) -> bool:
-    return group not in ("experiment", "hydra") and (config.config_dir() / group).is_dir()
+    return group not in ("experiment", "hydra") and (config_dir() / group).is_dir()
 
 
 def _is_option(group: str, option: str) -> bool:
-    return (
-        _is_group(group)
-        and not group.startswith("hydra/")
-        and (config.config_dir() / group / f"{option}.yaml").is_file()
-    )
+    return _is_group(group) and not group.startswith("hydra/") and is_option(group, option)
 
 
 # --- composing --------------------------------------------------------------------------------------------------------
@@ -143,9 +143,9 @@ def _stored_config(run: RunFolder) -> dict[str, Any]:
     """The winner's config as it was composed, interpolations as they are; of other runs as it was resolved."""
     file = run.path / ".hydra" / "config.yaml"
     try:
-        found = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else run.config
-    except (OmegaConfBaseException, yaml.YAMLError, OSError) as error:
-        raise RecordError(f"{file}: cannot be read: {' '.join(str(error).split())}; it was altered") from error
+        found = load_yaml(file) if file.is_file() else run.config
+    except ConfigError as error:
+        raise RecordError(str(error)) from error
     return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
@@ -199,7 +199,7 @@ def _word(choice: Choice) -> str:
 
 def _tree(words: Sequence[str]) -> dict[str, Any]:
     config.register_settings()
-    with _hydra_aside(), initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with _hydra_aside(), initialize_config_dir(str(config_dir()), version_base="1.3"):
         found = OmegaConf.to_container(compose("config", list(words)), enum_to_str=True)
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()}

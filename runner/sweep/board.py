@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from runner.command import COMMAND
 from runner.log.report import text
 from runner.sweep import bits
 from runner.sweep.attempts import Sweep, read_sweep
@@ -72,7 +73,7 @@ def _disagreement(board: Leaderboard) -> Iterator[str]:
         what = "BITS" if any(row.agreement.apart is None for row in board.disagreeing) else "VALUES"
         yield (
             f"NOT THE SAME {what}: {text.plural(len(board.disagreeing), 'job')} computed other values than job "
-            f"{against} and those like it: {jobs}. No winner is named; python -m runner.log diff shows where two runs "
+            f"{against} and those like it: {jobs}. No winner is named; {COMMAND} log diff shows where two runs "
             "differ."
         )
 

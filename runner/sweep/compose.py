@@ -20,12 +20,15 @@ from yaml import YAMLError
 from runner import config
 from runner.errors import ConfigError
 from runner.log.record import config_sha256
+from runner.messages import explain
 from runner.settings import Action, JobSettings, SweepSettings
 from runner.sweep.words import check_baseline
+from runner.vocabulary import config_dir
 
 # Hydra's settings that are the sweep's; all others are handed on to its jobs.
 _OF_THE_SWEEP = re.compile(r"[+~]*hydra[./](launcher|sweeper|sweep|run|mode)\b")
 _PLACES = ("output.dir",)
+_OWN_FOLDER = "${hydra:runtime.output_dir}"  # of each job, as Hydra gives it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Composer:
     @property
     def words(self) -> list[str]:
         """The overrides of the command line, but Hydra's own."""
-        return [str(word) for word in self.master.hydra.overrides.task]
+        return config.typed_words(self.master.hydra)
 
     def facts(self) -> dict[str, Any]:
         """The section `sweep` as plain values."""
@@ -62,7 +65,7 @@ class Composer:
         try:
             settings = OmegaConf.to_object(self.master.sweep)
         except OmegaConfBaseException as error:
-            raise config.explain(error) from error
+            raise explain(error) from error
         assert isinstance(settings, SweepSettings)
         check_settings(settings)
         return settings
@@ -73,7 +76,7 @@ class Composer:
         try:
             tree = self.context.config_loader.load_sweep_config(self.master, [*words, "output.dir=sweep"])
         except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise config.explain(error) from error
+            raise explain(error) from error
         HydraConfig.instance().set_config(tree)
         choices = dict(tree.hydra.runtime.choices)
         with read_write(tree), open_dict(tree):
@@ -87,20 +90,25 @@ class Composer:
         """The command line of a job that runs in `folder`."""
         place = quoted(str(folder))
         own = ["hydra.mode=RUN", f"hydra.run.dir={place}", f"output.dir={place}"]
-        return [sys.executable, "-m", "runner", *self._flags(), *words, *self._handed_on(), *own]
+        return [sys.executable, *_safe_path(), "-m", "runner", *self._flags(), *words, *self._handed_on(), *own]
 
     def _flags(self) -> Iterator[str]:
         hydra = self.master.hydra
         for source in hydra.runtime.config_sources:
             if source.provider == "command-line":
                 yield from ("--config-dir", str(source.path))
-            elif source.provider == "main" and source.path != str(config.config_dir()):
+            elif source.provider == "main" and source.path != str(config_dir()):
                 yield from ("--config-path", str(source.path))
         if hydra.job.config_name != "config":
             yield from ("--config-name", hydra.job.config_name)
 
     def _handed_on(self) -> Iterator[str]:
-        return (word for word in self.master.hydra.overrides.hydra if not _OF_THE_SWEEP.match(word))
+        return (word for word in config.typed_words(self.master.hydra, "hydra") if not _OF_THE_SWEEP.match(word))
+
+
+def _safe_path() -> list[str]:
+    """The flag with which a `runner.py` of the user's, in the current folder, does not come before this package."""
+    return [] if Path(__file__).parents[2] == Path.cwd() else ["-P"]
 
 
 def check_settings(sweep: SweepSettings) -> None:
@@ -135,6 +143,20 @@ def quoted(text: str) -> str:
     return text if re.fullmatch(r"[\w./-]+", text) else QuotedString(text, Quote.single).with_quotes()
 
 
+def own_folder(word: str) -> ConfigError:
+    """For an `output.dir`, which no two jobs can have."""
+    return ConfigError(f"{word}: each job of a sweep has a folder of its own; hydra.sweep.dir=FOLDER names the sweep's")
+
+
+def refuse_place(tree: DictConfig) -> None:
+    """Raise ConfigError for an `output.dir` of a config file, or of the command line."""
+    place = OmegaConf.to_container(tree.output, enum_to_str=True)
+    assert isinstance(place, dict)
+    named = [word for word in config.typed_words(tree.hydra) if word.lstrip("+").startswith("output.dir=")]
+    if named or place["dir"] != _OWN_FOLDER:
+        raise own_folder(named[0] if named else f"output.dir={place['dir']}")
+
+
 def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
     """Without what is the sweep's own, and each key once: the last word on it. Raises ConfigError for swept settings
     of the sweep itself.
@@ -142,10 +164,12 @@ def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
     kept: dict[str, Override] = {}
     for override in overrides:
         key = override.key_or_group
+        if key in _PLACES:
+            raise own_folder(str(override.input_line))
         if key == "sweep" or key.startswith("sweep."):
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: give one value, which is the whole sweep's")
-        elif key not in _PLACES:
+        else:
             name = override.get_key_element()
             kept.pop(name, None)
             kept[name] = override

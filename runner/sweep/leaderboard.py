@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runner.command import command
 from runner.console import results, say, show_table
 from runner.errors import RecordError
 from runner.log.redact import redact
@@ -61,8 +62,8 @@ def show_leaderboard(board: Leaderboard) -> None:
     for path in board.files:
         say(f"wrote {shown(path)}")
     if any(path.parent.name == BEST_FOLDER for path in board.files):
-        again = ["python", "-m", "runner", "--config-dir", shown(board.sweep.path), "experiment=best"]
-        say(f"the best again: {shlex.join(again)}")
+        asked = ["--config-dir", shown(board.sweep.path), "experiment=best"]
+        say(f"the best again: {command()} {shlex.join(asked)}")
 
 
 def text_of(reason: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup, escape
 
+from runner.command import COMMAND
 from runner.log import report
 from runner.log.redact import redact
 from runner.log.report import text
@@ -93,7 +94,7 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
         "axes": figures.axes_figure(board),
         "order": figures.order_figure(board),
         "best": best,
-        "use": shlex.join(["python", "-m", "runner", "--config-dir", str(board.sweep.path), "experiment=best"]),
+        "use": shlex.join([COMMAND, "--config-dir", str(board.sweep.path), "experiment=best"]),
         "facts": [(title, rows) for title, rows in _facts(board) if rows],
     }
 
@@ -208,7 +209,7 @@ def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
     words = list(map(str, (facts.get("command") or [])[1:] or facts.get("overrides") or []))
     yield "folder", str(sweep.path)
     if words:
-        yield "command", shlex.join(["python", "-m", "runner", *words])
+        yield "command", shlex.join([COMMAND, *words])
     if board.baseline and board.baseline.attempts:
         yield "baseline", " ".join(board.baseline.attempts[0].overrides) or "the defaults"
     begun = datetime.fromisoformat(facts.get("begun") or sweep.started.isoformat())

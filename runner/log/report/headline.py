@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
+from runner.command import COMMAND
 from runner.log import repeat
 from runner.log.report import text
 from runner.log.report.records import Contents, PassFacts, Run
@@ -55,7 +56,7 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
     if run.status not in ("FAILED", "INTERRUPTED", "KILLED"):
         return []
     hint = _REMEDIES.get(run.problem.kind) if run.problem else None
-    go_on = f"python -m runner.log resume {shlex.quote(contents.path)}"
+    go_on = f"{COMMAND} log resume {shlex.quote(contents.path)}"
     once = ", once it is mended" if run.status == "FAILED" else ""
     return [*([(hint, "")] if hint else []), (f"Go on where it ended{once}:", go_on)]
 

@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from runner.errors import ConfigError, SweepError
+from runner.overrides import as_hydra_reads
 
 if TYPE_CHECKING:
     from runner.sweep.session import Session
@@ -34,11 +35,12 @@ class IsolatedLauncher(Launcher):
 
     def session(self, question: Sequence[str]) -> "Session":
         """A sweep that has not been opened. Raises ConfigError for settings that cannot be."""
-        from runner.sweep.compose import Composer  # noqa: PLC0415 - what a single run does not need
+        from runner.sweep.compose import Composer, refuse_place  # noqa: PLC0415 - what a single run does not need
         from runner.sweep.session import Session  # noqa: PLC0415 - as above
 
         assert self._context is not None
         assert self._config is not None
+        refuse_place(self._config)
         logging.getLogger("runner").setLevel(logging.WARNING)  # what is logged while jobs are planned is no news
         return Session(Composer(self._context, self._config), question)
 
@@ -69,8 +71,9 @@ class TuningSweeper(BasicSweeper):
         from runner.sweep.compose import of_the_jobs, word_of  # noqa: PLC0415 - what a single run does not need
         from runner.sweep.search import search  # noqa: PLC0415 - as above
 
+        words = as_hydra_reads([*self._parse_config(), *arguments], multirun=True)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = of_the_jobs(parser.parse_overrides([*self._parse_config(), *arguments]))
+        overrides = of_the_jobs(parser.parse_overrides(words))
         session = self.launcher.session([str(override.input_line) for override in overrides])
         fixed = [word_of(one) for one in overrides if not one.is_sweep_override()]
         swept = [one for one in overrides if one.is_sweep_override()]
@@ -83,6 +86,10 @@ class TuningSweeper(BasicSweeper):
 
     def _sweep_elsewhere(self, arguments: list[str]) -> Any:
         """By Hydra's own launchers, or another package's; the task gives each job's exit code."""
+        from runner.sweep.compose import refuse_place  # noqa: PLC0415 - what a single run does not need
+
+        assert self.config is not None
+        refuse_place(self.config)
         own = [word for word in arguments if word.lstrip("+~").startswith("sweep.")]
         if own:
             raise ConfigError(f"{own[0]}: this is for hydra/launcher=isolated, which is not chosen")

@@ -1,0 +1,65 @@
+"""How Hydra composes a job here: words as people type them, and a look at the whole before Hydra acts on it."""
+
+from typing import Any
+
+from hydra._internal import hydra as application
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from runner.bounded_yaml import bound_yaml
+from runner.errors import ConfigError
+from runner.hydra_node import check_hydra
+from runner.interpolations import check_interpolations
+from runner.overrides import as_hydra_reads, for_each_stage, is_shared
+from runner.settings import JobSettings
+
+
+class JobLoader(ConfigLoaderImpl):
+    """Composes as Hydra does, for a run, a multirun and each of its jobs, and for what Hydra shows of a config."""
+
+    def load_configuration(
+        self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:  # fmt: skip
+        """The composed tree, checked. Raises ConfigError for what may not be in it."""
+        name = config_name or "config"  # --hydra-help names none, and still follows its logging
+        multirun = run_mode is RunMode.MULTIRUN
+        words = as_hydra_reads(overrides, multirun=multirun)
+        shared = [word for word in words if is_shared(word)]
+
+        def composed(words: list[str]) -> DictConfig:
+            return super(JobLoader, self).load_configuration(
+                name, words, run_mode, from_shell, validate_sweep_overrides
+            )
+
+        tree = composed([word for word in words if word not in shared])
+        if multirun:  # each job says for itself what all its stages have
+            tree.hydra.overrides.task.extend(shared)
+        elif shared:
+            tree = composed(for_each_stage(words, map(str, tree.get("stages") or ()), tree.hydra.runtime.choices))
+        _check(tree, name)
+        return tree
+
+    def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
+        """As Hydra shows it under --info."""
+        words = [word for word in as_hydra_reads(overrides) if not is_shared(word)]
+        return super().compute_defaults_list(config_name, words, run_mode)
+
+
+def use_job_loader() -> None:
+    """Let Hydra compose so in this process."""
+    vars(application)["ConfigLoaderImpl"] = JobLoader  # there is no setting for it
+    bound_yaml()
+
+
+def _check(tree: DictConfig, config_name: str) -> None:
+    if OmegaConf.get_type(tree) is not JobSettings:
+        raise ConfigError(
+            f"--config-name {config_name}: that is not a whole job; let it begin with `defaults: [config, _self_]`, or "
+            f"make it an experiment: experiment/{config_name}.yaml, `# @package _global_` on its first line"
+        )
+    check_hydra(tree)
+    plain = OmegaConf.to_container(tree)
+    assert isinstance(plain, dict)
+    check_interpolations({str(key): value for key, value in plain.items()})

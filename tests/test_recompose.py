@@ -1,0 +1,45 @@
+"""A recorded job is composed again with overrides as people type them, and with nothing that runs code."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweep_folders import composed
+
+from runner.errors import ConfigError
+from runner.recompose import recompose
+from runner.settings import JobSettings
+
+
+def again(tmp_path: Path, *words: str, **stored: Any) -> JobSettings:
+    return recompose({**composed(), **stored}, tmp_path / "config.yaml", words, tmp_path, scenes_found=True).job
+
+
+def test_a_cluster_for_all_stages_is_each_ones(tmp_path: Path) -> None:
+    stages = again(tmp_path, "cluster=processes", "cluster.n_workers=2", "statistics=max").stages.values()
+    assert [(one.cluster.kind.value, one.cluster.n_workers, one.statistics) for one in stages] == [
+        ("processes", 2, ["max"]), ("processes", 2, ["max"]),
+    ]  # fmt: skip
+
+
+def test_a_text_needs_no_quotes(tmp_path: Path) -> None:
+    assert again(tmp_path, "source.units=a=b, c").source.units == "a=b, c"
+
+
+@pytest.mark.parametrize(
+    ("words", "stored", "message"),
+    [
+        (["+source@hydra.callbacks=demo"], {}, "hydra.callbacks.name: a config names no Python"),
+        (["hydra.verbose=true"], {}, "Hydra's own settings are not a run's"),
+        ([], {"hydra": {"callbacks": {}}}, "hydra: there is no such setting; the recorded config was altered"),
+        ([], {"source": {"_target_": "os.makedirs"}}, "source._target_: there is no such setting"),
+        (["source.name=${USER}"], {}, "${USER} is not a setting"),
+    ],
+)
+def test_what_would_run_code_or_cannot_be_is_refused(
+    tmp_path: Path, words: list[str], stored: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        again(tmp_path, *words, **stored)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
