@@ -1,13 +1,12 @@
 """From a leaderboard to its page, `sweep.html`: one file that loads nothing."""
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from runner.log import report
 from runner.log.redact import redact
@@ -77,13 +76,13 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
     numbers = table.figures(board)
     return {
         "board": board,
-        "title": breakable(f"Sweep of {', '.join(keys.values())}" if keys else "Sweep"),
+        "title": text.breakable(f"Sweep of {', '.join(keys.values())}" if keys else "Sweep"),
         "state": _state(board),
         "subtitle": _subtitle(board),
-        "answer": breakable(first),
+        "answer": text.breakable(first),
         "answers": others,
         "figures": list(_figures(board)),
-        "keys": [breakable(name) for name in keys.values()],
+        "keys": [text.breakable(name) for name in keys.values()],
         "heads": list(numbers),
         "barred": "memory" if board.sweep.objective[0] == "peak" and "memory" in numbers else "wall",
         "lines": [_line(board, row, keys, numbers) for row in board.rows],
@@ -151,7 +150,7 @@ def _figures(board: Leaderboard) -> Iterator[Figure]:
 
 
 def _named(board: Leaderboard, row: Row) -> Markup:
-    return breakable(text.cut(board.names[row.job], 80))
+    return text.breakable(text.cut(board.names[row.job], 80))
 
 
 def _least(board: Leaderboard) -> float:
@@ -195,11 +194,6 @@ def _facts(board: Leaderboard) -> Iterator[tuple[str, Sequence[tuple[str, str]]]
 
 def _as_typed(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
-
-
-def breakable(words: str) -> Markup:
-    """Names that may be broken into two lines where they have a dot, a dash or an underscore."""
-    return Markup(re.sub(r"(?<=[._=@/-])(?=[^\W\d])", "<wbr>", str(escape(words))))  # noqa: S704 - escaped
 
 
 def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:

@@ -70,7 +70,7 @@ def _row(tasks: Tasks, at: int, longest: float) -> dict[str, Any]:
         "bar": bar(seconds / longest if longest else None),
         "seconds": text.seconds(seconds),
         "bytes": text.size(tasks.bytes[at]),
-        "rate": text.rate(tasks.bytes[at] / seconds if seconds > 0 else None),
+        "rate": text.rate(float(tasks.bytes[at]) / seconds if seconds > 0 else None),
         "retries": text.count(tasks.retries[at]),
     }
 
