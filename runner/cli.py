@@ -4,10 +4,11 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,6 +26,9 @@ from runner.summary import shown
 from runner.sweep.plugins import let_hydra_find_plugins
 from runner.sweep.words import as_hydra_reads
 
+if TYPE_CHECKING:
+    from runner.log.record import RunRecord
+
 
 def main() -> int:
     """Run what the command line asks for; the exit code is 0, 1 (failed), 2 (wrong setting), 130 or 143 (stopped)."""
@@ -33,7 +37,7 @@ def main() -> int:
     codes: list[int] = []
 
     def run(tree: DictConfig) -> int:
-        codes.append(_run(tree))
+        codes.append(_run(tree, first=not codes))
         return codes[-1]
 
     try:
@@ -59,11 +63,11 @@ def _hydra_main(task: Callable[[DictConfig], int]) -> Callable[[], Any]:
     return decorated
 
 
-def _run(tree: DictConfig) -> int:
-    """One job of this command; its exit code."""
+def _run(tree: DictConfig, *, first: bool) -> int:
+    """One job of this command, the first of its process or another; its exit code."""
     with_traceback = bool(OmegaConf.select(tree, "debug.traceback"))
     try:
-        _run_job(tree)
+        _run_job(tree, first=first)
     except RunnerError as error:
         return _explain(error, with_traceback)
     except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line, the log has the traceback
@@ -75,22 +79,43 @@ def _run(tree: DictConfig) -> int:
     return 0
 
 
-def _run_job(tree: DictConfig) -> None:
+def _run_job(tree: DictConfig, *, first: bool) -> None:
     hydra_config = HydraConfig.get()
     job = config.read_job(tree, dict(hydra_config.runtime.choices))
     _refuse_sweep_words(hydra_config.overrides.task)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
-    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
+    from runner.memory import process_seconds  # noqa: PLC0415 - as above
 
     if job.action is Action.plan:
         story.show_plan(job)
         return
     folder = Path(job.output.dir).expanduser().absolute()
     overrides = [redact(text) for text in hydra_config.overrides.task]
-    with recorded_run(folder, config.resolved(tree), [redact(text) for text in sys.argv], overrides) as record:
+    words = [redact(text) for text in sys.argv]
+    with named_run(folder, config.resolved(tree), words, overrides) as record:
+        if first:
+            record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)
         story.run_job(job, record)
     tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
+
+
+@contextmanager
+def named_run(folder: Path, *facts: Any, **more: Any) -> Iterator["RunRecord"]:
+    """A run recorded as by `recorded_run`, whose page is named at its end, or in a note on the error that ends it."""
+    from runner.log.record import recorded_run  # noqa: PLC0415 - as in _run_job
+
+    report, begun = folder / "report.html", False
+    try:
+        with recorded_run(folder, *facts, **more) as record:
+            begun = True
+            yield record
+    except BaseException as error:
+        if begun and report.is_file():
+            error.add_note(f"report: {shown(report)}")
+        raise
+    if report.is_file():
+        tell(f"report: {shown(report)}")
 
 
 def _refuse_sweep_words(words: Sequence[str]) -> None:

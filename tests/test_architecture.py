@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 LAYERS = [
-    {"errors", "compiled", "heap"},
+    {"errors", "compiled", "compile_clock", "heap"},
     {"settings", "cgroup"},
     {"memory"},
     {"watch"},

@@ -240,3 +240,38 @@ def test_the_memory_line_begins_with_the_first_task(folder: Path) -> None:
     memory = next(panel for panel in page.all("div.panel") if panel.text.startswith("memory"))
     starts = [float(line.attributes["d"][1:].split(",")[0]) for line in memory.all("path.line.series0")]
     assert min(starts) == 0
+
+
+PHASES = {"imports_seconds": 1.0, "archive_seconds": 5.0, "listing_seconds": 0.5, "compiling_seconds": 7.0}
+
+
+def test_start_up_is_named_by_its_parts(folder: Path) -> None:
+    def slow_start(facts: dict[str, Any]) -> None:
+        facts["phases"] = PHASES
+        facts["seconds"] += 12.5
+
+    page = edited(folder, slow_start)
+    legend = {key.text.rsplit(" ", 2)[0]: key.all("b")[0].text for key in page.all("p.legend span.key")}
+    assert list(legend)[:4] == ["starting Python, imports", "demo archive", "listing and headers",
+                                "compiling, once for each type of pixels"]  # fmt: skip
+    assert legend["demo archive"] == "5.00 s"
+    widths = [part.percent("width") for part in page.all("div.segments i")]
+    assert sum(widths) == pytest.approx(100, abs=0.1)
+    assert page.all("div.segments i.compile")
+
+
+def test_compiling_has_its_own_colour_and_is_not_counted_as_computing(folder: Path) -> None:
+    trace = pq.read_table(folder / "trace.parquet").to_pandas()
+    trace["compile_seconds"] = [0.05, *[0.0] * (len(trace) - 1)]
+    trace.to_parquet(folder / "trace.parquet")
+    plain = Page(write_report(folder)).figures["computing"][0]
+    page = edited(folder, lambda facts: facts["passes"][0].update(compile_seconds=0.05))
+    assert len(page.all("rect.compile")) == 1
+    assert "compiling" in page.all("div.panel")[-3].text
+    assert page.figures["computing"][0] == pytest.approx(plain - 0.05)
+
+
+def test_a_run_that_compiled_nothing_has_no_such_colour(folder: Path) -> None:
+    page = Page(write_report(folder))
+    assert not page.all("rect.compile")
+    assert not page.all("span.legend i.compile")

@@ -4,7 +4,8 @@ On a first run they are compiled, which takes some seconds; worker processes the
 """
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,24 +14,32 @@ _SIDE = 8  # pixels of the smallest tile
 
 
 @contextmanager
-def kernels_loading() -> Iterator[None]:
-    """Load them in a thread; the block's end waits for it."""
-    thread = threading.Thread(target=_use_once, name="kernels", daemon=True)
+def kernels_loading(on_ready: Callable[[str, float], object]) -> Iterator[None]:
+    """Load them in a thread; the block's end waits for it.
+
+    `on_ready` hears what was waited for, `compiling` or `kernels` that are on disk, and for how many seconds.
+    """
+    compiled: list[float] = []
+    thread = threading.Thread(target=lambda: compiled.append(_use_once()), name="kernels", daemon=True)
     thread.start()
     try:
         yield
     finally:
+        started = time.monotonic()
         thread.join()
+        on_ready("compiling" if any(compiled) else "kernels", time.monotonic() - started)
 
 
-def _use_once() -> None:
-    """What a mean over float32 pixels with predictor 3 needs, which is what most stacks are."""
-    from runner.reduce.fused import FusedSums  # noqa: PLC0415 - numba is what is to be loaded meanwhile
+def _use_once() -> float:
+    """Load what a mean over float32 pixels with predictor 3 needs, as most stacks do; the seconds it was compiled."""
+    from runner.compile_clock import compile_seconds  # noqa: PLC0415 - numba is what is to be loaded meanwhile
+    from runner.reduce.fused import FusedSums  # noqa: PLC0415 - as above
     from runner.reduce.partial import Needs  # noqa: PLC0415 - as above
     from runner.reduce.pixels import Pixels, Place  # noqa: PLC0415 - as above
     from runner.reduce.spatial import SpatialSums  # noqa: PLC0415 - as above
     from runner.reduce.temporal import TemporalSums  # noqa: PLC0415 - as above
 
+    before = compile_seconds()
     pixels, needs = Pixels(np.dtype(np.float32), 0), Needs(sums=True)
     over_time, over_space = TemporalSums((_SIDE, _SIDE), pixels, needs), SpatialSums(1, pixels, needs)
     encoded = np.zeros((1, _SIDE, _SIDE * pixels.dtype.itemsize), np.uint8)
@@ -39,3 +48,4 @@ def _use_once() -> None:
     sums.finish()
     over_time.partial()
     over_space.partial()
+    return compile_seconds() - before

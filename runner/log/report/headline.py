@@ -40,6 +40,7 @@ _REMEDIES: Final = {
     "OutputError": "Make room, or set output.dir to a folder that can be written to.",
 }
 _REMEDY: Final = re.compile(r"\b(source|output|fetch|stages|gdal|cluster)\.\w+|\bon_error\b")  # a message that has one
+_LEAST_SECONDS: Final = 1e-3  # of a part of the wall time
 _LONG: Final = 50  # characters of a path
 
 
@@ -221,18 +222,23 @@ def _peak(one: PassFacts) -> float:
 
 
 def segments(run: Run) -> list[Segment]:
-    """Where the wall time went; what no phase claims is start-up and the rest."""
+    """Where the time went, from the start of the process on; what no phase claims is the rest."""
+    compiling = (run.phases.get("compiling_seconds") or 0.0) + (_total(run, "compile_seconds") or 0.0)
     parts = [
+        ("starting Python, imports", "imports", run.phases.get("imports_seconds")),
+        ("demo archive", "archive", run.phases.get("archive_seconds")),
         ("listing and headers", "listing", run.phases.get("listing_seconds")),
+        ("loading compiled code", "kernels", run.phases.get("kernels_seconds")),
+        ("compiling, once for each type of pixels", "compile", compiling),
         ("starting workers", "starting", _total(run, "start_seconds")),
-        ("computing", "computing", _total(run, "compute_seconds")),
+        ("computing", "computing", computing_seconds(run)),
         ("writing", "writing", run.phases.get("writing_seconds")),
         ("this report", "reporting", run.phases.get("report_seconds")),
     ]
-    known = [(name, css, seconds) for name, css, seconds in parts if seconds]
+    known = [(name, css, seconds) for name, css, seconds in parts if seconds and seconds >= _LEAST_SECONDS]
     claimed = sum(seconds for _, _, seconds in known)
-    wall = max(run.lived_seconds or 0.0, claimed)
+    wall = max((run.lived_seconds or 0.0) + (run.phases.get("imports_seconds") or 0.0), claimed)
     if not known or not wall:
         return []
-    rest = [("start-up and the rest", "other", wall - claimed)] if wall > claimed else []
+    rest = [("the rest", "other", wall - claimed)] if wall - claimed >= _LEAST_SECONDS else []
     return [Segment(name, css, seconds, seconds / wall) for name, css, seconds in [*known, *rest]]

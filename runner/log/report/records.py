@@ -172,6 +172,11 @@ class Tasks:
         """How long each attempt took."""
         return self.stop - self.start
 
+    @property
+    def worked(self) -> Floats:
+        """The same without the time in which it waited for machine code."""
+        return self.seconds - np.nan_to_num(self.compiling)
+
     def where(self, chosen: npt.NDArray[np.bool_]) -> "Tasks":
         """The attempts that are chosen."""
         rows = np.flatnonzero(chosen).tolist()

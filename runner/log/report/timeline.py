@@ -19,7 +19,10 @@ _CELLS = 6000  # of all lanes together, where they show shares
 _BINS = 160  # of the throughput
 _MOST_MARKS = 300
 _MOST_PROCESSES = 8
-_SHARES: Final = (("fetch", "waiting for bytes"), ("decode", "decoding"), ("reduce", "reducing"), ("other", "other"))
+_SHARES: Final = (
+    ("fetch", "waiting for bytes"), ("decode", "decoding"), ("reduce", "reducing"), ("compile", "compiling"),
+    ("other", "other"),
+)  # fmt: skip
 
 
 class _Lane(NamedTuple):
@@ -114,7 +117,8 @@ def _lanes(tasks: Tasks, timed: npt.NDArray[np.intp]) -> list[_Lane]:
 def _lane_panel(line: _Timeline, everything: Tasks) -> Markup:
     shares = _shares(line.tasks)
     marks = [*(_bars(line, shares) if line.few else _busy(line, shares)), *_failures(line), *_losses(line)]
-    keys = legend([*_SHARES, *([("failed", "failed")] if "failed" in everything.status else [])])
+    seen = [key for key, share in zip(_SHARES, shares, strict=True) if key[0] != "compile" or share.any()]
+    keys = legend([*seen, *([("failed", "failed")] if "failed" in everything.status else [])])
     title = Markup("<b>tasks</b> {} {}").format(_tallied(line, everything), keys)
     return lanes(title, [lane[:2] for lane in line.lanes], marks, line.lane_height, line.ticks())
 
@@ -127,8 +131,11 @@ def _tallied(line: _Timeline, everything: Tasks) -> str:
 
 
 def _shares(tasks: Tasks) -> Floats:
-    """(4, attempts): seconds of fetch, decode, reduce and the rest, scaled where they overlap to the time there was."""
-    parts = np.nan_to_num(np.stack([tasks.fetch, tasks.decode, tasks.reduce]))
+    """(5, attempts): seconds of fetch, decode, reduce, compiling and the rest.
+
+    They are scaled where they overlap to the time there was.
+    """
+    parts = np.nan_to_num(np.stack([tasks.fetch, tasks.decode, tasks.reduce, tasks.compiling]))
     total = np.nan_to_num(tasks.seconds)
     parts *= np.minimum(1.0, total / np.maximum(parts.sum(axis=0), 1e-12))
     return np.concatenate([parts, np.maximum(total - parts.sum(axis=0), 0)[None]])
