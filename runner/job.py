@@ -88,7 +88,12 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
 def _kernels_loading(record: RunRecord) -> Iterator[None]:
     from runner.compile_clock import compiling_told  # noqa: PLC0415 - numba, that the other engine spares
 
-    with compiling_told(lambda: tell(summary.describe_compiling("float32"))), kernels_loading(record.put_phase):
+    def ready(what: str, seconds: float) -> None:
+        record.put_phase(what, seconds)
+        if what == "compiling":
+            tell(f"compiled in {seconds:.1f} s")
+
+    with compiling_told(lambda: tell(summary.describe_compiling("float32"))), kernels_loading(ready):
         yield
 
 

@@ -218,7 +218,6 @@ def test_an_error_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> None:
     assert banner.text.count(PREFIX) == 1  # a long path stands once
     assert [fact.text for fact in banner.all("dd")] == [
         "spatial_mean+temporal_mean",
-        "spatial_mean, temporal_mean",
         ERROR["scene"],
         "rows 160 to 185, columns 0 to 299, scenes 0 to 9",
     ]
@@ -312,7 +311,7 @@ def test_what_dask_does_not_tell_of_the_xarray_engine_is_unknown(small: Path) ->
     assert "tasks" not in tiles
     assert "throughput" not in tiles
     assert "reading, all threads" not in page.text
-    assert "not when it was begun" in page.text
+    assert "not when it started" in page.text
 
 
 def test_a_record_of_the_first_schema_can_be_read(small: Path) -> None:

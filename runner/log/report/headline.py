@@ -34,7 +34,7 @@ _KINDS: Final = {
 }
 _REMEDIES: Final = {
     "ReadError": "Leave the scene out with source.exclude, or all that cannot be read with on_error=skip.",
-    "MissingError": "The scene has gone since it was listed: leave it out with source.exclude, or set on_error=skip.",
+    "MissingError": "The scene was deleted after it was listed: leave it out with source.exclude, or set on_error=skip.",
     "DeniedError": "Check the credentials (source.s3.profile), source.s3.anonymous and source.s3.requester_pays.",
     "ChangedError": "The scene was replaced while it was read: run again, so that it is listed anew.",
     "OutputError": "Make room, or set output.dir to a folder that can be written to.",
@@ -74,7 +74,7 @@ def problem(run: Run) -> Problem | None:
     message, scene = run.problem.message, dict(run.problem.place).get("scene", "")
     if len(scene) > _LONG and scene in message:
         message = message.replace(scene, "…/" + "/".join(scene.rsplit("/", 2)[-2:]))
-    return replace(run.problem, kind=_KINDS.get(run.problem.kind, run.problem.kind), message=message)
+    return replace(run.problem, kind=_KINDS.get(run.problem.kind, f"Unexpected: {run.problem.kind}."), message=message)
 
 
 def attempts(contents: Contents) -> tuple[str, list[tuple[str, str, str]]] | None:
@@ -146,6 +146,9 @@ def data(value: float | None, shown: str) -> Markup:
 
 def _wall_figure(run: Run) -> Figure:
     until = "from start to exit" if run.ended is not None else "to the last sign of life"
+    imports = run.phases.get("imports_seconds")
+    if imports:
+        until = f"{until}, after {text.seconds(imports)} of imports"
     return Figure("wall time", data(run.lived_seconds, text.seconds(run.lived_seconds)), until)
 
 

@@ -24,7 +24,7 @@ _MOST_DIFF = 65536  # characters
 _UNTIMED: Final = "The trace does not tell when its tasks began, so there is no timeline."
 _UNTIMED_PIECES: Final = (
     "With engine=xarray dask cuts the tasks in many, which several pieces of results share; the trace tells when each "
-    "piece was ready, not when it was begun or how long its bytes took, so there is no timeline."
+    "piece was ready, not when it started or how long its bytes took, so there is no timeline."
 )
 
 
@@ -130,8 +130,8 @@ def _pass_row(one: PassFacts) -> dict[str, str]:
         "size of a task: scenes, rows, columns": one.chunks,
         "tasks": text.count(one.tasks),
         "tasks reused": text.count(one.reused or None),
-        "requests": _against(text.count(one.requests), one.planned_requests and text.count(one.planned_requests)),
-        "fetched": _against(text.size(one.bytes), one.planned_bytes and text.size(one.planned_bytes)),
+        "requests": _against(text.count(one.requests), one.planned_requests and text.count(one.planned_requests), one),
+        "fetched": _against(text.size(one.bytes), one.planned_bytes and text.size(one.planned_bytes), one),
         "retries": text.count(one.retries),
         "workers lost": text.count(one.workers_lost),
         "starting workers": text.seconds(one.start_seconds),
@@ -153,8 +153,9 @@ def _unended(one: PassFacts) -> str:
     return "did not end" + ("; what it took is the sum of its attempts" if one.compute_seconds is not None else "")
 
 
-def _against(came: str, planned: str | float | None) -> str:
-    return f"{came} ({planned} planned)" if planned else came
+def _against(came: str, planned: str | float | None, one: PassFacts | None = None) -> str:
+    rest = "; the rest reused" if one and one.reused else ""
+    return f"{came} ({planned} planned{rest})" if planned else came
 
 
 def _task_context(contents: Contents) -> dict[str, Any]:

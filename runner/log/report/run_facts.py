@@ -50,9 +50,10 @@ def _problem(tree: Tree) -> Problem | None:
         return Problem(kind, message or kind, ())
     if not error.mapping():
         return None
+    stages = error.texts("stages")
     place = [
         ("pass", error.text("pass")),
-        ("stages", ", ".join(error.texts("stages"))),
+        ("stages", ", ".join(stages) if "+".join(stages) != error.text("pass") else ""),
         ("scene", error.text("scene")),
         ("block", _block(error.at("block"))),
     ]
