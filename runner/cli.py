@@ -4,11 +4,12 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -32,6 +33,9 @@ from runner.sweep.plugins import let_hydra_find_plugins
 from runner.vocabulary import config_dir
 
 _NO_FOLDER: Final = "hydra.run.dir=."
+
+if TYPE_CHECKING:
+    from runner.log.record import RunRecord
 
 
 def main() -> int:
@@ -59,7 +63,7 @@ def _compose_and_run(arguments: Sequence[str]) -> int:
     codes: list[int] = []
 
     def run(tree: DictConfig) -> int:
-        codes.append(_run(tree))
+        codes.append(_run(tree, first=not codes))
         return codes[-1]
 
     config.register_settings()
@@ -108,11 +112,11 @@ def _hydra_main(task: Callable[[DictConfig], int]) -> Callable[[], Any]:
     return decorated
 
 
-def _run(tree: DictConfig) -> int:
-    """One job of this command; its exit code."""
+def _run(tree: DictConfig, *, first: bool) -> int:
+    """One job of this command, the first of its process or another; its exit code."""
     with_traceback = bool(OmegaConf.select(tree, "debug.traceback"))
     try:
-        _run_job(tree)
+        _run_job(tree, first=first)
     except RunnerError as error:
         return _explain(error, with_traceback)
     except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line, the log has the traceback
@@ -124,13 +128,13 @@ def _run(tree: DictConfig) -> int:
     return 0
 
 
-def _run_job(tree: DictConfig) -> None:
+def _run_job(tree: DictConfig, *, first: bool) -> None:
     hydra_config = HydraConfig.get()
     job = config.read_job(tree, dict(hydra_config.runtime.choices))
     words = config.typed_words(hydra_config)
     _refuse_sweep_words(words)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
-    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
+    from runner.memory import process_seconds  # noqa: PLC0415 - as above
 
     if job.action is Action.plan:
         story.show_plan(job)
@@ -138,10 +142,30 @@ def _run_job(tree: DictConfig) -> None:
     folder = Path(job.output.dir).expanduser().absolute()
     overrides = [redact(text) for text in words]
     command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
-    with recorded_run(folder, config.resolved(tree), command, overrides) as record:
+    with named_run(folder, config.resolved(tree), command, overrides) as record:
+        if first:
+            record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)
         story.run_job(job, record)
     tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
+
+
+@contextmanager
+def named_run(folder: Path, *facts: Any, **more: Any) -> Iterator["RunRecord"]:
+    """A run recorded as by `recorded_run`, whose page is named at its end, or in a note on the error that ends it."""
+    from runner.log.record import recorded_run  # noqa: PLC0415 - as in _run_job
+
+    report, begun = folder / "report.html", False
+    try:
+        with recorded_run(folder, *facts, **more) as record:
+            begun = True
+            yield record
+    except BaseException as error:
+        if begun and report.is_file():
+            error.add_note(f"report: {shown(report)}")
+        raise
+    if report.is_file():
+        tell(f"report: {shown(report)}")
 
 
 def _refuse_sweep_words(words: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -65,12 +65,12 @@ def run_job(
     `find` gives the inputs, where these are not the ones that the source lists; `explain` says where kept blocks lie.
     Raises RunnerError for what the user can mend.
     """
-    with opened_source(job) as reachable:
+    with opened_source(job, record.phase) as reachable:
         _run_stages(reachable, record, find or _find, explain)
 
 
 def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings], Inputs], explain: bool) -> None:
-    with kernels_loading() if job.engine is EngineName.block else nullcontext():
+    with _kernels_loading(record) if job.engine is EngineName.block else nullcontext():
         with record.phase("listing"):
             inputs = _verified(job, _told(job, find(job)))
         _keep_inputs(inputs, record)
@@ -90,6 +90,19 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
         refuse_replaced(read_by_gdal(job, inputs.stack), Stores(job.source.s3, fetch_options(job.fetch)))
         with record.phase("writing"):
             _write(job, plan, inputs, results, record)
+
+
+@contextmanager
+def _kernels_loading(record: RunRecord) -> Iterator[None]:
+    from runner.compile_clock import compiling_told  # noqa: PLC0415 - numba, that the other engine spares
+
+    def ready(what: str, seconds: float) -> None:
+        record.put_phase(what, seconds)
+        if what == "compiling":
+            tell(f"compiled in {seconds:.1f} s")
+
+    with compiling_told(lambda: tell(summary.describe_compiling("float32"))), kernels_loading(ready):
+        yield
 
 
 @contextmanager
@@ -117,10 +130,13 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
 
 
 @contextmanager
-def opened_source(job: JobSettings) -> Iterator[JobSettings]:
+def opened_source(
+    job: JobSettings, phase: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+) -> Iterator[JobSettings]:
     """The job with a source that can be reached: the demo archive is made, and served, while the block runs.
 
-    Every client takes the same way to it."""
+    Making it is the `phase` archive. Every client takes the same way to the source.
+    """
     if job.source.kind is not SourceKind.demo:
         with gdal_environment(network_environment(job.source.s3)):
             yield job
@@ -128,7 +144,7 @@ def opened_source(job: JobSettings) -> Iterator[JobSettings]:
     from runner.source.archive import default_cache_dir, ensure_archive  # noqa: PLC0415 - of the demo alone
     from runner.source.server import serve  # noqa: PLC0415 - as above
 
-    with progress_bar("demo archive") as progress:
+    with phase("archive"), progress_bar("demo archive") as progress:
         root = ensure_archive(default_cache_dir(), progress=progress)
     with serve(root) as endpoint:
         s3 = replace(job.source.s3, endpoint_url=endpoint)
@@ -258,11 +274,13 @@ def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines
         from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
 
         return xarray_engine.run_pass(one, stack, rule, cluster, raster, progress, on_task)
+    from runner.compile_clock import compiling_told  # noqa: PLC0415 - as above
     from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
     from runner.engine.blocks import make_reading  # noqa: PLC0415 - as above
 
     reading = make_reading(job, stack, rule, one.stages)
-    return block_engine.run_pass(one, stack, reading, cluster, raster, progress, on_task, kept)
+    with compiling_told(lambda: tell(summary.describe_compiling(rule.pixels.dtype.name))):
+        return block_engine.run_pass(one, stack, reading, cluster, raster, progress, on_task, kept)
 
 
 def _confirmed(job: JobSettings, inputs: Inputs, error: ReadError) -> ReadError:

@@ -3,6 +3,7 @@
 import resource
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,11 @@ def measured_usage(strangers: frozenset[int], every_seconds: float = 0.25) -> It
     finally:
         done.set()
         thread.join()
+
+
+def process_seconds() -> float:
+    """Since this process began."""
+    return time.time() - psutil.Process().create_time()
 
 
 def child_pids() -> frozenset[int]:

@@ -19,6 +19,7 @@ from runner.plan.remedy import REWRITE
 from runner.plan.weights import is_mercator
 from runner.settings import Over
 
+_WORTH_SAYING = 0.05  # seconds
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
 
@@ -61,7 +62,14 @@ def describe_pass(facts: Mapping[str, Any]) -> str:
     size = f"{cluster['kind']}, {cluster['threads']} threads"
     amount = f", {in_bytes(fetched['bytes'])} in {fetched['requests']} requests" if fetched else ""
     retried = f", {fetched['retries']} retried" if fetched and fetched["retries"] else ""
-    return f"{facts['name']}: {facts['compute_seconds']:.1f} s ({size}){amount}{retried}"
+    compiling = facts.get("compile_seconds") or 0.0
+    more = f", and {compiling:.1f} s of compiling" if compiling >= _WORTH_SAYING else ""
+    return f"{facts['name']}: {facts['compute_seconds'] - compiling:.1f} s ({size}){amount}{retried}{more}"
+
+
+def describe_compiling(dtype: str) -> str:
+    """One line, when a run finds that its kernels are not there."""
+    return f"compiling for {dtype} pixels, which takes some seconds once; later runs find it on disk"
 
 
 def describe_weights(plan: Plan, stack: Stack) -> list[str]:

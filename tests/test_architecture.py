@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 LAYERS = [
-    {"errors", "compiled", "heap", "signals", "streams"},
+    {"errors", "compiled", "compile_clock", "heap", "signals", "streams"},
     {"settings", "cgroup", "command"},
     {"memory"},
     {"liveness", "watch"},

@@ -54,6 +54,13 @@ def test_the_main_job_writes_everything_and_says_where(
     for name in files:
         assert f"wrote {folder.relative_to(cwd) / name}" in done.stdout
     assert "12 scenes from 2020-01-06" in done.stderr
+    assert f"report: {folder.relative_to(cwd) / 'report.html'}\n" in done.stderr
+    phases = record_of(folder)["phases"]
+    told = {name for name, seconds in phases.items() if seconds is not None}
+    assert told - {"kernels_seconds", "compiling_seconds"} == {
+        f"{name}_seconds" for name in ("imports", "archive", "listing", "writing", "report")
+    }
+    assert len(told) == 6  # kernels are loaded, or compiled
 
 
 def test_the_main_jobs_numbers_are_plain_numpys(
@@ -215,6 +222,7 @@ def test_output_dir_is_the_run_folder_and_is_never_used_twice(cli: Cli, tmp_path
     again = cli(*words)
     assert again.returncode == 1
     assert "holds a run already" in again.stderr
+    assert "report: " not in again.stderr  # which would be the other run's
     assert (tmp_path / "result/run.json").read_text() == before
     assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("*"))
 

@@ -1,5 +1,6 @@
 """Axes have round labels in their places, charts draw what they are given, pictures show any raster."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from rasterio.transform import Affine, from_origin
 from runner.log.report import results, text
 from runner.log.report.charts import Plot, spread_evenly, tag
 from runner.log.report.picture import read_raster
-from runner.log.report.scales import Scale, Tick, duration_ticks, number_ticks, scale_of, time_ticks
+from runner.log.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of, time_ticks
 
 UNKNOWN = text.UNKNOWN
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -40,7 +41,8 @@ def seconds(moment: str) -> float:
         (text.size(999_960), "1 MB"),
         (text.size(86_179_529), "86.2 MB"),
         (text.size(9.71e15), "9,710 TB"),
-        (text.seconds(0.0432), "0.0432 s"),
+        (text.seconds(0.0432), "43.2 ms"),
+        (text.seconds(0.432), "0.432 s"),
         (text.seconds(9.996), "10.0 s"),
         (text.seconds(99.96), "1:40 min"),
         (text.seconds(3599.6), "1:00 h"),
@@ -52,8 +54,12 @@ def seconds(moment: str) -> float:
         (text.percent(0.0001), "< 0.1 %"),
         (text.percent(0.9999), "> 99.9 %"),
         (text.percent(1), "100 %"),
-        (text.rate(7.97e6), "7.97"),
-        (text.rate(2.15e9), "2,150"),
+        (text.rate(17_700), "17.7 kB/s"),
+        (text.rate(7.97e6), "7.97 MB/s"),
+        (text.rate(2.15e9), "2.15 GB/s"),
+        (text.rate(None), UNKNOWN),
+        (text.values(0.11, 0.16), "0.11 to 0.16"),
+        (text.values(8.0, 8.0), "8"),
         (text.plural(1, "scene"), "1 scene"),
         (text.plural(1200, "pass", "passes"), "1,200 passes"),
         (text.span(0, 1), "0"),
@@ -71,6 +77,26 @@ def test_numbers_are_shown_for_people(shown: str, expected: str) -> None:
 
 
 # --- axes -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["t2m_20230101", "t2m_20230113"], ("t2m_", "")),
+        (["LC09_20240105_B4", "LC09_20240117_B4"], ("LC09_", "_B4")),
+        (["S1A_20200106_10TET_ASC", "S1B_20200112_10TET_DSC"], ("", "")),
+        (["scene", "scene_2"], ("", "")),
+        (["only_one"], ("", "")),
+        ([], ("", "")),
+    ],
+)
+def test_what_all_names_share_is_cut_at_separators(names: list[str], expected: tuple[str, str]) -> None:
+    assert text.common_parts(names) == expected
+
+
+def test_names_break_at_separators_and_never_in_a_word() -> None:
+    assert text.breakable("S1A_20200106_ASC") == "S1A_<wbr>20200106_<wbr>ASC"
+    assert text.breakable("<b>1.5") == "&lt;b&gt;1.5"
 
 
 @given(low=st.floats(-1e9, 1e9), span=st.floats(1e-6, 1e9), most=st.integers(1, 12))
@@ -99,11 +125,24 @@ def test_labels_have_the_digits_that_tell_them_apart(scale: Scale, most: int, ex
 
 
 @pytest.mark.parametrize(
+    ("high", "expected"), [(1, ["0", "1"]), (3, ["0", "1", "2", "3"]), (40, ["0", "10", "20", "30", "40"])]
+)
+def test_counts_have_whole_labels(high: float, expected: list[str]) -> None:
+    assert [tick.text for tick in number_ticks(Scale(0, high), 6, whole=True)] == expected
+
+
+def test_rates_are_labelled_in_the_unit_that_fits() -> None:
+    assert [tick.text for tick in byte_ticks(Scale(0, 60_000), 3, "/s")] == ["0", "20 kB/s", "40 kB/s", "60 kB/s"]
+
+
+@pytest.mark.parametrize(
     ("first", "last", "expected"),
     [
         ("2020-01-06", "2020-12-31", ["2020-03", "2020-05", "2020-07", "2020-09", "2020-11"]),
         ("2015-05-01", "2024-02-01", ["2016", "2018", "2020", "2022", "2024"]),
-        ("2020-01-06", "2020-02-12", ["2020-01-11", "2020-01-21", "2020-02-01", "2020-02-11"]),
+        ("2020-01-06", "2020-03-12", ["2020-02", "2020-03"]),
+        ("2020-01-06", "2020-02-12", ["2020-01-10", "2020-01-20", "2020-02-01", "2020-02-10"]),
+        ("2020-01-06", "2020-01-29", ["2020-01-10", "2020-01-15", "2020-01-20", "2020-01-25"]),
         ("2020-01-06T22:00", "2020-01-07T04:00", ["22:00", "23:00", "01-07", "01:00", "02:00", "03:00", "04:00"]),
         ("2020-01-06T22:00:00", "2020-01-06T22:00:20", ["22:00", "22:00:05", "22:00:10", "22:00:15", "22:00:20"]),
     ],
@@ -232,3 +271,34 @@ def test_a_picture_is_read_from_the_overviews_and_holds_the_means(tmp_path: Path
     assert picture.picture_shape == (256, 256)
     means = values.reshape(256, 4, 256, 4).mean(axis=(1, 3))
     assert picture.stretch == pytest.approx(np.percentile(means, (2, 98)), rel=1e-3)
+
+
+COUNTS = np.arange(40 * 30, dtype=np.int32).reshape(40, 30)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "said"),
+    [
+        (np.full((40, 30), 8, np.int32), ["8"], "8 everywhere"),
+        (np.full((40, 30), 0.25, np.float32), ["0.25"], "0.25 everywhere"),
+        (7 + COUNTS % 6, ["7", "8", "9", "10", "11", "12"], "values from 7 to 12"),
+        (1 + COUNTS % 40, ["10", "20", "30", "40"], "values from 1 to 40"),
+    ],
+    ids=["one count", "one value", "a few counts", "many counts"],
+)
+def test_a_colour_bar_has_whole_labels_for_counts_and_one_for_a_constant(
+    tmp_path: Path, values: np.ndarray, labels: list[str], said: str
+) -> None:
+    path = write_scene(tmp_path / "x.tif", values)
+    with rasterio.open(path, "r+") as raster:
+        raster.update_tags(1, STATISTICS_MINIMUM=values.min(), STATISTICS_MAXIMUM=values.max())
+    figure = results.raster_figure(read_raster(path, 100), large=True)
+    bar = figure.split('class="scale"')[1].split('class="xs"')[0]
+    assert re.findall(r"<span[^>]*>([^<]+)</span>", bar) == labels
+    assert said in figure
+    assert ("linear-gradient" in bar) == (len(np.unique(values)) == 6)  # a block for each value
+
+
+@pytest.mark.parametrize(("rasters", "expected"), [(1, 1), (2, 2), (3, 3), (4, 2), (6, 3), (8, 3)])
+def test_no_row_of_rasters_has_one_beside_nothing(rasters: int, expected: int) -> None:
+    assert results.columns(rasters) == expected

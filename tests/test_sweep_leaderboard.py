@@ -51,6 +51,13 @@ def test_the_spread_over_repeats_says_what_is_a_tie(tmp_path: Path) -> None:
     assert places(loud) == [(0, 1), (1, 1)]
 
 
+def test_where_all_tie_that_is_said_once(tmp_path: Path) -> None:
+    said = answer(board_of(tmp_path, Job(ROW, (2.0,)), Job(BLOCK, (2.1,)), Job(SCENE, (2.15,))))
+    assert said[0].startswith("All 3 jobs tie; fastest by a little: chunks=row")
+    assert not [line for line in said if "It ties with" in line]
+    assert "assumption" in said[1]
+
+
 def test_memory_is_the_objective_if_asked(tmp_path: Path) -> None:
     jobs = (Job(ROW, (2.0,), 900 * MB), Job(BLOCK, (4.0,), 300 * MB))
     board = board_of(tmp_path, *jobs, settings={"objective": ["peak"]})
@@ -180,7 +187,7 @@ def test_a_repeat_that_was_cut_off_leaves_those_that_completed(tmp_path: Path) -
     change_job(folder / "001-2", status="INTERRUPTED", reason="Ctrl-C")
     board = read_leaderboard(folder)
     assert places(board) == [(1, 1), (0, 2)]
-    assert "2 of 6 runs have not begun." in answer(board)
+    assert "2 of 6 runs have not started." in answer(board)
 
 
 def test_what_says_running_in_a_sweep_that_is_dead_was_killed(tmp_path: Path) -> None:

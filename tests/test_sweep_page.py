@@ -61,6 +61,13 @@ def test_every_job_is_a_dot_and_the_front_and_the_baseline_have_names(tmp_path: 
     assert {"threads, threads", "sync, sync", "baseline"} <= {one.text for one in page.all("div.marks span")}
 
 
+def test_no_label_lies_on_the_line_of_the_front(tmp_path: Path) -> None:
+    jobs = [Job({"chunks": "large"}, (2.0,), 9e8), Job({"chunks": "small"}, (5.0,), 3e8)]
+    labels = {one.text: one.attributes["class"].split() for one in page_of(tmp_path / "s", jobs).all("div.marks span")}
+    assert labels["large"][0] == "above"
+    assert labels["small"][0] == "left"  # above it the line comes down from the other
+
+
 def test_each_key_that_was_swept_is_an_axis_the_one_that_matters_first(tmp_path: Path) -> None:
     walls = {
         (a, b): (2.0 + (a == "block") + 3 * (b == "processes"),) * 2
@@ -104,7 +111,7 @@ def test_the_command_is_the_one_that_was_typed_and_a_resumed_sweep_began_when_it
     write_leaderboard(folder)
     facts = facts_of(Page(folder / "sweep.html"))
     assert facts["command"] == f"cog-stack-runner {shlex.join(typed)}"
-    assert facts["began"] == "2026-11-22 09:00:00 UTC"
+    assert facts["started"] == "2026-11-22 09:00:00 UTC"
     assert facts["resumed"] == "2026-11-23 14:05:09 UTC"
     assert facts["took"].endswith("since then")
 

@@ -183,7 +183,7 @@ def test_a_search_counts_over_all_its_trials_and_ends_with_those_that_there_are(
     told = [line.partition(":")[0] for line in shown.err.splitlines() if " COMPLETED in " in line]
     assert told == [f"{at} of 12" for at in range(1, 7)]
     assert "nothing new is proposed after 2 trials" in shown.err
-    assert "have not begun" not in shown.out
+    assert "have not started" not in shown.out
     assert files(folder)["sweep.json"]["planned"] == 6
 
 

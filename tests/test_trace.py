@@ -215,7 +215,7 @@ def test_an_attempt_becomes_a_row(tmp_path: Path) -> None:
         "pass": "a+b", "stages": "a,b", "task": 5, "attempt": 1, "status": "done", "error": None,
         "worker": "tcp://w:1", "host": "h", "pid": 7, "thread": 8, "start": 1.0, "stop": 2.5,
         "row": 0, "column": 512, "height": 256, "width": 100, "first_scene": 3, "stop_scene": 7,
-        "fetch_seconds": 0.5, "decode_seconds": 0.25, "reduce_seconds": 0.125,
+        "fetch_seconds": 0.5, "decode_seconds": 0.25, "reduce_seconds": 0.125, "compile_seconds": 0.0,
         "bytes": 10, "requests": 2, "retries": 1, "peak_bytes": 1000, "pixels": 4 * 256 * 100, "valid": 99,
     }  # fmt: skip
 

@@ -3,16 +3,17 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from runner.cluster import Cluster, KillingTaskError
+from runner.compile_clock import compile_seconds
 from runner.engine.blocks import BlockResult, Reading, counts_over
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.tasks import run_traced
-from runner.engine.trace import NOTE, OnTask, Task, TaskTrace
+from runner.engine.trace import NOTE, OnTask, Place, Task, TaskTrace
 from runner.errors import RunnerError
 from runner.heap import release_free_memory
 from runner.model import Stack
@@ -58,7 +59,8 @@ def run_pass(  # noqa: PLR0913, PLR0917 - a pass, what it is made of, and who he
 
     Raises ReadError for a scene that cannot be read, RunnerError if the blocks do not add up to the stack.
     """
-    assembly = _Assembly(one, stack, raster)
+    assembly, before = _Assembly(one, stack, raster), compile_seconds()
+    waited: dict[Place | None, float] = {}  # by thread, for machine code
     for result, windows in kept.results() if kept else ():
         assembly.take(result, windows)
     tasks = [Task(number, block) for number, block in enumerate(one.blocks)]
@@ -66,11 +68,13 @@ def run_pass(  # noqa: PLR0913, PLR0917 - a pass, what it is made of, and who he
     with _killer_named(stack), keeping, closing(cluster.map(run_traced, reading, tasks, reading.stop.set)) as results:
         for done, (result, trace) in enumerate(results, start=1):
             on_task(trace)
+            thread = trace.place and replace(trace.place, key=None)
+            waited[thread] = waited.get(thread, 0.0) + result.compile_seconds
             assembly.take(result, [result.block.window])
             if kept:
                 kept.keep(result, trace)
             progress(done, len(one.blocks))
-    return assembly.finish()
+    return replace(assembly.finish(), compile_seconds=max(compile_seconds() - before, *waited.values(), 0.0))
 
 
 @contextmanager

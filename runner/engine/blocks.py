@@ -1,6 +1,5 @@
 """One block's work, wherever it runs: fetch, inflate, mask, accumulate; a partial comes back."""
 
-import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from runner.compile_clock import compile_seconds, working_seconds
 from runner.model import Scene, Stack, locate
 from runner.plan.make import fetch_options
 from runner.plan.pixels import PixelRule
@@ -61,6 +61,7 @@ class BlockResult:
     fetched: FetchCounts
     read_seconds: float  # waiting for ranges, inflating, undoing the predictor
     reduce_seconds: float
+    compile_seconds: float = 0.0  # of waiting for machine code, which is in neither of the others
 
 
 def make_reading(job: JobSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...]) -> Reading:
@@ -83,20 +84,20 @@ def run_blocks(reading: Reading, blocks: Iterator[Block]) -> Generator[BlockResu
 
 def _reduce(reading: Reading, parts: Iterator["_Part"]) -> BlockResult | None:
     """Take parts up to the end of their block; None if there are no more."""
-    started = time.perf_counter()
+    started, compiling = working_seconds(), compile_seconds()
     part = next(parts, None)
     if part is None:
         return None
     collectors = _Collectors(reading, part.block)
     reducing = 0.0
     while part.pixels is not None:
-        before = time.perf_counter()
+        before = working_seconds()
         collectors.add(part.first, part.pixels)
-        reducing += time.perf_counter() - before
+        reducing += working_seconds() - before
         part = next(parts)
-    before = time.perf_counter()
+    before = working_seconds()
     over_time, over_space, ordered = collectors.finish()
-    now = time.perf_counter()
+    now = working_seconds()
     return BlockResult(
         block=part.block,
         over_time=over_time,
@@ -105,6 +106,7 @@ def _reduce(reading: Reading, parts: Iterator["_Part"]) -> BlockResult | None:
         fetched=part.counts,
         read_seconds=before - started - reducing,
         reduce_seconds=reducing + now - before,
+        compile_seconds=compile_seconds() - compiling,
     )
 
 

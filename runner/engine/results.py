@@ -21,6 +21,7 @@ class PassResult:
     read_seconds: float | None = None  # of all threads together; None from the xarray engine, as above
     reduce_seconds: float | None = None
     beyond: frozenset[tuple[str, str]] = frozenset()  # stage and statistic of rasters too narrow for a value
+    compile_seconds: float | None = None  # of the thread that waited longest for machine code
 
 
 @contextmanager

@@ -54,4 +54,5 @@ def _work_of(result: BlockResult) -> Work:
         requests=fetched.requests,
         retries=fetched.retries,
         valid=int(partial.counts.sum(dtype=np.int32 if narrow else np.int64)),
+        compile_seconds=result.compile_seconds,
     )

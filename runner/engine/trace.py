@@ -52,6 +52,7 @@ class Work:
     requests: int
     retries: int
     valid: int  # pixels that count
+    compile_seconds: float = 0.0  # waiting for machine code, which is in none of the others
 
 
 @dataclass(frozen=True, slots=True)

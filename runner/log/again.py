@@ -29,8 +29,7 @@ def begun_again(
     Signals end it from then on. Raises RunnerError.
     """
     from runner import config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.cli import keep_config, stop_on_signals  # noqa: PLC0415 - as above
-    from runner.log.record import recorded_run  # noqa: PLC0415 - as above
+    from runner.cli import keep_config, named_run, stop_on_signals  # noqa: PLC0415 - as above
     from runner.log.redact import redact  # noqa: PLC0415 - as above
     from runner.recompose import blanked, recompose  # noqa: PLC0415 - as above
 
@@ -43,9 +42,7 @@ def begun_again(
     words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
     facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
     command = [redact(word) for word in sys.argv]
-    with recorded_run(
-        folder, config.resolved(again.tree), command, words, earlier=facts if resumed else None
-    ) as record:
+    with named_run(folder, config.resolved(again.tree), command, words, earlier=facts if resumed else None) as record:
         record.update(config_flags=earlier.config_flags)  # by which the overrides mean what they meant
         keep_config(folder, again.tree, words)
         yield again.job, record

@@ -77,9 +77,9 @@ class RunFolder:
 
     @property
     def megabytes_per_second(self) -> float | None:
-        """Bytes fetched by the seconds in which they were computed on, of all ended passes; None if not known."""
+        """Bytes fetched divided by the seconds of computing on them, of all ended passes; None if not known."""
         passes = self.ended_passes
-        seconds = sum(one.get("compute_seconds") or 0 for one in passes)
+        seconds = sum((one.get("compute_seconds") or 0) - (one.get("compile_seconds") or 0) for one in passes)
         if not seconds or not all(one.get("fetched") for one in passes):
             return None
         return float(sum(one["fetched"]["bytes"] for one in passes) / seconds / 1e6)

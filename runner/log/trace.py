@@ -38,6 +38,7 @@ SCHEMA: Final = pa.schema(
         ("fetch_seconds", pa.float64()),  # waiting for ranges
         ("decode_seconds", pa.float64()),
         ("reduce_seconds", pa.float64()),
+        ("compile_seconds", pa.float64()),  # waiting for machine code, which is in none of these
         ("bytes", pa.int64()),
         ("requests", pa.int64()),
         ("retries", pa.int64()),

@@ -49,7 +49,10 @@ _PASS: Wanted = {
     "chunks": {"time": _NUMBER, "y": _NUMBER, "x": _NUMBER},
     "tasks": _NUMBER,
     "fetched?": {"bytes": _NUMBER, "requests": _NUMBER, "retries": _NUMBER},
-    **dict.fromkeys(("start_seconds?", "compute_seconds?", "cpu_seconds?", "peak_bytes?", "workers_lost?"), _NUMBER),
+    **dict.fromkeys(
+        ("start_seconds?", "compute_seconds?", "compile_seconds?", "cpu_seconds?", "peak_bytes?", "workers_lost?"),
+        _NUMBER,
+    ),
 }
 RUN: Wanted = {
     "status": _STATUS,

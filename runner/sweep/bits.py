@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from runner.errors import RecordError
@@ -25,8 +25,15 @@ CLOSE: Final = "close"  # compared by values, `apart` says how far, at most `TOL
 ALONE: Final = "alone"  # no other attempt promises the same bits
 UNKNOWN: Final = "unknown"  # no run.json or outputs.json, or results that are gone
 TOLERANCE: Final = 1e-5  # relative: float32 rounds to 6e-8, float64 sums in any order are closer; a fault is larger
-_SOURCE: Final = ("band", "nodata", "valid_range", "mask_and_scale", "sidecars")  # settings that change values
-_SCENES: Final = ("kind", "url", "datetime_regex", "start", "end", "exclude", "limit", "duplicates")  # and that choose
+SOURCE: Final = (
+    "band",
+    "nodata",
+    "valid_range",
+    "mask_and_scale",
+    "sidecars",
+    "georeference",
+)  # settings that change values
+SCENES: Final = ("kind", "url", "datetime_regex", "start", "end", "exclude", "limit", "duplicates")  # and that choose
 
 T = TypeVar("T")
 Key = tuple[str, str]  # stage and statistic
@@ -42,6 +49,7 @@ class Agreement:
     differs_in: tuple[str, ...] = ()  # statistics, and what is to be said of its scenes
     apart: float | None = None  # the largest relative difference, if they were compared by values
     reference: int | None = None  # the job that it was held against
+    work: str = ""  # the same of all that computed the same statistics of the same scenes; "" if unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,10 @@ def agreements(attempts: Iterable[PastAttempt]) -> dict[tuple[int, int], Agreeme
             values.append(_values_of(attempt, attempt.run or read_run(attempt.path)))
         except RecordError:
             found[attempt.job, attempt.repeat] = Agreement(UNKNOWN)
-    for group in _groups(values):
-        found |= {(one.attempt.job, one.attempt.repeat): said for one, said in _compared(group)}
+    for number, group in enumerate(_groups(values)):
+        for one, said in _compared(group):
+            work = json.dumps([number, sorted(one.digests)])
+            found[one.attempt.job, one.attempt.repeat] = replace(said, work=work)
     return found
 
 
@@ -85,7 +95,7 @@ def _groups(values: Iterable[_Values]) -> Iterable[list[_Values]]:
     first: dict[str, Hashable] = {}
     groups: dict[Hashable, list[_Values]] = {}
     for one in values:
-        asked = _asked(one.run, _SCENES)
+        asked = _asked(one.run, SCENES)
         objects = first.setdefault(asked, asked if one.objects is None else one.objects)
         groups.setdefault((_asked(one.run), objects), []).append(one)
     return groups.values()
@@ -104,7 +114,9 @@ def _asked(run: RunFolder, more: Sequence[str] = ()) -> str:
     config = run.config
     source = config.get("source") or {}
     settings = [config.get("mask"), (config.get("output") or {}).get("raster_dtype"), run.facts.get("kernels")]
-    return json.dumps([*settings, *(source.get(name) for name in (*_SOURCE, *more))], default=str)
+    stages = (config.get("stages") or {}).items()
+    settings += [[name, stage.get("min_count"), stage.get("weights")] for name, stage in sorted(stages)]
+    return json.dumps([*settings, *(source.get(name) for name in (*SOURCE, *more))], default=str)
 
 
 def _objects(run: RunFolder) -> Objects | None:

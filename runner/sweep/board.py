@@ -1,9 +1,12 @@
 """A sweep's leaderboard, from its folder alone: which job is best, by how much, and whether all computed the same."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 from runner.command import COMMAND
 from runner.log.report import text
@@ -12,6 +15,9 @@ from runner.sweep.attempts import Sweep, read_sweep
 from runner.sweep.names import name_rows
 from runner.sweep.ranking import Noise, tie
 from runner.sweep.rows import Row, ranked, rows_of
+from runner.sweep.work import different_work
+
+_NUMBERS: Final = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +28,15 @@ class Leaderboard:
     rows: tuple[Row, ...]
     noise: Noise
     names: dict[int, str]  # what tells each job from the others, in words
+    unlike: tuple[str, ...] = ()  # in what the jobs did not do the same work; they have no ranks then
     files: tuple[Path, ...] = ()  # what was written
     notes: tuple[str, ...] = ()  # what could not be
 
     @property
     def best(self) -> Row | None:
-        """The winner; None if nothing completed, or the jobs' values disagree, since then nobody knows who is right."""
+        """The winner; None if nothing completed, the jobs did different work, or their values disagree."""
         first = next((row for row in self.rows if row.rank), None)
-        return None if self.disagreeing else first
+        return None if self.disagreeing or self.unlike else first
 
     @property
     def baseline(self) -> Row | None:
@@ -53,7 +60,11 @@ def read_leaderboard(folder: Path) -> Leaderboard:
     """The leaderboard of the sweep in this folder; nothing is written. Raises RecordError if it is no sweep."""
     sweep = read_sweep(folder)
     rows, noise = ranked(rows_of(sweep.attempts), sweep.objective)
-    return Leaderboard(sweep, tuple(rows), noise, name_rows(rows))
+    unlike = different_work(rows)
+    if unlike:
+        rows = [replace(row, rank=None, tied=False, front=False, ratio=None) for row in rows]
+        rows.sort(key=lambda row: (not row.measured, row.job))
+    return Leaderboard(sweep, tuple(rows), noise, name_rows(rows), unlike)
 
 
 # --- in words ---------------------------------------------------------------------------------------------------------
@@ -88,16 +99,25 @@ def _difference(row: Row) -> str:
 
 def _winner(board: Leaderboard) -> Iterator[str]:
     best, objective = board.best, board.sweep.objective[0]
+    if board.unlike:
+        yield (
+            f"No winner, and no best.yaml: the jobs did not do the same work, so their times cannot be compared. They "
+            f"differ in {' and '.join(board.unlike)}."
+        )
+        return
     if best is None:
         if not board.disagreeing:
             yield "No job completed, so there is no winner."
         return
     word = "Fastest" if objective == "wall" else "Least memory"
     ties = [row for row in board.rows if row.rank == best.rank and row is not best]
-    if ties and len(ties) + 1 == sum(row.rank is not None for row in board.rows):
+    all_tie = bool(ties) and len(ties) + 1 == sum(row.rank is not None for row in board.rows)
+    if all_tie:
         word = f"All {len(ties) + 1} jobs tie; {word.lower()} by a little"
     yield f"{word}: {board.names[best.job]}: {_figures(best, objective)}{_against_baseline(board, best)}."
-    if ties:
+    if all_tie:
+        yield tie_rule(board)
+    elif ties:
         others = "; ".join(board.names[row.job] for row in ties[:3])
         more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
         yield f"It ties with {text.plural(len(ties), 'other')}: {others}{more}. {tie_rule(board)}"
@@ -139,7 +159,7 @@ def tie_rule(board: Leaderboard) -> str:
         return (
             "No job was repeated: differences under 10 % are taken for noise, which is an assumption (sweep.repeats)."
         )
-    many = sorted(len(row.measure(board.sweep.objective[0])) for row in board.rows if row.rank)
+    many = sorted(len(row.measure(board.sweep.objective[0])) for row in board.rows if row.measured)
     least = noise.least_difference(many[len(many) // 2], many[len(many) // 2])
     return f"Differences under {100 * least:.2g} % are noise, by the spread of the repeats."
 
@@ -148,13 +168,17 @@ def _losers(board: Leaderboard) -> Iterator[str]:
     """How many did not complete, by status, and what has not begun."""
     statuses = [row.status for row in board.rows if row.status != "COMPLETED"]
     if statuses:
-        counted = ", ".join(f"{statuses.count(one)} {one}" for one in dict.fromkeys(statuses))
+        counted = ", ".join(f"{statuses.count(one)} {_in_words(one)}" for one in dict.fromkeys(statuses))
         yield f"{len(board.rows) - len(statuses)} of {text.plural(len(board.rows), 'job')} completed; {counted}."
     planned = board.sweep.facts.get("planned")
     rungs = [one.rung for one in board.sweep.attempts if one.status not in ("REFUSED", "PRUNED")]
     begun = rungs.count("all") or len(rungs)  # the plan is that of the last rung that has begun
     if isinstance(planned, int) and planned > begun:
-        yield f"{planned - begun} of {text.plural(planned, 'run')} have not begun."
+        yield f"{planned - begun} of {text.plural(planned, 'run')} have not started."
+
+
+def _in_words(status: str) -> str:
+    return status.lower().replace("_", " ")
 
 
 def bits_in_words(board: Leaderboard) -> tuple[str, str]:
@@ -166,3 +190,14 @@ def bits_in_words(board: Leaderboard) -> tuple[str, str]:
     most = f"within {max(apart):.1g}" if any(apart) else "equal"
     notes += [f"{len(apart)} compared by values: {most}"] if apart else []
     return f"{verdicts.count(bits.SAME)} of {len(verdicts)}", "; ".join(notes)
+
+
+def reasons_once(rows: Sequence[Row]) -> Iterator[tuple[list[Row], str]]:
+    """Why jobs have no result: those that follow each other with one reason, but for its numbers, are told together."""
+    for alike, group in groupby(rows, key=lambda row: (row.status, _NUMBERS.sub("#", row.reason or ""))):
+        several = list(group)
+        reason, jobs = several[0].reason, ", ".join(str(row.job) for row in several)
+        if alike[1] and len({row.reason for row in several}) > 1:
+            yield several, f"jobs {jobs}, alike but for numbers; job {several[0].job}: {reason}"
+        elif alike[1]:
+            yield several, f"jobs {jobs}: {reason}" if len(several) > 1 else str(reason)

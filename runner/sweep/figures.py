@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Final
 
@@ -45,7 +46,7 @@ _WIDE, _NARROW = _Layout(1000, 6.4), _Layout(255, 6.0)
 
 def pareto_figure(board: Leaderboard) -> Markup:
     """A dot for each job, those on the front joined by steps; nothing for less than two."""
-    rows = [row for row in board.rows if row.rank and row.wall_seconds and row.peak_bytes]
+    rows = [row for row in board.rows if row.measured and row.wall_seconds and row.peak_bytes]
     if len(rows) < 2:
         return Markup()
     walls, peaks = _array([row.wall_seconds for row in rows]), _array([row.peak_bytes for row in rows])
@@ -54,8 +55,10 @@ def pareto_figure(board: Leaderboard) -> Markup:
         _front_line(plot, [row for row in rows if row.front]),
         *(_dot(plot, board, row) for row in sorted(rows, key=lambda row: row.front)),
     ]
-    said = [("series0", "no other job is both faster and smaller"), ("plain", "others")]
-    title = Markup("<b>peak memory against wall time</b>{}").format(legend(said))
+    front = [("series0", "no other job is both faster and smaller")] if any(row.front for row in rows) else []
+    title = Markup("<b>peak memory against wall time</b>{}").format(
+        legend([*front, ("plain", "others" if front else "jobs")])
+    )
     drawn = panel(title, _HEIGHT, marks, byte_ticks(plot.y, 5), _ticks(plot.x))
     labels = tag("div", _labels(plot, board, rows), class_="marks")
     chart = tag("div", [drawn, labels], class_="labelled")
@@ -71,19 +74,23 @@ def _dot(plot: Plot, board: Leaderboard, row: Row) -> Markup:
 
 def _front_line(plot: Plot, rows: Sequence[Row]) -> Markup:
     """From the fastest down to the smallest, in steps, since nothing between two is known to be possible."""
+    corners = _corners(rows)
+    return plot.line(_array([x for x, _ in corners]), _array([y for _, y in corners]), "series0 thin")
+
+
+def _corners(rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """Of the steps through the front: (seconds, bytes)."""
     points = sorted((row.wall_seconds or 0.0, row.peak_bytes or 0.0) for row in rows)
-    xs, ys = [points[0][0]], [points[0][1]]
-    for x, y in points[1:]:
-        xs += [x, x]
-        ys += [ys[-1], y]
-    return plot.line(_array(xs), _array(ys), "series0 thin")
+    steps = [[(x, y), (x, lower)] for (_, y), (x, lower) in pairwise(points)]
+    return [*points[:1], *(corner for step in steps for corner in step)]
 
 
 def _labels(plot: Plot, board: Leaderboard, rows: Sequence[Row]) -> Iterator[Markup]:
     """Names beside the dots, the front's and the baseline's first; one that would lie on another is left out."""
     first = sorted(rows, key=lambda row: (not row.front, not row.baseline, row.rank or 0))
     taken: dict[_Layout, list[tuple[float, float, float, float]]] = {
-        layout: [_box(plot, row, layout, 0, 6) for row in rows] for layout in (_WIDE, _NARROW)
+        layout: [*(_box(plot, row, layout, 0, 6) for row in rows), *_steps(plot, rows, layout)]
+        for layout in (_WIDE, _NARROW)
     }
     for row in first if len(rows) <= _MOST_NAMED else [row for row in rows if row.front or row.baseline]:
         name = _label(board, row)
@@ -125,6 +132,14 @@ def _box(plot: Plot, row: Row, layout: _Layout, letters: int, half: float, side:
     return left, left + max(long, 2 * half if not letters else long), y - half, y + half
 
 
+def _steps(plot: Plot, rows: Sequence[Row], layout: _Layout) -> Iterator[Box]:
+    """Where the line of the front lies, so that no label lies on it."""
+    corners = _corners([row for row in rows if row.front])
+    places = [(plot.x.at(x) * layout.width, (1 - plot.y.at(y)) * _HEIGHT) for x, y in corners]
+    for (x, y), (next_x, next_y) in pairwise(places):
+        yield min(x, next_x), max(x, next_x) + 1, min(y, next_y), max(y, next_y) + 1
+
+
 def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
@@ -160,7 +175,7 @@ def axes(board: Leaderboard) -> list[Axis]:
     """
     swept = {key for row in board.rows if not row.baseline for key in row.settings}
     first = board.sweep.objective[0]
-    rows = [row for row in board.rows if row.rank and row.level(first) and swept.issuperset(row.settings)]
+    rows = [row for row in board.rows if row.measured and row.level(first) and swept.issuperset(row.settings)]
     found = []
     for key, name in short_keys(shown_keys(board.rows)).items():
         values = {value: [row for row in rows if row.settings.get(key) == value] for value in _in_order(rows, key)}
@@ -233,7 +248,7 @@ def order_figure(board: Leaderboard) -> Markup:
 
     Of a multirun in one process always, since its jobs share it; as they are, where nothing was repeated.
     """
-    rows = [row for row in board.rows if row.rank]
+    rows = [row for row in board.rows if row.measured]
     repeated = [row for row in rows if len(row.walls) > 1]
     if repeated:
         points = [

@@ -15,7 +15,7 @@ from runner.errors import RecordError
 from runner.log.redact import redact
 from runner.summary import shown
 from runner.sweep.attempts import BEST_FOLDER
-from runner.sweep.board import Leaderboard, answer, read_leaderboard
+from runner.sweep.board import Leaderboard, answer, read_leaderboard, reasons_once
 from runner.sweep.table import FOLDED, PARQUET, WIDTH, cells, write_parquet
 
 _MOST_ROWS: Final = 64  # shown at the terminal; the files have all
@@ -53,9 +53,10 @@ def show_leaderboard(board: Leaderboard) -> None:
         Console(file=results.file, width=WIDTH).print(drawn)
     if len(rows) > _MOST_ROWS:
         say(f"and {len(rows) - _MOST_ROWS} more, see {PARQUET}")
-    for row in board.rows:
-        if row.reason:
-            say(redact(f"job {row.job}, {board.names[row.job]}: {row.status}: {text_of(row.reason)}"))
+    for several, reason in reasons_once(board.rows):
+        one = several[0]
+        named = f"job {one.job}, {board.names[one.job]}: " if len(several) == 1 else ""
+        say(redact(f"{one.status}: {named}{text_of(reason)}"))
     say("")
     for at, line in enumerate(answer(board)):
         results.print(redact(line), style="bold" if at == 0 else None, markup=False, soft_wrap=True)
@@ -78,6 +79,8 @@ def _table(heads: list[str], rows: list[list[str]], words: int, board: Leaderboa
         left = 0 < at < words
         drawn.add_column(Text(head), justify="left" if left else "right", no_wrap=not left, overflow="fold")
     for row, cells_ in zip(board.rows, rows, strict=False):
-        style = "red" if row.failed or row.differs else "bold" if row is board.best else "dim" if not row.rank else None
+        style = (
+            "red" if row.failed or row.differs else "bold" if row is board.best else "dim" if not row.measured else None
+        )
         drawn.add_row(*(Text(redact(cell)) for cell in cells_), style=style)
     return drawn

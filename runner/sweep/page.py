@@ -1,13 +1,12 @@
 """From a leaderboard to its page, `sweep.html`: one file that loads nothing."""
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from runner.command import COMMAND
 from runner.log import report
@@ -17,7 +16,7 @@ from runner.log.report.charts import bar
 from runner.output.aside import written_aside
 from runner.sweep import bits, figures, table
 from runner.sweep.attempts import Sweep
-from runner.sweep.board import Leaderboard, answer, bits_in_words, tie_rule
+from runner.sweep.board import Leaderboard, answer, bits_in_words, reasons_once, tie_rule
 from runner.sweep.names import short_keys, shown_keys
 from runner.sweep.rows import Row
 
@@ -44,6 +43,7 @@ class Line(NamedTuple):
     numbers: list[str]
     values: str
     css: str
+    reason: str
 
 
 def write_page(board: Leaderboard, best: str | None) -> Path:
@@ -78,13 +78,14 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
     numbers = table.figures(board)
     return {
         "board": board,
-        "title": breakable(f"Sweep of {', '.join(keys.values())}" if keys else "Sweep"),
+        "title": text.breakable(f"Sweep of {', '.join(keys.values())}" if keys else "Sweep"),
         "state": _state(board),
+        "status": _status(board),
         "subtitle": _subtitle(board),
-        "answer": breakable(first),
+        "answer": text.breakable(first),
         "answers": others,
         "figures": list(_figures(board)),
-        "keys": [breakable(name) for name in keys.values()],
+        "keys": [text.breakable(name) for name in keys.values()],
         "heads": list(numbers),
         "barred": "memory" if board.sweep.objective[0] == "peak" and "memory" in numbers else "wall",
         "lines": [_line(board, row, keys, numbers) for row in board.rows],
@@ -103,7 +104,20 @@ def _state(board: Leaderboard) -> str:
     """What colours the page."""
     if board.exit_code:
         return "failed"
+    if board.sweep.status == "COMPLETED" and (_refused(board) or board.unlike):
+        return "partly"
     return {"RUNNING": "running", "INTERRUPTED": "interrupted", "KILLED": "killed"}.get(board.sweep.status, "completed")
+
+
+def _refused(board: Leaderboard) -> int:
+    return sum(row.status == "REFUSED" for row in board.rows)
+
+
+def _status(board: Leaderboard) -> str:
+    """The sweep's status, how many of its jobs were refused, and whether none could win."""
+    refused = _refused(board)
+    said = [f"{refused} of {len(board.rows)} refused"] if refused else []
+    return ", ".join([board.sweep.status, *said, *(["no winner"] if board.unlike else [])])
 
 
 def _subtitle(board: Leaderboard) -> str:
@@ -139,20 +153,27 @@ def _figures(board: Leaderboard) -> Iterator[Figure]:
         )
     small = min((row for row in ranked if row.peak_bytes), key=lambda row: row.peak_bytes or 0.0, default=None)
     if small:
-        yield Figure("least memory", text.size(small.peak_bytes), _named(board, small))
+        yield Figure("lowest memory", text.size(small.peak_bytes), _named(board, small))
     done = sum(row.status == "COMPLETED" for row in board.rows)
     failed = sum(row.failed for row in board.rows)
-    yield Figure("jobs completed", f"{done} of {len(board.rows)}", f"{failed} failed" if failed else "")
+    yield Figure("jobs completed", f"{done} of {len(board.rows)}", _trouble(failed, _refused(board)))
+    if board.unlike:
+        return
     yield Figure(
-        "a difference counts from",
+        "smallest clear difference",
         f"{100 * _least(board):.2g} %",
         "assumed" if board.noise.assumed else "by the repeats",
     )
     yield Figure("same bits", *bits_in_words(board))
 
 
+def _trouble(failed: int, refused: int) -> str:
+    counts = ((failed, "failed"), (refused, "refused"))
+    return ", ".join(f"{count} {what}" for count, what in counts if count)
+
+
 def _named(board: Leaderboard, row: Row) -> Markup:
-    return breakable(text.cut(board.names[row.job], 80))
+    return text.breakable(text.cut(board.names[row.job], 80))
 
 
 def _least(board: Leaderboard) -> float:
@@ -162,14 +183,15 @@ def _least(board: Leaderboard) -> float:
 
 def _line(board: Leaderboard, row: Row, keys: Mapping[str, str], numbers: Mapping[str, table.Cell]) -> Line:
     first = board.sweep.objective[0]
-    most = max((one.level(first) or 0.0 for one in board.rows if one.rank), default=0.0)
-    share = text.ratio(row.level(first), most) if row.rank else None
+    reason = next((said for rows, said in reasons_once(board.rows) if rows[-1].job == row.job), "")
+    most = max((one.level(first) or 0.0 for one in board.rows if one.measured), default=0.0)
+    share = text.ratio(row.level(first), most) if row.measured else None
     paths = [one.path / "report.html" for one in row.attempts]
     link = next((f"{path.parent.name}/{path.name}" for path in paths if path.is_file()), None)
-    css = "bad" if row.failed or row.differs else "best" if row is board.best else "out" if not row.rank else ""
+    css = "bad" if row.failed or row.differs else "best" if row is board.best else "out" if not row.measured else ""
     settings = [row.settings.get(key, text.UNKNOWN) for key in keys]
     shown = [cell(row) for cell in numbers.values()]
-    return Line(row, link, table.place(row), settings, bar(share), shown, table.values(row), css)
+    return Line(row, link, table.place(row), settings, bar(share), shown, table.values(row), css, reason)
 
 
 # --- how it came about ------------------------------------------------------------------------------------------------
@@ -198,11 +220,6 @@ def _as_typed(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
 
 
-def breakable(words: str) -> Markup:
-    """Names that may be broken into two lines where they have a dot, a dash or an underscore."""
-    return Markup(re.sub(r"(?<=[._=@/-])(?=[^\W\d])", "<wbr>", str(escape(words))))  # noqa: S704 - escaped
-
-
 def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
     sweep = board.sweep
     facts = sweep.facts
@@ -213,7 +230,7 @@ def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
     if board.baseline and board.baseline.attempts:
         yield "baseline", " ".join(board.baseline.attempts[0].overrides) or "the defaults"
     begun = datetime.fromisoformat(facts.get("begun") or sweep.started.isoformat())
-    yield "began", f"{begun:%Y-%m-%d %H:%M:%S} UTC"
+    yield "started", f"{begun:%Y-%m-%d %H:%M:%S} UTC"
     if begun != sweep.started:
         yield "resumed", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
     if facts.get("ended"):

@@ -82,13 +82,18 @@ class Row:
 
     @property
     def requests(self) -> float | None:
-        """As above."""
+        """Median; None if GDAL fetched."""
         return _median(self._each(lambda one: one.fetched[1]))
 
     @property
     def megabytes_per_second(self) -> float | None:
         """Median, while computing."""
         return _median(self._each(lambda one: one.run.megabytes_per_second if one.run else None))
+
+    @property
+    def measured(self) -> bool:
+        """Whether it completed with a wall time, ranked or not."""
+        return self.status == "COMPLETED" and bool(self.walls)
 
     @property
     def failed(self) -> bool:

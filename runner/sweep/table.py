@@ -52,6 +52,7 @@ def describe(board: Leaderboard) -> dict[str, Any]:
         "best": None if best is None else best.job,
         "noise": {"relative": board.noise.relative, "degrees_of_freedom": board.noise.freedom},
         "same_bits": not board.disagreeing,
+        "different_work": list(board.unlike),
         "problems": list(board.sweep.problems),
         "jobs": [_describe(row) for row in board.rows],
     }
@@ -84,7 +85,7 @@ def figures(board: Leaderboard) -> dict[str, Cell]:
         "memory": lambda row: text.size(row.peak_bytes),
         "fetched": lambda row: text.size(row.fetched_bytes),
         "requests": lambda row: text.count(row.requests),
-        "MB/s": lambda row: text.rate(row.megabytes_per_second and 1e6 * row.megabytes_per_second),
+        "rate": lambda row: text.rate(row.megabytes_per_second and 1e6 * row.megabytes_per_second),
         "few scenes": lambda row: text.seconds(row.few_seconds),
     }
     known = {name: any(cell(row) != _NONE for row in board.rows) for name, cell in cells.items()}
@@ -127,7 +128,7 @@ def cells(board: Leaderboard, width: int = WIDTH) -> tuple[list[str], list[list[
     numbers = figures(board)
     keys = short_keys(shown_keys(board.rows))
     settings: dict[str, Cell] = {name: _setting(key) for key, name in keys.items()}
-    optional = [name for name in ("requests", "few scenes", "fetched", "CPU", "MB/s") if name in numbers]
+    optional = [name for name in ("requests", "few scenes", "fetched", "CPU", "rate") if name in numbers]
     for gone in range(len(optional) + 1):
         kept = {name: cell for name, cell in numbers.items() if name not in optional[:gone]}
         found = _drawn(board.rows, {"": place, **settings, **kept, "bits": values})

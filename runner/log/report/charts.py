@@ -150,7 +150,7 @@ def lanes(
 
 def _place(at: int, tick: Tick, many: int) -> str | None:
     """What gives way where it is narrow: labels between every second or third, and the middle of one at an end."""
-    odd = at % (3 if many > 5 else 2) > 0
+    odd = many > 3 and at % (3 if many > 5 else 2) > 0
     classes = ["odd"] * odd + ["start"] * (tick.at < 0.06) + ["end"] * (tick.at > 0.94)
     return " ".join(classes) or None
 

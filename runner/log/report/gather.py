@@ -1,6 +1,7 @@
 """A run folder read into records; what is missing or cannot be read is named, and the rest goes on."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,8 @@ _OWN_TABLES: Final = ("inputs.parquet", "trace.parquet")
 _ABOUT_SCENES: Final = ("stack", "scene", "href", "datetime")
 _LARGE, _SMALL = 900, 420  # pixels of the longer side of the first picture, and of the others
 _MOST_EVENTS = 50
+_ABSENT: Final = "is not there"
+_TOLD_ABOVE: Final = re.compile(r"failed$|interrupted, exit code")  # by how the run ended
 _YEAR_9999: Final = 253370764800  # seconds since 1970
 _LOSES: Final = {
     "run.json": ", so how the run ended, its config and its environment are unknown",
@@ -57,7 +60,7 @@ class _Reader:
 
         path = self.folder / name
         if not path.is_file():
-            self.gaps.append(Gap(name, f"is not there{_LOSES.get(name, '')}"))
+            self.gaps.append(Gap(name, f"{_ABSENT}{_LOSES.get(name, '')}"))
             return None
         try:
             return parse(path)
@@ -81,7 +84,9 @@ def read_folder(folder: Path) -> Contents:
     rasters = _rasters(reader)
     known = {gap.name for gap in reader.gaps}
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    lost = [Gap(name, "is not there, though run.json names it") for name in run.outputs if name not in there | known]
+    lost = [Gap(name, f"{_ABSENT}, though run.json names it") for name in run.outputs if name not in there | known]
+    unended = run.status in ("FAILED", "INTERRUPTED", "KILLED", "RUNNING")  # which explains what is not there
+    gaps = [gap for gap in reader.gaps if not (unended and gap.why.startswith(_ABSENT))]
     return Contents(
         name=folder.name,
         path=_shown(folder),
@@ -92,7 +97,8 @@ def read_folder(folder: Path) -> Contents:
         rasters=rasters,
         outputs=outputs,
         events=_events(folder / "events.jsonl"),
-        gaps=[*reader.gaps, *lost],
+        gaps=[*gaps, *lost],
+        unwritten=[gap.name for gap in reader.gaps if gap not in gaps],
     )
 
 
@@ -169,7 +175,7 @@ def _tasks(path: Path) -> Tasks:
         name: _numbers(table, name)
         for name in (
             "task", "attempt", "start", "stop", "first_scene", "stop_scene", "bytes", "requests", "retries",
-            "peak_bytes",
+            "peak_bytes", "pixels", "valid",
         )
     }  # fmt: skip
     window = np.stack([_numbers(table, name) for name in ("row", "column", "height", "width")], axis=1)
@@ -181,6 +187,7 @@ def _tasks(path: Path) -> Tasks:
         worker=_texts(table, "worker"),
         lane=list(zip(_texts(table, "host"), _texts(table, "pid"), _texts(table, "thread"), strict=True)),
         window=window,
+        compiling=_numbers(table, "compile_seconds"),
         **numbers,
         **shares,
     )
@@ -206,6 +213,12 @@ def _scene_table(path: Path) -> SceneTable:
         scenes=[scenes[at] for at in order],
         time=_numbers(table, "datetime")[order],
         columns={field.name: _numbers(table, field.name)[order] for field in fields},
+        groups={
+            field.name: [words[at] for at in order]
+            for field in table.schema
+            if field.name not in _ABOUT_SCENES and pa.types.is_string(field.type)
+            for words in [_texts(table, field.name)]
+        },
         units={field.name: (field.metadata or {}).get(b"units", b"").decode() for field in fields},
         by_area=frozenset(field.name for field in fields if (field.metadata or {}).get(b"weights") == b"area"),
         provenance=dict(Tree(json.loads(origin)).pairs()),
@@ -260,7 +273,7 @@ def _events(path: Path) -> list[Event]:
     found = []
     for line in path.read_text("utf-8", errors="replace").splitlines():
         event = _event(line)
-        if event and event.level in ("WARNING", "ERROR", "CRITICAL"):
+        if event and event.level in ("WARNING", "ERROR", "CRITICAL") and not _TOLD_ABOVE.match(event.message):
             found.append(event)
     return found[-_MOST_EVENTS:]
 

@@ -1,14 +1,17 @@
 """What stands at the top: how the run ended and what to do about it, its figures, where its time went."""
 
+import re
 import shlex
+from dataclasses import replace
 from typing import Final, NamedTuple
 
+import numpy as np
 from markupsafe import Markup
 
 from runner.command import COMMAND
 from runner.log import repeat
 from runner.log.report import text
-from runner.log.report.records import Contents, PassFacts, Run
+from runner.log.report.records import Attempt, Contents, PassFacts, Problem, Run
 
 _WORDS: Final = {
     "COMPLETED": "Everything asked for was computed and written.",
@@ -18,20 +21,35 @@ _WORDS: Final = {
     "RUNNING": "The run was under way when this page was made.",
     "UNKNOWN": "run.json does not tell how the run ended.",
 }
+_KINDS: Final = {
+    "ConfigError": "A setting is wrong.",
+    "SourceError": "The source cannot be used.",
+    "PlanError": "The job does not fit.",
+    "ClusterError": "The workers failed.",
+    "ReadError": "A scene cannot be read.",
+    "MissingError": "A scene is gone.",
+    "DeniedError": "Access was denied.",
+    "ChangedError": "A scene was replaced during the run.",
+    "OutputError": "A result cannot be written.",
+    "Interrupted": "Stopped.",
+}
 _REMEDIES: Final = {
     "ReadError": "Leave the scene out with source.exclude, or all that cannot be read with on_error=skip.",
-    "MissingError": "The scene has gone since it was listed: leave it out with source.exclude, or set on_error=skip.",
+    "MissingError": "The scene was deleted since it was listed: leave it out (source.exclude), or set on_error=skip.",
     "DeniedError": "Check the credentials (source.s3.profile), source.s3.anonymous and source.s3.requester_pays.",
     "ChangedError": "The scene was replaced while it was read: run again, so that it is listed anew.",
     "OutputError": "Make room, or set output.dir to a folder that can be written to.",
 }
+_REMEDY: Final = re.compile(r"\b(source|output|fetch|stages|gdal|cluster)\.\w+|\bon_error\b")  # a message that has one
+_LEAST_SECONDS: Final = 1e-3  # of a part of the wall time
+_LONG: Final = 50  # characters of a path
 
 
 class Figure(NamedTuple):
     """One of the figures at the top."""
 
     name: str
-    shown: Markup
+    shown: Markup | str
     note: Markup | str
     fraction: float | None = None  # of a bar below it
 
@@ -50,14 +68,51 @@ def status_words(run: Run) -> str:
     return _WORDS.get(run.status, "")
 
 
+def problem(run: Run) -> Problem | None:
+    """What ended the run, in words: long paths stand once, below the message, which has their ends."""
+    if run.problem is None:
+        return None
+    message, scene = run.problem.message, dict(run.problem.place).get("scene", "")
+    if len(scene) > _LONG and scene in message:
+        message = message.replace(scene, "…/" + "/".join(scene.rsplit("/", 2)[-2:]))
+    return replace(run.problem, kind=_KINDS.get(run.problem.kind, f"Unexpected: {run.problem.kind}."), message=message)
+
+
+def attempts(contents: Contents) -> tuple[str, list[tuple[str, str, str]]] | None:
+    """Of a run that was resumed: what was reused, and (when, how it ended, how long) of each attempt; else None."""
+    run = contents.run
+    if not run.attempts:
+        return None
+    goes = [*run.attempts, Attempt(run.started, run.lived_seconds, run.status)]
+    rows = [(text.moment(one.started), one.status.lower(), text.seconds(one.seconds)) for one in goes]
+    return f"Resumed: this is attempt {len(goes)}.{_reused(contents)}", rows
+
+
+def _reused(contents: Contents) -> str:
+    tasks = contents.tasks
+    if tasks is None:
+        return ""
+    reused = tasks.where(np.array([status == "reused" for status in tasks.status], bool))
+    if not len(reused):
+        return " No finished tasks were left by the attempts before it; everything was read."
+    failed = tasks.status.count("failed")
+    total = len(tasks) - failed
+    bytes_ = float(np.nansum(reused.bytes))
+    spared = f", so that {text.size(bytes_)} were not fetched again" if bytes_ else ""
+    return (
+        f" {text.count(len(reused))} of {text.plural(total, 'task')} had been finished before and were reused{spared}; "
+        f"{text.count(total - len(reused))} were computed now."
+    )
+
+
 def remedies(contents: Contents) -> list[tuple[str, str]]:
     """(what to do, the command for it) after a run that did not complete."""
     run = contents.run
     if run.status not in ("FAILED", "INTERRUPTED", "KILLED"):
         return []
-    hint = _REMEDIES.get(run.problem.kind) if run.problem else None
+    hint = _REMEDIES.get(run.problem.kind) if run.problem and not _REMEDY.search(run.problem.message) else None
     go_on = f"{COMMAND} log resume {shlex.quote(contents.path)}"
-    once = ", once it is mended" if run.status == "FAILED" else ""
+    once = ", once it is fixed" if run.status == "FAILED" else ""
     return [*([(hint, "")] if hint else []), (f"Go on where it ended{once}:", go_on)]
 
 
@@ -67,33 +122,35 @@ def repeat_command(contents: Contents) -> str:
 
 
 def figures(contents: Contents) -> list[Figure]:
-    """The figures at the top; a dash where the folder does not tell."""
+    """How it ran, in figures; nothing of what the folder does not tell."""
     run = contents.run
-    computing = _total(run, "compute_seconds")
+    computing = computing_seconds(run)
     bytes_, requests, retries = (_total(run, name) for name in ("bytes", "requests", "retries"))
     planned = _total(run, "planned_bytes")
     rate = text.ratio(bytes_, computing)
-    speed = text.UNKNOWN if rate is None else f"{text.rate(rate)} MB/s"
-    return [
-        *_scene_figures(contents),
+    found = [
         _wall_figure(run),
-        Figure("computing", _data(computing, text.seconds(computing)), _passes(run)),
+        Figure("computing", data(computing, text.seconds(computing)), _passes(run)),
         _task_figure(contents),
-        Figure("fetched", _data(bytes_, text.size(bytes_)), _of_plan(bytes_, planned)),
-        Figure("throughput", _data(rate, speed), "while computing"),
-        Figure("requests", _data(requests, text.count(requests)), _retried(retries)),
+        Figure("fetched", data(bytes_, text.size(bytes_)), _of_plan(run, bytes_, planned)),
+        Figure("throughput", data(rate, text.rate(rate)), "while computing"),
+        Figure("requests", data(requests, text.count(requests)), _retried(retries)),
         _memory_figure(run),
     ]
+    return [figure for figure in found if text.UNKNOWN not in figure.shown]
 
 
-def _data(value: float | None, shown: str) -> Markup:
+def data(value: float | None, shown: str) -> Markup:
     """A figure for people, with the exact number for programs."""
     return Markup("<data value='{}'>{}</data>").format("" if value is None else f"{value:.15g}", shown)
 
 
 def _wall_figure(run: Run) -> Figure:
     until = "from start to exit" if run.ended is not None else "to the last sign of life"
-    return Figure("wall time", _data(run.lived_seconds, text.seconds(run.lived_seconds)), until)
+    imports = run.phases.get("imports_seconds")
+    if imports:
+        until = f"{until}, after {text.seconds(imports)} of imports"
+    return Figure("wall time", data(run.lived_seconds, text.seconds(run.lived_seconds)), until)
 
 
 def _passes(run: Run) -> str:
@@ -108,21 +165,17 @@ def _task_figure(contents: Contents) -> Figure:
     if contents.tasks is None:
         ended = [one.tasks for one in contents.run.passes if one.ended and one.tasks is not None]
         total = sum(ended) if ended else None
-        return Figure("tasks", _data(total, text.count(total)), "")
-    failed = contents.tasks.status.count("failed")
+        return Figure("tasks", data(total, text.count(total)), "")
+    failed, reused = (contents.tasks.status.count(status) for status in ("failed", "reused"))
     done = len(contents.tasks) - failed
-    note = Markup("{} {} failed").format(_data(failed, text.count(failed)), "attempt" if failed == 1 else "attempts")
-    return Figure("pieces of results" if contents.run.in_pieces else "tasks", _data(done, text.count(done)), note)
-
-
-def _scene_figures(contents: Contents) -> list[Figure]:
-    used, left_out = scene_counts(contents)
-    note = Markup("{} left out").format(_data(left_out, text.count(left_out))) if left_out is not None else ""
-    return [Figure("scenes used", _data(used, text.count(used)), note)]
+    note = Markup("{} {} failed").format(data(failed, text.count(failed)), "attempt" if failed == 1 else "attempts")
+    if reused:
+        note = Markup("{} of them reused, {}").format(text.count(reused), note)
+    return Figure("pieces of results" if contents.run.in_pieces else "tasks", data(done, text.count(done)), note)
 
 
 def scene_counts(contents: Contents) -> tuple[float | None, float | None]:
-    """Scenes used and objects left out, by the table of inputs, else by run.json."""
+    """Scenes used and objects skipped, by the table of inputs, else by run.json."""
     if contents.inputs is not None:
         used = sum(row.used for row in contents.inputs)
         return used, len(contents.inputs) - used
@@ -136,15 +189,24 @@ def _total(run: Run, name: str) -> float | None:
     return sum(known) if known else None
 
 
-def _of_plan(bytes_: float | None, planned: float | None) -> str:
-    return f"{text.size(planned)} planned" if bytes_ is not None and planned else ""
+def _of_plan(run: Run, bytes_: float | None, planned: float | None) -> str:
+    """What was planned; a resumed run reads less, since it does not read again what is finished."""
+    if bytes_ is None or not planned:
+        return ""
+    return f"of {text.size(planned)} planned; the rest reused" if run.attempts else f"{text.size(planned)} planned"
+
+
+def computing_seconds(run: Run) -> float | None:
+    """Of the passes, without the time in which they waited for machine code."""
+    computing = _total(run, "compute_seconds")
+    return None if computing is None else max(computing - (_total(run, "compile_seconds") or 0.0), 0.0)
 
 
 def _retried(retries: float | None) -> Markup | str:
     return (
         ""
         if retries is None
-        else Markup("{} {}").format(_data(retries, text.count(retries)), "retry" if retries == 1 else "retries")
+        else Markup("{} {}").format(data(retries, text.count(retries)), "retry" if retries == 1 else "retries")
     )
 
 
@@ -152,11 +214,11 @@ def _memory_figure(run: Run) -> Figure:
     """The pass that held the most, against what was planned for that one."""
     most = max((one for one in run.passes if one.peak_bytes is not None), key=_peak, default=None)
     if most is None:
-        return Figure("peak memory", _data(None, text.UNKNOWN), "")
+        return Figure("peak memory", data(None, text.UNKNOWN), "")
     planned = most.planned_peak_bytes
     share = text.ratio(most.peak_bytes, planned)
     note = "" if share is None else f"{100 * share:.0f} % of {text.size(planned)} planned"
-    return Figure("peak memory", _data(most.peak_bytes, text.size(most.peak_bytes)), note, share)
+    return Figure("peak memory", data(most.peak_bytes, text.size(most.peak_bytes)), note, share)
 
 
 def _peak(one: PassFacts) -> float:
@@ -164,18 +226,23 @@ def _peak(one: PassFacts) -> float:
 
 
 def segments(run: Run) -> list[Segment]:
-    """Where the wall time went; what no phase claims is start-up and the rest."""
+    """Where the time went, from the start of the process on; what no phase claims is the rest."""
+    compiling = (run.phases.get("compiling_seconds") or 0.0) + (_total(run, "compile_seconds") or 0.0)
     parts = [
+        ("starting Python, imports", "imports", run.phases.get("imports_seconds")),
+        ("demo archive", "archive", run.phases.get("archive_seconds")),
         ("listing and headers", "listing", run.phases.get("listing_seconds")),
+        ("loading compiled code", "kernels", run.phases.get("kernels_seconds")),
+        ("compiling, once for each type of pixels", "compile", compiling),
         ("starting workers", "starting", _total(run, "start_seconds")),
-        ("computing", "computing", _total(run, "compute_seconds")),
+        ("computing", "computing", computing_seconds(run)),
         ("writing", "writing", run.phases.get("writing_seconds")),
         ("this report", "reporting", run.phases.get("report_seconds")),
     ]
-    known = [(name, css, seconds) for name, css, seconds in parts if seconds]
+    known = [(name, css, seconds) for name, css, seconds in parts if seconds and seconds >= _LEAST_SECONDS]
     claimed = sum(seconds for _, _, seconds in known)
-    wall = max(run.lived_seconds or 0.0, claimed)
+    wall = max((run.lived_seconds or 0.0) + (run.phases.get("imports_seconds") or 0.0), claimed)
     if not known or not wall:
         return []
-    rest = [("start-up and the rest", "other", wall - claimed)] if wall > claimed else []
+    rest = [("the rest", "other", wall - claimed)] if wall - claimed >= _LEAST_SECONDS else []
     return [Segment(name, css, seconds, seconds / wall) for name, css, seconds in [*known, *rest]]

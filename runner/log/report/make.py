@@ -1,12 +1,14 @@
 """From a run folder to its report."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from runner.log.redact import redact
-from runner.log.report import headline, results, tasks, text, timeline
+from runner.log.report import headline, overview, results, series, tasks, text, timeline
 from runner.log.report.charts import bar
 from runner.log.report.gather import read_folder
 from runner.log.report.picture import VIRIDIS
@@ -15,12 +17,14 @@ from runner.output.aside import written_aside
 
 REPORT: Final = "report.html"
 _SLOWEST: Final = 10
+_PICTURE: Final = "data:image/png;base64,"
+_PICTURES: Final = re.compile(f"({_PICTURE}[A-Za-z0-9+/=]{{1000,}})")
 _FEW_INPUTS = 60  # a table as long as that is shown at once
 _MOST_DIFF = 65536  # characters
 _UNTIMED: Final = "The trace does not tell when its tasks began, so there is no timeline."
 _UNTIMED_PIECES: Final = (
     "With engine=xarray dask cuts the tasks in many, which several pieces of results share; the trace tells when each "
-    "piece was ready, not when it was begun or how long its bytes took, so there is no timeline."
+    "piece was ready, not when it started or how long its bytes took, so there is no timeline."
 )
 
 
@@ -30,11 +34,16 @@ def write_report(folder: Path) -> Path:
     One file that loads nothing. Whatever is missing or damaged is named in it. Raises OutputError if it cannot be
     written.
     """
-    page = redact(_render(_context(read_folder(folder))))
+    page = _redacted(_render(_context(read_folder(folder))))
     path = folder / REPORT
     with written_aside(path) as aside:
         aside.write_bytes(page.encode("utf-8", "backslashreplace"))  # JSON can hold halves of surrogate pairs
     return path
+
+
+def _redacted(page: str) -> str:
+    """The page without secrets. Its pictures, which hold none, are passed over: they are most of its bytes."""
+    return "".join(part if part.startswith(_PICTURE) else redact(part) for part in _PICTURES.split(page))
 
 
 def _render(context: dict[str, Any]) -> str:
@@ -53,26 +62,23 @@ def _render(context: dict[str, Any]) -> str:
 
 def _context(contents: Contents) -> dict[str, Any]:
     """Everything the template shows."""
-    run, large = contents.run, contents.rasters[0] if contents.rasters else None
-    coverage = results.coverage_raster(contents.rasters[1:])
-    others = [raster for raster in contents.rasters[1:] if raster is not coverage]
+    run = contents.run
     return {
         "contents": contents,
         "run": run,
-        "name": run.stack.name if run.stack else contents.name,
+        "name": overview.title(contents),
         "subtitle": _subtitle(contents),
         "status_words": headline.status_words(run),
+        "problem": headline.problem(run),
         "remedies": headline.remedies(contents),
+        "findings": overview.figures(contents),
+        "where": overview.where(contents),
         "figures": headline.figures(contents),
         "segments": headline.segments(run),
+        "attempts": headline.attempts(contents),
         "viridis": ", ".join(f"#{colour}" for colour in VIRIDIS),
-        "large": results.raster_figure(large, large=True) if large else None,
-        "others": [results.raster_figure(raster, large=False) for raster in others],
-        "coverage": results.raster_figure(coverage, large=False) if coverage else None,
-        "series": [
-            (table.stage, table.file, results.series_figure(table)) for table in contents.tables if table.scenes
-        ],
-        "least_covered": _least_covered(contents),
+        **_raster_context(contents),
+        "series": [(table.stage, table.file, series.series_figure(table)) for table in contents.tables if table.scenes],
         "passes": [_pass_row(one) for one in run.passes],
         **_task_context(contents),
         **_input_context(contents),
@@ -85,35 +91,52 @@ def _context(contents: Contents) -> dict[str, Any]:
 
 
 def _subtitle(contents: Contents) -> str:
+    """What is computed of which scenes, in a line."""
     stack = contents.run.stack
-    used, _ = headline.scene_counts(contents)
+    stages = list(dict.fromkeys(name for one in contents.run.passes for name in one.name.split("+")))
     if stack is None:
-        return "" if used is None else text.plural(used, "scene")
-    dates = f"from {stack.first[:10]} to {stack.last[:10]}" if stack.first and stack.last and used != 1 else ""
+        return ""
     grid = f"{text.by(map(text.count, stack.shape))} pixels {stack.dtype or ''}" if stack.shape else ""
     nodata = f"nodata {stack.nodata}" if stack.nodata is not None else "no nodata value"
-    return ", ".join(part for part in (f"{text.plural(used, 'scene')} {dates}", grid, stack.crs, nodata) if part)
+    said = [*([" and ".join(stages)] if stages else []), grid, stack.crs, nodata]
+    return ", ".join(part for part in said if part)
 
 
-def _least_covered(contents: Contents) -> list[tuple[str, str, Any, str]]:
-    shape = contents.run.stack.shape if contents.run.stack else None
-    pixels = shape[0] * shape[1] if shape else None
-    return next((rows for table in contents.tables if (rows := results.least_covered(table, pixels))), [])
+def _raster_context(contents: Contents) -> dict[str, Any]:
+    """The large raster, the scenes with the fewest valid pixels beside it, and the others below.
+
+    The one that counts stands beside the large one too, unless the others need it for a row of their own.
+    """
+    large, rest = contents.rasters[:1], contents.rasters[1:]
+    counts = results.coverage_raster(rest)
+    others = [raster for raster in rest if raster is not counts]
+    fewest = next((found for table in contents.tables if (found := series.coverage(table, contents.run))), None)
+    if counts is not None and len(others) in (1, 5):
+        others, counts = [counts, *others], None
+    return {
+        "large": results.raster_figure(large[0], large=True) if large else None,
+        "others": [results.raster_figure(raster, large=False) for raster in others],
+        "columns": results.columns(len(others)),
+        "coverage": results.raster_figure(counts, large=False) if counts else None,
+        "fewest": fewest,
+    }
 
 
 def _pass_row(one: PassFacts) -> dict[str, str]:
     """A pass, fact by fact: what was planned beside what came."""
     facts = {
-        "it": _unended(one),
+        "end": _unended(one),
         "cluster": one.cluster,
-        "a task: scenes, rows, columns": one.chunks,
+        "size of a task: scenes, rows, columns": one.chunks,
         "tasks": text.count(one.tasks),
-        "requests": _against(text.count(one.requests), one.planned_requests and text.count(one.planned_requests)),
-        "fetched": _against(text.size(one.bytes), one.planned_bytes and text.size(one.planned_bytes)),
+        "tasks reused": text.count(one.reused or None),
+        "requests": _against(text.count(one.requests), one.planned_requests and text.count(one.planned_requests), one),
+        "fetched": _against(text.size(one.bytes), one.planned_bytes and text.size(one.planned_bytes), one),
         "retries": text.count(one.retries),
         "workers lost": text.count(one.workers_lost),
         "starting workers": text.seconds(one.start_seconds),
         "computing": text.seconds(one.compute_seconds),
+        "of that waiting for compiled code": text.seconds(one.compile_seconds or None),
         "reading, all threads": text.seconds(one.read_seconds),
         "reducing, all threads": text.seconds(one.reduce_seconds),
         "processor time": text.seconds(one.cpu_seconds),
@@ -130,8 +153,9 @@ def _unended(one: PassFacts) -> str:
     return "did not end" + ("; what it took is the sum of its attempts" if one.compute_seconds is not None else "")
 
 
-def _against(came: str, planned: str | float | None) -> str:
-    return f"{came} ({planned} planned)" if planned else came
+def _against(came: str, planned: str | float | None, one: PassFacts | None = None) -> str:
+    rest = "; the rest reused" if one and one.reused else ""
+    return f"{came} ({planned} planned{rest})" if planned else came
 
 
 def _task_context(contents: Contents) -> dict[str, Any]:
@@ -175,22 +199,35 @@ def _scene_row(
 
 
 def _input_context(contents: Contents) -> dict[str, Any]:
+    """The objects: the skipped ones first, else in the table's order; a column for what differs among them only."""
     rows = contents.inputs or []
     prefix = text.common_start([row.href for row in rows])
-    ordered = sorted(rows, key=lambda row: row.used)  # what was left out comes first, else in the table's order
+    ordered = sorted(rows, key=lambda row: row.used)
+    grids = {row.grid for row in rows if row.grid}
+    skipped = sum(not row.used for row in rows)
+    differing = [("grid", len(grids) > 1), ("skipped because", skipped > 0)]
+    heads = ["key", "date", "size", "ETag", *(head for head, differs in differing if differs)]
     return {
         "prefix": prefix,
-        "inputs": [_input_cells(row, prefix) for row in ordered],
-        "left_out": sum(not row.used for row in rows),
+        "grid": next(iter(grids), "") if len(grids) == 1 else "",
+        "input_heads": heads,
+        "inputs": [_input_cells(row, prefix, heads) for row in ordered],
+        "skipped": skipped,
         "inputs_open": len(rows) <= _FEW_INPUTS,
         "inputs_size": text.size(sum(row.size or 0 for row in rows if row.used)),
     }
 
 
-def _input_cells(row: InputRow, prefix: str) -> tuple[str, ...]:
-    etag = row.etag if len(row.etag) <= 9 else f"{row.etag[:8]}…"
-    why = "" if row.used else row.reason or "no reason given"
-    return row.href.removeprefix(prefix), text.day(row.time), text.size(row.size), etag, row.grid, why
+def _input_cells(row: InputRow, prefix: str, heads: Sequence[str]) -> list[str]:
+    cells = {
+        "key": row.href.removeprefix(prefix),
+        "date": text.day(row.time),
+        "size": text.size(row.size),
+        "ETag": row.etag if len(row.etag) <= 9 else f"{row.etag[:8]}…",
+        "grid": row.grid,
+        "skipped because": "" if row.used else row.reason or "no reason given",
+    }
+    return [cells[head] for head in heads]
 
 
 def _yaml(tree: dict[str, Any]) -> str:

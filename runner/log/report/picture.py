@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runner.log.report.place import axis_unit
 from runner.log.report.records import Raster
 
 if TYPE_CHECKING:
@@ -50,11 +51,13 @@ def read_raster(path: Path, most_pixels: int) -> Raster:
             shape=raster.shape,
             dtype=raster.dtypes[0],
             crs=_crs_name(raster),
-            axis_unit=_axis_unit(raster),
+            wkt=raster.crs.to_wkt() if raster.crs else "",
+            axis_unit=axis_unit(raster.crs) if raster.crs else "",
             transform=tuple(raster.transform)[:6],
             tags=tags,
             least=_number(band.get("STATISTICS_MINIMUM")),
             most=_number(band.get("STATISTICS_MAXIMUM")),
+            mean=_number(band.get("STATISTICS_MEAN")),
             valid=_valid_fraction(band, seen),
             stretch=stretch,
             beyond=(bool((values < stretch[0]).any()), bool((values > stretch[1]).any())),
@@ -138,14 +141,6 @@ def _crs_name(raster: "DatasetReader") -> str:
         return ""
     code = raster.crs.to_epsg()
     return f"EPSG:{code}" if code else str(raster.crs.to_dict().get("proj", "a CRS without an EPSG code"))
-
-
-def _axis_unit(raster: "DatasetReader") -> str:
-    if raster.crs is None:
-        return ""
-    return (
-        "degrees" if raster.crs.is_geographic else {"metre": "m"}.get(raster.crs.linear_units, raster.crs.linear_units)
-    )
 
 
 def _valid_fraction(band_tags: dict[str, str], seen: npt.NDArray[np.bool_]) -> float | None:

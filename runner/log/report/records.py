@@ -45,8 +45,10 @@ class PassFacts:
     compute_seconds: float | None = None
     read_seconds: float | None = None  # summed over threads
     reduce_seconds: float | None = None  # as above
+    compile_seconds: float | None = None  # of the thread that waited longest for machine code
     cpu_seconds: float | None = None
     workers_lost: float | None = None
+    reused: float | None = None  # tasks that an earlier attempt had finished
     peak_bytes: float | None = None  # of all processes of the run together
     ended: bool = True  # or what it took is the sum of its attempts, as far as there is a trace
 
@@ -67,9 +69,18 @@ class StackFacts:
     dtype: str | None
     nodata: str | None
     crs: str | None
-    first: str | None
-    last: str | None
+    transform: tuple[float, float, float, float, float, float] | None
+    first_time: float | None  # seconds since 1970
+    last_time: float | None
     units: str | None
+
+
+class Attempt(NamedTuple):
+    """One of several goes at a run: the earlier ones of a run that was resumed."""
+
+    started: float | None  # seconds since 1970
+    seconds: float | None
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,7 @@ class Run:
     commit: str | None
     dirty: bool
     diff: str | None
+    attempts: tuple[Attempt, ...]  # before this one, in the same folder
 
     @property
     def in_pieces(self) -> bool:
@@ -144,10 +156,13 @@ class Tasks:
     fetch: Floats
     decode: Floats
     reduce: Floats
+    compiling: Floats
     bytes: Floats
     requests: Floats
     retries: Floats
     peak_bytes: Floats
+    pixels: Floats
+    valid: Floats
 
     def __len__(self) -> int:
         return len(self.status)
@@ -156,6 +171,11 @@ class Tasks:
     def seconds(self) -> Floats:
         """How long each attempt took."""
         return self.stop - self.start
+
+    @property
+    def worked(self) -> Floats:
+        """The same without the time in which it waited for machine code."""
+        return self.seconds - np.nan_to_num(self.compiling)
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> "Tasks":
         """The attempts that are chosen."""
@@ -179,6 +199,7 @@ class SceneTable:
     scenes: list[str]
     time: Floats
     columns: dict[str, Floats]
+    groups: dict[str, list[str]]  # columns of words: the named groups of the keys
     units: dict[str, str]
     by_area: frozenset[str]  # columns to which a pixel counts by its area
     provenance: dict[str, str]
@@ -194,12 +215,14 @@ class Raster:
     units: str
     shape: tuple[int, int]  # (height, width)
     dtype: str
-    crs: str
+    crs: str  # for people
+    wkt: str
     axis_unit: str  # of the coordinates: metre, degree
     transform: tuple[float, float, float, float, float, float]
     tags: dict[str, str]
     least: float | None
     most: float | None
+    mean: float | None
     valid: float | None  # fraction of the pixels
     stretch: tuple[float, float]  # values of the first and the last colour
     beyond: tuple[bool, bool]  # whether there are pixels below, above
@@ -253,3 +276,4 @@ class Contents:
     outputs: list[OutputFile] | None
     events: list[Event]
     gaps: list[Gap]
+    unwritten: list[str]  # files that a run which ended before its time had not come to

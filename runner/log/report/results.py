@@ -1,21 +1,19 @@
-"""Figures of what came out: rasters with their axes, series over time, coverage."""
+"""Figures of the rasters: pictures with their axes, colour bars, and how they are laid out."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 from markupsafe import Markup
 
 from runner.log.report import text
-from runner.log.report.charts import Plot, bar, legend, panel, tag, x_axis
-from runner.log.report.records import Floats, Raster, SceneTable
-from runner.log.report.scales import Scale, Tick, number_ticks, scale_of, time_scale, time_ticks
+from runner.log.report.charts import tag
+from runner.log.report.picture import VIRIDIS
+from runner.log.report.records import Raster
+from runner.log.report.scales import Scale, Tick, number_ticks
+from runner.log.report.series import unit
 
-_MOST_DOTS = 600  # with more scenes than that, dots would run together
-_MOST_PANELS = 10
-_LEAST_COVERED: Final = 10
-_LEVELS: Final = ("mean", "median")  # statistics that share a panel, with a band of quantiles behind them
+_MOST_STEPS: Final = 12  # whole numbers that have a colour each
 _COVERAGE: Final = ("valid_fraction", "count")
 
 
@@ -37,7 +35,7 @@ def raster_figure(raster: Raster, *, large: bool) -> Markup:
     drawn = tag("div", [left, picture, _colour_bar(raster), below], class_="map", style=f"--ratio:{width / height:.4f}")
     title = [
         tag("b", raster.statistic),
-        f" {_unit(raster.units)}",
+        f" {unit(raster.units)}",
         tag("span", raster.file, class_="file"),
     ]
     return tag(
@@ -63,35 +61,56 @@ def _either_way(first: float, last: float, most: int) -> list[Tick]:
 
 
 def _colour_bar(raster: Raster) -> Markup:
+    """Colours with their values: one label where all is one value, a block for each of a few whole numbers."""
     low, high = raster.stretch
-    scale = Scale(low, high)
-    ticks = [tick for tick in number_ticks(scale, 6) if raster.dtype[0] not in "iu" or _is_whole(scale, tick)]
+    whole = raster.dtype[0] in "iu"
+    if raster.least is not None and raster.least == raster.most:
+        scale, style = Scale(low, high), f"background:#{VIRIDIS[len(VIRIDIS) // 2]}"
+        ticks = [Tick(0.5, text.value(raster.least))]
+    elif whole and high - low < _MOST_STEPS:
+        scale, style = Scale(low - 0.5, high + 0.5), f"background:{_blocks(round(low), round(high))}"
+        ticks = number_ticks(scale, 6, whole=True)
+    else:
+        scale, style = Scale(low, high), None
+        ticks = number_ticks(scale, 6, whole=whole)
     labels = tag(
         "div", [tag("span", tick.text, style=f"top:{100 * (1 - tick.at):.2f}%") for tick in ticks], class_="ys"
     )
     ends = " ".join(name for name, more in zip(("below", "above"), raster.beyond, strict=True) if more)
-    return tag("div", [tag("div", class_=f"colours {ends}".strip()), labels], class_="scale")
+    return tag("div", [tag("div", class_=f"colours {ends}".strip(), style=style), labels], class_="scale")
 
 
-def _is_whole(scale: Scale, tick: Tick) -> bool:
-    value = scale.low + tick.at * (scale.high - scale.low)
-    return abs(value - round(value)) < 1e-6
+def _blocks(low: int, high: int) -> str:
+    """A gradient with a step for each whole number, in the colours of the picture."""
+    steps = high - low
+    colours = [VIRIDIS[round((len(VIRIDIS) - 1) * at / steps)] for at in range(steps + 1)]
+    shares = [100 * at / (steps + 1) for at in range(steps + 2)]
+    stops = (f"#{colour} {shares[at]:.2f}% {shares[at + 1]:.2f}%" for at, colour in enumerate(colours))
+    return f"linear-gradient(to top, {', '.join(stops)})"
 
 
 def _about(raster: Raster, axes: str) -> list[Markup]:
     """The caption; what all rasters share stands below the large one."""
-    colours = f"colours from {text.value(raster.stretch[0])} to {text.value(raster.stretch[1])}"
-    lines = [
-        f"{colours}, the 2nd to the 98th percentile" if any(raster.beyond) else colours,
-        f"values from {text.value(raster.least)} to {text.value(raster.most)}",
-    ]
-    if raster.least is None:
-        lines = ["no values"]
+    missing = None if raster.valid is None else 1 - raster.valid
+    lines = _values(raster)
     if axes:
         lines.append(f"{text.by(map(text.count, raster.shape))} pixels, {raster.dtype}, {axes}")
-    missing = None if raster.valid is None else 1 - raster.valid
+    if not missing:
+        return [tag("span", "; ".join([*lines, "every pixel has data"]) + ".")]
     hatched = [tag("i", class_="swatch hatch"), f"no data {text.percent(missing)}"]
     return [tag("span", "; ".join(lines) + ". "), tag("span", hatched, class_="key")]
+
+
+def _values(raster: Raster) -> list[str]:
+    if raster.least is None:
+        return ["no values"]
+    if raster.least == raster.most:
+        return [f"{text.value(raster.least)} everywhere"]
+    values = f"values from {text.value(raster.least)} to {text.value(raster.most)}"
+    if not any(raster.beyond):
+        return [values]
+    low, high = map(text.value, raster.stretch)
+    return [f"colours from {low} to {high}, the 2nd to the 98th percentile", values]
 
 
 def coverage_raster(rasters: Sequence[Raster]) -> Raster | None:
@@ -99,130 +118,8 @@ def coverage_raster(rasters: Sequence[Raster]) -> Raster | None:
     return next((raster for name in _COVERAGE for raster in rasters if raster.statistic == name), None)
 
 
-# --- series over time -----------------------------------------------------------------------------------------------
-
-
-def series_figure(table: SceneTable) -> Markup:
-    """Every statistic of every scene over time: means, then the others, then how much of each scene is valid."""
-    x = time_scale(table.time)
-    ticks = time_ticks(x, 7)
-    levels = [name for name in table.columns if name in _LEVELS]
-    quantiles = sorted(
-        (name for name in table.columns if _quantile(name) is not None), key=lambda name: _quantile(name) or 0
-    )
-    levels += quantiles[len(quantiles) // 2 : -(len(quantiles) // 2) or None]  # the middle one, which has no partner
-    first = levels or [name for name in table.columns if name not in _COVERAGE][:1]
-    rest = [name for name in table.columns if name not in (*first, *quantiles, *_COVERAGE)]
-    coverage = [name for name in _COVERAGE if name in table.columns][:1]
-    panels = [_level_panel(table, first, quantiles, x, ticks)] if first else []
-    panels += [_line_panel(table, name, x, ticks) for name in rest[:_MOST_PANELS]]
-    panels += [_coverage_panel(table, name, x, ticks) for name in coverage]
-    said = (
-        "date of the scene, UTC"
-        if x.high - x.low > 2 * 86400
-        else f"time of the scene, UTC, from {text.moment(x.low, 10)}"
-    )
-    return tag("figure", [*panels, x_axis(ticks, said)], class_="chart")
-
-
-def _quantile(name: str) -> float | None:
-    """0.05 of q05, 0.999 of q99_9; None of what is no quantile."""
-    digits = name.removeprefix("q").replace("_", ".")
-    return float(digits) / 100 if name.startswith("q") and digits.replace(".", "", 1).isdigit() else None
-
-
-def _level_panel(table: SceneTable, names: list[str], quantiles: list[str], x: Scale, x_ticks: list[Tick]) -> Markup:
-    y = scale_of(np.concatenate([table.columns[name] for name in (*names, *quantiles)]), margin=0.06)
-    plot = Plot(x, y, 200)
-    marks, keys = [], []
-    for low, high in zip(quantiles[: len(quantiles) // 2], quantiles[::-1], strict=False):
-        marks.append(plot.band(table.time, table.columns[low], table.columns[high], "faint"))
-        keys.append((f"faint shade{len(marks) - 1}", f"{low} to {high}"))
-    for at, name in enumerate(names):
-        marks += [plot.line(table.time, table.columns[name], f"series{at}"), *_dots(plot, table, name, f"series{at}")]
-        keys.append((f"series{at}", name))
-    if len(keys) == 1:
-        keys = []  # the title names it
-    marks += _absent(plot, table, names[0])
-    if np.isnan(table.columns[names[0]]).any():
-        keys.append(("absent", "no valid pixel"))
-    title = [_named(table, names[0]), legend(keys)]
-    return panel(Markup().join(title), plot.height, marks, number_ticks(y, 6), x_ticks)
-
-
-def _line_panel(table: SceneTable, name: str, x: Scale, x_ticks: list[Tick]) -> Markup:
-    y = scale_of(table.columns[name], margin=0.08)
-    plot = Plot(x, y, 90)
-    marks = [plot.line(table.time, table.columns[name], "series0"), *_dots(plot, table, name, "series0")]
-    return panel(_named(table, name), plot.height, marks, number_ticks(y, 3), x_ticks)
-
-
-def _coverage_panel(table: SceneTable, name: str, x: Scale, x_ticks: list[Tick]) -> Markup:
-    values = table.columns[name]
-    y = Scale(0, 1) if name == "valid_fraction" else scale_of(values, zero=True)
-    ticks = number_ticks(Scale(0, 100), 2, " %") if name == "valid_fraction" else number_ticks(y, 2)
-    plot = Plot(x, y, 80)
-    if values.size <= _MOST_DOTS:
-        marks = [plot.columns(table.time, values, _titles(table, name), "coverage")]
-    else:
-        marks = [_binned_columns(plot, table.time, values)]
-    return panel(_named(table, name), plot.height, marks, ticks, x_ticks)
-
-
-def _binned_columns(plot: Plot, time: Floats, values: Floats) -> Markup:
-    """The mean of the scenes that fall together, as a staircase."""
-    known = np.isfinite(values) & np.isfinite(time)
-    edges = np.linspace(plot.x.low, plot.x.high, 301)
-    scenes = np.histogram(time[known], edges)[0]
-    mean = np.histogram(time[known], edges, weights=values[known])[0] / np.maximum(scenes, 1)
-    return plot.steps(edges, np.zeros(300), mean, "coverage")
-
-
-def _named(table: SceneTable, name: str) -> Markup:
-    said = {"valid_fraction": "of the scene's pixels", "count": "valid pixels"}.get(name, _unit(table.units.get(name)))
-    return Markup("<b>{}</b> {}").format(name, " ".join([said, *["by area"] * (name in table.by_area)]).strip())
-
-
-def _unit(units: str | None) -> str:
-    """The unit as it is shown: nothing for what has none, which is 1 in UDUNITS."""
-    return "" if units in (None, "1") else str(units)
-
-
-def _titles(table: SceneTable, name: str) -> list[str]:
-    shown = text.percent if name == "valid_fraction" else text.value
-    numbers = (float(number) if np.isfinite(number) else None for number in table.columns[name])
-    return [
-        f"{scene}, {text.day(float(time))}: {name} {shown(number)}"
-        for scene, time, number in zip(table.scenes, table.time, numbers, strict=True)
-    ]
-
-
-def _dots(plot: Plot, table: SceneTable, name: str, css: str) -> Iterable[Markup]:
-    if table.time.size <= _MOST_DOTS:
-        yield plot.points(table.time, table.columns[name], _titles(table, name), css)
-
-
-def _absent(plot: Plot, table: SceneTable, name: str) -> Iterable[Markup]:
-    """A mark at the foot of the plot for each scene without a value."""
-    gone = np.flatnonzero(np.isnan(table.columns[name]))[:_MOST_DOTS]
-    foot = np.full(gone.size, plot.y.low + 5 / plot.height * (plot.y.high - plot.y.low))
-    titles = [f"{table.scenes[at]}, {text.day(float(table.time[at]))}: no valid pixel" for at in gone]
-    yield plot.points(table.time[gone], foot, titles, "absent")
-
-
-def least_covered(table: SceneTable, pixels: float | None) -> list[tuple[str, str, Markup, str]]:
-    """(scene, date, bar, fraction) of the scenes with the fewest valid pixels; nothing if the table does not tell."""
-    name = next((name for name in _COVERAGE if name in table.columns), None)
-    if name is None or (name == "count" and not pixels) or len(table.scenes) < 2:
-        return []
-    fraction = table.columns[name] / (1 if name == "valid_fraction" else pixels or 1)
-    order = np.argsort(fraction, kind="stable")[:_LEAST_COVERED]
-    return [
-        (
-            table.scenes[at],
-            text.day(float(table.time[at])),
-            bar(float(fraction[at]), "coverage"),
-            text.percent(float(fraction[at])),
-        )
-        for at in order
-    ]
+def columns(rasters: int) -> int:
+    """How many rasters of so many stand beside each other, so that none is a stamp beside nothing."""
+    if rasters <= 2 or rasters == 4:
+        return min(rasters, 2)
+    return 3

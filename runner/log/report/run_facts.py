@@ -2,7 +2,7 @@
 
 from runner.log.folder import status, unended
 from runner.log.report import text
-from runner.log.report.records import PassFacts, Problem, Run, StackFacts
+from runner.log.report.records import Attempt, PassFacts, Problem, Run, StackFacts
 from runner.log.report.tree import Tree
 
 
@@ -30,7 +30,17 @@ def run_facts(tree: Tree) -> Run:
         commit=tree.text("code", "commit"),
         dirty=tree.text("code", "dirty") == "true",
         diff=tree.text("code", "diff"),
+        attempts=tuple(map(_attempt, tree.items("attempts"))),
     )
+
+
+def _attempt(tree: Tree) -> Attempt:
+    said = tree.text("status") or text.UNKNOWN
+    ended = tree.time("heartbeat")
+    started, seconds = tree.time("started"), tree.number("seconds")
+    if seconds is None and started is not None and ended is not None:
+        seconds = max(ended - started, 0.0)
+    return Attempt(started, seconds, "KILLED" if said == "RUNNING" else said)  # or it could not have been resumed
 
 
 def _problem(tree: Tree) -> Problem | None:
@@ -40,9 +50,10 @@ def _problem(tree: Tree) -> Problem | None:
         return Problem(kind, message or kind, ())
     if not error.mapping():
         return None
+    stages = error.texts("stages")
     place = [
         ("pass", error.text("pass")),
-        ("stages", ", ".join(error.texts("stages"))),
+        ("stages", ", ".join(stages) if "+".join(stages) != error.text("pass") else ""),
         ("scene", error.text("scene")),
         ("block", _block(error.at("block"))),
     ]
@@ -78,8 +89,10 @@ def _pass_facts(tree: Tree) -> PassFacts:
         compute_seconds=tree.number("compute_seconds"),
         read_seconds=tree.number("read_seconds"),
         reduce_seconds=tree.number("reduce_seconds"),
+        compile_seconds=tree.number("compile_seconds"),
         cpu_seconds=tree.number("cpu_seconds"),
         workers_lost=tree.number("workers_lost"),
+        reused=tree.number("reused"),
         peak_bytes=tree.number("peak_bytes"),
         ended=not unended(tree.mapping()),
     )
@@ -97,10 +110,17 @@ def _stack_facts(tree: Tree) -> StackFacts | None:
         dtype=tree.text("dtype"),
         nodata=tree.text("nodata"),
         crs=tree.text("crs"),
-        first=tree.text("first_datetime"),
-        last=tree.text("last_datetime"),
+        transform=_transform(tree),
+        first_time=tree.time("first_datetime"),
+        last_time=tree.time("last_datetime"),
         units=tree.text("units"),
     )
+
+
+def _transform(tree: Tree) -> tuple[float, float, float, float, float, float] | None:
+    numbers = [item.number() for item in tree.items("transform")]
+    known = [number for number in numbers if number is not None]
+    return (known[0], known[1], known[2], known[3], known[4], known[5]) if len(known) == len(numbers) == 6 else None
 
 
 def _environment(tree: Tree) -> tuple[tuple[str, str], ...]:

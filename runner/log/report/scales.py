@@ -14,7 +14,8 @@ Number = TypeVar("Number", float, Floats)
 
 _DAY: Final = 86400
 _CLOCK_STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)  # seconds
-_DAY_STEPS: Final = (1, 2, 5, 10)
+_DAY_STEPS: Final = (1, 2, 5, 10, 15)
+_FEWEST_MONTHS: Final = 1.9  # of a range that is labelled by months
 _MONTH_STEPS: Final = (1, 2, 3, 6, 12, 24, 60, 120, 240, 600, 1200)
 
 
@@ -64,9 +65,11 @@ def round_step(span: float, most: int) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= rough * (1 - 1e-9))
 
 
-def number_ticks(scale: Scale, most: int, unit: str = "") -> list[Tick]:
-    """Round numbers, with the digits that tell them apart."""
+def number_ticks(scale: Scale, most: int, unit: str = "", *, whole: bool = False) -> list[Tick]:
+    """Round numbers, with the digits that tell them apart; `whole` ones of counts."""
     step = round_step(scale.high - scale.low, most)
+    if whole:
+        step = max(step, 1.0)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
     return [
@@ -82,11 +85,11 @@ def _label(number: float, digits: int, step: float) -> str:
     return f"{number:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def byte_ticks(scale: Scale, most: int) -> list[Tick]:
-    """Round numbers of bytes."""
+def byte_ticks(scale: Scale, most: int, unit: str = "") -> list[Tick]:
+    """Round numbers of bytes, or of bytes a second with `unit` /s."""
     step = round_step(scale.high - scale.low, most)
     steps = range(math.ceil(scale.low / step), math.floor(scale.high / step + 1e-9) + 1)
-    return [Tick(scale.at(number * step), text.size(number * step) if number else "0") for number in steps]
+    return [Tick(scale.at(number * step), text.size(number * step) + unit if number else "0") for number in steps]
 
 
 def duration_ticks(scale: Scale, most: int) -> list[Tick]:
@@ -101,7 +104,7 @@ def time_ticks(scale: Scale, most: int) -> list[Tick]:
     """Round dates or times of day, UTC; the scale is in seconds since 1970."""
     span = scale.high - scale.low
     months = span / (30.44 * _DAY)
-    if months > 3:
+    if months > _FEWEST_MONTHS:
         return _month_ticks(scale, next((step for step in _MONTH_STEPS if months / step <= most), _MONTH_STEPS[-1]))
     if span > 2 * _DAY:
         return _day_ticks(scale, next((step for step in _DAY_STEPS if span / _DAY / step <= most), 15))
@@ -130,11 +133,17 @@ def _month_ticks(scale: Scale, step: int) -> list[Tick]:
 
 
 def _day_ticks(scale: Scale, step: int) -> list[Tick]:
-    """Every so many days of each month, from its first; the last of a month too near the next first is left out."""
+    """The first of each month, and days of round numbers; the last of a month too near the next first is left out."""
     time = datetime.fromtimestamp(scale.low - scale.low % _DAY, UTC)
     ticks = []
     while time.timestamp() <= scale.high:
-        if time.timestamp() >= scale.low and (time.day - 1) % step == 0 and time.day - 1 + step / 2 <= 30:
+        if time.timestamp() >= scale.low and _is_round(time.day, step):
             ticks.append(Tick(scale.at(time.timestamp()), f"{time:%Y-%m-%d}"))
         time += timedelta(days=1)
     return ticks
+
+
+def _is_round(day: int, step: int) -> bool:
+    if day + step / 2 > 30:
+        return step == 1
+    return (day - 1) % step == 0 if step < 5 else day == 1 or day % step == 0

@@ -15,8 +15,12 @@ _MOST_SCENES: Final = 2**22  # of a stack; a trace that tells of more is damaged
 
 def described(tasks: Tasks, at: int) -> str:
     """An attempt in one line."""
-    work = [(name, float(getattr(tasks, name)[at])) for name in ("fetch", "decode", "reduce")]
-    parts = ", ".join(f"{name} {text.seconds(seconds)}" for name, seconds in work if np.isfinite(seconds))
+    work = [(name, float(getattr(tasks, name)[at])) for name in ("fetch", "decode", "reduce", "compiling")]
+    parts = ", ".join(
+        f"{name} {text.seconds(seconds)}"
+        for name, seconds in work
+        if np.isfinite(seconds) and (seconds or name != "compiling")
+    )
     took = f", {text.seconds(float(tasks.seconds[at]))}" if np.isfinite(tasks.seconds[at]) else ""
     rows, columns, scenes = _extent(tasks, at)
     said = [
@@ -45,7 +49,7 @@ def _extent(tasks: Tasks, at: int) -> tuple[str, str, str]:
 def slowest_tasks(tasks: Tasks) -> list[dict[str, Any]]:
     """The attempts of this run that took longest, as rows of a table."""
     own = np.array([status != "reused" for status in tasks.status], bool)
-    taken = np.where(own & np.isfinite(tasks.seconds), tasks.seconds, -1.0)
+    taken = np.where(own & np.isfinite(tasks.worked), tasks.worked, -1.0)
     order = [at for at in np.argsort(-taken, kind="stable")[:_SLOWEST].tolist() if taken[at] >= 0]
     return [_row(tasks, at, float(taken[order[0]])) for at in order]
 
@@ -57,7 +61,7 @@ def failed_tasks(tasks: Tasks) -> list[dict[str, Any]]:
 
 
 def _row(tasks: Tasks, at: int, longest: float) -> dict[str, Any]:
-    seconds = float(tasks.seconds[at])
+    seconds = float(tasks.worked[at])
     rows, columns, scenes = _extent(tasks, at)
     return {
         "name": (f"{tasks.pass_name[at]} " if len(set(tasks.pass_name)) > 1 else "") + _name(tasks, at),
@@ -70,7 +74,7 @@ def _row(tasks: Tasks, at: int, longest: float) -> dict[str, Any]:
         "bar": bar(seconds / longest if longest else None),
         "seconds": text.seconds(seconds),
         "bytes": text.size(tasks.bytes[at]),
-        "rate": text.rate(tasks.bytes[at] / seconds if seconds > 0 else None),
+        "rate": text.rate(float(tasks.bytes[at]) / seconds if seconds > 0 else None),
         "retries": text.count(tasks.retries[at]),
     }
 
@@ -85,7 +89,7 @@ def scene_seconds(tasks: Tasks) -> Floats | None:
     if not held.any():
         return None
     first, stop = tasks.first_scene[held].astype(int), tasks.stop_scene[held].astype(int)
-    each = tasks.seconds[held] / np.maximum(stop - first, 1)
+    each = tasks.worked[held] / np.maximum(stop - first, 1)
     change = np.zeros(int(stop.max()) + 1)
     np.add.at(change, first, each)
     np.add.at(change, stop, -each)

@@ -1,9 +1,12 @@
 """Numbers, sizes, times and names as people read them; what is unknown is a dash."""
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeGuard
+
+from markupsafe import Markup, escape
 
 UNKNOWN: Final = "\N{EN DASH}"
 _EXACT: Final = 1e15  # whole numbers up to here are whole in float64
@@ -30,17 +33,16 @@ def size(bytes_: float | None) -> str:
 
 
 def rate(bytes_per_second: float | None) -> str:
-    """Megabytes a second, to three digits."""
-    if not _known(bytes_per_second):
-        return UNKNOWN
-    megabytes = bytes_per_second / 1e6
-    return f"{megabytes:,.0f}" if abs(megabytes) >= 99.95 else f"{megabytes:.3g}"
+    """17.7 kB/s, 52.5 MB/s."""
+    return f"{size(bytes_per_second)}/s" if _known(bytes_per_second) else UNKNOWN
 
 
 def seconds(duration: float | None) -> str:
-    """0.043 s, 13.2 s, 4:12 min, 2:05 h."""
+    """43 ms, 0.25 s, 13.2 s, 4:12 min, 2:05 h."""
     if not _known(duration):
         return UNKNOWN
+    if 0 < abs(duration) < 0.09995:
+        return f"{1000 * duration:.3g} ms" if abs(duration) >= 1e-6 else "< 0.001 ms"
     if abs(duration) < 99.95:
         return f"{duration:.3g} s" if abs(duration) < 1 else f"{duration:.{1 if abs(duration) >= 9.995 else 2}f} s"
     minutes, rest = divmod(round(duration), 60)
@@ -62,6 +64,12 @@ def value(number: float | None) -> str:
     if abs(number) >= 1000:
         return f"{number:,.1f}"
     return f"{number:.4g}"
+
+
+def values(low: float | None, high: float | None) -> str:
+    """A range of values, 0.11 to 0.16; one of them if both are shown alike."""
+    ends = value(low), value(high)
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
 def percent(fraction: float | None) -> str:
@@ -104,6 +112,31 @@ def common_start(names: list[str]) -> str:
     first, last = min(names), max(names)
     same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
     return first[: first.rfind("/", 0, same) + 1]
+
+
+def common_parts(names: Sequence[str]) -> tuple[str, str]:
+    """The start and the end that all names share, each up to a separator; nothing of a single name."""
+    if len(set(names)) < 2:
+        return "", ""
+    first, last = min(names), max(names)
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    start = re.match(r".*[._/-]|", first[:same], re.DOTALL)
+    assert start
+    return start.group(), _common_end([name[start.end() :] for name in names])
+
+
+def _common_end(names: Sequence[str]) -> str:
+    turned = [name[::-1] for name in names]
+    first, last = min(turned), max(turned)
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    end = re.search(r"[._/-].*|$", first[:same][::-1], re.DOTALL)
+    assert end
+    return end.group() if len(end.group()) < min(map(len, names)) else ""
+
+
+def breakable(words: str) -> Markup:
+    """Names that may be broken into two lines where they have a dot, a dash or an underscore."""
+    return Markup(re.sub(r"(?<=[_=@/])(?=[^\W_])|(?<=[.-])(?=[^\W\d])", "<wbr>", str(escape(words))))  # noqa: S704 - escaped
 
 
 def cut(text: str, most: int) -> str:

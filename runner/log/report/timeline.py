@@ -10,7 +10,7 @@ from markupsafe import Markup
 from runner.log.report import text
 from runner.log.report.charts import WIDTH, Plot, box, lanes, legend, panel, spread_evenly, tag, x_axis
 from runner.log.report.records import Contents, Floats, PassFacts, Tasks
-from runner.log.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of
+from runner.log.report.scales import Scale, Tick, byte_ticks, duration_ticks, scale_of
 from runner.log.report.tasks import described
 
 _MOST_BARS = 800  # with more attempts than that, lanes show shares of time instead of one bar for each
@@ -19,7 +19,10 @@ _CELLS = 6000  # of all lanes together, where they show shares
 _BINS = 160  # of the throughput
 _MOST_MARKS = 300
 _MOST_PROCESSES = 8
-_SHARES: Final = (("fetch", "waiting for bytes"), ("decode", "decoding"), ("reduce", "reducing"), ("other", "other"))
+_SHARES: Final = (
+    ("fetch", "waiting for bytes"), ("decode", "decoding"), ("reduce", "reducing"), ("compile", "compiling"),
+    ("other", "other"),
+)  # fmt: skip
 
 
 class _Lane(NamedTuple):
@@ -114,7 +117,8 @@ def _lanes(tasks: Tasks, timed: npt.NDArray[np.intp]) -> list[_Lane]:
 def _lane_panel(line: _Timeline, everything: Tasks) -> Markup:
     shares = _shares(line.tasks)
     marks = [*(_bars(line, shares) if line.few else _busy(line, shares)), *_failures(line), *_losses(line)]
-    keys = legend([*_SHARES, *([("failed", "failed")] if "failed" in everything.status else [])])
+    seen = [key for key, share in zip(_SHARES, shares, strict=True) if key[0] != "compile" or share.any()]
+    keys = legend([*seen, *([("failed", "failed")] if "failed" in everything.status else [])])
     title = Markup("<b>tasks</b> {} {}").format(_tallied(line, everything), keys)
     return lanes(title, [lane[:2] for lane in line.lanes], marks, line.lane_height, line.ticks())
 
@@ -127,8 +131,11 @@ def _tallied(line: _Timeline, everything: Tasks) -> str:
 
 
 def _shares(tasks: Tasks) -> Floats:
-    """(4, attempts): seconds of fetch, decode, reduce and the rest, scaled where they overlap to the time there was."""
-    parts = np.nan_to_num(np.stack([tasks.fetch, tasks.decode, tasks.reduce]))
+    """(5, attempts): seconds of fetch, decode, reduce, compiling and the rest.
+
+    They are scaled where they overlap to the time there was.
+    """
+    parts = np.nan_to_num(np.stack([tasks.fetch, tasks.decode, tasks.reduce, tasks.compiling]))
     total = np.nan_to_num(tasks.seconds)
     parts *= np.minimum(1.0, total / np.maximum(parts.sum(axis=0), 1e-12))
     return np.concatenate([parts, np.maximum(total - parts.sum(axis=0), 0)[None]])
@@ -219,15 +226,15 @@ def _passes(line: _Timeline) -> Markup:
 
 
 def _throughput(line: _Timeline) -> Markup:
-    """Megabytes a second over time, each task's bytes spread over its time."""
+    """Bytes a second over time, each task's bytes spread over its time."""
     edges = np.linspace(line.x.low, line.x.high, _BINS + 1)
     bytes_ = spread_evenly(line.tasks.start, line.tasks.stop, line.tasks.bytes, edges)
-    rate = bytes_ / 1e6 / ((line.x.high - line.x.low) / _BINS)
+    rate = bytes_ / ((line.x.high - line.x.low) / _BINS)
     if not rate.any():
         return Markup()
     plot = Plot(line.x, Scale(0, 1.08 * scale_of(rate, zero=True).high), 90)
     marks = [plot.steps(edges, np.zeros(_BINS), rate, "series0")]
-    return panel(Markup("<b>throughput</b> MB/s fetched"), 90, marks, number_ticks(plot.y, 3), line.ticks())
+    return panel(Markup("<b>throughput</b> fetched"), 90, marks, byte_ticks(plot.y, 3, "/s"), line.ticks())
 
 
 def _memory(line: _Timeline, passes: tuple[PassFacts, ...]) -> Markup:
@@ -252,9 +259,10 @@ def _memory(line: _Timeline, passes: tuple[PassFacts, ...]) -> Markup:
 
 
 def _climb(plot: Plot, tasks: Tasks, rows: list[int]) -> Markup:
-    """A staircase of the highest so far; of many steps only those that rise."""
+    """A staircase of the highest so far, from the start of the first task on; of many steps only those that rise."""
     most = np.maximum.accumulate(tasks.peak_bytes[rows])
     rises = np.flatnonzero(np.diff(most, prepend=-1.0) > 0)
-    xs = np.append(tasks.stop[rows][rises], tasks.stop[rows[-1]])
+    begun = np.nan_to_num(np.nanmin(tasks.start[rows], initial=np.inf), nan=0.0, posinf=tasks.stop[rows[0]])
+    xs = np.concatenate([[begun], tasks.stop[rows][rises[1:]], [tasks.stop[rows[-1]]]])
     ys = np.append(most[rises], most[-1])
-    return plot.line(np.repeat(xs, 2)[1:], np.repeat(ys, 2)[:-1], "series0")
+    return plot.line(np.repeat(xs, 2)[1:-1], np.repeat(ys[:-1], 2), "series0")

@@ -1,0 +1,80 @@
+"""How long a thread waits for machine code: while it compiles itself, and while another thread has the compiler.
+
+numba tells when it takes its compiler's lock, which it also does to load what is on disk, and when it compiles. Time
+under the lock counts if something was compiled meanwhile.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from numba.core import event
+
+_LOCK, _COMPILE = "numba:compiler_lock", "numba:compile"
+
+
+class _Thread(threading.local):
+    depth = 0  # of locks within each other
+    since = 0.0
+    compiled = 0  # when the outermost was asked for
+    seconds = 0.0
+
+
+class _Clock(event.Listener):  # type: ignore[misc]  # numba ships no types
+    def __init__(self) -> None:
+        self.thread = _Thread()
+        self.compiled = 0  # functions, by all threads
+        self.tell: Callable[[], object] | None = None
+
+    def on_start(self, event: event.Event) -> None:
+        """Note when a thread asks for the compiler; tell of the first that compiles."""
+        if event.kind == _COMPILE:
+            tell, self.tell = self.tell, None
+            if tell:
+                tell()
+            return
+        if self.thread.depth == 0:
+            self.thread.since, self.thread.compiled = time.perf_counter(), self.compiled
+        self.thread.depth += 1
+
+    def on_end(self, event: event.Event) -> None:
+        """Count the time since then, once the thread is done with the compiler."""
+        if event.kind == _COMPILE:
+            self.compiled += 1
+            return
+        if self.thread.depth == 0:  # it asked before there was a clock
+            return
+        self.thread.depth -= 1
+        if self.thread.depth == 0 and self.compiled > self.thread.compiled:
+            self.thread.seconds += time.perf_counter() - self.thread.since
+
+
+@cache
+def _clock() -> _Clock:
+    clock = _Clock()
+    for kind in (_LOCK, _COMPILE):
+        event.register(kind, clock)
+    return clock
+
+
+def compile_seconds() -> float:
+    """What this thread has waited for machine code so far; counted from the first call in the process on."""
+    return _clock().thread.seconds
+
+
+def working_seconds() -> float:
+    """A clock that stands still while this thread waits for machine code."""
+    return time.perf_counter() - compile_seconds()
+
+
+@contextmanager
+def compiling_told(tell: Callable[[], object]) -> Iterator[None]:
+    """Call `tell` if this process compiles something during the block, once, when it starts to."""
+    clock = _clock()
+    clock.tell = tell
+    try:
+        yield
+    finally:
+        clock.tell = None
