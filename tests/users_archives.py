@@ -1,0 +1,98 @@
+"""Four archives as a new user brings them, made small: names, folders, types, nodata and extents are as published.
+
+`python tests/users_archives.py FOLDER` writes all of them.
+"""
+
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from conftest import write_scene
+from rasterio.transform import from_origin
+
+LANDSAT_DAYS = [date(2020, 1, 6) + timedelta(days=16 * number) for number in range(8)]
+SENTINEL2_TILES = {  # MGRS tile: EPSG code and upper left corner
+    "10TEK": (32610, 499980, 4800000),
+    "10TEL": (32610, 499980, 4900020),
+    "10TFK": (32610, 600000, 4800000),
+    "11TKE": (32611, 199980, 4800000),
+    "11TKF": (32611, 199980, 4900020),
+}
+SENTINEL2_DAYS = [date(2020, 6, 3) + timedelta(days=5 * number) for number in range(3)]
+RAIN_DAYS = [date(2020, 1, 1) + timedelta(days=number) for number in range(10)]
+PLANET_DAYS = [date(2020, 7, 4) + timedelta(days=number) for number in range(4)]
+
+
+def landsat(folder: Path, *, one_extent: bool = False) -> Path:
+    """Landsat Collection 2, path 44, row 34: bands 2 to 4 and QA_PIXEL of eight days.
+
+    Extents differ by whole pixels, as they do in the archive, unless `one_extent` is set.
+    """
+    for number, day in enumerate(LANDSAT_DAYS):
+        product = f"LC08_L2SP_044034_{day:%Y%m%d}_{day + timedelta(days=230):%Y%m%d}_02_T1"
+        shift = 0 if one_extent else number % 3
+        place = {"crs": "EPSG:32610", "transform": from_origin(462585 + 30 * shift, 4264215, 30, 30)}
+        for band in (2, 3, 4):
+            pixels = reflectance((70, 80 - shift), seed=10 * number + band)
+            write_scene(folder / product / f"{product}_SR_B{band}.TIF", pixels, nodata=0, **place)
+        quality = np.full((70, 80 - shift), 21824, np.uint16)
+        quality[:9] = 22280  # high confidence of cloud
+        write_scene(folder / product / f"{product}_QA_PIXEL.TIF", quality, nodata=1, **place)
+    return folder
+
+
+def sentinel2(folder: Path) -> Path:
+    """Sentinel-2 L2A as cloud-optimized GeoTIFFs: band 4 of five tiles in two zones, three days each."""
+    for (tile, (epsg, x, y)), day in ((item, day) for item in SENTINEL2_TILES.items() for day in SENTINEL2_DAYS):
+        scene = f"S2A_{tile}_{day:%Y%m%d}_0_L2A"
+        below = f"{int(tile[:2])}/{tile[2]}/{tile[3:]}/{day.year}/{day.month}/{scene}/B04.tif"
+        pixels = reflectance((64, 64), seed=day.toordinal() + x)
+        write_scene(folder / below, pixels, crs=f"EPSG:{epsg}", transform=from_origin(x, y, 10, 10))
+    return folder
+
+
+def rain(folder: Path) -> Path:
+    """Daily precipitation on a grid of 0.1 degree, 60 N to 30 N; nodata is written with few digits, as GDAL does."""
+    for number, day in enumerate(RAIN_DAYS):
+        pixels = np.random.default_rng(number).gamma(0.3, 9, (300, 40)).astype(np.float32)
+        pixels[:, :4] = -9999.9
+        name = f"3B-DAY.MS.MRG.3IMERG.{day:%Y%m%d}-S000000-E235959.V07B.tif"
+        place = {"crs": "EPSG:4326", "transform": from_origin(-125, 60, 0.1, 0.1)}
+        write_scene(folder / f"{day.year}/{name}", pixels, nodata=-9999.9, **place)
+    return folder
+
+
+def planet(folder: Path, *, one_extent: bool = False) -> Path:
+    """PlanetScope: four bands of surface reflectance a scene, and the usable data mask (UDM2) of eight bands."""
+    for number, day in enumerate(PLANET_DAYS):
+        shape = (60, 50 + (0 if one_extent else number))
+        scene = f"{day:%Y%m%d}_183015_10{number:02}_3B"
+        place = {"crs": "EPSG:32610", "transform": from_origin(600000, 4200000, 3, 3), "driver": "GTiff", "nodata": 0}
+        bands = np.stack([reflectance(shape, seed=10 * number + band) for band in range(4)])
+        _write_bands(folder / "files" / f"{scene}_AnalyticMS_SR_clip.tif", bands, place)
+        usable = np.ones((8, *shape), np.uint8)
+        _write_bands(folder / "files" / f"{scene}_udm2_clip.tif", usable, place | {"nodata": None})
+    return folder
+
+
+def reflectance(shape: tuple[int, int], seed: int) -> np.ndarray:
+    """Scaled reflectance, uint16, with a margin of nodata 0."""
+    pixels = np.random.default_rng(seed).integers(7000, 12000, shape, dtype=np.uint16)
+    pixels[:, :7] = 0
+    return pixels
+
+
+def _write_bands(path: Path, bands: np.ndarray, profile: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = bands.shape
+    shape = {"count": count, "height": height, "width": width, "dtype": bands.dtype.name}
+    with rasterio.open(path, "w", **profile, **shape) as raster:
+        raster.write(bands)
+
+
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    for make in (landsat, sentinel2, rain, planet):
+        print(make(root / make.__name__))  # noqa: T201 - says where they are
