@@ -33,7 +33,7 @@ SOURCE: Final = (
     "sidecars",
     "georeference",
 )  # settings that change values
-SCENES: Final = ("kind", "url", "datetime_regex", "start", "end", "exclude", "limit", "duplicates")  # and that choose
+SCENES: Final = ("kind", "url", "datetime_regex", "start", "end", "exclude", "limit", "duplicates")
 
 T = TypeVar("T")
 Key = tuple[str, str]  # stage and statistic
