@@ -39,9 +39,8 @@ def name_candidates(source: SourceSettings, items: Sequence[StoredObject]) -> li
             problems.append(f"{printable(item.href)}: source.datetime_regex={source.datetime_regex} {error}")
     if problems:
         more = f", and so for {len(problems)} of {len(items)} objects" if len(problems) > 1 else ""
-        raise SourceError(
-            f"{problems[0]}{more}; say what the date looks like, as by {_DATES}, or leave them out with source.exclude"
-        )
+        few = ", or leave out what has none with source.exclude" if 2 * len(problems) < len(items) else ""
+        raise SourceError(f"{problems[0]}{more}; say what the date looks like, as by {_DATES}{few}")
     hrefs = [one.item.href for one in named if not one.scene]
     names = dict(zip(hrefs, _short_names(source, hrefs), strict=True))
     return [one if one.scene else replace(one, scene=names[one.item.href]) for one in named]
