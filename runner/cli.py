@@ -162,7 +162,8 @@ def named_run(folder: Path, *facts: Any, **more: Any) -> Iterator["RunRecord"]:
             yield record
     except BaseException as error:
         if begun and report.is_file():
-            error.add_note(f"report: {shown(report)}")
+            notes = getattr(error, "__notes__", [])  # how to go on comes last
+            error.__notes__ = [f"report: {shown(report)}", *notes]
         raise
     if report.is_file():
         tell(f"report: {shown(report)}")
