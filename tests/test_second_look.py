@@ -118,7 +118,7 @@ def test_a_fault_that_one_worker_sees_is_the_workers(
 def test_a_fault_that_does_not_come_again_is_not_the_objects(server: FaultyServer) -> None:
     job = job_at(server)
     scene = scene_of(job)
-    with pytest.raises(StoreError, match="it fails; read a second time, it is whole: check the network"):
+    with pytest.raises(StoreError, match="it fails; but read again, by this process, it is whole"):
         confirmed(job, scene, ReadError(scene.href, "it fails"))
 
 

@@ -40,7 +40,7 @@ def confirmed(job: JobSettings, scene: Scene, error: ReadError) -> ReadError:
 def _seen_once(error: ReadError, worker: str) -> str:
     """The fault of a worker, or of one moment."""
     if worker == THIS_PROCESS:
-        return f"{error.problem}; read a second time, it is whole: check the network and the disk, and run again"
+        return f"{error.problem}; but read again, by this process, it is whole: check network, disk and workers"
     if isinstance(error, MissingError):
         return f"worker {worker} does not find it, but this process does; let all workers see the same folders"
     return f"worker {worker} says: {error.problem}; but this process can read it: check that worker, and run again"
