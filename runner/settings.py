@@ -60,7 +60,7 @@ class SourceKind(Enum):
 
 
 class Duplicates(Enum):
-    """Which scenes of one date and time are kept: all that named groups tell apart (auto, else refused), or all."""
+    """Policy for scenes of one time; auto keeps those that named groups tell apart, and refuses others."""
 
     auto = "auto"
     keep = "keep"
@@ -70,14 +70,14 @@ class Duplicates(Enum):
 
 
 class Sidecars(Enum):
-    """What is made of files beside a TIFF (.aux.xml, .msk, world files): read or refused, or not looked at."""
+    """Policy for files beside a TIFF (.aux.xml, .msk, world files): read or refused, or not looked at."""
 
     read = "read"
     ignore = "ignore"
 
 
 class Georeference(Enum):
-    """Where a stack's pixels lie: as the files say, or nowhere, since rows and columns fit (none)."""
+    """Place of a stack's pixels: as the files say, or none, since rows and columns fit."""
 
     file = "file"
     none = "none"

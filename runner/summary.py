@@ -36,7 +36,7 @@ def describe_inputs(inputs: Inputs) -> str:
 
 def _end_of(href: str) -> str:
     """The name of an object and of its folder."""
-    return printable("/".join(href.split("/")[-2:]))
+    return printable(redact("/".join(href.split("/")[-2:])))
 
 
 def describe_skipped(inputs: Inputs) -> list[str]:
@@ -94,7 +94,7 @@ def describe_keys(stack: Stack) -> list[str]:
     return [
         ", ".join(
             [
-                f"{end} key: {printable(scene.href)} is scene {printable(scene.name)}",
+                f"{end} key: {printable(redact(scene.href))} is scene {printable(scene.name)}",
                 f"{scene.time:%Y-%m-%d %H:%M:%S}",
                 *(f"{name} {printable(text)}" for name, text in scene.groups.items()),
             ]

@@ -19,10 +19,6 @@ UTM = CRS.from_epsg(32610)
 PLACE = from_origin(499980, 5300040, 20, 20)
 
 
-def write(folder: Path, **profiles: object) -> None:
-    """Scenes of these profiles, a list of them from 2020-01-01 on, with the height 40 and the width 30."""
-
-
 def stack_of(folder: Path, *profiles: dict[str, object], **changes: object) -> Stack:
     """The stack of one scene a day with these profiles."""
     for day, profile in enumerate(profiles, start=1):

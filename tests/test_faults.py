@@ -303,25 +303,26 @@ def assert_the_others_are_right(done: Done, clean: Done) -> None:
         assert raster.read(1).max() == len(DAYS) - 1
 
 
-MISFITS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "CRS": ({"crs": "EPSG:32611"}, "float32", "has CRS EPSG:32611, the stack has EPSG:32610"),
+MISFITS: dict[str, tuple[dict[str, Any], str, tuple[str, str]]] = {
+    "CRS": ({"crs": "EPSG:32611"}, "float32", ("with CRS EPSG:32610", "with CRS EPSG:32611")),
     "grid": (
         {"transform": rasterio.transform.from_origin(0, 0, 20, 20)},
         "float32",
-        "has transform (20.0, 0.0, 0.0, 0.0, -20.0, 0.0), the stack has (20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0)",
+        ("with pixels of 20 x -20 from (499980, 5300040) on", "shifted by 265002 rows and -24999 columns"),
     ),
-    "dtype": ({}, "uint16", "has dtype uint16, the stack has float32"),
-    "nodata": ({"nodata": -1}, "float32", "has nodata -1.0, the stack has 0.0"),
+    "dtype": ({}, "uint16", ("of type float32", "of type uint16")),
+    "nodata": ({"nodata": -1}, "float32", ("with nodata 0.0", "with nodata -1.0")),
 }
 
 
 @pytest.mark.parametrize(("profile", "dtype", "words"), MISFITS.values(), ids=MISFITS.keys())
 def test_a_scene_that_does_not_fit_ends_the_run_before_a_cluster_starts(
-    server: FaultyServer, tmp_path: Path, profile: dict[str, Any], dtype: str, words: str
+    server: FaultyServer, tmp_path: Path, profile: dict[str, Any], dtype: str, words: tuple[str, str]
 ) -> None:
     write_scene(bad_file(tmp_path), speckle(SHAPE).astype(dtype), **profile)
     done = run(server, tmp_path, "on_error=skip")
-    assert_failed(done, f"s3://b/{BAD}.tif {words}", "(from s3://b/S1A_20200106_ASC.tif)", "source.exclude=['*")
+    most, few = f"{len(DAYS) - 1} {words[0]} (s3://b/S1A_20200106_ASC.tif)", f"1 {words[1]} (s3://b/{BAD}.tif)"
+    assert_failed(done, most, few, f'source.exclude=["*{BAD}*"]')
     assert all(asked.header for asked in server.asked)
 
 

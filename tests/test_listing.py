@@ -80,7 +80,12 @@ def test_an_empty_object_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("url", "problem"),
-    [("s3://bucket/**.tif", r"write '\*\*' between slashes"), ("/nowhere/20200301.tif", "nothing matches")],
+    [
+        ("s3://bucket/**.tif", r"write '\*\*' between slashes"),
+        ("/nowhere/20200301.tif", "nothing matches"),
+        ("s3://bucket/a", """it is a folder of 3 files .tif; write 'source.url="s3://bucket/a/\\*\\*/\\*.tif"'"""),
+        ("s3://bucket/a/*.TIF", """1 file .tif would if they ended so; write 'source.url="s3://bucket/a/\\*.tif"'"""),
+    ],
 )
 def test_a_pattern_that_cannot_work_is_explained(endpoint: str, url: str, problem: str) -> None:
     with pytest.raises(SourceError, match=problem):

@@ -13,6 +13,7 @@ from runner.output.inputs import write_inputs
 from runner.output.table import scene_table
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.names import name_candidates, shortest_names
+from runner.source.pinned import look_up, read_scenes
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
@@ -43,7 +44,10 @@ def test_keys_without_a_date_are_counted_in_one_message() -> None:
     with pytest.raises(SourceError) as caught:
         name_candidates(source, items)
     assert "s3://b/mask.tif: source.datetime_regex=" in str(caught.value)
-    assert "finds no date in it, and so for 2 of 3 objects; name what the date looks like" in str(caught.value)
+    assert (
+        "finds no date in it, and so for 2 of 3 objects; say what the date looks like, as by 'source.datetime_regex="
+        in str(caught.value)
+    )
 
 
 @pytest.fixture
@@ -94,3 +98,16 @@ def test_a_manifests_scenes_of_one_file_name_are_called_by_their_folders(twins: 
     )
     stack = find(SourceSettings(kind=SourceKind.manifest, url=str(twins / "scenes.csv"))).stack
     assert [one.name for one in stack.scenes] == ["S1A_20200106_ASC", "S1B_20200112_DSC"]
+
+
+def test_a_recorded_scene_keeps_its_date_and_columns_without_its_manifest(twins: Path) -> None:
+    (path, _) = sorted(twins.rglob("*.tif"))
+    (twins / "scenes.csv").write_text(f"href,datetime,orbit\n{path},2021-05-01T10:00:00,007\n")
+    source = SourceSettings(kind=SourceKind.manifest, url=str(twins / "scenes.csv"))
+    inputs = find(source)
+    write_inputs(twins / "inputs.parquet", inputs)
+    (twins / "scenes.csv").unlink()
+    (row,) = read_inputs(twins)
+    stores = Stores(S3Settings())
+    (scene,), _ = read_scenes(source, look_up([row.stored], stores), [row.scene], stores, lambda done, total: None)
+    assert (scene.name, scene.time, scene.groups) == ("Gamma0_VV", inputs.stack.scenes[0].time, {"orbit": "007"})

@@ -94,6 +94,16 @@ def test_scenes_of_one_time_are_refused_with_what_tells_them_apart() -> None:
     assert "say source.duplicates=keep" in text
 
 
+def test_a_pattern_that_catches_two_bands_is_refused_by_the_plain_command(tmp_path: Path) -> None:
+    for name in ("20200106_20200823_02_T1_SR_B4", "20200106_20200823_02_T1_SR_B5", "20200122_20200823_02_T1_SR_B4"):
+        write_scene(tmp_path / f"LC08_L2SP_044034_{name}.TIF", speckle((20, 20)))
+    bands = compose("source=local", f"source.url={tmp_path}/*_SR_B?.TIF").source
+    with pytest.raises(SourceError, match=r"2 scenes have only 1 time: .* 2020-01-06 .* differ in 'B4', 'B5'"):
+        find(bands)
+    bands.url = f"{tmp_path}/*_SR_B4.TIF"
+    assert [scene.time.day for scene in find(bands).stack.scenes] == [6, 22]
+
+
 def landsat(day: int, band: str, **groups: str) -> Candidate:
     return candidate(f"LC08_202001{day:02}_SR_{band}", day, ending=".TIF", **groups)
 

@@ -5,9 +5,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import rasterio
-from conftest import local_source, speckle, write_scene
+from conftest import Cli, local_source, speckle, write_scene
 from rasterio.control import GroundControlPoint
 from rasterio.transform import from_origin
 
@@ -208,3 +210,22 @@ def test_entities_that_grow_are_refused() -> None:
     )
     with pytest.raises(ReadError, match="not the XML that GDAL writes"):
         relevant_part("x.tif.aux.xml", text + b"]><PAMDataset><SRS>&j;</SRS></PAMDataset>")
+
+
+def test_a_folder_of_day_of_year_names_and_world_files_is_dated_and_placed(tmp_path: Path, cli: Cli) -> None:
+    """As a user brings them: the means are numpy's, the table has days of acquisition, the raster lies there."""
+    pixels = [np.full((20, 10), value, np.float32) for value in (1, 3)]
+    with warnings.catch_warnings(action="ignore"):
+        for day, layer in zip(("001", "017"), pixels, strict=True):
+            name = f"MOD13Q1.A2020{day}.h09v05.061.2020{day[1:]}1123456.tif"
+            write_scene(tmp_path / "export_20240301" / name, layer, crs=None, transform=None)
+    beside(tmp_path / "export_20240301", "{}.tfw", WORLD)
+    done = cli("source=local", "source.url=export_20240301/*.tif", "output.dir=run")
+    assert done.returncode == 0, done.stderr
+    assert "2 scenes from 2020-01-01 (export_20240301/MOD13Q1.A2020001.h09v05.061.2020011123456.tif)" in done.stderr
+    table = pd.read_parquet(tmp_path / "run/spatial_mean.parquet")
+    assert [f"{time:%Y-%m-%d}" for time in table["datetime"]] == ["2020-01-01", "2020-01-17"]
+    assert table["mean"].tolist() == [1, 3]
+    with rasterio.open(tmp_path / "run/temporal_mean.tif") as raster:
+        assert (raster.read(1) == 2).all()
+        assert raster.transform == from_origin(499980, 5300040, 20, 20)

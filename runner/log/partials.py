@@ -269,7 +269,9 @@ def kept_blocks(count: int) -> str:
 
 
 def _version(scene: Scene) -> str:
-    return f"ETag {scene.etag}" if scene.etag else f"{scene.size} bytes of {scene.modified}"
+    version = f"ETag {scene.etag}" if scene.etag else f"{scene.size} bytes of {scene.modified}"
+    beside = f", scaled beside it by {scene.header.scales} and {scene.header.offsets}" if scene.sidecars else ""
+    return version + beside
 
 
 def _rule_facts(rule: PixelRule) -> dict[str, str]:

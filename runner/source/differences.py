@@ -18,7 +18,7 @@ _FEW: Final = 5  # scenes that may be left out one by one
 
 
 class Trait(NamedTuple):
-    """What all scenes of a stack share: `same` compares two headers, `say` describes one beside the most frequent."""
+    """Property that all scenes share: `same` compares two headers, `say` describes one beside the most frequent."""
 
     say: Callable[[Header, Header], str]
     same: Callable[[Header, Header], bool]
@@ -104,7 +104,7 @@ def _same_grid(one: Header, other: Header) -> bool:
 
 
 def offset(one: Transform, other: Transform, pixel: tuple[int, int]) -> tuple[float, float]:
-    """How many (rows, columns) of the other's grid a pixel (row, column) lies from where it lies on the other."""
+    """Shift of a pixel (row, column) against the same pixel of another grid, in (rows, columns) of that grid."""
     (a, b, c, d, e, f), (row, column) = other, pixel
     determinant = a * e - b * d
     if not determinant:

@@ -108,7 +108,7 @@ class _HeaderReader:
         )
 
     async def _beside(self, item: StoredObject, header: Header) -> dict[str, tuple[str, bytes]]:
-        """What files beside an object add to its header, by their hrefs: GDAL's names for them, and contents."""
+        """Files beside an object that complete its header, by their hrefs: GDAL's names for them, and contents."""
         found: dict[str, tuple[str, bytes]] = {}
         for href in sidecars.auxiliary(item):
             if part := sidecars.relevant_part(href, await self._whole(href)):

@@ -81,10 +81,10 @@ def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[Stored
         raise unreadable(f"s3://{bucket}", error, stores) from error
     for item in listed:
         key = locate(item.href).key
+        if may_be_sidecar(item.href):
+            beside.add(item.href)
         if matches(key) and not key.endswith("/"):
             found.append(item)
-        elif may_be_sidecar(item.href):
-            beside.add(item.href)
         elif len(others) < _MOST_OTHERS and is_tiff(key):
             others.append(item.href)
     yield from (with_sidecars(item, beside) for item in found)

@@ -12,7 +12,7 @@ from runner.source.folder import constant_prefix
 from runner.source.listing import whole_url
 from runner.source.times import TIME_GROUPS, groups_of_key, time_of_key
 
-_DATES = r"(?P<date>\d{8}), (?P<doy>\d{7}) or (?P<datetime>\d{14})"
+_DATES = r"""'source.datetime_regex="(?P<date>\d{8})"', or with (?P<doy>\d{7}) or (?P<datetime>\d{14})"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,8 @@ def name_candidates(source: SourceSettings, items: Sequence[StoredObject]) -> li
             problems.append(f"{printable(item.href)}: source.datetime_regex={source.datetime_regex} {error}")
     if problems:
         more = f", and so for {len(problems)} of {len(items)} objects" if len(problems) > 1 else ""
-        raise SourceError(
-            f"{problems[0]}{more}; name what the date looks like, such as {_DATES}, or leave them out with "
-            "source.exclude"
-        )
+        few = ", or leave out what has none with source.exclude" if 2 * len(problems) < len(items) else ""
+        raise SourceError(f"{problems[0]}{more}; say what the date looks like, as by {_DATES}{few}")
     hrefs = [one.item.href for one in named if not one.scene]
     names = dict(zip(hrefs, _short_names(source, hrefs), strict=True))
     return [one if one.scene else replace(one, scene=names[one.item.href]) for one in named]
@@ -64,7 +62,8 @@ def _short_names(source: SourceSettings, hrefs: Sequence[str]) -> list[str]:
     """Below a glob's constant part the whole path; of a manifest's hrefs as many last parts as tell them apart."""
     paths = [re.sub(r"\.tiff?$", "", href, flags=re.IGNORECASE) for href in hrefs]
     if source.kind is not SourceKind.manifest:
-        return [path.removeprefix(constant_prefix(whole_url(source.url))) for path in paths]
+        common = constant_prefix(whole_url(source.url))
+        return [path.removeprefix(common) for path in paths]
     return shortest_names(paths)
 
 

@@ -108,7 +108,7 @@ def _refuse_twins(times: Sequence[Sequence[Candidate]]) -> None:
 
 
 def differing_parts(texts: Sequence[str]) -> list[str]:
-    """What of each text is not at the start or the end of all, in whole words: B2 of x_B2.tif beside x_B3.tif."""
+    """Parts of texts between their common start and end, in whole words: B2 of x_B2.tif beside x_B3.tif."""
     words = [re.findall(r"[^\W_]+|[\W_]+", text) for text in texts]
     head = _shared(words)
     tail = _shared([one[head:][::-1] for one in words])
@@ -116,5 +116,5 @@ def differing_parts(texts: Sequence[str]) -> list[str]:
 
 
 def _shared(words: Sequence[Sequence[str]]) -> int:
-    """How many words all begin with."""
+    """Number of words that all begin with."""
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))

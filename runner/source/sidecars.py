@@ -32,7 +32,7 @@ def may_be_sidecar(name: str) -> bool:
 
 def with_sidecars(item: StoredObject, names: Collection[str]) -> StoredObject:
     """An object with those of `names`, hrefs of the same archive, that stand beside it."""
-    found = tuple(name for name in _possible(item.href) if name in names)
+    found = tuple(name for name in _possible(item.href) if name in names) if names else ()
     return replace(item, sidecars=found) if found else item
 
 

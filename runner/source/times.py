@@ -33,7 +33,7 @@ def time_groups(pattern: str) -> frozenset[str]:
 
 
 class KeyTime(NamedTuple):
-    """What a key says of its time: `groups` are all named groups that matched."""
+    """Time read from a key, and all named groups that matched."""
 
     time: datetime
     groups: dict[str, str]

@@ -25,7 +25,7 @@ CLOSE: Final = "close"  # compared by values, `apart` says how far, at most `TOL
 ALONE: Final = "alone"  # no other attempt promises the same bits
 UNKNOWN: Final = "unknown"  # no run.json or outputs.json, or results that are gone
 TOLERANCE: Final = 1e-5  # relative: float32 rounds to 6e-8, float64 sums in any order are closer; a fault is larger
-_SOURCE: Final = ("band", "nodata", "valid_range", "mask_and_scale")  # settings that change values
+_SOURCE: Final = ("band", "nodata", "valid_range", "mask_and_scale", "sidecars")  # settings that change values
 _SCENES: Final = ("kind", "url", "datetime_regex", "start", "end", "exclude", "limit", "duplicates")  # and that choose
 
 T = TypeVar("T")
