@@ -85,7 +85,9 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
             try:
                 results = _compute(job, plan, rule, inputs.stack, record, partials, explain)
             except ReadError as error:
-                inputs = _without(job, inputs, _confirmed(job, inputs, error))
+                from runner.engine.second_look import confirmed  # noqa: PLC0415 - that a run without faults spares
+
+                inputs = _without(job, inputs, confirmed(job, inputs.stack, error))
                 _keep_inputs(inputs, record)
         refuse_replaced(read_by_gdal(job, inputs.stack), Stores(job.source.s3, fetch_options(job.fetch)))
         with record.phase("writing"):
@@ -281,14 +283,6 @@ def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines
     reading = make_reading(job, stack, rule, one.stages)
     with compiling_told(lambda: tell(summary.describe_compiling(rule.pixels.dtype.name))):
         return block_engine.run_pass(one, stack, reading, cluster, raster, progress, on_task, kept)
-
-
-def _confirmed(job: JobSettings, inputs: Inputs, error: ReadError) -> ReadError:
-    """The fault of an object that was seen twice. Raises StoreError if it is not the object's."""
-    from runner.engine.second_look import confirmed  # noqa: PLC0415 - the readers, which a run without faults may spare
-
-    scene = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
-    return confirmed(job, scene, error)
 
 
 def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:

@@ -251,7 +251,12 @@ HELPERS = {  # what a credential_process does, and what is said of it
 
 @pytest.mark.parametrize(("helper", "words"), HELPERS.values(), ids=HELPERS.keys())
 def test_what_a_credential_helper_prints_is_not_told(
-    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, helper: str, words: str
+    endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    helper: str,
+    words: str,
 ) -> None:
     (tmp_path / "helper").write_text(f"#!/bin/sh\n{helper}\n")
     (tmp_path / "helper").chmod(0o700)
@@ -260,4 +265,4 @@ def test_what_a_credential_helper_prints_is_not_told(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     with pytest.raises(SourceError, match=f"AWS credentials: {words}") as caught:
         listed(source_at(endpoint, "s3://bucket/*.tif", anonymous=False, profile="work"))
-    assert "canary" not in "".join(traceback.format_exception(caught.value))
+    assert "canary" not in "".join(traceback.format_exception(caught.value)) + caplog.text

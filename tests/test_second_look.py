@@ -11,7 +11,7 @@ from faulty_server import FaultyServer, Script, always, faulty_server, for_block
 from runner.engine.second_look import confirmed
 from runner.engine.trace import NOTE, Place, TaskTrace
 from runner.errors import ReadError
-from runner.model import Scene
+from runner.model import Stack
 from runner.plan.records import Block
 from runner.read.header import Window
 from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError
@@ -34,9 +34,8 @@ def job_at(server: FaultyServer, *words: str) -> JobSettings:
     return compose("source=local", "source.url=s3://b/*.tif", "fetch.attempts=2", *s3, *words)
 
 
-def scene_of(job: JobSettings) -> Scene:
-    (scene,) = find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack.scenes
-    return scene
+def stack_of(job: JobSettings) -> Stack:
+    return find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack
 
 
 def seen_by(error: ReadError, worker: str) -> ReadError:
@@ -56,18 +55,18 @@ def damage(path: Path) -> None:
 @pytest.mark.parametrize("reader", ["auto", "gdal"])
 def test_damage_that_is_seen_twice_is_the_objects(server: FaultyServer, tmp_path: Path, reader: str) -> None:
     job = job_at(server, f"reader={reader}", "gdal=cloud")
-    scene = scene_of(job)
+    stack = stack_of(job)
     damage(tmp_path / "b/20200106.tif")
-    again = confirmed(job, scene, ReadError(scene.href, "a block is damaged"))
+    again = confirmed(job, stack, ReadError(stack.scenes[0].href, "a block is damaged"))
     assert not isinstance(again, StoreError)
-    assert again.href == scene.href
+    assert again.href == stack.scenes[0].href
 
 
 def test_an_object_that_two_readings_miss_is_gone(server: FaultyServer, tmp_path: Path) -> None:
     job = job_at(server)
-    scene = scene_of(job)
+    stack = stack_of(job)
     (tmp_path / "b/20200106.tif").unlink()
-    assert isinstance(confirmed(job, scene, MissingError(scene.href, "not found")), MissingError)
+    assert isinstance(confirmed(job, stack, MissingError(stack.scenes[0].href, "not found")), MissingError)
 
 
 @pytest.mark.parametrize("reader", ["auto", "gdal"])
@@ -84,18 +83,18 @@ def test_a_fault_of_the_store_is_told_in_place_of_the_first(
     server: FaultyServer, reader: str, script: Script, kind: type[ReadError], words: str
 ) -> None:
     job = job_at(server, f"reader={reader}")
-    scene = scene_of(job)
+    stack = stack_of(job)
     server.script = for_blocks(script)
     with pytest.raises(kind, match=words):
-        confirmed(job, scene, ReadError(scene.href, "GDAL cannot read it"))
+        confirmed(job, stack, ReadError(stack.scenes[0].href, "GDAL cannot read it"))
 
 
 def test_an_object_that_was_replaced_meanwhile_is_not_read(server: FaultyServer, tmp_path: Path) -> None:
     job = job_at(server)
-    scene = scene_of(job)
+    stack = stack_of(job)
     write_scene(tmp_path / "b/20200106.tif", speckle(SHAPE, seed=3), blockxsize=128, blockysize=128)
     with pytest.raises(ChangedError):
-        confirmed(job, scene, ReadError(scene.href, "a block is damaged"))
+        confirmed(job, stack, ReadError(stack.scenes[0].href, "a block is damaged"))
 
 
 @pytest.mark.parametrize(
@@ -110,22 +109,22 @@ def test_a_fault_that_one_worker_sees_is_the_workers(
     folder_of_scenes: Path, error: Callable[[str, str], ReadError], words: str, words_of_job: list[str]
 ) -> None:
     job = compose("source=local", f"source.url={folder_of_scenes}/*0106*.tif", *words_of_job)
-    scene = scene_of(job)
+    stack = stack_of(job)
     with pytest.raises(StoreError, match=words):
-        confirmed(job, scene, seen_by(error(scene.href, "it fails"), "tcp://far:1"))
+        confirmed(job, stack, seen_by(error(stack.scenes[0].href, "it fails"), "tcp://far:1"))
 
 
 def test_a_fault_that_does_not_come_again_is_not_the_objects(server: FaultyServer) -> None:
     job = job_at(server)
-    scene = scene_of(job)
-    with pytest.raises(StoreError, match="it fails; read a second time, it is whole: check the network"):
-        confirmed(job, scene, ReadError(scene.href, "it fails"))
+    stack = stack_of(job)
+    with pytest.raises(StoreError, match="it fails; but read again, by this process, it is whole"):
+        confirmed(job, stack, ReadError(stack.scenes[0].href, "it fails"))
 
 
 def test_what_is_not_the_objects_fault_is_not_looked_at_again(server: FaultyServer) -> None:
     job = job_at(server)
-    scene = scene_of(job)
+    stack = stack_of(job)
     before = server.requests
     with pytest.raises(DeniedError):
-        confirmed(job, scene, DeniedError(scene.href, "access denied"))
+        confirmed(job, stack, DeniedError(stack.scenes[0].href, "access denied"))
     assert server.requests == before

@@ -2,15 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
+from obstore.store import S3Store
 from scripted_server import Answer, Asked, ScriptedServer, error, part_of, scripted_server
 
-from runner.errors import ReadError
+from runner.errors import ReadError, SourceError
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range, fetch_start
 from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError, is_readable
 from runner.settings import S3Settings
 from runner.source.stores import Stores
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, S3Credential
 
 CONTENT = bytes(range(100))
 QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=5)
@@ -144,3 +150,21 @@ def test_the_start_of_a_short_object_says_its_size_and_version() -> None:
 )
 def test_keys_that_clients_change_or_refuse_are_known(key: str, readable: bool) -> None:
     assert is_readable(key) is readable
+
+
+def test_credentials_that_cannot_be_renewed_are_named() -> None:
+    calls = []
+
+    def keys() -> "S3Credential":
+        calls.append(None)
+        if len(calls) > 1:
+            raise SourceError("AWS credentials: the provider sso fails; log in again")
+        return {"access_key_id": "A", "secret_access_key": "S", "token": None, "expires_at": datetime.now(UTC)}
+
+    with scripted_server(served('"0a"')) as server:
+        client: ClientConfig = {"allow_http": True}
+        store = S3Store("b", endpoint=server.endpoint, credential_provider=keys, client_options=client)
+        part = ByteRange("s3://b/k", store, "k", None, 0, 10, FetchCounts())
+        assert asyncio.run(fetch_range(part, QUICK))
+        with pytest.raises(StoreError, match="s3://b/k: AWS credentials: the provider sso fails; log in again$"):
+            asyncio.run(fetch_range(part, QUICK))

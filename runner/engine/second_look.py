@@ -5,7 +5,7 @@ from contextlib import closing
 
 from runner.engine.trace import THIS_PROCESS, trace_of
 from runner.errors import ReadError
-from runner.model import Scene, locate
+from runner.model import Scene, Stack, locate
 from runner.plan.make import fetch_options
 from runner.plan.readers import by_gdal
 from runner.read import cog, gdal
@@ -18,13 +18,14 @@ from runner.source.stores import Stores, gdal_path, gdal_s3_options
 from runner.source.verify import read_whole
 
 
-def confirmed(job: JobSettings, scene: Scene, error: ReadError) -> ReadError:
+def confirmed(job: JobSettings, stack: Stack, error: ReadError) -> ReadError:
     """The fault of an object, once this process has seen it too.
 
     Raises StoreError if the fault is the store's or the network's, or of the worker alone.
     """
     if isinstance(error, StoreError):
         raise error
+    scene = next(scene for scene in stack.scenes if scene.href == error.href)
     task = trace_of(error)
     window = task.block.window if task and task.block else Window(0, 0, *scene.header.shape)
     worker = task.place.worker if task and task.place else THIS_PROCESS
@@ -40,7 +41,7 @@ def confirmed(job: JobSettings, scene: Scene, error: ReadError) -> ReadError:
 def _seen_once(error: ReadError, worker: str) -> str:
     """The fault of a worker, or of one moment."""
     if worker == THIS_PROCESS:
-        return f"{error.problem}; read a second time, it is whole: check the network and the disk, and run again"
+        return f"{error.problem}; but read again, by this process, it is whole: check network, disk and workers"
     if isinstance(error, MissingError):
         return f"worker {worker} does not find it, but this process does; let all workers see the same folders"
     return f"worker {worker} says: {error.problem}; but this process can read it: check that worker, and run again"

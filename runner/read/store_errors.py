@@ -30,6 +30,7 @@ _NO_RANGES: Final = (
     "the server ignores Range requests, or answers with a page of its own; check source.s3.endpoint_url, "
     "and serve the objects from a store that honours ranges"
 )
+_NO_KEYS: Final = "External AWS credential provider: SourceError: "  # in obstore's words; what follows is ours
 _LASTING: Final = {  # by obstore's words
     "non-partial response": _NO_RANGES,
     "range was invalid": "it ends before them; upload it again",
@@ -124,11 +125,18 @@ def explain(error: BaseException, href: str, part: str, attempts: int) -> ReadEr
         return _missing(href, refusal)
     if isinstance(error, PreconditionError):
         return ChangedError(href, "changed during the run: its ETag is no longer the listed one; run again")
+    return _denied(error, href, part) or _unread(error, href, part, attempts)
+
+
+def _denied(error: BaseException, href: str, part: str) -> ReadError | None:
+    if _NO_KEYS in str(error):
+        return StoreError(href, str(error).partition(_NO_KEYS)[2].partition("\n")[0])
     if is_denied(error):
+        refusal = refusal_of(error)
         return DeniedError(href, f"access denied to {part} ({refusal.status if refusal else 403}); {ACCESS_HINT}")
     if _is_local(error) and _os_error(error) == errno.EACCES:
         return DeniedError(href, f"permission denied; {LOCAL_HINT}")
-    return _unread(error, href, part, attempts)
+    return None
 
 
 def _missing(href: str, refusal: Refusal | None) -> ReadError:

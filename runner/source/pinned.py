@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 
@@ -11,13 +11,17 @@ from runner.errors import SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
 from runner.read.etag import same_version
 from runner.read.fetch import FAILURES, retried
-from runner.read.store_errors import ChangedError, MissingError, explain
+from runner.read.refusals import refusal_of
+from runner.read.store_errors import ChangedError, MissingError, explain, is_missing
 from runner.settings import OnError, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import unreadable
 from runner.source.names import Candidate, name_candidates
 from runner.source.stores import Stores
 from runner.source.together import together
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 _IN_FLIGHT = 64
 Answer = TypeVar("Answer")
@@ -56,28 +60,32 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
         try:
             meta = await asked(lambda: obstore.head_async(store, location.key))
         except FAILURES as error:
-            if isinstance(explain(error, item.href, "it", 1), MissingError):
-                return await gone(item)
+            if refusal_of(error) or is_missing(error):
+                return await look_closer(item)
             raise unreadable(item.href, error, stores) from error
-        now = StoredObject(item.href, meta["size"], meta["e_tag"], meta["last_modified"], sidecars=item.sidecars)
-        return Found(item, now)
+        return _found(item, meta)
 
-    async def gone(item: StoredObject) -> Found:
-        """Ask again for what is missing: the answer to a HEAD has no room for the reason."""
+    async def look_closer(item: StoredObject) -> Found:
+        """Ask by GET: the refusal of a HEAD has no room for its reason, and some servers know no HEAD."""
         location = locate(item.href)
         store = stores.of(location)
         try:
-            await asked(lambda: obstore.get_async(store, location.key))
+            answer = await asked(lambda: obstore.get_async(store, location.key))
         except FAILURES as error:
             if isinstance(explain(error, item.href, "it", 1), MissingError):
                 return Found(item, None)
             raise unreadable(item.href, error, stores) from error
-        raise SourceError(f"{item.href}: it was missing, and is there a moment later; run again")
+        return _found(item, answer.meta)
 
     def asked(attempt: Callable[[], Awaitable[Answer]]) -> Awaitable[Answer]:
         return retried(attempt, stores.fetch, stores.counts)
 
     return asyncio.run(together(look, recorded, _IN_FLIGHT))
+
+
+def _found(item: StoredObject, meta: "ObjectMeta") -> Found:
+    now = StoredObject(item.href, meta["size"], meta["e_tag"], meta["last_modified"], sidecars=item.sidecars)
+    return Found(item, now)
 
 
 def refuse_replaced(scenes: Sequence[Scene], stores: Stores) -> None:

@@ -5,7 +5,7 @@ could not read, and says which page it is at to nobody.
 Source: Amazon S3 API Reference, ListObjectsV2.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,16 +89,17 @@ def read_page(body: bytes, asked: _Asked) -> Page:
     error document.
     """
     root = _parsed(body)
-    kind = _local(root.tag)
+    kind = root.tag.rpartition("}")[2]
     if kind == "Error":
         raise RefusedError(refusal_in("", 200, body.decode(errors="replace")))
     if kind != "ListBucketResult":
         raise ForeignPageError(f"a <{kind}> document in place of a page of the listing; check source.s3.endpoint_url")
-    said = {_local(node.tag): node.text or "" for node in root if len(node) == 0}
-    contents = [node for node in root if _local(node.tag) == "Contents"]
+    cut = len(root.tag) - len(kind)  # the namespace, which servers write in several ways
+    said = {node.tag[cut:]: node.text or "" for node in root if len(node) == 0}
+    contents = [{part.tag[cut:]: part.text or "" for part in node} for node in root if node.tag[cut:] == "Contents"]
     _check(said, len(contents), asked)
-    encoded = said.get("EncodingType") == "url"
-    return Page([_object(node, asked.bucket, encoded) for node in contents], _token(said))
+    plain = unquote_plus if said.get("EncodingType") == "url" else str  # '+' is a blank, as botocore has it
+    return Page([_object(parts, asked.bucket, plain) for parts in contents], _token(said))
 
 
 def _parsed(body: bytes) -> ElementTree.Element:
@@ -133,12 +134,11 @@ def _token(said: dict[str, str]) -> str | None:
     return token
 
 
-def _object(node: ElementTree.Element, bucket: str, encoded: bool) -> StoredObject:
-    parts = {_local(part.tag): part.text or "" for part in node}
-    key = unquote_plus(parts.get("Key", "")) if encoded else parts.get("Key", "")  # '+' is a blank, as botocore has it
-    if not key or not parts.get("Size", "").strip().isdigit():
+def _object(parts: dict[str, str], bucket: str, plain: Callable[[str], str]) -> StoredObject:
+    key, size = plain(parts.get("Key", "")), parts.get("Size", "").strip()
+    if not key or not size.isdigit():
         raise BrokenPageError("a page of the listing with an object that has no key or no size; try later")
-    return StoredObject(f"s3://{bucket}/{key}", int(parts["Size"]), parts.get("ETag") or None, _time(parts))
+    return StoredObject(f"s3://{bucket}/{key}", int(size), parts.get("ETag") or None, _time(parts))
 
 
 def _time(parts: dict[str, str]) -> datetime | None:
@@ -146,11 +146,6 @@ def _time(parts: dict[str, str]) -> datetime | None:
         return datetime.fromisoformat(parts.get("LastModified", ""))
     except ValueError:
         return None
-
-
-def _local(tag: str) -> str:
-    """A tag without its namespace, which servers write in several ways."""
-    return tag.rpartition("}")[2]
 
 
 # --- requests ---------------------------------------------------------------------------------------------------

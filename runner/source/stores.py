@@ -1,5 +1,6 @@
 """One S3 setting, translated for each client that reads the bucket: obstore, botocore, GDAL."""
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -73,6 +74,7 @@ class Stores:
         from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 - a quarter of a second that anonymous
         from botocore.session import Session  # noqa: PLC0415 - reading spares
 
+        logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)  # its tracebacks show a helper's output
         session = Session(profile=self.s3.profile)
         try:
             session.get_config_variable("region")

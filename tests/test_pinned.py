@@ -1,0 +1,70 @@
+"""Recorded objects found again: the same in every form of their ETags, gone only if S3 says so, or a clear failure."""
+
+import pytest
+from scripted_server import Answer, Asked, error, scripted_server
+
+from runner.errors import SourceError
+from runner.model import StoredObject
+from runner.read.fetch import FetchOptions
+from runner.settings import S3Settings
+from runner.source.pinned import Found, look_up
+from runner.source.stores import Stores
+
+QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=5)
+
+
+def found_at(endpoint: str, etag: str = '"0a"', size: int = 7) -> Found:
+    recorded = StoredObject("s3://b/k.tif", size, etag)
+    (found,) = look_up([recorded], Stores(S3Settings(endpoint_url=endpoint, anonymous=True), QUICK))
+    return found
+
+
+def whole(etag: str) -> Answer:
+    return Answer(body=bytes(7), headers={"ETag": etag})
+
+
+@pytest.mark.parametrize("etag", ['"0a"', 'W/"0a"', '"0A"', '"0a-gzip"'])
+def test_an_object_is_the_recorded_one_in_every_form_of_its_etag(etag: str) -> None:
+    with scripted_server(lambda asked: whole(etag)) as server:
+        assert found_at(server.endpoint).problem is None
+
+
+@pytest.mark.parametrize(("etag", "size"), [('"0b"', 7), ('"0a"', 8)])
+def test_another_etag_or_size_is_another_object(etag: str, size: int) -> None:
+    with scripted_server(lambda asked: whole(etag)) as server:
+        assert "has changed" in str(found_at(server.endpoint, size=size).problem)
+
+
+@pytest.mark.parametrize("answer", [error(404, "NoSuchKey"), Answer(404)])
+def test_what_s3_says_is_gone_is_gone(answer: Answer) -> None:
+    with scripted_server(lambda asked: answer) as server:
+        assert found_at(server.endpoint).now is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (error(404, "NoSuchBucket"), "it does not exist there"),
+        (Answer(404, b"<html>default backend</html>"), "it does not exist there"),
+        (error(400, "ExpiredToken"), "the credentials have expired"),
+        (error(403, "AccessDenied"), "access denied"),
+        (Answer(503), "throttles"),
+    ],
+)
+def test_what_is_not_an_answer_on_the_object_ends_the_search(answer: Answer, words: str) -> None:
+    with scripted_server(lambda asked: answer) as server, pytest.raises(SourceError, match=words):
+        found_at(server.endpoint)
+
+
+def test_an_answer_that_fails_for_a_while_is_asked_for_again() -> None:
+    def script(asked: Asked) -> Answer:
+        return Answer(503) if asked.number < 3 else whole('"0a"')
+
+    with scripted_server(script) as server:
+        assert found_at(server.endpoint).problem is None
+        assert len(server.asked) == 3
+
+
+def test_a_server_that_knows_no_head_is_asked_by_get() -> None:
+    with scripted_server(lambda asked: Answer(405) if asked.method == "HEAD" else whole('"0a"')) as server:
+        assert found_at(server.endpoint).problem is None
