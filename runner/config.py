@@ -50,7 +50,7 @@ def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
         if ".." in Path(str(option)).parts or Path(str(option)).is_absolute():
             raise ConfigError(f"{group}={option}: an option is a file of a config folder and cannot lie outside of it")
     _refuse_unknown_keys(tree)
-    _refuse_secrets(tree)
+    refuse_secrets(tree)
     missing = sorted(OmegaConf.missing_keys(tree))
     if missing:
         raise ConfigError(f"{missing[0]} has no value: give it one, such as {missing[0]}={_example(missing[0])}")
@@ -228,8 +228,8 @@ def _refuse_unknown_keys(tree: DictConfig) -> None:
             raise ConfigError(f"{key}: there is no such setting{did_you_mean(key, known)}")
 
 
-def _refuse_secrets(tree: DictConfig) -> None:
-    """Refuse what must not, or cannot, be written down with the results, wherever it was set."""
+def refuse_secrets(tree: DictConfig) -> None:
+    """Refuse what must not, or cannot, be written down with the results, wherever it was set. Raises ConfigError."""
     for key, value in _leaves(OmegaConf.to_container(tree)):
         if isinstance(value, str) and names_a_secret(value):
             raise no_secret(key)

@@ -84,6 +84,14 @@ def test_a_folder_for_all_jobs_is_refused(sweep: Sweep, tmp_path: Path, launcher
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_secret_in_a_config_file_is_not_written_by_hydra_either(sweep: Sweep, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/theirs.yaml").write_text("# @package _global_\nsource: {units: 'x?X-Amz-Signature=abc'}\n")
+    with pytest.raises(ConfigError, match=r"source.units=\[redacted\]: a secret has no place in a setting"):
+        sweep(*GRID, "hydra/launcher=basic", f"hydra.searchpath=[file://{tmp_path}]", "experiment=theirs")
+    assert not (tmp_path / "sweep").exists()
+
+
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 

@@ -86,10 +86,12 @@ class TuningSweeper(BasicSweeper):
 
     def _sweep_elsewhere(self, arguments: list[str]) -> Any:
         """By Hydra's own launchers, or another package's; the task gives each job's exit code."""
-        from runner.sweep.compose import refuse_place  # noqa: PLC0415 - what a single run does not need
+        from runner.config import refuse_secrets  # noqa: PLC0415 - what a single run does not need here
+        from runner.sweep.compose import refuse_place  # noqa: PLC0415 - as above
 
         assert self.config is not None
         refuse_place(self.config)
+        refuse_secrets(self.config)  # before Hydra writes multirun.yaml
         own = [word for word in arguments if word.lstrip("+~").startswith("sweep.")]
         if own:
             raise ConfigError(f"{own[0]}: this is for hydra/launcher=isolated, which is not chosen")
