@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -22,7 +23,7 @@ from runner.errors import ConfigError, Interrupted, RunnerError
 from runner.log.redact import redact, redact_tree
 from runner.settings import Action
 from runner.signals import heeded_signals
-from runner.summary import shown
+from runner.summary import describe_end, shown
 from runner.sweep.plugins import let_hydra_find_plugins
 from runner.sweep.words import as_hydra_reads
 
@@ -115,10 +116,21 @@ def _run_job(tree: DictConfig) -> None:
     folder = Path(job.output.dir).expanduser().absolute()
     overrides = [redact(text) for text in hydra_config.overrides.task]
     command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
-    with recorded_run(folder, config.resolved(tree), command, overrides) as record:
+    with recorded_run(folder, config.resolved(tree), command, overrides) as record, _page_noted(folder):
         keep_config(folder, tree, overrides)
         story.run_job(job, record)
-    tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
+    tell(describe_end(folder, record.seconds))
+
+
+@contextmanager
+def _page_noted(folder: Path) -> Iterator[None]:
+    """Note on what ends the run where its page is, which is made afterwards; how to go on comes last."""
+    try:
+        yield
+    except BaseException as error:
+        notes = [f"report: {shown(folder / 'report.html')}", *getattr(error, "__notes__", ())]
+        error.__notes__ = notes
+        raise
 
 
 def _refuse_sweep_words(words: Sequence[str]) -> None:

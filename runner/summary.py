@@ -121,6 +121,11 @@ def _missing(values: ValueFacts) -> str:
     return f"{100 * (1 - values.count / prod(values.shape)):.1f} %"
 
 
+def describe_end(folder: Path, seconds: float) -> str:
+    """One line: where a run's files are, its page first, and how long it took."""
+    return f"report: {shown(folder / 'report.html')}, run folder: {shown(folder)}, {seconds:.1f} s in all"
+
+
 def in_bytes(count: float) -> str:
     """A number of bytes for people, in powers of ten."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -16,7 +16,8 @@ import pytest
 import rasterio
 from conftest import ROOT, Cli, speckle, write_scene
 
-from runner.cli import _folder_of_hydra
+from runner.cli import _folder_of_hydra, _page_noted
+from runner.errors import SourceError
 
 QUICK = ("source.limit=3",)
 
@@ -293,6 +294,14 @@ def test_a_job_with_a_folder_of_its_own_needs_none_of_hydra(words: list[str], ad
     assert _folder_of_hydra(words) == added
 
 
+def test_what_ends_a_run_names_its_page_before_how_to_go_on(tmp_path: Path) -> None:
+    error = SourceError("gone")
+    error.add_note("to go on: resume")
+    with pytest.raises(SourceError), _page_noted(tmp_path):
+        raise error
+    assert error.__notes__ == [f"report: {tmp_path}/report.html", "to go on: resume"]
+
+
 @pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder that not even root can write to")
 def test_the_current_folder_may_be_read_only_if_results_go_elsewhere(cli: Cli, folder_of_scenes: Path) -> None:
     words = ["source=local", f"source.url='{folder_of_scenes}/*.tif'"]
@@ -300,6 +309,7 @@ def test_the_current_folder_may_be_read_only_if_results_go_elsewhere(cli: Cli, f
     done = cli(*words, f"output.dir={folder}", cwd="/sys", env=without_home())
     assert done.returncode == 0, done.stderr
     assert "hydra" not in " ".join(record_of(folder)["command"])
+    assert done.stderr.splitlines()[-1].startswith(f"report: {folder}/report.html, run folder: {folder}, ")
     refused = cli(*words, cwd="/sys")
     assert refused.returncode == 2
     assert (

@@ -64,6 +64,7 @@ def _resumable(folder: Path) -> RunFolder:
 def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
     from runner.job import run_job  # noqa: PLC0415 - all that a run imports, which the other verbs spare
     from runner.settings import EngineName  # noqa: PLC0415 - as above
+    from runner.summary import describe_end  # noqa: PLC0415 - as above
 
     _refuse_other_folder(overrides)
     folder = earlier.path.absolute()
@@ -74,7 +75,7 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
         elif not any(folder.glob("partials/*.npz")):
             tell("no finished blocks are kept: everything is read")
         run_job(job, record, None if rows is None else _not_pinned(rows), explain=explain)
-    tell(f"run folder: {earlier.path}, {record.seconds:.1f} s in all")
+    tell(describe_end(earlier.path, record.seconds))
 
 
 def _not_pinned(rows: Sequence[RecordedInput]) -> "Callable[[JobSettings], Inputs]":
