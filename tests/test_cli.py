@@ -308,6 +308,7 @@ def test_the_current_folder_may_be_read_only_if_results_go_elsewhere(cli: Cli, f
     done = cli(*words, f"output.dir={folder}", cwd="/sys", env=without_home())
     assert done.returncode == 0, done.stderr
     assert "hydra" not in " ".join(record_of(folder)["command"])
+    assert f"report: {folder}/report.html" in done.stderr
     refused = cli(*words, cwd="/sys")
     assert refused.returncode == 2
     assert (

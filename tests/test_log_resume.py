@@ -176,7 +176,7 @@ def test_blocks_of_a_replaced_object_are_computed_again_and_it_is_named(endpoint
     assert "kept blocks are computed again: s3://b/S1A_20200101.tif has changed: it was ETag " in again.stderr
     explained = [line for line in again.stderr.splitlines() if " blocks, rows 0 to " in line]
     assert re.search(r"now ETag .* \(\d+ blocks, rows 0 to \d+, columns 0 to 256, scenes 0 to 2\)$", explained[0])
-    assert re.search(r"kept: \d+ blocks, rows 0 to \d+, columns 0 to 256, scenes 2 to 4$", explained[1])
+    assert re.search(r"kept: \d+ blocks, rows 0 to \d+, columns 0 to 256, scenes 2 to \d+$", explained[1])
     assert [line.split(": ")[1] for line in explained[1:]] == ["kept", "to be read"]
     table = pd.read_parquet(tmp_path / "run/spatial_mean.parquet")
     assert table["mean"][0] == pytest.approx(pixels[pixels != 0].mean(dtype=np.float64), rel=1e-12)
