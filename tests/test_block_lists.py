@@ -58,6 +58,14 @@ def test_other_blocks_without_a_byte_count_are_sparse_as_for_gdal(
     np.testing.assert_array_equal(read_fast(content), read_rasterio(content))
 
 
+@pytest.mark.parametrize("counts", [[0, 352], [0, 0], []])
+def test_an_only_strip_of_each_band_is_repaired_only_where_the_list_is_missing(counts: list[int]) -> None:
+    tags = {**tags_of("none", 22), 258: (3, [8, 8]), 277: (3, [2]), 284: (3, [2]), 338: (3, [0])}
+    content = tiff({**tags, COUNTS: (4, counts)}, strips("none", 22) * 2)
+    for band in (1, 2):
+        np.testing.assert_array_equal(read_fast(content, band), read_rasterio(content, band))
+
+
 def test_an_only_strip_without_offset_is_sparse() -> None:
     content = tiff({**tags_of("none", 22), COUNTS: (4, [0]), OFFSETS: (4, [0])}, [])
     assert not read_rasterio(content).any()
@@ -170,7 +178,6 @@ def test_directories_in_a_circle_are_left_to_gdal() -> None:
     assert fast_path_refusal(header_of(content), 1) == "a TIFF with directories in a circle"
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_a_mask_that_only_gdal_finds_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(content := pages(300, mask=290))
     scene = SceneFile(str(tmp_path / "a.tif"), LocalStore(tmp_path), "a.tif", None, header_of(content))

@@ -251,6 +251,13 @@ def test_old_style_jpeg_is_refused() -> None:
         read_layout(lambda start, stop: content[start:stop], len(content))
 
 
+@pytest.mark.parametrize("tag", [259, 278, 317])
+def test_a_tag_of_two_values_that_should_have_one_is_left_to_gdal(tag: int) -> None:
+    content = bomb(**{f"t{tag}": (3, 2, 1)}) + bytes(200)
+    layout = read_layout(lambda start, stop: content[start:stop], len(content))
+    assert layout.repaired == f"2 values of tag {tag}, wanted 1"
+
+
 def test_an_unknown_planar_configuration_is_refused() -> None:
     content = bomb(t284=(3, 1, 3)) + bytes(100)
     with pytest.raises(ReadError, match="PlanarConfiguration .* is 3, wanted 1 or 2"):

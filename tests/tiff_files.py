@@ -1,7 +1,6 @@
 """TIFFs that no library would write, and every way in which the runner and rasterio read them."""
 
 import struct
-import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -11,30 +10,35 @@ import imagecodecs
 import numpy as np
 import rasterio
 from obstore.store import MemoryStore
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from runner.read import cog
 from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.header import Header, SceneFile, Window, read_header
 
-Tags = dict[int, tuple[int, Sequence[int]]]  # number -> TIFF type, values
+Tags = dict[int, tuple[int, Sequence[float]]]  # number -> TIFF type, values
 
 CODES: Final[Mapping[str, int]] = {"none": 1, "deflate": 8, "lzw": 5, "packbits": 32773, "zstd": 50000}
 ENCODERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "none": bytes, "deflate": zlib.compress, "lzw": imagecodecs.lzw_encode,
     "packbits": imagecodecs.packbits_encode, "zstd": imagecodecs.zstd_encode,
 }  # fmt: skip
-_FORMATS: Final = {1: "B", 2: "B", 3: "H", 4: "I", 8: "h", 9: "i"}
+_FORMATS: Final = {1: "B", 2: "B", 3: "H", 4: "I", 8: "h", 9: "i", 12: "d"}
 
 OFFSETS, COUNTS = 273, 279
 IMAGE: Final = (np.arange(22 * 16).reshape(22, 16) * 7 + 1).astype("uint8")  # rows, columns
+
+_UTM: Final[Tags] = {  # EPSG:32610, pixels of 20 m
+    33550: (12, [20, 20, 0]),
+    33922: (12, [0, 0, 0, 499980, 4200000, 0]),
+    34735: (3, [1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32610]),
+}
 
 
 def tags_of(compression: str, rows_per_strip: int | None = None, shape: tuple[int, int] = (22, 16)) -> Tags:
     """Tags of an image of bytes, in strips, or without rows per strip in tiles of 16 x 16."""
     tags: Tags = {256: (4, [shape[1]]), 257: (4, [shape[0]]), 258: (3, [8]), 259: (3, [CODES[compression]])}
-    tags |= {262: (3, [1]), 277: (3, [1])}
+    tags |= {262: (3, [1]), 277: (3, [1]), **_UTM}
     return tags | ({278: (4, [rows_per_strip])} if rows_per_strip else {322: (4, [16]), 323: (4, [16])})
 
 
@@ -92,7 +96,5 @@ def read_fast(content: bytes, band: int = 1) -> np.ndarray:
 
 def read_rasterio(content: bytes, band: int = 1) -> Any:
     """All pixels of a band by rasterio."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.Env(), MemoryFile(content) as memory, memory.open(driver="GTiff") as dataset:
-            return dataset.read(band)
+    with rasterio.Env(), MemoryFile(content) as memory, memory.open(driver="GTiff") as dataset:
+        return dataset.read(band)

@@ -70,11 +70,12 @@ def read_block_lists(tags: Directory, grid: Grid) -> BlockLists:
     """The lists of blocks. Raises ReadError where blocks lie beyond the file or cannot be as large as they say."""
     _check_size(tags, grid)
     offsets, byte_counts = _lists(tags, grid)
+    only_strip = _one_strip_a_plane(grid) and (grid.planes == 1 or _counts_tag(tags) not in tags.entries)
     repaired = ""
     uncompressed = tags.integer(259, 1) == 1 and tags.integer(262, 1) != _YCBCR
     if uncompressed:
-        byte_counts = _exact(grid, offsets, byte_counts)
-    elif _only_strip(grid) and offsets.all() and not byte_counts.all():
+        byte_counts = _exact(grid, offsets, byte_counts, only_strip=only_strip)
+    elif only_strip and offsets.all() and not byte_counts.all():
         repaired = "no byte count of its only strip"
         byte_counts = _to_the_end(tags, grid, offsets)
     _check_extent(tags, grid, offsets, byte_counts)
@@ -100,9 +101,9 @@ def _lists(tags: Directory, grid: Grid) -> tuple[Lists, Lists]:
     count = shape[0] * shape[1] * shape[2]
     if count > MAX_BLOCKS:
         tags.source.fail(f"absurd TIFF: {count} blocks, the limit is {MAX_BLOCKS}")
-    numbers = (324, 325) if 324 in tags.entries else (273, 279)
+    numbers = (324 if 324 in tags.entries else 273, _counts_tag(tags))
     offsets, byte_counts = (tags.array(number, 8 * MAX_BLOCKS) for number in numbers)
-    if not len(byte_counts) and _only_strip(grid):
+    if not len(byte_counts) and _one_strip_a_plane(grid):
         byte_counts = np.zeros(count, np.uint64)
     if min(len(offsets), len(byte_counts)) < count:
         tags.source.fail(
@@ -111,15 +112,18 @@ def _lists(tags: Directory, grid: Grid) -> tuple[Lists, Lists]:
     return offsets[:count].reshape(shape), byte_counts[:count].reshape(shape)
 
 
-def _only_strip(grid: Grid) -> bool:
-    """Whether each plane is one strip."""
+def _counts_tag(tags: Directory) -> int:
+    return 325 if 324 in tags.entries else 279
+
+
+def _one_strip_a_plane(grid: Grid) -> bool:
     return not grid.tiled and grid.shape[1:] == (1, 1)
 
 
-def _exact(grid: Grid, offsets: Lists, byte_counts: Lists) -> Lists:
+def _exact(grid: Grid, offsets: Lists, byte_counts: Lists, *, only_strip: bool) -> Lists:
     """Byte counts of uncompressed blocks without what is behind the pixels; of an only strip as they must be."""
     needed = grid.stored_rows() * np.uint64(grid.row_bytes)
-    exact: Lists = np.where(offsets > 0, needed, byte_counts) if _only_strip(grid) else np.minimum(byte_counts, needed)
+    exact: Lists = np.where(offsets > 0, needed, byte_counts) if only_strip else np.minimum(byte_counts, needed)
     return exact
 
 

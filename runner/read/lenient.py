@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
-import pyarrow as pa
 
 _PIECE_BYTES: Final = 2**16
 
@@ -28,6 +27,8 @@ def _deflate(data: Any, out: Any) -> int:
 
 def _zstd(data: Any, out: Any) -> int:
     """Unpack the first frame as far as it fits; what follows it is never looked at."""
+    import pyarrow as pa  # noqa: PLC0415 - a worker takes a while to load it, and hardly any file needs it
+
     with pa.input_stream(pa.py_buffer(data), compression="zstd") as stream:
         return _fill(out, stream.read(len(out)))
 

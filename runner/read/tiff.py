@@ -19,6 +19,7 @@ from runner.read.directory import ByteOrder, Directory, Get, Source, StructureEr
 MAX_DIRECTORIES: Final = 256  # one image with overviews and masks has some twenty
 UNSUPPORTED: Final = "unsupported"  # the dtype of samples that numpy has no plain type for
 
+_SINGLE: Final = (256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323)  # tags of one value that pixels depend on
 GEO_TAGS: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 COMPRESSIONS: Final[Mapping[int, str]] = {
     1: "none", 2: "ccittrle", 3: "ccittfax3", 4: "ccittfax4", 5: "lzw", 6: "old-jpeg", 7: "jpeg", 8: "deflate",
@@ -176,7 +177,7 @@ def _layout(tags: Directory, chain: _Chain) -> TiffLayout:
         extra_samples=tags.integers(338),
         overviews=chain.overviews,
         geo_tags=tuple(found for number in GEO_TAGS if (found := tags.tag(number))),
-        repaired=chain.problem or blocks.repaired,
+        repaired=chain.problem or blocks.repaired or _not_single(tags),
     )
 
 
@@ -186,6 +187,12 @@ def _samples(tags: Directory) -> tuple[int, int, int]:
     if not (0 < bands < 2**16 and bits <= 128 and sample_format < 2**16):
         tags.source.fail(f"absurd TIFF: {bands} bands of {bits} bits in sample format {sample_format}")
     return bands, bits, sample_format
+
+
+def _not_single(tags: Directory) -> str:
+    """Which tag has not the one value that it should; libtiff passes over some of them, and refuses others."""
+    counts = {number: tags.entries[number][1] for number in _SINGLE if number in tags.entries}
+    return next((f"{count} values of tag {number}, wanted 1" for number, count in counts.items() if count != 1), "")
 
 
 def _refuse_colours(tags: Directory, compression: int, bands: int, bits: int) -> None:
