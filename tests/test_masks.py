@@ -33,7 +33,7 @@ from tiff_files import tags_of
 
 from runner.engine.blocks import make_reading, run_blocks
 from runner.engine.xarray_engine import open_stack
-from runner.errors import PlanError, ReadError
+from runner.errors import ReadError
 from runner.model import Stack
 from runner.plan.make import make_plan
 from runner.plan.pixels import PixelRule, make_rule
@@ -173,18 +173,6 @@ def test_scaled_pixels_are_masked_as_stored(tmp_path: Path, reader: str) -> None
     images = [Image(as_pixels(RAMP), {METADATA: scaled, NODATA: b"1"}), MASK]  # which 2 becomes
     assert_counted(write(tmp_path, images), reader, SEEN)
     assert_counted(write(tmp_path, images), reader, SEEN & (RAMP != 1), mask=Mask.both)
-
-
-def test_masked_integers_that_float64_would_round_are_refused(tmp_path: Path, reader: str) -> None:
-    wide = RAMP.astype(np.int64)
-    wide[0, 0] = 2**53 + 1
-    hidden = np.ones(SHAPE, np.bool_)
-    hidden[0, 0] = False
-    masks = [Image(as_pixels(seen.astype(np.uint8)), {SUBFILE: [4]}) for seen in (hidden, ~hidden)]
-    good, bad = (write(tmp_path / name, [Image(as_pixels(wide)), mask]) for name, mask in zip("ab", masks, strict=True))
-    assert_counted(good, reader, hidden)
-    with pytest.raises(PlanError, match="would round 9007199254740993; store them as float64"):
-        counted(bad, reader)
 
 
 def test_a_band_that_is_alpha_itself_counts_in_full(tmp_path: Path, reader: str) -> None:

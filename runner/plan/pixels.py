@@ -1,12 +1,11 @@
 """From pixels as stored to the values that are accumulated: one rule for both engines."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from runner.errors import PlanError
 from runner.model import Stack
 from runner.read.header import Header
 from runner.read.masks import FileMask
@@ -15,7 +14,6 @@ from runner.reduce.pixels import Pixels
 from runner.settings import JobSettings, Mask
 
 Values = npt.NDArray[Any]
-_EXACT: Final = 2**53  # float64 holds all integers up to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,7 @@ class PixelRule:
         return not (self.scale or self.masks)
 
     def values(self, stored: Values, valid: Values | None, header: Header) -> Values:
-        """Stored pixels in the accumulated type; where that is another, NaN where missing or not `valid`.
-
-        Raises PlanError for 64-bit integers that this would round.
-        """
+        """Stored pixels in the accumulated type; where that is another, NaN where missing or not `valid`."""
         if self.as_stored:
             return stored
         values = stored.astype(np.float64)
@@ -51,24 +46,10 @@ class PixelRule:
             values[missing(stored, self.nodata)] = np.nan
         if valid is not None and hides(mask, self.nodata, both=self.both):
             values[~valid] = np.nan
-        if not self.scale:
-            _refuse_rounded(stored, values)
-        else:
+        if self.scale:
             values *= header.scales[self.band - 1]
             values += header.offsets[self.band - 1]
         return values
-
-
-def _refuse_rounded(stored: Values, values: Values) -> None:
-    """Raise PlanError for integers beyond those that float64 holds, unless they are NaN in `values`."""
-    if stored.dtype.kind not in "iu" or stored.dtype.itemsize < 8:
-        return
-    beyond = ((stored > _EXACT) | (stored < -_EXACT)) & ~np.isnan(values)
-    if beyond.any():
-        raise PlanError(
-            f"{stored.dtype} pixels of files with masks are added as float64, which would round {stored[beyond][0]}; "
-            "store them as float64, or count the hidden ones too with mask=none"
-        )
 
 
 def hides(mask: FileMask, nodata: float | int | None, *, both: bool) -> bool:
