@@ -327,7 +327,7 @@ def with_units(config: dict[str, Any], units: str) -> dict[str, Any]:
     ("words", "problem"),
     [
         (["first", "--", "chunks=rw"], "chunks=rw: no such option; did you mean 'row'"),
-        (["first", "--", "chunks.yy=3"], "chunks.yy: there is no such setting; did you mean 'chunks.y'"),
+        (["first", "--", "chunks.yy=3"], "chunks.yy: there is no such setting; did you mean 'chunks.y=3'"),
         (["first", "--", "chunks.y=256,512"], "a run is done again one at a time; give one value"),
         (["first", "--", "experiment=seed_notebook"], "an experiment is a job of its own"),
         (["first", "--", "hydra.run.dir=x"], "set output.dir for the folder"),
