@@ -222,10 +222,10 @@ class StageSettings:
 
     over: Over = Over.space
     statistics: list[str] = field(default_factory=lambda: ["mean", "count"])
-    min_count: int = 1  # valid pixels; a value of fewer is missing
-    weights: Weights = Weights.auto
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     chunks: ChunkSettings | None = None
+    min_count: int = 1  # valid pixels; a value of fewer is missing
+    weights: Weights = Weights.auto
 
 
 @dataclass(slots=True)
