@@ -40,7 +40,7 @@ from runner.plan.pixels import PixelRule, make_rule
 from runner.plan.records import Block, Chunks
 from runner.read.header import Window, read_header
 from runner.read.masks import FileMask
-from runner.settings import JobSettings, Mask, OnError, Over, ReaderName, StageSettings
+from runner.settings import Georeference, JobSettings, Mask, OnError, Over, ReaderName, StageSettings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
@@ -281,7 +281,7 @@ def assert_counted(path: Path, reader: str, expected: Bools, **changes: Any) -> 
 
 def counted(path: Path, reader: str, scene: int = 0, mask: Mask = Mask.nodata, **changes: Any) -> Bools:
     """Which pixels of a scene of a folder count; `changes` are settings of the source."""
-    source = local_source(path.parent, **changes)
+    source = local_source(path.parent, georeference=Georeference.none, **changes)
     stages = {"temporal_mean": StageSettings(Over.time, ["count"])}
     which = ReaderName.auto if reader == "xarray" else ReaderName[reader]
     job = JobSettings(source=source, reader=which, mask=mask, stages=stages)

@@ -1,59 +1,23 @@
-"""Headers of GeoTIFFs: the layout of the file, and GDAL's reading of its georeference, nodata, scale and offset.
-
-What the geo tags mean is left to GDAL: they are copied into a GeoTIFF of one pixel, in memory, which GDAL opens. Scenes
-with equal tags share one such opening. Files beside the TIFF (.aux.xml, world files) are read with it where they are
-handed over, by `completed`.
-"""
+"""Headers of GeoTIFFs: the layout of the file, and what its tags and the files beside it mean (`georeference`)."""
 
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.errors import RasterioError
-from rasterio.io import MemoryFile
 
 from runner.errors import ReadError
-from runner.read.directory import Tag
-from runner.read.masks import FileMask, file_masks
-from runner.read.metadata import GDAL_METADATA, of_pixels
-from runner.read.one_pixel import Samples, one_pixel_tiff, samples_of
+from runner.read.georeference import Georeference, Sidecars, Transform, read_georeference
+from runner.read.masks import FileMask
 from runner.read.tiff import TiffLayout, read_layout
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
-_CACHED_BYTES: Final = 65536  # of tags, whose reading is kept for the scenes that follow
 HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
-
-Transform: TypeAlias = tuple[float, float, float, float, float, float]
 _NO_TRANSFORM: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-Sidecars: TypeAlias = tuple[tuple[str, bytes], ...]  # names and contents of files beside a file called x.tif
-
-
-@dataclass(frozen=True, slots=True)
-class Georeference:
-    """GDAL's reading of the geo tags: `crs` is WKT, "" for none; `transform` is in affine order, from (column, row) to
-    CRS units; `dtype` is rasterio's name; `fill` is the pixel of a sparse block; `scales`, `offsets` and `masks` have
-    one value per band; `gcps` is the number of ground control points.
-    """
-
-    crs: str
-    epsg: int | None
-    transform: Transform
-    dtype: str
-    nodata: float | int | None
-    fill: complex | float | int
-    scales: tuple[float, ...]
-    offsets: tuple[float, ...]
-    masks: tuple[FileMask, ...]
-    gcps: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,7 +201,7 @@ def completed(href: str, header: Header, sidecars: Sidecars) -> Header:
 
 
 def _header(href: str, layout: TiffLayout, sidecars: Sidecars = ()) -> Header:
-    geo = _georeference(href, layout, sidecars)
+    geo = read_georeference(href, layout, sidecars)
     return Header(
         crs=geo.crs,
         epsg=geo.epsg,
@@ -260,59 +224,3 @@ def _masks(layout: TiffLayout, geo: Georeference) -> tuple[FileMask, ...]:
     if layout.compression == "lerc" and np.dtype(geo.dtype).kind in "iu":
         return tuple(FileMask.lerc if one is FileMask.none else one for one in geo.masks)
     return geo.masks
-
-
-def _georeference(href: str, layout: TiffLayout, sidecars: Sidecars) -> Georeference:
-    samples = samples_of(layout)
-    tags = tuple(of_pixels(tag) if tag.number == GDAL_METADATA else tag for tag in layout.geo_tags)
-    size = sum(len(tag.raw) for tag in tags) + sum(len(data) for _, data in sidecars)
-    interpret = _interpret if size < _CACHED_BYTES else _interpret.__wrapped__
-    try:
-        return interpret(samples, tags, sidecars)
-    except (RasterioError, ValueError) as error:
-        raise ReadError(href, f"GDAL refuses its georeference or sample format: {error}") from error
-
-
-@lru_cache(maxsize=4096)
-def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Georeference:
-    """GDAL's reading of the tags on a GeoTIFF of one pixel. Raises RasterioError."""
-    with _opened(one_pixel_tiff(samples, tags), sidecars) as dataset:
-        crs, fill = dataset.crs, dataset.read(1)[0, 0].item()
-        return Georeference(
-            crs=crs.to_wkt() if crs else "",
-            epsg=crs.to_epsg() if crs else None,
-            transform=tuple(dataset.transform)[:6],
-            dtype=dataset.dtypes[0],
-            nodata=_exact_nodata(dataset, fill),
-            fill=fill,
-            scales=dataset.scales,
-            offsets=dataset.offsets,
-            masks=_masks_beside_nodata(samples, tags, sidecars),
-            gcps=len(dataset.gcps[0]),
-        )
-
-
-@contextmanager
-def _opened(tiff: bytes, sidecars: Sidecars) -> Iterator[Any]:
-    """GDAL's dataset of a TIFF in memory, with these files beside it and no others."""
-    folder, listing = uuid4().hex, "FALSE" if sidecars else "EMPTY_DIR"
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing), ExitStack() as files:
-        memory = files.enter_context(MemoryFile(tiff, dirname=folder, filename="x.tif"))
-        for name, data in sidecars:
-            files.enter_context(MemoryFile(data, dirname=folder, filename=name))
-        yield files.enter_context(memory.open(driver="GTiff"))
-
-
-@lru_cache(maxsize=4096)
-def _masks_beside_nodata(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> tuple[FileMask, ...]:
-    """What hides pixels, besides the nodata value."""
-    source = one_pixel_tiff(samples, tuple(tag for tag in tags if tag.number == GDAL_METADATA))
-    with _opened(source, sidecars) as dataset:
-        return file_masks(dataset.mask_flag_enums)
-
-
-def _exact_nodata(dataset: Any, fill: Any) -> float | int | None:
-    """Nodata with all digits: rasterio rounds that of 64-bit integers, if it gives it at all; a sparse pixel has it."""
-    rounded: float | None = dataset.nodata
-    wide = dataset.dtypes[0] in ("int64", "uint64") and (fill != 0 or rounded is not None)
-    return int(fill) if wide else rounded

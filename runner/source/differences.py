@@ -9,7 +9,8 @@ from rasterio.crs import CRS
 
 from runner.errors import SourceError, printable
 from runner.model import Scene
-from runner.read.header import Header, Transform
+from runner.read.georeference import Transform
+from runner.read.header import Header
 
 _TOLERANCE: Final = 1e-3  # pixels between the corners of two grids that count as one
 _MOST_KINDS: Final = 20  # that are told apart
@@ -35,9 +36,14 @@ def refuse_differences(scenes: Sequence[Scene], *, placed: bool, nodata: bool) -
         problems = "; ".join(_described(trait, kinds) for trait, kinds in found)
         odd = {scene.href: scene for _, kinds in found for kind in kinds[1:] for scene in kind}
         hint = "; if one nodata value holds for all, set source.nodata" if [t for t, _ in found] == [*NODATA] else ""
-        raise SourceError(
-            f"{len(scenes)} scenes do not make one stack: {problems}. {_remedy(scenes, list(odd.values()))}{hint}"
-        )
+        raise SourceError(f"{_headline(scenes)}: {problems}. {_remedy(scenes, list(odd.values()))}{hint}")
+
+
+def _headline(scenes: Sequence[Scene]) -> str:
+    grids = len(_kinds(scenes, _ONE_GRID))
+    if grids == 1:
+        return f"{len(scenes)} scenes do not make one stack"
+    return f"{len(scenes)} scenes lie on {grids}{' or more' * (grids == _MOST_KINDS)} grids and do not make one stack"
 
 
 def _kinds(scenes: Sequence[Scene], trait: Trait) -> list[list[Scene]]:
@@ -54,7 +60,7 @@ def _kinds(scenes: Sequence[Scene], trait: Trait) -> list[list[Scene]]:
 
 def _described(trait: Trait, kinds: Sequence[Sequence[Scene]]) -> str:
     most = kinds[0][0].header
-    named = [f"{len(one)} {trait.say(one[0].header, most)} ({printable(one[0].href)})" for one in kinds[:_MOST_NAMED]]
+    named = [f"{len(one)} {trait.say(one[0].header, most)} ({printable(one[0].name)})" for one in kinds[:_MOST_NAMED]]
     others = sum(map(len, kinds[_MOST_NAMED:]))
     return ", ".join(named) + (f", {others} still others" if others else "")
 
@@ -123,6 +129,9 @@ def _grid(one: Header, most: Header) -> str:
     return f"shifted by {rows + 0:.6g} rows and {columns + 0:.6g} columns"  # 0 for -0
 
 
+_ONE_GRID: Final = Trait(
+    _grid, lambda one, other: one.shape == other.shape and _same_crs(one, other) and _same_grid(one, other)
+)
 PLACE: Final = (Trait(_crs, _same_crs), Trait(_grid, _same_grid))
 TYPE: Final = (
     Trait(lambda one, _: "of {} x {} pixels".format(*one.shape), lambda one, other: one.shape == other.shape),

@@ -1,0 +1,104 @@
+"""GDAL's reading of a GeoTIFF's tags: CRS, transform, nodata, scale, offset and masks.
+
+The tags are copied into a GeoTIFF of one pixel, in memory, which GDAL opens, with the files beside it (.aux.xml, world
+files). Scenes with equal tags share one such opening.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
+from uuid import uuid4
+
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+
+from runner.errors import ReadError
+from runner.read.directory import Tag
+from runner.read.masks import FileMask, file_masks
+from runner.read.metadata import GDAL_METADATA, of_pixels
+from runner.read.one_pixel import Samples, one_pixel_tiff, samples_of
+from runner.read.tiff import TiffLayout
+
+_CACHED_BYTES: Final = 65536  # of tags, whose reading is kept for the scenes that follow
+
+Transform: TypeAlias = tuple[float, float, float, float, float, float]
+Sidecars: TypeAlias = tuple[tuple[str, bytes], ...]  # names and contents of files beside a file called x.tif
+
+
+@dataclass(frozen=True, slots=True)
+class Georeference:
+    """GDAL's reading of the geo tags: `crs` is WKT, "" for none; `transform` is in affine order, from (column, row) to
+    CRS units; `dtype` is rasterio's name; `fill` is the pixel of a sparse block; `scales`, `offsets` and `masks` have
+    one value per band; `gcps` is the number of ground control points.
+    """
+
+    crs: str
+    epsg: int | None
+    transform: Transform
+    dtype: str
+    nodata: float | int | None
+    fill: complex | float | int
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    masks: tuple[FileMask, ...]
+    gcps: int = 0
+
+
+def read_georeference(href: str, layout: TiffLayout, sidecars: Sidecars) -> Georeference:
+    """GDAL's reading of the tags of a file, and of the files beside it. Raises ReadError for tags that it refuses."""
+    samples = samples_of(layout)
+    tags = tuple(of_pixels(tag) if tag.number == GDAL_METADATA else tag for tag in layout.geo_tags)
+    size = sum(len(tag.raw) for tag in tags) + sum(len(data) for _, data in sidecars)
+    interpret = _interpret if size < _CACHED_BYTES else _interpret.__wrapped__
+    try:
+        return interpret(samples, tags, sidecars)
+    except (RasterioError, ValueError) as error:
+        raise ReadError(href, f"GDAL refuses its georeference or sample format: {error}") from error
+
+
+@lru_cache(maxsize=4096)
+def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Georeference:
+    """GDAL's reading of the tags on a GeoTIFF of one pixel. Raises RasterioError."""
+    with _opened(one_pixel_tiff(samples, tags), sidecars) as dataset:
+        crs, fill = dataset.crs, dataset.read(1)[0, 0].item()
+        return Georeference(
+            crs=crs.to_wkt() if crs else "",
+            epsg=crs.to_epsg() if crs else None,
+            transform=tuple(dataset.transform)[:6],
+            dtype=dataset.dtypes[0],
+            nodata=_exact_nodata(dataset, fill),
+            fill=fill,
+            scales=dataset.scales,
+            offsets=dataset.offsets,
+            masks=_masks_beside_nodata(samples, tags, sidecars),
+            gcps=len(dataset.gcps[0]),
+        )
+
+
+@contextmanager
+def _opened(tiff: bytes, sidecars: Sidecars) -> Iterator[Any]:
+    """GDAL's dataset of a TIFF in memory, with these files beside it and no others."""
+    folder, listing = uuid4().hex, "FALSE" if sidecars else "EMPTY_DIR"
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing), ExitStack() as files:
+        memory = files.enter_context(MemoryFile(tiff, dirname=folder, filename="x.tif"))
+        for name, data in sidecars:
+            files.enter_context(MemoryFile(data, dirname=folder, filename=name))
+        yield files.enter_context(memory.open(driver="GTiff"))
+
+
+@lru_cache(maxsize=4096)
+def _masks_beside_nodata(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> tuple[FileMask, ...]:
+    """What hides pixels, besides the nodata value."""
+    source = one_pixel_tiff(samples, tuple(tag for tag in tags if tag.number == GDAL_METADATA))
+    with _opened(source, sidecars) as dataset:
+        return file_masks(dataset.mask_flag_enums)
+
+
+def _exact_nodata(dataset: Any, fill: Any) -> float | int | None:
+    """Nodata with all digits: rasterio rounds that of 64-bit integers, if it gives it at all; a sparse pixel has it."""
+    rounded: float | None = dataset.nodata
+    wide = dataset.dtypes[0] in ("int64", "uint64") and (fill != 0 or rounded is not None)
+    return int(fill) if wide else rounded
