@@ -167,7 +167,7 @@ def _find(job: JobSettings) -> Inputs:
 def _told(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, once people know of them. Raises SourceError if more could not be read than may be skipped."""
     tell(summary.describe_inputs(inputs))
-    for line in summary.describe_skipped(inputs):
+    for line in (*map(redact, inputs.notes), *summary.describe_skipped(inputs)):
         tell(line)
     _refuse_too_many(job, inputs.left_out)
     for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
