@@ -50,7 +50,7 @@ def show_plan(job: JobSettings) -> None:
     """Print what a run would read and in which tasks; nothing is computed, nothing written."""
     with opened_source(job) as reachable:
         inputs = _told(reachable, _find(reachable))
-        summary.show_plan(make_plan(reachable, inputs.stack), inputs.stack)
+        summary.show_plan(make_plan(reachable, inputs.stack, inputs.skipped), inputs.stack)
 
 
 def run_job(
@@ -77,8 +77,8 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
     results: dict[str, dict[str, Values]] = {}
     with _partials_kept(job, record) as partials:
         while not results:
-            plan = make_plan(job, inputs.stack)
-            for line in summary.describe_weights(plan, inputs.stack):
+            plan = make_plan(job, inputs.stack, inputs.skipped)
+            for line in summary.describe_weights(plan, inputs.stack) + summary.describe_too_few(plan, inputs.stack):
                 log.info(line)
                 tell(line)
             rule = make_rule(job, inputs.stack)

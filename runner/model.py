@@ -108,3 +108,8 @@ class Inputs:
     left_out: tuple[LeftOut, ...]
     fetched: FetchCounts = field(default_factory=FetchCounts, compare=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def skipped(self) -> int:
+        """How many scenes were left out since they cannot be read."""
+        return sum(one.skipped for one in self.left_out)
