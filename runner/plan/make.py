@@ -39,8 +39,9 @@ _TOGETHER_BYTES = 128 * 2**20  # of blocks of several scenes, decoded together
 def make_plan(job: JobSettings, stack: Stack, skipped: int = 0) -> Plan:
     """Resolve the stages against the stack, fuse those that can be, cut blocks and state what they cost.
 
-    `skipped` scenes cannot be read; that values are missing without them is no reason to refuse the job. Raises PlanError
-    for a band the scenes do not have, a min_count or weights that cannot be, or a job that cannot fit the workers' memory.
+    `skipped` scenes cannot be read; that values are missing without them is no reason to refuse the job. Raises
+    PlanError for a band the scenes do not have, a min_count or weights that cannot be, or a job that cannot fit the
+    workers' memory.
     """
     bands = stack.scenes[0].header.bands
     if not 1 <= job.source.band <= bands:
