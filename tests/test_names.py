@@ -51,6 +51,27 @@ def test_keys_without_a_date_are_counted_in_one_message() -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "pattern"),
+    [
+        (["t2m_202001", "t2m_202002"], r"(?P<year>\d{4})[-_.]?(?P<month>\d\d)"),
+        (["chirps-v2.0.2020.01", "chirps-v2.0.2020.02"], r"(?P<year>\d{4})[-_.]?(?P<month>\d\d)"),
+        (["y2020", "y2021"], r"(?P<year>\d{4})"),
+        (["t2m_2020010600", "t2m_2020010612"], r"(?P<datetime>\d{10})"),
+        (["06Jan2020", "16Jan2020"], r"(?P<date>\d\d?[A-Za-z]{3}\d{4})"),
+        (["2020-1-6", "2020-11-16"], r"(?P<date>\d{4}[-_.]\d\d?[-_.]\d\d?)"),
+        (["s2020006183005"], r"(?P<datetime>\d{13})"),
+        (["a", "y2021"], r"(?P<date>\d{8})"),  # none is known that dates all
+    ],
+)
+def test_keys_without_a_date_are_answered_with_a_pattern_that_dates_them(keys: list[str], pattern: str) -> None:
+    source = SourceSettings(url="s3://b/*.tif", datetime_regex=r"(?<!\d)(?P<date>\d{8})(?!\d)")
+    with pytest.raises(SourceError) as caught:
+        name_candidates(source, [StoredObject(f"s3://b/{key}.tif") for key in keys])
+    said = str(caught.value).partition("as by ")[2]
+    assert f"{pattern}" in said.partition("', or")[0]
+
+
+@pytest.mark.parametrize(
     ("keys", "said"),
     [
         (["d/20200106.tif"], []),

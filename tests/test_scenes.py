@@ -18,7 +18,7 @@ from runner.source.scenes import find_inputs
 from runner.source.selection import choose
 from runner.source.stack import resolve_nodata
 from runner.source.stores import Stores
-from runner.source.twins import describe_twins, differing_parts
+from runner.source.twins import describe_twins
 
 SENTINEL1 = r"(?P<scene>(?P<satellite>S1[AB])_(?P<date>\d{8})_(?P<tile>\w{5})_(?P<orbit>ASC|DSC))"
 
@@ -91,7 +91,7 @@ def test_scenes_of_one_time_are_refused_with_what_tells_them_apart() -> None:
     text = str(caught.value)
     assert "16 scenes have only 8 times: s3://b/LC08_20200101_SR_B2.TIF and s3://b/LC08_20200101_SR_B3.TIF" in text
     assert "2020-01-01 00:00:00 and differ in 'B2', 'B3'" in text
-    assert "narrow source.url to one of them, such as *B2*" in text
+    assert "If these are bands, tiles or versions, narrow source.url to one of them" in text
     assert "say source.duplicates=keep" in text
 
 
@@ -99,10 +99,48 @@ def test_a_pattern_that_catches_two_bands_is_refused_by_the_plain_command(tmp_pa
     for name in ("20200106_20200823_02_T1_SR_B4", "20200106_20200823_02_T1_SR_B5", "20200122_20200823_02_T1_SR_B4"):
         write_scene(tmp_path / f"LC08_L2SP_044034_{name}.TIF", speckle((20, 20)))
     bands = compose("source=local", f"source.url={tmp_path}/*_SR_B?.TIF").source
-    with pytest.raises(SourceError, match=r"2 scenes have only 1 time: .* 2020-01-06 .* differ in 'B4', 'B5'"):
+    with pytest.raises(
+        SourceError, match=r"2 scenes have only 1 time: .* 2020-01-06 .* differ in 'B4', 'B5'"
+    ) as caught:
         find(bands)
     bands.url = f"{tmp_path}/*_SR_B4.TIF"
+    assert f"""such as 'source.url="{bands.url}"'""" in str(caught.value)
     assert [scene.time.day for scene in find(bands).stack.scenes] == [6, 22]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "keys", "said"),
+    [
+        (
+            r"(?P<date>\d{8})",
+            ["x_20200106T141516.tif", "x_20200106T141541.tif"],
+            "If the names hold times of day, set "
+            r"""'source.datetime_regex="(?<!\d)(?P<datetime>\d{8}T\d{6})(?!\d)"'. If""",
+        ),
+        (
+            r"(?P<date>\d{8})",
+            ["export_20240301/ndvi_202001.tif", "export_20240301/ndvi_202002.tif"],
+            "The date is from the folder; if the file names hold it, set "
+            r"""'source.datetime_regex="(?<!\d)(?P<year>\d{4})[-_.]?(?P<month>\d\d)(?!\d)"'. If""",
+        ),
+        (r"(?P<date>\d{8})", ["20200106_10TET.tif", "20200106_11TET.tif"], "'11TET'. If these are bands"),
+    ],
+)
+def test_scenes_whose_names_hold_other_times_are_refused_with_the_pattern(
+    pattern: str, keys: list[str], said: str
+) -> None:
+    source = SourceSettings(url="s3://b/**/*.tif", datetime_regex=pattern)
+    named = name_candidates(source, [StoredObject(f"s3://b/{key}") for key in keys])
+    with pytest.raises(SourceError, match="2 scenes have only 1 time") as caught:
+        choose(source, named)
+    assert said in str(caught.value)
+
+
+def test_a_manifest_is_not_told_to_change_patterns() -> None:
+    with pytest.raises(SourceError, match="list one of them in the manifest; .* a column of the manifest") as caught:
+        choose(SourceSettings(kind=SourceKind.manifest), [candidate("a", 1), candidate("b", 1)])
+    assert "datetime_regex" not in str(caught.value)
+    assert "source.url" not in str(caught.value)
 
 
 def landsat(day: int, band: str, **groups: str) -> Candidate:
@@ -125,10 +163,12 @@ TOLD_APART = {  # groups of two scenes on each of two days, and the group that t
         [{"satellite": ("A", "B"), "id": ("1", "2")}, {"satellite": ("A", "B"), "id": ("3", "4")}],
         "told apart by 'satellite'",
     ),
-    "bands": ([{"band": ("1", "2")}] * 2, "4 scenes have only 2 times: .* told apart by 'band' alone"),
-    "assets": ([{"asset_key": ("red", "swir")}] * 2, "told apart by 'asset_key' alone"),
-    "polarizations of any name": ([{"p": ("VV", "VH")}] * 2, "told apart by 'p' alone"),
-    "bands of two satellites": ([{"satellite": ("A", "B"), "band": ("1", "2")}] * 2, "told apart by 'band' alone"),
+    "bands": ([{"band": ("1", "2")}] * 2, "4 scenes have only 2 times: .* told apart by 'band', and bands are not"),
+    "assets": ([{"asset_key": ("red", "swir")}] * 2, "told apart by 'asset_key', and bands are not"),
+    "polarizations of any name": ([{"p": ("VV", "VH")}] * 2, "told apart by 'p', and bands are not"),
+    "bands of two satellites": (
+        [{"satellite": ("A", "B"), "band": ("1", "2")}] * 2, "told apart by 'band', and bands are not"
+    ),
     "products that are the same on each day": (
         [{"satellite": ("A", "B"), "product": ("x", "x")}] * 2, "told apart by 'satellite'"
     ),
@@ -140,7 +180,7 @@ def test_scenes_of_one_time_need_kinds_that_tell_them_apart_and_bands_make_no_st
     days: list[dict[str, tuple[str, str]]], said: str
 ) -> None:
     scenes = [one for day, groups in enumerate(days, start=1) for one in each(day, **groups)]
-    if " alone" in said or "single" in said:
+    if "bands are not" in said or "single" in said:
         with pytest.raises(SourceError, match=said.replace("(", r"\(")):
             choose(SourceSettings(), scenes)
         assert len(choose(SourceSettings(duplicates=Duplicates.keep), scenes)[0]) == 4
@@ -166,19 +206,6 @@ def test_what_tells_scenes_apart_shows_in_the_whole_archive_whatever_days_are_as
 def test_scenes_of_one_time_are_refused_whatever_the_limit_cuts() -> None:
     with pytest.raises(SourceError, match="2 scenes have only 1 time:"):
         choose(SourceSettings(limit=1), [candidate("a", 1), candidate("b", 1)])
-
-
-@pytest.mark.parametrize(
-    ("texts", "parts"),
-    [
-        (["a/x_SR_B2.TIF", "a/x_SR_B3.TIF"], ["B2", "B3"]),
-        (["d/20200106_a.tif", "e/20200106_a.tif"], ["d", "e"]),
-        (["x_B02.tif", "x_B03.tif", "x_B12.tif"], ["B02", "B03", "B12"]),
-        (["x_S1A_1.tif", "x_S1A.tif"], ["", "_1"]),
-    ],
-)
-def test_names_differ_in_whole_words(texts: list[str], parts: list[str]) -> None:
-    assert differing_parts(texts) == parts
 
 
 def test_a_folder_becomes_a_stack_in_order_of_time(folder_of_scenes: Path) -> None:

@@ -23,13 +23,14 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     below = [name for name in names if name.startswith(folder)]
     if below:
         deep = any("/" in name.removeprefix(folder) for name in below)
-        return f": it is a folder of {_amount(below)}; {_written(folder + ('**/*' if deep else '*') + _ending(below))}"
+        meant_url = folder + ("**/*" if deep else "*") + _ending(below)
+        return f": it is a folder of {_amount(below)}; write {written(meant_url)}"
     escaped = url.replace("[", "[[]")
     if escaped != url and (meant := [name for name in names if _matches(escaped, name)]):
-        return f"; {_amount(meant)} would if brackets stood for themselves; {_written(escaped)}"
+        return f"; {_amount(meant)} would if brackets stood for themselves; write {written(escaped)}"
     other = [name for name in names if _matches_otherwise(url, name)]
     if other:
-        return f", but {_amount(other)} would if they ended so; {_written(_TIFF.sub('', url) + _ending(other))}"
+        return f", but {_amount(other)} would if they ended so; write {written(_TIFF.sub('', url) + _ending(other))}"
     there = f"; {_amount(names)} there, such as {printable(names[0])}" if names else ""
     if not glob.has_magic(url):
         return f"{there}; name one object, or a glob such as 'prefix/**/*.tif'"
@@ -57,5 +58,6 @@ def _matches(pattern: str, name: str) -> bool:
         return False
 
 
-def _written(url: str) -> str:
-    return f"""write 'source.url="{printable(url)}"'"""
+def written(url: str) -> str:
+    """A url as it stands on a command line."""
+    return f"""'source.url="{printable(url)}"'"""

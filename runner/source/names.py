@@ -1,7 +1,7 @@
 """Names and dates of listed objects: from their keys, or from a manifest."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,6 +10,7 @@ from runner.model import StoredObject
 from runner.settings import SourceKind, SourceSettings
 from runner.source.folder import constant_prefix
 from runner.source.listing import whole_url
+from runner.source.patterns import pattern_of_dates
 from runner.source.times import TIME_GROUPS, groups_of_key, time_of_key
 
 _DATES = r"""'source.datetime_regex="(?P<date>\d{8})"', or with (?P<doy>\d{7}) or (?P<datetime>\d{14})"""
@@ -32,19 +33,29 @@ def name_candidates(source: SourceSettings, items: Sequence[StoredObject]) -> li
     What has no name of its own goes by the shortest part of its path that tells it from the others. Raises SourceError
     for keys without a date.
     """
-    named, problems = [], []
+    named: list[Candidate] = []
+    problems: dict[str, ValueError] = {}
     for item in items:
         try:
             named.append(_dated(source, item))
         except ValueError as error:
-            problems.append(f"{printable(item.href)}: source.datetime_regex={source.datetime_regex} {error}")
+            problems[item.href] = error
     if problems:
-        more = f", and so for {len(problems)} of {len(items)} objects" if len(problems) > 1 else ""
-        few = ", or leave out what has none with source.exclude" if 2 * len(problems) < len(items) else ""
-        raise SourceError(f"{problems[0]}{more}; say what the date looks like, as by {_DATES}{few}")
+        raise SourceError(_undated(source, problems, len(items)))
     hrefs = [one.item.href for one in named if not one.scene]
     names = dict(zip(hrefs, _short_names(source, hrefs), strict=True))
     return [one if one.scene else replace(one, scene=names[one.item.href]) for one in named]
+
+
+def _undated(source: SourceSettings, problems: Mapping[str, ValueError], listed: int) -> str:
+    """What the pattern finds instead of a date in the first of these keys, and a pattern that finds one in all."""
+    href, problem = next(iter(problems.items()))
+    more = f", and so for {len(problems)} of {listed} objects" if len(problems) > 1 else ""
+    few = ", or leave out what has none with source.exclude" if 2 * len(problems) < listed else ""
+    known = pattern_of_dates([*problems])
+    pattern = f"""'source.datetime_regex="{known}"'""" if known else _DATES
+    what = f"{printable(href)}: source.datetime_regex={source.datetime_regex} {problem}{more}"
+    return f"{what}; say what the date looks like, as by {pattern}{few}"
 
 
 def _dated(source: SourceSettings, item: StoredObject) -> Candidate:

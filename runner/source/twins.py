@@ -3,12 +3,16 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import groupby, takewhile
+from itertools import groupby
 from typing import Final
 
 from runner.errors import SourceError, printable
 from runner.settings import Duplicates, SourceKind, SourceSettings
+from runner.source.hints import written
+from runner.source.listing import whole_url
 from runner.source.names import Candidate
+from runner.source.narrow import differing_parts, narrower_url
+from runner.source.patterns import pattern_of_names, pattern_of_times
 
 _MOST_NAMED: Final = 5
 _BAND_NAMES: Final = re.compile(
@@ -32,9 +36,10 @@ def refuse_twins(source: SourceSettings, ordered: Sequence[Candidate], listed: S
     times = _crowded(ordered)
     telling = _telling(times, listed) if source.duplicates is Duplicates.auto else []
     alike = [scenes for scenes in times if _alike(scenes, telling)]
-    bands = [name for name in _differing(times) if _is_band(name, listed)] if telling else []
+    bands = [name for name in _differing(times) if _is_band(name, listed)] if telling and not alike else []
     if alike or bands:
-        raise SourceError(_refusal(source, alike or times, listed, bands))
+        said = f"{_described(alike or times, bands)}{_identifiers(times, listed)}"
+        raise SourceError(f"{said}. {_ways_out(source, alike or times, ordered, bands)}")
 
 
 def describe_twins(ordered: Sequence[Candidate], listed: Sequence[Candidate]) -> list[str]:
@@ -83,16 +88,15 @@ def _alike(scenes: Iterable[Candidate], telling: Sequence[str]) -> bool:
 # --- what is said -----------------------------------------------------------------------------------------------
 
 
-def _refusal(
-    source: SourceSettings, times: Sequence[Sequence[Candidate]], listed: Sequence[Candidate], bands: Sequence[str]
-) -> str:
-    """What the scenes of one time are, in which parts their names differ, and the ways out."""
+def _described(times: Sequence[Sequence[Candidate]], bands: Sequence[str]) -> str:
+    """What the scenes of one time are, and in which parts their names differ."""
     first, second = (printable(one.item.href) for one in times[0][:2])
-    apart = f"told apart by {_names(bands)} alone" if bands else f"differ in {_parts(times[0])}"
-    return (
-        f"{_count(times)}: {first} and {second} are both of {times[0][0].time:%Y-%m-%d %H:%M:%S} and {apart}"
-        f"{_identifiers(times, listed)}. {_ways_out(source, times[0], bands)}"
+    apart = (
+        f"told apart by {_names(bands)}, and bands are not averaged together"
+        if bands
+        else f"differ in {_parts(times[0])}"
     )
+    return f"{_count(times)}: {first} and {second} are both of {times[0][0].time:%Y-%m-%d %H:%M:%S} and {apart}"
 
 
 def _count(times: Sequence[Sequence[Candidate]]) -> str:
@@ -121,28 +125,28 @@ def _identifiers(times: Sequence[Sequence[Candidate]], listed: Sequence[Candidat
     return f" ({_names(names)} is of single scenes, and tells no kinds apart)" if names else ""
 
 
-def _ways_out(source: SourceSettings, scenes: Sequence[Candidate], bands: Sequence[str]) -> str:
-    parts = differing_parts([one.item.href for one in scenes])
+def _ways_out(
+    source: SourceSettings, times: Sequence[Sequence[Candidate]], scenes: Sequence[Candidate], bands: Sequence[str]
+) -> str:
+    dates = ""
     if source.kind is SourceKind.manifest:
         one, columns = "list one of them in the manifest", "a column of the manifest"
     else:
-        one = f"narrow source.url to one of them, such as *{printable(parts[0]) if parts else ''}*"
-        columns = "a named group of source.datetime_regex"
+        narrow = narrower_url(whole_url(source.url), [(one.item.href, one.time) for one in scenes])
+        one = f"narrow source.url to one of them{f', such as {written(narrow)}' if narrow else ''}"
+        columns, dates = "a named group of source.datetime_regex", _dates(times)
     tell = "" if bands else f"let {columns} tell them apart, with values that recur, or "
     return (
-        f"If these are bands, tiles or versions, {one}; if all belong to the stack, {tell}say source.duplicates=keep; "
-        "first or last takes one of each time"
+        f"{dates}If these are bands, tiles or versions, {one}; if all belong to the stack, {tell}say "
+        "source.duplicates=keep; first or last takes one of each time"
     )
 
 
-def differing_parts(texts: Sequence[str]) -> list[str]:
-    """Parts of texts between their common start and end, in whole words: B2 of x_B2.tif beside x_B3.tif."""
-    words = [re.findall(r"[^\W_]+|[\W_]+", text) for text in texts]
-    head = _shared(words)
-    tail = _shared([one[head:][::-1] for one in words])
-    return sorted({"".join(one[head : len(one) - tail]) for one in words})
-
-
-def _shared(words: Sequence[Sequence[str]]) -> int:
-    """Number of words that all begin with."""
-    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))
+def _dates(times: Sequence[Sequence[Candidate]]) -> str:
+    """The pattern that gives the scenes times of their own, where their names seem to hold them."""
+    groups = [[one.item.href for one in scenes] for scenes in times]
+    if times[0][0].by_folder:
+        pattern, what = pattern_of_names(groups), "The date is from the folder; if the file names hold it, set "
+    else:
+        pattern, what = pattern_of_times(groups), "If the names hold times of day, set "
+    return f"""{what}'source.datetime_regex="{pattern}"'. """ if pattern else ""
