@@ -19,7 +19,7 @@ from runner.settings import Georeference, OnError, S3Settings, Sidecars, SourceS
 from runner.source.pinned import look_up, read_scenes
 from runner.source.scenes import find_inputs
 from runner.source.server import serve
-from runner.source.sidecars import may_be_sidecar, relevant_part, with_sidecars
+from runner.source.sidecars import describe_passed_over, may_be_sidecar, relevant_part, split_scenes, with_sidecars
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 
@@ -229,3 +229,42 @@ def test_a_folder_of_day_of_year_names_and_world_files_is_dated_and_placed(tmp_p
     with rasterio.open(tmp_path / "run/temporal_mean.tif") as raster:
         assert (raster.read(1) == 2).all()
         assert raster.transform == from_origin(499980, 5300040, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("names", "scenes", "said"),
+    [
+        (["a.tif"], ["a.tif"], []),
+        (
+            [
+                "a.tif",
+                "a.tif.aux.xml",
+                "a.tif.msk",
+                "a.tif.ovr",
+                "a.tfw",
+                "a.json",
+                "a.xml",
+                "b.TIFF",
+                "x",
+                "c.AUX.XML",
+            ],
+            ["a.tif", "b.TIFF"],
+            ["passed over as scenes: 8 files that are not TIFFs by name (.aux.xml, .msk, .ovr, .tfw, ...)"],
+        ),
+        (
+            ["a.tif", "notes"],
+            ["a.tif"],
+            ["passed over as scenes: 1 file that is not a TIFF by name (without an ending)"],
+        ),
+        (
+            ["a", "a.aux.xml", "b.cog"],
+            ["a", "b.cog"],
+            ["passed over as scenes: 1 file that is not a TIFF by name (.aux.xml)"],
+        ),
+        (["a.json"], ["a.json"], []),  # asked for by name, it is refused as what it is
+    ],
+)
+def test_files_beside_tiffs_are_never_scenes_and_are_told(names: list[str], scenes: list[str], said: list[str]) -> None:
+    kept, passed_over = split_scenes([StoredObject(f"s3://b/{name}") for name in names])
+    assert [item.href.removeprefix("s3://b/") for item in kept] == scenes
+    assert describe_passed_over(passed_over) == said

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut
-from runner.settings import OnError, Sidecars, SourceSettings
+from runner.settings import OnError, Sidecars, SourceKind, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
 from runner.source.names import describe_folder_dates, name_candidates
 from runner.source.selection import choose, excluded_by, refuse_equal_names
-from runner.source.sidecars import refuse_masks
+from runner.source.sidecars import NO_SCENE, describe_passed_over, refuse_masks, split_scenes
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 from runner.source.twins import describe_twins
@@ -28,7 +28,8 @@ def find_inputs(
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
     StoreError where the store, the credentials or the network fail.
     """
-    found = list_objects(source, stores)
+    listing = list_objects(source, stores)
+    found, passed_over = (listing, []) if source.kind is SourceKind.manifest else split_scenes(listing)
     if source.sidecars is Sidecars.ignore:
         found = [replace(item, sidecars=()) for item in found]
     named = [item for item in found if not excluded_by(source, item.href)]
@@ -36,6 +37,7 @@ def find_inputs(
     chosen, left_out = choose(source, listed)
     excluded = ((item, excluded_by(source, item.href)) for item in found)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
+    left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over]
     refuse_equal_names(chosen)
     refuse_masks([one.item for one in chosen])
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
@@ -43,7 +45,7 @@ def find_inputs(
         raise SourceError(
             f"source.url={source.url}: none of {len(found)} objects is left; {_reasons(left_out + unread)}"
         )
-    notes = describe_folder_dates(source, chosen) + describe_twins(chosen, listed)
+    notes = describe_passed_over(passed_over) + describe_folder_dates(source, chosen) + describe_twins(chosen, listed)
     return Inputs(make_stack(source, scenes), tuple(left_out + unread), stores.counts, tuple(notes))
 
 

@@ -5,6 +5,7 @@ https://gdal.org/en/stable/user/raster_data_model.html, "Mask bands".
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -12,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 from runner.errors import ReadError, SourceError, printable
 from runner.model import StoredObject
+from runner.source.hints import is_tiff
 
 _MASK: Final = ".msk"
 _AUX: Final = ".aux.xml"
@@ -20,6 +22,9 @@ _PLACING: Final[Mapping[str, str]] = {  # the ending instead of .tif: the name t
 }  # fmt: skip
 _RPCS: Final = ("_RPC.TXT", "_rpc.txt", ".RPB", ".rpb")
 _ENDINGS: Final = (_MASK, _AUX, *_PLACING, *_RPCS)
+_NOT_READ: Final = (".ovr", ".json", ".xml", ".txt")  # of overviews, metadata and checksums
+NO_SCENE: Final = "not a TIFF by its name"
+_MOST_NAMED: Final = 4
 _OF_DATASET: Final = ("SRS", "GeoTransform", "GCPList")
 _OF_BAND: Final = ("NoDataValue", "Scale", "Offset")
 MAX_BYTES: Final = 16 * 2**20  # of a file that is read; those of statistics take a few kB
@@ -28,6 +33,32 @@ MAX_BYTES: Final = 16 * 2**20  # of a file that is read; those of statistics tak
 def may_be_sidecar(name: str) -> bool:
     """Whether a key or path ends like a file that stands beside another."""
     return name.lower().endswith(tuple(ending.lower() for ending in _ENDINGS))
+
+
+def split_scenes(items: Sequence[StoredObject]) -> tuple[list[StoredObject], list[StoredObject]]:
+    """Objects that may be scenes, and what a wide pattern matches beside them.
+
+    Where there are TIFFs by their names, all others stand beside them; else those that end like a sidecar.
+    """
+    tiffs = any(is_tiff(item.href) for item in items)
+    beside = [item for item in items if (not is_tiff(item.href) if tiffs else _is_beside(item.href))]
+    gone = set(beside)
+    return ([item for item in items if item not in gone], beside) if len(beside) < len(items) else ([*items], [])
+
+
+def _is_beside(name: str) -> bool:
+    return may_be_sidecar(name) or name.lower().endswith(_NOT_READ)
+
+
+def describe_passed_over(items: Sequence[StoredObject]) -> list[str]:
+    """A line on objects that are not scenes by their names; none if there are none."""
+    if not items:
+        return []
+    endings = Counter(re.search(r"(\.aux)?(\.[^./]*)?$", item.href.lower())[0] for item in items)  # type: ignore[index]
+    named = ", ".join(ending or "without an ending" for ending, _ in endings.most_common(_MOST_NAMED))
+    more = ", ..." * (len(endings) > _MOST_NAMED)
+    files = f"{len(items)} files that are not TIFFs" if len(items) > 1 else "1 file that is not a TIFF"
+    return [f"passed over as scenes: {files} by name ({printable(named)}{more})"]
 
 
 def with_sidecars(item: StoredObject, names: Collection[str]) -> StoredObject:
