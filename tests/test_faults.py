@@ -29,6 +29,8 @@ from faulty_server import (
     some,
 )
 
+pytestmark = pytest.mark.slow  # each starts runs against a failing server
+
 SHAPE = (600, 500)  # five rows of blocks of 128, each of them a request
 DAYS = ("06", "12", "18", "24")
 BAD = "S1A_20200112_ASC"  # the scene that something happens to

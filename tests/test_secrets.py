@@ -14,6 +14,8 @@ from conftest import Cli
 from runner.source.archive import default_cache_dir, ensure_archive
 from runner.source.server import serve
 
+pytestmark = pytest.mark.slow  # each starts runs
+
 CANARY = "canary-4711/secret+x"  # as AWS makes them: base64 that URLs have to quote
 FORMS = tuple(form.encode() for form in (CANARY, "canary-4711%2Fsecret%2Bx", "canary-4711"))
 CREDENTIALS = {

@@ -9,6 +9,8 @@ import rasterio
 import users_archives as archives
 from conftest import Cli
 
+pytestmark = pytest.mark.slow  # each starts a run, and most compile for a pixel type
+
 
 def masked_means(paths: list[Path], band: int = 1) -> list[float]:
     """Plain rasterio and numpy: the mean of each file's valid pixels."""
