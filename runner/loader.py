@@ -4,10 +4,13 @@ from typing import Any
 
 from hydra._internal import hydra as application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from runner.bounded_yaml import bound_yaml
+from runner.config_folders import JobConfigRepository
 from runner.errors import ConfigError
 from runner.hydra_node import check_hydra
 from runner.interpolations import check_interpolations
@@ -45,6 +48,15 @@ class JobLoader(ConfigLoaderImpl):
         """As Hydra shows it under --info."""
         words = [word for word in as_hydra_reads(overrides) if not is_shared(word)]
         return super().compute_defaults_list(config_name, words, run_mode)
+
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], JobConfigRepository]:
+        """As Hydra does before it loads anything, with a repository that checks what it is asked for."""
+        parsed = OverridesParser.create().parse_overrides(overrides=overrides)
+        repository = JobConfigRepository(self.repository)
+        self._process_config_searchpath(config_name, parsed, repository)
+        return parsed, repository
 
 
 def use_job_loader() -> None:

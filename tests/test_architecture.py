@@ -26,7 +26,7 @@ LAYERS = [
     {"job"},
     {"vocabulary", "bounded_yaml"},
     {"messages"},
-    {"overrides", "arguments", "hydra_node", "interpolations"},
+    {"overrides", "arguments", "hydra_node", "interpolations", "config_folders"},
     {"loader"},
     {"config"},
     {"recompose"},
