@@ -211,7 +211,8 @@ def test_a_secret_of_the_environment_reaches_no_value_however_it_is_asked_for(
     file = tmp_path / "experiment/mine.yaml"
     file.parent.mkdir()
     file.write_text(
-        f"# @package _global_\nsource:\n  url: \"{value}\"\n  name: ${{oc.env:MINE}}\n  s3: {{region: '${{oc.env:MINE}}'}}\n"
+        f"# @package _global_\nsource:\n  url: \"{value}\"\n  name: '${{oc.env:MINE}}'\n"
+        "  s3: {region: '${oc.env:MINE}'}\n"
     )
     with pytest.raises(ConfigError, match=r"source\.\S+=\[redacted\]: a secret has no place in a setting"):
         compose(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
