@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,17 @@ def renamed_at_end(final: Path) -> Iterator[Path]:
         aside.replace(final)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def all_or_none(files: Sequence[Path]) -> Iterator[None]:
+    """Write several files in the block, of which none stays if it ends by an error."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def final_name(aside: str) -> str | None:
