@@ -23,6 +23,7 @@ from runner.arguments import parted
 from runner.command import COMMAND
 from runner.console import complain, say, tell, tell_notes
 from runner.errors import ConfigError, Interrupted, RunnerError
+from runner.log.events import libraries_hushed
 from runner.log.redact import redact, redact_tree
 from runner.messages import explain
 from runner.overrides import refuse_overrides
@@ -137,7 +138,8 @@ def _run_job(tree: DictConfig, *, first: bool) -> None:
     from runner.memory import process_seconds  # noqa: PLC0415 - as above
 
     if job.action is Action.plan:
-        story.show_plan(job)
+        with libraries_hushed():
+            story.show_plan(job)
         return
     folder = Path(job.output.dir).expanduser().absolute()
     overrides = [redact(text) for text in words]

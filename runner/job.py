@@ -23,7 +23,9 @@ from runner.log.record import RunRecord
 from runner.log.redact import redact
 from runner.memory import child_pids, measured_usage
 from runner.model import Inputs, LeftOut, Stack, StoredObject
+from runner.output.aside import all_or_none
 from runner.output.inputs import write_inputs
+from runner.output.names import output_names
 from runner.output.results import provenance, write_stage
 from runner.plan.make import fetch_options, make_plan
 from runner.plan.memory import raster_dtype
@@ -318,12 +320,14 @@ def _write(
     job: JobSettings, plan: Plan, inputs: Inputs, results: dict[str, dict[str, Values]], record: RunRecord
 ) -> None:
     origin = provenance(replace(job.source, url=redact(job.source.url)), inputs.stack, job.mask)
+    names = [name for one in plan.stages for name in output_names(one.name, one.over, list(results[one.name]))]
     written: list[StageFiles] = []
-    for stage in plan.stages:
-        files = write_stage(record.folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)
-        written.append(StageFiles(stage, files))
-    write_outputs(record.folder / "outputs.json", written)
-    files = [file for one in written for file in one.files]
-    record.update(outputs=[file.path.name for file in files])
+    with all_or_none([record.folder / name for name in (*names, "outputs.json")]):
+        for stage in plan.stages:
+            files = write_stage(record.folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)
+            written.append(StageFiles(stage, files))
+        write_outputs(record.folder / "outputs.json", written)
+        files = [file for one in written for file in one.files]
+        record.update(outputs=[file.path.name for file in files])
     rows = [row for one in written for row in summary.result_rows(one.stage, one.files)]
     summary.show_results(rows, inputs, [file.path for file in files])

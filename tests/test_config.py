@@ -194,6 +194,35 @@ def test_two_stages_cannot_write_one_file() -> None:
         compose("+stage@stages.temporal=temporal_mean")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "s3://b/${oc.env:MINE}/*.tif",
+        "s3://b/${oc.decode:'${oc.env:MINE}'}/*.tif",
+        "${oc.select:source.name}",
+        "${source.s3.region}",
+    ],
+)
+def test_a_secret_of_the_environment_reaches_no_value_however_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SOME_SECRET", "abcdefghijk")
+    monkeypatch.setenv("MINE", "abcdefghijk")  # the same value under a name that tells nothing
+    file = tmp_path / "experiment/mine.yaml"
+    file.parent.mkdir()
+    file.write_text(
+        f"# @package _global_\nsource:\n  url: \"{value}\"\n  name: '${{oc.env:MINE}}'\n"
+        "  s3: {region: '${oc.env:MINE}'}\n"
+    )
+    with pytest.raises(ConfigError, match=r"source\.\S+=\[redacted\]: a secret has no place in a setting"):
+        compose(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
+
+
+def test_a_variable_that_is_not_secret_may_be_in_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUCKET", "scenes")
+    assert compose("source.url=s3://${oc.env:BUCKET}/*.tif").source.url == "s3://scenes/*.tif"
+
+
 def test_an_option_cannot_lie_outside_of_the_config_folders() -> None:
     with pytest.raises(ConfigError, match="cannot lie outside"):
         config.read_job(config.OmegaConf.structured(JobSettings), {"cluster": "../../etc/x"})

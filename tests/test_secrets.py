@@ -25,7 +25,7 @@ CREDENTIALS = {
     "GDAL_HTTP_HEADERS": f"Authorization: Bearer {CANARY},X-Key: header-{CANARY}",
     "GDAL_HTTP_USERPWD": f"me:{CANARY}",
 }
-LOUD = ("hydra.verbose=true", "debug=trace", "gdal.options.CPL_DEBUG=ON", "gdal.options.CPL_CURL_VERBOSE=YES")
+LOUD = ("hydra.verbose=true", "debug=trace")
 SIGNED = (
     "source=sentinel1_rtc",
     "source.url=s3://demo-sentinel1-rtc/tiles/**/Gamma0_VV.tif",

@@ -14,8 +14,8 @@ from runner.console import results, say, show_table
 from runner.errors import RecordError
 from runner.log.redact import redact
 from runner.summary import shown
-from runner.sweep.attempts import BEST_FOLDER
 from runner.sweep.board import Leaderboard, answer, read_leaderboard, reasons_once
+from runner.sweep.folder import BEST_FOLDER
 from runner.sweep.table import FOLDED, PARQUET, WIDTH, cells, write_parquet
 
 _MOST_ROWS: Final = 64  # shown at the terminal; the files have all
