@@ -52,7 +52,7 @@ def show_plan(job: JobSettings) -> None:
     """Print what a run would read and in which tasks; nothing is computed, nothing written."""
     with opened_source(job) as reachable:
         inputs = _told(reachable, _find(reachable))
-        summary.show_plan(make_plan(reachable, inputs.stack), inputs.stack)
+        summary.show_plan(make_plan(reachable, inputs.stack, inputs.skipped), inputs.stack)
 
 
 def run_job(
@@ -79,8 +79,8 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
     results: dict[str, dict[str, Values]] = {}
     with _partials_kept(job, record) as partials:
         while not results:
-            plan = make_plan(job, inputs.stack)
-            for line in summary.describe_weights(plan, inputs.stack):
+            plan = make_plan(job, inputs.stack, inputs.skipped)
+            for line in summary.describe_weights(plan, inputs.stack) + summary.describe_too_few(plan, inputs.stack):
                 log.info(line)
                 tell(line)
             rule = make_rule(job, inputs.stack)
@@ -169,7 +169,7 @@ def _find(job: JobSettings) -> Inputs:
 def _told(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, once people know of them. Raises SourceError if more could not be read than may be skipped."""
     tell(summary.describe_inputs(inputs))
-    for line in summary.describe_skipped(inputs):
+    for line in (*map(redact, inputs.notes), *summary.describe_skipped(inputs)):
         tell(line)
     _refuse_too_many(job, inputs.left_out)
     for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):

@@ -99,8 +99,17 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the archive held and what became of it; `fetched` is what listing it and reading the headers cost."""
+    """What the archive held and what became of it; `fetched` is what listing it and reading the headers cost.
+
+    `notes` are lines for the console on how names and dates were read.
+    """
 
     stack: Stack
     left_out: tuple[LeftOut, ...]
     fetched: FetchCounts = field(default_factory=FetchCounts, compare=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def skipped(self) -> int:
+        """How many scenes were left out since they cannot be read."""
+        return sum(one.skipped for one in self.left_out)

@@ -92,6 +92,18 @@ def _describe_weights(stage: StagePlan, stack: Stack) -> str:
     return ""
 
 
+def describe_too_few(plan: Plan, stack: Stack) -> list[str]:
+    """A line for each stage over time that needs more scenes than are left, so that all of its values are missing."""
+    scenes = len(stack.scenes)
+    left = f"{scenes} scene{'s are' if scenes > 1 else ' is'} left"
+    return [
+        f"{stage.name}: all values but counts are missing, since {left}, fewer than "
+        f"stages.{stage.name}.min_count={stage.min_count}"
+        for stage in plan.stages
+        if stage.over is Over.time and stage.min_count > scenes
+    ]
+
+
 def describe_beyond(beyond: Iterable[tuple[str, str]], raster: np.dtype) -> list[str]:
     """A line for each raster, by stage and statistic, whose type is too narrow for a value of it."""
     return [
@@ -108,7 +120,7 @@ def show_plan(plan: Plan, stack: Stack) -> None:
     facts = [_plan_facts(one) for one in plan.passes]
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
     results.print(table(f"{stack.name}: {len(stack.scenes)} scenes", ["", *(one.name for one in plan.passes)], rows))
-    for line in describe_weights(plan, stack):
+    for line in describe_weights(plan, stack) + describe_too_few(plan, stack):
         results.print(line, soft_wrap=True, markup=False)
     for one in plan.passes:
         if len(one.stages) > 1:

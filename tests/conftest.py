@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
 from hypothesis import settings
-from rasterio.transform import from_origin
+from scenes_on_disk import speckle, write_scene
 
 from runner import config
 from runner.messages import explain
@@ -19,6 +17,8 @@ from runner.overrides import refuse_overrides
 from runner.settings import JobSettings, SourceKind, SourceSettings
 from runner.sweep.plugins import let_hydra_find_plugins
 from runner.vocabulary import config_dir
+
+__all__ = ["ROOT", "Cli", "compose", "local_source", "moto_server", "speckle", "write_scene"]
 
 settings.register_profile("tests", deadline=None)  # other work on the machine is no failure
 settings.load_profile("tests")
@@ -72,37 +72,6 @@ def cli(tmp_path: Path) -> Cli:
         )
 
     return run
-
-
-def write_scene(path: Path, pixels: np.ndarray, **profile: object) -> Path:
-    """A tiled GeoTIFF of these pixels, (y, x); nodata 0, EPSG:32610, 20 m, 256 blocks, unless `profile` differs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "driver": "GTiff",
-        "height": pixels.shape[0],
-        "width": pixels.shape[1],
-        "count": 1,
-        "dtype": pixels.dtype.name,
-        "crs": "EPSG:32610",
-        "transform": from_origin(499980, 5300040, 20, 20),
-        "nodata": 0,
-        "compress": "deflate",
-        "tiled": True,
-        "blockxsize": 256,
-        "blockysize": 256,
-        **profile,
-    }
-    with rasterio.open(path, "w", **settings) as raster:
-        raster.write(pixels, 1)
-    return path
-
-
-def speckle(shape: tuple[int, ...], seed: int = 0, holes: float = 0.2) -> np.ndarray:
-    """Radar-like float32 pixels, a part of them nodata 0."""
-    random = np.random.default_rng(seed)
-    pixels = random.gamma(4.4, 0.02, shape).astype(np.float32)
-    pixels[random.random(shape) < holes] = 0
-    return pixels
 
 
 @pytest.fixture

@@ -32,6 +32,13 @@ from runner.source.stores import Stores
             ["/d/x/1.tif"],
             "; 1 file .tif there, such as /d/x/1.tif; '*' stays within one folder, ",
         ),
+        (
+            "/d/data [2020]/*.tif",
+            ["/d/other/1.tif", "/d/data [2020]/1.tif"],
+            "; 1 file .tif would if brackets stood for themselves; write 's=\"/d/data [[]2020]/*.tif\"'",
+        ),
+        ("s3://b/[x]/*.tif", ["s3://b/[x]/1.tif"], "write 's=\"s3://b/[[]x]/*.tif\"'"),
+        ("/d/[xy]/*.tif", ["/d/z/1.tif"], "; 1 file .tif there, such as /d/z/1.tif"),
         ("/d/x.tif", [], "; name one object, or a glob such as 'prefix/**/*.tif'"),
         ("/d/*.tif", [], "; '*' stays within one folder, '**' goes below"),
         ("/d/**.tif", ["/d/\x1b1.tif"], r"such as /d/\x1b1.tif"),

@@ -266,3 +266,35 @@ def test_what_a_credential_helper_prints_is_not_told(
     with pytest.raises(SourceError, match=f"AWS credentials: {words}") as caught:
         listed(source_at(endpoint, "s3://bucket/*.tif", anonymous=False, profile="work"))
     assert "canary" not in "".join(traceback.format_exception(caught.value)) + caplog.text
+
+
+WRONG_ROWS = {  # of a manifest, below its heading: what is said
+    "no href": ("href,datetime\na.tif,2020-01-01\n,2020-01-02\n", "row 2 has no href"),
+    "an href of spaces": ('href,datetime\n" ",2020-01-02\n', "row 1 has no href"),
+    "no time": ("href,datetime\na.tif,\n", "row 1 has datetime nan; wanted a date"),
+    "two times": (
+        "href,datetime\na.tif,2020-01-01\nb.tif,2020-01-01\n./a.tif,2020-01-02\n",
+        "rows 1 and 3 both name .*/a.tif, with the times 2020-01-01 00:00:00 and 2020-01-02 00:00:00; wanted one",
+    ),
+    "two bands": (
+        "href,datetime,band\na.tif,2020-01-01,1\na.tif,2020-01-01,2\n",
+        "rows 1 and 2 both name .*/a.tif, and differ in 'band'; one object is one scene",
+    ),
+    "semicolons": ("href;datetime;x\na.tif;2020-01-01;1\n", "href; they are separated by ';', wanted commas"),
+    "tabs": ("href\tdatetime\na.tif\t2020-01-01\n", "href; they are separated by tabs, wanted commas"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), WRONG_ROWS.values(), ids=WRONG_ROWS.keys())
+def test_a_manifest_that_cannot_be_is_refused_by_row(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(SourceError, match=rf"{tmp_path}/list.csv: .*{said}"):
+        listed(SourceSettings("s", SourceKind.manifest, str(tmp_path / "list.csv")))
+
+
+def test_texts_of_a_manifest_stay_what_they_are_and_empty_ones_are_none(tmp_path: Path) -> None:
+    rows = {"a.tif": "NA", "b.tif": "None", "c.tif": "null", "d.tif": "nan", "e.tif": "", "f.tif": "007"}
+    lines = [f"{href},2020-01-01,{text}" for href, text in rows.items()]
+    (tmp_path / "list.csv").write_text("\n".join(["href,datetime,country", *lines]))
+    found = listed(SourceSettings("s", SourceKind.manifest, str(tmp_path / "list.csv")))
+    assert [dict(item.columns).get("country", "") for item in found] == list(rows.values())

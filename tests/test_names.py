@@ -12,7 +12,7 @@ from runner.model import Inputs, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.table import scene_table
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
-from runner.source.names import name_candidates, shortest_names
+from runner.source.names import describe_folder_dates, name_candidates, shortest_names
 from runner.source.pinned import look_up, read_scenes
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
@@ -48,6 +48,25 @@ def test_keys_without_a_date_are_counted_in_one_message() -> None:
         "finds no date in it, and so for 2 of 3 objects; say what the date looks like, as by 'source.datetime_regex="
         in str(caught.value)
     )
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (["d/20200106.tif"], []),
+        (
+            ["20200106/x.tif", "20200107/x.tif", "20200101/20200108.tif"],
+            [
+                "the dates of 2 of 3 scenes are from the folder, since their file names have none: "
+                "20200106/x.tif is of 2020-01-06"
+            ],
+        ),
+    ],
+)
+def test_dates_that_folders_give_are_told(keys: list[str], said: list[str]) -> None:
+    source = SourceSettings(url="s3://b/**/*.tif", datetime_regex=r"(?P<date>\d{8})")
+    named = name_candidates(source, [StoredObject(f"s3://b/{key}") for key in keys])
+    assert describe_folder_dates(source, named) == said
 
 
 @pytest.fixture

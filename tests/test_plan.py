@@ -19,7 +19,7 @@ from runner.plan.records import Chunks, Plan
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
-from runner.summary import describe_left_to_gdal
+from runner.summary import describe_left_to_gdal, describe_too_few
 
 
 @pytest.fixture
@@ -255,6 +255,15 @@ def test_a_min_count_that_no_value_reaches_is_refused(
     with pytest.raises(PlanError, match=rf"stages\.{stage}\.min_count={count}: {most}.*; wanted at most"):
         plan_of(stack, f"engine={engine}", f"stages.{stage}.min_count={count}")
     plan_of(stack, f"engine={engine}", f"stages.{stage}.min_count={count - 1}")
+
+
+def test_a_min_count_that_skipped_scenes_make_too_high_is_told_and_not_refused(stack: Stack) -> None:
+    job = compose("stages.temporal_mean.min_count=4")
+    assert describe_too_few(make_plan(job, stack, skipped=1), stack) == [
+        "temporal_mean: all values but counts are missing, since 3 scenes are left, fewer than "
+        "stages.temporal_mean.min_count=4"
+    ]
+    assert describe_too_few(plan_of(stack), stack) == []
 
 
 def test_a_band_that_is_not_there_is_refused(stack: Stack) -> None:

@@ -15,9 +15,10 @@ from runner.plan.pixels import make_rule
 from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.names import Candidate, name_candidates
 from runner.source.scenes import find_inputs
-from runner.source.selection import choose, differing_parts
+from runner.source.selection import choose
 from runner.source.stack import resolve_nodata
 from runner.source.stores import Stores
+from runner.source.twins import describe_twins, differing_parts
 
 SENTINEL1 = r"(?P<scene>(?P<satellite>S1[AB])_(?P<date>\d{8})_(?P<tile>\w{5})_(?P<orbit>ASC|DSC))"
 
@@ -108,11 +109,58 @@ def landsat(day: int, band: str, **groups: str) -> Candidate:
     return candidate(f"LC08_202001{day:02}_SR_{band}", day, ending=".TIF", **groups)
 
 
-def test_scenes_of_one_time_that_a_named_group_tells_apart_are_kept() -> None:
-    scenes = [candidate("a", 1, satellite="S1A"), candidate("b", 1, satellite="S1B"), candidate("c", 2)]
-    assert names(choose(SourceSettings(), scenes)[0]) == ["a", "b", "c"]
-    with pytest.raises(SourceError, match="2 scenes have only 1 time:"):
+def each(day: int, **groups: tuple[str, str]) -> list[Candidate]:
+    """Two scenes of one day, with these two values of each group."""
+    return [candidate(f"{day}{'ab'[at]}", day, **{name: pair[at] for name, pair in groups.items()}) for at in (0, 1)]
+
+
+TOLD_APART = {  # groups of two scenes on each of two days, and the group that tells them apart, or why none does
+    "a satellite": ([{"satellite": ("S1A", "S1B")}] * 2, "told apart by 'satellite'"),
+    "an orbit that differs on one day": (
+        [{"orbit": ("7", "9"), "tile": ("x", "x")}, {"orbit": ("9", "7")}], "told apart by 'orbit'"
+    ),
+    "ids": ([{"id": ("1", "2")}, {"id": ("3", "4")}], "differ in '1a', '1b' ('id' is of single scenes"),
+    "sizes, two of them equal": ([{"size": ("1", "2")}, {"size": ("3", "2")}], "'size' is of single scenes"),
+    "a satellite beside ids": (
+        [{"satellite": ("A", "B"), "id": ("1", "2")}, {"satellite": ("A", "B"), "id": ("3", "4")}],
+        "told apart by 'satellite'",
+    ),
+    "bands": ([{"band": ("1", "2")}] * 2, "4 scenes have only 2 times: .* told apart by 'band' alone"),
+    "assets": ([{"asset_key": ("red", "swir")}] * 2, "told apart by 'asset_key' alone"),
+    "polarizations of any name": ([{"p": ("VV", "VH")}] * 2, "told apart by 'p' alone"),
+    "bands of two satellites": ([{"satellite": ("A", "B"), "band": ("1", "2")}] * 2, "told apart by 'band' alone"),
+    "products that are the same on each day": (
+        [{"satellite": ("A", "B"), "product": ("x", "x")}] * 2, "told apart by 'satellite'"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("days", "said"), TOLD_APART.values(), ids=TOLD_APART.keys())
+def test_scenes_of_one_time_need_kinds_that_tell_them_apart_and_bands_make_no_stack(
+    days: list[dict[str, tuple[str, str]]], said: str
+) -> None:
+    scenes = [one for day, groups in enumerate(days, start=1) for one in each(day, **groups)]
+    if " alone" in said or "single" in said:
+        with pytest.raises(SourceError, match=said.replace("(", r"\(")):
+            choose(SourceSettings(), scenes)
+        assert len(choose(SourceSettings(duplicates=Duplicates.keep), scenes)[0]) == 4
+    else:
+        assert len(choose(SourceSettings(), scenes)[0]) == 4
+        (line,) = describe_twins(scenes, scenes)
+        assert line.startswith("2 scenes")
+        assert line.endswith(said)
+
+
+def test_scenes_of_one_time_are_refused_by_stop_whatever_tells_them_apart() -> None:
+    scenes = [one for day in (1, 2) for one in each(day, satellite=("S1A", "S1B"))]
+    assert describe_twins(scenes, scenes) == ["2 scenes each on 2 dates, told apart by 'satellite'"]
+    with pytest.raises(SourceError, match="4 scenes have only 2 times:"):
         choose(SourceSettings(duplicates=Duplicates.stop), scenes)
+
+
+def test_what_tells_scenes_apart_shows_in_the_whole_archive_whatever_days_are_asked_for() -> None:
+    scenes = [one for day in (1, 2) for one in each(day, satellite=("S1A", "S1B"))]
+    assert len(choose(SourceSettings(end="2020-01-01"), scenes)[0]) == 2
 
 
 def test_scenes_of_one_time_are_refused_whatever_the_limit_cuts() -> None:

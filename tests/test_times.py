@@ -27,6 +27,15 @@ from runner.source.times import day_range, groups_of_key, time_groups, time_of, 
         ({"doy": "2021-060"}, datetime(2021, 3, 1, tzinfo=UTC)),
         ({"year": "2020", "doy": "366"}, datetime(2020, 12, 31, tzinfo=UTC)),
         ({"doy": "2020001", "hour": "18", "minute": "45"}, datetime(2020, 1, 1, 18, 45, tzinfo=UTC)),
+        ({"date": "2020006"}, datetime(2020, 1, 6, tzinfo=UTC)),
+        ({"date": "2020-1-6"}, datetime(2020, 1, 6, tzinfo=UTC)),
+        ({"date": "06Jan2020"}, datetime(2020, 1, 6, tzinfo=UTC)),
+        ({"date": "6-JAN-2020"}, datetime(2020, 1, 6, tzinfo=UTC)),
+        ({"datetime": "2020010618"}, datetime(2020, 1, 6, 18, tzinfo=UTC)),
+        ({"datetime": "2020006183005"}, datetime(2020, 1, 6, 18, 30, 5, tzinfo=UTC)),
+        ({"datetime": "2020006T1830"}, datetime(2020, 1, 6, 18, 30, tzinfo=UTC)),
+        ({"year": "2020", "month": "02"}, datetime(2020, 2, 1, tzinfo=UTC)),  # a month goes by its first day
+        ({"year": "2020"}, datetime(2020, 1, 1, tzinfo=UTC)),
     ],
 )
 def test_named_groups_make_a_time_in_utc(groups: dict[str, str], expected: datetime) -> None:
@@ -42,6 +51,13 @@ def test_named_groups_make_a_time_in_utc(groups: dict[str, str], expected: datet
         {"doy": "2021366"},
         {"doy": "2021000"},
         {"year": "2021", "doy": "2021001"},
+        {"date": "2021366"},
+        {"date": "2020-13-6"},
+        {"date": "06Jam2020"},
+        {"date": "06-01-2020"},  # day and month cannot be told apart
+        {"datetime": "2021366183005"},
+        {"datetime": "2020010625"},
+        {"year": "2020", "month": "13"},
     ],
 )
 def test_what_is_no_date_raises(groups: dict[str, str]) -> None:
@@ -56,18 +72,31 @@ ANY = r"(?P<date>\d{8})"
     ("key", "expected"),
     [
         ("s3://b/tiles/2020/S1B_20200106_10TET_ASC/Gamma0_VV.tif", (2020, 1, 6)),  # Sentinel-1 RTC
-        ("S1A_IW_GRDH_1SDV_20200106T141502_20200107T141527_030687_03847B.tif", (2020, 1, 6)),
+        ("S1A_IW_GRDH_1SDV_20200106T141502_20200107T141527_030687_03847B.tif", (2020, 1, 6, 14, 15, 2)),
         ("/data/export_20240301/VV_20200106.tif", (2020, 1, 6)),  # the file name before its folders
         ("/data/20240301/S1B_20200106/VV.tif", (2020, 1, 6)),  # the nearest folder
         ("LC08_L2SP_044034_20200106_20200823_02_T1_SR_B4.TIF", (2020, 1, 6)),  # acquired, then processed
-        ("S2A_MSIL2A_20200106T184751_N0213_R070_T10TET_20200108T203512.tif", (2020, 1, 6)),
-        ("T10TET_20200106T184751_B04_10m.tif", (2020, 1, 6)),
+        ("S2A_MSIL2A_20200106T184751_N0213_R070_T10TET_20200108T203512.tif", (2020, 1, 6, 18, 47, 51)),
+        ("T10TET_20200106T184751_B04_10m.tif", (2020, 1, 6, 18, 47, 51)),
         ("20200106_184503_1014_3B_AnalyticMS.tif", (2020, 1, 6)),  # PlanetScope
         ("3B-DAY.MS.MRG.3IMERG.20200106-S000000-E235959.V06.tif", (2020, 1, 6)),
         ("site_12345678_20200106.tif", (2020, 1, 6)),  # a number that is no date
         ("id_18991399_00010101_20200106.tif", (2020, 1, 6)),
         ("MOD13Q1.A2020001.h09v05.061.2020101123456.tif", (2020, 1, 1)),  # by the day of the year
-        ("HLS.L30.T10TET.2020001T184503.v2.0.B04.tif", (2020, 1, 1)),
+        ("HLS.L30.T10TET.2020001T184503.v2.0.B04.tif", (2020, 1, 1, 18, 45, 3)),
+        ("/data/HLS.L30.T10TET.2020001T184503.v2.0.B04_20240301.tif", (2020, 1, 1, 18, 45, 3)),
+        ("era5_t2m_20200106T1200.tif", (2020, 1, 6, 12)),
+        ("x_20200106T10TET.tif", (2020, 1, 6)),  # a tile, not a time of day
+        ("x_20200106T2560.tif", (2020, 1, 6)),
+        ("/data/proc20211212/L8_2020-01-06.tif", (2020, 1, 6)),  # separators are no reason to ask the folder
+        ("/data/20211212/L8_2020.01.06.tif", (2020, 1, 6)),
+        ("2000123_scene_2020_01_06.tif", (2020, 1, 6)),  # a full date before seven digits
+        ("order_2020001_scene_20200106.tif", (2020, 1, 6)),
+        ("2015118_2020-01-06_RE1_BGRN_SR.tif", (2020, 1, 6)),  # RapidEye, after its tile
+        ("dt=2020-01-06/part=2021001.tif", (2020, 1, 6)),
+        ("chirps-v2.0.2020.01.06.tif", (2020, 1, 6)),
+        ("x_2020-01.06_20200107.tif", (2020, 1, 7)),  # of two separators it is no date
+        ("tile_1024_10_12_20200106.tif", (2020, 1, 6)),
     ],
 )
 def test_a_folder_of_files_is_dated_by_their_products_date_of_acquisition(key: str, expected: tuple[int, ...]) -> None:
@@ -110,6 +139,14 @@ def test_numbers_that_are_no_date_are_none(key: str, problem: str) -> None:
     assert problem in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "in_folder"),
+    [("d/20200106.tif", False), ("20200106/x.tif", True), ("20200106", False), ("d_20200106/y/x.tif", True)],
+)
+def test_a_date_of_a_folder_is_known_as_such(key: str, in_folder: bool) -> None:
+    assert time_of_key(ANY, key).in_folder is in_folder
+
+
 def test_groups_are_found_without_a_date_too() -> None:
     assert groups_of_key(r"(?P<orbit>ASC|DSC)?_(?P<date>\d{8})?", "ASC_x.tif") == {"orbit": "ASC"}
 
@@ -120,10 +157,18 @@ def test_groups_are_found_without_a_date_too() -> None:
         (r"(?P<satellite>S1[AB])_(?P<date>\d{8})", {"date"}),
         (r"(?P<tile>h\d\dv\d\d).*(?P<doy>\d{7})", {"doy"}),
         (r"(?P<year>\d{4})_(?P<doy>\d{3})", {"doy", "year"}),
+        (r"(?P<variable>t2m)_(?P<year>\d{4})(?P<month>\d{2})", {"year", "month"}),
+        (r"y(?P<year>\d{4})", {"year"}),
     ],
 )
 def test_groups_that_are_not_of_the_time_become_columns(pattern: str, groups: set[str]) -> None:
     assert time_groups(pattern) == groups
+
+
+@pytest.mark.parametrize("pattern", [r"(?P<month>\d\d)", r"(?P<year>\d{4})_(?P<day>\d\d)", r"(?P<hour>\d\d)"])
+def test_a_pattern_that_can_give_no_day_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigError, match="wanted a named group datetime or date, or year"):
+        time_groups(pattern)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from conftest import write_scene
 from rasterio.transform import from_origin
+from scenes_on_disk import write_scene
 
 LANDSAT_DAYS = [date(2020, 1, 6) + timedelta(days=16 * number) for number in range(8)]
 SENTINEL2_TILES = {  # MGRS tile: EPSG code and upper left corner

@@ -36,18 +36,19 @@ from runner.settings import (
 _TOGETHER_BYTES = 128 * 2**20  # of blocks of several scenes, decoded together
 
 
-def make_plan(job: JobSettings, stack: Stack) -> Plan:
+def make_plan(job: JobSettings, stack: Stack, skipped: int = 0) -> Plan:
     """Resolve the stages against the stack, fuse those that can be, cut blocks and state what they cost.
 
-    Raises PlanError for a band the scenes do not have, a min_count or weights that cannot be, or a job that cannot fit
-    the workers' memory.
+    `skipped` scenes cannot be read; that values are missing without them is no reason to refuse the job. Raises
+    PlanError for a band the scenes do not have, a min_count or weights that cannot be, or a job that cannot fit the
+    workers' memory.
     """
     bands = stack.scenes[0].header.bands
     if not 1 <= job.source.band <= bands:
         raise PlanError(
             f"source.band={job.source.band}: the scenes have {bands} band(s), such as {stack.scenes[0].href}"
         )
-    _refuse_high_counts(job, stack)
+    _refuse_high_counts(job, stack, skipped)
     block_engine = job.engine is EngineName.block
     groups = _fused(job) if block_engine else [[name] for name in job.stages]
     plan_pass = _plan_blocks if block_engine else _plan_arrays
@@ -88,10 +89,10 @@ def plan_stages(job: JobSettings, stack: Stack) -> dict[str, StagePlan]:
     }
 
 
-def _refuse_high_counts(job: JobSettings, stack: Stack) -> None:
+def _refuse_high_counts(job: JobSettings, stack: Stack, skipped: int) -> None:
     for name, stage in job.stages.items():
         over_time = stage.over is Over.time
-        most, what = (len(stack.scenes), "scenes") if over_time else (stack.grid.pixels, "pixels in a scene")
+        most, what = (len(stack.scenes) + skipped, "scenes") if over_time else (stack.grid.pixels, "pixels in a scene")
         if stage.min_count > most:
             raise PlanError(
                 f"stages.{name}.min_count={stage.min_count}: there are {most} {what}, so every value would be missing; "

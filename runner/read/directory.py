@@ -70,9 +70,7 @@ class Source:
         """Read the file header; the offset of the first directory."""
         head = self.get(0, 64 if self.size is None else min(64, self.size))
         if head[:4] not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            self.fail(
-                f"not a TIFF: it looks like {looks_like(head)}; leave it out or correct the pattern of the source"
-            )
+            self.fail(f"not a TIFF: it looks like {looks_like(head)}; correct the pattern of the source")
         self.order = "<" if head[:2] == b"II" else ">"
         self.big = b"+" in head[2:4]
         if not self.big:

@@ -210,7 +210,7 @@ def _refuse_colours(tags: Directory, compression: int, bands: int, bits: int) ->
         if holds:
             tags.source.fail(
                 f"{kind}, which GDAL reads as red, green, blue and alpha only, not as the file's own bands; "
-                "convert it to RGB or to plain bands first, or leave it out"
+                "convert it to RGB or to plain bands first"
             )
 
 

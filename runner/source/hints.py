@@ -24,6 +24,9 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     if below:
         deep = any("/" in name.removeprefix(folder) for name in below)
         return f": it is a folder of {_amount(below)}; {_written(folder + ('**/*' if deep else '*') + _ending(below))}"
+    escaped = url.replace("[", "[[]")
+    if escaped != url and (meant := [name for name in names if _matches(escaped, name)]):
+        return f"; {_amount(meant)} would if brackets stood for themselves; {_written(escaped)}"
     other = [name for name in names if _matches_otherwise(url, name)]
     if other:
         return f", but {_amount(other)} would if they ended so; {_written(_TIFF.sub('', url) + _ending(other))}"
@@ -44,11 +47,14 @@ def _ending(names: Sequence[str]) -> str:
 
 def _matches_otherwise(url: str, name: str) -> bool:
     """Whether only .tif, .tiff, .TIF or .TIFF keeps a name from matching."""
+    return _matches(_TIFF.sub("", url) + ".*", name)
+
+
+def _matches(pattern: str, name: str) -> bool:
     try:
-        pattern = glob_translate(_TIFF.sub("", url) + ".*")
+        return re.match(glob_translate(pattern), name) is not None
     except ValueError:
         return False
-    return re.match(pattern, name) is not None
 
 
 def _written(url: str) -> str:

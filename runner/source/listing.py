@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fsspec.utils import glob_translate
 
-from runner.errors import SourceError
+from runner.errors import SourceError, printable
 from runner.model import StoredObject, locate
 from runner.read.fetch import FAILURES, ByteRange, fetch_start
 from runner.read.refusals import ACCESS_HINT, refusal_of
@@ -35,6 +35,7 @@ from runner.source.together import together
 if TYPE_CHECKING:
     import pandas as pd
 
+_SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
 _MOST_MANIFEST_BYTES = 2**30
 _MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
 
@@ -47,7 +48,7 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
     others: list[str] = []
     url = whole_url(source.url)
     if source.kind is SourceKind.manifest:
-        rows = list(_read_manifest(source, stores))
+        rows = _read_manifest(source, stores)
         refuse_odd_names([row.href for row in rows if not row.href.startswith("s3://")])
         found = list(files_with_sidecars(rows))
     elif url.startswith("s3://"):
@@ -108,7 +109,8 @@ def cause_of(text: str) -> str:
     return re.sub(r"\s+", " ", sentences[0])[:300] if sentences else "no reason given"
 
 
-def _read_manifest(source: SourceSettings, stores: Stores) -> Iterator[StoredObject]:
+def _read_manifest(source: SourceSettings, stores: Stores) -> list[StoredObject]:
+    """The objects that the rows of a manifest name, each once."""
     table = _open_manifest(source, stores)
     missing = sorted({"href", "datetime"} - set(table.columns))
     if missing:
@@ -117,14 +119,38 @@ def _read_manifest(source: SourceSettings, stores: Stores) -> Iterator[StoredObj
             f"{' and '.join(missing)}{_near(missing, table.columns)}"
         )
     base = whole_url(source.url).rpartition("/")[0] + "/"
-    for row, values in enumerate(table.to_dict("records")):
-        href, time = values.pop("href"), _manifest_time(source.url, row, values.pop("datetime"))
-        yield StoredObject(_absolute(str(href), base), time=time, columns=_columns(values))
+    seen: dict[str, tuple[int, StoredObject]] = {}
+    for row, values in enumerate(table.to_dict("records"), start=1):
+        item = _manifest_item(f"{source.url}: row {row}", base, values)
+        first, twin = seen.setdefault(item.href, (row, item))
+        if twin != item:
+            raise SourceError(f"{source.url}: {_contradiction(first, twin, row, item)}")
+    return [item for _, item in seen.values()]
+
+
+def _manifest_item(row: str, base: str, values: dict[Hashable, object]) -> StoredObject:
+    href, time = values.pop("href"), values.pop("datetime")
+    if not isinstance(href, str) or not href.strip():
+        raise SourceError(f"{row} has no href; wanted s3://bucket/key or a path, or no such row")
+    return StoredObject(_absolute(href, base), time=_manifest_time(row, time), columns=_columns(values))
+
+
+def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject) -> str:
+    """What two rows say differently of one object."""
+    both = f"rows {first} and {row} both name {printable(item.href)}"
+    if twin.time != item.time:
+        return f"{both}, with the times {twin.time:%Y-%m-%d %H:%M:%S} and {item.time:%Y-%m-%d %H:%M:%S}; wanted one"
+    names = sorted({name for name, _ in set(twin.columns) ^ set(item.columns)})
+    return f"{both}, and differ in {', '.join(map(repr, names))}; one object is one scene, and source.band is its band"
 
 
 def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
     """Columns that were probably meant. Others are not shown: the file may not be a manifest, but hold a secret."""
-    known = {str(name).strip().lower(): str(name) for name in columns}
+    names = list(map(str, columns))
+    for separator, word in _SEPARATORS.items():
+        if len(names) == 1 and {"href", "datetime"} <= {one.strip(' "') for one in names[0].split(separator)}:
+            return f"; they are separated by {word}, wanted commas"
+    known = {name.strip().lower(): name for name in names}
     near = [known[name] for one in missing for name in get_close_matches(one, known, n=1, cutoff=0.6)]
     return f"; is it {' and '.join(map(repr, near))}? rename it" if near else ""
 
@@ -145,7 +171,7 @@ def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
     try:
         if source.url.endswith((".parquet", ".pq")):
             return pd.read_parquet(table)
-        return pd.read_csv(table, dtype=str)  # 007 stays 007
+        return pd.read_csv(table, dtype=str, keep_default_na=False, na_values=[""])  # 007 stays 007, and NA is a text
     except FileNotFoundError as error:
         raise SourceError(f"{source.url}: there is no such manifest") from error
     except PermissionError as error:
@@ -176,8 +202,8 @@ def _absolute(href: str, base: str) -> str:
     return base + href if base.startswith("s3://") else whole_path(str(Path(base) / href))
 
 
-def _manifest_time(url: str, row: int, value: object) -> datetime:
+def _manifest_time(row: str, value: object) -> datetime:
     try:
         return as_utc(datetime.fromisoformat(str(value).strip()))
     except ValueError as error:
-        raise SourceError(f"{url}: row {row + 1} has datetime {value!r}; wanted a date such as 2020-01-06") from error
+        raise SourceError(f"{row} has datetime {value!r}; wanted a date such as 2020-01-06") from error

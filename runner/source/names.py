@@ -17,12 +17,13 @@ _DATES = r"""'source.datetime_regex="(?P<date>\d{8})"', or with (?P<doy>\d{7}) o
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A listed object with the name and time it goes by."""
+    """A listed object with the name and time it goes by; the time may be read from a folder's name."""
 
     item: StoredObject
     scene: str
     time: datetime
     groups: dict[str, str]
+    by_folder: bool = False
 
 
 def name_candidates(source: SourceSettings, items: Sequence[StoredObject]) -> list[Candidate]:
@@ -51,11 +52,23 @@ def _dated(source: SourceSettings, item: StoredObject) -> Candidate:
     pattern = source.datetime_regex
     if item.time is None:
         assert pattern is not None
-        time, groups = time_of_key(pattern, item.href)
+        time, groups, by_folder = time_of_key(pattern, item.href)
     else:
-        time, groups = item.time, groups_of_key(pattern, item.href) if pattern else {}
+        time, groups, by_folder = item.time, groups_of_key(pattern, item.href) if pattern else {}, False
     groups = {name: text for name, text in groups.items() if name not in TIME_GROUPS} | dict(item.columns)
-    return Candidate(item, groups.pop("scene", ""), time, groups)
+    return Candidate(item, groups.pop("scene", ""), time, groups, by_folder)
+
+
+def describe_folder_dates(source: SourceSettings, chosen: Sequence[Candidate]) -> list[str]:
+    """A line on dates that were read from folders since the file names have none; none if the pattern names scenes."""
+    dated = [one for one in chosen if one.by_folder]
+    if not dated or "(?P<scene>" in (source.datetime_regex or ""):
+        return []
+    folder, name = dated[0].item.href.split("/")[-2:]
+    return [
+        f"the dates of {len(dated)} of {len(chosen)} scenes are from the folder, since their file names have none: "
+        f"{printable(folder)}/{printable(name)} is of {dated[0].time:%Y-%m-%d}"
+    ]
 
 
 def _short_names(source: SourceSettings, hrefs: Sequence[str]) -> list[str]:

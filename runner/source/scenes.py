@@ -9,11 +9,12 @@ from runner.model import Inputs, LeftOut
 from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
-from runner.source.names import name_candidates
+from runner.source.names import describe_folder_dates, name_candidates
 from runner.source.selection import choose, excluded_by, refuse_equal_names
 from runner.source.sidecars import refuse_masks
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
+from runner.source.twins import describe_twins
 
 
 def find_inputs(
@@ -42,7 +43,8 @@ def find_inputs(
         raise SourceError(
             f"source.url={source.url}: none of {len(found)} objects is left; {_reasons(left_out + unread)}"
         )
-    return Inputs(make_stack(source, scenes), tuple(left_out + unread), stores.counts)
+    notes = describe_folder_dates(source, chosen) + describe_twins(chosen, listed)
+    return Inputs(make_stack(source, scenes), tuple(left_out + unread), stores.counts, tuple(notes))
 
 
 def _reasons(left_out: list[LeftOut]) -> str:

@@ -12,6 +12,7 @@ _END = datetime.max.replace(tzinfo=UTC)
 TIME_GROUPS = frozenset({"datetime", "date", "year", "month", "day", "doy", "hour", "minute", "second"})
 _YEARS = range(1800, 2501)  # of acquisitions and models; other numbers of eight digits are none
 _CLOCK = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d)?)?")  # HH, HHMM, HHMMSS
+_ORDINAL = re.compile(r"(\d{7})[T_-]?(\d\d)(\d\d)(\d\d)?")  # YYYYDDD and a time of day
 
 
 def time_groups(pattern: str) -> frozenset[str]:
@@ -24,33 +25,37 @@ def time_groups(pattern: str) -> frozenset[str]:
     except re.error as error:
         raise ConfigError(f"source.datetime_regex={pattern}: not a regular expression: {error}") from error
     found = TIME_GROUPS & groups
-    if not ({"datetime", "date", "doy"} & found or {"year", "month", "day"} <= found):
+    day_alone = "day" in found and "month" not in found
+    if not ({"datetime", "date", "doy"} & found or ("year" in found and not day_alone)):
         raise ConfigError(
-            f"source.datetime_regex={pattern}: wanted a named group datetime or date, or year, month and day, or doy "
-            r"(day of the year, with or after the year), such as (?P<date>\d{8}) or (?P<doy>\d{7})"
+            f"source.datetime_regex={pattern}: wanted a named group datetime or date, or year (with month and day, or "
+            "with month, or alone), or doy (day of the year, with or after the year), such as "
+            r"(?P<date>\d{8}) or (?P<doy>\d{7})"
         )
     return found
 
 
 class KeyTime(NamedTuple):
-    """Time read from a key, and all named groups that matched."""
+    """Time read from a key, all named groups that matched, and whether they stand in a folder's name."""
 
     time: datetime
     groups: dict[str, str]
+    in_folder: bool = False
 
 
 def time_of_key(pattern: str, key: str) -> KeyTime:
     """The first date in the key's last part that has one; parts lie between slashes, the file name is the last.
 
-    Products name the time of acquisition before that of processing, and folders hold exports of any day. Matches that
-    are no date are passed over. Raises ValueError that says what was found instead.
+    Products name the time of acquisition before that of processing, and folders hold exports of any day. In one part a
+    full date comes before seven digits, which may be a number of another kind. Matches that are no date are passed
+    over. Raises ValueError that says what was found instead.
     """
     problem = "finds no date in it"
     for match in _matches(pattern, key):
         groups = _named(match)
         try:
             _refuse_part_of_number(match)
-            return KeyTime(_plausible(time_of(groups)), groups)
+            return KeyTime(_plausible(time_of(groups)), groups, "/" in key[match.end() :])
         except (ValueError, KeyError) as error:
             spelled = " ".join(text for name, text in groups.items() if name in TIME_GROUPS)
             problem = f"finds '{spelled}', which is no date ({error})"
@@ -72,8 +77,14 @@ def _matches(pattern: str, key: str) -> Iterator[re.Match[str]]:
     compiled, stop = re.compile(pattern), len(key) + 1
     while stop:
         start = key.rfind("/", 0, stop - 1) + 1
-        yield from (match for match in compiled.finditer(key, start) if match.start() < stop)
+        yield from sorted((match for match in compiled.finditer(key, start) if match.start() < stop), key=_day_number)
         stop = start
+
+
+def _day_number(match: re.Match[str]) -> bool:
+    """Whether a match is of seven digits alone: no full date, and no time of day that shows what they are."""
+    groups = match.groupdict()
+    return groups.get("doy") is not None and groups.get("hour") is None
 
 
 def _refuse_part_of_number(match: re.Match[str]) -> None:
@@ -95,21 +106,45 @@ def _plausible(time: datetime) -> datetime:
 def time_of(groups: dict[str, str]) -> datetime:
     """The time that named groups spell, in UTC: ISO 8601 in `datetime` or `date`, else `doy`, else the single parts.
 
-    Dates may have any separators. Raises ValueError or KeyError if the groups spell none.
+    Dates may have any separators, and the first day stands for a month or a year. Raises ValueError or KeyError if the
+    groups spell none.
     """
     if groups.get("datetime"):
-        return as_utc(datetime.fromisoformat(re.sub(r"^(\d{8})(?=\d{4})", r"\1T", groups["datetime"])))
+        return _moment(groups["datetime"])
     day = _day_of(groups)
     hour, minute, second = (int(groups.get(name) or 0) for name in ("hour", "minute", "second"))
     return day.replace(hour=hour or day.hour, minute=minute or day.minute, second=second or day.second)
 
 
+def _moment(text: str) -> datetime:
+    """Date and time of day: ISO 8601, its digits alone, or YYYYDDD and HHMM or HHMMSS."""
+    ordinal = _ORDINAL.fullmatch(text)
+    if ordinal:
+        hour, minute, second = (int(part or 0) for part in ordinal.groups()[1:])
+        return _day_of_year(ordinal[1]).replace(hour=hour, minute=minute, second=second)
+    return as_utc(datetime.fromisoformat(re.sub(r"^(\d{8})(?=\d\d)", r"\1T", text)))
+
+
 def _day_of(groups: dict[str, str]) -> datetime:
     if groups.get("date"):
-        return as_utc(datetime.fromisoformat(re.sub(r"[._/ ]", "-", groups["date"])))
+        return _date(groups["date"])
     if groups.get("doy"):
         return _day_of_year(groups.get("year", "") + re.sub(r"\D", "", groups["doy"]))
-    return datetime(int(groups["year"]), int(groups["month"]), int(groups["day"]), tzinfo=UTC)
+    month, day = (int(groups.get(name) or 1) for name in ("month", "day"))
+    return datetime(int(groups["year"]), month, day, tzinfo=UTC)
+
+
+def _date(text: str) -> datetime:
+    """A date: YYYYMMDD, YYYYDDD, 2020-1-6, 06Jan2020, or else ISO 8601."""
+    parts = re.split(r"[-._/ ]", text)
+    if re.fullmatch(r"\d{7}", text):
+        return _day_of_year(text)
+    if len(parts) == 3 and len(parts[0]) == 4 and all(map(str.isdecimal, parts)):
+        year, month, day = map(int, parts)
+        return datetime(year, month, day, tzinfo=UTC)
+    if re.fullmatch(r"\d{1,2}[A-Za-z]{3}\d{4}", "".join(parts)):
+        return datetime.strptime("".join(parts), "%d%b%Y").replace(tzinfo=UTC)
+    return as_utc(datetime.fromisoformat("-".join(parts)))
 
 
 def _day_of_year(text: str) -> datetime:

@@ -7,7 +7,7 @@ from pathlib import Path
 from runner.console import progress_bar
 from runner.errors import ConfigError, PlanError, RunnerError
 from runner.job import opened_source
-from runner.model import Stack, locate
+from runner.model import Inputs, locate
 from runner.plan.make import fetch_options, make_plan
 from runner.settings import JobSettings, SourceKind
 from runner.source.archive import default_cache_dir, ensure_archive
@@ -19,15 +19,15 @@ class Planner:
     """Plans jobs; the inputs of equal sources are found once."""
 
     def __init__(self) -> None:
-        self._found: dict[str, Stack | None] = {}
+        self._found: dict[str, Inputs | None] = {}
 
     def refusal(self, job: JobSettings) -> str | None:
         """Why the job cannot be run as configured; None if it can, or if its inputs cannot be found: it will say so."""
-        stack = self._stack(job)
-        if stack is None:
+        inputs = self._inputs(job)
+        if inputs is None:
             return None
         try:
-            make_plan(job, stack)
+            make_plan(job, inputs.stack, inputs.skipped)
         except (PlanError, ConfigError) as error:
             return str(error)
         return None
@@ -36,22 +36,22 @@ class Planner:
         """Those that the job's pixels come from."""
         if job.source.kind is SourceKind.demo:
             return list(ensure_archive(default_cache_dir()).rglob("*.tif"))
-        stack = self._stack(job)
-        places = [locate(scene.href) for scene in stack.scenes] if stack else []
+        inputs = self._inputs(job)
+        places = [locate(scene.href) for scene in inputs.stack.scenes] if inputs else []
         return [Path(place.key) for place in places if place.bucket is None]
 
-    def _stack(self, job: JobSettings) -> Stack | None:
+    def _inputs(self, job: JobSettings) -> Inputs | None:
         asked = repr((job.source, job.on_error))
         if asked not in self._found:
             self._found[asked] = _find(job)
         return self._found[asked]
 
 
-def _find(job: JobSettings) -> Stack | None:
+def _find(job: JobSettings) -> Inputs | None:
     try:
         with opened_source(job) as reachable, progress_bar("headers") as progress:
             stores = Stores(reachable.source.s3, fetch_options(job.fetch))
-            return find_inputs(reachable.source, stores, job.on_error, progress).stack
+            return find_inputs(reachable.source, stores, job.on_error, progress)
     except RunnerError:
         return None
 

@@ -1,0 +1,148 @@
+"""Scenes of one time: what tells them apart, or the refusal with its ways out."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby, takewhile
+from typing import Final
+
+from runner.errors import SourceError, printable
+from runner.settings import Duplicates, SourceKind, SourceSettings
+from runner.source.names import Candidate
+
+_MOST_NAMED: Final = 5
+_BAND_NAMES: Final = re.compile(
+    r"(eo[:_])?(band|channel|polari[sz]ation|pol|product|asset|variable|layer|measurement|parameter|quantity)"
+    r"s?([_ -]?(name|id|type|key|number))?",
+    re.IGNORECASE,
+)
+_BAND_VALUES: Final = re.compile(
+    r"(SR_|ST_)?B(AND)?_?\d{1,2}A?|VV|VH|HH|HV|RED|GREEN|BLUE|NIR(08|09)?|SWIR\d{0,2}|PAN|QA(_\w+)?|SCL|UDM2?|FMASK",
+    re.IGNORECASE,
+)
+
+
+def refuse_twins(source: SourceSettings, ordered: Sequence[Candidate], listed: Sequence[Candidate]) -> None:
+    """Raise SourceError for scenes of one time, in order of time, that `source.duplicates` does not allow.
+
+    `listed` are those scenes and all others of the archive, which show what a group is: an identifier or a kind.
+    """
+    if source.duplicates not in (Duplicates.auto, Duplicates.stop):
+        return
+    times = _crowded(ordered)
+    telling = _telling(times, listed) if source.duplicates is Duplicates.auto else []
+    alike = [scenes for scenes in times if _alike(scenes, telling)]
+    bands = [name for name in _differing(times) if _is_band(name, listed)] if telling else []
+    if alike or bands:
+        raise SourceError(_refusal(source, alike or times, listed, bands))
+
+
+def describe_twins(ordered: Sequence[Candidate], listed: Sequence[Candidate]) -> list[str]:
+    """A line on scenes of one time that are kept since groups tell them apart; none if there are no such scenes."""
+    times = _crowded(ordered)
+    telling = _telling(times, listed)
+    if not times or not telling:
+        return []
+    return [f"{_amount(times)}, told apart by {_names(telling)}"]
+
+
+def _crowded(ordered: Sequence[Candidate]) -> list[list[Candidate]]:
+    """The scenes of each time that has several."""
+    times = (list(scenes) for _, scenes in groupby(ordered, key=lambda one: one.time))
+    return [scenes for scenes in times if len(scenes) > 1]
+
+
+def _differing(times: Sequence[Sequence[Candidate]]) -> list[str]:
+    """Groups that differ within a time."""
+    names = {name for scenes in times for one in scenes for name in one.groups}
+    return sorted(name for name in names if any(len({one.groups.get(name) for one in scenes}) > 1 for scenes in times))
+
+
+def _telling(times: Sequence[Sequence[Candidate]], listed: Sequence[Candidate]) -> list[str]:
+    """Groups that differ within a time, and whose values are kinds of scenes."""
+    return [name for name in _differing(times) if not _is_identifier(name, listed)]
+
+
+def _is_identifier(name: str, listed: Sequence[Candidate]) -> bool:
+    """Whether most values of a group are of a single scene, as those of an id, a size or a checksum are."""
+    counts = Counter(one.groups[name] for one in listed if name in one.groups).values()
+    return 2 * sum(count == 1 for count in counts) > len(counts)
+
+
+def _is_band(name: str, listed: Sequence[Candidate]) -> bool:
+    """Whether a group holds bands, polarizations or the like, by its name or by all of its values."""
+    values = {one.groups[name] for one in listed if name in one.groups}
+    return bool(_BAND_NAMES.fullmatch(name)) or all(map(_BAND_VALUES.fullmatch, values))
+
+
+def _alike(scenes: Iterable[Candidate], telling: Sequence[str]) -> bool:
+    """Whether these groups are the same for two of the scenes."""
+    return max(Counter(tuple(one.groups.get(name) for name in telling) for one in scenes).values()) > 1
+
+
+# --- what is said -----------------------------------------------------------------------------------------------
+
+
+def _refusal(
+    source: SourceSettings, times: Sequence[Sequence[Candidate]], listed: Sequence[Candidate], bands: Sequence[str]
+) -> str:
+    """What the scenes of one time are, in which parts their names differ, and the ways out."""
+    first, second = (printable(one.item.href) for one in times[0][:2])
+    apart = f"told apart by {_names(bands)} alone" if bands else f"differ in {_parts(times[0])}"
+    return (
+        f"{_count(times)}: {first} and {second} are both of {times[0][0].time:%Y-%m-%d %H:%M:%S} and {apart}"
+        f"{_identifiers(times, listed)}. {_ways_out(source, times[0], bands)}"
+    )
+
+
+def _count(times: Sequence[Sequence[Candidate]]) -> str:
+    return f"{sum(map(len, times))} scenes have only {len(times)} time{'s' * (len(times) > 1)}"
+
+
+def _amount(times: Sequence[Sequence[Candidate]]) -> str:
+    sizes = {len(scenes) for scenes in times}
+    scenes = f"{len(times[0])} scenes each" if len(sizes) == 1 and len(times) > 1 else f"{sum(map(len, times))} scenes"
+    clock = any(scenes[0].time.time().replace(tzinfo=None).isoformat() != "00:00:00" for scenes in times)
+    return f"{scenes} on {len(times)} {'time' if clock else 'date'}{'s' * (len(times) > 1)}"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"'{printable(name)}'" for name in names)
+
+
+def _parts(scenes: Sequence[Candidate]) -> str:
+    parts = [part for part in differing_parts([one.item.href for one in scenes]) if part]
+    return (_names(parts[:_MOST_NAMED]) + ", ..." * (len(parts) > _MOST_NAMED)) or "nothing"
+
+
+def _identifiers(times: Sequence[Sequence[Candidate]], listed: Sequence[Candidate]) -> str:
+    """Groups that differ and tell nothing apart."""
+    names = [name for name in _differing(times) if _is_identifier(name, listed)]
+    return f" ({_names(names)} is of single scenes, and tells no kinds apart)" if names else ""
+
+
+def _ways_out(source: SourceSettings, scenes: Sequence[Candidate], bands: Sequence[str]) -> str:
+    parts = differing_parts([one.item.href for one in scenes])
+    if source.kind is SourceKind.manifest:
+        one, columns = "list one of them in the manifest", "a column of the manifest"
+    else:
+        one = f"narrow source.url to one of them, such as *{printable(parts[0]) if parts else ''}*"
+        columns = "a named group of source.datetime_regex"
+    tell = "" if bands else f"let {columns} tell them apart, with values that recur, or "
+    return (
+        f"If these are bands, tiles or versions, {one}; if all belong to the stack, {tell}say source.duplicates=keep; "
+        "first or last takes one of each time"
+    )
+
+
+def differing_parts(texts: Sequence[str]) -> list[str]:
+    """Parts of texts between their common start and end, in whole words: B2 of x_B2.tif beside x_B3.tif."""
+    words = [re.findall(r"[^\W_]+|[\W_]+", text) for text in texts]
+    head = _shared(words)
+    tail = _shared([one[head:][::-1] for one in words])
+    return sorted({"".join(one[head : len(one) - tail]) for one in words})
+
+
+def _shared(words: Sequence[Sequence[str]]) -> int:
+    """Number of words that all begin with."""
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False)))
