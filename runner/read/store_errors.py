@@ -37,7 +37,16 @@ _LASTING: Final = {  # by obstore's words
     "range was invalid": "it ends before them; upload it again",
     "following redirect": "the server sends from one address to the next; check source.s3.endpoint_url",
 }
+_WRONG_RANGE: Final = (
+    "the server answers with another range than was asked for, or does not say with which (Content-Range); check "
+    "source.s3.endpoint_url and proxies, or serve the objects from a store that honours ranges"
+)
+_OTHER_RANGE: Final = dict.fromkeys(("UnexpectedRange", "NoContentRange", "ParseContentRange"), _WRONG_RANGE)
 
+UNSENT: Final = (  # in place of a client's words, which repeat the header
+    "a header of the request holds a character that cannot be sent; check that the keys and the session token of "
+    "source.s3.profile or of the environment are one line of ASCII each"
+)
 LOCAL_HINT: Final = "give yourself the right to read it (chmod), or leave it out of source.url"
 UNREADABLE_KEY: Final = (
     "its key has an empty or dotted part (//, /./, /../) or a control character, which the readers do not take; "
@@ -192,16 +201,18 @@ def reason_of(error: BaseException) -> str:
         return f"the server sends {error}"
     if isinstance(error, TimeoutError):
         return "no answer within fetch.timeout; raise it or try later"
+    if re.search(r"header (name|value)|HeaderValue", str(error)):
+        return UNSENT
     return _reason_in_text(str(error))
 
 
 def _reason_in_text(text: str) -> str:
     """The reason where there is no answer; obstore says it at the end of its first line."""
     url = url_in(text)
-    lasting = next((sentence for words, sentence in _LASTING.items() if words in text), None)
+    known = next((sentence for words, sentence in (_LASTING | _OTHER_RANGE).items() if words in text), None)
     cause = cause_of_failure(text, url)
-    if lasting or cause:
-        return lasting or (cause.sentence if cause else "")
+    if known or cause:
+        return known or (cause.sentence if cause else "")
     words = re.sub(r"^(Generic \w+ error: |HTTP error: )+", "", text.partition("\n")[0].rpartition(" - ")[2])
     if "LocalFileSystem" in text:
         return f"{words}; check the file"
