@@ -12,7 +12,7 @@ from scripted_server import Answer, Asked, ScriptedServer, error, part_of, scrip
 
 from runner.errors import ReadError, SourceError
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range, fetch_start
-from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError, is_readable
+from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError, is_readable, reason_of
 from runner.settings import S3Settings
 from runner.source.stores import Stores
 
@@ -59,6 +59,18 @@ PASSING = {
     "throttled": (error(503, "SlowDown"), StoreError, "unread after 3 attempts: the server throttles"),
     "RequestTimeout": (error(400, "RequestTimeout"), StoreError, "unread after 3 attempts: .*RequestTimeout"),
     "500": (error(500, "InternalError"), StoreError, "unread after 3 attempts: the server fails"),
+    "another range": (
+        Answer(206, b"x" * 10, {"Content-Range": "bytes 9-18/100"}),
+        StoreError,
+        "another range than was",
+    ),
+    "cut range": (
+        Answer(206, b"x" * 5, {"Content-Range": "bytes 0-4/100"}),
+        StoreError,
+        "another range than was asked",
+    ),
+    "nameless range": (Answer(206, b"x" * 10), StoreError, "does not say with which .Content-Range."),
+    "range of unknown whole": (Answer(206, b"x" * 10, {"Content-Range": "bytes 0-9/*"}), StoreError, "Content-Range"),
     "short": (Answer(206, b"x" * 9, {"Content-Range": "bytes 0-9/100"}), StoreError, "the body ends early"),
 }
 
@@ -184,6 +196,12 @@ def test_a_file_that_is_gone_is_the_fault_of_its_disk_if_its_folder_is_gone_or_e
     assert type(lost(folder / "a.tif")) is StoreError
     folder.rmdir()
     assert f"its folder {folder} is gone or empty; mount it again" in str(lost(folder / "a.tif"))
+
+
+def test_the_words_of_a_client_that_repeat_a_header_are_not_told() -> None:
+    error = ValueError("Invalid header value b'canary\\n'")
+    assert "canary" not in reason_of(error)
+    assert "a header of the request holds a character that cannot be sent" in reason_of(error)
 
 
 @pytest.mark.parametrize("form", ['W/"0a"', '"0A"', '"0a-gzip"', "0a"])

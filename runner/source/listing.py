@@ -119,7 +119,15 @@ def _read_manifest(source: SourceSettings, stores: Stores) -> Iterator[StoredObj
     base = whole_url(source.url).rpartition("/")[0] + "/"
     for row, values in enumerate(table.to_dict("records")):
         href, time = values.pop("href"), _manifest_time(source.url, row, values.pop("datetime"))
-        yield StoredObject(_absolute(str(href), base), time=time, columns=_columns(values))
+        whole = _absolute(str(href), base)
+        _refuse_special(whole)
+        yield StoredObject(whole, time=time, columns=_columns(values))
+
+
+def _refuse_special(path: str) -> None:
+    """Raise SourceError for a pipe, a socket or a device, whose reader may wait for ever."""
+    if not path.startswith("s3://") and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise SourceError(f"{path}: a pipe, a socket or a device, wanted a regular file; copy its content into one")
 
 
 def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
@@ -141,6 +149,7 @@ def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
 def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - of manifests alone; it takes 0.4 s
 
+    _refuse_special(whole_url(source.url))
     table = BytesIO(_object(source.url, stores)) if source.url.startswith("s3://") else source.url
     try:
         if source.url.endswith((".parquet", ".pq")):
