@@ -18,6 +18,7 @@ def test_the_archives_are_written_without_the_tests_packages(name: str) -> None:
     names = {one.name for node in imports for one in node.names} | {getattr(node, "module", "") for node in imports}
     assert not names & {"pytest", "conftest", "hypothesis", "moto"}
 
+
 pytestmark = pytest.mark.slow  # each starts a run, and most compile for a pixel type
 
 

@@ -14,6 +14,8 @@ from runner.read.masks import FileMask
 from runner.read.tiff import TiffLayout, read_layout
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from obstore.store import ObjectStore
 
 HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
@@ -83,7 +85,7 @@ class Header:
 class SceneFile:
     """One scene as the readers of pixels need it: `key` is its path in `store`.
 
-    `etag` and `size` (in bytes) pin its version, None leaves it open.
+    `etag`, `size` (in bytes) and `modified` pin its version, None leaves it open.
     """
 
     href: str
@@ -92,6 +94,7 @@ class SceneFile:
     etag: str | None
     header: Header
     size: int | None = None
+    modified: "datetime | None" = None
 
 
 class Window(NamedTuple):
