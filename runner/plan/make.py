@@ -17,6 +17,7 @@ from runner.plan.readers import any_by_gdal
 from runner.plan.records import Block, Chunks, Cost, Pass, Plan, StagePlan, Workers
 from runner.plan.remedy import refuse_too_large
 from runner.plan.weights import stage_weights
+from runner.plan.whole import refuse_parted_values
 from runner.read.cog import plan_spans
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
@@ -39,13 +40,16 @@ _TOGETHER_BYTES = 128 * 2**20  # of blocks of several scenes, decoded together
 def make_plan(job: JobSettings, stack: Stack) -> Plan:
     """Resolve the stages against the stack, fuse those that can be, cut blocks and state what they cost.
 
+    Raises ConfigError for chunks that part what a statistic needs whole.
     Raises PlanError for a band the scenes do not have, a min_count or weights that cannot be, or a job that cannot fit
     the workers' memory.
     """
+    refuse_parted_values(job)
     bands = stack.scenes[0].header.bands
     if not 1 <= job.source.band <= bands:
         raise PlanError(
-            f"source.band={job.source.band}: the scenes have {bands} band(s), such as {stack.scenes[0].href}"
+            f"source.band={job.source.band}: the scenes have {bands} band{'s' * (bands != 1)}, "
+            f"such as {stack.scenes[0].href}"
         )
     _refuse_high_counts(job, stack)
     block_engine = job.engine is EngineName.block
