@@ -136,7 +136,9 @@ def _run_job(tree: DictConfig, *, first: bool) -> None:
     _refuse_sweep_words(words)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
     from runner.memory import process_seconds  # noqa: PLC0415 - as above
+    from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - as above
 
+    refuse_parted_values(job)
     if job.action is Action.plan:
         with libraries_hushed():
             story.show_plan(job)

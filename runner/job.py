@@ -1,6 +1,7 @@
 """The story of a run: find the scenes, plan, compute stage by stage, write, record."""
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -126,7 +127,7 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
         yield partials
     except BaseException as error:
         if len(partials):
-            resume = f"{command()} log resume {summary.shown(record.folder)}"
+            resume = f"{command()} log resume {shlex.quote(summary.shown(record.folder))}"
             error.add_note(f"{kept_blocks(len(partials))}; to go on: {resume}")
         raise
     if not job.output.keep_partials:

@@ -38,6 +38,8 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.nodata=water", "source.nodata=water: wanted a number"),
         ("source.nodata=true", "source.nodata=True: wanted a number"),
         ("source.nodata=1" + 400 * "0", "wanted a number that float64 or a 64-bit integer holds"),
+        ("source.band=0", "source.band=0: wanted a whole number from 1 on"),
+        ("source.band=-1", "source.band=-1: wanted a whole number from 1 on"),
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
         ("mask=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
         ("engine=xary", "did you mean 'xarray'"),

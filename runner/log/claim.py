@@ -1,13 +1,17 @@
 """The folder of a run: claimed for one run alone, and for none that would write over the files of others."""
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from runner.errors import OutputError
+from runner.command import command
+from runner.errors import OutputError, RecordError
+from runner.log.folder import read_run
+from runner.log.held import held
 from runner.output.aside import final_name
 from runner.output.names import output_names, sidecar_names
 from runner.settings import Over
@@ -21,12 +25,15 @@ _FILES: Final = (
     "report.html", "partials", ".hydra", _RESERVE,
 )  # fmt: skip
 _BELOW: Final = (".hydra/config.yaml", ".hydra/overrides.yaml")
+_LEFT: Final = ("inputs.parquet", "outputs.json", "partials")  # of a run that found its scenes
+_TOLD: Final = ("run.log", "events.jsonl", "trace.parquet", "report.html", _RESERVE, *_BELOW)  # of one that did not
 
 
 def claim(folder: Path, config: Mapping[str, Any]) -> "Reserve":
     """Make the folder and its run.json, which only one run can do. Raises OutputError, before anything is written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
         _refuse_files_of_others(folder, config)
         reserve = Reserve(folder)
         (folder / RECORD).touch(exist_ok=False)
@@ -34,7 +41,8 @@ def claim(folder: Path, config: Mapping[str, Any]) -> "Reserve":
         if not folder.is_dir():
             raise OutputError(f"{folder} is a file; set output.dir to a folder") from error
         raise OutputError(
-            f"{folder} holds a run already; choose another output.dir, or leave it to the runner"
+            f"{folder} holds a run already; choose another output.dir, drop output.dir, or go on with that run: "
+            f"{command()} log resume {shlex.quote(str(folder))}"
         ) from error
     except OSError as error:
         raise OutputError(f"{folder}: {error.strerror}; set output.dir to a folder you can write to") from error
@@ -60,6 +68,30 @@ def reclaim(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, Any])
         return Reserve(folder)
     except OSError as error:
         raise OutputError(f"{folder}: {error.strerror}; free some space there or make it writable") from error
+
+
+def left_nothing(folder: Path) -> bool:
+    """Whether the run in a folder ended before its inputs were recorded, so that nothing of it is of use."""
+    try:
+        return read_run(folder).status in ("FAILED", "INTERRUPTED", "KILLED") and not _any_of(folder, _LEFT)
+    except RecordError:
+        return False
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run that left nothing says of itself; its folder is as good as new."""
+    if not left_nothing(folder) or any((folder / name).is_symlink() for name in (RECORD, *_FILES)):
+        return
+    with held(folder):
+        if left_nothing(folder):  # still, since another may have been faster
+            for name in (*_TOLD, RECORD):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # of a folder that holds more
+                (folder / ".hydra").rmdir()
+
+
+def _any_of(folder: Path, names: Iterable[str]) -> bool:
+    return any(os.path.lexists(folder / name) for name in names)
 
 
 def _refuse_files_of_others(folder: Path, config: Mapping[str, Any]) -> None:

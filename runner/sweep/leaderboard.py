@@ -56,7 +56,8 @@ def show_leaderboard(board: Leaderboard) -> None:
     for several, reason in reasons_once(board.rows):
         one = several[0]
         named = f"job {one.job}, {board.names[one.job]}: " if len(several) == 1 else ""
-        say(redact(f"{one.status}: {named}{text_of(reason)}"))
+        status = "" if one.status == "COMPLETED" else f"{one.status}: "
+        say(redact(f"{status}{named}{text_of(reason)}"))
     say("")
     for at, line in enumerate(answer(board)):
         results.print(redact(line), style="bold" if at == 0 else None, markup=False, soft_wrap=True)
