@@ -76,7 +76,7 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
     with _kernels_loading(record) if job.engine is EngineName.block else nullcontext():
         with record.phase("listing"):
             inputs = _verified(job, _told(job, find(job)))
-        _keep_inputs(inputs, record)
+        _keep_inputs(job, inputs, record)
     results: dict[str, dict[str, Values]] = {}
     with _partials_kept(job, record) as partials:
         while not results:
@@ -91,7 +91,7 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
                 from runner.engine.second_look import confirmed  # noqa: PLC0415 - that a run without faults spares
 
                 inputs = _without(job, inputs, confirmed(job, inputs.stack, error))
-                _keep_inputs(inputs, record)
+                _keep_inputs(job, inputs, record)
         refuse_replaced(read_by_gdal(job, inputs.stack), Stores(job.source.s3, fetch_options(job.fetch)))
         with record.phase("writing"):
             _write(job, plan, inputs, results, record)
@@ -192,8 +192,8 @@ def _verified(job: JobSettings, inputs: Inputs) -> Inputs:
     return inputs
 
 
-def _keep_inputs(inputs: Inputs, record: RunRecord) -> None:
-    write_inputs(record.folder / "inputs.parquet", inputs)
+def _keep_inputs(job: JobSettings, inputs: Inputs, record: RunRecord) -> None:
+    write_inputs(record.folder / "inputs.parquet", inputs, job.source.band)
     record.update(passes=[], stack=stack_facts(inputs), listing=fetched_facts(inputs.fetched))
 
 

@@ -111,7 +111,7 @@ class BlockDecoder:
         self._lerc = _Lerc(layout) if layout.compression == "lerc" else None
         self._codec = self._lerc or _CODECS[layout.compression]
         self._buffers = buffers
-        self._fill = header.fill
+        self._fill = header.fills[band - 1]
 
     @property
     def by_rows(self) -> bool:

@@ -4,9 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import obstore
+
 from runner.errors import ReadError, SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
-from runner.read.fetch import ByteRange, fetch_range, fetch_start
+from runner.read.fetch import FAILURES, ByteRange, fetch_range, fetch_start
 from runner.read.header import HEADER_BYTES, Header, completed, read_header_async
 from runner.read.store_errors import UNREADABLE_KEY, StoreError, is_readable
 from runner.read.version import Version, refuse_changed
@@ -109,6 +111,8 @@ class _HeaderReader:
 
         header = await read_header_async(get, first.size, item.href, bytes(first.data))
         beside = await self._beside(item, header)
+        whole = completed(item.href, header, tuple(beside.values()))
+        sidecars.refuse_values(item, header, whole)
         return Scene(
             name=candidate.scene,
             href=item.href,
@@ -117,7 +121,7 @@ class _HeaderReader:
             size=first.size,
             etag=etag,
             modified=modified,
-            header=completed(item.href, header, tuple(beside.values())),
+            header=whole,
             sidecars=(*beside, *(() if header.placed else sidecars.rpcs(item))),
         )
 
@@ -125,18 +129,38 @@ class _HeaderReader:
         """Files beside an object that complete its header, by their hrefs: GDAL's names for them, and contents."""
         found: dict[str, tuple[str, bytes]] = {}
         for href in sidecars.auxiliary(item):
-            if part := sidecars.relevant_part(href, await self._whole(href)):
+            if part := sidecars.relevant_part(await self._whole(href)):
                 found[href] = (sidecars.name_for_gdal(href), part)
         for href in () if header.placed else sidecars.placing(item):
-            found[href] = (sidecars.name_for_gdal(href), await self._whole(href))
+            if part := await self._whole(href):
+                found[href] = (sidecars.name_for_gdal(href), part)
         return found
 
     async def _whole(self, href: str) -> bytes:
+        """A file beside an object. Raises SourceError: one that cannot be read is no fault of the scene."""
+        try:
+            return await self._fetched(href)
+        except StoreError:
+            raise
+        except ReadError as error:
+            if await self._is_empty(href):
+                return b""
+            remedy = "it stands beside a scene: bring it back or write it anew, or say source.sidecars=ignore"
+            raise SourceError(f"{error}; {remedy}") from error
+
+    async def _is_empty(self, href: str) -> bool:
+        location = locate(href)
+        try:
+            return (await obstore.head_async(self.stores.of(location), location.key))["size"] == 0
+        except FAILURES:
+            return False
+
+    async def _fetched(self, href: str) -> bytes:
         location = locate(href)
         wanted = ByteRange(
             href, self.stores.of(location), location.key, None, 0, sidecars.MAX_BYTES, self.stores.counts
         )
         found = await fetch_start(wanted, self.stores.fetch)
         if found.size > sidecars.MAX_BYTES:
-            raise ReadError(href, f"{found.size} bytes, wanted up to {sidecars.MAX_BYTES}; remove it or write it anew")
+            raise ReadError(href, f"it has {found.size} bytes, wanted up to {sidecars.MAX_BYTES}")
         return bytes(found.data)
