@@ -23,6 +23,7 @@ from runner.arguments import parted
 from runner.command import COMMAND
 from runner.console import complain, say, tell, tell_notes
 from runner.errors import ConfigError, Interrupted, RunnerError
+from runner.log.events import libraries_hushed
 from runner.log.redact import redact, redact_tree
 from runner.messages import explain
 from runner.overrides import refuse_overrides
@@ -135,9 +136,12 @@ def _run_job(tree: DictConfig, *, first: bool) -> None:
     _refuse_sweep_words(words)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
     from runner.memory import process_seconds  # noqa: PLC0415 - as above
+    from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - as above
 
+    refuse_parted_values(job)
     if job.action is Action.plan:
-        story.show_plan(job)
+        with libraries_hushed():
+            story.show_plan(job)
         return
     folder = Path(job.output.dir).expanduser().absolute()
     overrides = [redact(text) for text in words]

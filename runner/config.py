@@ -184,6 +184,7 @@ def _check_source(source: SourceSettings) -> None:
     wanted = "one of anonymous=true and profile, not both"
     _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
     _require("source.limit", source.limit is None or source.limit >= 1, source.limit, "a whole number from 1 on")
+    _require("source.band", source.band >= 1, source.band, "a whole number from 1 on")
     limits = source.valid_range
     holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
     _require("source.valid_range", holds, limits, "[lowest, highest]")

@@ -10,6 +10,9 @@ from runner.messages import pasted
 from runner.vocabulary import did_you_mean, known_keys
 
 _NAMED: Final = re.compile(r"(?<!\\)\$\{([A-Za-z_][\w.]*)\}")
+_BUILT: Final = re.compile(
+    r"\$\{\s*oc\.env\s*:[^,}]*\$\{|\$\{[^:{}]*\$\{[^{}]*\}[^:{}]*:"
+)  # the name itself, piece by piece
 _TYPED: Final = ("hydra.overrides.", "hydra.job.override_dirname")  # the command line's words, once more
 _MOST: Final = 10_000  # values that one may stand for
 _ABSENT: Final = object()
@@ -21,14 +24,25 @@ def check_interpolations(tree: dict[str, Any]) -> None:
     `tree` is a composed config as plain values, interpolations as they are. Raises ConfigError.
     """
     sizes: dict[str, float] = {}
-    for key, value in _texts(tree):
-        if key.startswith(_TYPED):
-            continue
+    for key, value in _untyped(tree):
+        if _BUILT.search(value):
+            raise ConfigError(
+                f"{key}={value}: the name of a variable, or of a resolver, is written out, not put together"
+            )
         for name in _NAMED.findall(value):
             if _value(tree, name) is _ABSENT:
                 raise _no_setting(key, value, name)
             if _size(tree, name, sizes) > _MOST:
                 raise ConfigError(f"{key}: ${{{name}}} stands for itself, or for over {_MOST} values; write them out")
+
+
+def interpolated_keys(tree: dict[str, Any]) -> Iterator[str]:
+    """Dotted key of each value that is made of others."""
+    yield from dict.fromkeys(key for key, _ in _untyped(tree))
+
+
+def _untyped(tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    return ((key, value) for key, value in _texts(tree) if not key.startswith(_TYPED))
 
 
 def _no_setting(key: str, value: str, name: str) -> ConfigError:

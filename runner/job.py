@@ -1,6 +1,7 @@
 """The story of a run: find the scenes, plan, compute stage by stage, write, record."""
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
@@ -23,7 +24,9 @@ from runner.log.record import RunRecord
 from runner.log.redact import redact
 from runner.memory import child_pids, measured_usage
 from runner.model import Inputs, LeftOut, Stack, StoredObject
+from runner.output.aside import all_or_none
 from runner.output.inputs import write_inputs
+from runner.output.names import output_names
 from runner.output.results import provenance, write_stage
 from runner.plan.make import fetch_options, make_plan
 from runner.plan.memory import raster_dtype
@@ -73,7 +76,7 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
     with _kernels_loading(record) if job.engine is EngineName.block else nullcontext():
         with record.phase("listing"):
             inputs = _verified(job, _told(job, find(job)))
-        _keep_inputs(inputs, record)
+        _keep_inputs(job, inputs, record)
     results: dict[str, dict[str, Values]] = {}
     with _partials_kept(job, record) as partials:
         while not results:
@@ -88,7 +91,7 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
                 from runner.engine.second_look import confirmed  # noqa: PLC0415 - that a run without faults spares
 
                 inputs = _without(job, inputs, confirmed(job, inputs.stack, error))
-                _keep_inputs(inputs, record)
+                _keep_inputs(job, inputs, record)
         refuse_replaced(read_by_gdal(job, inputs.stack), Stores(job.source.s3, fetch_options(job.fetch)))
         with record.phase("writing"):
             _write(job, plan, inputs, results, record)
@@ -124,7 +127,7 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
         yield partials
     except BaseException as error:
         if len(partials):
-            resume = f"{command()} log resume {summary.shown(record.folder)}"
+            resume = f"{command()} log resume {shlex.quote(summary.shown(record.folder))}"
             error.add_note(f"{kept_blocks(len(partials))}; to go on: {resume}")
         raise
     if not job.output.keep_partials:
@@ -189,8 +192,8 @@ def _verified(job: JobSettings, inputs: Inputs) -> Inputs:
     return inputs
 
 
-def _keep_inputs(inputs: Inputs, record: RunRecord) -> None:
-    write_inputs(record.folder / "inputs.parquet", inputs)
+def _keep_inputs(job: JobSettings, inputs: Inputs, record: RunRecord) -> None:
+    write_inputs(record.folder / "inputs.parquet", inputs, job.source.band)
     record.update(passes=[], stack=stack_facts(inputs), listing=fetched_facts(inputs.fetched))
 
 
@@ -318,12 +321,14 @@ def _write(
     job: JobSettings, plan: Plan, inputs: Inputs, results: dict[str, dict[str, Values]], record: RunRecord
 ) -> None:
     origin = provenance(replace(job.source, url=redact(job.source.url)), inputs.stack, job.mask)
+    names = [name for one in plan.stages for name in output_names(one.name, one.over, list(results[one.name]))]
     written: list[StageFiles] = []
-    for stage in plan.stages:
-        files = write_stage(record.folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)
-        written.append(StageFiles(stage, files))
-    write_outputs(record.folder / "outputs.json", written)
-    files = [file for one in written for file in one.files]
-    record.update(outputs=[file.path.name for file in files])
+    with all_or_none([record.folder / name for name in (*names, "outputs.json")]):
+        for stage in plan.stages:
+            files = write_stage(record.folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)
+            written.append(StageFiles(stage, files))
+        write_outputs(record.folder / "outputs.json", written)
+        files = [file for one in written for file in one.files]
+        record.update(outputs=[file.path.name for file in files])
     rows = [row for one in written for row in summary.result_rows(one.stage, one.files)]
     summary.show_results(rows, inputs, [file.path for file in files])

@@ -4,13 +4,19 @@ from typing import Any
 
 from hydra._internal import hydra as application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from runner.bounded_yaml import bound_yaml
+from runner.config_folders import JobConfigRepository
 from runner.errors import ConfigError
 from runner.hydra_node import check_hydra
-from runner.interpolations import check_interpolations
+from runner.interpolations import check_interpolations, interpolated_keys
+from runner.log.redact import redact
+from runner.messages import no_secret
 from runner.overrides import as_hydra_reads, for_each_stage, is_shared
 from runner.settings import JobSettings
 
@@ -46,6 +52,15 @@ class JobLoader(ConfigLoaderImpl):
         words = [word for word in as_hydra_reads(overrides) if not is_shared(word)]
         return super().compute_defaults_list(config_name, words, run_mode)
 
+    def _parse_overrides_and_create_caching_repo(
+        self, config_name: str | None, overrides: list[str]
+    ) -> tuple[list[Override], JobConfigRepository]:
+        """As Hydra does before it loads anything, with a repository that checks what it is asked for."""
+        parsed = OverridesParser.create().parse_overrides(overrides=overrides)
+        repository = JobConfigRepository(self.repository)
+        self._process_config_searchpath(config_name, parsed, repository)
+        return parsed, repository
+
 
 def use_job_loader() -> None:
     """Let Hydra compose so in this process."""
@@ -62,4 +77,18 @@ def _check(tree: DictConfig, config_name: str) -> None:
     check_hydra(tree)
     plain = OmegaConf.to_container(tree)
     assert isinstance(plain, dict)
-    check_interpolations({str(key): value for key, value in plain.items()})
+    values = {str(key): value for key, value in plain.items()}
+    check_interpolations(values)
+    for key in interpolated_keys(values):
+        if _resolves_to_a_secret(tree, key):
+            raise no_secret(key)
+
+
+def _resolves_to_a_secret(tree: DictConfig, key: str) -> bool:
+    """Whether a secret of the environment stands in the value, however its interpolation asks for it."""
+    try:
+        value = OmegaConf.select(tree, key)
+        text = str(OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value)
+    except OmegaConfBaseException:  # said where it is used
+        return False
+    return redact(text) != text

@@ -25,11 +25,9 @@ _CHOSEN: Final = re.compile(r"stages\.(\w+)\.(cluster|chunks)(\.kind)?")  # by n
 def refuse_overrides(overrides: Iterable[str]) -> None:
     """Refuse a literal secret, or Python, on the command line, before anything can write it down or run it."""
     for override in overrides:
-        key, _, value = override.partition("=")
+        key = override.partition("=")[0]
         if "_target_" in key or key.lstrip("+~").startswith("hydra.callbacks") or key.endswith("()"):
             raise ConfigError(f"{key}: a config holds values only and names no Python")
-        if key.lstrip("+") == "hydra.searchpath" and "pkg:" in value:
-            raise ConfigError(f"{key}: wanted folders, not a Python package")
         if names_a_secret(override):
             raise no_secret(key)
 

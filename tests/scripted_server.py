@@ -3,6 +3,7 @@
 import ipaddress
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Answer(NamedTuple):
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = {}  # noqa: RUF012 - of a tuple, never changed
+    byte_seconds: float = 0.0  # between two bytes of the body
 
 
 @dataclass
@@ -107,7 +109,16 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
+                self._write(answer)
+
+        def _write(self, answer: Answer) -> None:
+            if not answer.byte_seconds:
                 self.wfile.write(answer.body)
+                return
+            for byte in answer.body:
+                self.wfile.write(bytes([byte]))
+                self.wfile.flush()
+                time.sleep(answer.byte_seconds)
 
         def log_message(self, *words: object) -> None:
             """Say nothing."""

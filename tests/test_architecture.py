@@ -26,7 +26,7 @@ LAYERS = [
     {"job"},
     {"vocabulary", "bounded_yaml"},
     {"messages"},
-    {"overrides", "arguments", "hydra_node", "interpolations"},
+    {"overrides", "arguments", "hydra_node", "interpolations", "config_folders"},
     {"loader"},
     {"config"},
     {"recompose"},
@@ -39,7 +39,7 @@ LAYERS = [
 # Of runner.log; the rest of it is written, or read, far below.
 COMPARED = {"compare", "listing", "values", "verb"}  # runs held against each other, by verbs and for a sweep
 VERBS = {"__main__", "again", "cli", "diff", "leaderboard", "rerun", "resume", "sample", "show", "verify"}
-DOOR = {"bounded_yaml", "cli", "config", "hydra_node", "loader", "messages", "overrides", "recompose"}
+DOOR = {"bounded_yaml", "cli", "config", "config_folders", "hydra_node", "loader", "messages", "overrides", "recompose"}
 AT_THE_DOOR = {"best.py", "cog_stack_runner.py", "compose.py", "search.py"}  # of a sweep: what speaks with Hydra
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MODULES = sorted((ROOT / "runner").rglob("*.py"))

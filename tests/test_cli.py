@@ -15,6 +15,8 @@ import psutil
 import pytest
 import rasterio
 from conftest import ROOT, Cli, speckle, write_scene
+from log_folders import ask
+from report_page import Page
 
 from runner.cli import _folder_of_hydra
 
@@ -213,6 +215,19 @@ def test_nan_may_be_the_nodata_of_the_files(cli: Cli, tmp_path: Path) -> None:
     table = pd.read_parquet(tmp_path / "result/spatial_mean.parquet")
     assert table["count"].tolist() == np.isfinite(pixels).sum(axis=(1, 2)).tolist()
     assert (tmp_path / "result/report.html").exists()
+
+
+def test_a_run_that_failed_on_its_source_is_resumed_with_another_source(
+    cli: Cli, tmp_path: Path, folder_of_scenes: Path
+) -> None:
+    words = ["source=local", "source.url=nowhere/*.tif", "output.dir=result"]
+    assert cli(*words).returncode == 1
+    banner = Page(tmp_path / "result/report.html").one("section.banner").text
+    assert f"output.dir={tmp_path}/result" in banner
+    assert "log resume" not in banner
+    again = ask(tmp_path, "resume", "result", "--", f"source.url={folder_of_scenes}/*.tif")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "result/spatial_mean.parquet").exists()
 
 
 def test_output_dir_is_the_run_folder_and_is_never_used_twice(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:

@@ -38,6 +38,8 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.nodata=water", "source.nodata=water: wanted a number"),
         ("source.nodata=true", "source.nodata=True: wanted a number"),
         ("source.nodata=1" + 400 * "0", "wanted a number that float64 or a 64-bit integer holds"),
+        ("source.band=0", "source.band=0: wanted a whole number from 1 on"),
+        ("source.band=-1", "source.band=-1: wanted a whole number from 1 on"),
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
         ("mask=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
         ("engine=xary", "did you mean 'xarray'"),
@@ -192,6 +194,35 @@ def test_two_stages_cannot_write_one_file() -> None:
         ConfigError, match="stages.temporal and stages.temporal_mean would both write temporal_mean.tif"
     ):
         compose("+stage@stages.temporal=temporal_mean")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "s3://b/${oc.env:MINE}/*.tif",
+        "s3://b/${oc.decode:'${oc.env:MINE}'}/*.tif",
+        "${oc.select:source.name}",
+        "${source.s3.region}",
+    ],
+)
+def test_a_secret_of_the_environment_reaches_no_value_however_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SOME_SECRET", "abcdefghijk")
+    monkeypatch.setenv("MINE", "abcdefghijk")  # the same value under a name that tells nothing
+    file = tmp_path / "experiment/mine.yaml"
+    file.parent.mkdir()
+    file.write_text(
+        f"# @package _global_\nsource:\n  url: \"{value}\"\n  name: '${{oc.env:MINE}}'\n"
+        "  s3: {region: '${oc.env:MINE}'}\n"
+    )
+    with pytest.raises(ConfigError, match=r"source\.\S+=\[redacted\]: a secret has no place in a setting"):
+        compose(f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
+
+
+def test_a_variable_that_is_not_secret_may_be_in_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUCKET", "scenes")
+    assert compose("source.url=s3://${oc.env:BUCKET}/*.tif").source.url == "s3://scenes/*.tif"
 
 
 def test_an_option_cannot_lie_outside_of_the_config_folders() -> None:

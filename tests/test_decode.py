@@ -206,7 +206,9 @@ def test_what_is_left_to_gdal_is_said_in_words(tmp_path: Path, words: str, optio
 
 @pytest.mark.parametrize("band", [0, 3])
 def test_a_band_that_is_not_there_is_refused(tmp_path: Path, band: int) -> None:
-    assert f"2 bands, not band {band}" in str(fast_path_refusal(header_of(write(tmp_path / "a.tif", count=2)), band))
+    assert f"it has 2 bands, so no band {band}" in str(
+        fast_path_refusal(header_of(write(tmp_path / "a.tif", count=2)), band)
+    )
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,11 @@ def test_a_crs_written_otherwise_is_the_same(tmp_path: Path) -> None:
     stack_of(tmp_path, {}, {"crs": CRS.from_wkt(UTM.to_wkt(version="WKT2_2019"))})
 
 
+@pytest.mark.parametrize("others", [(None, np.nan), (-3.40282e38, -3.4028234663852886e38)])
+def test_nodata_that_hides_the_same_pixels_is_no_difference(tmp_path: Path, others: tuple[float | None, ...]) -> None:
+    assert len(stack_of(tmp_path, *({"nodata": one} for one in others)).scenes) == 2
+
+
 def test_nodata_may_differ_where_the_setting_says_it(tmp_path: Path) -> None:
     assert stack_of(tmp_path, {"nodata": 0}, {"nodata": -1}, nodata=5).nodata == 5
     with pytest.raises(SourceError, match="if one nodata value holds for all, set source.nodata"):

@@ -13,6 +13,12 @@ def test_forms_of_one_etag_are_one_version(form: str) -> None:
     assert same_version(form, '"0a1b"')
 
 
+def test_case_matters_where_an_etag_is_not_hexadecimal() -> None:
+    assert not same_version('"CAFy"', '"cafy"')
+    assert not same_version('"a1B_"', '"a1b_"')
+    assert same_version('"CAFE-2"', '"cafe-2"')
+
+
 @pytest.mark.parametrize("other", ['"0a1c"', '"0a1b-1"', '"0a1b-2"', '""', "", 'W/""', '"gzip"'])
 def test_other_etags_are_other_versions(other: str) -> None:
     assert not same_version('"0a1b"', other)

@@ -32,6 +32,18 @@ def test_an_option_is_put_back_even_after_an_error(monkeypatch: pytest.MonkeyPat
         ("VSI_CURL_CACHE_SIZE", "1", "did you mean 'CPL_VSIL_CURL_CACHE_SIZE'"),
         ("gdal_cachemax", "1", "GDAL knows no such option"),
         ("AWS_REGION", "x", "set source.s3.region instead"),
+        (
+            "CPL_CURL_VERBOSE",
+            "YES",
+            "that can print keys and signatures, or write a file; if you mean it, set it in the shell",
+        ),
+        ("CPL_DEBUG", "ON", "that can print keys"),
+        ("CPL_LOG", "/tmp/x", "that can print keys and signatures, or write a file"),
+        ("GDAL_HTTP_HEADER_FILE", "/etc/hostname", "that can send a file or a key of this machine to a server"),
+        ("GDAL_HTTP_NETRC_FILE", "/etc/hostname", "that can send a file"),
+        ("GDAL_HTTP_COOKIEFILE", "/etc/hostname", "that can send a file"),
+        ("GDAL_HTTP_SSLCERT", "/etc/hostname", "that can send a file"),
+        ("CPL_AWS_STS_ROOT_URL", "http://x", "that can send a file or a key"),
     ],
 )
 def test_an_option_that_must_not_be_set_is_refused(

@@ -129,7 +129,7 @@ def test_complex_samples_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("band", [0, 2])
 def test_a_band_that_is_not_there_is_refused(tmp_path: Path, band: int) -> None:
-    with pytest.raises(ReadError, match=f"it has 1 bands, not band {band}"):
+    with pytest.raises(ReadError, match=f"it has 1 band, so no band {band}"):
         read([write(tmp_path / "a.tif", ramp("uint8"))], band=band)
 
 

@@ -18,7 +18,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
 
 from runner.errors import ReadError
-from runner.read import header as header_module
+from runner.read import georeference
 from runner.read.header import (
     HEADER_BYTES,
     Header,
@@ -111,7 +111,7 @@ def test_header_is_what_rasterio_says(tmp_path: Path, case: dict[str, Any]) -> N
         assert header.shape == dataset.shape
         assert header.bands == dataset.count
         assert header.dtype == dataset.dtypes[0]
-        assert same(header.nodata, dataset.nodata)
+        assert all(map(same, header.nodatas, dataset.nodatavals))
         assert (header.scales, header.offsets) == (dataset.scales, dataset.offsets)
         assert header.block_shape == dataset.block_shapes[0]
 
@@ -137,7 +137,7 @@ def test_pixels_of_sparse_blocks_are_what_gdal_says(tmp_path: Path, dtype: str, 
     path = write(tmp_path / "a.tif", dtype=dtype, sparse_ok=True)
     replace_nodata(path, text)
     with rasterio.open(path) as dataset:
-        assert header_of(path).fill == dataset.read(1)[0, 0].item()
+        assert header_of(path).fills == tuple(dataset.read()[:, 0, 0].tolist())
 
 
 def test_scales_and_offsets_are_read_per_band(tmp_path: Path) -> None:
@@ -162,14 +162,14 @@ def test_any_transform_and_nodata_is_what_rasterio_says(
     header = header_of(path)
     with rasterio.open(path) as dataset:
         assert header.transform == tuple(dataset.transform)[:6]
-        assert same(header.nodata, dataset.nodata)
+        assert all(map(same, header.nodatas, dataset.nodatavals))
 
 
 def test_equal_geo_tags_cost_one_opening_by_gdal(tmp_path: Path) -> None:
-    header_module._interpret.cache_clear()
+    georeference._interpret.cache_clear()
     for i in range(5):
         header_of(write(tmp_path / f"{i}.tif", {"DATE": f"2020-01-0{i}"}, nodata=0))
-    assert header_module._interpret.cache_info().misses == 1
+    assert georeference._interpret.cache_info().misses == 1
 
 
 def test_a_header_of_a_known_grid_takes_milliseconds_at_most(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_async_gives_the_same(tmp_path: Path) -> None:
         return content[begin:end]
 
     ours = asyncio.run(read_header_async(get, None, "a.tif"))
-    assert (ours.crs, ours.transform, ours.nodata) == (header_of(path).crs, tuple(NORTH_UP)[:6], 3)
+    assert (ours.crs, ours.transform, ours.nodata_of(1)) == (header_of(path).crs, tuple(NORTH_UP)[:6], 3)
 
 
 def test_parse_says_which_bytes_it_needs(tmp_path: Path) -> None:

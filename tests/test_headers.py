@@ -9,7 +9,7 @@ from conftest import speckle, write_scene
 from faulty_server import FaultyServer, always, faulty_server, first, for_key
 
 from runner.errors import ReadError, SourceError
-from runner.model import Inputs
+from runner.model import Inputs, Scene
 from runner.read.fetch import FetchOptions
 from runner.read.store_errors import ChangedError, DeniedError, StoreError
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
@@ -92,6 +92,35 @@ def test_an_object_replaced_after_it_was_listed_ends_the_run(server: FaultyServe
     server.before = lambda asked: waiting.pop()() if waiting else None
     with pytest.raises(ChangedError, match="changed between listing"):
         inputs_of(server)
+
+
+def test_versions_are_those_of_the_listing_where_answers_tell_none(tmp_path: Path) -> None:
+    from scripted_server import Answer, Asked, part_of, scripted_server
+    from test_s3_listing import page_xml
+
+    write_scene(tmp_path / "a.tif", speckle((64, 64)), blockxsize=64, blockysize=64)
+    content, headers = (tmp_path / "a.tif").read_bytes(), {"Last-Modified": "Thu, 02 Jan 2020 03:04:05 GMT"}
+
+    def script(asked: Asked) -> Answer:
+        if "range" in asked.headers:
+            return part_of(content, asked, **headers)
+        page = page_xml(["20200101.tif"]).replace(b"<Size>7<", b"<Size>%d<" % len(content))
+        return Answer(body=page)
+
+    with scripted_server(script) as server:
+        s3 = S3Settings(endpoint_url=server.endpoint, anonymous=True)
+        source = SourceSettings("s", SourceKind.glob, "s3://b/*.tif", r"(?P<date>\d{8})", s3=s3)
+
+        def scene() -> Scene:
+            return find_inputs(source, Stores(s3), OnError.stop, lambda done, total: None).stack.scenes[0]
+
+        assert (scene().etag, str(scene().modified)) == ('"0"', "2020-01-02 03:04:05+00:00")
+        headers["Last-Modified"] = "Thu, 02 Jan 2020 04:04:05 GMT"
+        with pytest.raises(ChangedError, match="changed between listing"):
+            scene()
+        headers.clear()
+        with pytest.raises(StoreError, match="neither an ETag nor a Last-Modified"):
+            scene()
 
 
 def test_a_key_that_no_reader_takes_is_refused_by_its_name() -> None:

@@ -38,6 +38,13 @@ from runner.source.stores import Stores
             "; 1 file .tif would if brackets stood for themselves; write 's=\"/d/data [[]2020]/*.tif\"'",
         ),
         ("s3://b/[x]/*.tif", ["s3://b/[x]/1.tif"], "write 's=\"s3://b/[[]x]/*.tif\"'"),
+        (
+            "/d/[x]/*.tif",
+            ["/d/y/1.tif", "/d/[x]/1.TIF"],
+            "but 1 file .TIF would if they ended so; write 's=\"/d/[[]x]/*.TIF",
+        ),
+        ("/d/[x]/a*.tif", ["/d/y/1.tif", "/d/[x]/1.tif"], "; 1 file .tif there, such as /d/[x]/1.tif"),
+        ("/d/[x]", ["/d/[x]/1.tif"], "it is a folder of 1 file .tif; write 's=\"/d/[[]x]/*.tif\"'"),
         ("/d/[xy]/*.tif", ["/d/z/1.tif"], "; 1 file .tif there, such as /d/z/1.tif"),
         ("/d/x.tif", [], "; name one object, or a glob such as 'prefix/**/*.tif'"),
         ("/d/*.tif", [], "; '*' stays within one folder, '**' goes below"),

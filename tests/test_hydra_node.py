@@ -85,10 +85,6 @@ def test_hydras_own_options_are_free_to_choose(word: str) -> None:
     assert compose(word).stages
 
 
-def test_a_search_path_is_a_folder_and_not_a_python_package() -> None:
-    assert "wanted folders, not a Python package" in refusal("hydra.searchpath=[pkg://theirs]")
-
-
 SLURM = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
 
 

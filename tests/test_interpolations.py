@@ -23,6 +23,9 @@ def doubled(levels: int) -> dict[str, Any]:
         ({"n0": {"x": 1}, **{f"n{at}": {"l": f"${{n{at - 1}}}", "r": f"${{n{at - 1}}}"} for at in range(1, 30)}}, "n"),
         ({"a": ["${NOT_THERE}"]}, "a: ${NOT_THERE} is not a setting; for the variable of the environment write"),
         ({"a": {"b": 1}, "c": "${a.d}"}, "c: ${a.d} is not a setting"),
+        ({"a": "S3", "b": "${oc.env:AWS_${a}_KEY}"}, "b=${oc.env:AWS_${a}_KEY}: the name of a variable"),
+        ({"a": "S3", "b": "x${ oc.env :${a}}"}, "the name of a variable, or of a resolver, is written out"),
+        ({"a": "oc", "b": "${${a}.env:AWS_KEY}"}, "the name of a variable, or of a resolver, is written out"),
     ],
 )
 def test_one_that_cannot_be_is_refused(tree: dict[str, Any], message: str) -> None:
@@ -36,6 +39,7 @@ def test_one_that_cannot_be_is_refused(tree: dict[str, Any], message: str) -> No
     [
         {"a": {"b": None}, "c": "${a.b} ${a}", "d": ["${c}"]},
         {"a": "${oc.env:HOME}", "b": "${a}", "c": "${b.below}"},
+        {"a": "x", "b": "${oc.env:HOME,${a}}", "c": "${oc.env:HOME}/${a}:${a}"},
         {"a": r"\${NOT_THERE}", "b": "${.c}", "c": "${hydra:job.num}"},
         doubled(10),
         {"hydra": {"overrides": {"task": ["a=${NOT_THERE}"]}}},

@@ -236,16 +236,46 @@ def test_a_file_that_is_no_manifest_is_refused_without_a_word_of_it(tmp_path: Pa
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize("row", ["pipe", "/dev/zero"])
+def test_a_manifest_and_its_rows_are_regular_files(tmp_path: Path, row: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "list.csv").write_text(f"href,datetime\n{row},2020-01-01\n")
+    for url in (tmp_path / "list.csv", tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(SourceError, match=r"(pipe|/dev/zero): a pipe, a socket or a device, wanted a regular file"):
+            listed(SourceSettings("s", SourceKind.manifest, str(url)))
+
+
 def test_a_column_that_was_probably_meant_is_named(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("Href,date\na.tif,2020-01-01\n")
     with pytest.raises(SourceError, match="2 columns without datetime and href; is it 'date' and 'Href'. rename it"):
         listed(SourceSettings("s", SourceKind.manifest, str(tmp_path / "list.csv")))
 
 
+def keys_printed(key: str, secret: str, more: str = "") -> str:
+    """A helper that prints keys as they should be, or not."""
+    return f"""printf '%s' '{{"Version": 1, "AccessKeyId": {key}, "SecretAccessKey": {secret}{more}}}'"""
+
+
 HELPERS = {  # what a credential_process does, and what is said of it
     "fails": ("echo canary-4711 >&2; exit 1", "the provider custom-process fails"),
     "prints no JSON": ("echo canary-4711", "they cannot be read"),
     "is not there": ("/nowhere/canary-4711", "they cannot be read"),
+    "prints a list": ("""echo '["canary-4711"]'""", r"they cannot be read .[A-Z]\w+Error.; check credential_process"),
+    "prints a text": ("""echo '"canary-4711"'""", r"they cannot be read .[A-Z]\w+Error.; check credential_process"),
+    "prints a number as key": (keys_printed("5", '"canary-4711"'), "the access key is not text but of type int"),
+    "prints a list as secret": (keys_printed('"A"', '["canary"]'), "the secret key is not text but of type list"),
+    "prints a key of two lines": (
+        keys_printed(r'"canary\n4711"', '"S"'),
+        "the access key holds a character that cannot",
+    ),
+    "prints a token of two lines": (
+        keys_printed('"A"', '"S"', r', "SessionToken": "canary\n4711"'),
+        "the session token holds a character that cannot be sent, such as a line break",
+    ),
+    "prints expired keys": (
+        keys_printed('"A"', '"canary"', ', "SessionToken": "canary", "Expiration": "2020-01-01T00:00:00Z"'),
+        "they have expired, and .* renewed by .*; log in again",
+    ),
 }
 
 

@@ -17,6 +17,8 @@ from rasterio.transform import from_origin
 
 from runner.log.redact import redact_tree
 
+pytestmark = pytest.mark.slow  # each starts runs
+
 RESULTS = ("spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif")
 
 

@@ -22,6 +22,8 @@ from runner.log.held import held
 from runner.log.partials import kept_blocks
 from runner.source.server import serve
 
+pytestmark = pytest.mark.slow  # each starts runs and stops them
+
 SLOW = pytest.mark.slow
 SCENES, ROWS, COLUMNS, BLOCK = 5, 1024, 256, 128
 WINDOWS = ROWS // BLOCK

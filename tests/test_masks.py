@@ -156,6 +156,40 @@ def test_mask_and_nodata_hide_pixels_together_if_that_is_asked_for(
     assert_counted(write(tmp_path, images), reader, expected, mask=mask, nodata=nodata)
 
 
+PAM = {
+    "nodata": '<PAMRasterBand band="1"><NoDataValue>3</NoDataValue></PAMRasterBand>',
+    "nodata of the alpha band": '<PAMRasterBand band="2"><NoDataValue>3</NoDataValue></PAMRasterBand>',
+    "alpha": '<PAMRasterBand band="2"><ColorInterp>Alpha</ColorInterp></PAMRasterBand>',
+    "no alpha": '<PAMRasterBand band="2"><ColorInterp>Gray</ColorInterp></PAMRasterBand>',
+    "NODATA_VALUES": '<Metadata><MDI key="nodata_values">3 255</MDI></Metadata>',
+}
+BESIDE = [
+    *((name, [with_alpha()]) for name in ("nodata", "nodata of the alpha band", "alpha", "no alpha")),
+    ("alpha", [Image(np.stack([RAMP, ALPHA]), {})]),
+    *((name, [ramp(), MASK]) for name in ("nodata", "NODATA_VALUES")),
+]
+
+
+@pytest.mark.parametrize(("name", "images"), BESIDE)
+def test_what_an_aux_xml_says_of_masks_is_what_gdal_makes_of_it(
+    tmp_path: Path, reader: str, name: str, images: list[Image]
+) -> None:
+    path = write(tmp_path, images)
+    Path(f"{path}.aux.xml").write_text(f"<PAMDataset>{PAM[name]}</PAMDataset>")
+    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), rasterio.open(path) as dataset:
+        expected = dataset.read_masks(1) > 0
+    assert_counted(path, reader, expected)
+
+
+@pytest.mark.parametrize(("nodata", "mask", "hidden"), [(None, Mask.both, 3), (5, Mask.nodata, 5)])
+def test_nodata_of_an_aux_xml_leaves_alpha_where_both_are_asked_for(
+    tmp_path: Path, reader: str, nodata: int | None, mask: Mask, hidden: int
+) -> None:
+    path = write(tmp_path, [with_alpha()])
+    Path(f"{path}.aux.xml").write_text(f"<PAMDataset>{PAM['nodata']}</PAMDataset>")
+    assert_counted(path, reader, OPAQUE & np.not_equal(RAMP, hidden), mask=mask, nodata=nodata)
+
+
 def nodata_pixels(image: Image) -> Bools:
     """Those that have the value of its tag."""
     return np.equal(RAMP, int(bytes(image.tags.get(NODATA, b"-1"))))
@@ -249,7 +283,7 @@ def test_any_combination_is_masked_as_gdal_masks(flags: set[str], dtype: str) ->
     pixels = np.stack([RAMP, np.minimum(ALPHA, 4)] if "alpha" in flags else [RAMP]).astype(dtype)
     content = tiff(Image(pixels, tags), *[MASK] * ("mask" in flags))
     header = read_header(lambda start, stop: content[start:stop], len(content))
-    mask, nodata = header.mask_of(1), header.nodata
+    mask, nodata = header.mask_of(1), header.nodata_of(1)
     assert (mask is FileMask.mask) == ("mask" in flags)
     seen = np.ones(SHAPE, np.bool_) if nodata is None or mask.before_nodata else np.not_equal(RAMP, nodata)
     seen &= SEEN if mask is FileMask.mask else True

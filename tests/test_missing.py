@@ -14,7 +14,7 @@ from rasterio.io import MemoryFile
 
 from runner.read.header import read_header
 from runner.reduce.kernels import is_valid
-from runner.reduce.missing import missing
+from runner.reduce.missing import missing, same_nodata
 from runner.reduce.pixels import Pixels
 
 Row = npt.NDArray[Any]
@@ -45,7 +45,7 @@ def hidden_by_gdal(content: bytes) -> Row:
 
 
 def nodata_of(content: bytes) -> float | int | None:
-    return read_header(lambda start, stop: content[start:stop], len(content)).nodata
+    return read_header(lambda start, stop: content[start:stop], len(content)).nodata_of(1)
 
 
 def near(value: Any, steps: int = 10) -> Row:
@@ -98,9 +98,15 @@ def test_integers_are_nodata_where_gdal_says_so(dtype: str, data: st.DataObject)
     edges = [int(info.min), int(info.max), 0, -1, 2**53 + 1, -(2**53) - 1]
     numbers = st.one_of(st.integers(info.min, info.max), st.sampled_from(edges), st.sampled_from((-(2**63), 2**64 - 1)))
     number = data.draw(numbers)
-    endings = ("", ".0", "e1", " ", ".5" if dtype != "int8" else "")  # rasterio gives none for 127.5, GDAL masks 127
-    text = str(number) + data.draw(st.sampled_from(endings))
+    text = str(number) + data.draw(st.sampled_from(("", ".0", "e1", " ", ".5", ".9")))
     row = np.array([one for one in (*edges, number - 1, number, number + 1) if info.min <= one <= info.max], dtype)
+    assert_masked_as_gdal_masks(row, tiff_of(row, text))
+
+
+@pytest.mark.parametrize("text", ["-128.9", "127.9", "-129", "128", "-128", "0.9", "-0.9"])
+def test_int8_takes_the_whole_number_of_nodata_beyond_its_range(text: str) -> None:
+    """GDAL cuts the digits of int8 before it looks at the range; rasterio tells no nodata then."""
+    row = np.array([-128, -127, -1, 0, 1, 127], np.int8)
     assert_masked_as_gdal_masks(row, tiff_of(row, text))
 
 
@@ -137,3 +143,34 @@ def test_nodata_of_64_bits_is_exact(dtype: str, text: str, nodata: int) -> None:
 def test_the_lowest_float_is_nodata_that_was_written_with_few_digits(text: str, lowest: float) -> None:
     row = np.array([lowest, -1e9, 0, 1e9], np.float32)
     assert missing(row, nodata_of(tiff_of(row, text))).tolist() == [True, False, False, False]
+
+
+LOWEST = -3.4028234663852886e38
+
+
+@pytest.mark.parametrize(
+    ("dtype", "one", "other", "same"),
+    [
+        ("float32", math.nan, None, True),
+        ("float32", math.nan, math.nan, True),
+        ("float32", -3.40282e38, LOWEST, True),
+        ("float32", -3.39999999999999996e38, LOWEST, True),
+        ("float32", 1e300, None, True),  # beyond what it holds
+        ("float64", 1e300, None, False),
+        ("float64", -3.40282e38, LOWEST, False),
+        ("float32", 0, None, False),
+        ("float32", 0, math.nan, False),
+        ("float32", 0.1, 0.1000000015, True),
+        ("float32", -9999, -9998, False),
+        ("float32", math.inf, math.nan, False),
+        ("uint8", -9999, None, True),
+        ("uint8", math.nan, 256, True),
+        ("uint8", 7, 7.5, True),
+        ("uint8", 0, None, False),
+        ("int64", 2**53, 2**53 + 1, False),
+    ],
+)
+def test_nodata_is_the_same_if_it_hides_the_same_pixels(
+    dtype: str, one: float | None, other: float | None, *, same: bool
+) -> None:
+    assert same_nodata(one, other, dtype) is same_nodata(other, one, dtype) is same

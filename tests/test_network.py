@@ -141,6 +141,30 @@ def test_a_bundle_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
         listed("https://127.0.0.1:9")
 
 
+@pytest.mark.parametrize(
+    "content", ["", "garbage", "-----BEGIN CERTIFICATE-----\ngarbage\n-----END CERTIFICATE-----\n"]
+)
+def test_a_bundle_without_a_certificate_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    (tmp_path / "ca.pem").write_text(content)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    for ask in (fetched, listed):
+        with pytest.raises(SourceError, match="AWS_CA_BUNDLE=.*ca.pem: no certificate in it can be read"):
+            ask("https://127.0.0.1:9")
+
+
+def test_a_redirect_to_a_dead_address_names_both() -> None:
+    port = unused_port()
+    with scripted_server(
+        lambda asked: Answer(307, headers={"Location": f"http://127.0.0.1:{port}/k?X=secret"})
+    ) as server:
+        with pytest.raises(
+            ReadError, match=f"{server.endpoint} sends on to another address.*127.0.0.1:{port}"
+        ) as caught:
+            fetched(server.endpoint)
+        assert "nothing listens" in str(caught.value)
+        assert "secret" not in str(caught.value)
+
+
 def test_no_client_asks_a_proxy_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = write_scene(tmp_path / "scene.tif", speckle((64, 64)), blockxsize=64, blockysize=64).read_bytes()
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
+from runner.overrides import as_hydra_reads
 from runner.plan.cut import cut
 from runner.plan.make import make_plan
 from runner.plan.readers import left_to_gdal
 from runner.plan.records import Chunks, Plan
+from runner.plan.whole import OPTIONS
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
@@ -215,21 +217,53 @@ def test_why_scenes_are_left_to_gdal_is_told(stack: Stack, tmp_path: Path) -> No
     assert not left_to_gdal(compose("engine=xarray"), found)
 
 
+_OF_SPACE, _OF_TIME = "stages.spatial_mean.statistics", "stages.temporal_mean.statistics"
+
+
 @pytest.mark.parametrize(
-    ("overrides", "problem"),
+    ("overrides", "problem", "remedy"),
     [
         (
-            ["chunks.time=1", "stages.temporal_mean.statistics=[median]"],
-            "chunks.time=1: median over time needs all values",
+            ["chunks.time=1", f"{_OF_TIME}=[median]"],
+            "chunks.time=1: median of stages.temporal_mean needs all scenes at once",
+            ["chunks.time=all"],
         ),
-        (["chunks.y=256", "stages.spatial_mean.statistics=[q95]"], "chunks.y=256: q95 over space needs all values"),
+        (
+            ["chunks.y=256", f"{_OF_SPACE}=[q95]"],
+            "chunks.y=256: q95 of stages.spatial_mean needs whole scenes",
+            ["stages.spatial_mean.chunks=scene"],
+        ),
+        (
+            ["chunks=block", f"{_OF_SPACE}=[median,mean,q05]", f"{_OF_TIME}=[median,mean,q05]"],
+            "chunks=block: median, q05 of stages.spatial_mean need whole scenes and median, q05 of "
+            "stages.temporal_mean need all scenes at once",
+            ["stages.spatial_mean.chunks=scene", "chunks.time=all"],
+        ),
+        (
+            ["chunks@stages.spatial_mean.chunks=row", f"{_OF_SPACE}=[min,median]"],
+            "stages.spatial_mean.chunks=row: median of stages.spatial_mean needs whole scenes",
+            ["stages.spatial_mean.chunks.y=all", "stages.spatial_mean.chunks.x=all"],
+        ),
+        (
+            ["chunks@stages.temporal_mean.chunks=scene", f"{_OF_TIME}=[median]"],
+            "stages.temporal_mean.chunks=scene: median of stages.temporal_mean needs all scenes at once",
+            ["stages.temporal_mean.chunks.time=all"],
+        ),
     ],
 )
-def test_ordered_statistics_refuse_chunks_that_part_their_values(
-    stack: Stack, overrides: list[str], problem: str
+def test_ordered_statistics_refuse_chunks_that_part_their_values_with_a_remedy_that_works(
+    stack: Stack, overrides: list[str], problem: str, remedy: list[str]
 ) -> None:
-    with pytest.raises(PlanError, match=problem):
+    with pytest.raises(ConfigError) as refused:
         plan_of(stack, *overrides)
+    assert str(refused.value) == f"{problem}; add {' '.join(remedy)}"
+    assert plan_of(stack, *overrides, *as_hydra_reads(remedy)).passes
+
+
+def test_the_options_of_chunks_are_named_as_they_are_typed() -> None:
+    for values, option in OPTIONS.items():
+        chunks = compose(f"chunks={option}").chunks
+        assert (chunks.time, chunks.y, chunks.x) == values
 
 
 def test_a_median_over_space_takes_whole_scenes_and_one_over_time_all_of_them(stack: Stack) -> None:

@@ -161,6 +161,38 @@ def test_a_folder_holds_one_run(tmp_path: Path) -> None:
     assert (tmp_path / "run.json").read_text() == before
 
 
+def fail_in(folder: Path, *files: str) -> None:
+    """A run that fails, and leaves such files."""
+    with pytest.raises(OSError, match="no source"), recorded_run(folder, {}, [], []):
+        for name in files:
+            (folder / name).touch()
+        raise OSError("no source")
+
+
+def test_the_folder_of_a_run_that_found_no_scenes_is_used_again(tmp_path: Path) -> None:
+    fail_in(tmp_path / "run")
+    assert (tmp_path / "run/report.html").exists()
+    with recorded_run(tmp_path / "run", {}, [], []):
+        assert not (tmp_path / "run/report.html").exists()
+    assert read(tmp_path / "run")["status"] == "COMPLETED"
+    assert read(tmp_path / "run")["attempts"] == []
+
+
+@pytest.mark.parametrize("file", ["inputs.parquet", "outputs.json", "partials"])
+def test_the_folder_of_a_run_that_failed_later_is_not_used_again(tmp_path: Path, file: str) -> None:
+    fail_in(tmp_path / "run", file)
+    with pytest.raises(OutputError, match=r"drop output\.dir, or go on with that run: .* log resume .*/run$"):
+        fail_in(tmp_path / "run")
+    assert read(tmp_path / "run")["status"] == "FAILED"
+
+
+def test_the_folder_of_a_failed_run_is_not_cleared_where_it_holds_a_link(tmp_path: Path) -> None:
+    fail_in(tmp_path / "run")
+    (tmp_path / "run/inputs.parquet").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="holds a run already"):
+        fail_in(tmp_path / "run")
+
+
 def test_a_run_holds_its_folder_until_it_has_ended(tmp_path: Path) -> None:
     with (
         recorded_run(tmp_path, {}, [], []),

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import Cli
 
+pytestmark = pytest.mark.slow  # each starts runs
+
 STATISTICS = tuple(f"stages.{stage}.statistics=[mean,count,std,min,max]" for stage in ("spatial_mean", "temporal_mean"))
 WITH_TIMES = {"run.json", "run.log", "events.jsonl", "trace.parquet", "report.html"}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
@@ -103,6 +104,13 @@ BROKEN = {  # a page, and what is said if it stays so
     ),
     "the last page in its place": (lambda asked, good: Answer(body=page_xml(KEYS[4:], None, "4")), "another page"),
     "the first page again": (lambda asked, good: Answer(body=page_xml(KEYS[:2], "2", "0")), "another page"),
+    "the first page again, with another token": (always(Answer(body=page_xml(KEYS[:2], "9"))), "keys do not follow"),
+    "the first page again, as the last": (always(Answer(body=page_xml(KEYS[:2]))), "keys do not follow"),
+    "a page of which a part was there": (always(Answer(body=page_xml(KEYS[1:4], "4"))), "keys do not follow"),
+    "a page of another prefix": (always(Answer(body=page_xml(KEYS[2:4], "4", Prefix="a/1"))), "another prefix .a/1"),
+    "a page of another bucket": (always(Answer(body=page_xml(KEYS[2:4], "4", Name="c"))), "another bucket .c."),
+    "204": (always(Answer(204)), "status 204 in place of a page"),
+    "206": (lambda asked, good: good._replace(status=206), "status 206 in place of a page"),
     "no word on the end": (body(lambda page: page.replace(b"IsTruncated", b"Other")), "IsTruncated"),
     "no way to the next": (body(lambda page: page.replace(b"NextContinuationToken", b"X")), "NextContinuationToken"),
     "a key without a size": (body(lambda page: page.replace(b"<Size>7</Size>", b"")), "no size"),
@@ -155,10 +163,61 @@ def test_what_does_not_pass_ends_the_run_at_once(answer: Answer, words: str) -> 
 
 
 def test_pages_in_a_circle_end_the_run() -> None:
-    with scripted_server(lambda asked: Answer(body=page_xml(KEYS[:2], "again"))) as server:
+    with scripted_server(lambda asked: Answer(body=page_xml([f"a/{asked.number}"], "again"))) as server:
         with pytest.raises(SourceError, match="round in a circle"):
             listed(server)
         assert len(server.asked) == 2
+
+
+def test_pages_without_end_end_the_run() -> None:
+    with scripted_server(lambda asked: Answer(body=page_xml(KEYS[:2], f"token {asked.number}"))) as server:
+        with pytest.raises(SourceError, match="keys do not follow"):
+            listed(server)
+        assert len(server.asked) == 1 + QUICK.attempts
+        server.script = lambda asked: Answer(body=page_xml([], f"token {asked.number}"))
+        with pytest.raises(SourceError, match="more than 100 pages of the listing in a row without a key"):
+            listed(server)
+
+
+def test_empty_pages_between_others_are_passed_over() -> None:
+    pages = {"": page_xml(KEYS[:2], "2"), "2": page_xml([], "3"), "3": page_xml(KEYS[2:])}
+    with scripted_server(lambda asked: Answer(body=pages[asked.query.get("continuation-token", "")])) as server:
+        assert keys(server) == KEYS
+
+
+@pytest.mark.parametrize(
+    "order", [["a/C", "a/a", "a/B", "a/b"], ["a/a", "a/B", "a/b", "a/C"], ["a/x", "a/c", "a/b", "a/a"]]
+)
+def test_a_server_of_another_order_is_listed(order: list[str]) -> None:
+    order = [f"{key}.tif" for key in order]
+    pages = {"": page_xml(order[:2], "2"), "2": page_xml(order[2:])}
+    with scripted_server(lambda asked: Answer(body=pages[asked.query.get("continuation-token", "")])) as server:
+        assert keys(server) == sorted(order)
+
+
+def test_a_page_that_drips_ends_by_the_timeout() -> None:
+    dripping = Answer(body=b"x" * 30, byte_seconds=0.05)
+    with scripted_server(lambda asked: dripping) as server:
+        source = source_at(server)
+        with pytest.raises(SourceError, match="no answer within fetch.timeout"):
+            list_objects(source, Stores(source.s3, replace(QUICK, timeout_seconds=0.2, attempts=2)))
+        assert len(server.asked) == 2
+
+
+def test_objects_in_another_namespace_than_their_page_are_listed() -> None:
+    page = page_xml(KEYS).replace(b"<KeyCount>6</KeyCount>", b"")
+    mixed = page.replace(b"<Contents>", b'<Contents xmlns="">', 2).replace(b"<Key>", b'<Key xmlns="urn:x">')
+    with scripted_server(lambda asked: Answer(body=mixed)) as server:
+        assert keys(server) == KEYS
+
+
+@pytest.mark.parametrize("written", [b"&#x1;", b"&#1;", b"\x01", b"&#x01;"])
+def test_a_key_with_a_character_that_xml_forbids_ends_no_listing(written: bytes) -> None:
+    page = page_xml([*KEYS, "b/?.tif"]).replace(b"%3F", written)
+    with scripted_server(lambda asked: Answer(body=page)) as server:
+        assert keys(server) == KEYS
+        found = asyncio.run(list_keys("b", "", Stores(source_at(server).s3, QUICK)))
+        assert found[-1].href == "s3://b/b/\x01.tif"
 
 
 def test_an_unsigned_redirect_is_followed() -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 from conftest import compose, local_source, speckle, write_scene
+from rasterio.transform import from_origin
 
 from runner.errors import ConfigError, SourceError
 from runner.model import Inputs, StoredObject
@@ -363,3 +365,30 @@ def test_complex_samples_are_refused_with_what_to_do(tmp_path: Path, dtype: str)
     write_scene(tmp_path / "20200101.tif", np.zeros((8, 8), "complex64"), dtype=dtype)
     with pytest.raises(SourceError, match=rf"20200101.tif: samples are complex \({dtype}\), .* write their magnitude"):
         find(local_source(tmp_path))
+
+
+def test_a_manifests_scenes_of_one_name_are_refused_with_its_column(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_scene(tmp_path / f"{name}.tif", speckle((20, 20)))
+    (tmp_path / "list.csv").write_text("href,datetime,scene\na.tif,2020-01-01,x\nb.tif,2020-01-02,x\n")
+    with pytest.raises(SourceError, match="are both named 'x'; let the manifest's column 'scene' tell them apart"):
+        find(SourceSettings(kind=SourceKind.manifest, url=str(tmp_path / "list.csv")))
+
+
+def test_the_remedy_of_leaving_a_scene_out_is_given_once(tmp_path: Path) -> None:
+    lab = {
+        "driver": "GTiff",
+        "width": 16,
+        "height": 16,
+        "count": 3,
+        "dtype": "uint8",
+        "photometric": "CIELAB",
+        "transform": from_origin(0, 9, 1, 1),
+    }
+    with rasterio.open(tmp_path / "20200101.tif", "w", **lab) as raster:
+        raster.write(np.ones((3, 16, 16), np.uint8))
+    (tmp_path / "20200102.tif").write_text("<html>")
+    for day, said in ((1, "CIELab"), (2, "not a TIFF")):
+        with pytest.raises(SourceError, match=f"{said}.*; leave it out with source.exclude") as caught:
+            find(local_source(tmp_path, url=f"{tmp_path}/2020010{day}.tif"))
+        assert str(caught.value).count("leave it out") == 1

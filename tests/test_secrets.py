@@ -14,6 +14,8 @@ from conftest import Cli
 from runner.source.archive import default_cache_dir, ensure_archive
 from runner.source.server import serve
 
+pytestmark = pytest.mark.slow  # each starts runs
+
 CANARY = "canary-4711/secret+x"  # as AWS makes them: base64 that URLs have to quote
 FORMS = tuple(form.encode() for form in (CANARY, "canary-4711%2Fsecret%2Bx", "canary-4711"))
 CREDENTIALS = {
@@ -23,7 +25,7 @@ CREDENTIALS = {
     "GDAL_HTTP_HEADERS": f"Authorization: Bearer {CANARY},X-Key: header-{CANARY}",
     "GDAL_HTTP_USERPWD": f"me:{CANARY}",
 }
-LOUD = ("hydra.verbose=true", "debug=trace", "gdal.options.CPL_DEBUG=ON", "gdal.options.CPL_CURL_VERBOSE=YES")
+LOUD = ("hydra.verbose=true", "debug=trace")
 SIGNED = (
     "source=sentinel1_rtc",
     "source.url=s3://demo-sentinel1-rtc/tiles/**/Gamma0_VV.tif",

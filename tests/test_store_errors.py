@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from obstore.store import S3Store
+from obstore.store import LocalStore, S3Store
 from scripted_server import Answer, Asked, ScriptedServer, error, part_of, scripted_server
 
 from runner.errors import ReadError, SourceError
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range, fetch_start
-from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError, is_readable
+from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError, is_readable, reason_of
 from runner.settings import S3Settings
 from runner.source.stores import Stores
 
@@ -37,8 +38,6 @@ def web_page(status: int) -> Answer:
 
 OF_THE_OBJECT = {
     "gone": (error(404, "NoSuchKey"), MissingError, "not found"),
-    "gone, without a word": (Answer(404), MissingError, "not found"),
-    "ends before the range": (error(416, "InvalidRange"), ReadError, "it ends before them; upload it again"),
 }
 OF_THE_STORE = {
     "expired credentials": (error(400, "ExpiredToken"), StoreError, "expired .ExpiredToken.; log in again"),
@@ -48,6 +47,7 @@ OF_THE_STORE = {
     "unknown keys": (error(403, "InvalidAccessKeyId"), DeniedError, "access denied"),
     "archived": (error(403, "InvalidObjectState"), StoreError, "it is archived .InvalidObjectState.; restore it"),
     "no bucket": (error(404, "NoSuchBucket"), StoreError, "there is no such bucket"),
+    "404 without a word": (Answer(404), StoreError, "404 is not an S3 server's .an empty one.; check"),
     "404 of a proxy": (web_page(404), StoreError, "404 is not an S3 server's"),
     "a redirect": (error(301, "PermanentRedirect"), StoreError, "set source.s3.region"),
     "redirects in a circle": (Answer(307, headers={"Location": "/b/k"}), StoreError, "from one address to the next"),
@@ -59,6 +59,18 @@ PASSING = {
     "throttled": (error(503, "SlowDown"), StoreError, "unread after 3 attempts: the server throttles"),
     "RequestTimeout": (error(400, "RequestTimeout"), StoreError, "unread after 3 attempts: .*RequestTimeout"),
     "500": (error(500, "InternalError"), StoreError, "unread after 3 attempts: the server fails"),
+    "another range": (
+        Answer(206, b"x" * 10, {"Content-Range": "bytes 9-18/100"}),
+        StoreError,
+        "another range than was",
+    ),
+    "cut range": (
+        Answer(206, b"x" * 5, {"Content-Range": "bytes 0-4/100"}),
+        StoreError,
+        "another range than was asked",
+    ),
+    "nameless range": (Answer(206, b"x" * 10), StoreError, "does not say with which .Content-Range."),
+    "range of unknown whole": (Answer(206, b"x" * 10, {"Content-Range": "bytes 0-9/*"}), StoreError, "Content-Range"),
     "short": (Answer(206, b"x" * 9, {"Content-Range": "bytes 0-9/100"}), StoreError, "the body ends early"),
 }
 
@@ -109,6 +121,89 @@ def test_an_object_of_another_size_is_another_object_whatever_its_etag() -> None
         fetched(server, etag='"old"', size=90)
 
 
+def ends_at(size: int, etag: str) -> Callable[[Asked], Answer]:
+    """A server that says 416 to every range, and by HEAD what the object is now."""
+
+    def script(asked: Asked) -> Answer:
+        if asked.method == "HEAD":
+            return Answer(200, b"x" * size, {"ETag": etag})
+        return error(416, "InvalidRange")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("now", "etag", "size", "kind", "words"),
+    [
+        (40, '"new"', 100, ChangedError, "it was ETag .old., 100 bytes; it is now ETag .new., 40 bytes"),
+        (40, '"old"', 100, ChangedError, "it is now ETag .old., 40 bytes"),
+        (100, '"old"', 100, StoreError, "says that it ends before them, and that it has 100 bytes; check the server"),
+        (100, '"old"', None, StoreError, "says that it ends before them, and that it has 100 bytes; check the server"),
+        (40, '"old"', 40, ReadError, "truncated: wanted bytes to 60, it has 40; upload it again"),
+        (40, '"old"', None, ReadError, "truncated: wanted bytes to 60, it has 40; upload it again"),
+    ],
+)
+def test_the_end_of_an_object_is_believed_only_where_its_size_says_so_too(
+    now: int, etag: str, size: int | None, kind: type[ReadError], words: str
+) -> None:
+    with scripted_server(ends_at(now, etag)) as server:
+        part = wanted(server, '"old"', size)._replace(start=50, stop=60)
+        with pytest.raises(ReadError, match=words) as caught:
+            asyncio.run(fetch_range(part, QUICK))
+        assert type(caught.value) is kind
+        assert len(server.asked) == 2
+
+
+THEN = datetime(2024, 1, 1, tzinfo=UTC)
+SAME, LATER = "Mon, 01 Jan 2024 00:00:00 GMT", "Mon, 01 Jan 2024 00:00:01 GMT"
+
+
+def fetched_from(script: Callable[[Asked], Answer], modified: datetime | None = THEN) -> bytes:
+    with scripted_server(script) as server:
+        part = wanted(server, '"old"', 100)._replace(modified=modified)
+        return bytes(asyncio.run(fetch_range(part, QUICK)))
+
+
+def test_time_of_change_tells_the_version_where_a_server_sends_no_etag() -> None:
+    assert fetched_from(served(None, **{"Last-Modified": SAME})) == CONTENT[:10]
+    with pytest.raises(ChangedError, match="100 bytes, of 2024-01-01 00:00:00; it is now .* 00:00:01"):
+        fetched_from(served(None, **{"Last-Modified": LATER}))
+
+
+def test_the_same_etag_at_another_time_is_the_same_object() -> None:
+    assert fetched_from(served('"old"', **{"Last-Modified": LATER})) == CONTENT[:10]
+
+
+@pytest.mark.parametrize("modified", [THEN, None])
+def test_an_answer_that_tells_no_version_is_refused_where_one_was_known(modified: datetime | None) -> None:
+    with pytest.raises(StoreError, match="neither an ETag nor a Last-Modified") as caught:
+        fetched_from(served(None), modified)
+    assert type(caught.value) is StoreError
+
+
+def lost(path: Path) -> ReadError:
+    with pytest.raises(ReadError) as caught:
+        asyncio.run(fetch_range(ByteRange(str(path), LocalStore(), str(path), None, 0, 4, FetchCounts()), QUICK))
+    return caught.value
+
+
+def test_a_file_that_is_gone_is_the_fault_of_its_disk_if_its_folder_is_gone_or_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "other.tif").touch()
+    assert type(lost(folder / "a.tif")) is MissingError
+    (folder / "other.tif").unlink()
+    assert type(lost(folder / "a.tif")) is StoreError
+    folder.rmdir()
+    assert f"its folder {folder} is gone or empty; mount it again" in str(lost(folder / "a.tif"))
+
+
+def test_the_words_of_a_client_that_repeat_a_header_are_not_told() -> None:
+    error = ValueError("Invalid header value b'canary\\n'")
+    assert "canary" not in reason_of(error)
+    assert "a header of the request holds a character that cannot be sent" in reason_of(error)
+
+
 @pytest.mark.parametrize("form", ['W/"0a"', '"0A"', '"0a-gzip"', "0a"])
 def test_forms_of_one_etag_are_one_object(form: str) -> None:
     with scripted_server(served('"0a"')) as server:
@@ -130,7 +225,7 @@ def test_a_server_that_refuses_every_precondition_is_read_and_held_to_its_answer
 def test_the_start_of_a_short_object_says_its_size_and_version() -> None:
     with scripted_server(served('W/"0a"')) as server:
         start = asyncio.run(fetch_start(wanted(server, stop=32768), QUICK))
-    assert (bytes(start.data), start.size, start.etag) == (CONTENT, 100, 'W/"0a"')
+    assert (bytes(start.data), start.size, start.version.etag) == (CONTENT, 100, 'W/"0a"')
 
 
 @pytest.mark.parametrize(

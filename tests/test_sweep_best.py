@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from sweep_folders import Job, composed, write_sweep
 
 from runner import config
+from runner.errors import OutputError
 from runner.log.folder import flat
 from runner.sweep.board import read_leaderboard
 from runner.sweep.leaderboard import show_leaderboard, write_leaderboard
@@ -104,6 +105,17 @@ def test_what_an_earlier_look_has_left_goes_with_the_winner(tmp_path: Path) -> N
         file.write_text(json.dumps({**json.loads(file.read_text()), "status": "FAILED"}))
     write_leaderboard(sweep)
     assert not (sweep / "experiment/best.yaml").exists()
+
+
+def test_a_folder_that_leads_elsewhere_is_left_alone(tmp_path: Path) -> None:
+    sweep = winner(tmp_path / "sweep")
+    theirs = tmp_path / "elsewhere/best.yaml"
+    theirs.parent.mkdir()
+    theirs.write_text("theirs")
+    (sweep / "experiment").symlink_to(theirs.parent)
+    with pytest.raises(OutputError, match="is a link, and a sweep writes only into its own folder"):
+        write_leaderboard(sweep)
+    assert theirs.read_text() == "theirs"
 
 
 def test_an_application_of_hydra_that_runs_is_left_as_it_is(tmp_path: Path) -> None:

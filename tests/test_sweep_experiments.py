@@ -10,6 +10,8 @@ import yaml
 from conftest import ROOT, Cli, compose
 from log_folders import ask
 
+pytestmark = pytest.mark.slow  # each starts sweeps
+
 TUNING = sorted(path for path in (ROOT / "conf/experiment").glob("*.yaml") if "MULTIRUN" in path.read_text())
 MOST_RUNS = 30  # of the demo, which takes some three seconds
 

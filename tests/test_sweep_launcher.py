@@ -15,6 +15,8 @@ import psutil
 import pytest
 from conftest import Cli
 
+pytestmark = pytest.mark.slow  # each starts sweeps
+
 ISOLATED = ("-m", "hydra/launcher=isolated", "hydra.sweep.dir=sweep", "source=local", "source.url=data/*.tif")
 # A cluster that is waited for, and does not come: for as long as the test wants.
 _AWAY = "kind:address,address:'tcp://127.0.0.1:1',start_timeout"

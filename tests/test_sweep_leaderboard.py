@@ -14,7 +14,7 @@ from runner.errors import RecordError
 from runner.sweep.attempts import choose_sweep
 from runner.sweep.board import Leaderboard, answer, read_leaderboard
 from runner.sweep.leaderboard import show_leaderboard, write_leaderboard
-from runner.sweep.table import WIDTH
+from runner.sweep.table import WIDTH, cells
 
 ROW, BLOCK, SCENE = ({"chunks": name} for name in ("row", "block", "scene"))
 
@@ -308,6 +308,31 @@ def test_what_only_the_baseline_has_otherwise_is_not_named(tmp_path: Path) -> No
     base = Job({"engine": "xarray", "chunks": "notebook"}, (9.0,), baseline=True)
     board = board_of(tmp_path, base, *(Job({"engine": "block", "chunks": name}) for name in ("row", "scene")))
     assert [board.names[job] for job in (1, 2)] == ["chunks=row", "chunks=scene"]
+
+
+def test_a_baseline_that_is_else_a_job_of_the_sweep_is_told_from_it(tmp_path: Path) -> None:
+    base = Job({"engine": "xarray", "gdal": "notebook", "chunks": "row"}, (9.0,), baseline=True)
+    board = board_of(tmp_path, *(Job({"chunks": name}) for name in ("row", "scene")), base)
+    assert board.names == {0: "chunks=row", 1: "chunks=scene", 2: "chunks=row engine=xarray (baseline)"}
+    heads, rows, words = cells(board)
+    assert heads[1:words] == ["chunks", "engine"]
+    assert len({tuple(row[1:words]) for row in rows}) == len(rows)
+
+
+def test_jobs_of_the_same_words_are_told_apart_by_their_numbers(tmp_path: Path) -> None:
+    assert board_of(tmp_path, Job(ROW), Job(ROW)).names == {0: "chunks=row (job 0)", 1: "chunks=row (job 1)"}
+
+
+def test_a_job_of_which_an_attempt_was_killed_is_not_called_completed_and_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_sweep(tmp_path / "sweep", [Job(ROW, (2.0, 2.0, 2.0)), Job(BLOCK, (9.0, 9.0, 9.0))])
+    record = json.loads((folder / "001-3/job.json").read_text())
+    (folder / "001-3/job.json").write_text(json.dumps({**record, "status": "RUNNING"}))
+    show_leaderboard(read_leaderboard(folder))
+    shown = capsys.readouterr().out
+    assert "job 1, chunks=block: 1 of 3 attempts KILLED; the 2 that completed count" in shown
+    assert "COMPLETED: " not in shown
 
 
 def test_values_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -216,6 +216,33 @@ def test_a_folder_is_one_sweeps(tmp_path: Path) -> None:
         new_sweep(tmp_path / "a", FACTS)
 
 
+@pytest.mark.parametrize(
+    "name", ["sweep.html", "sweep.parquet", "experiment/best.yaml", "000/job.json", "012-few-2/x", ".earlier/x"]
+)
+def test_files_of_others_that_a_sweep_would_write_over_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("theirs")
+    with pytest.raises(OutputError, match="which the sweep would write over and which no sweep has left there"):
+        new_sweep(tmp_path, FACTS)
+    assert (tmp_path / name).read_text() == "theirs"
+    assert not (tmp_path / "sweep.json").exists()
+
+
+@pytest.mark.parametrize("name", ["sweep.html", "experiment", "sweep.parquet"])
+def test_a_link_in_place_of_its_file_is_refused_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=f"holds {name}"):
+        new_sweep(tmp_path / "new", FACTS)
+
+
+def test_other_files_and_experiments_are_no_hindrance(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").touch()
+    (tmp_path / "notes.txt").touch()
+    made(tmp_path)
+
+
 def test_auto_is_the_newest_sweep_that_asks_the_same(tmp_path: Path) -> None:
     made(tmp_path / "2026-03-02/a")
     made(tmp_path / "2026-03-03/b", started="2026-03-03T14:05:09.250+00:00")

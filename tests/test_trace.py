@@ -25,6 +25,8 @@ from runner.plan.records import Block
 from runner.read.header import Window
 from runner.settings import ClusterKind, ClusterSettings
 
+pytestmark = pytest.mark.slow  # each starts runs
+
 BLOCK = Block(Window(0, 512, 256, 100), 3, 7)
 PIXELS = 4 * 300 * 500
 SMALL = ("chunks.time=2", "chunks.y=256", "chunks.x=256")

@@ -19,6 +19,9 @@ def test_the_archives_are_written_without_the_tests_packages(name: str) -> None:
     assert not names & {"pytest", "conftest", "hypothesis", "moto"}
 
 
+pytestmark = pytest.mark.slow  # each starts a run, and most compile for a pixel type
+
+
 def masked_means(paths: list[Path], band: int = 1) -> list[float]:
     """Plain rasterio and numpy: the mean of each file's valid pixels."""
     means = []

@@ -169,7 +169,9 @@ def _files(reading: Reading, run: _Run) -> list[SceneFile]:
 
 def _scene_file(scene: Scene, stores: Stores) -> SceneFile:
     location = locate(scene.href)
-    return SceneFile(scene.href, stores.of(location), location.key, scene.etag, scene.header, scene.size)
+    return SceneFile(
+        scene.href, stores.of(location), location.key, scene.etag, scene.header, scene.size, scene.modified
+    )
 
 
 # --- collecting -----------------------------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ def _read(job: JobSettings, scene: Scene, window: Window) -> None:
     """Read a window as the job does, and keep nothing. Raises ReadError."""
     fetch, band = fetch_options(job.fetch), job.source.band
     stores, location = Stores(job.source.s3, fetch), locate(scene.href)
-    file = SceneFile(scene.href, stores.of(location), location.key, scene.etag, scene.header, scene.size)
+    version = scene.etag, scene.header, scene.size, scene.modified
+    file = SceneFile(scene.href, stores.of(location), location.key, *version)
     if job.engine is EngineName.block and not by_gdal(job.reader, scene.header, band):
         with closing(cog.read_blocks([file], window, band, fetch, FetchCounts())) as parts:
             _drain(parts)

@@ -33,8 +33,9 @@ def begun_again(
     from runner.log.redact import redact  # noqa: PLC0415 - as above
     from runner.recompose import blanked, recompose  # noqa: PLC0415 - as above
 
-    _refuse_other_scenes(overrides, blanked(earlier.config))
     yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
+    if found:  # else the scenes are listed again, by whatever source is named now
+        _refuse_other_scenes(overrides, blanked(earlier.config))
     again = recompose(earlier.config, yaml, overrides, folder, scenes_found=found)
     stop_on_signals()
     logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does

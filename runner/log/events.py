@@ -12,7 +12,11 @@ from typing import Any
 from runner.log.redact import RedactingFormatter, redact_tree
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_TALKATIVE = ("numba",)  # which at level DEBUG tells of every instruction it compiles
+# At level DEBUG, clients tell whole answers, and an answer may be a temporary key; numba, all that it compiles.
+_TALKATIVE = frozenset(
+    {"aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "fsspec", "httpcore", "httpx", "numba", "requests",
+     "s3fs", "s3transfer", "urllib3"}
+)  # fmt: skip
 
 
 def timestamp(seconds: float | None = None) -> str:
@@ -25,19 +29,29 @@ def timestamp(seconds: float | None = None) -> str:
 def events_kept(folder: Path) -> Iterator[None]:
     """Write what is logged during the block into the folder's `run.log` and `events.jsonl`."""
     handlers = [_handler(folder / "run.log", _Line()), _handler(folder / "events.jsonl", _JsonLine())]
-    levels = {name: logging.getLogger(name).level for name in _TALKATIVE}
     for handler in handlers:
         logging.getLogger().addHandler(handler)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.INFO)
+    try:
+        with libraries_hushed():
+            yield
+    finally:
+        for handler in handlers:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+@contextmanager
+def libraries_hushed() -> Iterator[None]:
+    """Keep the debug lines of libraries, which may hold secrets that are known to nobody, from every log."""
+    known = {name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _TALKATIVE}
+    levels = {name: logging.getLogger(name).level for name in _TALKATIVE | known}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(max(level, logging.INFO))
     try:
         yield
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-        for handler in handlers:
-            logging.getLogger().removeHandler(handler)
-            handler.close()
 
 
 class _File(logging.FileHandler):

@@ -19,7 +19,7 @@ from runner.engine.trace import TaskTrace
 from runner.log.joined import FEW_BYTES, Joining
 from runner.log.kept_block import KeptBlock, read_block, read_result, write_block
 from runner.model import Scene, Stack
-from runner.output.aside import renamed_at_end
+from runner.output.aside import final_name, renamed_at_end
 from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Pass
 from runner.plan.rest import Rest, disjoint, rest_of
@@ -99,8 +99,9 @@ class Partials:
         self._kept.clear()
 
     def _read(self) -> None:
-        for part in self.folder.glob(".*.part*"):  # of an attempt that was killed
-            part.unlink(missing_ok=True)
+        for part in self.folder.glob(".*.part*"):
+            if final_name(part.name):  # of an attempt that was killed
+                part.unlink(missing_ok=True)
         for path in sorted(self.folder.glob("*.json")):
             try:
                 self._lists[path.stem] = [(str(href), str(version)) for href, version in json.loads(path.read_text())]

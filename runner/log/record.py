@@ -145,7 +145,7 @@ def recorded_run(
     With `earlier`, the run.json that is there, it is that run which goes on: what it says stays in `attempts`. Who
     resumes it holds the folder already.
     """
-    reserve = claim(folder, config) if earlier is None else reclaim(folder, config)
+    reserve = claim(folder, config) if earlier is None else reclaim(folder, config, earlier.get("config") or {})
     origin = {} if earlier is None else _resumed(folder, earlier)
     try:
         with held(folder) if earlier is None else nullcontext(), events_kept(folder):

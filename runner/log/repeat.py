@@ -1,5 +1,6 @@
 """The command that asks for a run's job again: the flags that name config files, and its overrides."""
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -10,7 +11,19 @@ _CONFIG_FLAGS = frozenset({"--config-dir", "-cd", "--config-name", "-cn", "--con
 
 def repeat_command(flags: Sequence[str], overrides: Sequence[str], command: str = COMMAND) -> str:
     """A command line that starts the same job, in a folder of its own."""
-    return " ".join([command, *map(shlex.quote, [*flags, *without_folder(overrides)])])
+    return command_line(flags, without_folder(overrides), command)
+
+
+def command_line(flags: Sequence[str], overrides: Sequence[str], command: str = COMMAND) -> str:
+    """A command line as it is pasted into a shell."""
+    return " ".join([command, *map(quoted, [*flags, *overrides])])
+
+
+def quoted(word: str) -> str:
+    """A word for the shell, in double quotes where it has single quotes of its own, since '"'"' cannot be read."""
+    if "'" in word and not re.search(r'["$`\\!]', word):
+        return f'"{word}"'
+    return shlex.quote(word)
 
 
 def without_folder(overrides: Sequence[str]) -> list[str]:

@@ -1,11 +1,15 @@
 """Nothing half-written under a final name: write aside, check, rename."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from runner.errors import OutputError
+
+_ASIDE: Final = re.compile(r"\.(?P<stem>.+)\.\d+\.part(?P<suffix>\.[^.]+)(\..+)?")  # and what GDAL leaves beside it
 
 
 @contextmanager
@@ -34,3 +38,20 @@ def renamed_at_end(final: Path) -> Iterator[Path]:
         aside.replace(final)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def all_or_none(files: Sequence[Path]) -> Iterator[None]:
+    """Write several files in the block, of which none stays if it ends by an error."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def final_name(aside: str) -> str | None:
+    """The name of the file for which one of this name was written aside; None if it was not."""
+    found = _ASIDE.fullmatch(aside)
+    return f"{found['stem']}{found['suffix']}" if found else None

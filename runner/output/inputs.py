@@ -37,15 +37,15 @@ _SCHEMA = pa.schema(
 )
 
 
-def write_inputs(path: Path, inputs: Inputs) -> None:
-    """Write the table, scenes in their order and then what was left out. Raises OutputError."""
-    rows = [_used(scene, inputs.stack.grid.crs_name) for scene in inputs.stack.scenes]
+def write_inputs(path: Path, inputs: Inputs, band: int) -> None:
+    """Write the table, scenes in their order and then what was left out; nodata is of a band. Raises OutputError."""
+    rows = [_used(scene, inputs.stack.grid.crs_name, band) for scene in inputs.stack.scenes]
     rows += [_unused(item) for item in inputs.left_out]
     write_table(path, table_of(rows, _SCHEMA))
 
 
-def _used(scene: Scene, crs_name: str) -> dict[str, object]:
-    header = scene.header
+def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
+    header, nodata = scene.header, scene.header.nodata_of(band)
     return {
         "href": scene.href,
         "scene": scene.name,
@@ -58,7 +58,7 @@ def _used(scene: Scene, crs_name: str) -> dict[str, object]:
         "height": header.shape[0],
         "width": header.shape[1],
         "dtype": header.dtype,
-        "nodata": None if header.nodata is None else float(header.nodata),  # rounded, of 64-bit integers
+        "nodata": None if nodata is None else float(nodata),  # rounded, of 64-bit integers
         "block_height": header.block_shape[0],
         "block_width": header.block_shape[1],
         "compression": header.compression,

@@ -2,13 +2,11 @@
 
 from heapq import heapreplace
 
-from runner.errors import PlanError
 from runner.model import Stack
 from runner.plan.memory import bytes_per_pixel, limb_bytes
 from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Chunks, StagePlan, Workers
 from runner.read.header import Window
-from runner.reduce.statistics import statistic
 from runner.settings import ChunkSettings, Over
 
 _XARRAY_CHUNK_BYTES = 64 * 2**20  # of decoded pixels; a few fit any worker, and one outweighs dask's 1 ms a task
@@ -49,26 +47,14 @@ def block_chunks(
     """Rows of file blocks, as wide as accumulators of `room` bytes; what must be whole for an ordered statistic is."""
     scenes, height, width = len(stack.scenes), stack.grid.height, stack.grid.width
     if any(stage.ordered and stage.over is Over.space for stage in stages):
-        _require_whole(settings, stages, ("y", "x"), "over space")
         return Chunks(1, height, width)
     auto_y, auto_x = auto_window(stack, rule, stages, room)
     block_y, block_x = stack.scenes[0].header.block_shape
     y = resolve(settings.y, height, block_y, auto_y, snap=settings.snap and settings.y != "auto")
     x = resolve(settings.x, width, block_x, auto_x, snap=settings.snap and settings.x != "auto")
     if holds_all_scenes(stages):
-        _require_whole(settings, stages, ("time",), "over time")
         return Chunks(scenes, y, x)
     return Chunks(resolve(settings.time, scenes, 1, scenes, snap=False), y, x)
-
-
-def _require_whole(settings: ChunkSettings, stages: tuple[StagePlan, ...], axes: tuple[str, ...], over: str) -> None:
-    for axis in axes:
-        if getattr(settings, axis) not in ("auto", "all"):
-            names = [name for stage in stages for name in stage.statistics if statistic(name).ordered]
-            raise PlanError(
-                f"chunks.{axis}={getattr(settings, axis)}: {', '.join(names)} {over} needs all values at once; "
-                f"set chunks.{axis}=all or auto"
-            )
 
 
 def auto_window(

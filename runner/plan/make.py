@@ -17,6 +17,7 @@ from runner.plan.readers import any_by_gdal
 from runner.plan.records import Block, Chunks, Cost, Pass, Plan, StagePlan, Workers
 from runner.plan.remedy import refuse_too_large
 from runner.plan.weights import stage_weights
+from runner.plan.whole import refuse_parted_values
 from runner.read.cog import plan_spans
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
@@ -40,13 +41,15 @@ def make_plan(job: JobSettings, stack: Stack, skipped: int = 0) -> Plan:
     """Resolve the stages against the stack, fuse those that can be, cut blocks and state what they cost.
 
     `skipped` scenes cannot be read; that values are missing without them is no reason to refuse the job. Raises
-    PlanError for a band the scenes do not have, a min_count or weights that cannot be, or a job that cannot fit the
-    workers' memory.
+    ConfigError for chunks that part what a statistic needs whole, and PlanError for a band the scenes do not have, a
+    min_count or weights that cannot be, or a job that cannot fit the workers' memory.
     """
+    refuse_parted_values(job)
     bands = stack.scenes[0].header.bands
     if not 1 <= job.source.band <= bands:
         raise PlanError(
-            f"source.band={job.source.band}: the scenes have {bands} band(s), such as {stack.scenes[0].href}"
+            f"source.band={job.source.band}: the scenes have {bands} band{'s' * (bands != 1)}, "
+            f"such as {stack.scenes[0].href}"
         )
     _refuse_high_counts(job, stack, skipped)
     block_engine = job.engine is EngineName.block

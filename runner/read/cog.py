@@ -164,7 +164,8 @@ def _ranges(works: Iterable[Work], band: int, options: FetchOptions) -> Iterator
 
 def _request(work: Work, number: int, span: Span) -> ByteRange:
     scene = work.scenes[number]
-    return ByteRange(scene.href, scene.store, scene.key, scene.etag, span.start, span.stop, work.counts, scene.size)
+    whole = ByteRange(scene.href, scene.store, scene.key, scene.etag, 0, 0, work.counts, scene.size, scene.modified)
+    return whole._replace(start=span.start, stop=span.stop)
 
 
 def _batches(fetched: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched]]:

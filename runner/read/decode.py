@@ -37,9 +37,10 @@ _LERC_EXTRA: Final = (0, 1, 2)  # LercParameters[1]: none, DEFLATE, ZSTD
 def fast_path_refusal(header: Header, band: int) -> str | None:
     """Why `band` (from 1) of this file is left to GDAL, in words; None if BlockDecoder takes it."""
     layout, mask = header.layout, header.mask_of(band)
+    bands = layout.bands
     reasons = {
         f"a TIFF with {layout.repaired}": bool(layout.repaired),
-        f"it has {layout.bands} bands, not band {band}": not 1 <= band <= layout.bands,
+        f"it has {bands} band{'s' * (bands != 1)}, so no band {band}": not 1 <= band <= bands,
         f"a strip of {layout.block_bytes:,} bytes": layout.block_bytes > MAX_BLOCK_BYTES,
         f"samples of {layout.bits} bits in sample format {layout.sample_format}": layout.dtype == UNSUPPORTED,
         f"compression {layout.compression}": layout.compression not in (*_CODECS, "lerc"),
@@ -110,7 +111,7 @@ class BlockDecoder:
         self._lerc = _Lerc(layout) if layout.compression == "lerc" else None
         self._codec = self._lerc or _CODECS[layout.compression]
         self._buffers = buffers
-        self._fill = header.fill
+        self._fill = header.fills[band - 1]
 
     @property
     def by_rows(self) -> bool:

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, TypeVarTuple
 
 import obstore
@@ -21,20 +20,23 @@ from obstore.exceptions import BaseError, PreconditionError
 
 from runner.errors import ReadError
 from runner.read.background import background_loop
-from runner.read.etag import if_match, same_version
+from runner.read.etag import if_match
 from runner.read.refusals import RefusedError
 from runner.read.store_errors import (
     BrokenPageError,
-    ChangedError,
     ConnectionFailedError,
     ForeignPageError,
     ShortBodyError,
+    StoreError,
     explain,
+    is_past_the_end,
     may_pass,
 )
+from runner.read.version import Version, refuse_changed, version_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+    from datetime import datetime
 
     from obstore import Bytes, GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
@@ -97,7 +99,7 @@ class FetchCounts:
 class ByteRange(NamedTuple):
     """Bytes `start` to `stop` of the object `key` in `store`.
 
-    `etag` and `size` (in bytes) pin its version, None leaves it open. What it costs is added to `counts`.
+    `etag`, `size` (in bytes) and `modified` pin its version, None leaves it open. What it costs is added to `counts`.
     """
 
     href: str
@@ -108,6 +110,12 @@ class ByteRange(NamedTuple):
     stop: int
     counts: FetchCounts
     size: int | None = None
+    modified: "datetime | None" = None
+
+    @property
+    def version(self) -> Version:
+        """The version that is wanted."""
+        return Version(self.etag, self.size, self.modified)
 
 
 class ObjectStart(NamedTuple):
@@ -115,8 +123,7 @@ class ObjectStart(NamedTuple):
 
     data: "Bytes"
     size: int
-    etag: str | None
-    modified: datetime
+    version: Version
 
 
 class StopFlag:
@@ -208,7 +215,7 @@ async def fetch_range(wanted: ByteRange, options: FetchOptions) -> "Bytes":
 async def fetch_start(wanted: ByteRange, options: FetchOptions) -> ObjectStart:
     """The bytes of one range, or as many of them as the object has, retried. Raises ReadError."""
     data, meta = await _retried(wanted, options, whole=False)
-    return ObjectStart(data, meta["size"], meta["e_tag"], meta["last_modified"])
+    return ObjectStart(data, meta["size"], version_of(meta))
 
 
 async def retried(
@@ -254,11 +261,16 @@ def _backoff(options: FetchOptions, failed: int) -> float:
 
 
 async def _attempt(wanted: ByteRange, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
-    answer = await _answer(wanted)
-    _refuse_changed(wanted, answer.meta)
+    try:
+        answer = await _answer(wanted)
+    except BaseError as error:
+        if is_past_the_end(error):
+            await _refuse_as_past_the_end(wanted)
+        raise
+    refuse_changed(wanted.href, wanted.version, version_of(answer.meta))
     size = answer.meta["size"]
     if whole and size < wanted.stop:
-        raise ReadError(wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {size}; upload it again")
+        raise _truncated(wanted, size)
     data = await answer.bytes_async()
     wanted.counts.bytes += len(data)
     if len(data) != min(wanted.stop, size) - wanted.start:
@@ -278,11 +290,17 @@ async def _answer(wanted: ByteRange) -> "GetResult":
     return await obstore.get_async(wanted.store, wanted.key, options=options)
 
 
-def _refuse_changed(wanted: ByteRange, meta: "ObjectMeta") -> None:
-    etag, size = meta["e_tag"], meta["size"]
-    other = wanted.etag is not None and etag is not None and not same_version(wanted.etag, etag)
-    if other or size != (wanted.size if wanted.size is not None else size):
-        was = f"ETag {wanted.etag}" + ("" if wanted.size is None else f", {wanted.size} bytes")
-        raise ChangedError(
-            wanted.href, f"changed during the run: it was {was}; it is now ETag {etag}, {size} bytes; run again"
-        )
+async def _refuse_as_past_the_end(wanted: ByteRange) -> None:
+    """Say why a store finds no bytes there: the object's own size must say so too, or the answer counts for nothing."""
+    wanted.counts.requests += 1
+    meta = await obstore.head_async(wanted.store, wanted.key)
+    refuse_changed(wanted.href, wanted.version, version_of(meta))
+    if wanted.start < meta["size"]:
+        part = f"bytes {wanted.start} to {wanted.stop}"
+        raise StoreError(wanted.href, f"{part} unread: the server says that it ends before them, and that it has "
+                         f"{meta['size']} bytes; check the server and source.s3.endpoint_url")  # fmt: skip
+    raise _truncated(wanted, meta["size"])
+
+
+def _truncated(wanted: ByteRange, size: int) -> ReadError:
+    return ReadError(wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {size}; upload it again")

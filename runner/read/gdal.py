@@ -47,7 +47,9 @@ def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
             scene.href, f"changed during the run: shape, bands and dtype are {got}, were {wanted}; run again"
         )
     if not 1 <= band <= header.bands:
-        raise ReadError(scene.href, f"it has {header.bands} bands, not band {band}")
+        raise ReadError(
+            scene.href, f"it has {header.bands} {'band' if header.bands == 1 else 'bands'}, so no band {band}"
+        )
     refuse_hidden_mask(scene.href, header, dataset, band)
     if header.dtype.startswith("complex"):
         raise ReadError(scene.href, f"samples are {header.dtype}, wanted real numbers")

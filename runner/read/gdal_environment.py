@@ -25,6 +25,21 @@ _OURS = {
 }
 _CODE = frozenset({"GDAL_DRIVER_PATH", "OGR_DRIVER_PATH", "GDAL_PYTHON_DRIVER_PATH", "GDAL_VRT_ENABLE_PYTHON",
                    "GDAL_VRT_PYTHON_TRUSTED_MODULES", "GDAL_CONFIG_FILE", "AWS_CONFIG_FILE"})  # fmt: skip
+# What C code then prints, or writes: requests with their keys, past every log.
+_TELLING = frozenset({"CPL_CURL_VERBOSE", "CPL_CURL_VERBOSE_DATA_IN", "CPL_CURL_VSIMEM_PRINT_HEADERS", "CPL_DEBUG",
+                      "CPL_LOG", "CPL_LOG_ERRORS", "CPL_VSISTDIN_FILE", "CURL_INFO_DATA_IN", "CURL_INFO_HEADER_IN",
+                      "CURL_INFO_HEADER_OUT", "CURL_INFO_TEXT"})  # fmt: skip
+# What is read from this machine's files, or asked for keys, and then sent to a server.
+_SENDING = frozenset({"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                      "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_STS_ENDPOINT", "AWS_WEB_IDENTITY_TOKEN_FILE",
+                      "AZURE_AUTHORITY_HOST", "AZURE_CONFIG_DIR", "AZURE_FEDERATED_TOKEN_FILE",
+                      "CPL_AWS_CREDENTIALS_FILE", "CPL_AWS_EC2_API_ROOT_URL", "CPL_AWS_ROOT_DIR",
+                      "CPL_AWS_SSO_ENDPOINT", "CPL_AWS_STS_ROOT_URL", "CPL_AZURE_VM_API_ROOT_URL",
+                      "CPL_GCE_CREDENTIALS_URL", "CPL_GS_CREDENTIALS_FILE", "GDAL_HTTP_COOKIEFILE",
+                      "GDAL_HTTP_COOKIEJAR", "GDAL_HTTP_HEADER_FILE", "GDAL_HTTP_NETRC", "GDAL_HTTP_NETRC_FILE",
+                      "GDAL_HTTP_SSLCERT", "GDAL_HTTP_SSLKEY", "GS_OAUTH2_PRIVATE_KEY_FILE",
+                      "VSICURL_PC_SAS_SIGN_HREF_URL", "VSICURL_PC_SAS_TOKEN_URL"})  # fmt: skip
+_MEANT = "if you mean it, set it in the shell"
 
 _LISTED = (3, 10)  # the release that the names are of
 
@@ -38,7 +53,7 @@ def known_options() -> frozenset[str]:
 
 
 def check_option_names(options: Mapping[str, str]) -> None:
-    """Refuse names GDAL does not know, what `source.s3` already says, and what a config folder could run code by.
+    """Refuse names GDAL does not know, what `source.s3` already says, and what runs code or gives away keys and files.
 
     A GDAL newer than our list may know other names, which are warned of.
 
@@ -49,7 +64,11 @@ def check_option_names(options: Mapping[str, str]) -> None:
         if name in _OURS:
             raise ConfigError(f"{key}: set {_OURS[name]} instead, which every reader of the bucket follows")
         if name in _CODE:
-            raise ConfigError(f"{key}: that can name code to run; if you mean it, set it in the shell")
+            raise ConfigError(f"{key}: that can name code to run; {_MEANT}")
+        if name in _TELLING:
+            raise ConfigError(f"{key}: that can print keys and signatures, or write a file; {_MEANT}")
+        if name in _SENDING:
+            raise ConfigError(f"{key}: that can send a file or a key of this machine to a server; {_MEANT}")
         if name not in known_options():
             near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
             _refuse_unknown(key, f"; did you mean '{near[0]}'?" if near else "")

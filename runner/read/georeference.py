@@ -4,6 +4,7 @@ The tags are copied into a GeoTIFF of one pixel, in memory, which GDAL opens, wi
 files). Scenes with equal tags share one such opening.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
 import rasterio
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
@@ -22,8 +24,11 @@ from runner.read.metadata import GDAL_METADATA, of_pixels
 from runner.read.one_pixel import Samples, one_pixel_tiff, samples_of
 from runner.read.tiff import TiffLayout
 
+_NODATA: Final = re.compile(rb"NoDataValue", re.IGNORECASE)  # an element of .aux.xml, or its attribute
 _CACHED_BYTES: Final = 65536  # of tags, whose reading is kept for the scenes that follow
 
+Nodata: TypeAlias = float | int | None
+Pixel: TypeAlias = complex | float | int
 Transform: TypeAlias = tuple[float, float, float, float, float, float]
 Sidecars: TypeAlias = tuple[tuple[str, bytes], ...]  # names and contents of files beside a file called x.tif
 
@@ -31,16 +36,16 @@ Sidecars: TypeAlias = tuple[tuple[str, bytes], ...]  # names and contents of fil
 @dataclass(frozen=True, slots=True)
 class Georeference:
     """GDAL's reading of the geo tags: `crs` is WKT, "" for none; `transform` is in affine order, from (column, row) to
-    CRS units; `dtype` is rasterio's name; `fill` is the pixel of a sparse block; `scales`, `offsets` and `masks` have
-    one value per band; `gcps` is the number of ground control points.
+    CRS units; `dtype` is rasterio's name; `fills` are the pixels of sparse blocks; `nodatas`, `fills`, `scales`,
+    `offsets` and `masks` have one value per band; `gcps` is the number of ground control points.
     """
 
     crs: str
     epsg: int | None
     transform: Transform
     dtype: str
-    nodata: float | int | None
-    fill: complex | float | int
+    nodatas: tuple[Nodata, ...]
+    fills: tuple[Pixel, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     masks: tuple[FileMask, ...]
@@ -63,14 +68,14 @@ def read_georeference(href: str, layout: TiffLayout, sidecars: Sidecars) -> Geor
 def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Georeference:
     """GDAL's reading of the tags on a GeoTIFF of one pixel. Raises RasterioError."""
     with _opened(one_pixel_tiff(samples, tags), sidecars) as dataset:
-        crs, fill = dataset.crs, dataset.read(1)[0, 0].item()
+        crs, fills = dataset.crs, tuple(dataset.read()[:, 0, 0].tolist())
         return Georeference(
             crs=crs.to_wkt() if crs else "",
             epsg=crs.to_epsg() if crs else None,
             transform=tuple(dataset.transform)[:6],
             dtype=dataset.dtypes[0],
-            nodata=_exact_nodata(dataset, fill),
-            fill=fill,
+            nodatas=_exact_nodatas(dataset, fills),
+            fills=fills,
             scales=dataset.scales,
             offsets=dataset.offsets,
             masks=_masks_beside_nodata(samples, tags, sidecars),
@@ -93,12 +98,22 @@ def _opened(tiff: bytes, sidecars: Sidecars) -> Iterator[Any]:
 def _masks_beside_nodata(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> tuple[FileMask, ...]:
     """What hides pixels, besides the nodata value."""
     source = one_pixel_tiff(samples, tuple(tag for tag in tags if tag.number == GDAL_METADATA))
-    with _opened(source, sidecars) as dataset:
+    with _opened(source, tuple((name, _NODATA.sub(b"_", data)) for name, data in sidecars)) as dataset:
         return file_masks(dataset.mask_flag_enums)
 
 
-def _exact_nodata(dataset: Any, fill: Any) -> float | int | None:
-    """Nodata with all digits: rasterio rounds that of 64-bit integers, if it gives it at all; a sparse pixel has it."""
-    rounded: float | None = dataset.nodata
-    wide = dataset.dtypes[0] in ("int64", "uint64") and (fill != 0 or rounded is not None)
-    return int(fill) if wide else rounded
+def _exact_nodatas(dataset: Any, fills: tuple[Any, ...]) -> tuple[Nodata, ...]:
+    """Nodata as GDAL masks by it, where rasterio tells less: a sparse pixel has it.
+
+    rasterio rounds that of 64-bit integers, if it gives it at all; and of int8 it gives none beyond the range, such as
+    -128.9, of which GDAL takes the whole number.
+    """
+    given: tuple[float | None, ...] = dataset.nodatavals
+    if dataset.dtypes[0] in ("int64", "uint64"):
+        hidden = [fill != 0 or one is not None for one, fill in zip(given, fills, strict=True)]
+    elif dataset.dtypes[0] == "int8":
+        by_nodata = [set(flags) == {MaskFlags.nodata} for flags in dataset.mask_flag_enums]
+        hidden = [flag and pixel == 0 for flag, pixel in zip(by_nodata, dataset.read_masks()[:, 0, 0], strict=True)]
+    else:
+        return given
+    return tuple(int(fill) if hides else one for one, fill, hides in zip(given, fills, hidden, strict=True))

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ReadError
-from runner.read.georeference import Georeference, Sidecars, Transform, read_georeference
+from runner.read.georeference import Georeference, Nodata, Pixel, Sidecars, Transform, read_georeference
 from runner.read.masks import FileMask
 from runner.read.tiff import TiffLayout, read_layout
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from obstore.store import ObjectStore
 
 HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
@@ -26,9 +28,9 @@ class Header:
 
     `crs` is WKT, "" for none. `transform` is (a, b, c, d, e, f): x = a * column + b * row + c and
     y = d * column + e * row + f of the upper left corner of a pixel, in CRS units; the identity if there is none.
-    `shape` is (height, width) in pixels. `dtype` is rasterio's name. `fill` is the pixel of a sparse block: nodata, in
-    the range of the dtype, or 0. `scales`, `offsets` and `masks` have one value per band; a mask is said beside nodata.
-    `layout` is the structure of the file.
+    `shape` is (height, width) in pixels. `dtype` is rasterio's name. `nodatas`, `fills`, `scales`, `offsets` and
+    `masks` have one value per band: a fill is the pixel of a sparse block, which is nodata, in the range of the dtype,
+    or 0; a mask is said beside nodata. `layout` is the structure of the file.
     """
 
     crs: str
@@ -36,8 +38,8 @@ class Header:
     transform: Transform
     shape: tuple[int, int]
     dtype: str
-    nodata: float | int | None
-    fill: complex | float | int
+    nodatas: tuple[Nodata, ...]
+    fills: tuple[Pixel, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     masks: tuple[FileMask, ...]
@@ -53,6 +55,10 @@ class Header:
     def bands(self) -> int:
         """The number of bands."""
         return self.layout.bands
+
+    def nodata_of(self, band: int) -> Nodata:
+        """The nodata value of a band (from 1), None without one; a file beside the TIFF may give each its own."""
+        return self.nodatas[band - 1] if 1 <= band <= len(self.nodatas) else None
 
     def mask_of(self, band: int) -> FileMask:
         """What hides pixels of a band (from 1)."""
@@ -83,7 +89,7 @@ class Header:
 class SceneFile:
     """One scene as the readers of pixels need it: `key` is its path in `store`.
 
-    `etag` and `size` (in bytes) pin its version, None leaves it open.
+    `etag`, `size` (in bytes) and `modified` pin its version, None leaves it open.
     """
 
     href: str
@@ -92,6 +98,7 @@ class SceneFile:
     etag: str | None
     header: Header
     size: int | None = None
+    modified: "datetime | None" = None
 
 
 class Window(NamedTuple):
@@ -208,8 +215,8 @@ def _header(href: str, layout: TiffLayout, sidecars: Sidecars = ()) -> Header:
         transform=geo.transform,
         shape=(layout.height, layout.width),
         dtype=geo.dtype,
-        nodata=geo.nodata,
-        fill=geo.fill,
+        nodatas=geo.nodatas,
+        fills=geo.fills,
         scales=geo.scales,
         offsets=geo.offsets,
         masks=_masks(layout, geo),

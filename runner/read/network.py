@@ -98,7 +98,19 @@ def cause_of_failure(text: str, url: str) -> Cause | None:
         reason = "refuses" if re.search(_TUNNEL, text) and not (sign and sign.passing) else "does not answer"
         name = "HTTPS_PROXY" if endpoint.startswith("https") else "HTTP_PROXY"
         return Cause(f"the proxy {proxy} {reason}; check {name}, or name {host} in NO_PROXY", True)
+    target = _redirected_to(text, url)
+    if sign and target:
+        reason = sign.sentence.format(endpoint=target, host=target)
+        return Cause(f"{endpoint} sends on to another address, where it fails: {reason}", sign.passing)
     return sign and Cause(sign.sentence.format(endpoint=endpoint, host=host), sign.passing)
+
+
+def _redirected_to(text: str, url: str) -> str | None:
+    """The address that obstore could not reach, if it is not that of the URL: a server has sent it there."""
+    found = re.search(r'"tcp connect error",\s+([\d.]+|\[[\da-f:]+\]):(\d+),', text)
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{found[1]}:{found[2]}" if found and proxy_of(url) is None and int(found[2]) != port else None
 
 
 def endpoint_and_host(url: str) -> tuple[str, str]:
@@ -174,4 +186,8 @@ def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
         return None
     if not Path(environment[name]).is_file():
         raise SourceError(f"{name}={environment[name]}: there is no such file; name a PEM file of certificates")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(environment[name])
+    except OSError as error:  # of which SSLError is one
+        raise SourceError(f"{name}={environment[name]}: no certificate in it can be read; name a PEM file") from error
     return environment[name]

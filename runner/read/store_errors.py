@@ -7,6 +7,7 @@ fault of the store, the credentials, the network or this machine: `StoreError`, 
 
 import errno
 import re
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -36,7 +37,16 @@ _LASTING: Final = {  # by obstore's words
     "range was invalid": "it ends before them; upload it again",
     "following redirect": "the server sends from one address to the next; check source.s3.endpoint_url",
 }
+_WRONG_RANGE: Final = (
+    "the server answers with another range than was asked for, or does not say with which (Content-Range); check "
+    "source.s3.endpoint_url and proxies, or serve the objects from a store that honours ranges"
+)
+_OTHER_RANGE: Final = dict.fromkeys(("UnexpectedRange", "NoContentRange", "ParseContentRange"), _WRONG_RANGE)
 
+UNSENT: Final = (  # in place of a client's words, which repeat the header
+    "a header of the request holds a character that cannot be sent; check that the keys and the session token of "
+    "source.s3.profile or of the environment are one line of ASCII each"
+)
 LOCAL_HINT: Final = "give yourself the right to read it (chmod), or leave it out of source.url"
 UNREADABLE_KEY: Final = (
     "its key has an empty or dotted part (//, /./, /../) or a control character, which the readers do not take; "
@@ -109,6 +119,12 @@ def is_denied(error: BaseException) -> bool:
     return not refusal.has_remedy and (isinstance(error, _DENIED) or refusal.status in (401, 403))
 
 
+def is_past_the_end(error: BaseException) -> bool:
+    """Whether a store says that an object ends before the range asked for."""
+    refusal = refusal_of(error)
+    return "range was invalid" in str(error) or (refusal is not None and refusal.status == 416)
+
+
 def is_missing(error: BaseException) -> bool:
     """Whether an object is not there, or what a store takes for one."""
     refusal = refusal_of(error)
@@ -140,21 +156,32 @@ def _denied(error: BaseException, href: str, part: str) -> ReadError | None:
 
 
 def _missing(href: str, refusal: Refusal | None) -> ReadError:
-    """A missing object; a 404 that is not in S3's words says nothing of the object."""
-    if refusal is not None and refusal.code not in _GONE and refusal.body.strip():
-        found = refusal.code or "a page of a proxy or a web server"
+    """A missing object; a 404 that is not in S3's words, and a file whose folder is not there, say nothing of it."""
+    if refusal is not None and refusal.code not in _GONE:
+        found = refusal.code or ("a page of a proxy or a web server" if refusal.body.strip() else "an empty one")
         return StoreError(href, f"the answer 404 is not an S3 server's ({found}); check source.s3.endpoint_url")
+    if not href.startswith("s3://") and not _holds_files(Path(href).parent):
+        return StoreError(
+            href, f"its folder {Path(href).parent} is gone or empty; mount it again, or leave it out of source.url"
+        )
     return MissingError(href, "not found: it never was there, or is gone since it was listed; run again")
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether there is anything in a folder; a mount that goes away leaves an empty one."""
+    try:
+        return any(folder.iterdir())
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def _unread(error: BaseException, href: str, part: str, attempts: int) -> ReadError:
     if "parse path" in str(error):
         return ReadError(href, UNREADABLE_KEY)
-    refusal = refusal_of(error)
-    ends_before = "range was invalid" in str(error) or (refusal is not None and refusal.status == 416)
     times = f" after {attempts} attempts" if attempts > 1 else ""
-    kind = ReadError if ends_before else StoreError
-    return kind(href, f"{part} unread{times}: {reason_of(error)}")
+    return StoreError(href, f"{part} unread{times}: {reason_of(error)}")
 
 
 # --- words ------------------------------------------------------------------------------------------------------
@@ -174,16 +201,18 @@ def reason_of(error: BaseException) -> str:
         return f"the server sends {error}"
     if isinstance(error, TimeoutError):
         return "no answer within fetch.timeout; raise it or try later"
+    if re.search(r"header (name|value)|HeaderValue", str(error)):
+        return UNSENT
     return _reason_in_text(str(error))
 
 
 def _reason_in_text(text: str) -> str:
     """The reason where there is no answer; obstore says it at the end of its first line."""
     url = url_in(text)
-    lasting = next((sentence for words, sentence in _LASTING.items() if words in text), None)
+    known = next((sentence for words, sentence in (_LASTING | _OTHER_RANGE).items() if words in text), None)
     cause = cause_of_failure(text, url)
-    if lasting or cause:
-        return lasting or (cause.sentence if cause else "")
+    if known or cause:
+        return known or (cause.sentence if cause else "")
     words = re.sub(r"^(Generic \w+ error: |HTTP error: )+", "", text.partition("\n")[0].rpartition(" - ")[2])
     if "LocalFileSystem" in text:
         return f"{words}; check the file"

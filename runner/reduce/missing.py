@@ -70,6 +70,27 @@ def nodata_range(nodata: float | int, dtype: npt.DTypeLike) -> tuple[float, floa
     return _NO_NODATA if whole is None else (float(whole), float(whole))
 
 
+def same_nodata(one: float | int | None, other: float | int | None, dtype: npt.DTypeLike) -> bool:
+    """Whether two nodata values (None: there is none) hide the same pixels.
+
+    Floats do if GDAL takes each for the other; what no pixel can be hides nothing, nor does NaN, which never counts.
+    """
+    kind = np.dtype(dtype)
+    ours, theirs = (None if value is None else _as_pixel(value, kind) for value in (one, other))
+    if ours is None or theirs is None or kind.kind != "f":
+        return ours == theirs
+    ends = nodata_range(ours, kind), nodata_range(theirs, kind)
+    return ends[0][0] <= theirs <= ends[0][1] and ends[1][0] <= ours <= ends[1][1]
+
+
+def _as_pixel(nodata: float | int, kind: np.dtype[Any]) -> float | int | None:
+    """Nodata as a pixel of a type, None if it hides none."""
+    if kind.kind != "f":
+        return _whole(nodata, kind)
+    with np.errstate(over="ignore"):
+        return None if nodata_range(nodata, kind) == _NO_NODATA else float(kind.type(nodata))
+
+
 def _whole(nodata: float | int, kind: np.dtype[Any]) -> int | None:
     """Nodata as a pixel of an integer type (or bool), None if it is none."""
     lowest, highest = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)

@@ -11,6 +11,8 @@ from runner.errors import SourceError, printable
 from runner.model import Scene
 from runner.read.georeference import Transform
 from runner.read.header import Header
+from runner.read.masks import FileMask
+from runner.reduce.missing import same_nodata
 
 _TOLERANCE: Final = 1e-3  # pixels between the corners of two grids that count as one
 _MOST_KINDS: Final = 20  # that are told apart
@@ -25,17 +27,18 @@ class Trait(NamedTuple):
     same: Callable[[Header, Header], bool]
 
 
-def refuse_differences(scenes: Sequence[Scene], *, placed: bool, nodata: bool) -> None:
+def refuse_differences(scenes: Sequence[Scene], *, placed: bool, nodata_of: int | None) -> None:
     """Raise SourceError that says of each trait that is not the same in all scenes how many have which.
 
-    CRS and grid count if the scenes are `placed`; nodata counts unless a setting says it.
+    CRS and grid count if the scenes are `placed`; `nodata_of` is the band whose nodata counts, None if none does.
     """
-    traits = [*(PLACE if placed else ()), *TYPE, *(NODATA if nodata else ())]
+    nodata = () if nodata_of is None else (_nodata_trait(nodata_of),)
+    traits = [*(PLACE if placed else ()), *TYPE, *nodata]
     found = [(trait, kinds) for trait in traits if len(kinds := _kinds(scenes, trait)) > 1]
     if found:
         problems = "; ".join(_described(trait, kinds) for trait, kinds in found)
         odd = {scene.href: scene for _, kinds in found for kind in kinds[1:] for scene in kind}
-        hint = "; if one nodata value holds for all, set source.nodata" if [t for t, _ in found] == [*NODATA] else ""
+        hint = "; if one nodata value holds for all, set source.nodata" if [t for t, _ in found] == [*nodata] else ""
         raise SourceError(f"{_headline(scenes)}: {problems}. {_remedy(scenes, list(odd.values()))}{hint}")
 
 
@@ -138,9 +141,16 @@ TYPE: Final = (
     Trait(lambda one, _: f"of type {one.dtype}", lambda one, other: one.dtype == other.dtype),
     Trait(lambda one, _: f"of {one.bands} bands", lambda one, other: one.bands == other.bands),
 )
-NODATA: Final = (
-    Trait(
-        lambda one, _: f"with nodata {one.nodata}",
-        lambda one, other: one.nodata == other.nodata or repr(one.nodata) == repr(other.nodata),  # NaN is NaN
-    ),
-)
+
+
+def _nodata_trait(band: int) -> Trait:
+    """What is nodata in a band: the pixels count, not the digits; but any value at all makes an alpha band give way."""
+
+    def same(one: Header, other: Header) -> bool:
+        ours, theirs = one.nodata_of(band), other.nodata_of(band)
+        by_alpha = FileMask.alpha in (one.mask_of(band), other.mask_of(band))
+        if by_alpha and (ours is None) != (theirs is None):
+            return False
+        return one.dtype != other.dtype or same_nodata(ours, theirs, one.dtype)
+
+    return Trait(lambda one, _: f"with nodata {one.nodata_of(band)}", same)

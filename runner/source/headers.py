@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import obstore
+
 from runner.errors import ReadError, SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
-from runner.read.etag import same_version
-from runner.read.fetch import ByteRange, ObjectStart, fetch_range, fetch_start
+from runner.read.fetch import FAILURES, ByteRange, fetch_range, fetch_start
 from runner.read.header import HEADER_BYTES, Header, completed, read_header_async
-from runner.read.store_errors import UNREADABLE_KEY, ChangedError, StoreError, is_readable
+from runner.read.store_errors import UNREADABLE_KEY, StoreError, is_readable
+from runner.read.version import Version, refuse_changed
 from runner.settings import OnError
 from runner.source import sidecars
 from runner.source.names import Candidate
@@ -58,7 +60,19 @@ async def read_headers(
     except ReadError as error:
         raise SourceError(f"{error}; {SKIP_HINT}") from error
     log.info("%d headers: %s", len(chosen), stores.counts)
+    _warn_of_unknown_versions([one for one in found if isinstance(one, Scene)])
     return [one for one in found if isinstance(one, Scene)], [one for one in found if isinstance(one, LeftOut)]
+
+
+def _warn_of_unknown_versions(scenes: Sequence[Scene]) -> None:
+    unknown = [scene.name for scene in scenes if not Version(scene.etag, scene.size, scene.modified).is_known]
+    if unknown:
+        log.warning(
+            "the server tells neither ETag nor Last-Modified of %d scenes, such as %s: one that is replaced during "
+            "the run by another of the same size is not noticed",
+            len(unknown),
+            unknown[0],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +101,27 @@ class _HeaderReader:
         store, counts = self.stores.of(location), self.stores.counts
         start = ByteRange(item.href, store, location.key, None, 0, HEADER_BYTES, counts)
         first = await fetch_start(start, self.stores.fetch)
-        _refuse_replaced(item, first)
+        listed = Version(item.etag, item.size, item.modified)
+        refuse_changed(item.href, listed, first.version, "between listing and reading its header")
+        etag, modified = first.version.etag or item.etag, first.version.modified or item.modified
 
         async def get(begin: int, end: int) -> bytes:
-            wanted = start._replace(etag=first.etag, size=first.size, start=begin, stop=end)
+            wanted = start._replace(etag=etag, size=first.size, modified=modified, start=begin, stop=end)
             return bytes(await fetch_range(wanted, self.stores.fetch))
 
         header = await read_header_async(get, first.size, item.href, bytes(first.data))
         beside = await self._beside(item, header)
+        whole = completed(item.href, header, tuple(beside.values()))
+        sidecars.refuse_values(item, header, whole)
         return Scene(
             name=candidate.scene,
             href=item.href,
             time=candidate.time,
             groups=candidate.groups,
             size=first.size,
-            etag=first.etag,
-            modified=first.modified,
-            header=completed(item.href, header, tuple(beside.values())),
+            etag=etag,
+            modified=modified,
+            header=whole,
             sidecars=(*beside, *(() if header.placed else sidecars.rpcs(item))),
         )
 
@@ -111,28 +129,38 @@ class _HeaderReader:
         """Files beside an object that complete its header, by their hrefs: GDAL's names for them, and contents."""
         found: dict[str, tuple[str, bytes]] = {}
         for href in sidecars.auxiliary(item):
-            if part := sidecars.relevant_part(href, await self._whole(href)):
+            if part := sidecars.relevant_part(await self._whole(href)):
                 found[href] = (sidecars.name_for_gdal(href), part)
         for href in () if header.placed else sidecars.placing(item):
-            found[href] = (sidecars.name_for_gdal(href), await self._whole(href))
+            if part := await self._whole(href):
+                found[href] = (sidecars.name_for_gdal(href), part)
         return found
 
     async def _whole(self, href: str) -> bytes:
+        """A file beside an object. Raises SourceError: one that cannot be read is no fault of the scene."""
+        try:
+            return await self._fetched(href)
+        except StoreError:
+            raise
+        except ReadError as error:
+            if await self._is_empty(href):
+                return b""
+            remedy = "it stands beside a scene: bring it back or write it anew, or say source.sidecars=ignore"
+            raise SourceError(f"{error}; {remedy}") from error
+
+    async def _is_empty(self, href: str) -> bool:
+        location = locate(href)
+        try:
+            return (await obstore.head_async(self.stores.of(location), location.key))["size"] == 0
+        except FAILURES:
+            return False
+
+    async def _fetched(self, href: str) -> bytes:
         location = locate(href)
         wanted = ByteRange(
             href, self.stores.of(location), location.key, None, 0, sidecars.MAX_BYTES, self.stores.counts
         )
         found = await fetch_start(wanted, self.stores.fetch)
         if found.size > sidecars.MAX_BYTES:
-            raise ReadError(href, f"{found.size} bytes, wanted up to {sidecars.MAX_BYTES}; remove it or write it anew")
+            raise ReadError(href, f"it has {found.size} bytes, wanted up to {sidecars.MAX_BYTES}")
         return bytes(found.data)
-
-
-def _refuse_replaced(item: StoredObject, first: ObjectStart) -> None:
-    other = item.etag is not None and first.etag is not None and not same_version(item.etag, first.etag)
-    if other or item.size not in (None, first.size):
-        raise ChangedError(
-            item.href,
-            f"changed between listing ({item.etag}, {item.size} bytes) and reading its header ({first.etag}, "
-            f"{first.size} bytes); run again",
-        )

@@ -23,11 +23,12 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     below = [name for name in names if name.startswith(folder)]
     if below:
         deep = any("/" in name.removeprefix(folder) for name in below)
-        meant_url = folder + ("**/*" if deep else "*") + _ending(below)
+        meant_url = glob.escape(folder) + ("**/*" if deep else "*") + _ending(below)
         return f": it is a folder of {_amount(below)}; write {written(meant_url)}"
-    escaped = url.replace("[", "[[]")
-    if escaped != url and (meant := [name for name in names if _matches(escaped, name)]):
-        return f"; {_amount(meant)} would if brackets stood for themselves; write {written(escaped)}"
+    literal = url[: url.rfind("/", 0, re.search(r"[*?]|$", url).start()) + 1]  # type: ignore[union-attr]
+    inside = [name for name in names if name.startswith(literal)] if "[" in literal else []
+    if inside:
+        return _bracket_hint(literal.replace("[", "[[]") + url.removeprefix(literal), inside)
     other = [name for name in names if _matches_otherwise(url, name)]
     if other:
         return f", but {_amount(other)} would if they ended so; write {written(_TIFF.sub('', url) + _ending(other))}"
@@ -35,6 +36,14 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     if not glob.has_magic(url):
         return f"{there}; name one object, or a glob such as 'prefix/**/*.tif'"
     return f"{there}; '*' stays within one folder, '**' goes below"
+
+
+def _bracket_hint(escaped: str, inside: Sequence[str]) -> str:
+    """How to write a url with brackets in a folder's name, of which `inside` are the files."""
+    meant = [name for name in inside if _matches(escaped, name)]
+    if not meant:
+        return nothing_hint(escaped, inside)
+    return f"; {_amount(meant)} would if brackets stood for themselves; write {written(escaped)}"
 
 
 def _amount(names: Sequence[str]) -> str:

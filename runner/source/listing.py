@@ -132,7 +132,9 @@ def _manifest_item(row: str, base: str, values: dict[Hashable, object]) -> Store
     href, time = values.pop("href"), values.pop("datetime")
     if not isinstance(href, str) or not href.strip():
         raise SourceError(f"{row} has no href; wanted s3://bucket/key or a path, or no such row")
-    return StoredObject(_absolute(href, base), time=_manifest_time(row, time), columns=_columns(values))
+    whole = _absolute(href, base)
+    _refuse_special(whole)
+    return StoredObject(whole, time=_manifest_time(row, time), columns=_columns(values))
 
 
 def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject) -> str:
@@ -142,6 +144,12 @@ def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject)
         return f"{both}, with the times {twin.time:%Y-%m-%d %H:%M:%S} and {item.time:%Y-%m-%d %H:%M:%S}; wanted one"
     names = sorted({name for name, _ in set(twin.columns) ^ set(item.columns)})
     return f"{both}, and differ in {', '.join(map(repr, names))}; one object is one scene, and source.band is its band"
+
+
+def _refuse_special(path: str) -> None:
+    """Raise SourceError for a pipe, a socket or a device, whose reader may wait for ever."""
+    if not path.startswith("s3://") and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        raise SourceError(f"{path}: a pipe, a socket or a device, wanted a regular file; copy its content into one")
 
 
 def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
@@ -167,6 +175,7 @@ def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
 def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - of manifests alone; it takes 0.4 s
 
+    _refuse_special(whole_url(source.url))
     table = BytesIO(_object(source.url, stores)) if source.url.startswith("s3://") else source.url
     try:
         if source.url.endswith((".parquet", ".pq")):

@@ -72,8 +72,12 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
         try:
             answer = await asked(lambda: obstore.get_async(store, location.key))
         except FAILURES as error:
-            if isinstance(explain(error, item.href, "it", 1), MissingError):
+            fault = explain(error, item.href, "it", 1)
+            if isinstance(fault, MissingError):
                 return Found(item, None)
+            refusal = refusal_of(error)
+            if is_missing(error) and not (refusal and refusal.has_remedy):
+                raise SourceError(str(fault)) from error
             raise unreadable(item.href, error, stores) from error
         return _found(item, answer.meta)
 

@@ -10,8 +10,9 @@ from runner.settings import OnError, Sidecars, SourceKind, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
 from runner.source.names import describe_folder_dates, name_candidates
+from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
 from runner.source.selection import choose, excluded_by, refuse_equal_names
-from runner.source.sidecars import NO_SCENE, describe_passed_over, refuse_masks, split_scenes
+from runner.source.sidecars import refuse_masks
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 from runner.source.twins import describe_twins
@@ -38,7 +39,7 @@ def find_inputs(
     excluded = ((item, excluded_by(source, item.href)) for item in found)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over]
-    refuse_equal_names(chosen)
+    refuse_equal_names(source, chosen)
     refuse_masks([one.item for one in chosen])
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from runner.errors import SourceError, printable
 from runner.model import LeftOut
-from runner.settings import Duplicates, SourceSettings
+from runner.settings import Duplicates, SourceKind, SourceSettings
 from runner.source.names import Candidate
 from runner.source.times import day_range
 from runner.source.twins import refuse_twins
@@ -49,16 +49,20 @@ def excluded_by(source: SourceSettings, text: str) -> str | None:
     return next((f"source.exclude={one}" for one in source.exclude if fnmatch.fnmatchcase(text, one)), None)
 
 
-def refuse_equal_names(chosen: Sequence[Candidate]) -> None:
+def refuse_equal_names(source: SourceSettings, chosen: Sequence[Candidate]) -> None:
     """Raise SourceError for two scenes of one name."""
     seen: dict[str, Candidate] = {}
     for candidate in chosen:
         twin = seen.setdefault(candidate.scene, candidate)
         if twin is not candidate:
+            tell = (
+                "let the manifest's column 'scene' tell them apart"
+                if source.kind is SourceKind.manifest
+                else "narrow source.url, or let the group 'scene' of source.datetime_regex tell them apart"
+            )
             raise SourceError(
                 f"{printable(twin.item.href)} and {printable(candidate.item.href)} are both named "
-                f"'{printable(twin.scene)}'; narrow source.url, or let the group 'scene' of source.datetime_regex tell "
-                "them apart"
+                f"'{printable(twin.scene)}'; {tell}"
             )
 
 

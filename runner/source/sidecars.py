@@ -5,15 +5,15 @@ https://gdal.org/en/stable/user/raster_data_model.html, "Mask bands".
 """
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from runner.errors import ReadError, SourceError, printable
+from runner.errors import SourceError, printable
 from runner.model import StoredObject
-from runner.source.hints import is_tiff
+from runner.read.header import Header
+from runner.read.masks import FileMask
 
 _MASK: Final = ".msk"
 _AUX: Final = ".aux.xml"
@@ -22,43 +22,16 @@ _PLACING: Final[Mapping[str, str]] = {  # the ending instead of .tif: the name t
 }  # fmt: skip
 _RPCS: Final = ("_RPC.TXT", "_rpc.txt", ".RPB", ".rpb")
 _ENDINGS: Final = (_MASK, _AUX, *_PLACING, *_RPCS)
-_NOT_READ: Final = (".ovr", ".json", ".xml", ".txt")  # of overviews, metadata and checksums
-NO_SCENE: Final = "not a TIFF by its name"
-_MOST_NAMED: Final = 4
-_OF_DATASET: Final = ("SRS", "GeoTransform", "GCPList")
-_OF_BAND: Final = ("NoDataValue", "Scale", "Offset")
+_OF_DATASET: Final = ("srs", "geotransform", "gcplist")
+_BAND, _METADATA, _ESRI, _VALUES = "pamrasterband", "metadata", "xml:esri", "nodata_values"
+_OF_BAND: Final = ("nodatavalue", "scale", "offset", "colorinterp")
+_BEGIN: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<[A-Za-z]")
 MAX_BYTES: Final = 16 * 2**20  # of a file that is read; those of statistics take a few kB
 
 
 def may_be_sidecar(name: str) -> bool:
     """Whether a key or path ends like a file that stands beside another."""
     return name.lower().endswith(tuple(ending.lower() for ending in _ENDINGS))
-
-
-def split_scenes(items: Sequence[StoredObject]) -> tuple[list[StoredObject], list[StoredObject]]:
-    """Objects that may be scenes, and what a wide pattern matches beside them.
-
-    Where there are TIFFs by their names, all others stand beside them; else those that end like a sidecar.
-    """
-    tiffs = any(is_tiff(item.href) for item in items)
-    beside = [item for item in items if (not is_tiff(item.href) if tiffs else _is_beside(item.href))]
-    gone = set(beside)
-    return ([item for item in items if item not in gone], beside) if len(beside) < len(items) else ([*items], [])
-
-
-def _is_beside(name: str) -> bool:
-    return may_be_sidecar(name) or name.lower().endswith(_NOT_READ)
-
-
-def describe_passed_over(items: Sequence[StoredObject]) -> list[str]:
-    """A line on objects that are not scenes by their names; none if there are none."""
-    if not items:
-        return []
-    endings = Counter(re.search(r"(\.aux)?(\.[^./]*)?$", item.href.lower())[0] for item in items)  # type: ignore[index]
-    named = ", ".join(ending or "without an ending" for ending, _ in endings.most_common(_MOST_NAMED))
-    more = ", ..." * (len(endings) > _MOST_NAMED)
-    files = f"{len(items)} files that are not TIFFs" if len(items) > 1 else "1 file that is not a TIFF"
-    return [f"passed over as scenes: {files} by name ({printable(named)}{more})"]
 
 
 def with_sidecars(item: StoredObject, names: Collection[str]) -> StoredObject:
@@ -110,31 +83,62 @@ def name_for_gdal(sidecar: str) -> str:
     return _PLACING.get(_ending(sidecar), "x.tif.aux.xml")
 
 
-def relevant_part(href: str, text: bytes) -> bytes:
+def relevant_part(text: bytes) -> bytes:
     """An .aux.xml without what changes neither pixels nor their place, as statistics; empty if nothing else is in it.
 
-    Raises ReadError for what is no such file, SourceError for a mask in it that is not read.
+    What is not plain XML is left to GDAL, which reads some of it, and passes over the rest.
     """
+    root = _plain_xml(text)
+    if root is None:
+        return text
+    _keep(root, _is_of_dataset)
+    for part in root:
+        if _name(part) == _BAND:
+            _keep(part, lambda one: _name(one) in _OF_BAND)
+        elif _name(part) == _METADATA and _attribute(part, "domain") != _ESRI:
+            _keep(part, lambda one: _attribute(one, "key") == _VALUES)
+    _keep(root, lambda part: len(part) > 0 or _name(part) not in (_BAND, _METADATA))
+    return ET.tostring(root) if len(root) else b""
+
+
+def _plain_xml(text: bytes) -> ET.Element | None:
+    """The root of XML in the form in which GDAL writes it, else None.
+
+    GDAL reads nothing behind a declaration, and takes attributes for elements.
+    """
+    if not _BEGIN.match(text) or b"xmlns" in text:
+        return None
     try:
-        root = ET.fromstring(text)  # noqa: S314 - expat 2.4.1 and later refuses entities that expand
-    except ET.ParseError as error:
-        raise ReadError(href, f"not the XML that GDAL writes: {error}; remove it or write it anew") from error
-    _refuse_masks(href, root)
-    kept = ET.Element("PAMDataset")
-    kept.extend(one for one in root if one.tag in _OF_DATASET or one.get("domain") == "xml:ESRI")
-    for band in root.iter("PAMRasterBand"):
-        inner = [one for one in band if one.tag in _OF_BAND]
-        if inner:
-            ET.SubElement(kept, "PAMRasterBand", band.attrib).extend(inner)
-    return ET.tostring(kept) if len(kept) else b""
+        root = ET.fromstring(text)  # noqa: S314 - no document type, so no entity that could grow
+    except (ET.ParseError, ValueError, LookupError):
+        return None
+    odd = root.attrib or any(_name(part) == _BAND and set(part.attrib) - {"band"} for part in root)
+    return None if odd else root
 
 
-def _refuse_masks(href: str, root: ET.Element) -> None:
-    keys = {one.get("key") for one in root.iterfind("./Metadata/MDI")}
-    alpha = [one for one in root.iterfind("./PAMRasterBand/ColorInterp") if one.text == "Alpha"]
-    what = "NODATA_VALUES" if "NODATA_VALUES" in keys else "an alpha band" if alpha else None
-    if what:
+def _keep(parent: ET.Element, wanted: Callable[[ET.Element], bool]) -> None:
+    parent[:] = [part for part in parent if wanted(part)]
+
+
+def _is_of_dataset(part: ET.Element) -> bool:
+    if _name(part) == _METADATA:
+        return _attribute(part, "domain") in ("", _ESRI)
+    return _name(part) in (*_OF_DATASET, _BAND)
+
+
+def _name(part: ET.Element) -> str:
+    return part.tag.lower()  # as GDAL compares
+
+
+def _attribute(part: ET.Element, name: str) -> str:
+    found = (value for key, value in part.items() if key.lower() == name)
+    return next(found, "").lower()
+
+
+def refuse_values(item: StoredObject, before: Header, completed: Header) -> None:
+    """Raise SourceError for a header that an .aux.xml gave NODATA_VALUES, which no reader looks for there."""
+    if FileMask.values in completed.masks and FileMask.values not in before.masks:
         raise SourceError(
-            f"{printable(href)} names {what}, which is not read; write it into the file (gdal_translate -of COG), or "
-            "say source.sidecars=ignore if these pixels count"
+            f"{printable(auxiliary(item)[0])} names NODATA_VALUES, which is not read; write it into the file "
+            "(gdal_translate -of COG), or say source.sidecars=ignore if these pixels count"
         )

@@ -26,12 +26,12 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
     _refuse_complex(scenes[0])
     if placed:
         _refuse_unplaced(scenes)
-    refuse_differences(scenes, placed=placed, nodata=source.nodata is None)
+    refuse_differences(scenes, placed=placed, nodata_of=source.band if source.nodata is None else None)
     return Stack(
         name=source.name,
         grid=grid_of(first) if placed else Grid(None, "no georeference", _NOWHERE, *first.shape),
         dtype=np.dtype(first.dtype),
-        nodata=resolve_nodata(source.nodata, first.nodata, np.dtype(first.dtype)),
+        nodata=resolve_nodata(source.nodata, first.nodata_of(source.band), np.dtype(first.dtype)),
         units=source.units,
         scenes=scenes,
     )
@@ -57,7 +57,7 @@ def crs_name(header: Header) -> str:
 
 
 def resolve_nodata(option: float | int | None, header: float | int | None, dtype: np.dtype) -> float | int | None:
-    """The setting wins over the file's own tag; None where neither says. Raises ConfigError for one of no pixel."""
+    """The setting wins over what the file says; None where neither does. Raises ConfigError for one of no pixel."""
     return exact_nodata(option, dtype) if option is not None else header
 
 

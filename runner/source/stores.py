@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
 
 _CLIENT: "ClientConfig" = {"connect_timeout": f"{CONNECT_SECONDS}s", "allow_http": True}
+_SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
+_SOURCES = "check credential_process, ~/.aws/config and ~/.aws/credentials, and the AWS variables"
 _NO_TIMEOUT = timedelta(days=1)  # obstore has half a minute where none is given
 
 
@@ -93,12 +96,11 @@ class Stores:
 
         They are renewed by botocore. Raises SourceError.
         """
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as in _session
-
+        session = self._session
         try:
-            found = self._session.get_credentials()
+            found = session.get_credentials()
             keys = found and found.get_frozen_credentials()
-        except (BotoCoreError, ClientError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a helper of this machine may print anything
             # Without its cause: a log's traceback would hold what a helper printed.
             raise SourceError(
                 f"AWS credentials: {_of_credentials(error)}; log in again, or choose another source.s3.profile"
@@ -108,6 +110,7 @@ class Stores:
                 "no AWS credentials found: set source.s3.anonymous=true for a public bucket, "
                 "or AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.s3.profile"
             )
+        _refuse_unsendable(keys)
         return keys
 
     def _credentials(self) -> "S3Credential":
@@ -126,17 +129,34 @@ def _authorities() -> bytes | None:
     return Path(bundle).read_bytes() if bundle else None
 
 
+def _refuse_unsendable(keys: Any) -> None:
+    """Raise SourceError, without its value, for a key or token that no request can carry."""
+    parts = (("access key", keys.access_key), ("secret key", keys.secret_key), ("session token", keys.token))
+    for name, value in parts:
+        if not isinstance(value, str) and not (value is None and name == "session token"):
+            raise SourceError(f"AWS credentials: the {name} is not text but of type {type(value).__name__}; {_SOURCES}")
+        if name != "secret key" and value and not _SENDABLE.fullmatch(value):  # the secret itself is never sent
+            raise SourceError(
+                f"AWS credentials: the {name} holds a character that cannot be sent, such as a line break; "
+                f"copy it again as one line of ASCII; {_SOURCES}"
+            )
+
+
 def _of_credentials(error: Exception) -> str:
     """What botocore says of credentials it does not get, without the words of a helper or a service of this machine.
 
     These may hold a secret: credential_process prints keys, and a metadata service sends them.
     """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as in _session
+
     provider = getattr(error, "kwargs", {}).get("provider")
     if provider:
         return f"the provider {provider} fails (its own words are left out, since they may hold a secret)"
-    if isinstance(error, (OSError, ValueError)):
-        return f"they cannot be read ({type(error).__name__}); check credential_process and ~/.aws/config"
-    return str(error).partition("\n")[0]
+    if isinstance(error, RuntimeError) and "expired" in str(error):  # botocore's, after a renewal
+        return "they have expired, and those that they are renewed by have too"
+    if isinstance(error, (BotoCoreError, ClientError)):
+        return str(error).partition("\n")[0]
+    return f"they cannot be read ({type(error).__name__}); {_SOURCES}"
 
 
 def network_environment(s3: S3Settings) -> dict[str, str]:

@@ -90,7 +90,8 @@ def read_whole(
 ) -> Generator["Bytes", None, None]:
     """All bytes of an object, piece by piece, pinned to its version. Raises ReadError."""
     location, size = locate(scene.href), scene.size
-    whole = ByteRange(scene.href, stores.of(location), location.key, scene.etag, 0, size, FetchCounts(), size)
+    pinned = scene.etag, 0, size, FetchCounts(), size, scene.modified
+    whole = ByteRange(scene.href, stores.of(location), location.key, *pinned)
     starts = range(0, size, _PART_BYTES)
     parts = ((start, whole._replace(start=start, stop=min(start + _PART_BYTES, size))) for start in starts)
     with closing(fetch_ahead(parts, fetch, stop)) as fetched:

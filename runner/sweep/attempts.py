@@ -18,7 +18,6 @@ from runner.log.recorded import read_json
 from runner.sweep.folder import SWEEP, attempt_folders, check_schema, find_sweeps, is_sweep, read_record
 from runner.sweep.jobs import JobRecord, Status
 
-BEST_FOLDER: Final = "experiment"  # where best.yaml lies: Hydra looks for experiment=best there
 DROPPED: Final = "dropped"  # the value of a key that an override deletes
 
 

@@ -21,14 +21,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner import config
 from runner.bounded_yaml import load_yaml
-from runner.errors import ConfigError, RecordError
+from runner.errors import ConfigError, OutputError, RecordError
 from runner.log.folder import RunFolder, flat, read_run
 from runner.log.redact import redact
 from runner.log.report import text
 from runner.output.aside import written_aside
 from runner.overrides import for_each_stage
-from runner.sweep.attempts import BEST_FOLDER
 from runner.sweep.board import Leaderboard
+from runner.sweep.folder import BEST_FOLDER
 from runner.sweep.rows import Row
 from runner.vocabulary import STAGES, config_dir, is_option
 
@@ -60,6 +60,8 @@ def write_best(board: Leaderboard) -> Path | None:
     Raises OutputError if it cannot be written, RecordError if the winner's config cannot be read or composed any more.
     """
     path = board.sweep.path / BEST
+    if path.parent.is_symlink():
+        raise OutputError(f"{path.parent} is a link, and a sweep writes only into its own folder; remove the link")
     path.unlink(missing_ok=True)
     if board.best is None:
         return None

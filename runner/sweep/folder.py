@@ -3,13 +3,14 @@
 import json
 import os
 import platform
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runner.errors import OutputError, RecordError, SweepError
+from runner.errors import OutputError, RecordError, SweepError, printable
 from runner.log.environment import machine_facts
 from runner.log.events import timestamp
 from runner.log.folder import find_runs, readable, status
@@ -18,8 +19,10 @@ from runner.log.redact import redact_tree
 from runner.sweep.jobs import SCHEMA_VERSION, Attempt, JobRecord
 
 SWEEP, JOB = "sweep.json", "job.json"
+BEST_FOLDER = "experiment"  # where best.yaml lies: Hydra looks for experiment=best there
 _HEARTBEAT_SECONDS = 2.0
 _EARLIER = ".earlier"
+_ITS_OWN = re.compile(r"sweep\.(html|parquet|json\.part)|experiment|\.earlier|\d+(-few)?(-\d+)?")  # and sweep.json
 
 
 class SweepFolder:
@@ -145,15 +148,37 @@ def find_sweeps(folder: Path) -> Iterator[Path]:
 
 
 def new_sweep(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
-    """Claim a folder for one sweep. Raises OutputError if it holds one, or cannot be written to."""
+    """Claim a folder for one sweep. Raises OutputError if it holds one, or files that a sweep would write over, or
+    cannot be written to.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        if not os.path.lexists(path / SWEEP):
+            refuse_others(path, _written_over(path))
         (path / SWEEP).touch(exist_ok=False)
     except FileExistsError as error:
         raise OutputError(f"{path} holds a sweep already; go on with it by sweep.resume={path}") from error
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror}; set hydra.sweep.dir to a folder you can write to") from error
     return SweepFolder(path, facts)
+
+
+def _written_over(path: Path) -> list[str]:
+    """What lies where a sweep writes; a folder of experiments may have others."""
+    found = [one for one in sorted(path.iterdir()) if _ITS_OWN.fullmatch(one.name)]
+    harmless = [one for one in found if one.name == BEST_FOLDER and not one.is_symlink() and one.is_dir()]
+    names = [one.name for one in found if one not in harmless]
+    return names + [f"{one.name}/best.yaml" for one in harmless if os.path.lexists(one / "best.yaml")]
+
+
+def refuse_others(path: Path, names: Sequence[str]) -> None:
+    """Raise OutputError for those of the names that are there, links too: no sweep has left them."""
+    found = [name for name in names if os.path.lexists(path / name)]
+    if found:
+        raise OutputError(
+            f"{path} holds {printable(found[0])}, which the sweep would write over and which no sweep has left there; "
+            "move it away, or choose another hydra.sweep.dir"
+        )
 
 
 def earlier_sweep(word: str, question: Sequence[str], outputs: Path) -> Path:

@@ -14,8 +14,8 @@ from runner.console import results, say, show_table
 from runner.errors import RecordError
 from runner.log.redact import redact
 from runner.summary import shown
-from runner.sweep.attempts import BEST_FOLDER
 from runner.sweep.board import Leaderboard, answer, read_leaderboard, reasons_once
+from runner.sweep.folder import BEST_FOLDER
 from runner.sweep.table import FOLDED, PARQUET, WIDTH, cells, write_parquet
 
 _MOST_ROWS: Final = 64  # shown at the terminal; the files have all
@@ -56,7 +56,8 @@ def show_leaderboard(board: Leaderboard) -> None:
     for several, reason in reasons_once(board.rows):
         one = several[0]
         named = f"job {one.job}, {board.names[one.job]}: " if len(several) == 1 else ""
-        say(redact(f"{one.status}: {named}{text_of(reason)}"))
+        status = "" if one.status == "COMPLETED" else f"{one.status}: "
+        say(redact(f"{status}{named}{text_of(reason)}"))
     say("")
     for at, line in enumerate(answer(board)):
         results.print(redact(line), style="bold" if at == 0 else None, markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """What tells the jobs of a sweep from each other, in few words."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from runner.sweep.rows import Row
@@ -10,14 +11,27 @@ _UNSAID = ("stages.", "gdal.options.")  # what a key loses where it stands in a 
 def shown_keys(rows: Sequence[Row]) -> list[str]:
     """The keys that were swept, also those in which the jobs so far are alike, since others are to come.
 
-    Those in which the baseline alone differs are not, since it is marked as what it is.
+    Of those in which the baseline alone differs there are as many as tell it from the job that is else the same.
     """
     swept = [row.settings for row in rows if not row.baseline]
     base = next((row.settings for row in rows if row.baseline), None)
     keys = dict.fromkeys(key for settings in swept for key in settings)
     shown = [key for key in keys if _differ(swept, key) or base is None or not _differ([*swept, base], key)]
     every = [row.settings for row in rows]
-    return shown or [key for key in dict.fromkeys(key for one in every for key in one) if _differ(every, key)]
+    return _telling_apart(every, shown or [key for key in _keys_of(every) if _differ(every, key)])
+
+
+def _telling_apart(every: Sequence[Mapping[str, str]], shown: list[str]) -> list[str]:
+    """The keys, and those that are needed besides for no two jobs to have the same values of them."""
+    alike: dict[tuple[str | None, ...], list[Mapping[str, str]]] = {}
+    for one in every:
+        alike.setdefault(tuple(map(one.get, shown)), []).append(one)
+    more = next((key for jobs in alike.values() for key in _keys_of(jobs) if _differ(jobs, key)), None)
+    return shown if more is None else _telling_apart(every, [*shown, more])
+
+
+def _keys_of(several: Sequence[Mapping[str, str]]) -> list[str]:
+    return list(dict.fromkeys(key for one in several for key in one))
 
 
 def _differ(several: Sequence[Mapping[str, str]], key: str) -> bool:
@@ -41,7 +55,9 @@ def _short(key: str) -> str:
 def name_rows(rows: Sequence[Row]) -> dict[int, str]:
     """Job -> `key=value key=value`, and whether it is the baseline."""
     short = short_keys(shown_keys(rows))
-    return {row.job: _name(row, short) for row in rows}
+    names = {row.job: _name(row, short) for row in rows}
+    many = Counter(names.values())
+    return {job: name if many[name] == 1 else f"{name} (job {job})" for job, name in names.items()}
 
 
 def _name(row: Row, short: Mapping[str, str]) -> str:

@@ -181,7 +181,7 @@ def _outcome(attempts: Sequence[PastAttempt]) -> tuple[str, str | None]:
     if worst.rung != "all":
         why = f"on few scenes: {why}" if why else "on few scenes"
     if completed and worst.status in _CUT_OFF:
-        return "COMPLETED", why
+        return "COMPLETED", f"{why}; the {len(completed)} that completed count"
     return worst.status, why or None
 
 

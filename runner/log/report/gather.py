@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
+from runner.log.claim import left_nothing
 from runner.log.report import text
 from runner.log.report.picture import read_raster
 from runner.log.report.records import (
@@ -89,7 +90,8 @@ def read_folder(folder: Path) -> Contents:
     gaps = [gap for gap in reader.gaps if not (unended and gap.why.startswith(_ABSENT))]
     return Contents(
         name=folder.name,
-        path=_shown(folder),
+        path=str(folder.resolve()),
+        left_nothing=left_nothing(folder),
         run=replace(run, passes=with_unended(run.passes, tasks)),
         inputs=inputs,
         tasks=tasks,
@@ -100,12 +102,6 @@ def read_folder(folder: Path) -> Contents:
         gaps=[*gaps, *lost],
         unwritten=[gap.name for gap in reader.gaps if gap not in gaps],
     )
-
-
-def _shown(folder: Path) -> str:
-    """The folder as people would type it."""
-    folder = folder.resolve()
-    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)
 
 
 def _json(path: Path) -> Tree:

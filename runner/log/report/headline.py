@@ -111,14 +111,26 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
     if run.status not in ("FAILED", "INTERRUPTED", "KILLED"):
         return []
     hint = _REMEDIES.get(run.problem.kind) if run.problem and not _REMEDY.search(run.problem.message) else None
-    go_on = f"{COMMAND} log resume {shlex.quote(contents.path)}"
     once = ", once it is fixed" if run.status == "FAILED" else ""
-    return [*([(hint, "")] if hint else []), (f"Go on where it ended{once}:", go_on)]
+    again = (f"Go on where it ended{once}:", f"{COMMAND} log resume {shlex.quote(contents.path)}")
+    if contents.left_nothing:
+        again = (f"It left nothing, so start it again{once}; its folder is used again:", repeat_command(contents))
+    return [*([(hint, "")] if hint else []), again]
 
 
 def repeat_command(contents: Contents) -> str:
-    """The command line that starts the same job again, into a folder of its own."""
-    return repeat.repeat_command(contents.run.config_flags, contents.run.overrides)
+    """The command line that starts the same job again: in its folder if the run left nothing there, else in another."""
+    run = contents.run
+    words = repeat.without_folder(run.overrides)
+    named = len(words) < len(run.overrides)
+    folder = [f"output.dir={contents.path}"] if named and contents.left_nothing else []
+    return repeat.command_line(run.config_flags, [*words, *folder])
+
+
+def repeat_note(contents: Contents) -> str:
+    """What the command leaves out: the run's own folder, which is taken."""
+    named = len(repeat.without_folder(contents.run.overrides)) < len(contents.run.overrides)
+    return "   # in a new folder, since output.dir holds this run" if named and not contents.left_nothing else ""
 
 
 def figures(contents: Contents) -> list[Figure]:

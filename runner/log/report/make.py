@@ -85,7 +85,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "outputs": contents.outputs,
         "config": _yaml(run.config),
         "provenance": _provenance(contents),
-        "command": headline.repeat_command(contents),
+        "command": headline.repeat_command(contents) + headline.repeat_note(contents),
         "diff": (run.diff or "")[:_MOST_DIFF],
     }
 

@@ -267,7 +267,8 @@ class Contents:
     """All that a run folder tells; None where its file does not."""
 
     name: str
-    path: str
+    path: str  # absolute, since a page is opened from anywhere
+    left_nothing: bool  # the folder may be used again
     run: Run
     inputs: list[InputRow] | None
     tasks: Tasks | None

@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -88,9 +89,11 @@ class TuningSweeper(BasicSweeper):
         """By Hydra's own launchers, or another package's; the task gives each job's exit code."""
         from runner.config import refuse_secrets  # noqa: PLC0415 - what a single run does not need here
         from runner.sweep.compose import refuse_place  # noqa: PLC0415 - as above
+        from runner.sweep.folder import refuse_others  # noqa: PLC0415 - as above
 
         assert self.config is not None
         refuse_place(self.config)
+        refuse_others(Path(self.config.hydra.sweep.dir), ["multirun.yaml"])
         refuse_secrets(self.config)  # before Hydra writes multirun.yaml
         own = [word for word in arguments if word.lstrip("+~").startswith("sweep.")]
         if own:

@@ -1,0 +1,58 @@
+"""Chunks that part values which an ordered statistic, such as a median, needs all at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from runner.errors import ConfigError
+from runner.reduce.statistics import statistic
+from runner.settings import ChunkSettings, EngineName, JobSettings, Over, StageSettings
+
+OPTIONS: Final = {(1, "block", "block"): "block", (1, "block", "all"): "row", (1, "all", "all"): "scene"}
+_AXES: Final = {Over.space: ("y", "x"), Over.time: ("time",)}
+_NEEDS: Final = {Over.space: "whole scenes", Over.time: "all scenes at once"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Conflict:
+    """The chunks of one stage, as they are typed, and what its statistics need."""
+
+    typed: str
+    need: str
+    remedy: str
+
+
+def refuse_parted_values(job: JobSettings) -> None:
+    """Raise ConfigError if chunks part what ordered statistics need, for all stages at once, with a remedy to paste.
+
+    dask brings the chunks of the other engine together itself.
+    """
+    if job.engine is not EngineName.block:
+        return
+    conflicts = [found for name, stage in job.stages.items() for found in _conflict(job, name, stage)]
+    if conflicts:
+        typed = dict.fromkeys(one.typed for one in conflicts)
+        remedies = dict.fromkeys(one.remedy for one in conflicts)
+        needs = " and ".join(one.need for one in conflicts)
+        raise ConfigError(f"{', '.join(typed)}: {needs}; add {' '.join(remedies)}")
+
+
+def _conflict(job: JobSettings, name: str, stage: StageSettings) -> Iterator[_Conflict]:
+    ordered = [one for one in stage.statistics if statistic(one).ordered]
+    key, chunks = (f"stages.{name}.chunks", stage.chunks) if stage.chunks else ("chunks", job.chunks)
+    parted = [axis for axis in _AXES[stage.over] if getattr(chunks, axis) not in ("auto", "all")]
+    if ordered and parted:
+        need = f"{', '.join(ordered)} of stages.{name} need{'s' * (len(ordered) == 1)} {_NEEDS[stage.over]}"
+        yield _Conflict(_typed(key, chunks, parted), need, _remedy(key, name, stage.over))
+
+
+def _typed(key: str, chunks: ChunkSettings, parted: list[str]) -> str:
+    option = OPTIONS.get((chunks.time, chunks.y, chunks.x))
+    return f"{key}={option}" if option else ", ".join(f"{key}.{axis}={getattr(chunks, axis)}" for axis in parted)
+
+
+def _remedy(key: str, name: str, over: Over) -> str:
+    """What the command line gets in addition; chunks of its own for a stage that shares those of all stages."""
+    if over is Over.space and key == "chunks":
+        return f"stages.{name}.chunks=scene"
+    return " ".join(f"{key}.{axis}=all" for axis in _AXES[over])

@@ -1,0 +1,99 @@
+"""A run writes only what is its own: files of others in its folder are refused by name, and never removed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.errors import OutputError
+from runner.log.claim import claim, reclaim
+from runner.output.aside import final_name
+
+CONFIG: dict[str, Any] = {
+    "stages": {
+        "spatial_mean": {"over": "space", "statistics": ["mean"]},
+        "temporal_mean": {"over": "time", "statistics": ["mean", "count"]},
+    }
+}
+MORE = {"stages": {**CONFIG["stages"], "temporal_max": {"over": "time", "statistics": ["max"]}}}
+
+
+def resumed(folder: Path, config: dict[str, Any] = CONFIG, earlier: dict[str, Any] = CONFIG) -> None:
+    reclaim(folder, config, earlier).release()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("temporal_mean.tif", "holds temporal_mean.tif, which the run would write over"),
+        ("report.html", "holds report.html, which the run would write over"),
+        ("temporal_mean.tif.msk", "holds temporal_mean.tif.msk, which would be read as a part of temporal_mean.tif"),
+        ("temporal_mean.tif.aux.xml", "would be read as a part of temporal_mean.tif"),
+        ("temporal_count.tif.ovr", "would be read as a part of temporal_count.tif"),
+        ("temporal_mean.tfw", "would be read as a part of temporal_mean.tif"),
+        ("temporal_mean.TFW", "would be read as a part of temporal_mean.tif"),
+        ("temporal_count_rpc.txt", "would be read as a part of temporal_count.tif"),
+    ],
+)
+def test_files_of_others_that_a_run_would_change_or_be_changed_by_are_refused(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    (tmp_path / name).write_text("theirs")
+    with pytest.raises(OutputError, match=message):
+        claim(tmp_path, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "theirs"
+
+
+def test_other_files_stay_where_they_are(tmp_path: Path) -> None:
+    names = ("notes.txt", "scene.tif", "scene.tif.msk", "spatial_mean.tfw")
+    for name in names:
+        (tmp_path / name).write_text("theirs")
+    claim(tmp_path, CONFIG).release()
+    assert {path.name for path in tmp_path.iterdir()} == {*names, "run.json"}
+
+
+def test_what_was_written_aside_by_a_killed_attempt_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    own = ("run.json.part", ".temporal_mean.4711.part.tif", ".spatial_mean.1.part.parquet", ".outputs.9.part.json",
+           ".temporal_mean.4711.part.tif.msk")  # fmt: skip
+    theirs = (
+        "download.part",
+        ".hidden.part",
+        ".x.partial",
+        ".thesis.4711.part.tif",
+        ".temporal_mean.part.tif",
+        "a.tif.part",
+    )
+    for name in (*own, *theirs):
+        (tmp_path / name).write_text(name)
+    resumed(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(theirs)
+
+
+@pytest.mark.parametrize("name", ["temporal_max_max.tif", "temporal_max_max.tif.msk", "temporal_mean.tif.msk"])
+def test_a_resumed_run_claims_the_names_that_overrides_add(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("theirs")
+    with pytest.raises(OutputError, match=f"holds {name}"):
+        resumed(tmp_path, MORE)
+    assert (tmp_path / name).read_text() == "theirs"
+
+
+def test_a_resumed_run_may_write_over_what_it_has_written(tmp_path: Path) -> None:
+    for name in ("temporal_mean.tif", "run.log", "inputs.parquet"):
+        (tmp_path / name).touch()
+    resumed(tmp_path, MORE)
+
+
+def test_an_altered_record_claims_nothing_more(tmp_path: Path) -> None:
+    (tmp_path / "temporal_mean.tif").touch()
+    with pytest.raises(OutputError, match=r"holds temporal_mean\.tif"):
+        resumed(tmp_path, CONFIG, {"stages": {"x": {}}})
+
+
+@pytest.mark.parametrize(
+    ("name", "final"),
+    [(".a.b.12.part.tif", "a.b.tif"), (".a.12.part.npz", "a.npz"), (".a.12.part", None), ("a.12.part.tif", None),
+     (".a.part.tif", None)],
+)  # fmt: skip
+def test_a_name_tells_of_which_file_it_was_written_aside(name: str, final: str | None) -> None:
+    assert final_name(name) == final

@@ -1,0 +1,81 @@
+"""A config search path is a folder, and every config file that is loaded lies inside of one."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import compose
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from test_hydra_node import refusal, theirs
+
+from runner import config
+from runner.errors import ConfigError
+
+OUTSIDE = "an option is a file of a config folder and cannot lie outside of it"
+PACKAGES = ("pkg://theirs_py", "structured://theirs_py", "${oc.env:THEIRS}", "pkg:${oc.env:SLASHES}theirs_py")
+
+
+@pytest.fixture
+def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a Python package that Python finds, named by the environment."""
+    (tmp_path / "theirs_py").mkdir()
+    (tmp_path / "theirs_py/__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("THEIRS", "pkg://theirs_py")
+    monkeypatch.setenv("SLASHES", "//")
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", PACKAGES)
+def test_the_search_path_of_a_primary_config_imports_no_package(importable: Path, path: str) -> None:
+    (importable / "mine.yaml").write_text(f"defaults: [config, _self_]\nhydra: {{searchpath: ['{path}']}}\n")
+    config.register_settings()
+    with initialize_config_dir(str(importable), version_base="1.3"), pytest.raises(ConfigError) as caught:
+        hydra_compose("mine")
+    assert "wanted folders, as a path or file://PATH; not a Python package" in str(caught.value)
+    assert "theirs_py" not in sys.modules
+
+
+@pytest.mark.parametrize("path", PACKAGES[:2])
+def test_nor_does_one_of_the_command_line(importable: Path, path: str) -> None:
+    assert "not a Python package" in refusal(f"hydra.searchpath=[{path}]")
+    assert importable.is_dir()
+    assert "theirs_py" not in sys.modules
+
+
+def test_a_search_path_holds_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "abcdefghijk")
+    (tmp_path / "mine.yaml").write_text("hydra: {searchpath: ['/x/${oc.env:${oc.env:NAMED}}']}\n")
+    monkeypatch.setenv("NAMED", "SOME_TOKEN")
+    config.register_settings()
+    with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(ConfigError, match="redacted"):
+        hydra_compose("mine")
+
+
+@pytest.mark.parametrize("path", ["", "file://"])
+def test_a_folder_is_searched_by_its_path(tmp_path: Path, path: str) -> None:
+    theirs(tmp_path, "name: theirs\n", "source/theirs")
+    theirs(tmp_path, "defaults: [demo, theirs, _self_]\n", "source/both")
+    assert compose(f"hydra.searchpath=[{path}{tmp_path}]", "source=both").source.name == "theirs"
+
+
+@pytest.mark.parametrize(
+    "default", ["../../outside/raw", "/../outside/raw", "//{outside}/raw", "/../outside@x: raw", "../../outside: raw",
+                "optional ../../outside: raw", "/source: ../../outside/raw", "../${oc.env:UP}/outside/raw"]
+)  # fmt: skip
+def test_a_default_of_a_group_cannot_lie_outside_of_the_config_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default: str
+) -> None:
+    monkeypatch.setenv("UP", "..")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "raw.yaml").write_text("name: outside\n")
+    entry = default.format(outside=outside) if "{outside}" in default else default
+    path = theirs(tmp_path / "conf", f"defaults:\n- local\n- {entry}\n", "source/theirs")
+    assert OUTSIDE in refusal(path, "source=theirs")
+
+
+@pytest.mark.parametrize("word", ["source=../experiment/engines", "experiment=../source/demo"])
+def test_nor_can_an_option_of_the_command_line(word: str) -> None:
+    assert OUTSIDE in refusal(word)
