@@ -128,13 +128,12 @@ def _identifiers(times: Sequence[Sequence[Candidate]], listed: Sequence[Candidat
 def _ways_out(
     source: SourceSettings, times: Sequence[Sequence[Candidate]], scenes: Sequence[Candidate], bands: Sequence[str]
 ) -> str:
-    dates = ""
     if source.kind is SourceKind.manifest:
-        one, columns = "list one of them in the manifest", "a column of the manifest"
+        dates, one, columns = "", "list one of them in the manifest", "a column of the manifest"
     else:
-        narrow = narrower_url(whole_url(source.url), [(one.item.href, one.time) for one in scenes])
+        dates, columns = _dates(times), "a named group of source.datetime_regex"
+        narrow = None if dates else narrower_url(whole_url(source.url), [(one.item.href, one.time) for one in scenes])
         one = f"narrow source.url to one of them{f', such as {written(narrow)}' if narrow else ''}"
-        columns, dates = "a named group of source.datetime_regex", _dates(times)
     tell = "" if bands else f"let {columns} tell them apart, with values that recur, or "
     return (
         f"{dates}If these are bands, tiles or versions, {one}; if all belong to the stack, {tell}say "
