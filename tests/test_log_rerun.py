@@ -194,7 +194,7 @@ def test_a_lost_object_ends_it_pinned_or_not(own: Path) -> None:
 def test_other_scenes_are_another_run(shared: Path, word: str) -> None:
     done = asked(shared, "rerun", "first", "--", word)
     assert done.returncode == 2
-    assert "a rerun reads the scenes of the run it does again; for others run " in done.stderr
+    assert "this reads the scenes of the recorded run; for others run " in done.stderr
 
 
 @pytest.mark.slow

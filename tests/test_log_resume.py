@@ -79,7 +79,7 @@ def kept(folder: Path) -> list[Path]:
 def stopped(cwd: Path, endpoint: str, number: int, *words: str, blocks: int = 4) -> tuple[int, str]:
     """A run that gets a signal once so many blocks are kept; its exit code and what it said."""
     running = subprocess.Popen(command(endpoint, *(words or EACH)), cwd=cwd, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 240  # on a busy machine
     while len(kept(cwd / "run")) < blocks and running.poll() is None and time.monotonic() < end:
         time.sleep(0.01)
     os.kill(running.pid, number)
