@@ -18,6 +18,9 @@ _VALUED: Final[Mapping[str, tuple[str, ...]]] = {  # with the values that there 
     "--cfg": _KINDS, "-c": _KINDS, "--info": _INFO, "-i": _INFO, "--package": (), "-p": (), "--config-path": (),
     "-cp": (), "--config-name": (), "-cn": (), "--config-dir": (), "-cd": (),
 }  # fmt: skip
+_COMPLETION: Final = frozenset({"--shell-completion", "-sc"})
+_COMPLETING: Final = ("install", "uninstall", "query")
+_SHELLS: Final = ("bash", "fish", "zsh")
 _VERBS: Final = ("ls", "show", "diff", "verify", "rerun", "resume", "leaderboard")
 
 
@@ -33,6 +36,8 @@ def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
             _refuse_no_override(word)
             overrides.append(word)
     _refuse_config_path(flags)
+    if not _COMPLETION.isdisjoint(flags):
+        _refuse_other_shells(overrides)
     return flags, overrides
 
 
@@ -66,6 +71,10 @@ def _refuse_spaces(words: Sequence[str]) -> None:
     """`chunks.time = 5`, which a shell makes three words of."""
     for at, word in enumerate(words):
         before, after = (words[at - 1] if at else ""), (words[at + 1] if at + 1 < len(words) else "")
+        if word.startswith("=") and (not before or "=" in before):
+            raise ConfigError(f"{word}: a key is missing before '='; write KEY={word.lstrip('=') or 'VALUE'}")
+        if _is_key(word) and after and not set("=~") & set(after) and not after.startswith("-"):
+            raise ConfigError(f"{word} {after}: wanted KEY=VALUE; did you mean {word}={after}")
         if word == "=":
             typed, meant = f"{before} = {after}", f"{before}={after}"
         elif word.startswith("="):
@@ -75,6 +84,10 @@ def _refuse_spaces(words: Sequence[str]) -> None:
         else:
             continue
         raise ConfigError(f"{typed}: no spaces stand around '='; write {meant}")
+
+
+def _is_key(word: str) -> bool:
+    return word in {*groups(), *known_keys()}
 
 
 def _refuse_no_override(word: str) -> None:
@@ -96,7 +109,15 @@ def _meant(word: str) -> str:
         file = Path(word)
         pattern = str(file.with_name(f"*{file.suffix}") if file.suffix else file / "*.tif")
         return f"; files are named by source=local {pasted('source.url', pattern)}"
-    return did_you_mean(word, {*groups(), *known_keys()})
+    near = did_you_mean(word, {*groups(), *known_keys()})
+    return near or (f"; did you mean {command()} log ls" if did_you_mean(word, ("log", "logs")) else "")
+
+
+def _refuse_other_shells(overrides: Sequence[str]) -> None:
+    for word in overrides:
+        key, _, shell = word.partition("=")
+        if key in _COMPLETING and shell not in _SHELLS:
+            raise ConfigError(f"{word}: wanted one of {', '.join(_SHELLS)}{did_you_mean(shell, _SHELLS)}")
 
 
 def _refuse_config_path(flags: Sequence[str]) -> None:

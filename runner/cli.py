@@ -22,13 +22,14 @@ from runner import config
 from runner.arguments import parted
 from runner.command import COMMAND
 from runner.console import complain, say, tell, tell_notes
-from runner.errors import ConfigError, Interrupted, RunnerError
+from runner.errors import ConfigError, Interrupted, OutputError, RunnerError
 from runner.log.events import libraries_hushed
 from runner.log.redact import redact, redact_tree
 from runner.messages import explain
 from runner.overrides import refuse_overrides
 from runner.settings import Action
 from runner.signals import heeded_signals
+from runner.streams import lost
 from runner.summary import shown
 from runner.sweep.plugins import let_hydra_find_plugins
 from runner.vocabulary import config_dir
@@ -58,7 +59,8 @@ def _compose_and_run(arguments: Sequence[str]) -> int:
     _refuse_undecoded(arguments)
     flags, overrides = parted(arguments)
     if "--version" in flags:
-        return _tell_version()
+        _tell_version()
+        return _refuse_lost()
     refuse_overrides(overrides)
     sys.argv[1:] = [*flags, *overrides, *_folder_of_hydra([*flags, *overrides])]  # flags first, as Hydra wants them
     codes: list[int] = []
@@ -69,7 +71,13 @@ def _compose_and_run(arguments: Sequence[str]) -> int:
 
     config.register_settings()
     let_hydra_find_plugins()
-    _hydra_main(run)()
+    try:
+        _hydra_main(run)()
+    except SystemExit as end:  # as after --help
+        if end.code:
+            raise
+    if not codes:  # what Hydra was asked to show
+        return _refuse_lost()
     return max(codes, default=0) if len(codes) == 1 else int(any(codes))
 
 
@@ -93,17 +101,25 @@ def _refuse_undecoded(words: Sequence[str]) -> None:
 
 
 def _folder_of_hydra(words: Sequence[str]) -> list[str]:
-    """What keeps Hydra from making a folder of its own, in a current folder that may be read-only, for a job with one.
+    """What keeps Hydra from making a folder of its own, in a current folder that may be read-only, for a job with one
+    and for a plan, which writes nothing.
 
     The jobs of a multirun share a folder, which is Hydra's to make.
     """
     keys = {word.partition("=")[0].lstrip("+") for word in words}
-    elsewhere = "output.dir" in keys and not keys & {"-m", "--multirun", "hydra.run.dir"}
+    elsewhere = ("output.dir" in keys or "action=plan" in words) and not keys & {"-m", "--multirun", "hydra.run.dir"}
     return [_NO_FOLDER] if elsewhere else []
 
 
-def _tell_version() -> int:
+def _tell_version() -> None:
     say(f"{COMMAND} {version(COMMAND)} (hydra-core {version('hydra-core')}, Python {sys.version.split()[0]})")
+
+
+def _refuse_lost() -> int:
+    """0, the exit code of a command that is for its text alone. Raises OutputError if that could not be written."""
+    refusal = lost(sys.stdout)
+    if refusal is not None:
+        raise OutputError(f"stdout cannot be written: {refusal.strerror}")
     return 0
 
 
@@ -142,6 +158,7 @@ def _run_job(tree: DictConfig, *, first: bool) -> None:
     if job.action is Action.plan:
         with libraries_hushed():
             story.show_plan(job)
+        _refuse_lost()
         return
     folder = Path(job.output.dir).expanduser().absolute()
     overrides = [redact(text) for text in words]

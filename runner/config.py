@@ -24,11 +24,12 @@ from runner.settings import (
     ClusterSettings,
     FetchSettings,
     JobSettings,
+    OnError,
     SourceKind,
     SourceSettings,
 )
 from runner.source.times import day_range, time_groups
-from runner.vocabulary import did_you_mean, known_keys
+from runner.vocabulary import did_you_mean, is_option, known_keys
 
 COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
 
@@ -53,13 +54,15 @@ def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     refuse_secrets(tree)
     missing = sorted(OmegaConf.missing_keys(tree))
     if missing:
-        raise ConfigError(f"{missing[0]} has no value: give it one, such as {missing[0]}={_example(missing[0])}")
+        raise _no_value(tree, missing[0])
     try:
         job = OmegaConf.to_object(tree)
     except OmegaConfBaseException as error:
         raise explain(error) from error
     assert isinstance(job, JobSettings)
     job.source.nodata = _number("source.nodata", job.source.nodata)
+    if choices.get("source"):
+        _refuse_source_without_dates(job.source, str(choices["source"]))
     check_job(job)
     return job
 
@@ -92,6 +95,8 @@ def check_job(job: JobSettings) -> None:
     _require(
         "max_skipped", job.max_skipped is None or job.max_skipped >= 0, job.max_skipped, "a whole number from 0 on"
     )
+    wanted = "on_error=skip with it, or no value, since on_error=stop skips nothing"
+    _require("max_skipped", job.max_skipped is None or job.on_error is OnError.skip, job.max_skipped, wanted)
     _check_fetch(job.fetch)
     _require(
         "output.compression", job.output.compression in COMPRESSIONS, job.output.compression, " or ".join(COMPRESSIONS)
@@ -247,6 +252,21 @@ def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
         yield from _leaves(value, f"{prefix}{key}.")
 
 
-def _example(key: str) -> str:
-    examples = {"source.url": "'s3://bucket/prefix/**/*.tif'", "address": "tcp://127.0.0.1:8786"}
-    return next((value for name, value in examples.items() if key.endswith(name)), "...")
+def _no_value(tree: DictConfig, key: str) -> ConfigError:
+    node, _, name = key.rpartition(".")
+    examples = {"address": "tcp://127.0.0.1:8786", "over": "space"}
+    manifest = tree.source.kind is SourceKind.manifest
+    examples["url"] = "scenes.csv" if manifest else "'/data/**/*.tif' or 's3://bucket/prefix/**/*.tif'"
+    others = [f"stages.{stage}" for stage in tree.stages if f"stages.{stage}" != node]
+    near = did_you_mean(node, others) if name == "over" else ""
+    return ConfigError(f"{key} has no value: give it one, such as {key}={examples.get(name, '...')}{near}")
+
+
+def _refuse_source_without_dates(source: SourceSettings, option: str) -> None:
+    """A source of the user's own that does not begin with one of ours lacks what ours say."""
+    lacks = source.datetime_regex is None and source.kind is not SourceKind.manifest
+    if lacks and not is_option("source", option):
+        raise ConfigError(
+            f"source/{option}.yaml: source.datetime_regex has no value; let the file begin with `defaults: [local, "
+            "_self_]`, which has one for eight digits, or give a pattern such as (?P<date>\\d{8})"
+        )

@@ -91,8 +91,8 @@ def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1, 
 
 
 def _cell(text: str, cut: bool) -> Text:
-    """The text as it is, since [mean,count] is no markup; in one line if it may be cut."""
-    shown = _lines_of(text)
+    """The text as it is, since [mean,count] is no markup, without ends of lines that would begin a row."""
+    shown = printable(text)
     return Text(shown, no_wrap=True, overflow="ellipsis") if cut else Text(shown)
 
 

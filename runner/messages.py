@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -9,13 +10,14 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.errors import ConfigError
-from runner.vocabulary import did_you_mean, groups, is_text, known_keys
+from runner.vocabulary import STAGES, did_you_mean, groups, is_text, known_keys
 
 _NO_SECRETS = (
     "a secret has no place in a setting, since settings are kept with the results; leave it to the environment, where "
     "GDAL finds it too, or to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials)"
 )
 QUOTES = "'\""
+_KINDS = {"Integer": "a whole number", "Float": "a number"}
 
 
 def no_secret(key: str) -> ConfigError:
@@ -44,17 +46,58 @@ def explain(error: HydraException | OmegaConfBaseException | YAMLError) -> Confi
 
 
 def _explain_file(problem: str) -> ConfigError:
-    """What is wrong in a config file, or else the words as they are."""
+    """What is wrong in a config file, or in a word that Hydra alone understands; or else the words as they are."""
     outside = re.match(r"In '(experiment/.+?)': Could not override '\S+@experiment\b", problem)
     if outside:
         return _no_package(outside[1])
     composed = re.match(r"In '(.+?)': \w+ raised while composing config:\n(.*)\n +full_key: (\S+)", problem)
     if composed is None:
-        return ConfigError(" ".join(problem.split()))
+        return _explain_word(problem) or _explain_tab(problem) or ConfigError(" ".join(problem.split()))
     file, what, key = composed.groups()
     if key.startswith("experiment"):
         return _no_package(file)
     return ConfigError(f"{file}.yaml: {_explain_key(key, what)}")
+
+
+def _explain_word(problem: str) -> ConfigError | None:
+    """A word of the command line, of which Hydra tells how Hydra would have it."""
+    several = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'", problem)
+    if several:
+        return ConfigError(f"{several[1]}: several values are a sweep, one job for each; write -m {several[1]}")
+    there = re.match(r"Could not append to config\. An item is already at '(.+)'\.\n.*'(.+)'", problem)
+    if there:
+        return ConfigError(f"+{there[2]}: {there[1]} is a setting that there is; write {there[2]}")
+    twice = re.match(r"Multiple values for (\S+?)\. To override a value use 'override \S+: (.+)'", problem)
+    if twice:
+        return ConfigError(f"+{twice[1]}={twice[2]}: {twice[1]} is chosen already; write {twice[1]}={twice[2]}")
+    gone = re.match(r"Could not delete (?:from config\. )?'([^']+)'", problem)
+    if gone:
+        known = [*(f"stage@stages.{stage}" for stage in STAGES), *groups(), *known_keys()]
+        return ConfigError(f"~{gone[1]}: there is nothing of that name to leave out{_near(gone[1], known, '~')}")
+    chosen = re.match(r"Could not override '([^']+)'\.(?:\nDid you mean to override (?:one of )?(.+)\?)?", problem)
+    if chosen is None:
+        return None
+    value = re.search(r"use \+[^=]+(=.*)", problem)
+    known = (chosen[2] or "").split(", ")
+    meant = _near(chosen[1], known, "", value[1] if value else "")
+    return ConfigError(f"{_as_key(chosen[1])}: no such choice is there{meant}")
+
+
+def _near(got: str, known: list[str], before: str = "", after: str = "") -> str:
+    """As `did_you_mean`, in the words that people type."""
+    near = re.sub(r"(?<=')[^']+(?=')", lambda found: f"{before}{_as_key(found[0])}{after}", did_you_mean(got, known))
+    return near if "'" in near else ""
+
+
+def _as_key(choice: str) -> str:
+    """`stages.X.cluster` for cluster@stages.X.cluster; others as they are."""
+    group, _, package = choice.partition("@")
+    return package if package.endswith(f".{group}") and group in ("cluster", "chunks") else choice
+
+
+def _explain_tab(problem: str) -> ConfigError | None:
+    tab = re.search(r"found character '\\t' .*\"(.+)\", line (\d+)", problem, re.DOTALL)
+    return ConfigError(f"{tab[1]}, line {tab[2]}: a tab; YAML is indented by spaces") if tab else None
 
 
 def _no_package(file: str) -> ConfigError:
@@ -73,7 +116,18 @@ def _explain_missing(error: MissingConfigException) -> ConfigError:
             f"--config-name {wanted}: there is no {wanted}.yaml; a job of your own is an experiment: put it into "
             f"my_conf/experiment/{wanted}.yaml and give --config-dir my_conf experiment={wanted}"
         )
-    return ConfigError(" ".join(str(error).split()))
+    return _explain_default(str(error), wanted) or ConfigError(" ".join(str(error).split()))
+
+
+def _explain_default(problem: str, wanted: str) -> ConfigError | None:
+    """A file that another's defaults name, with the nearest that there is in the config folders."""
+    file = re.match(r"In '(.+?)': Could not load", problem)
+    if file is None:
+        return None
+    group, _, option = wanted.rpartition("/")
+    folders = [Path(path) for path in re.findall(r"path=file://(.+)", problem)]
+    near = did_you_mean(option, {path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    return ConfigError(f"{file[1]}.yaml: its defaults name '{option}', which is no file of {group or 'conf'}/{near}")
 
 
 def _explain_grammar(error: OverrideParseException) -> ConfigError:
@@ -88,6 +142,9 @@ def _explain_key(key: str, problem: str, value: str = "") -> ConfigError:
     """Of one key: it is not there, or has a wrong value; `value` is what was typed after it, the `=` too."""
     if "not in" in problem:
         return ConfigError(f"{key}: there is no such setting{did_you_mean(key, {*groups(), *known_keys()}, value)}")
+    kind = re.search(r"Value '(.*?)' of type '\w+' could not be converted to (\w+)", problem)
+    if kind and kind[2] in _KINDS:
+        return ConfigError(f"{key}={kind[1]}: wanted {_KINDS[kind[2]]}")
     wanted = re.search(r"expected one of \[(.*)\]", problem)
     got = re.search(r"[Vv]alue '(.*?)'", problem)
     near = did_you_mean(got[1], wanted[1].split(", ")) if wanted and got else ""

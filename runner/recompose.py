@@ -4,6 +4,7 @@ The stored config is the base, whatever the files in conf/ say today; an option 
 it is now, and replaces what is stored in its place.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
@@ -68,17 +69,27 @@ def recompose(
             composed = compose(_NAME, words)
         _refuse_blanks(composed, _CHOOSES if scenes_found else ())
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise explain(error) from error
+        raise ConfigError(str(explain(error)).replace(f"{_NAME}.yaml: ", "the recorded config: ")) from error
     return Recomposed(config.read_job(composed, choices), composed)
 
 
 def _refuse_others(tree: Mapping[str, Any]) -> None:
-    """No key but a job's: what is Hydra's own would be followed."""
+    """No key but a job's: what is Hydra's own would be followed, and what names Python could be."""
+    python = next((".".join(path) for path in _paths(tree) if re.fullmatch(r"_.*_", path[-1])), None)
+    if python:
+        raise ConfigError(f"{python}: a config holds values only and names no Python; the recorded config was altered")
     unknown = [key for key in tree if key not in {entry.name for entry in fields(JobSettings)}]
     if unknown:
         raise ConfigError(
             f"{unknown[0]}: there is no such setting; the recorded config was altered, or is of another version"
         )
+
+
+def _paths(node: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of every key."""
+    for key, value in node.items() if isinstance(node, Mapping) else ():
+        yield (*at, str(key))
+        yield from _paths(value, (*at, str(key)))
 
 
 def _translated(tree: dict[str, Any], overrides: Sequence[str], choices: dict[str, Any]) -> Iterator[str]:

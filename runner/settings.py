@@ -220,7 +220,7 @@ class ClusterSettings:
 class StageSettings:
     """One reduction of the stack, with its own cluster, chunks and statistics."""
 
-    over: Over = Over.space
+    over: Over = "???"  # type: ignore[assignment]  # omegaconf's mark of a value that has to be given
     statistics: list[str] = field(default_factory=lambda: ["mean", "count"])
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     chunks: ChunkSettings | None = None

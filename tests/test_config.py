@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, compose
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from yaml import YAMLError
 
 from runner import config
 from runner.errors import ConfigError
 from runner.log.redact import redact
+from runner.messages import explain
 from runner.settings import ClusterKind, GdalSettings, JobSettings
+from runner.vocabulary import config_dir
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_written() -> None:
@@ -34,7 +39,37 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("+typo=1", "typo: there is no such setting"),
         ("++source.typo=1", "source.typo: there is no such setting"),
         ("sourc=demo", "sourc: there is no such setting; did you mean 'source=demo'"),
-        ("source.limit=x", "source.limit: Value 'x' of type 'str' could not be converted to Integer"),
+        ("source.limit=x", "source.limit=x: wanted a whole number"),
+        (
+            "max_skipped=3",
+            "max_skipped=3: wanted on_error=skip with it, or no value, since on_error=stop skips nothing",
+        ),
+        ("source=manifest", "source.url has no value: give it one, such as source.url=scenes.csv"),
+        ("source=local", "source.url has no value: give it one, such as source.url='/data/**/*.tif'"),
+        (
+            "+cluster@stages.spatial_maen.cluster=processes",
+            "stages.spatial_maen.over has no value: give it one, such as stages.spatial_maen.over=space; did you mean "
+            "'stages.spatial_mean'",
+        ),
+        (
+            "stages.spatial_maen.cluster=processes",
+            "stages.spatial_maen.cluster: no such choice is there; did you mean "
+            "'stages.spatial_mean.cluster=processes'",
+        ),
+        (
+            "cluster@stages.spatial_mean.clutser=processes",
+            "no such choice is there; did you mean 'stages.spatial_mean.cluster=processes'",
+        ),
+        (
+            "~stage@stages.temporal",
+            "~stage@stages.temporal: there is nothing of that name to leave out; did you mean "
+            "'~stage@stages.temporal_mean'",
+        ),
+        ("+chunks=row", "+chunks=row: chunks is chosen already; write chunks=row"),
+        (
+            "chunks=block,row",
+            "chunks=block,row: several values are a sweep, one job for each; write -m chunks=block,row",
+        ),
         ("source.nodata=water", "source.nodata=water: wanted a number"),
         ("source.nodata=true", "source.nodata=True: wanted a number"),
         ("source.nodata=1" + 400 * "0", "wanted a number that float64 or a 64-bit integer holds"),
@@ -60,7 +95,7 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("stages.spatial_mean.statistics=[]", "wanted at least one statistic"),
         ("stages.spatial_mean.statistics=[mean,mean]", "wanted each statistic once"),
         ("stages.spatial_mean.min_count=-1", "stages.spatial_mean.min_count=-1: wanted a whole number from 0 on"),
-        ("stages.spatial_mean.min_count=1.5", "stages.spatial_mean.min_count: Value '1.5'"),
+        ("stages.spatial_mean.min_count=1.5", "stages.spatial_mean.min_count=1.5: wanted a whole number"),
         ("gdal.options.VSI_CURL_CACHE_SIZE=1", "did you mean 'CPL_VSIL_CURL_CACHE_SIZE'"),
         ("gdal.options.GDAL_DRIVER_PATH=/theirs", "that can name code to run"),
         ("gdal.options.GDAL_VRT_ENABLE_PYTHON=YES", "that can name code to run"),
@@ -225,6 +260,26 @@ def test_a_variable_that_is_not_secret_may_be_in_a_value(monkeypatch: pytest.Mon
     assert compose("source.url=s3://${oc.env:BUCKET}/*.tif").source.url == "s3://scenes/*.tif"
 
 
+def test_a_source_without_a_pattern_for_dates_names_its_file(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/mine.yaml").write_text("url: /x/*.tif\nkind: glob\n")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config.register_settings()
+        tree = hydra_compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "source=mine", "output.dir=x"])
+    with pytest.raises(
+        ConfigError, match=r"source/mine\.yaml: source\.datetime_regex has no value; let the file begin"
+    ):
+        config.read_job(tree, {"source": "mine"})
+
+
+def test_a_tab_in_a_file_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/mine.yaml").write_text("defaults: [local]\ns3:\n\tregion: x\n")
+    with pytest.raises(YAMLError) as caught:
+        compose(f"hydra.searchpath=[file://{tmp_path}]", "source=mine")
+    assert str(explain(caught.value)) == f"{tmp_path}/source/mine.yaml, line 3: a tab; YAML is indented by spaces"
+
+
 def test_an_option_cannot_lie_outside_of_the_config_folders() -> None:
     with pytest.raises(ConfigError, match="cannot lie outside"):
         config.read_job(config.OmegaConf.structured(JobSettings), {"cluster": "../../etc/x"})
@@ -285,7 +340,13 @@ def test_every_config_file_begins_with_what_it_is_for() -> None:
             "source/mine",
             "limit: many",
             "source=mine",
-            "source/mine.yaml: source.limit: Value 'many' of type 'str' could not be converted to Integer",
+            "source/mine.yaml: source.limit=many: wanted a whole number",
+        ),
+        (
+            "source/mine",
+            "defaults: [locl]",
+            "source=mine",
+            "source/mine.yaml: its defaults name 'locl', which is no file of source/; did you mean 'local'",
         ),
     ],
 )

@@ -268,6 +268,16 @@ def test_text_from_a_record_is_shown_as_it_is(tmp_path: Path) -> None:
     assert statistics in ask(tmp_path, "show", "a").stdout
 
 
+def test_text_from_a_record_begins_no_line_of_its_own(tmp_path: Path) -> None:
+    words = ["source.units=a\nfaked 2026-01-01 COMPLETED", "b\u2028c"]
+    write_run(tmp_path / "outputs/one", {"source.name": "a\nb"}, overrides=words)
+    listed = ask(tmp_path, "ls").stdout.splitlines()
+    assert len(listed) == 2
+    assert r"source.units=a\nfaked 2026-01-01 COMPLETED b\u2028c" in listed[1]
+    shown = ask(tmp_path, "show", "one").stdout.splitlines()
+    assert not [line for line in shown if line.startswith("faked")]
+
+
 def test_show_tells_where_a_run_failed(tmp_path: Path) -> None:
     error = {
         "kind": "ReadError", "message": "s3://b/k: bytes 0 to 9 unread", "pass": "spatial_mean",
@@ -308,7 +318,7 @@ def test_the_command_to_repeat_keeps_config_folders_and_leaves_out_the_runs_own(
         (["show", "sea"], "no run below outputs/ has that in its name"),
         (["show", "outputs"], "run.json is missing: that is not a run folder"),
         (["show", "a", "--", "chunks=row"], "show takes no overrides"),
-        (["shwo"], "invalid choice: 'shwo'"),
+        (["shwo"], "shwo: there is no such verb; did you mean 'show'"),
         ([], "the following arguments are required: VERB"),
     ],
 )  # fmt: skip

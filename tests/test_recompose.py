@@ -32,7 +32,22 @@ def test_a_text_needs_no_quotes(tmp_path: Path) -> None:
         (["+source@hydra.callbacks=demo"], {}, "hydra.callbacks.name: a config names no Python"),
         (["hydra.verbose=true"], {}, "Hydra's own settings are not a run's"),
         ([], {"hydra": {"callbacks": {}}}, "hydra: there is no such setting; the recorded config was altered"),
-        ([], {"source": {"_target_": "os.makedirs"}}, "source._target_: there is no such setting"),
+        (
+            [],
+            {"source": {"_target_": "os.makedirs"}},
+            "source._target_: a config holds values only and names no Python",
+        ),
+        (
+            [],
+            {"stages": {"spatial_mean": {"over": "space", "_target_": "os.makedirs"}}},
+            "stages.spatial_mean._target_: a config holds values only and names no Python; the recorded config was",
+        ),
+        (
+            [],
+            {"stages": {"spatial_mean": {"over": "space", "cluster": {"_partial_": True}}}},
+            "stages.spatial_mean.cluster._partial_: a config holds values only",
+        ),
+        ([], {"source": {"typo": 1}}, "the recorded config: source.typo: there is no such setting"),
         (["source.name=${USER}"], {}, "${USER} is not a setting"),
     ],
 )

@@ -1,9 +1,11 @@
 """`cog-stack-runner log VERB`: what runs were, whether they still hold, and doing them again."""
 
+import re
 import sys
 import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from typing import NoReturn
 
 from runner.command import COMMAND
 from runner.console import complain, tell_notes
@@ -12,6 +14,7 @@ from runner.log import diff, leaderboard, listing, rerun, resume, show, verify
 from runner.log.redact import redact
 from runner.log.verb import Verb
 from runner.streams import lost
+from runner.vocabulary import did_you_mean
 
 VERBS: tuple[Verb, ...] = (listing.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, resume.VERB, leaderboard.VERB)
 _PROGRAM = f"{COMMAND} log"
@@ -24,8 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; the exit code is the verb's, 2 for what is asked wrongly, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     at = words.index("--") if "--" in words else len(words)
-    options = _parser().parse_args(words[:at])
+    options, unknown = _parser().parse_known_args(words[:at])
     verb: Verb = options.verb
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {unknown[0]}")
     options.overrides = words[at + 1 :]
     if options.overrides and not verb.overrides:
         complain(
@@ -54,10 +59,25 @@ def _shown(verb: Verb) -> int:
     return int(not verb.overrides and lost(sys.stdout) is not None)  # those that run jobs leave their results in files
 
 
+class _Parser(ArgumentParser):
+    """Says what is asked wrongly in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2, and with the nearest verb or flag."""
+        verb = re.match(r"argument VERB: invalid choice: '(.*?)'", message)
+        flag = re.match(r"unrecognized arguments: (-\S+)", message)
+        if verb:
+            names = [one.name for one in VERBS]
+            message = f"{verb[1]}: there is no such verb{did_you_mean(verb[1], names)}; there are {', '.join(names)}"
+        elif flag:
+            known = set(re.findall(r"--[\w-]+", self.format_help()))
+            message = f"{flag[1]}: there is no such flag{did_you_mean(flag[1], known)}"
+        complain(redact(f"{message}; see {self.prog} --help"))
+        sys.exit(2)
+
+
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
-        prog=_PROGRAM, description=__doc__, epilog=_DETAILS, formatter_class=RawDescriptionHelpFormatter
-    )
+    parser = _Parser(prog=_PROGRAM, description=__doc__, epilog=_DETAILS, formatter_class=RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
     for verb in VERBS:
         below = verbs.add_parser(
@@ -66,7 +86,7 @@ def _parser() -> ArgumentParser:
         )  # fmt: skip
         verb.arguments(below)
         below.add_argument("--traceback", action="store_true", help="show where a fault of the runner lies")
-        below.set_defaults(verb=verb)
+        below.set_defaults(verb=verb, parser=below)
     return parser
 
 

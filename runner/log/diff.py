@@ -4,6 +4,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from runner.console import say, show_table, table
+from runner.errors import printable
 from runner.log.compare import SECTIONS, Difference, Section, compare
 from runner.log.folder import RunFolder, choose_run
 from runner.log.verb import Verb, add_outputs, add_run
@@ -38,7 +39,7 @@ def _sections(text: str) -> list[str]:
 def _run(options: Namespace) -> int:
     a, b = (choose_run(word, options.outputs) for word in (options.a, options.b))
     sections = compare(a, b, options.only)
-    say(f"A {_describe(a)}\nB {_describe(b)}")
+    say(f"A {printable(_describe(a))}\nB {printable(_describe(b))}")
     for section in sections:
         show_section(section, None if options.all else _SHOWN)
     return int(any(section.differences for section in sections))
@@ -58,11 +59,11 @@ def show_section(section: Section, most: int | None = _SHOWN) -> None:
         show_table(table("", [section.name, "A", "B"], _cells(pairs), left=3))
     for one in shown:
         if one.text:
-            say(f"{section.name}: {one.what}: {one.text}")
+            say(printable(f"{section.name}: {one.what}: {one.text}"))
     if len(section.differences) > len(shown):
         say(f"{section.name}: and {len(section.differences) - len(shown)} more; diff --all shows them")
     for note in dict.fromkeys(section.notes):
-        say(f"{section.name}: {note}")
+        say(printable(f"{section.name}: {note}"))
 
 
 def _cells(pairs: Sequence[Difference]) -> list[list[str]]:

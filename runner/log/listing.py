@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.console import say, show_table, table, tell
-from runner.errors import RecordError
+from runner.errors import RecordError, printable
 from runner.log.folder import RunFolder, find_runs, flat, read_run
 from runner.log.repeat import without_folder
 from runner.log.verb import OUTPUTS, Verb
@@ -83,7 +83,7 @@ def _run(options: Namespace) -> int:
     tell(f"{len(chosen)} of {len(every)} runs below {options.folder}/")
     for entry in chosen:
         if entry.problem:
-            tell(entry.problem)
+            tell(printable(entry.problem))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.command import command
 from runner.console import say, show_table, table
-from runner.errors import RecordError
+from runner.errors import RecordError, printable
 from runner.log.folder import RunFolder, choose_run, unended
 from runner.log.recorded import OutputFile
 from runner.log.repeat import repeat_command
@@ -33,13 +33,13 @@ def _run(options: Namespace) -> int:
     for text in how_it_ended(run):
         say(text)
     for heading, text in what_it_was(run):
-        say(f"{heading:<{_HEADING}} {text}")
+        say(f"{heading:<{_HEADING}} {printable(text)}")
     if run.facts["passes"]:
         show_table(table("", _PASS_COLUMNS, [_pass_row(one) for one in run.facts["passes"]]))
     _show_outputs(run)
     folder = shlex.quote(_shown(run.path))
     say("\nagain, with the scenes that there are now, or with those of this run:")
-    say(f"  {repeat_command(run.config_flags, run.facts['overrides'], command())}")
+    say(f"  {printable(repeat_command(run.config_flags, run.facts['overrides'], command()))}")
     say(f"  {command()} log rerun {folder}")
     if run.status in ("FAILED", "INTERRUPTED", "KILLED"):
         say(f"or go on where it ended:\n  {command()} log resume {folder}")

@@ -134,8 +134,10 @@ def ensure_archive(
         if not _is_whole(root):
             _build(root, spec, progress)
     except (OSError, rasterio.errors.RasterioError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
         raise SourceError(
-            f"the demo archive cannot be made in {cache_dir}: {error}; make room there, or choose another cache folder"
+            f"the demo archive cannot be made in {cache_dir}: {reason}; make room there, or set XDG_CACHE_HOME to "
+            "another folder"
         ) from error
     return root
 

@@ -17,7 +17,7 @@ from runner.console import results, tell
 from runner.log.folder import find_runs, readable
 
 COLUMNS = ("launcher", "first job s", "second job s", "second / first")
-EQUAL = "max_skipped=0,1"  # two settings, of which nothing follows where no scene is skipped
+EQUAL = ("on_error=skip", "max_skipped=0,1")  # two settings, of which nothing follows where no scene is skipped
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
 
 def sweep(launcher: str, folder: Path) -> tuple[float, float]:
     """Seconds of the job that ran first, and of the other."""
-    words = ["-m", f"hydra/launcher={launcher}", f"hydra.sweep.dir={folder}", EQUAL]
+    words = ["-m", f"hydra/launcher={launcher}", f"hydra.sweep.dir={folder}", *EQUAL]
     subprocess.run([sys.executable, "-m", "runner", *words], check=True, capture_output=True)
     first, second = sorted(readable(find_runs(folder)), key=lambda run: run.started)
     return first.seconds or 0.0, second.seconds or 0.0
