@@ -34,7 +34,7 @@ _NO_RANGES: Final = (
 _NO_KEYS: Final = "External AWS credential provider: SourceError: "  # in obstore's words; what follows is ours
 _LASTING: Final = {  # by obstore's words
     "non-partial response": _NO_RANGES,
-    "range was invalid": "it ends before them; upload it again",
+    "range was invalid": "it ends before them; read it again",
     "following redirect": "the server sends from one address to the next; check source.s3.endpoint_url",
 }
 _WRONG_RANGE: Final = (
