@@ -222,6 +222,23 @@ def test_a_server_that_refuses_every_precondition_is_read_and_held_to_its_answer
             fetched(server, etag='"0b"')
 
 
+def test_a_refused_precondition_counts_where_answers_have_no_etag() -> None:
+    def script(asked: Asked) -> Answer:
+        refused = "if-match" in asked.headers
+        return error(412, "PreconditionFailed") if refused else served(None, **{"Last-Modified": SAME})(asked)
+
+    with pytest.raises(ChangedError, match="its ETag is no longer the listed one"):
+        fetched_from(script)
+
+
+def test_an_end_that_no_size_confirms_is_the_fault_of_the_server() -> None:
+    with (
+        scripted_server(lambda asked: error(416, "InvalidRange")) as server,
+        pytest.raises(StoreError, match="says that it ends before them, but not how long it is"),
+    ):
+        fetched(server, '"old"')
+
+
 def test_the_start_of_a_short_object_says_its_size_and_version() -> None:
     with scripted_server(served('W/"0a"')) as server:
         start = asyncio.run(fetch_start(wanted(server, stop=32768), QUICK))

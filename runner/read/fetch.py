@@ -279,7 +279,9 @@ async def _attempt(wanted: ByteRange, *, whole: bool) -> tuple["Bytes", "ObjectM
 
 
 async def _answer(wanted: ByteRange) -> "GetResult":
-    """The head of an answer. A refused precondition is no proof: some servers refuse every one they are sent."""
+    """The head of an answer. A refused precondition proves nothing where the answer without it has an ETag to compare:
+    some servers refuse every one they are sent.
+    """
     options: GetOptions = {"range": (wanted.start, wanted.stop)}
     precondition = if_match(wanted.etag)
     if precondition is not None:
@@ -287,6 +289,10 @@ async def _answer(wanted: ByteRange) -> "GetResult":
             return await obstore.get_async(wanted.store, wanted.key, options={**options, "if_match": precondition})
         except PreconditionError:
             wanted.counts.requests += 1
+            answer = await obstore.get_async(wanted.store, wanted.key, options=options)
+            if answer.meta["e_tag"] is None:
+                raise
+            return answer
     return await obstore.get_async(wanted.store, wanted.key, options=options)
 
 

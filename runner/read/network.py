@@ -35,6 +35,7 @@ class _Sign(NamedTuple):
     passing: bool = True
 
 
+SENT_ON: Final = "{endpoint} sends on to another address, where it fails: {reason}"
 _TRUST: Final = "set AWS_CA_BUNDLE to a PEM file that holds the certificate of its authority"
 _SIGNS: Final = (
     _Sign(
@@ -101,7 +102,7 @@ def cause_of_failure(text: str, url: str) -> Cause | None:
     target = _redirected_to(text, url)
     if sign and target:
         reason = sign.sentence.format(endpoint=target, host=target)
-        return Cause(f"{endpoint} sends on to another address, where it fails: {reason}", sign.passing)
+        return Cause(SENT_ON.format(endpoint=endpoint, reason=reason), sign.passing)
     return sign and Cause(sign.sentence.format(endpoint=endpoint, host=host), sign.passing)
 
 

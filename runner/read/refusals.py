@@ -103,7 +103,7 @@ def _reason_of_status(refusal: Refusal) -> str:
     if status == 407:
         return "the proxy wants a login (status 407); put user and password into HTTP_PROXY and HTTPS_PROXY"
     if status == 416:
-        return "it ends before them; upload it again"
+        return "the server says that it ends before them, but not how long it is; check source.s3.endpoint_url"
     if refusal.may_pass:
         return f"the server fails ({said}); try later"
     cause = cause_of_failure(body, url)

@@ -20,7 +20,7 @@ from obstore.exceptions import (
 )
 
 from runner.errors import ReadError
-from runner.read.network import cause_of_failure, endpoint_and_host, proxy_of, speaks_tls
+from runner.read.network import SENT_ON, cause_of_failure, endpoint_and_host, proxy_of, speaks_tls
 from runner.read.refusals import ACCESS_HINT, Refusal, reason_of_refusal, refusal_of, url_in
 
 _DENIED: Final = (PermissionDeniedError, UnauthenticatedError)
@@ -32,9 +32,15 @@ _NO_RANGES: Final = (
     "and serve the objects from a store that honours ranges"
 )
 _NO_KEYS: Final = "External AWS credential provider: SourceError: "  # in obstore's words; what follows is ours
+UNSENT: Final = (  # in place of a client's words, which repeat the header
+    "a header of the request holds a character that cannot be sent; check that the keys and the session token of "
+    "source.s3.profile or of the environment are one line of ASCII each"
+)
 _LASTING: Final = {  # by obstore's words
     "non-partial response": _NO_RANGES,
-    "range was invalid": "it ends before them; upload it again",
+    "range was invalid": "it ends before them; read it again",
+    "Invalid header": UNSENT,
+    "failed to parse header value": UNSENT,
     "following redirect": "the server sends from one address to the next; check source.s3.endpoint_url",
 }
 _WRONG_RANGE: Final = (
@@ -43,10 +49,6 @@ _WRONG_RANGE: Final = (
 )
 _OTHER_RANGE: Final = dict.fromkeys(("UnexpectedRange", "NoContentRange", "ParseContentRange"), _WRONG_RANGE)
 
-UNSENT: Final = (  # in place of a client's words, which repeat the header
-    "a header of the request holds a character that cannot be sent; check that the keys and the session token of "
-    "source.s3.profile or of the environment are one line of ASCII each"
-)
 LOCAL_HINT: Final = "give yourself the right to read it (chmod), or leave it out of source.url"
 UNREADABLE_KEY: Final = (
     "its key has an empty or dotted part (//, /./, /../) or a control character, which the readers do not take; "
@@ -83,10 +85,11 @@ class ForeignPageError(Exception):
 
 
 class ConnectionFailedError(Exception):
-    """A request that got no answer."""
+    """A request that got no answer; `origin` is the URL that was redirected to this one, if it was."""
 
-    def __init__(self, url: str, error: Exception) -> None:
+    def __init__(self, url: str, error: Exception, origin: str | None = None) -> None:
         super().__init__(f"{url.partition('?')[0]}: {type(error).__name__}: {error}")
+        self.origin = origin
 
 
 def is_readable(key: str) -> bool:
@@ -201,9 +204,10 @@ def reason_of(error: BaseException) -> str:
         return f"the server sends {error}"
     if isinstance(error, TimeoutError):
         return "no answer within fetch.timeout; raise it or try later"
-    if re.search(r"header (name|value)|HeaderValue", str(error)):
-        return UNSENT
-    return _reason_in_text(str(error))
+    reason = _reason_in_text(str(error))
+    if isinstance(error, ConnectionFailedError) and error.origin:
+        return SENT_ON.format(endpoint=endpoint_and_host(error.origin)[0], reason=reason)
+    return reason
 
 
 def _reason_in_text(text: str) -> str:

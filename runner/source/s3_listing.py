@@ -86,8 +86,9 @@ class _Client:
 
         Redirects are followed unsigned only: credentials are for the host that they were meant for.
         """
+        origin = None
         for _ in range(_MOST_REDIRECTS):
-            answer, body = self._send(request)
+            answer, body = self._send(request, origin)
             status = answer.status_code
             if status == 200:
                 return body
@@ -98,11 +99,12 @@ class _Client:
             target = answer.headers.get("Location")
             if not (300 <= status < 400 and target and self.stores.s3.anonymous):
                 break
+            origin = request.url
             request = self.request(urljoin(request.url, target))
         region = answer.headers.get("x-amz-bucket-region")
         raise RefusedError(refusal_in(request.url, status, body.decode(errors="replace"), region))
 
-    def _send(self, request: Any) -> tuple[Any, bytes]:
+    def _send(self, request: Any, origin: str | None) -> tuple[Any, bytes]:
         """An answer and its body. Raises ConnectionFailedError."""
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as AWSRequest
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 - as AWSRequest
@@ -114,7 +116,7 @@ class _Client:
             cause = getattr(error, "kwargs", {}).get("error") or error
             if isinstance(cause, ValueError) and not isinstance(cause, HTTPError):
                 raise SourceError(UNSENT) from None
-            raise ConnectionFailedError(request.url, cause) from error
+            raise ConnectionFailedError(request.url, cause, origin) from error
         if len(body) > _MOST_BYTES:
             raise BrokenPageError(f"a page of the listing of more than {_MOST_BYTES} bytes")
         return answer, body
