@@ -36,7 +36,7 @@ def web_page(status: int) -> Answer:
 
 
 OF_THE_OBJECT = {
-    "gone": (error(404, "NoSuchKey"), MissingError, "not found"),
+    "gone": (error(404, "NoSuchKey"), MissingError, "not found: it was never there, or was deleted"),
     "gone, without a word": (Answer(404), MissingError, "not found"),
     "ends before the range": (error(416, "InvalidRange"), ReadError, "it ends before them; upload it again"),
 }

@@ -144,7 +144,7 @@ def _missing(href: str, refusal: Refusal | None) -> ReadError:
     if refusal is not None and refusal.code not in _GONE and refusal.body.strip():
         found = refusal.code or "a page of a proxy or a web server"
         return StoreError(href, f"the answer 404 is not an S3 server's ({found}); check source.s3.endpoint_url")
-    return MissingError(href, "not found: it never was there, or is gone since it was listed; run again")
+    return MissingError(href, "not found: it was never there, or was deleted after it was listed")
 
 
 def _unread(error: BaseException, href: str, part: str, attempts: int) -> ReadError:
