@@ -66,7 +66,7 @@ def _compose_and_run(arguments: Sequence[str]) -> int:
     codes: list[int] = []
 
     def run(tree: DictConfig) -> int:
-        codes.append(_run(tree, first=not codes))
+        codes.append(_run(tree, overrides, first=not codes))
         return codes[-1]
 
     config.register_settings()
@@ -129,11 +129,11 @@ def _hydra_main(task: Callable[[DictConfig], int]) -> Callable[[], Any]:
     return decorated
 
 
-def _run(tree: DictConfig, *, first: bool) -> int:
+def _run(tree: DictConfig, typed: Sequence[str], *, first: bool) -> int:
     """One job of this command, the first of its process or another; its exit code."""
     with_traceback = bool(OmegaConf.select(tree, "debug.traceback"))
     try:
-        _run_job(tree, first=first)
+        _run_job(tree, typed, first=first)
     except RunnerError as error:
         return _explain(error, with_traceback)
     except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line, the log has the traceback
@@ -145,10 +145,10 @@ def _run(tree: DictConfig, *, first: bool) -> int:
     return 0
 
 
-def _run_job(tree: DictConfig, *, first: bool) -> None:
+def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
     hydra_config = HydraConfig.get()
     job = config.read_job(tree, dict(hydra_config.runtime.choices))
-    words = config.typed_words(hydra_config)
+    words = config.words_of_job(hydra_config, typed)
     _refuse_sweep_words(words)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
     from runner.memory import process_seconds  # noqa: PLC0415 - as above
@@ -228,7 +228,8 @@ def _explain(error: RunnerError, with_traceback: bool = False) -> int:
 
 def _stopped(stop: BaseException) -> int:
     code = stop.exit_code if isinstance(stop, Interrupted) else 130
-    complain("interrupted; what was finished stays, and run.json says INTERRUPTED if the run had begun")
+    of_a_run = hasattr(stop, "__notes__")  # which name its report
+    complain(f"interrupted{'; what was finished stays, and run.json says INTERRUPTED' if of_a_run else ''}")
     tell_notes(stop)
     return code
 

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from dask.utils import parse_bytes
 from hydra.core.config_store import ConfigStore
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -67,8 +68,15 @@ def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     return job
 
 
+def words_of_job(hydra: Any, typed: Sequence[str]) -> list[str]:
+    """The overrides of one job: as they were typed, but for the jobs of a multirun, which share a command line."""
+    if hydra.mode is RunMode.MULTIRUN:
+        return typed_words(hydra)
+    return [word for word in typed if not re.match(r"[+~]*hydra[./]", word)]
+
+
 def typed_words(hydra: Any, kind: str = "task") -> list[str]:
-    """The overrides of the command line as they were typed, interpolations as they are; of `kind` hydra, its own."""
+    """The overrides of the command line as Hydra reads them, interpolations as they are; of `kind` hydra, its own."""
     plain = OmegaConf.to_container(hydra.overrides)
     assert isinstance(plain, dict)
     return [str(word) for word in plain[kind]]

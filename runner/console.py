@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -84,7 +85,8 @@ def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1, 
     drawn = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for at, column in enumerate(columns):
         whole = at == 0 if not elastic else column != elastic
-        drawn.add_column(column, justify="left" if at < left else "right", no_wrap=whole, overflow="fold")
+        words = at < left or column == elastic
+        drawn.add_column(column, justify="left" if words else "right", no_wrap=whole, overflow="fold")
     for row in rows:
         drawn.add_row(*(_cell(text, column == elastic) for text, column in zip(row, columns, strict=True)))
     return drawn
@@ -97,9 +99,15 @@ def _cell(text: str, cut: bool) -> Text:
 
 
 def show_table(drawn: Table) -> None:
-    """Print a table; where there is no terminal, as wide as it is, for those who search its lines."""
-    console = results if results.is_terminal else Console(file=results.file, width=_WIDEST)
-    console.print(drawn)
+    """Print a table; where there is no terminal each line is as long as its text, for those who search lines."""
+    if results.is_terminal:
+        results.print(drawn)
+        return
+    aside = Console(file=StringIO(), width=_WIDEST)
+    with aside.capture() as captured:
+        aside.print(drawn)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    results.print("\n".join(lines), soft_wrap=True, markup=False)
 
 
 def say(text: str) -> None:

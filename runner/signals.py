@@ -21,16 +21,19 @@ def signals_held() -> Iterator[None]:
     """Keep the stopping signals for the end of the block, so that nothing is left half started.
 
     Processes started meanwhile never see those that a terminal sends to the whole group: they inherit a mask, and it is
-    for us to close them. The tracker unblocks SIGINT when it starts, so it has to be there before.
+    for us to close them. So does the tracker of multiprocessing, which passes over SIGINT by itself: if SIGHUP ended
+    it, a second one would know nothing of what the first was told. Starting it unblocks SIGINT here, so that the mask
+    is set once more.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    resource_tracker.ensure_running()
     came: list[int] = []
     before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in heeded_signals()}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
     try:
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

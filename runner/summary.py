@@ -19,6 +19,7 @@ from runner.plan.remedy import REWRITE
 from runner.plan.weights import is_mercator
 from runner.settings import Over
 
+_AUX = ".aux.xml"
 _WORTH_SAYING = 0.05  # seconds
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
@@ -35,8 +36,17 @@ def describe_inputs(inputs: Inputs) -> str:
         f"{stack.name}: {of_all} scenes from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
         f"{last.time:%Y-%m-%d}{left_out}, "
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
-        f"nodata {stack.nodata}, {in_bytes(size)} stored"
+        f"nodata {stack.nodata}, {in_bytes(size)} stored{_of_files_beside(stack)}"
     )
+
+
+def _of_files_beside(stack: Stack) -> str:
+    """How many scenes another file places or completes, and such a file."""
+    beside = [[href for href in scene.sidecars if not href.endswith(_AUX)] for scene in stack.scenes]
+    completed = [[href for href in scene.sidecars if href.endswith(_AUX)] for scene in stack.scenes]
+    kinds = {"placed by a world file": beside, f"completed by a {_AUX}": completed}
+    found = {words: [hrefs[0] for hrefs in of if hrefs] for words, of in kinds.items()}
+    return "".join(f", {len(of)} {words} ({_end_of(of[0])})" for words, of in found.items() if of)
 
 
 def _end_of(href: str) -> str:

@@ -279,14 +279,13 @@ def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: 
     try:
         _wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
         children = psutil.Process(process.pid).children(recursive=True)
-        started = time.monotonic()
         process.send_signal(number) if number == signal.SIGTERM else os.killpg(process.pid, number)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=100)
     finally:
         process.kill()
     assert process.returncode == code, output
-    assert time.monotonic() - started < 10
     assert "Traceback" not in output
+    assert output.count("error: interrupted; what was finished stays, and run.json says INTERRUPTED\n") == 1
     record = record_of(run_folder(tmp_path))
     assert (record["status"], record["exit_code"]) == ("INTERRUPTED", code)
     _wait_for(lambda: not [child for child in children if child.is_running() and child.status() != "zombie"])

@@ -8,6 +8,8 @@ import pytest
 from conftest import ROOT, compose
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from runner import config
@@ -359,3 +361,18 @@ def test_a_wrong_word_in_a_file_of_ones_own_is_told_as_on_the_command_line(
     with pytest.raises(ConfigError) as caught:
         compose(f"hydra.searchpath=[file://{tmp_path}]", override)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        (RunMode.RUN, ["cluster=sync", "statistics=median,mean", "~stage@stages.x"]),
+        (RunMode.MULTIRUN, ["chunks=row"]),
+    ],
+)
+def test_a_job_has_the_words_that_were_typed_unless_others_share_its_command_line(
+    mode: RunMode, words: list[str]
+) -> None:
+    hydra = OmegaConf.create({"mode": mode, "overrides": {"task": ["chunks=row"], "hydra": []}})
+    typed = ["cluster=sync", "hydra.run.dir=x", "statistics=median,mean", "+hydra/launcher=y", "~stage@stages.x"]
+    assert config.words_of_job(hydra, typed) == words

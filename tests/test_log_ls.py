@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from log_folders import PASS, UNENDED, ask, asked, facts_of, run, write_run
 from rich.console import Console
 
 from runner.console import table
+from runner.log.repeat import quoted
 
 SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=64", "chunks.snap=false", "cluster@stages.spatial_mean.cluster=sync",
         "cluster@stages.temporal_mean.cluster=sync")  # fmt: skip
@@ -63,7 +65,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with outputs/ that holds a run of each end, in a working folder of its own."""
     cwd = tmp_path_factory.mktemp("ends")
-    run(cwd, "source.limit=2", "output.dir=outputs/completed", "chunks.y=512")
+    run(cwd, "source.limit=2", "output.dir=outputs/completed", "chunks.y=512", "statistics=mean,count")
     failed = [sys.executable, "-m", "runner", "source=local", "source.url=/nowhere/*.tif", "output.dir=outputs/failed"]
     assert subprocess.run(failed, cwd=cwd, capture_output=True).returncode == 1
     assert stopped(cwd, cwd / "outputs/interrupted", signal.SIGINT) == 130
@@ -87,17 +89,17 @@ def test_a_table_has_stack_scenes_time_speed_retries_and_what_differs(ends: Path
         "when",
         "status",
         "stack",
-        "overrides",
         "scenes",
         "wall",
         "MB/s",
         "retries",
+        "overrides",
     ]
     assert (completed[0], completed[3], completed[4]) == ("completed", "COMPLETED", "demo")
-    assert completed[-5] == "2"
-    assert float(completed[-2]) > 0
-    assert completed[-1] == "0"
-    assert failed[-5:-3] == ["-", str(round(facts_of(ends / "outputs/failed")["seconds"], 1))]
+    assert completed[5] == "2"
+    assert float(completed[8]) > 0
+    assert completed[9:] == ["0", "source.limit=2", "chunks.y=512", "statistics=mean,count"]
+    assert failed[5:7] == ["-", str(round(facts_of(ends / "outputs/failed")["seconds"], 1))]
     assert "2 of 4 runs below outputs/" in done.stderr
 
 
@@ -125,7 +127,7 @@ def test_show_says_how_a_run_ended_what_it_took_and_left(ends: Path) -> None:
     done = ask(ends, "show", "completed")
     assert done.returncode == 0
     for text in ("COMPLETED after", "demo: 2 scenes", "spatial_mean+temporal_mean", "temporal_count.tif",
-                 "cog-stack-runner source.limit=2 chunks.y=512\n",
+                 "cog-stack-runner source.limit=2 chunks.y=512 statistics=mean,count\n",
                  "cog-stack-runner log rerun outputs/completed"):  # fmt: skip
         assert text in done.stdout
 
@@ -174,12 +176,36 @@ def test_the_overrides_of_the_user_are_shown_and_all_settings_that_differ_are_in
         settings = {"source.name": name, "chunks.y": y, "output.dir": f"/{at}"}
         write_run(tmp_path / f"outputs/{name}_{y}", settings, overrides=[f"chunks.y={y}", f"output.dir=/{at}"])
     text = ask(tmp_path, "ls").stdout
-    shown = sorted(line.split()[5] for line in text.splitlines())
-    assert shown == ["chunks.y=1024", "chunks.y=512", "chunks.y=512", "scenes"]
+    shown = sorted(line.split()[-1] for line in text.splitlines())
+    assert shown == ["chunks.y=1024", "chunks.y=512", "chunks.y=512", "overrides"]
     assert "output.dir" not in text
     (sea,) = (one for one in listed(tmp_path) if one["stack"] == "sea")
     assert sea["settings"] == {"source.name": "sea", "chunks.y": 512}
     assert sea["overrides"] == ["chunks.y=512", "output.dir=/2"]
+
+
+def test_without_a_terminal_a_line_is_as_long_as_its_own_overrides(tmp_path: Path) -> None:
+    long = [f"stages.temporal_mean.statistics={'mean,' * 60}"]
+    for name, overrides in (("long", long), ("short", ["chunks=row"])):
+        write_run(tmp_path / f"outputs/{name}", overrides=overrides)
+    lines = {line.split()[0]: line for line in asked(tmp_path, "ls").stdout.splitlines()}
+    assert lines["long"].endswith(long[0])
+    assert lines["short"].endswith("  chunks=row")
+    assert len(lines["short"]) < 100
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("chunks=row", "chunks=row"),
+        ("source.url=s3://b/*.tif", "'source.url=s3://b/*.tif'"),
+        ("stages.x.statistics='median'", "\"stages.x.statistics='median'\""),
+        ("source.url='$HOME'", "'source.url='\"'\"'$HOME'\"'\"''"),
+    ],
+)
+def test_a_word_is_quoted_so_that_a_shell_gives_it_back(word: str, shown: str) -> None:
+    assert quoted(word) == shown
+    assert shlex.split(shown) == [word]
 
 
 @pytest.mark.parametrize("width", [60, 100, 200])
@@ -304,7 +330,7 @@ def test_the_command_to_repeat_keeps_config_folders_and_leaves_out_the_runs_own(
     overrides = ["chunks=row", "output.dir=x", "source.url='s3://b/*.tif'"]
     write_run(tmp_path / "outputs/a", command=command, overrides=overrides)
     text = ask(tmp_path, "show", "a").stdout
-    assert "cog-stack-runner --config-dir 'my conf' chunks=row 'source.url='\"'\"'s3://b/*.tif'\"'\"''\n" in text
+    assert "cog-stack-runner --config-dir 'my conf' chunks=row \"source.url='s3://b/*.tif'\"\n" in text
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def web_page(status: int) -> Answer:
 
 
 OF_THE_OBJECT = {
-    "gone": (error(404, "NoSuchKey"), MissingError, "not found"),
+    "gone": (error(404, "NoSuchKey"), MissingError, "not found: it was never there, or was deleted"),
 }
 OF_THE_STORE = {
     "expired credentials": (error(400, "ExpiredToken"), StoreError, "expired .ExpiredToken.; log in again"),

@@ -30,6 +30,21 @@ def test_what_the_limit_cuts_is_not_told_as_left_out(folder_of_scenes: Path) -> 
     )
 
 
+def test_files_beside_the_scenes_that_were_used_are_told(folder_of_scenes: Path) -> None:
+    inputs = find(folder_of_scenes)
+    first, second, *others = inputs.stack.scenes
+    scenes = (
+        replace(first, sidecars=("s3://b/data/a.tfw",)),
+        replace(second, sidecars=("s3://b/data/b.tif.aux.xml", "s3://b/data/b.wld")),
+        *others,
+    )
+    said = describe_inputs(replace(inputs, stack=replace(inputs.stack, scenes=scenes)))
+    assert "placed by" not in describe_inputs(inputs)
+    assert said.endswith(
+        "stored, 2 placed by a world file (data/a.tfw), 1 completed by a .aux.xml (data/b.tif.aux.xml)"
+    )
+
+
 def test_a_plan_says_how_the_first_and_the_last_key_were_read(folder_of_scenes: Path) -> None:
     regex = r"(?P<satellite>S1[AB])_(?P<date>\d{8})_(?P<orbit>ASC|DSC)"
     assert describe_keys(find(folder_of_scenes, datetime_regex=regex).stack) == [

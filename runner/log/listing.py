@@ -18,9 +18,9 @@ from runner.log.verb import OUTPUTS, Verb
 from runner.log.wanted import STATUSES
 
 _STATUSES = (*STATUSES, "KILLED", "UNREADABLE")
-_COLUMNS = ["run", "when", "status", "stack", "overrides", "scenes", "wall", "MB/s", "retries"]
-_LEFT = 5  # columns of words
-_ELASTIC = "overrides"  # which is cut where the terminal is too narrow
+_COLUMNS = ["run", "when", "status", "stack", "scenes", "wall", "MB/s", "retries", "overrides"]
+_LEFT = 4  # columns of words
+_ELASTIC = "overrides"  # which is cut where the terminal is too narrow, and last, so that others need not be padded
 _ABSENT = "-"
 _OWN = frozenset({"output.dir"})  # differs in every run
 _EXAMPLES = """\
@@ -194,11 +194,11 @@ def _row(entry: Entry) -> list[str]:
         f"{run.started.astimezone():%Y-%m-%d %H:%M:%S}",
         entry.status,
         run.stack_name,
-        " ".join(without_folder(run.facts["overrides"])),
         _or_dash(run.scenes),
         "-" if run.seconds is None else f"{run.seconds:.1f} s",
         "-" if speed is None else f"{speed:.1f}",
         _or_dash(run.retries),
+        " ".join(without_folder(run.facts["overrides"])),
     ]
 
 

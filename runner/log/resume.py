@@ -1,16 +1,19 @@
 """`resume`: a run that did not end well goes on in its folder, and reads only what is missing."""
 
+import shlex
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.command import command
 from runner.console import say, tell
 from runner.errors import RecordError
 from runner.log.again import begun_again
 from runner.log.folder import RunFolder, choose_run, read_run
 from runner.log.held import held
 from runner.log.recorded import RecordedInput
+from runner.log.repeat import quoted
 from runner.log.rerun import recorded_inputs
 from runner.log.verb import Verb, add_outputs, add_run
 
@@ -28,13 +31,17 @@ After Ctrl-C, SIGTERM, a closed terminal, kill -9, a failure that was fixed: blo
 partials/, and are not read again, whatever the cluster and the chunks are now; the results are the same bits as of a
 run at one go. A block is computed again if one of its objects has changed, or by an override that its values follow
 from (mask, band). A scene that could not be read is tried again; on_error=skip goes on without those that are gone.
-Exit code: 0 done, or there was nothing to do, 1 the run failed again, 2 it could not be started."""
+A run that ended before it found its scenes takes any source (source.url=...).
+Exit code: 0 done, or there was nothing to do, 1 the run failed again, 2 it could not be started. Overrides are not
+applied to a complete run: rerun does that."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument(
-        "--explain", action="store_true", help="say how many blocks are kept, how many are read, and why"
+        "--explain",
+        action="store_true",
+        help="resume, and say which blocks are kept, which are read and why, with their places; it is not a dry run",
     )
     add_outputs(parser)
 
@@ -45,10 +52,21 @@ def _run(options: Namespace) -> int:
     with held(folder):
         earlier = _resumable(folder)
         if earlier.status == "COMPLETED":
-            say(f"{folder} is complete: there is nothing to resume (rerun does it again)")
+            say(_nothing_to_resume(folder, options.overrides))
             return 0
         _go_on(earlier, options.overrides, explain=options.explain)
     return 0
+
+
+def _nothing_to_resume(folder: Path, overrides: list[str]) -> str:
+    """That a run is complete, and how overrides would be applied, which are not."""
+    again = f"{command()} log rerun {shlex.quote(str(folder))}"
+    if not overrides:
+        return f"{folder} is complete: there is nothing to resume ({again} does it again)"
+    words = " ".join(map(quoted, overrides))
+    return (
+        f"{folder} is complete: there is nothing to resume, and {words} is not applied; {again} -- {words} applies it"
+    )
 
 
 def _resumable(folder: Path) -> RunFolder:

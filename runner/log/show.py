@@ -12,7 +12,7 @@ from runner.console import say, show_table, table
 from runner.errors import RecordError, printable
 from runner.log.folder import RunFolder, choose_run, unended
 from runner.log.recorded import OutputFile
-from runner.log.repeat import repeat_command
+from runner.log.repeat import quoted, repeat_command
 from runner.log.verb import Verb, add_outputs, add_run
 
 _HEADING = 12  # characters
@@ -88,7 +88,7 @@ def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
         ("begun", _local(facts["started"])),
         ("stack", _stack(run)),
         ("source", str(source.get("url"))),
-        ("overrides", shlex.join(facts["overrides"]) or "none"),
+        ("overrides", " ".join(map(quoted, facts["overrides"])) or "none"),
         ("code", f"cog-stack-runner {versions.get('cog-stack-runner', '?')}, {commit}{_kernels(facts)}"),
         ("machine", f"{facts.get('host')}, {facts.get('cores')} cores, {facts.get('platform')}"),
         ("Python", f"{facts.get('python')}, {_packages(versions)}"),

@@ -167,7 +167,7 @@ def _missing(href: str, refusal: Refusal | None) -> ReadError:
         return StoreError(
             href, f"its folder {Path(href).parent} is gone or empty; mount it again, or leave it out of source.url"
         )
-    return MissingError(href, "not found: it never was there, or is gone since it was listed; run again")
+    return MissingError(href, "not found: it was never there, or was deleted after it was listed")
 
 
 def _holds_files(folder: Path) -> bool:

@@ -1,0 +1,41 @@
+"""Processes that are started while signals are held never see those of a terminal."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# It prints its own mask before and after, and in between that of the tracker, and of a process that it starts.
+PROGRAM = """
+import subprocess
+from multiprocessing import resource_tracker
+from pathlib import Path
+import distributed
+from runner.signals import signals_held
+
+def mask(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    print(next(line.split()[1] for line in lines if line.startswith("SigBlk")))
+
+mask("self")
+with signals_held():
+    with subprocess.Popen(["sleep", "60"]) as process:
+        mask(resource_tracker._resource_tracker._pid)
+        mask(process.pid)
+        process.kill()
+mask("self")
+"""
+SIGHUP, SIGINT = 1 << 0, 1 << 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="masks are read from /proc")
+def test_what_is_started_meanwhile_and_the_tracker_outlive_a_terminal_that_closes() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100)
+    assert not done.stderr
+    before, tracker, started, after = (int(line, 16) for line in done.stdout.split())
+    assert tracker & SIGHUP
+    assert started & SIGHUP
+    assert started & SIGINT
+    assert before == after
+    assert not before & (SIGHUP | SIGINT)
