@@ -51,6 +51,7 @@ class Scene:
     modified: datetime | None
     header: Header
     sidecars: tuple[str, ...] = ()  # hrefs of files beside it that the header was completed from
+    sidecars_sha256: str | None = None  # of what they say of its pixels and place
 
 
 @dataclass(frozen=True, slots=True)

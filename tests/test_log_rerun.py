@@ -5,17 +5,25 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import speckle, write_scene
-from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run
+from conftest import local_source, speckle, write_scene
+from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run, write_run
 from rasterio.transform import from_origin
 
+from runner.errors import RecordError
+from runner.log.folder import read_run
+from runner.log.recorded import RecordedInput
 from runner.log.redact import redact_tree
+from runner.log.rerun import recorded_inputs
+from runner.settings import JobSettings, OnError, S3Settings
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
 
 pytestmark = pytest.mark.slow  # each starts runs
 
@@ -365,3 +373,55 @@ def test_a_record_that_was_altered_cannot_smuggle_in_more_than_values(shared: Pa
     done = asked(tmp_path, "rerun", "earlier")
     assert done.returncode == 2
     assert f"{key}: there is no such setting; the recorded config was altered" in done.stderr
+
+
+# --- files beside objects ---------------------------------------------------------------------------------------------
+
+NODATA_BESIDE = '<PAMDataset><PAMRasterBand band="1"><NoDataValue>-1</NoDataValue></PAMRasterBand></PAMDataset>'
+
+
+def test_a_file_that_came_to_stand_beside_an_object_is_named_or_taken_or_ignored(own: Path) -> None:
+    for at in range(1, 5):
+        (own / f"data/S1A_2020010{at}.tif.aux.xml").write_text(NODATA_BESIDE)
+    done = asked(own, "rerun", "first", "--", "output.dir=pinned")
+    assert done.returncode == 1
+    assert "4 of 4 objects are not as recorded: " in done.stderr
+    assert "S1A_20200101.tif: what stands beside it has changed since it was recorded " in done.stderr
+    taken = asked(own, "rerun", "first", "--unpinned", "--", "output.dir=taken")
+    assert re.search(r"S1A_20200101.tif +ETag .*beside it nothing +ETag .*beside it \w{12}\n", taken.stdout)
+    assert read_run(own / "taken").inputs()[0].sidecars
+    ignored = asked(own, "rerun", "first", "--", "output.dir=ignored", "source.sidecars=ignore")
+    assert ignored.returncode == 0, ignored.stderr
+    verified = asked(own, "verify", "first", "--blocks", 1)
+    assert verified.returncode == 1
+    assert "FAILED   inputs: " in verified.stdout
+    assert "S1A_20200104.tif: what stands beside it has changed" in verified.stdout
+
+
+@pytest.mark.parametrize(
+    ("sidecars", "sha256", "now", "changed"),
+    [
+        ((), None, None, False),
+        ((), None, "b" * 64, True),
+        (("x.tfw",), "a" * 64, None, True),
+        (("x.tfw",), "a" * 64, "b" * 64, True),
+        (("x.tfw",), "a" * 64, "a" * 64, False),
+        (("x.tfw",), None, "b" * 64, False),  # of an older run, which recorded names alone
+    ],
+)
+def test_what_stands_beside_an_object_is_held_against_its_recorded_digest(
+    tmp_path: Path, sidecars: tuple[str, ...], sha256: str | None, now: str | None, *, changed: bool
+) -> None:
+    row = RecordedInput("x.tif", "x", None, True, None, 1, None, None, sidecars=sidecars, sidecars_sha256=sha256)
+    write_scene(tmp_path / "20200101.tif", speckle((20, 20)))
+    (scene,) = find_inputs(local_source(tmp_path), Stores(S3Settings()), OnError.stop, lambda *_: None).stack.scenes
+    assert bool(row.changed_beside(replace(scene, sidecars_sha256=now))) is changed
+
+
+def test_files_beside_objects_of_a_bucket_are_not_read_where_the_record_did_not_look_for_them(tmp_path: Path) -> None:
+    """Only a listing would show them."""
+    folder = write_run(tmp_path / "outputs/a", {"source.sidecars": "ignore"})
+    row = RecordedInput("s3://b/x.tif", "x", None, True, None, 1, None, None)
+    find = recorded_inputs(read_run(folder), [row], [row], pinned=True)
+    with pytest.raises(RecordError, match="source.sidecars=read: the recorded run ignored what lies beside"):
+        find(JobSettings(source=local_source(tmp_path)))

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,16 @@ from small_tiffs import (
 )
 from tiff_files import tags_of
 
-from runner.engine.blocks import make_reading, run_blocks
+from runner.engine.blocks import BlockResult, make_reading, run_blocks
 from runner.engine.xarray_engine import open_stack
-from runner.errors import ReadError
+from runner.errors import PlanError, ReadError
 from runner.model import Stack
 from runner.plan.make import make_plan
 from runner.plan.pixels import PixelRule, make_rule
 from runner.plan.records import Block, Chunks
 from runner.read.header import Window, read_header
 from runner.read.masks import FileMask
+from runner.reduce.statistics import finish
 from runner.settings import Georeference, JobSettings, Mask, OnError, Over, ReaderName, StageSettings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
@@ -292,6 +294,41 @@ def test_any_combination_is_masked_as_gdal_masks(flags: set[str], dtype: str) ->
     np.testing.assert_array_equal(seen, gdal_mask(content))
 
 
+# --- 64-bit integers ------------------------------------------------------------------------------------------------
+
+NEAR = 2**53 + RAMP.astype(np.int64)  # which float64 cannot tell apart
+
+
+@pytest.mark.parametrize("nodata", [None, 2**53 + 2])
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_masked_integers_of_64_bits_are_summed_with_all_their_digits(
+    tmp_path: Path, reader: str, dtype: str, nodata: int | None
+) -> None:
+    write(tmp_path, [Image(as_pixels(NEAR.astype(dtype))), MASK])
+    job, stack, rule = prepared(tmp_path, reader, ["sum", "var"], Over.space, nodata=nodata)
+    numbers = [Fraction(int(one)) for one in NEAR[SEEN] if one != nodata]
+    if reader == "xarray":
+        pixels = open_stack(stack, Chunks(1, *SHAPE), rule).compute(scheduler="sync").values[0]
+        assert pixels[rule.pixels.valid(pixels)].tolist() == numbers
+        return
+    found = finish(one_block(job, stack, rule, 0).over_space, ["sum", "var"])
+    mean = sum(numbers, Fraction()) / len(numbers)
+    assert found["sum"].tolist() == [float(sum(numbers, Fraction()))]
+    assert found["var"].tolist() == [float(sum(((one - mean) ** 2 for one in numbers), Fraction()) / len(numbers))]
+
+
+@pytest.mark.parametrize(("dtype", "mark"), [("int64", -(2**63)), ("uint64", 2**64 - 1)])
+def test_a_pixel_like_the_mark_of_hidden_ones_is_refused_unless_it_is_nodata(
+    tmp_path: Path, reader: str, dtype: str, mark: int
+) -> None:
+    pixels = RAMP.astype(dtype)
+    pixels[SEEN & (RAMP == 3)] = mark
+    path = write(tmp_path, [Image(as_pixels(pixels)), MASK])
+    with pytest.raises(PlanError, match=f"is {mark}, which stands for hidden pixels .* say source.nodata={mark} if"):
+        counted(path, reader)
+    assert_counted(path, reader, SEEN & np.not_equal(RAMP, 3), nodata=mark)
+
+
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
@@ -315,14 +352,19 @@ def assert_counted(path: Path, reader: str, expected: Bools, **changes: Any) -> 
 
 def counted(path: Path, reader: str, scene: int = 0, mask: Mask = Mask.nodata, **changes: Any) -> Bools:
     """Which pixels of a scene of a folder count; `changes` are settings of the source."""
-    source = local_source(path.parent, georeference=Georeference.none, **changes)
-    stages = {"temporal_mean": StageSettings(Over.time, ["count"])}
-    which = ReaderName.auto if reader == "xarray" else ReaderName[reader]
-    job = JobSettings(source=source, reader=which, mask=mask, stages=stages)
-    stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
-    rule = make_rule(job, stack)
+    job, stack, rule = prepared(path.parent, reader, ["count"], Over.time, mask=mask, **changes)
     found = by_xarray(stack, rule)[scene] if reader == "xarray" else by_blocks(job, stack, rule, scene)
     return np.asarray(found, np.bool_)
+
+
+def prepared(
+    folder: Path, reader: str, statistics: list[str], over: Over, mask: Mask = Mask.nodata, **changes: Any
+) -> tuple[JobSettings, Stack, PixelRule]:
+    source = local_source(folder, georeference=Georeference.none, **changes)
+    which = ReaderName.auto if reader == "xarray" else ReaderName[reader]
+    job = JobSettings(source=source, reader=which, mask=mask, stages={"a": StageSettings(over, statistics)})
+    stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
+    return job, stack, make_rule(job, stack)
 
 
 def by_xarray(stack: Stack, rule: PixelRule) -> Any:
@@ -331,9 +373,15 @@ def by_xarray(stack: Stack, rule: PixelRule) -> Any:
 
 
 def by_blocks(job: JobSettings, stack: Stack, rule: PixelRule, scene: int) -> Any:
+    result = one_block(job, stack, rule, scene)
+    assert result.over_time
+    return result.over_time.counts
+
+
+def one_block(job: JobSettings, stack: Stack, rule: PixelRule, scene: int) -> BlockResult:
+    """A whole scene."""
     (one,) = make_plan(job, stack).passes
     reading = make_reading(job, stack, rule, one.stages)
     whole = Block(Window(0, 0, stack.grid.height, stack.grid.width), scene, scene + 1)
     (result,) = run_blocks(reading, iter([whole]))
-    assert result.over_time
-    return result.over_time.counts
+    return result

@@ -132,8 +132,12 @@ def _standing(row: RecordedInput | None) -> str:
 
 def _versions(one: RecordedInput, other: RecordedInput) -> tuple[str, str]:
     if one.etag and other.etag:
-        return f"ETag {one.etag}", f"ETag {other.etag}"
-    return f"{one.size} bytes of {one.modified}", f"{other.size} bytes of {other.modified}"
+        versions = f"ETag {one.etag}", f"ETag {other.etag}"
+    else:
+        versions = f"{one.size} bytes of {one.modified}", f"{other.size} bytes of {other.modified}"
+    if one.beside == other.beside or not (one.beside and other.beside):
+        return versions
+    return f"{versions[0]}, beside it {one.beside[:12]}", f"{versions[1]}, beside it {other.beside[:12]}"
 
 
 def values(a: RunFolder, b: RunFolder) -> Section:

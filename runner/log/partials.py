@@ -284,7 +284,7 @@ def kept_blocks(count: int) -> str:
 
 def _version(scene: Scene) -> str:
     version = f"ETag {scene.etag}" if scene.etag else f"{scene.size} bytes of {scene.modified}"
-    beside = f", scaled beside it by {scene.header.scales} and {scene.header.offsets}" if scene.sidecars else ""
+    beside = f", beside it {scene.sidecars_sha256}" if scene.sidecars_sha256 else ""
     return version + beside
 
 

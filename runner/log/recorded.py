@@ -12,7 +12,7 @@ from runner.command import command
 from runner.errors import RecordError
 
 if TYPE_CHECKING:
-    from runner.model import StoredObject
+    from runner.model import Scene, StoredObject
 
 _LARGEST_BYTES: Final = 2**24  # read in a fifth of a second
 _DEEPEST: Final = 64  # levels
@@ -157,6 +157,19 @@ class RecordedInput:
     skipped: bool = False
     columns: tuple[tuple[str, str], ...] = ()  # its named groups, and columns of a manifest
     sidecars: tuple[str, ...] = ()
+    sidecars_sha256: str | None = None
+
+    @property
+    def beside(self) -> str | None:
+        """What stood beside it, in a word, "nothing" included; None where an older run did not record it."""
+        return self.sidecars_sha256 or (None if self.sidecars else "nothing")
+
+    def changed_beside(self, scene: "Scene") -> str | None:
+        """What is told if the files beside it say something else by now; None if they do not, or it is not known."""
+        if self.beside in (None, scene.sidecars_sha256 or "nothing"):
+            return None
+        names = ", ".join(dict.fromkeys((*self.sidecars, *scene.sidecars)))
+        return f"{self.href}: what stands beside it has changed since it was recorded ({names})"
 
     @property
     def stored(self) -> "StoredObject":
@@ -166,7 +179,7 @@ class RecordedInput:
         return StoredObject(self.href, self.size, self.etag, self.modified, self.time, self.columns, self.sidecars)
 
 
-_LATER = ("skipped", "groups", "sidecars")  # columns that older runs did not write
+_LATER = ("skipped", "groups", "sidecars", "sidecars_sha256")  # columns that older runs did not write
 
 
 def read_inputs(folder: Path) -> tuple[RecordedInput, ...]:

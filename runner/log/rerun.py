@@ -6,16 +6,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.command import command
 from runner.console import progress_bar, say, tell
+from runner.errors import RecordError, SourceError
 from runner.log.again import begun_again
 from runner.log.compare import compare
 from runner.log.diff import show_section
-from runner.log.folder import RunFolder, choose_run, read_run
+from runner.log.folder import RunFolder, choose_run, flat, read_run
 from runner.log.recorded import RecordedInput, altered_outputs
 from runner.log.verb import Verb, add_outputs, add_run
 
 if TYPE_CHECKING:
-    from runner.model import Inputs
+    from runner.model import Inputs, Scene
     from runner.settings import JobSettings
 
 _CAUSES = ("config", "inputs", "packages", "code", "kernels")
@@ -58,15 +60,18 @@ def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned:
     rows = earlier.inputs()
     with begun_again(earlier, overrides, folder, resumed=False) as (job, record):
         record.update(rerun_of=str(earlier.path.absolute()))
-        run_job(job, record, recorded_inputs([row for row in rows if row.used], rows, pinned=pinned))
+        run_job(job, record, recorded_inputs(earlier, [row for row in rows if row.used], rows, pinned=pinned))
     tell(f"run folder: {shown(record.folder)}, {record.seconds:.1f} s in all")
     return read_run(Path(shown(record.folder)))
 
 
 def recorded_inputs(
-    wanted: Sequence[RecordedInput], rows: Sequence[RecordedInput], *, pinned: bool
+    earlier: RunFolder, wanted: Sequence[RecordedInput], rows: Sequence[RecordedInput], *, pinned: bool
 ) -> "Callable[[JobSettings], Inputs]":
-    """What finds the inputs of a job: the `wanted` of the recorded `rows`, in their order; the rest stays left out."""
+    """What finds the inputs of a job: the `wanted` of the recorded `rows`, in their order; the rest stays left out.
+
+    Files beside them are pinned too, unless another source.sidecars than the earlier run's is asked for.
+    """
 
     def find(job: "JobSettings") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as in run_again
@@ -75,17 +80,49 @@ def recorded_inputs(
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
         from runner.source.stores import Stores  # noqa: PLC0415 - as above
 
+        others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
+        if others_beside:
+            _refuse_unlisted(job, wanted)
         stores, names = Stores(job.source.s3, fetch_options(job.fetch)), [row.scene for row in wanted]
         found = look_up([row.stored for row in wanted], stores)
         refuse_problems(found, job.on_error, pinned=pinned)
         with progress_bar("headers") as progress:
             scenes, unread = read_scenes(job.source, found, names, stores, progress, job.on_error)
+        if pinned and not others_beside:
+            _refuse_changed_beside(scenes, wanted)
         asked = set(wanted)
         others = (row for row in rows if row not in asked)
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
         return Inputs(make_stack(job.source, scenes), (*left_out, *unread), stores.counts)
 
     return find
+
+
+def _sidecars_setting(earlier: RunFolder) -> str:
+    return str(flat(earlier.config).get("source.sidecars", "read"))  # of runs before there was a choice
+
+
+def _refuse_unlisted(job: "JobSettings", wanted: Sequence[RecordedInput]) -> None:
+    """Raise RecordError where files beside objects of a bucket are asked for, which were not looked for before."""
+    from runner.settings import Sidecars  # noqa: PLC0415 - as in run_again
+    from runner.source.pinned import is_in_bucket  # noqa: PLC0415 - as above
+
+    if job.source.sidecars is Sidecars.read and any(is_in_bucket(row.href) for row in wanted):
+        raise RecordError(
+            "source.sidecars=read: the recorded run ignored what lies beside its objects, and of a bucket only a "
+            f"listing shows that; run {command()} anew"
+        )
+
+
+def _refuse_changed_beside(scenes: Sequence["Scene"], wanted: Sequence[RecordedInput]) -> None:
+    """Raise SourceError for objects beside which other files stand than the recorded ones."""
+    rows = {row.href: row for row in wanted}
+    changed = [text for scene in scenes if (text := rows[scene.href].changed_beside(scene))]
+    if changed:
+        raise SourceError(
+            f"{len(changed)} of {len(rows)} objects are not as recorded: {'; '.join(changed[:5])}; bring the files "
+            "back, or read them as they are now by --unpinned"
+        )
 
 
 def tell_apart(earlier: RunFolder, again: RunFolder) -> int:

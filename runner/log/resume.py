@@ -91,14 +91,15 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
             tell("engine=xarray keeps no blocks: everything is computed again")
         elif not any(folder.glob("partials/*.npz")):
             tell("no finished blocks are kept: everything is read")
-        run_job(job, record, None if rows is None else _not_pinned(rows), explain=explain)
+        run_job(job, record, None if rows is None else _not_pinned(earlier, rows), explain=explain)
     tell(f"run folder: {earlier.path}, {record.seconds:.1f} s in all")
 
 
-def _not_pinned(rows: Sequence[RecordedInput]) -> "Callable[[JobSettings], Inputs]":
+def _not_pinned(earlier: RunFolder, rows: Sequence[RecordedInput]) -> "Callable[[JobSettings], Inputs]":
     """What finds the scenes again as they are now, in order of time; what could not be read may have been mended."""
     wanted = [row for row in rows if row.used or row.skipped]
-    return recorded_inputs(sorted(wanted, key=lambda row: (row.time, row.scene, row.href)), rows, pinned=False)
+    in_time = sorted(wanted, key=lambda row: (row.time, row.scene, row.href))
+    return recorded_inputs(earlier, in_time, rows, pinned=False)
 
 
 def _found_inputs(earlier: RunFolder) -> tuple[RecordedInput, ...] | None:

@@ -18,6 +18,7 @@ from runner.engine.blocks import BlockResult, Values, counts_over, make_reading,
 from runner.errors import ReadError, RecordError
 from runner.job import opened_source
 from runner.log.folder import RunFolder
+from runner.log.recorded import RecordedInput
 from runner.log.values import Key, Result, pixel_place, results_of
 from runner.log.verify import Check, Verdict
 from runner.model import Scene, Stack
@@ -57,6 +58,7 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
         with progress_bar("headers") as progress:
             objects, names = zip(*whole, strict=True)
             scenes, _ = read_scenes(reachable.source, objects, names, stores, progress)
+        yield from _check_beside(scenes, rows)
         yield from _check_values(_Sampler(run, reachable, scenes, len(found), random.Random(seed)), count)  # noqa: S311
 
 
@@ -65,6 +67,12 @@ def _check_objects(found: Sequence[Found]) -> Iterator[Check]:
     yield from (Check("inputs", Verdict.failed, problem) for problem in problems)
     if not problems:
         yield Check("inputs", Verdict.ok, f"{len(found)} objects are there with their recorded ETags")
+
+
+def _check_beside(scenes: Sequence[Scene], rows: Sequence[RecordedInput]) -> Iterator[Check]:
+    recorded = {row.href: row for row in rows}
+    problems = (recorded[scene.href].changed_beside(scene) for scene in scenes)
+    yield from (Check("inputs", Verdict.failed, problem) for problem in problems if problem)
 
 
 def _check_values(sampler: "_Sampler", count: int) -> Iterator[Check]:

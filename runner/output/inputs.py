@@ -33,6 +33,7 @@ _SCHEMA = pa.schema(
         ("skipped", pa.bool_()),  # not used since it could not be read, and on_error=skip let that pass
         ("groups", pa.string()),  # named groups and columns of a manifest, as JSON
         ("sidecars", pa.list_(pa.string())),  # files beside it that say where it lies, or its nodata
+        ("sidecars_sha256", pa.string()),  # of what they say
     ]
 )
 
@@ -67,6 +68,7 @@ def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
         "skipped": False,
         "groups": json.dumps(scene.groups, ensure_ascii=False),
         "sidecars": list(scene.sidecars),
+        "sidecars_sha256": scene.sidecars_sha256,
     }
 
 

@@ -116,12 +116,11 @@ def _tile_pixels(stack: Stack, chunks: Chunks, *, by_gdal: bool) -> int:
 
 def _added_bytes(stack: Stack, rule: PixelRule) -> int:
     """What a pixel takes from being read to being added, where it is not added as it is in the file."""
-    if rule.pixels.in_pieces:
-        return _IN_PIECES_BYTES
+    in_pieces = _IN_PIECES_BYTES if rule.pixels.in_pieces else 0
     if rule.as_stored:
-        return 0
+        return in_pieces
     read = stack.dtype.itemsize + rule.masks  # two pieces: one that was read, and the next
-    return 2 * read + rule.pixels.dtype.itemsize + _MISSING_BYTES
+    return in_pieces + 2 * read + rule.pixels.dtype.itemsize + _MISSING_BYTES
 
 
 def result_bytes(job: JobSettings, stack: Stack) -> int:

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runner.errors import PlanError
 from runner.model import Stack
 from runner.read.header import Header
 from runner.read.masks import FileMask
-from runner.reduce.missing import missing
+from runner.reduce.missing import ValidRange, missing
 from runner.reduce.pixels import Pixels
 from runner.settings import JobSettings, Mask
 
@@ -19,6 +20,9 @@ Values = npt.NDArray[Any]
 @dataclass(frozen=True, slots=True)
 class PixelRule:
     """How a stack's pixels are taken: as stored, or as float64 where scales or masks change them.
+
+    Masked integers of 64 bits stay what they are, since float64 would round them: one value of the type stands for what
+    is hidden.
 
     `pixels` says the type that is accumulated and what of it counts; `nodata` is of the pixels as stored. A file's own
     mask and nodata exclude each other as GDAL has it (see `runner.read.masks`) unless both are asked for.
@@ -37,19 +41,39 @@ class PixelRule:
         return not (self.scale or self.masks)
 
     def values(self, stored: Values, valid: Values | None, header: Header) -> Values:
-        """Stored pixels in the accumulated type; where that is another, NaN where missing or not `valid`."""
+        """Stored pixels in the accumulated type, NaN or what stands for it where missing or not `valid`.
+
+        Raises PlanError for a pixel that counts and has the value that stands for hidden ones.
+        """
         if self.as_stored:
             return stored
+        hidden = self._hidden(stored, valid, header)
+        if self.pixels.in_pieces:
+            return self._marked(stored, hidden)
         values = stored.astype(np.float64)
-        mask = header.mask_of(self.band) if self.masks else FileMask.none
-        if self.both or not mask.before_nodata:
-            values[missing(stored, self.nodata)] = np.nan
-        if valid is not None and hides(mask, self.nodata, both=self.both):
-            values[~valid] = np.nan
+        values[hidden] = np.nan
         if self.scale:
             values *= header.scales[self.band - 1]
             values += header.offsets[self.band - 1]
         return values
+
+    def _hidden(self, stored: Values, valid: Values | None, header: Header) -> Values:
+        mask = header.mask_of(self.band) if self.masks else FileMask.none
+        by_nodata = self.both or not mask.before_nodata
+        hidden: Values = missing(stored, self.nodata) if by_nodata else np.zeros(stored.shape, np.bool_)
+        if valid is not None and hides(mask, self.nodata, both=self.both):
+            hidden |= ~valid
+        return hidden
+
+    def _marked(self, stored: Values, hidden: Values) -> Values:
+        mark = self.pixels.nodata
+        if ((stored == mark) & ~hidden).any():
+            raise PlanError(
+                f"a pixel that no mask hides is {mark}, which stands for hidden pixels of masked {stored.dtype} files; "
+                f"say source.nodata={mark} if it is nodata, or mask=none"
+            )
+        marked: Values = np.where(hidden, stored.dtype.type(mark), stored)
+        return marked
 
 
 def hides(mask: FileMask, nodata: float | int | None, *, both: bool) -> bool:
@@ -70,6 +94,17 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
         (one.scales[band - 1], one.offsets[band - 1]) != (1, 0) for one in headers
     )
     masks = job.mask is not Mask.none and any(hides(one.mask_of(band), nodata, both=both) for one in headers)
-    changed = scale or masks
-    pixels = Pixels(np.dtype(np.float64) if changed else stack.dtype, None if changed else nodata, valid_range)
-    return PixelRule(pixels, nodata, band, scale, masks, both and masks)
+    return PixelRule(
+        _accumulated(stack.dtype, nodata, valid_range, scale, masks), nodata, band, scale, masks, both and masks
+    )
+
+
+def _accumulated(
+    dtype: np.dtype, nodata: float | int | None, valid_range: ValidRange | None, scale: bool, masks: bool
+) -> Pixels:
+    if not (scale or masks):
+        return Pixels(dtype, nodata, valid_range)
+    if scale or not Pixels(dtype).in_pieces:
+        return Pixels(np.dtype(np.float64), None, valid_range)
+    info = np.iinfo(dtype)
+    return Pixels(dtype, info.min if info.min else info.max, valid_range)  # the value least likely to be met

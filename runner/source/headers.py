@@ -123,6 +123,7 @@ class _HeaderReader:
             modified=modified,
             header=whole,
             sidecars=(*beside, *(() if header.placed else sidecars.rpcs(item))),
+            sidecars_sha256=sidecars.sha256(beside.values()) if beside else None,
         )
 
     async def _beside(self, item: StoredObject, header: Header) -> dict[str, tuple[str, bytes]]:

@@ -13,10 +13,12 @@ from runner.read.etag import same_version
 from runner.read.fetch import FAILURES, retried
 from runner.read.refusals import refusal_of
 from runner.read.store_errors import ChangedError, MissingError, explain, is_missing
-from runner.settings import OnError, SourceSettings
+from runner.settings import OnError, Sidecars, SourceSettings
+from runner.source.folder import files_with_sidecars
 from runner.source.headers import read_headers
 from runner.source.listing import unreadable
 from runner.source.names import Candidate, name_candidates
+from runner.source.sidecars import refuse_masks
 from runner.source.stores import Stores
 from runner.source.together import together
 
@@ -124,10 +126,11 @@ def read_scenes(
 ) -> tuple[tuple[Scene, ...], tuple[LeftOut, ...]]:
     """The scenes of these objects as they are now, in this order, with the names they were recorded by.
 
-    Every later read of a scene is pinned to the ETag its header was read with. An object that is gone, changes
-    meanwhile or cannot be read is left out if `on_error` is skip; else raises SourceError.
+    Every later read of a scene is pinned to the ETag its header was read with. Files beside it are those of now; of a
+    bucket those that were recorded, since only a listing would show more. An object that is gone, changes meanwhile or
+    cannot be read is left out if `on_error` is skip; else raises SourceError.
     """
-    named = list(zip(found, names, strict=True))
+    named = list(zip(_with_sidecars(source, found), names, strict=True))
     gone: list[LeftOut] = []
     if on_error is OnError.skip:
         gone = [_left_out(one, name) for one, name in named if not one.now]
@@ -137,6 +140,22 @@ def read_scenes(
     if not scenes:
         raise SourceError(f"none of {len(found)} recorded objects can be read: {(gone + unread)[0].reason}")
     return tuple(scenes), (*gone, *unread)
+
+
+def _with_sidecars(source: SourceSettings, found: Sequence[Found]) -> list[Found]:
+    """The objects with the files beside them that the settings let be read. Raises SourceError for masks."""
+    read = source.sidecars is Sidecars.read
+    there = [one.now for one in found if one.now]
+    bare = [one if read and is_in_bucket(one.href) else replace(one, sidecars=()) for one in there]
+    present = list(files_with_sidecars(bare)) if read else bare
+    refuse_masks(present)
+    items = iter(present)
+    return [replace(one, now=next(items)) if one.now else one for one in found]
+
+
+def is_in_bucket(href: str) -> bool:
+    """Whether an object lies in a bucket, not on this machine."""
+    return locate(href).bucket is not None
 
 
 def _left_out(gone: Found, name: str | None) -> LeftOut:

@@ -4,6 +4,7 @@ Source of the names: https://gdal.org/en/stable/drivers/raster/gtiff.html, "Geor
 https://gdal.org/en/stable/user/raster_data_model.html, "Mask bands".
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -99,6 +100,14 @@ def relevant_part(text: bytes) -> bytes:
             _keep(part, lambda one: _attribute(one, "key") == _VALUES)
     _keep(root, lambda part: len(part) > 0 or _name(part) not in (_BAND, _METADATA))
     return ET.tostring(root) if len(root) else b""
+
+
+def sha256(parts: Iterable[tuple[str, bytes]]) -> str:
+    """The digest of what files beside an object say, by GDAL's names for them."""
+    digest = hashlib.sha256()
+    for name, data in parts:
+        digest.update(f"{name} {len(data)} ".encode() + data)
+    return digest.hexdigest()
 
 
 def _plain_xml(text: bytes) -> ET.Element | None:
