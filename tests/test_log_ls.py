@@ -325,6 +325,14 @@ def test_show_tells_what_a_run_was_at_that_did_not_end(tmp_path: Path) -> None:
     assert "by GDAL" not in row
 
 
+def test_a_run_that_left_nothing_is_started_again_in_its_folder_or_resumed_with_another_source(tmp_path: Path) -> None:
+    write_run(tmp_path / "my out", status="FAILED", overrides=["source=local", "output.dir=my out"])
+    text = asked(tmp_path, "show", "my out").stdout
+    assert "cog-stack-runner source=local 'output.dir=my out'\n" in text
+    assert "log resume 'my out' -- source.url=...\n" in text
+    assert "log rerun" not in text
+
+
 def test_the_command_to_repeat_keeps_config_folders_and_leaves_out_the_runs_own(tmp_path: Path) -> None:
     command = ["/x/runner/__main__.py", "--config-dir", "my conf", "-m", "chunks=row,block", "output.dir=x"]
     overrides = ["chunks=row", "output.dir=x", "source.url='s3://b/*.tif'"]

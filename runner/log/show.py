@@ -10,9 +10,10 @@ from typing import Any
 from runner.command import command
 from runner.console import say, show_table, table
 from runner.errors import RecordError, printable
+from runner.log.claim import left_nothing
 from runner.log.folder import RunFolder, choose_run, unended
 from runner.log.recorded import OutputFile
-from runner.log.repeat import quoted, repeat_command
+from runner.log.repeat import command_line, quoted, repeat_command, without_folder
 from runner.log.verb import Verb, add_outputs, add_run
 
 _HEADING = 12  # characters
@@ -37,13 +38,23 @@ def _run(options: Namespace) -> int:
     if run.facts["passes"]:
         show_table(table("", _PASS_COLUMNS, [_pass_row(one) for one in run.facts["passes"]]))
     _show_outputs(run)
+    _show_what_to_do(run)
+    return 0
+
+
+def _show_what_to_do(run: RunFolder) -> None:
     folder = shlex.quote(_shown(run.path))
+    if left_nothing(run.path):
+        words = [*without_folder(run.facts["overrides"]), f"output.dir={_shown(run.path)}"]
+        say("\nit left nothing; again, in its folder, or with another source:")
+        say(f"  {printable(command_line(run.config_flags, words, command()))}")
+        say(f"  {command()} log resume {folder} -- source.url=...")
+        return
     say("\nagain, with the scenes that there are now, or with those of this run:")
     say(f"  {printable(repeat_command(run.config_flags, run.facts['overrides'], command()))}")
     say(f"  {command()} log rerun {folder}")
     if run.status in ("FAILED", "INTERRUPTED", "KILLED"):
         say(f"or go on where it ended:\n  {command()} log resume {folder}")
-    return 0
 
 
 # --- how it ended, what it was ----------------------------------------------------------------------------------------
