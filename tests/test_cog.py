@@ -263,7 +263,7 @@ def test_passing_faults_are_retried_and_counted(served: tuple[FaultyServer, list
 @pytest.mark.parametrize(
     ("fault", "kind", "words", "requests"),
     [
-        ("404", MissingError, "is gone since it was listed", 1),
+        ("404", MissingError, "was deleted after it was listed", 1),
         ("412", ChangedError, "changed during the run", 2),  # the second without a precondition
         ("403", DeniedError, "access denied to bytes", 1),
         ("401", DeniedError, "requester_pays", 1),

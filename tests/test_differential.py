@@ -130,7 +130,8 @@ def _special(case: Case) -> list[float | int]:
     if case.dtype in FLOATS:
         return [7, 0.1, math.nan, float(np.finfo(np.float32).min), *nodata]
     info = np.iinfo(case.dtype)
-    return [7, info.min, info.max, *nodata]
+    marks = {np.iinfo("int64").min, np.iinfo("uint64").max} if case.mask == "internal" else set()
+    return [7, *({info.min, info.max} - marks), *nodata]  # of masked files, a pixel like the mark is refused by name
 
 
 def write(path: Path, case: Case) -> None:
