@@ -270,7 +270,7 @@ def delete_in_time(server: FaultyServer, path: Path) -> None:
 UNREADABLE: dict[str, tuple[Callable[[FaultyServer, Path], None], str]] = {
     "truncated": (truncate, "truncated TIFF: a block ends at byte"),
     "a VRT": (make_a_vrt, "not a TIFF"),
-    "gone": (delete_in_time, "gone since it was listed"),
+    "gone": (delete_in_time, "deleted after it was listed"),
 }
 
 

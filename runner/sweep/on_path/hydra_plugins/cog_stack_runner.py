@@ -123,7 +123,9 @@ def _words(override: Override) -> list[str]:
             f"{override.input_line}: an interval has no end of values; set sweep.search=optuna, or give range(...), "
             "choice(...) or values with commas"
         )
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+    from runner.sweep.compose import plain_word  # noqa: PLC0415 - what a single run does not need
+
+    return [plain_word(f"{override.get_key_element()}={value}") for value in override.sweep_string_iterator()]
 
 
 def _returned(words: Sequence[str], values: Sequence[float] | None) -> JobReturn:
