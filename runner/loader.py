@@ -17,7 +17,7 @@ from runner.hydra_node import check_hydra
 from runner.interpolations import check_interpolations, interpolated_keys
 from runner.log.redact import redact
 from runner.messages import no_secret
-from runner.overrides import as_hydra_reads, for_each_stage, is_shared
+from runner.overrides import as_hydra_reads, for_each_stage, is_shared, without_escapes
 from runner.settings import JobSettings
 
 
@@ -46,6 +46,10 @@ class JobLoader(ConfigLoaderImpl):
             tree = composed(for_each_stage(words, map(str, tree.get("stages") or ()), tree.hydra.runtime.choices))
         _check(tree, name)
         return tree
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        """The tree of one job of a multirun, whose words come from a sweeper. Raises ConfigError as above."""
+        return super().load_sweep_config(master_config, list(map(without_escapes, sweep_overrides)))
 
     def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
         """As Hydra shows it under --info."""

@@ -40,6 +40,17 @@ def as_hydra_reads(words: Iterable[str], *, multirun: bool = False) -> list[str]
     return [_as_hydra_reads(_chosen_by_name(word), multirun) for word in words]
 
 
+def without_escapes(word: str) -> str:
+    """A word that Hydra's sweeper made: its text in quotes, in place of escapes that a job would take for text."""
+    key, _, value = word.partition("=")
+    escaped = "\\" in value and value[0] not in ("'", '"') and is_text(key.lstrip("+"))
+    parsed = _parsed(word) if escaped else None
+    if parsed is None or parsed.is_sweep_override():
+        return word
+    read = parsed.value()
+    return f"{key}={_quoted(read)}" if isinstance(read, str) else word
+
+
 def _as_hydra_reads(word: str, multirun: bool) -> str:
     key, _, value = word.partition("=")
     name = key.lstrip("+")

@@ -7,7 +7,7 @@ from conftest import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runner.errors import ConfigError
-from runner.overrides import as_hydra_reads, for_each_stage
+from runner.overrides import as_hydra_reads, for_each_stage, without_escapes
 
 PARSER = OverridesParser.create()
 
@@ -159,3 +159,17 @@ def test_what_cannot_be_meant_gets_the_line_to_paste(word: str, message: str) ->
 def test_a_variable_of_the_environment_is_read_as_hydra_spells_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKE", "como")
     assert compose("source=local", "source.url=/d/${oc.env:LAKE}/*.tif").source.url == "/d/como/*.tif"
+
+
+@pytest.mark.parametrize(
+    ("word", "plain"),
+    [
+        (r"source.url=s3\://b/**/*.tif", "source.url='s3://b/**/*.tif'"),
+        ("source.url='s3://b/*.tif'", "source.url='s3://b/*.tif'"),
+        (r"source.datetime_regex=(?P<date>\d{8})", r"source.datetime_regex=(?P<date>\d{8})"),
+        ("chunks=block", "chunks=block"),
+    ],
+)
+def test_a_job_gets_the_texts_of_its_sweep_without_hydras_escapes(word: str, plain: str) -> None:
+    assert without_escapes(word) == plain
+    assert as_hydra_reads([plain]) == as_hydra_reads(as_hydra_reads([plain]))

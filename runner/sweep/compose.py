@@ -9,7 +9,6 @@ from typing import Any
 
 from dask.utils import parse_bytes
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
@@ -22,9 +21,10 @@ from runner import config
 from runner.errors import ConfigError
 from runner.log.record import config_sha256
 from runner.messages import explain
+from runner.overrides import without_escapes
 from runner.settings import Action, JobSettings, SweepSettings
 from runner.sweep.words import check_baseline
-from runner.vocabulary import config_dir, is_text
+from runner.vocabulary import config_dir
 
 # Hydra's settings that are the sweep's; all others are handed on to its jobs.
 _OF_THE_SWEEP = re.compile(r"[+~]*hydra[./](launcher|sweeper|sweep|run|mode)\b")
@@ -179,13 +179,4 @@ def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
 
 def word_of(override: Override) -> str:
     """An override that is not swept, as a word."""
-    return plain_word(f"{override.get_key_element()}={override.get_value_element_as_str()}")
-
-
-def plain_word(word: str) -> str:
-    """A word of Hydra's with a text in quotes in place of escapes, which a job would take for a part of the text."""
-    key, _, escaped = word.partition("=")
-    if "\\" not in escaped or not is_text(key.lstrip("+")):
-        return word
-    value = OverridesParser.create().parse_override(word).value()
-    return f"{key}={quoted(value)}" if isinstance(value, str) else word
+    return without_escapes(f"{override.get_key_element()}={override.get_value_element_as_str()}")

@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from runner.errors import ConfigError, SweepError
-from runner.overrides import as_hydra_reads
+from runner.overrides import as_hydra_reads, without_escapes
 
 if TYPE_CHECKING:
     from runner.sweep.session import Session
@@ -123,9 +123,7 @@ def _words(override: Override) -> list[str]:
             f"{override.input_line}: an interval has no end of values; set sweep.search=optuna, or give range(...), "
             "choice(...) or values with commas"
         )
-    from runner.sweep.compose import plain_word  # noqa: PLC0415 - what a single run does not need
-
-    return [plain_word(f"{override.get_key_element()}={value}") for value in override.sweep_string_iterator()]
+    return [without_escapes(f"{override.get_key_element()}={value}") for value in override.sweep_string_iterator()]
 
 
 def _returned(words: Sequence[str], values: Sequence[float] | None) -> JobReturn:
