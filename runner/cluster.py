@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -183,13 +183,23 @@ class _Distributed:
         from distributed.client import FutureCancelledError  # noqa: PLC0415 - as above
         from distributed.comm.core import CommClosedError  # noqa: PLC0415 - as above
 
-        self._liveness.check()
         try:
-            return future.result()
+            return self._fetched(future)
         except KilledWorker as error:
             raise KillingTaskError(task) from error
         except (FutureCancelledError, CommClosedError) as error:
             raise self._liveness.explain_cancelled(error) from error
+
+    def _fetched(self, future: Any) -> Any:
+        """The result, fetched from whoever has it, who may fall silent meanwhile; a large one gets more time."""
+        for patience in count():
+            self._liveness.check()
+            try:
+                return future.result(timeout=self._liveness.seconds * 2**patience)
+            except TimeoutError:
+                if future.status == "error":  # the task's own
+                    raise
+        raise AssertionError
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return dict(self._liveness.ask(self._client.run, options_in_force, names))

@@ -28,7 +28,7 @@ class Liveness:
 
     def __init__(self, client: Any, seconds: float) -> None:
         self._client = client
-        self._seconds = seconds
+        self.seconds = seconds
         self._problem: str | None = None
         self._last_worker = time.time()
 
@@ -83,24 +83,24 @@ class Liveness:
         try:
             self.check()
             silent, left = self._client.run_on_scheduler(
-                _give_up_silent(), limit=self._seconds, callback_timeout=self._seconds
+                _give_up_silent(), limit=self.seconds, callback_timeout=self.seconds
             )
         except Exception as error:  # noqa: BLE001 - a client that is closed, or cut off, raises this and that
             problem = f"the dask scheduler {_gone(self._client)} ({type(error).__name__}: {error})"
             self._problem = self._problem or problem
             return
         for worker in silent:
-            log.warning("worker %s was silent for %g s and is given up", worker, self._seconds)
+            log.warning("worker %s was silent for %g s and is given up", worker, self.seconds)
         now = time.time()
         if left:
             self._last_worker = now
-        elif silent or now - self._last_worker > self._seconds:
-            self._problem = f"no worker is left: all have been silent or gone for {self._seconds:g} s; {_REMEDY}"
+        elif silent or now - self._last_worker > self.seconds:
+            self._problem = f"no worker is left: all have been silent or gone for {self.seconds:g} s; {_REMEDY}"
 
     def _watch(self, stop: threading.Event) -> None:
         last = time.time()
-        while not stop.wait(self._seconds / _LOOKS):
-            if time.time() - last < 2 * self._seconds / _LOOKS:  # or this machine slept, and workers wake up with it
+        while not stop.wait(self.seconds / _LOOKS):
+            if time.time() - last < 2 * self.seconds / _LOOKS:  # or this machine slept, and workers wake up with it
                 self.look()
             last = time.time()
 
