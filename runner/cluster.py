@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -192,14 +192,15 @@ class _Distributed:
 
     def _fetched(self, future: Any) -> Any:
         """The result, fetched from whoever has it, who may fall silent meanwhile; a large one gets more time."""
-        for patience in count():
+        patience = self._liveness.seconds
+        while True:
             self._liveness.check()
             try:
-                return future.result(timeout=self._liveness.seconds * 2**patience)
+                return future.result(timeout=patience)
             except TimeoutError:
                 if future.status == "error":  # the task's own
                     raise
-        raise AssertionError
+            patience *= 2
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return dict(self._liveness.ask(self._client.run, options_in_force, names))

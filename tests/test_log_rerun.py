@@ -115,7 +115,6 @@ def test_results_that_were_altered_since_are_not_called_the_same(earlier: Path, 
     assert "report it" not in done.stdout
 
 
-@pytest.mark.slow
 def test_a_changed_package_version_is_named_if_values_differ(earlier: Path, tmp_path: Path) -> None:
     change(earlier, versions={**facts_of(earlier)["versions"], "numpy": "1.0.0"})
     (earlier / "outputs.json").unlink()
@@ -125,7 +124,6 @@ def test_a_changed_package_version_is_named_if_values_differ(earlier: Path, tmp_
     assert re.search(rf"^numpy +1\.0\.0 +{np.__version__}", done.stdout, re.MULTILINE)
 
 
-@pytest.mark.slow
 def test_values_that_differ_for_no_recorded_reason_are_to_be_reported(earlier: Path, tmp_path: Path) -> None:
     (earlier / "outputs.json").unlink()
     done = asked(tmp_path, "rerun", "earlier")
@@ -151,7 +149,6 @@ def test_the_command_to_repeat_finds_the_config_files_of_the_first_run(shared: P
 # --- objects ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_replaced_object_is_named_with_both_etags_or_taken_when_asked_for(own: Path) -> None:
     etag = pd.read_parquet(own / "outputs/first/inputs.parquet")["etag"][1]
     write_scene(own / "data/S1A_20200102.tif", speckle((300, 500), seed=9))
@@ -166,7 +163,6 @@ def test_a_replaced_object_is_named_with_both_etags_or_taken_when_asked_for(own:
     assert re.search(rf"S1A_20200102.tif +ETag {re.escape(etag)} +ETag {re.escape(now[1])}", taken.stdout)
 
 
-@pytest.mark.slow
 def test_objects_that_give_the_same_bits_elsewhere_are_named(own: Path) -> None:
     for at in range(1, 5):
         moved = {"transform": from_origin(600000, 5300040, 20, 20)}
@@ -186,7 +182,6 @@ def test_objects_that_have_changed_are_named_also_where_the_values_are_the_same(
     assert re.findall(r"(S1A_\d+.tif) +ETag \S+ +ETag ", done.stdout) == ["S1A_20200102.tif"]
 
 
-@pytest.mark.slow
 def test_a_lost_object_ends_it_pinned_or_not(own: Path) -> None:
     (own / "data/S1A_20200103.tif").unlink()
     for words in ([], ["--unpinned"]):
@@ -197,7 +192,6 @@ def test_a_lost_object_ends_it_pinned_or_not(own: Path) -> None:
         assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("word", ["source=demo", "source.limit=2", "source.url=/x", "++source.end=2020-01-01"])
 def test_other_scenes_are_another_run(shared: Path, word: str) -> None:
     done = asked(shared, "rerun", "first", "--", word)
@@ -205,7 +199,6 @@ def test_other_scenes_are_another_run(shared: Path, word: str) -> None:
     assert "this reads the scenes of the recorded run; for others run " in done.stderr
 
 
-@pytest.mark.slow
 def test_a_run_on_the_demo_archive_is_done_again_when_its_server_is_long_gone(tmp_path: Path) -> None:
     run(tmp_path, "source.limit=2", "output.dir=outputs/demo")
     done = ask(tmp_path, "rerun", "demo")
@@ -213,7 +206,6 @@ def test_a_run_on_the_demo_archive_is_done_again_when_its_server_is_long_gone(tm
     assert "values: the same bits in all 5 statistics" in done.stdout
 
 
-@pytest.mark.slow
 def test_a_manifests_dates_and_names_are_the_recorded_ones(shared: Path, tmp_path: Path) -> None:
     lines = [f"{shared}/data/S1A_2020010{at}.tif,2021-03-0{5 - at}T12:00:00" for at in (1, 2, 3)]
     (tmp_path / "scenes.csv").write_text("\n".join(["href,datetime", *lines]))
@@ -231,7 +223,6 @@ def test_a_manifests_dates_and_names_are_the_recorded_ones(shared: Path, tmp_pat
 # --- runs that did not end well, secrets, wrong words -----------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_a_failed_run_is_done_again_and_has_nothing_to_be_compared_with(shared: Path, tmp_path: Path) -> None:
     shutil.copytree(shared / "outputs/first", tmp_path / "outputs/failed")
     change(tmp_path / "outputs/failed", status="FAILED", exit_code=1, error="ReadError: x")
@@ -241,7 +232,6 @@ def test_a_failed_run_is_done_again_and_has_nothing_to_be_compared_with(shared: 
     assert (rerun_folder(tmp_path) / "temporal_mean.tif").is_file()
 
 
-@pytest.mark.slow
 def test_a_run_that_never_found_its_scenes_cannot_be_done_again(shared: Path, tmp_path: Path) -> None:
     shutil.copytree(shared / "outputs/first", tmp_path / "outputs/early")
     (tmp_path / "outputs/early/inputs.parquet").unlink()
@@ -254,7 +244,6 @@ def test_a_run_that_never_found_its_scenes_cannot_be_done_again(shared: Path, tm
     assert not list(tmp_path.glob("outputs/*/*_rerun"))
 
 
-@pytest.mark.slow
 def test_what_was_blanked_out_is_composed_from_the_environment_again(shared: Path, tmp_path: Path) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/hidden")
     blank = redact_tree({"token": str(shared / "data")})["token"]
@@ -268,7 +257,6 @@ def test_what_was_blanked_out_is_composed_from_the_environment_again(shared: Pat
     assert "the same bits" in done.stdout
 
 
-@pytest.mark.slow
 def test_what_was_blanked_out_for_good_has_to_be_given_again(shared: Path, tmp_path: Path) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/hidden")
     blank = redact_tree({"token": "x"})["token"]
@@ -297,7 +285,6 @@ def test_a_secret_in_the_source_keeps_no_run_from_being_verified_and_done_again(
     assert (again / "temporal_mean.tif").read_bytes() == (first / "temporal_mean.tif").read_bytes()
 
 
-@pytest.mark.slow
 def test_a_bucket_that_was_blanked_out_is_needed_only_to_find_scenes(shared: Path, tmp_path: Path) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/early")
     for name in ("run.json", ".hydra/config.yaml"):
@@ -312,7 +299,6 @@ def test_a_bucket_that_was_blanked_out_is_needed_only_to_find_scenes(shared: Pat
     assert asked(tmp_path, "resume", "early", "--", f"source.url='{shared}/data/*.tif'").returncode == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["rerun", "verify"])
 def test_what_has_to_be_given_again_is_taken(shared: Path, tmp_path: Path, verb: str) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/hidden")
@@ -332,7 +318,6 @@ def with_units(config: dict[str, Any], units: str) -> dict[str, Any]:
     return {**config, "source": {**config["source"], "units": units}}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
@@ -355,7 +340,6 @@ def test_what_is_asked_wrongly_is_one_line_and_no_folder(shared: Path, words: li
     assert sorted((shared / "outputs").rglob("*")) == before
 
 
-@pytest.mark.slow
 def test_a_folder_that_holds_a_run_is_not_used_again(shared: Path) -> None:
     before = (shared / "outputs/first/run.json").read_text()
     done = ask(shared, "rerun", "first", "--", "output.dir=outputs/first")
@@ -364,7 +348,6 @@ def test_a_folder_that_holds_a_run_is_not_used_again(shared: Path) -> None:
     assert (shared / "outputs/first/run.json").read_text() == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("key", ["_target_", "hydra", "defaults"])
 def test_a_record_that_was_altered_cannot_smuggle_in_more_than_values(shared: Path, tmp_path: Path, key: str) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")

@@ -153,7 +153,6 @@ def test_cluster_chunks_and_fusing_may_be_others(
         assert fetched(tmp_path / "run") < 0.85 * clean["bytes"]
 
 
-@SLOW
 def test_a_run_may_be_stopped_again_and_again(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
     stopped(tmp_path, endpoint, signal.SIGKILL, blocks=2)
     resume = [sys.executable, "-m", "runner.log", "resume", "run", "--", "chunks.time=2"]
@@ -205,7 +204,6 @@ def test_an_override_that_values_follow_from_computes_all_again_and_says_why(
     assert f"kept blocks are computed again: {why}" in again.stderr
 
 
-@SLOW
 def test_ordered_statistics_are_kept_too(endpoint: str, tmp_path: Path) -> None:
     statistics = ["~stage@stages.spatial_mean", "stages.temporal_mean.statistics=[mean,median,min]"]
     words = [*(word for word in EACH if "spatial" not in word), *statistics]
@@ -328,7 +326,6 @@ def test_a_run_whose_folder_is_held_is_refused_whatever_its_record_says(tmp_path
     assert "run is written to by another process, a run or a resume; stop it, or wait" in done.stderr
 
 
-@SLOW
 def test_the_xarray_engine_keeps_nothing_and_says_so(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
     stopped(tmp_path, endpoint, signal.SIGKILL)
     done = ask(tmp_path, "resume", "run", "--", "engine=xarray")

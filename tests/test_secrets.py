@@ -80,7 +80,6 @@ def test_a_run_that_completes_shows_no_secret(cli: Cli, tmp_path: Path, endpoint
     assert_unseen(done, tmp_path)
 
 
-@pytest.mark.slow
 def test_a_sweep_shows_no_secret(cli: Cli, tmp_path: Path, endpoint: str) -> None:
     signed = [word for word in SIGNED if not word.startswith("output.dir=")]
     words = ("-m", "hydra/launcher=isolated", "hydra.sweep.dir=sweep", *signed, *LOUD, "sweep.baseline=['mask=nodata']")

@@ -38,7 +38,6 @@ def test_it_begins_with_one_question(path: Path) -> None:
     assert path.read_text().splitlines()[1].count("?") == 1
 
 
-@pytest.mark.slow
 def test_a_sweep_of_the_demo_names_a_winner_that_can_be_run(cli: Cli, tmp_path: Path) -> None:
     words = ("source.limit=2", "sweep.repeats=1", "hydra.sweep.dir=sweep")
     done = cli("experiment=tune_clusters", *words, timeout=280)

@@ -143,7 +143,6 @@ def test_a_signal_ends_the_job_cleanly_and_keeps_the_table(
     assert not [child for child in children if child.is_running() and child.status() != "zombie"]
 
 
-@pytest.mark.slow
 def test_few_scenes_choose_the_settings_that_get_all_scenes(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     words = (*ISOLATED, "chunks=block,row,scene", "sweep.prune=2", "sweep.keep=0.1", "sweep.repeats=2")
     done = cli(*words)
@@ -162,7 +161,6 @@ def test_few_scenes_choose_the_settings_that_get_all_scenes(cli: Cli, tmp_path: 
     assert not (sweep / ".earlier").exists()
 
 
-@pytest.mark.slow
 def test_a_search_goes_on_where_it_was_ended(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     pytest.importorskip("optuna", reason="the extra `search` is not installed")
     words = (*ISOLATED, "fetch.in_flight=interval(1,8)", "chunks=block,row", "sweep.search=optuna",
@@ -193,7 +191,6 @@ def test_a_search_without_optuna_says_how_to_get_it(cli: Cli, tmp_path: Path) ->
     assert "pip install 'optuna>=4.2'" in done.stderr
 
 
-@pytest.mark.slow
 def test_submitit_runs_the_jobs_and_tells_of_those_that_fail(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra `submitit` is not installed")
     local = ("-m", "hydra/launcher=submitit_local", "hydra.sweep.dir=sweep", "source=local")

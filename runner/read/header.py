@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
-_NO_TRANSFORM: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+NO_TRANSFORM: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ class Header:
     @property
     def placed(self) -> bool:
         """Whether a transform says where its pixels lie; ground control points and RPCs only do not."""
-        return self.transform != _NO_TRANSFORM
+        return self.transform != NO_TRANSFORM
 
     @property
     def bands(self) -> int:

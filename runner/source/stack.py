@@ -2,18 +2,15 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import numpy as np
 
 from runner.errors import SourceError, printable
 from runner.model import Grid, Scene, Stack
-from runner.read.header import Header
+from runner.read.header import NO_TRANSFORM, Header
 from runner.reduce.missing import exact_nodata
 from runner.settings import Georeference, SourceSettings
 from runner.source.differences import refuse_differences
-
-_NOWHERE: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
@@ -29,7 +26,7 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
     refuse_differences(scenes, placed=placed, nodata_of=source.band if source.nodata is None else None)
     return Stack(
         name=source.name,
-        grid=grid_of(first) if placed else Grid(None, "no georeference", _NOWHERE, *first.shape),
+        grid=grid_of(first) if placed else Grid(None, "no georeference", NO_TRANSFORM, *first.shape),
         dtype=np.dtype(first.dtype),
         nodata=resolve_nodata(source.nodata, first.nodata_of(source.band), np.dtype(first.dtype)),
         units=source.units,
