@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.errors import ConfigError
-from runner.vocabulary import STAGES, did_you_mean, groups, is_text, known_keys
+from runner.vocabulary import STAGES, did_you_mean, groups, instead_of, is_text, known_keys
 
 _NO_SECRETS = (
     "a secret has no place in a setting, since settings are kept with the results; leave it to the environment, where "
@@ -141,7 +141,7 @@ def _explain_grammar(error: OverrideParseException) -> ConfigError:
 def _explain_key(key: str, problem: str, value: str = "") -> ConfigError:
     """Of one key: it is not there, or has a wrong value; `value` is what was typed after it, the `=` too."""
     if "not in" in problem:
-        return ConfigError(f"{key}: there is no such setting{did_you_mean(key, {*groups(), *known_keys()}, value)}")
+        return ConfigError(f"{key}: there is no such setting{instead_of(key, {*groups(), *known_keys()}, value)}")
     kind = re.search(r"Value '(.*?)' of type '\w+' could not be converted to (\w+)", problem)
     if kind and kind[2] in _KINDS:
         return ConfigError(f"{key}={kind[1]}: wanted {_KINDS[kind[2]]}")

@@ -37,6 +37,11 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
     ("override", "message"),
     [
         ("source.limt=3", "source.limt: there is no such setting; did you mean 'source.limit=3'"),
+        ("source.bbox=[0,0,1,1]", "source.bbox: there is no such setting; source has band, datetime_regex, "),
+        ("source.stack_by=month", "source.stack_by: there is no such setting; source has band, "),
+        ("stages.temporal_mean.group_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "),
+        ("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
+        ("chunks.nodata=0", "chunks.nodata: there is no such setting; did you mean 'source.nodata=0'"),
         ("sorce.limit=3", "sorce.limit: there is no such setting; did you mean 'source.limit=3'"),
         ("+typo=1", "typo: there is no such setting"),
         ("++source.typo=1", "source.typo: there is no such setting"),
