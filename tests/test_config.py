@@ -368,6 +368,16 @@ def test_a_wrong_word_in_a_file_of_ones_own_is_told_as_on_the_command_line(
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(("folder", "remedy"), [("conf", "move it into {}/source; "), ("source", "--config-dir {}; ")])
+def test_an_option_that_lies_in_no_folder_of_its_group_is_found_there(tmp_path: Path, folder: str, remedy: str) -> None:
+    named = tmp_path / folder
+    named.mkdir()
+    (named / "puddle.yaml").write_text("name: puddle")
+    with pytest.raises(ConfigError, match="source=puddle: no such option; there is a ") as caught:
+        compose(f"hydra.searchpath=[file://{named}]", "source=puddle")
+    assert remedy.format(named if folder == "conf" else tmp_path) in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("mode", "words"),
     [
