@@ -30,7 +30,7 @@ from runner.settings import (
     SourceSettings,
 )
 from runner.source.times import day_range, time_groups
-from runner.vocabulary import did_you_mean, is_option, known_keys
+from runner.vocabulary import did_you_mean, instead_of, is_option, known_keys
 
 COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
 
@@ -239,7 +239,7 @@ def _refuse_unknown_keys(tree: DictConfig) -> None:
         if key.rsplit(".", 1)[-1].startswith("_") and key.rsplit(".", 1)[-1].endswith("_"):
             raise ConfigError(f"{key}: a config holds values only; kinds and statistics are chosen by name")
         if key not in known and not key.startswith("gdal.options."):
-            raise ConfigError(f"{key}: there is no such setting{did_you_mean(key, known)}")
+            raise ConfigError(f"{key}: there is no such setting{instead_of(key, known)}")
 
 
 def refuse_secrets(tree: DictConfig) -> None:

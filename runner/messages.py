@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.errors import ConfigError
-from runner.vocabulary import STAGES, did_you_mean, groups, is_text, known_keys
+from runner.vocabulary import STAGES, did_you_mean, groups, instead_of, is_text, known_keys
 
 _NO_SECRETS = (
     "a secret has no place in a setting, since settings are kept with the results; leave it to the environment, where "
@@ -110,13 +110,26 @@ def _explain_missing(error: MissingConfigException) -> ConfigError:
     if error.options:
         group, _, option = wanted.rpartition("/")
         near, choices = did_you_mean(option, error.options), ", ".join(error.options)
-        return ConfigError(f"{group}={option}: no such option{near}; there are {choices}")
+        misplaced = _misplaced(group, option, str(error))
+        return ConfigError(f"{group}={option}: no such option{misplaced or near}; there are {choices}")
     if str(error).startswith("Cannot find primary config"):
         return ConfigError(
             f"--config-name {wanted}: there is no {wanted}.yaml; a job of your own is an experiment: put it into "
             f"my_conf/experiment/{wanted}.yaml and give --config-dir my_conf experiment={wanted}"
         )
     return _explain_default(str(error), wanted) or ConfigError(" ".join(str(error).split()))
+
+
+def _misplaced(group: str, option: str, problem: str) -> str:
+    """Where an option's file lies in a config folder itself, not in the group's; or nothing."""
+    folders = map(Path, re.findall(r"path=file://(.+)", problem))
+    folder = next((one for one in folders if (one / f"{option}.yaml").is_file()), None)
+    if folder is None:
+        return ""
+    wanted = (
+        f"name its parent, --config-dir {folder.parent}" if folder.name == group else f"move it into {folder / group}"
+    )
+    return f"; there is a {folder / option}.yaml, but options lie in folders of their group: {wanted}"
 
 
 def _explain_default(problem: str, wanted: str) -> ConfigError | None:
@@ -141,7 +154,7 @@ def _explain_grammar(error: OverrideParseException) -> ConfigError:
 def _explain_key(key: str, problem: str, value: str = "") -> ConfigError:
     """Of one key: it is not there, or has a wrong value; `value` is what was typed after it, the `=` too."""
     if "not in" in problem:
-        return ConfigError(f"{key}: there is no such setting{did_you_mean(key, {*groups(), *known_keys()}, value)}")
+        return ConfigError(f"{key}: there is no such setting{instead_of(key, {*groups(), *known_keys()}, value)}")
     kind = re.search(r"Value '(.*?)' of type '\w+' could not be converted to (\w+)", problem)
     if kind and kind[2] in _KINDS:
         return ConfigError(f"{key}={kind[1]}: wanted {_KINDS[kind[2]]}")

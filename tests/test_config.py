@@ -37,6 +37,11 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
     ("override", "message"),
     [
         ("source.limt=3", "source.limt: there is no such setting; did you mean 'source.limit=3'"),
+        ("source.bbox=[0,0,1,1]", "source.bbox: there is no such setting; source has band, datetime_regex, "),
+        ("source.stack_by=month", "source.stack_by: there is no such setting; source has band, "),
+        ("stages.temporal_mean.group_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "),
+        ("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
+        ("chunks.nodata=0", "chunks.nodata: there is no such setting; did you mean 'source.nodata=0'"),
         ("sorce.limit=3", "sorce.limit: there is no such setting; did you mean 'source.limit=3'"),
         ("+typo=1", "typo: there is no such setting"),
         ("++source.typo=1", "source.typo: there is no such setting"),
@@ -361,6 +366,16 @@ def test_a_wrong_word_in_a_file_of_ones_own_is_told_as_on_the_command_line(
     with pytest.raises(ConfigError) as caught:
         compose(f"hydra.searchpath=[file://{tmp_path}]", override)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("folder", "remedy"), [("conf", "move it into {}/source; "), ("source", "--config-dir {}; ")])
+def test_an_option_that_lies_in_no_folder_of_its_group_is_found_there(tmp_path: Path, folder: str, remedy: str) -> None:
+    named = tmp_path / folder
+    named.mkdir()
+    (named / "puddle.yaml").write_text("name: puddle")
+    with pytest.raises(ConfigError, match="source=puddle: no such option; there is a ") as caught:
+        compose(f"hydra.searchpath=[file://{named}]", "source=puddle")
+    assert remedy.format(named if folder == "conf" else tmp_path) in str(caught.value)
 
 
 @pytest.mark.parametrize(

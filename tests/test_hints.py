@@ -65,3 +65,19 @@ def test_a_folder_of_this_machine_is_looked_into(tmp_path: Path, url: str, wante
     with pytest.raises(SourceError) as caught:
         list_objects(local_source(tmp_path, url=url.format(tmp_path)), Stores(S3Settings()))
     assert f"""write 'source.url="{wanted.format(tmp_path)}"'""" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("{}/tils/*.tif", "there is no folder {}/tils; did you mean {}/tiles"),
+        ("{}/tils/2020/*/1.tif", "there is no folder {}/tils; did you mean {}/tiles"),
+        ("{}/other/1.tif", "there is no folder {}/other"),
+        ("{}/$DATA/*.tif", "there is no folder {}/$DATA; write ${{oc.env:DATA}} for the variable of the environment"),
+    ],
+)
+def test_the_folder_that_is_not_there_is_named(tmp_path: Path, url: str, said: str) -> None:
+    (tmp_path / "tiles").mkdir()
+    with pytest.raises(SourceError) as caught:
+        list_objects(local_source(tmp_path, url=url.format(tmp_path)), Stores(S3Settings()))
+    assert str(caught.value).endswith(": nothing matches; " + said.format(*[tmp_path] * 2))

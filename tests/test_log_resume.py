@@ -19,7 +19,10 @@ from conftest import speckle, write_scene
 from log_folders import ask, asked, facts_of, write_run
 
 from runner.log.held import held
-from runner.log.partials import kept_blocks
+from runner.log.partials import PassBlocks, kept_blocks
+from runner.plan.records import Block
+from runner.plan.rest import Rest
+from runner.read.header import Window
 from runner.source.server import serve
 
 pytestmark = pytest.mark.slow  # each starts runs and stops them
@@ -125,6 +128,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_reads_only_what_is_
 )
 def test_one_block_is_one(count: int, said: str) -> None:
     assert kept_blocks(count) == said
+
+
+def test_a_resumption_that_kept_nothing_says_what_it_reads_if_asked(tmp_path: Path) -> None:
+    blocks = (Block(Window(0, 0, 64, 64), 0, 2), Block(Window(64, 0, 64, 64), 0, 2))
+    nothing: Any = None
+    found = PassBlocks(nothing, nothing, Rest(blocks, {}), [], [], print, nothing)
+    assert list(found.describe()) == []
+    said = ["0 finished blocks are kept, 2 are to be read"]
+    assert list(found.describe(explain=True))[:1] == said
 
 
 OTHERS = {

@@ -60,6 +60,10 @@ def test_keys_without_a_date_are_counted_in_one_message() -> None:
         (["06Jan2020", "16Jan2020"], r"(?P<date>\d\d?[A-Za-z]{3}\d{4})"),
         (["2020-1-6", "2020-11-16"], r"(?P<date>\d{4}[-_.]\d\d?[-_.]\d\d?)"),
         (["s2020006183005"], r"(?P<datetime>\d{13})"),
+        (["2020/01/15/ndvi", "2020/2/5/ndvi"], r"(?P<year>\d{4})/(?P<month>\d\d?)/(?P<day>\d\d?)"),
+        (["2020/01/ndvi", "2020/02/ndvi"], r"(?P<year>\d{4})/(?P<month>\d\d?)"),
+        (["2020/006/ndvi", "2020/100/ndvi"], r"(?P<year>\d{4})/(?P<doy>\d{3})"),
+        (["15Jan2020/ndvi", "15Feb2020/ndvi"], r"(?P<date>\d\d?[A-Za-z]{3}\d{4})"),
         (["a", "y2021"], r"(?P<date>\d{8})"),  # none is known that dates all
     ],
 )

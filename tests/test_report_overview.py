@@ -228,6 +228,20 @@ def test_a_run_that_ended_early_names_what_it_did_not_write_in_one_line(tmp_path
     assert not page.all("section.gaps li")
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [([], "start it again, once it is fixed:"), (["output.dir=x"], "once it is fixed; its folder is used again:")],
+)
+def test_a_run_that_left_nothing_is_started_again_in_its_folder_if_that_was_named(
+    folder: Path, overrides: list[str], said: str
+) -> None:
+    for path in folder.iterdir():
+        if path.name != "run.json":
+            path.unlink()
+    page = edited(folder, lambda facts: facts.update(status="FAILED", passes=[], overrides=overrides))
+    assert said in page.text
+
+
 def test_what_the_banner_says_is_no_warning_of_its_own(tmp_path: Path) -> None:
     page = Page(write_report(make_run_folder(tmp_path, TINY, "FAILED")))
     assert [row[2] for row in page.rows("table") if len(row) == 3 and row[1] in ("error", "warning")] == [

@@ -1,6 +1,7 @@
 """Scenes are named, dated, filtered, and held against each other before anything is computed."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import rasterio
 from conftest import compose, local_source, speckle, write_scene
+from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from runner.errors import ConfigError, SourceError
@@ -18,7 +20,7 @@ from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceS
 from runner.source.names import Candidate, name_candidates
 from runner.source.scenes import find_inputs
 from runner.source.selection import choose
-from runner.source.stack import resolve_nodata
+from runner.source.stack import crs_name, resolve_nodata
 from runner.source.stores import Stores
 from runner.source.twins import describe_twins
 
@@ -273,7 +275,9 @@ def test_nothing_that_matches_is_an_error_with_a_hint(tmp_path: Path) -> None:
 
 
 def test_filters_that_leave_nothing_say_why(folder_of_scenes: Path) -> None:
-    with pytest.raises(SourceError, match=r"none of 4 objects is left; left out: outside of source.start=2021-01-01"):
+    with pytest.raises(
+        SourceError, match=r"none of 4 objects is left, which are of 2020-.* to 2020-.*; left out: outside of"
+    ):
         find(local_source(folder_of_scenes, start="2021-01-01"))
 
 
@@ -293,6 +297,35 @@ def test_a_manifest_names_scenes_and_dates(folder_of_scenes: Path, ending: str) 
         "2021-05-01T10:00:00+00:00",
         "2021-05-02T00:00:00+00:00",
     ]
+
+
+@pytest.mark.parametrize(("kind", "other"), [(SourceKind.glob, "manifest"), (SourceKind.manifest, "local")])
+def test_a_table_and_a_pattern_of_tiffs_are_sent_to_the_source_that_reads_them(
+    tmp_path: Path, kind: SourceKind, other: str
+) -> None:
+    (tmp_path / "scenes.csv").write_text("href,datetime\n")
+    url = str(tmp_path / ("scenes.csv" if kind is SourceKind.glob else "**/*.tif"))
+    with pytest.raises(SourceError, match=rf"source={other}$"):
+        find(SourceSettings(kind=kind, url=url, datetime_regex=r"(?P<date>\d{8})"))
+
+
+def test_a_folder_in_place_of_a_manifest_is_sent_to_the_source_that_reads_it(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="wanted a CSV or Parquet table of scenes; TIFFs are named by source=local"):
+        find(SourceSettings(kind=SourceKind.manifest, url=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("crs", "name"),
+    [
+        ("", "no CRS"),
+        (CRS.from_epsg(4326).to_wkt(), "WGS 84"),
+        (CRS.from_proj4("+proj=laea +lat_0=52 +R=6371228").to_wkt(), "Lambert Azimuthal Equal Area without a name"),
+        (CRS.from_proj4("+proj=longlat +R=6371228").to_wkt(), "a CRS without a name"),
+    ],
+)
+def test_a_crs_goes_by_its_name_or_says_that_it_has_none(folder_of_scenes: Path, crs: str, name: str) -> None:
+    header = replace(find(local_source(folder_of_scenes)).stack.scenes[0].header, crs=crs, epsg=None)
+    assert crs_name(header) == name
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,19 @@ def test_a_date_of_a_folder_is_known_as_such(key: str, in_folder: bool) -> None:
     assert time_of_key(ANY, key).in_folder is in_folder
 
 
+@pytest.mark.parametrize(
+    ("pattern", "in_folder"),
+    [
+        (r"(?P<year>\d{4})/(?P<month>\d\d)", True),
+        (r"(?P<year>\d{4})/(?P<month>\d\d)/", True),
+        (r"(?P<year>\d{4})/(?P<month>\d\d)/(?P<band>B\d)", True),
+        (r"(?P<year>\d{4})/\d\d/B4_(?P<doy>\d{3})", False),
+    ],
+)
+def test_a_date_is_of_a_folder_wherever_the_pattern_ends(pattern: str, in_folder: bool) -> None:
+    assert time_of_key(pattern, "2020/06/B4_152.tif").in_folder is in_folder
+
+
 def test_groups_are_found_without_a_date_too() -> None:
     assert groups_of_key(r"(?P<orbit>ASC|DSC)?_(?P<date>\d{8})?", "ASC_x.tif") == {"orbit": "ASC"}
 

@@ -166,9 +166,9 @@ class PassBlocks:
     def describe(self, *, explain: bool = False) -> Iterator[str]:
         """What is reused and what is read, and a line for each reason why kept blocks are computed again.
 
-        Nothing if none were kept; `explain` says where they lie, too.
+        Nothing if none were kept, unless `explain`, which says where they lie, too.
         """
-        if not self.taken and not self.refused:
+        if not self.taken and not self.refused and not explain:
             return
         yield f"{kept_blocks(len(self.taken))}, {len(self.rest.blocks)} are to be read"
         again: dict[str, list[Block]] = {}

@@ -73,6 +73,12 @@ def files_around(pattern: str) -> list[str]:
     return list(islice(found, _LOOKED_AT))
 
 
+def missing_folder(pattern: str) -> str | None:
+    """The first folder on a glob's way to its first wildcard that is not there; None if all are."""
+    folder = Path(constant_prefix(pattern) or ".")
+    return next((str(one) for one in [*reversed(folder.parents), folder] if not one.exists()), None)
+
+
 def _refuse_locked(pattern: str) -> None:
     """Raise SourceError for a folder on the pattern's way that may not be listed or entered: glob passes over it."""
     parts = Path(pattern).parts

@@ -4,6 +4,8 @@ import glob
 import re
 from collections import Counter
 from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 
 from fsspec.utils import glob_translate
 
@@ -36,6 +38,21 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     if not glob.has_magic(url):
         return f"{there}; name one object, or a glob such as 'prefix/**/*.tif'"
     return f"{there}; '*' stays within one folder, '**' goes below"
+
+
+def missing_hint(folder: str) -> str:
+    """What to write instead of a folder that is not there: the nearest beside it, or a variable as we read it."""
+    said = f"; there is no folder {printable(folder)}"
+    variable = re.search(r"\$\{?(\w+)", folder)
+    if variable:
+        return f"{said}; write ${{oc.env:{variable[1]}}} for the variable of the environment"
+    path = Path(folder)
+    try:
+        beside = [one.name for one in path.parent.iterdir() if one.is_dir()]
+    except OSError:
+        return said  # it may not be listed
+    near = get_close_matches(path.name, beside, n=1)
+    return f"{said}; did you mean {printable(str(path.with_name(near[0])))}" if near else said
 
 
 def _bracket_hint(escaped: str, inside: Sequence[str]) -> str:

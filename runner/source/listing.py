@@ -22,10 +22,11 @@ from runner.source.folder import (
     files_around,
     files_with_sidecars,
     list_folder,
+    missing_folder,
     refuse_odd_names,
     whole_path,
 )
-from runner.source.hints import is_tiff, nothing_hint
+from runner.source.hints import is_tiff, missing_hint, nothing_hint
 from runner.source.s3_listing import list_keys
 from runner.source.sidecars import may_be_sidecar, with_sidecars
 from runner.source.stores import Stores, describe
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
+_TABLES = (".csv", ".parquet", ".pq")
 _MOST_MANIFEST_BYTES = 2**30
 _MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
 
@@ -57,7 +59,13 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
         found = list(list_folder(url))
         others += [] if found else filter(is_tiff, files_around(url))
     if not found:
-        raise SourceError(f"source.url={source.url}: nothing matches{nothing_hint(url, others)}")
+        gone = None if url.startswith("s3://") else missing_folder(url)
+        hint = missing_hint(gone) if gone else nothing_hint(url, others)
+        raise SourceError(f"source.url={source.url}: nothing matches{hint}")
+    if source.kind is SourceKind.glob and all(item.href.endswith(_TABLES) for item in found):
+        raise SourceError(
+            f"source.url={source.url}: a table, wanted TIFFs; a table of scenes is read by source=manifest"
+        )
     return sorted(dict.fromkeys(found), key=lambda item: item.href)
 
 
@@ -176,6 +184,10 @@ def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - of manifests alone; it takes 0.4 s
 
     _refuse_special(whole_url(source.url))
+    if Path(whole_url(source.url)).is_dir() or is_tiff(source.url):
+        raise SourceError(
+            f"source.url={source.url}: wanted a CSV or Parquet table of scenes; TIFFs are named by source=local"
+        )
     table = BytesIO(_object(source.url, stores)) if source.url.startswith("s3://") else source.url
     try:
         if source.url.endswith((".parquet", ".pq")):

@@ -26,20 +26,32 @@ _DAYS: Final = (
     r"(?P<year>\d{4})",
 )
 
+_FOLDERS: Final = (
+    r"(?P<year>\d{4})/(?P<month>\d\d?)/(?P<day>\d\d?)",
+    r"(?P<year>\d{4})/(?P<doy>\d{3})",
+    r"(?P<year>\d{4})/(?P<month>\d\d?)",
+)
+
 
 def pattern_of_times(groups: Sequence[Sequence[str]]) -> str | None:
     """A pattern of times of day that tells keys of one date apart, of each group; None if no known one does."""
-    return _first(_TIMES, lambda times: all(len(set(one)) == len(one) for one in times), groups)
+    return _first(_TIMES, lambda times: all(len(set(one)) == len(one) for one in times), _names(groups))
 
 
 def pattern_of_names(groups: Sequence[Sequence[str]]) -> str | None:
     """A pattern that finds in every file name a date, another one for each key; None if no known one does."""
-    return _first(_TIMES + _DAYS, lambda times: len(set(chain(*times))) == sum(map(len, times)), groups)
+    names = _names(groups)
+    return _first(_TIMES + _DAYS, lambda times: len(set(chain(*times))) == sum(map(len, times)), names)
 
 
 def pattern_of_dates(keys: Sequence[str]) -> str | None:
-    """A pattern that finds a date in every file name; None if no known one does."""
-    return _first(_TIMES + _DAYS, any, [keys])
+    """A pattern that finds a date in every file name, or else in the folders of all; None if no known one does."""
+    return _first(_TIMES + _DAYS, any, _names([keys])) or _first(_DAYS[:-1] + _FOLDERS, any, [keys])
+
+
+def _names(groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The file names of keys."""
+    return [[key.rpartition("/")[2] for key in keys] for keys in groups]
 
 
 def _first(
@@ -50,8 +62,8 @@ def _first(
 
 
 def _times(pattern: str, groups: Sequence[Sequence[str]]) -> list[list[datetime]]:
-    """The time in each file name; empty if one has none."""
+    """The time in each key; empty if one has none."""
     try:
-        return [[time_of_key(pattern, key.rpartition("/")[2]).time for key in keys] for keys in groups]
+        return [[time_of_key(pattern, key).time for key in keys] for keys in groups]
     except ValueError:
         return []

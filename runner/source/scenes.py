@@ -9,7 +9,7 @@ from runner.model import Inputs, LeftOut
 from runner.settings import OnError, Sidecars, SourceKind, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
-from runner.source.names import describe_folder_dates, name_candidates
+from runner.source.names import Candidate, describe_folder_dates, name_candidates
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
 from runner.source.selection import choose, excluded_by, refuse_equal_names
 from runner.source.sidecars import refuse_masks
@@ -44,10 +44,17 @@ def find_inputs(
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:
         raise SourceError(
-            f"source.url={source.url}: none of {len(found)} objects is left; {_reasons(left_out + unread)}"
+            f"source.url={source.url}: none of {len(found)} objects is left{_period(listed)}; "
+            f"{_reasons(left_out + unread)}"
         )
     notes = describe_passed_over(passed_over) + describe_folder_dates(source, chosen) + describe_twins(chosen, listed)
     return Inputs(make_stack(source, scenes), tuple(left_out + unread), stores.counts, tuple(notes))
+
+
+def _period(listed: list[Candidate]) -> str:
+    """The days that the objects are of."""
+    days = sorted(f"{one.time:%Y-%m-%d}" for one in listed)
+    return f", which are of {days[0]} to {days[-1]}" if days else ""
 
 
 def _reasons(left_out: list[LeftOut]) -> str:

@@ -49,8 +49,19 @@ def grid_of(header: Header) -> Grid:
 
 def crs_name(header: Header) -> str:
     """The CRS as people call it."""
+    if header.epsg:
+        return f"EPSG:{header.epsg}"
     named = re.match(r'\w+\["([^"]+)"', header.crs)
-    return f"EPSG:{header.epsg}" if header.epsg else named[1] if named else "no CRS"
+    method = re.search(r'(?:PROJECTION|METHOD)\["([^"]+)"', header.crs)
+    if named and named[1].lower() not in ("unknown", "unnamed"):
+        return named[1]
+    return (
+        f"{method[1].replace('_', ' ')} without a name"
+        if method
+        else "a CRS without a name"
+        if header.crs
+        else "no CRS"
+    )
 
 
 def resolve_nodata(option: float | int | None, header: float | int | None, dtype: np.dtype) -> float | int | None:

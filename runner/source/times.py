@@ -55,7 +55,7 @@ def time_of_key(pattern: str, key: str) -> KeyTime:
         groups = _named(match)
         try:
             _refuse_part_of_number(match)
-            return KeyTime(_plausible(time_of(groups)), groups, "/" in key[match.end() :])
+            return KeyTime(_plausible(time_of(groups)), groups, "/" in key[_end_of_time(match) :])
         except (ValueError, KeyError) as error:
             spelled = " ".join(text for name, text in groups.items() if name in TIME_GROUPS)
             problem = f"finds '{spelled}', which is no date ({error})"
@@ -66,6 +66,11 @@ def groups_of_key(pattern: str, key: str) -> dict[str, str]:
     """The named groups of the first match in the key's last part that has one, whether it spells a date or not."""
     match = next(_matches(pattern, key), None)
     return _named(match) if match else {}
+
+
+def _end_of_time(match: re.Match[str]) -> int:
+    """Where the last group of the time ends: what the pattern matches behind it may be in another part of the key."""
+    return max(match.end(name) for name in _named(match) if name in TIME_GROUPS)
 
 
 def _named(match: re.Match[str]) -> dict[str, str]:

@@ -114,7 +114,8 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
     once = ", once it is fixed" if run.status == "FAILED" else ""
     again = (f"Go on where it ended{once}:", f"{COMMAND} log resume {shlex.quote(contents.path)}")
     if contents.left_nothing:
-        again = (f"It left nothing, so start it again{once}; its folder is used again:", repeat_command(contents))
+        folder = "; its folder is used again" if _is_folder_named(run) else ""
+        again = (f"It left nothing, so start it again{once}{folder}:", repeat_command(contents))
     return [*([(hint, "")] if hint else []), again]
 
 
@@ -122,14 +123,18 @@ def repeat_command(contents: Contents) -> str:
     """The command line that starts the same job again: in its folder if the run left nothing there, else in another."""
     run = contents.run
     words = repeat.without_folder(run.overrides)
-    named = len(words) < len(run.overrides)
-    folder = [f"output.dir={contents.path}"] if named and contents.left_nothing else []
+    folder = [f"output.dir={contents.path}"] if _is_folder_named(run) and contents.left_nothing else []
     return repeat.command_line(run.config_flags, [*words, *folder])
+
+
+def _is_folder_named(run: Run) -> bool:
+    """Whether the overrides say `output.dir`."""
+    return len(repeat.without_folder(run.overrides)) < len(run.overrides)
 
 
 def repeat_note(contents: Contents) -> str:
     """What the command leaves out: the run's own folder, which is taken."""
-    named = len(repeat.without_folder(contents.run.overrides)) < len(contents.run.overrides)
+    named = _is_folder_named(contents.run)
     return "   # in a new folder, since output.dir holds this run" if named and not contents.left_nothing else ""
 
 
