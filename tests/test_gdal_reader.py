@@ -10,13 +10,20 @@ import pytest
 import rasterio
 import rasterio.windows
 from affine import Affine
+from conftest import compose, write_scene
 from obstore.store import LocalStore
 
+from runner import job as story
 from runner.errors import ReadError
+from runner.plan.make import make_plan
+from runner.plan.pixels import make_rule
 from runner.read import gdal
 from runner.read.decode import fast_path_refusal
 from runner.read.gdal_array import GdalArray
 from runner.read.header import BlockPixels, Header, SceneFile, Window, completed, read_header
+from runner.source.scenes import find_inputs
+from runner.source.server import serve
+from runner.source.stores import Stores
 
 GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
 SHAPE = (70, 90)
@@ -203,3 +210,31 @@ def test_a_file_that_took_the_place_of_another_is_read_anew(tmp_path: Path) -> N
     (tmp_path / "b.tif").rename(tmp_path / "a.tif")
     now = array_of(tmp_path / "a.tif", second.header, "second").read(second.header, np.s_[:, :])
     np.testing.assert_array_equal(now, ramp("uint8")[0] + 1)
+
+
+BY_GDAL, BY_XARRAY, IN_THREADS = ("reader=gdal",), ("engine=xarray",), ("engine=xarray", "cluster=threads")
+
+
+@pytest.mark.parametrize("options", ["default", "cloud", "notebook"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(BY_GDAL, BY_GDAL), (BY_XARRAY, BY_GDAL), (BY_XARRAY, IN_THREADS)],
+    ids=["one reader", "a handle left open", "other threads"],
+)
+def test_an_object_that_was_replaced_between_two_jobs_of_a_process_is_read_anew(
+    tmp_path: Path, options: str, before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    """As of a multirun, or of workers that outlive a run: GDAL remembers what it has fetched of a bucket."""
+    (tmp_path / "b").mkdir()
+    with serve(tmp_path) as endpoint:
+        words = [f"gdal={options}", "source=local", "source.url=s3://b/*.tif", "~stage@stages.temporal_mean"]
+        words += [f"source.s3.endpoint_url={endpoint}", "source.s3.anonymous=true", "cluster=sync"]
+        for value, engine in ((1, before), (2, after)):
+            pixels = np.full((40, 30), value, np.float32)
+            write_scene(tmp_path / "x.tif", pixels).rename(tmp_path / "b/20200101.tif")
+            job = compose(*words, *engine)
+            with story.opened_source(job) as job:
+                stack = find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack
+                (one,) = make_plan(job, stack).passes
+                result, _ = story.compute_pass(job, one, make_rule(job, stack), stack)
+            assert result.values["spatial_mean"]["mean"].tolist() == [value]

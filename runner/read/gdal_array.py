@@ -13,13 +13,14 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.gdal import Ranges, cause_of, fill_sparse, refuse_hidden_mask
+from runner.read.gdal import Ranges, cause_of, fill_sparse, forget_others, refuse_hidden_mask
 from runner.read.header import Header
 from runner.read.masks import read_visible
 
 _OPEN_FILES = 128  # per thread; one read of the header serves all chunks of a scene
 
-_Key: TypeAlias = tuple[str, str, str | None]
+_Key: TypeAlias = tuple[str, str | None]  # the path, and the endpoint: the same bucket elsewhere is another
+_Handle: TypeAlias = tuple[str, rasterio.DatasetReader]  # the version that it reads
 
 _handles = threading.local()
 
@@ -62,34 +63,37 @@ class GdalArray:
         try:
             yield
         except RasterioError as error:
-            _forget(self.path, self.version)
+            _forget(self.path)
             problem = f"rows {window[0].start} to {window[0].stop} cannot be read: {cause_of(error)}"
             raise ReadError(self.href, problem) from error
 
 
-def _cache() -> "OrderedDict[_Key, rasterio.DatasetReader]":
+def _cache() -> "OrderedDict[_Key, _Handle]":
     if not hasattr(_handles, "open"):
         _handles.open = OrderedDict()
-    cache: OrderedDict[_Key, rasterio.DatasetReader] = _handles.open
+    cache: OrderedDict[_Key, _Handle] = _handles.open
     return cache
 
 
-def _key(path: str, version: str) -> _Key:
-    return path, version, os.environ.get("AWS_S3_ENDPOINT")  # the same bucket and key elsewhere is another file
+def _key(path: str) -> _Key:
+    return path, os.environ.get("AWS_S3_ENDPOINT")
 
 
 def _open(path: str, version: str) -> rasterio.DatasetReader:
     """This thread's handle. The driver is fixed: a VRT named .tif could read any file of this machine."""
-    cache, key = _cache(), _key(path, version)
+    cache, key = _cache(), _key(path)
+    if key in cache and cache[key][0] != version:
+        _forget(path)
     if key not in cache:
         if len(cache) >= _OPEN_FILES:
-            cache.popitem(last=False)[1].close()
-        cache[key] = rasterio.open(path, driver="GTiff")
+            cache.popitem(last=False)[1][1].close()
+        forget_others(path, version)
+        cache[key] = version, rasterio.open(path, driver="GTiff")
     cache.move_to_end(key)
-    return cache[key]
+    return cache[key][1]
 
 
-def _forget(path: str, version: str) -> None:
-    handle = _cache().pop(_key(path, version), None)
+def _forget(path: str) -> None:
+    handle = _cache().pop(_key(path), None)
     if handle is not None:
-        handle.close()
+        handle[1].close()
