@@ -31,6 +31,15 @@ def test_a_link_is_dated_by_its_own_name(tmp_path: Path) -> None:
     assert find(local_source(tmp_path / "folder")).stack.scenes[0].href == str(tmp_path / "folder/blob_20231231.tif")
 
 
+@pytest.mark.parametrize("pattern", ["*.tif", "VV_20200106.tif"])
+def test_a_link_that_leads_nowhere_is_a_scene_that_cannot_be_read(tmp_path: Path, pattern: str) -> None:
+    """As in a clone of git-annex, or where a disk is not mounted."""
+    write_scene(tmp_path / "VV_20200101.tif", speckle((40, 30)))
+    (tmp_path / "VV_20200106.tif").symlink_to("store/blob.tif")
+    with pytest.raises(SourceError, match=r"VV_20200106.tif: a link to store/blob.tif, where there is no file"):
+        find(local_source(tmp_path, url=f"{tmp_path}/{pattern}"))
+
+
 @pytest.mark.parametrize("name", ["x_20200106.tif", "x[1]_20200106.tif", "Müller 20200106.tif"])
 def test_one_file_is_named_as_it_is(tmp_path: Path, name: str) -> None:
     path = write_scene(tmp_path / name, speckle((40, 30)))

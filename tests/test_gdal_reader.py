@@ -10,12 +10,20 @@ import pytest
 import rasterio
 import rasterio.windows
 from affine import Affine
+from conftest import compose, write_scene
 from obstore.store import LocalStore
 
+from runner import job as story
 from runner.errors import ReadError
+from runner.plan.make import make_plan
+from runner.plan.pixels import make_rule
 from runner.read import gdal
 from runner.read.decode import fast_path_refusal
-from runner.read.header import BlockPixels, SceneFile, Window, read_header
+from runner.read.gdal_array import GdalArray
+from runner.read.header import BlockPixels, Header, SceneFile, Window, completed, read_header
+from runner.source.scenes import find_inputs
+from runner.source.server import serve
+from runner.source.stores import Stores
 
 GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
 SHAPE = (70, 90)
@@ -164,3 +172,69 @@ def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(content[: len(content) // 2])
     with pytest.raises(ReadError, match="GDAL cannot read band 1"):
         read([scene])
+
+
+@pytest.mark.parametrize("interleave", ["band", "pixel"])
+@pytest.mark.parametrize("blocks", [{"tiled": True, "blockxsize": 16, "blockysize": 32}, {"blockysize": 7}])
+def test_sparse_blocks_hold_the_nodata_of_a_file_beside_which_gdal_may_not_see(
+    tmp_path: Path, interleave: str, blocks: dict[str, Any]
+) -> None:
+    """Workers look for no files beside; both readers give what GDAL gives where it does."""
+    path, bands = tmp_path / "a.tif", (1, 2)
+    options = {**GRID, "count": 2, "height": 70, "width": 90, "dtype": "float32", "sparse_ok": True, "nodata": 3}
+    with rasterio.open(path, "w", **options, interleave=interleave, **blocks) as dataset:
+        dataset.write(part(ramp("float32", 2)[1])[np.newaxis], [2], window=rasterio.windows.Window(21, 13, 50, 40))
+    text = b'<PAMDataset><PAMRasterBand band="1"><NoDataValue>5</NoDataValue></PAMRasterBand></PAMDataset>'
+    (tmp_path / "a.tif.aux.xml").write_bytes(text)
+    with rasterio.open(path) as dataset:
+        wanted = dataset.read(bands, window=rasterio.windows.Window(10, 5, 70, 60))
+    scene = scene_of(path)
+    header = completed("a.tif", scene.header, (("x.tif.aux.xml", text),))
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
+        for band in bands:
+            (block,) = read([replace(scene, header=header)], Window(5, 10, 60, 70), band)
+            np.testing.assert_array_equal(block.pixels, wanted[band - 1])
+            array = array_of(path, header, band=band)
+            np.testing.assert_array_equal(array.read(header, np.s_[5:65, 10:80]), wanted[band - 1])
+
+
+def array_of(path: Path, header: Header, version: str = "1", band: int = 1) -> GdalArray:
+    return GdalArray(str(path), path.name, version, band, header.shape, np.dtype(header.dtype))
+
+
+def test_a_file_that_took_the_place_of_another_is_read_anew(tmp_path: Path) -> None:
+    """Jobs of one process keep files open, and each reads the version that its listing showed."""
+    first = write(tmp_path / "a.tif", ramp("uint8"))
+    array_of(tmp_path / "a.tif", first.header, "first").read(first.header, np.s_[:, :])
+    second = write(tmp_path / "b.tif", ramp("uint8") + 1)
+    (tmp_path / "b.tif").rename(tmp_path / "a.tif")
+    now = array_of(tmp_path / "a.tif", second.header, "second").read(second.header, np.s_[:, :])
+    np.testing.assert_array_equal(now, ramp("uint8")[0] + 1)
+
+
+BY_GDAL, BY_XARRAY, IN_THREADS = ("reader=gdal",), ("engine=xarray",), ("engine=xarray", "cluster=threads")
+
+
+@pytest.mark.parametrize("options", ["default", "cloud", "notebook"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(BY_GDAL, BY_GDAL), (BY_XARRAY, BY_GDAL), (BY_XARRAY, IN_THREADS)],
+    ids=["one reader", "a handle left open", "other threads"],
+)
+def test_an_object_that_was_replaced_between_two_jobs_of_a_process_is_read_anew(
+    tmp_path: Path, options: str, before: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    """As of a multirun, or of workers that outlive a run: GDAL remembers what it has fetched of a bucket."""
+    (tmp_path / "b").mkdir()
+    with serve(tmp_path) as endpoint:
+        words = [f"gdal={options}", "source=local", "source.url=s3://b/*.tif", "~stage@stages.temporal_mean"]
+        words += [f"source.s3.endpoint_url={endpoint}", "source.s3.anonymous=true", "cluster=sync"]
+        for value, engine in ((1, before), (2, after)):
+            pixels = np.full((40, 30), value, np.float32)
+            write_scene(tmp_path / "x.tif", pixels).rename(tmp_path / "b/20200101.tif")
+            job = compose(*words, *engine)
+            with story.opened_source(job) as job:
+                stack = find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack
+                (one,) = make_plan(job, stack).passes
+                result, _ = story.compute_pass(job, one, make_rule(job, stack), stack)
+            assert result.values["spatial_mean"]["mean"].tolist() == [value]

@@ -21,6 +21,7 @@ from runner.source.stores import Stores
             "it is a folder of 2 files .tif; write 's=\"s3://b/t/*.tif\"'",
         ),
         ("/d/", ["/d/2020/1.TIF"], "it is a folder of 1 file .TIF; write 's=\"/d/**/*.TIF\"'"),
+        ("/d/*.tif", ["/d/.1.tif"], "; '*' passes over /d/.1.tif, where a name begins with a dot; write the dot"),
         ("/d/*.tif", ["/d/1.TIF"], "but 1 file .TIF would if they ended so; write 's=\"/d/*.TIF\"'"),
         (
             "/d/*_VV.tif",

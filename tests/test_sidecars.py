@@ -2,7 +2,7 @@
 
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from runner.settings import Georeference, OnError, S3Settings, Sidecars, SourceS
 from runner.source.pinned import look_up, read_scenes
 from runner.source.scenes import find_inputs
 from runner.source.server import serve
-from runner.source.sidecars import may_be_sidecar, relevant_part, with_sidecars
+from runner.source.sidecars import by_folded_name, may_be_sidecar, relevant_part, with_sidecars
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 
@@ -69,6 +69,7 @@ def seen_by_gdal(scene: Scene) -> None:
         ("{}.tif.aux.xml", f"<PAMDataset>{PLACED}{BAND}{HARMLESS}</PAMDataset>"),
         ("{}.tfw", WORLD),
         ("{}.TFW", WORLD),
+        ("{}.Tfw", WORLD),
         ("{}.tifw", WORLD),
         ("{}.wld", WORLD),
     ],
@@ -88,6 +89,19 @@ def test_an_aux_xml_wins_over_the_file_and_the_file_over_a_world_file(tmp_path: 
     for scene in find(local_source(folder)).stack.scenes:
         assert (scene.header.nodata_of(1), scene.header.epsg) == ((5, 32611) if read else (0, 32610))
         seen_by_gdal(scene)
+
+
+def test_of_two_world_files_the_one_counts_that_gdal_takes(plain: Path) -> None:
+    beside(plain, "{}.tfw", WORLD)
+    beside(plain, "{}.tifw", WORLD.replace("20", "30"))
+    for scene in find(local_source(plain)).stack.scenes:
+        seen_by_gdal(scene)
+
+
+def test_a_world_file_of_another_ending_places_nothing(plain: Path) -> None:
+    beside(plain, "{}.tiffw", WORLD)
+    with pytest.raises(SourceError, match="no world file"):
+        find(local_source(plain))
 
 
 def test_an_aux_xml_of_statistics_changes_nothing(tmp_path: Path) -> None:
@@ -112,6 +126,8 @@ NODATA = '<PAMRasterBand band="1"><NoDataValue>5</NoDataValue></PAMRasterBand>'
         f'<PAMDataset><Subdataset name="x"><PAMDataset>{NODATA}</PAMDataset></Subdataset></PAMDataset>'.encode(),
         f'<?xml version="1.0"?><PAMDataset>{NODATA}</PAMDataset>'.encode(),
         f"<!-- so --><PAMDataset>{NODATA}</PAMDataset>".encode(),
+        f"<PAMDataset>{NODATA.replace('5<', '5<!-- so --><')}</PAMDataset>".encode(),
+        f"<PAMDataset>{NODATA.replace('5<', '<![CDATA[5]]><')}</PAMDataset>".encode(),
         f"<PAMDataset>{NODATA}</PAMDataset>".encode("utf-8-sig"),
         f"<PAMDataset>{NODATA}</PAMDataset>\0\0<".encode(),
         f"<PAMDataset><Metadata><MDI key='a'>\xe9</MDI></Metadata>{NODATA}</PAMDataset>".encode("latin-1"),
@@ -158,6 +174,7 @@ def test_scenes_that_an_aux_xml_puts_elsewhere_are_no_stack(tmp_path: Path) -> N
     ("form", "text", "problem"),
     [
         ("{}.tif.msk", "any", r"2 of 2 scenes have a mask beside them, such as .*20200101.tif.msk, which is not read"),
+        ("{}.tif.MSK", "any", r"2 of 2 scenes have a mask beside them, such as .*20200101.tif.MSK, which is not read"),
         ("{}.tif.aux.xml", '<P><Metadata><MDI key="NODATA_VALUES">0</MDI></Metadata></P>', "names NODATA_VALUES"),
         (
             "{}.tif.aux.xml",
@@ -245,10 +262,60 @@ def test_a_listing_shows_what_stands_beside_and_a_record_keeps_it(bucket: Source
 
 
 def test_only_names_that_gdal_looks_for_stand_beside() -> None:
-    names = {f"s3://b/x{one}" for one in (".tif.msk", ".tfw", ".TFW", ".tif.ovr", ".wld", "y.tfw")}
-    item = with_sidecars(StoredObject("s3://b/x.tif"), names)
-    assert item.sidecars == ("s3://b/x.tif.msk", "s3://b/x.tfw", "s3://b/x.TFW", "s3://b/x.wld")
+    names = {f"s3://b/x{one}" for one in (".tif.msk", ".tfw", ".TFW", ".tif.ovr", ".wld", ".tiffw", ".tif.AUX.XML")}
+    others = {"s3://b/xy.tfw", "s3://B/x.tifw", "s3://b/X.tif.aux.xml"}
+    item = with_sidecars(StoredObject("s3://b/x.tif"), by_folded_name(names | others))
+    assert item.sidecars == ("s3://b/x.tif.msk", "s3://b/x.tfw", "s3://b/x.wld")
     assert [name for name in sorted(names) if not may_be_sidecar(name)] == ["s3://b/x.tif.ovr"]
+
+
+@pytest.fixture
+def erdas(tmp_path: Path) -> Callable[..., Path]:
+    """A scene with an .aux of ERDAS Imagine beside it, of this profile and under a name of this form."""
+
+    def make(form: str, **profile: object) -> Path:
+        path = write_scene(tmp_path / "20200101.tif", speckle((40, 30)))
+        options = {"driver": "HFA", "count": 1, "height": 40, "width": 30, "dtype": "float32", **profile}
+        own = {"DEPENDENT_FILE": path.name, "AUX": "YES"}
+        with warnings.catch_warnings(action="ignore"), rasterio.open(tmp_path / "x.img", "w", **options, **own):
+            pass
+        return (tmp_path / "x.img").rename(tmp_path / form.format(path.stem))
+
+    return make
+
+
+@pytest.mark.parametrize("form", ["{}.aux", "{}.tif.aux", "{}.AUX"])
+@pytest.mark.parametrize(
+    "more",
+    [{"nodata": 5}, {"crs": "EPSG:32611"}, {"transform": from_origin(0, 0, 9, 9), "crs": "EPSG:32610"}],
+    ids=["nodata", "CRS", "place"],
+)
+def test_an_erdas_aux_that_says_more_is_refused_by_name(
+    erdas: Callable[..., Path], form: str, more: dict[str, object]
+) -> None:
+    path = erdas(form, **more)
+    with pytest.raises(SourceError, match=f"{path.name} is an ERDAS Imagine file that names another nodata"):
+        find(local_source(path.parent))
+    assert find(local_source(path.parent, sidecars=Sidecars.ignore)).stack.nodata == 0
+
+
+@pytest.mark.parametrize(
+    "same",
+    [{}, {"nodata": 0, "crs": "EPSG:32610", "transform": from_origin(499980, 5300040, 20, 20)}, {"height": 41}],
+    ids=["statistics", "the same", "another image's"],
+)
+def test_an_erdas_aux_that_says_nothing_new_is_no_hindrance(
+    erdas: Callable[..., Path], same: dict[str, object]
+) -> None:
+    (scene,) = find(local_source(erdas("{}.aux", **same).parent)).stack.scenes
+    with rasterio.open(scene.href) as dataset:
+        assert (tuple(dataset.transform)[:6], dataset.nodatavals) == (scene.header.transform, scene.header.nodatas)
+
+
+def test_an_aux_of_another_program_is_passed_over(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, days=1)
+    beside(folder, "{}.aux", "EHFA_HEADER_TAG, but no more")
+    assert len(find(local_source(folder)).stack.scenes) == 1
 
 
 def test_entities_that_grow_are_left_to_gdal_which_knows_none() -> None:

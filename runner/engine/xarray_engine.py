@@ -17,12 +17,13 @@ from runner.cluster import Cluster
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import OnTask, Task, TaskTrace, here
 from runner.memory import peak_bytes
-from runner.model import Stack, locate
+from runner.model import Scene, Stack, locate
 from runner.plan.pixels import PixelRule
 from runner.plan.records import Block, Chunks, Pass, StagePlan
 from runner.plan.weights import row_areas
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window
+from runner.read.version import Version
 from runner.reduce.reference import AREA
 from runner.reduce.statistics import statistic
 from runner.settings import Over, Weights
@@ -96,7 +97,7 @@ class SceneArray:
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """The values of a window. Raises ReadError."""
         valid = self.stored.visible(self.header, window) if self.rule.masks or self.header.layout.repaired else None
-        return self.rule.values(self.stored[window], valid, self.header)
+        return self.rule.values(self.stored.read(self.header, window), valid, self.header)
 
 
 def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
@@ -104,7 +105,7 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     layers = [
         da.from_array(
             SceneArray(
-                GdalArray(gdal_path(locate(scene.href)), scene.href, rule.band, scene.header.shape, stack.dtype),
+                _stored(scene, rule.band),
                 scene.header,
                 rule,
             ),
@@ -127,6 +128,12 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
         name=stack.name,
     )
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
+
+
+def _stored(scene: Scene, band: int) -> GdalArray:
+    version = str(Version(scene.etag, scene.size, scene.modified))
+    header = scene.header
+    return GdalArray(gdal_path(locate(scene.href)), scene.href, version, band, header.shape, np.dtype(header.dtype))
 
 
 @dataclass(frozen=True, slots=True)

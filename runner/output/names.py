@@ -7,7 +7,7 @@ from typing import Final
 from runner.settings import Over
 
 # What GDAL reads beside NAME.tif: https://gdal.org/en/stable/drivers/raster/gtiff.html and raster_data_model.html.
-_AFTER: Final = (".msk", ".ovr", ".aux.xml")
+_AFTER: Final = (".msk", ".ovr", ".aux", ".aux.xml")
 _INSTEAD: Final = (".aux", ".rrd", ".tfw", ".tifw", ".tiffw", ".wld", ".tab", ".imd", ".rpb", ".pvl",
                    "_rpc.txt", "_metadata.txt")  # fmt: skip
 

@@ -1,17 +1,25 @@
 """The other reader: the same windows through GDAL, for files that the fast reader does not take."""
 
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any, Final
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
 from runner.read.header import BlockPixels, Header, SceneFile, Window
-from runner.read.masks import FileMask, file_masks, read_visible
+from runner.read.masks import file_masks, read_visible
+from runner.read.version import Version
 
 MAX_PIECE_BYTES: Final = 16 * 2**20  # of decoded pixels, unless one block row has more
+
+_versions: dict[tuple[str, str | None], str] = {}  # of the files that this process has read last
+
+Ranges: TypeAlias = tuple[tuple[int, int], tuple[int, int]]  # rows and columns, each (start, stop)
 
 
 def read_blocks(
@@ -24,12 +32,26 @@ def read_blocks(
     those of the header. `valid` is what the header's mask of the band lets be seen, None without one. Raises ReadError.
     """
     for number, scene in enumerate(scenes):
+        path = path_of(scene)
+        forget_others(path, str(Version(scene.etag, scene.size, scene.modified)))
         try:
-            with rasterio.open(path_of(scene), driver="GTiff", sharing=False) as dataset:
+            with rasterio.open(path, driver="GTiff", sharing=False) as dataset:
                 _check(scene, dataset, window, band)
-                yield from _read(number, dataset, window, band, scene.header.mask_of(band))
+                yield from _read(number, dataset, window, band, scene.header)
         except RasterioError as error:
             raise ReadError(scene.href, f"GDAL cannot read band {band} in {window}: {cause_of(error)}") from error
+
+
+def forget_others(path: str, version: str) -> None:
+    """Let GDAL forget what this process has fetched of another version of a file.
+
+    Closing does so if CPL_VSIL_CURL_NON_CACHED names the store; a handle of an earlier job may still be open.
+    """
+    key = path, os.environ.get("AWS_S3_ENDPOINT")  # the same bucket elsewhere is another file
+    if _versions.get(key, version) != version:
+        with suppress(RasterioError), rasterio.open(path, driver="GTiff", sharing=False):
+            pass
+    _versions[key] = version
 
 
 def cause_of(error: BaseException) -> str:
@@ -65,11 +87,23 @@ def refuse_hidden_mask(href: str, header: Header, dataset: Any, band: int) -> No
         raise ReadError(href, f"{problem}; rewrite it, as with: gdal_translate -of COG in.tif out.tif")
 
 
-def _read(number: int, dataset: Any, window: Window, band: int, mask: FileMask) -> Iterator[BlockPixels]:
+def fill_sparse(pixels: npt.NDArray[Any], header: Header, band: int, window: Ranges) -> None:
+    """Give pixels of sparse blocks the value of the header: GDAL, which sees no files beside, has another nodata."""
+    layout = header.layout
+    stored = layout.byte_counts[band - 1 if layout.planar == "band" else 0] > 0
+    if stored.all():
+        return
+    sizes = layout.block_height, layout.block_width
+    down, across = (np.arange(*ends) // size for ends, size in zip(window, sizes, strict=True))
+    pixels[~stored[np.ix_(down, across)]] = header.fills[band - 1]
+
+
+def _read(number: int, dataset: Any, window: Window, band: int, header: Header) -> Iterator[BlockPixels]:
     columns = (window.column, window.column + window.width)
     for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dataset.dtypes[0]).itemsize):
         pixels = dataset.read(band, window=(rows, columns))
-        valid = read_visible(dataset, mask, band, (rows, columns))
+        fill_sparse(pixels, header, band, (rows, columns))
+        valid = read_visible(dataset, header.mask_of(band), band, (rows, columns))
         yield BlockPixels(number, rows[0] - window.row, 0, pixels, valid)
 
 

@@ -6,35 +6,42 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.gdal import cause_of, refuse_hidden_mask
+from runner.read.gdal import Ranges, cause_of, fill_sparse, forget_others, refuse_hidden_mask
 from runner.read.header import Header
 from runner.read.masks import read_visible
 
 _OPEN_FILES = 128  # per thread; one read of the header serves all chunks of a scene
+
+_Key: TypeAlias = tuple[str, str | None]  # the path, and the endpoint: the same bucket elsewhere is another
+_Handle: TypeAlias = tuple[str, rasterio.DatasetReader]  # the version that it reads
 
 _handles = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
 class GdalArray:
-    """A band of a GeoTIFF, (y, x). Reads in parallel, with one handle per thread."""
+    """A band of a GeoTIFF, (y, x). Reads in parallel, with one handle per thread of a `version` of a file."""
 
     path: str
     href: str
+    version: str
     band: int
     shape: tuple[int, int]
     dtype: np.dtype
 
-    def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
-        """The pixels of a window, as they are in the file. Raises ReadError."""
+    def read(self, header: Header, window: tuple[slice, slice]) -> np.ndarray:
+        """The pixels of a window, as its header says that they are stored. Raises ReadError."""
+        ranges = self._ranges(window)
         with self._explained(window):
-            pixels: np.ndarray = self._dataset.read(self.band, window=self._ranges(window))
+            pixels: np.ndarray = self._dataset.read(self.band, window=ranges)
+        fill_sparse(pixels, header, self.band, ranges)
         return pixels
 
     def visible(self, header: Header, window: tuple[slice, slice]) -> np.ndarray | None:
@@ -45,9 +52,9 @@ class GdalArray:
 
     @property
     def _dataset(self) -> rasterio.DatasetReader:
-        return _open(self.path)
+        return _open(self.path, self.version)
 
-    def _ranges(self, window: tuple[slice, slice]) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _ranges(self, window: tuple[slice, slice]) -> Ranges:
         rows, columns = (part.indices(size)[:2] for part, size in zip(window, self.shape, strict=True))
         return rows, columns
 
@@ -61,29 +68,32 @@ class GdalArray:
             raise ReadError(self.href, problem) from error
 
 
-def _cache() -> "OrderedDict[tuple[str, str | None], rasterio.DatasetReader]":
+def _cache() -> "OrderedDict[_Key, _Handle]":
     if not hasattr(_handles, "open"):
         _handles.open = OrderedDict()
-    cache: OrderedDict[tuple[str, str | None], rasterio.DatasetReader] = _handles.open
+    cache: OrderedDict[_Key, _Handle] = _handles.open
     return cache
 
 
-def _key(path: str) -> tuple[str, str | None]:
-    return path, os.environ.get("AWS_S3_ENDPOINT")  # the same bucket and key elsewhere is another file
+def _key(path: str) -> _Key:
+    return path, os.environ.get("AWS_S3_ENDPOINT")
 
 
-def _open(path: str) -> rasterio.DatasetReader:
+def _open(path: str, version: str) -> rasterio.DatasetReader:
     """This thread's handle. The driver is fixed: a VRT named .tif could read any file of this machine."""
     cache, key = _cache(), _key(path)
+    if key in cache and cache[key][0] != version:
+        _forget(path)
     if key not in cache:
         if len(cache) >= _OPEN_FILES:
-            cache.popitem(last=False)[1].close()
-        cache[key] = rasterio.open(path, driver="GTiff")
+            cache.popitem(last=False)[1][1].close()
+        forget_others(path, version)
+        cache[key] = version, rasterio.open(path, driver="GTiff")
     cache.move_to_end(key)
-    return cache[key]
+    return cache[key][1]
 
 
 def _forget(path: str) -> None:
     handle = _cache().pop(_key(path), None)
     if handle is not None:
-        handle.close()
+        handle[1].close()

@@ -19,7 +19,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from runner.errors import ReadError
+from runner.errors import ReadError, printable
 from runner.read.network import SENT_ON, cause_of_failure, endpoint_and_host, proxy_of, speaks_tls
 from runner.read.refusals import ACCESS_HINT, Refusal, reason_of_refusal, refusal_of, url_in
 
@@ -167,7 +167,14 @@ def _missing(href: str, refusal: Refusal | None) -> ReadError:
         return StoreError(
             href, f"its folder {Path(href).parent} is gone or empty; mount it again, or leave it out of source.url"
         )
-    return MissingError(href, "not found: it was never there, or was deleted after it was listed")
+    return MissingError(href, _broken_link(href) or "not found: it was never there, or was deleted after it was listed")
+
+
+def _broken_link(href: str) -> str | None:
+    """What to say of a local link that leads nowhere."""
+    if href.startswith("s3://") or not Path(href).is_symlink():
+        return None
+    return f"a link to {printable(str(Path(href).readlink()))}, where there is no file; fetch it, or mount its folder"
 
 
 def _holds_files(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import Final
 from runner.errors import SourceError, is_utf8, printable
 from runner.model import StoredObject
 from runner.read.store_errors import LOCAL_HINT
-from runner.source.sidecars import with_sidecars
+from runner.source.sidecars import by_folded_name, with_sidecars
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _LOOKED_AT: Final = 100_000  # files, to say what there is where nothing matches
@@ -31,20 +31,28 @@ def constant_prefix(pattern: str) -> str:
 
 
 def list_folder(pattern: str) -> Iterator[StoredObject]:
-    """The files that a glob names, or the one of that very name, each with the files beside it.
+    """The files that a glob names, or the one of that very name, each with the files beside it; broken links too.
 
     Raises SourceError for a folder that may not be listed, and for names that are not UTF-8.
     """
     whole = whole_path(pattern)
     _refuse_locked(whole)
-    there = Path(whole).is_file()  # brackets may stand in a name
+    there = Path(whole).is_file() or _is_broken_link(whole)  # brackets may stand in a name
     paths = [whole] if there else glob.glob(whole, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
-    files = [path for path in paths if Path(path).is_file()]
+    files = [path for path in paths if Path(path).is_file() or _is_broken_link(path)]
     refuse_odd_names(files)
     yield from files_with_sidecars(_stored(path) for path in files)
 
 
+def _is_broken_link(path: str) -> bool:
+    """Whether a name leads nowhere: its file was never fetched, or is gone."""
+    return Path(path).is_symlink() and not Path(path).exists()
+
+
 def _stored(path: str) -> StoredObject:
+    """A file; of a link that leads nowhere the name alone, so that reading it fails."""
+    if _is_broken_link(path):
+        return StoredObject(path)
     state = Path(path).stat()
     return StoredObject(path, state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
 
@@ -53,11 +61,11 @@ def files_with_sidecars(items: Iterable[StoredObject]) -> Iterator[StoredObject]
     """Local objects with the files beside them; each folder is listed once."""
 
     @lru_cache(maxsize=64)
-    def names_in(folder: str) -> frozenset[str]:
+    def names_in(folder: str) -> Mapping[str, str]:
         try:
-            return frozenset(f"{folder}/{name}" for name in os.listdir(folder))  # noqa: PTH208 - names are enough
+            return by_folded_name(f"{folder}/{name}" for name in os.listdir(folder))  # noqa: PTH208 - names are enough
         except OSError:
-            return frozenset()  # it may be entered but not listed; then nothing shows what lies beside
+            return {}  # it may be entered but not listed; then nothing shows what lies beside
 
     for item in items:
         if item.href.startswith("s3://"):  # of a manifest; only a listing would show what lies beside

@@ -113,6 +113,8 @@ class _HeaderReader:
         beside = await self._beside(item, header)
         whole = completed(item.href, header, tuple(beside.values()))
         sidecars.refuse_values(item, header, whole)
+        for href in sidecars.erdas(item):
+            sidecars.refuse_erdas(href, await self._whole(href), whole)
         return Scene(
             name=candidate.scene,
             href=item.href,

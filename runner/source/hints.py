@@ -31,6 +31,9 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     inside = [name for name in names if name.startswith(literal)] if "[" in literal else []
     if inside:
         return _bracket_hint(literal.replace("[", "[[]") + url.removeprefix(literal), inside)
+    hidden = [name for name in names if _matches(url, name)]
+    if hidden:
+        return f"; '*' passes over {printable(hidden[0])}, where a name begins with a dot; write the dot, or rename it"
     other = [name for name in names if _matches_otherwise(url, name)]
     if other:
         return f", but {_amount(other)} would if they ended so; write {written(_TIFF.sub('', url) + _ending(other))}"

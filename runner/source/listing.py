@@ -28,7 +28,7 @@ from runner.source.folder import (
 )
 from runner.source.hints import is_tiff, missing_hint, nothing_hint
 from runner.source.s3_listing import list_keys
-from runner.source.sidecars import may_be_sidecar, with_sidecars
+from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
 from runner.source.stores import Stores, describe
 from runner.source.times import as_utc
 from runner.source.together import together
@@ -96,7 +96,8 @@ def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[Stored
             found.append(item)
         elif len(others) < _MOST_OTHERS and is_tiff(key):
             others.append(item.href)
-    yield from (with_sidecars(item, beside) for item in found)
+    names = by_folded_name(beside)
+    yield from (with_sidecars(item, names) for item in found)
 
 
 def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:

@@ -6,23 +6,26 @@ https://gdal.org/en/stable/user/raster_data_model.html, "Mask bands".
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 from xml.etree import ElementTree as ET
 
 from runner.errors import SourceError, printable
 from runner.model import StoredObject
+from runner.read.erdas import says_more
 from runner.read.header import Header
 from runner.read.masks import FileMask
 
 _MASK: Final = ".msk"
 _AUX: Final = ".aux.xml"
+_ERDAS: Final = ".aux"
 _PLACING: Final[Mapping[str, str]] = {  # the ending instead of .tif: the name that GDAL is given for it
-    ".tfw": "x.tfw", ".tifw": "x.tfw", ".tiffw": "x.tfw", ".wld": "x.wld", ".tab": "x.tab",
+    ".tfw": "x.tfw", ".tifw": "x.tifw", ".tiffw": "x.tifw", ".wld": "x.wld", ".tab": "x.tab",
 }  # fmt: skip
-_RPCS: Final = ("_RPC.TXT", "_rpc.txt", ".RPB", ".rpb")
-_ENDINGS: Final = (_MASK, _AUX, *_PLACING, *_RPCS)
+_OF_ENDING: Final = {".tifw": ".tif", ".tiffw": ".tiff"}  # which world file is of which files alone
+_RPCS: Final = ("_rpc.txt", ".rpb")
+_ENDINGS: Final = (_MASK, _AUX, _ERDAS, *_PLACING, *_RPCS)
 _OF_DATASET: Final = ("srs", "geotransform", "gcplist")
 _BAND, _METADATA, _ESRI, _VALUES = "pamrasterband", "metadata", "xml:esri", "nodata_values"
 _OF_BAND: Final = ("nodatavalue", "scale", "offset", "colorinterp")
@@ -32,26 +35,39 @@ MAX_BYTES: Final = 16 * 2**20  # of a file that is read; those of statistics tak
 
 def may_be_sidecar(name: str) -> bool:
     """Whether a key or path ends like a file that stands beside another."""
-    return name.lower().endswith(tuple(ending.lower() for ending in _ENDINGS))
+    return name.lower().endswith(_ENDINGS)
 
 
-def with_sidecars(item: StoredObject, names: Collection[str]) -> StoredObject:
-    """An object with those of `names`, hrefs of the same archive, that stand beside it."""
-    found = tuple(name for name in _possible(item.href) if name in names) if names else ()
+def by_folded_name(hrefs: Iterable[str]) -> Mapping[str, str]:
+    """Hrefs by themselves, and by their names in lower case, by which GDAL finds most of them."""
+    known = sorted(hrefs)
+    return {_folded(href): href for href in known} | {href: href for href in known}
+
+
+def with_sidecars(item: StoredObject, names: Mapping[str, str]) -> StoredObject:
+    """An object with those of `names`, of `by_folded_name`, that stand beside it."""
+    beside = (names.get(name) or names.get(_folded(name)) for name in _possible(item.href)) if names else ()
+    found = tuple(href for href in beside if href and (_ending(href) != ".xml" or href == item.href + _AUX))
     return replace(item, sidecars=found) if found else item
+
+
+def _folded(href: str) -> str:
+    folder, slash, name = href.rpartition("/")
+    return folder + slash + name.lower()
 
 
 def _possible(href: str) -> Iterable[str]:
     stem = re.sub(r"\.[^./]*$", "", href)
     yield href + _MASK
     yield href + _AUX
-    yield from (stem + form for ending in _PLACING for form in (ending, ending.upper()))
+    yield from dict.fromkeys((stem + _ERDAS, href + _ERDAS))
+    yield from (stem + form for form in _PLACING if _OF_ENDING.get(form) in (None, _ending(href)))
     yield from (stem + ending for ending in _RPCS)
 
 
 def refuse_masks(items: Sequence[StoredObject]) -> None:
     """Raise SourceError for objects with a mask in a file of its own, which no reader reads."""
-    masks = [one for item in items for one in item.sidecars if one.endswith(_MASK)]
+    masks = [one for item in items for one in item.sidecars if _ending(one) == _MASK]
     if masks:
         raise SourceError(
             f"{len(masks)} of {len(items)} scenes have a mask beside them, such as {printable(masks[0])}, which is not "
@@ -62,12 +78,17 @@ def refuse_masks(items: Sequence[StoredObject]) -> None:
 
 def rpcs(item: StoredObject) -> list[str]:
     """The files beside an object that hold rational polynomial coefficients."""
-    return [one for one in item.sidecars if one.endswith(_RPCS)]
+    return [one for one in item.sidecars if one.lower().endswith(_RPCS)]
 
 
 def auxiliary(item: StoredObject) -> list[str]:
     """The .aux.xml beside an object, which completes its header."""
     return [one for one in item.sidecars if one.endswith(_AUX)]
+
+
+def erdas(item: StoredObject) -> list[str]:
+    """The .aux of ERDAS Imagine beside an object, which GDAL reads where there is no .aux.xml."""
+    return [] if auxiliary(item) else [one for one in item.sidecars if _ending(one) == _ERDAS]
 
 
 def placing(item: StoredObject) -> list[str]:
@@ -113,9 +134,9 @@ def sha256(parts: Iterable[tuple[str, bytes]]) -> str:
 def _plain_xml(text: bytes) -> ET.Element | None:
     """The root of XML in the form in which GDAL writes it, else None.
 
-    GDAL reads nothing behind a declaration, and takes attributes for elements.
+    GDAL reads nothing behind a declaration, takes attributes for elements, and reads no value that a comment cuts.
     """
-    if not _BEGIN.match(text) or b"xmlns" in text:
+    if not _BEGIN.match(text) or b"xmlns" in text or b"<!" in text:
         return None
     try:
         root = ET.fromstring(text)  # noqa: S314 - no document type, so no entity that could grow
@@ -150,4 +171,14 @@ def refuse_values(item: StoredObject, before: Header, completed: Header) -> None
         raise SourceError(
             f"{printable(auxiliary(item)[0])} names NODATA_VALUES, which is not read; write it into the file "
             "(gdal_translate -of COG), or say source.sidecars=ignore if these pixels count"
+        )
+
+
+def refuse_erdas(sidecar: str, text: bytes, header: Header) -> None:
+    """Raise SourceError for an .aux that tells GDAL more than the header does, which no reader takes from there."""
+    if says_more(text, header):
+        raise SourceError(
+            f"{printable(sidecar)} is an ERDAS Imagine file that names another nodata, CRS or place than the TIFF, "
+            "which GDAL takes and we do not read; write it into the file (gdal_translate -of COG), or say "
+            "source.sidecars=ignore if the TIFF is right"
         )
