@@ -15,6 +15,7 @@ from obstore.store import LocalStore
 from runner.errors import ReadError
 from runner.read import gdal
 from runner.read.decode import fast_path_refusal
+from runner.read.gdal_array import GdalArray
 from runner.read.header import BlockPixels, SceneFile, Window, read_header
 
 GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
@@ -73,6 +74,13 @@ def test_what_the_fast_reader_leaves_is_read(tmp_path: Path, dtype: str, options
     assert block.valid is None
     assert block.pixels.dtype == scene.header.dtype
     np.testing.assert_array_equal(block.pixels, expected)
+
+
+def test_half_floats_are_float32_as_the_gdal_before_3_11_has_it(tmp_path: Path) -> None:
+    scene = write(tmp_path / "a.tif", ramp("float32"), nbits=16)
+    whole = GdalArray(scene.href, scene.href, 1, SHAPE, np.dtype("float32"))[:, :]
+    assert (scene.header.dtype, read([scene])[0].pixels.dtype, whole.dtype) == ("float32", np.float32, np.float32)
+    np.testing.assert_array_equal(whole, ramp("float32")[0])
 
 
 def test_scenes_come_in_order(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.gdal import cause_of, refuse_hidden_mask
+from runner.read.gdal import cause_of, open_tiff, read_pixels, refuse_hidden_mask
 from runner.read.header import Header
 from runner.read.masks import read_visible
 
@@ -34,8 +34,7 @@ class GdalArray:
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """The pixels of a window, as they are in the file. Raises ReadError."""
         with self._explained(window):
-            pixels: np.ndarray = self._dataset.read(self.band, window=self._ranges(window))
-        return pixels
+            return read_pixels(self._dataset, self.band, self._ranges(window))
 
     def visible(self, header: Header, window: tuple[slice, slice]) -> np.ndarray | None:
         """Where the mask that its header speaks of lets pixels be seen; None if it has none. Raises ReadError."""
@@ -73,12 +72,12 @@ def _key(path: str) -> tuple[str, str | None]:
 
 
 def _open(path: str) -> rasterio.DatasetReader:
-    """This thread's handle. The driver is fixed: a VRT named .tif could read any file of this machine."""
+    """This thread's handle."""
     cache, key = _cache(), _key(path)
     if key not in cache:
         if len(cache) >= _OPEN_FILES:
             cache.popitem(last=False)[1].close()
-        cache[key] = rasterio.open(path, driver="GTiff")
+        cache[key] = open_tiff(path)
     cache.move_to_end(key)
     return cache[key]
 
