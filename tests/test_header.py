@@ -110,7 +110,7 @@ def test_header_is_what_rasterio_says(tmp_path: Path, case: dict[str, Any]) -> N
         assert header.transform == tuple(dataset.transform)[:6]
         assert header.shape == dataset.shape
         assert header.bands == dataset.count
-        assert header.dtype == dataset.dtypes[0]
+        assert header.dtype == dataset.dtypes[0].replace("float16", "float32")  # as GDAL before 3.11 has it
         assert all(map(same, header.nodatas, dataset.nodatavals))
         assert (header.scales, header.offsets) == (dataset.scales, dataset.offsets)
         assert header.block_shape == dataset.block_shapes[0]

@@ -275,7 +275,7 @@ def write_lerc(folder: Path, dtype: str, valid: Bools | None) -> Path:
 
 @given(
     flags=st.sets(st.sampled_from(["nodata", "mask", "values", "alpha"])),
-    dtype=st.sampled_from(["uint8", "uint16", "int16", "float32"]),
+    dtype=st.sampled_from(["uint8", "uint16", "int16", "float16", "float32"]),
 )
 def test_any_combination_is_masked_as_gdal_masks(flags: set[str], dtype: str) -> None:
     count = 2 if "alpha" in flags else 1
@@ -327,6 +327,36 @@ def test_a_pixel_like_the_mark_of_hidden_ones_is_refused_unless_it_is_nodata(
     with pytest.raises(PlanError, match=f"is {mark}, which stands for hidden pixels .* say source.nodata={mark} if"):
         counted(path, reader)
     assert_counted(path, reader, SEEN & np.not_equal(RAMP, 3), nodata=mark)
+
+
+# --- half floats ----------------------------------------------------------------------------------------------------
+
+HALF = np.where(RAMP == 3, np.float16(-10000), RAMP)
+
+
+@pytest.mark.parametrize("nodata", [b"-10000", b"65504", b"nan", b"inf", b"0.0999755859375", b"0.099975586"])
+def test_half_floats_count_but_for_their_nodata(tmp_path: Path, reader: str, nodata: bytes) -> None:
+    floats = np.where(RAMP == 3, np.float16(float(nodata)), RAMP)
+    images = [Image(as_pixels(floats), {NODATA: nodata})]
+    assert_counted(write(tmp_path, images), reader, np.not_equal(RAMP, 3))
+
+
+@pytest.mark.parametrize(("nodata", "half"), [(b"-9999", "-10000.0"), (b"-3.4e+38", "-inf"), (b"1e-9", "0.0")])
+def test_nodata_that_no_half_float_can_be_is_refused_unless_the_settings_say_it(
+    tmp_path: Path, reader: str, nodata: bytes, half: str
+) -> None:
+    path = write(tmp_path, [Image(as_pixels(HALF), {NODATA: nodata})])
+    with pytest.raises(PlanError, match=f"no float of 16 bits .* to {half} or near it; set source.nodata to what they"):
+        counted(path, reader)
+    assert_counted(path, reader, np.not_equal(RAMP, 3), nodata=-10000)
+    assert_counted(path, reader, np.ones(SHAPE, np.bool_), mask=Mask.none)
+
+
+def test_nodata_that_no_half_float_can_be_gives_way_to_a_mask(tmp_path: Path, reader: str) -> None:
+    path = write(tmp_path, [Image(as_pixels(HALF), {NODATA: b"-9999"}), MASK])
+    assert_counted(path, reader, SEEN)
+    with pytest.raises(PlanError, match="no float of 16 bits"):
+        counted(path, reader, mask=Mask.both)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """From pixels as stored to the values that are accumulated: one rule for both engines."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ from runner.errors import PlanError
 from runner.model import Stack
 from runner.read.header import Header
 from runner.read.masks import FileMask
-from runner.reduce.missing import ValidRange, missing
+from runner.reduce.missing import ValidRange, missing, nodata_range
 from runner.reduce.pixels import Pixels
 from runner.settings import JobSettings, Mask
 
@@ -82,14 +84,16 @@ def hides(mask: FileMask, nodata: float | int | None, *, both: bool) -> bool:
 
 
 def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
-    """The rule of a job; nodata of the settings hides pixels in masked files too. Raises PlanError for a type of pixels
-    there are no statistics of.
+    """The rule of a job; nodata of the settings hides pixels in masked files too.
+
+    Raises PlanError for a type of pixels there are no statistics of, and for a nodata value that they cannot have.
     """
     band = job.source.band
     nodata = None if job.mask is Mask.none else stack.nodata
     both = job.mask is Mask.both or job.source.nodata is not None
     valid_range = (job.source.valid_range[0], job.source.valid_range[1]) if job.source.valid_range else None
     headers = [scene.header for scene in stack.scenes]
+    _refuse_rounded(nodata, [one for one in headers if both or not one.mask_of(band).before_nodata])
     scale = job.source.mask_and_scale and any(
         (one.scales[band - 1], one.offsets[band - 1]) != (1, 0) for one in headers
     )
@@ -97,6 +101,20 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
     return PixelRule(
         _accumulated(stack.dtype, nodata, valid_range, scale, masks), nodata, band, scale, masks, both and masks
     )
+
+
+def _refuse_rounded(nodata: float | int | None, by_nodata: Iterable[Header]) -> None:
+    """Raise PlanError for half floats that were rounded, nodata pixels too, when their file was written."""
+    if nodata is None or math.isnan(nodata) or not any(one.layout.half_floats for one in by_nodata):
+        return
+    with np.errstate(over="ignore"):
+        half = float(np.float16(nodata))
+    lowest, highest = nodata_range(nodata, np.float32)
+    if not lowest <= half <= highest:
+        raise PlanError(
+            f"nodata is {nodata}, and no float of 16 bits (NBITS=16) has this value: it was rounded in the pixels, to "
+            f"{half} or near it; set source.nodata to what they have, or mask=none if none of them is nodata"
+        )
 
 
 def _accumulated(

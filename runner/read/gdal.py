@@ -27,15 +27,15 @@ def read_blocks(
 ) -> Generator[BlockPixels, None, None]:
     """Yield the pixels of a window of each scene, as cog.read_blocks does, in pieces of whole block rows of the window.
 
-    `path_of` gives the path by which GDAL opens a scene. Files are opened by the GTiff driver only: a VRT named .tif
-    could read any file of this machine. GDAL cannot pin an ETag, so only the shape, bands and dtype are compared with
-    those of the header. `valid` is what the header's mask of the band lets be seen, None without one. Raises ReadError.
+    `path_of` gives the path by which GDAL opens a scene. GDAL cannot pin an ETag, so only the shape, bands and dtype
+    are compared with those of the header. `valid` is what the header's mask of the band lets be seen, None without one.
+    Raises ReadError.
     """
     for number, scene in enumerate(scenes):
         path = path_of(scene)
         forget_others(path, str(Version(scene.etag, scene.size, scene.modified)))
         try:
-            with rasterio.open(path, driver="GTiff", sharing=False) as dataset:
+            with open_tiff(path) as dataset:
                 _check(scene, dataset, window, band)
                 yield from _read(number, dataset, window, band, scene.header)
         except RasterioError as error:
@@ -61,9 +61,27 @@ def cause_of(error: BaseException) -> str:
     return str(error)
 
 
+def open_tiff(path: str) -> Any:
+    """A dataset of its own. The driver is fixed: a VRT named .tif could read any file of this machine."""
+    with np.errstate(over="ignore"):  # rasterio casts the nodata value of half floats, and warns of -3.4e+38
+        return rasterio.open(path, driver="GTiff", sharing=False)
+
+
+def dtype_of(dataset: Any) -> str:
+    """The type of a dataset's pixels, on every GDAL: from 3.11 on it has float16, which is float32 before, and here."""
+    name: str = dataset.dtypes[0]
+    return "float32" if name == "float16" else name
+
+
+def read_pixels(dataset: Any, band: int, window: Ranges) -> npt.NDArray[Any]:
+    """The pixels of a window of (rows, columns), in the type that `dtype_of` tells."""
+    pixels: npt.NDArray[Any] = dataset.read(band, window=window, out_dtype=dtype_of(dataset))
+    return pixels
+
+
 def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
     header = scene.header
-    got, wanted = (dataset.shape, dataset.count, dataset.dtypes[0]), (header.shape, header.bands, header.dtype)
+    got, wanted = (dataset.shape, dataset.count, dtype_of(dataset)), (header.shape, header.bands, header.dtype)
     if got != wanted:
         raise ReadError(
             scene.href, f"changed during the run: shape, bands and dtype are {got}, were {wanted}; run again"
@@ -100,8 +118,8 @@ def fill_sparse(pixels: npt.NDArray[Any], header: Header, band: int, window: Ran
 
 def _read(number: int, dataset: Any, window: Window, band: int, header: Header) -> Iterator[BlockPixels]:
     columns = (window.column, window.column + window.width)
-    for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dataset.dtypes[0]).itemsize):
-        pixels = dataset.read(band, window=(rows, columns))
+    for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dtype_of(dataset)).itemsize):
+        pixels = read_pixels(dataset, band, (rows, columns))
         fill_sparse(pixels, header, band, (rows, columns))
         valid = read_visible(dataset, header.mask_of(band), band, (rows, columns))
         yield BlockPixels(number, rows[0] - window.row, 0, pixels, valid)

@@ -13,7 +13,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.gdal import Ranges, cause_of, fill_sparse, forget_others, refuse_hidden_mask
+from runner.read.gdal import Ranges, cause_of, fill_sparse, forget_others, open_tiff, read_pixels, refuse_hidden_mask
 from runner.read.header import Header
 from runner.read.masks import read_visible
 
@@ -40,7 +40,7 @@ class GdalArray:
         """The pixels of a window, as its header says that they are stored. Raises ReadError."""
         ranges = self._ranges(window)
         with self._explained(window):
-            pixels: np.ndarray = self._dataset.read(self.band, window=ranges)
+            pixels: np.ndarray = read_pixels(self._dataset, self.band, ranges)
         fill_sparse(pixels, header, self.band, ranges)
         return pixels
 
@@ -80,7 +80,7 @@ def _key(path: str) -> _Key:
 
 
 def _open(path: str, version: str) -> rasterio.DatasetReader:
-    """This thread's handle. The driver is fixed: a VRT named .tif could read any file of this machine."""
+    """This thread's handle."""
     cache, key = _cache(), _key(path)
     if key in cache and cache[key][0] != version:
         _forget(path)
@@ -88,7 +88,7 @@ def _open(path: str, version: str) -> rasterio.DatasetReader:
         if len(cache) >= _OPEN_FILES:
             cache.popitem(last=False)[1][1].close()
         forget_others(path, version)
-        cache[key] = version, rasterio.open(path, driver="GTiff")
+        cache[key] = version, open_tiff(path)
     cache.move_to_end(key)
     return cache[key][1]
 

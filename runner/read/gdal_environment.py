@@ -6,7 +6,6 @@ not know.
 """
 
 import difflib
-import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,10 +40,6 @@ _SENDING = frozenset({"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CONTAINER_C
                       "VSICURL_PC_SAS_SIGN_HREF_URL", "VSICURL_PC_SAS_TOKEN_URL"})  # fmt: skip
 _MEANT = "if you mean it, set it in the shell"
 
-_LISTED = (3, 10)  # the release that the names are of
-
-log = logging.getLogger(__name__)
-
 
 @cache
 def known_options() -> frozenset[str]:
@@ -55,9 +50,8 @@ def known_options() -> frozenset[str]:
 def check_option_names(options: Mapping[str, str]) -> None:
     """Refuse names GDAL does not know, what `source.s3` already says, and what runs code or gives away keys and files.
 
-    A GDAL newer than our list may know other names, which are warned of.
-
-    Raises ConfigError with the remedy.
+    A name that only a newer GDAL may know is refused too: options are environment variables, and those of others, such
+    as LD_PRELOAD or PYTHONPATH, run code. Raises ConfigError with the remedy.
     """
     for name in options:
         key = f"gdal.options.{name}"
@@ -71,21 +65,10 @@ def check_option_names(options: Mapping[str, str]) -> None:
             raise ConfigError(f"{key}: that can send a file or a key of this machine to a server; {_MEANT}")
         if name not in known_options():
             near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
-            _refuse_unknown(key, f"; did you mean '{near[0]}'?" if near else "")
-
-
-def _refuse_unknown(key: str, hint: str) -> None:
-    from rasterio import __gdal_version__ as version  # noqa: PLC0415 - as in `options_in_force`
-
-    if _release(version) <= _LISTED:
-        raise ConfigError(f"{key}: GDAL knows no such option and would ignore it{hint}")
-    listed = ".".join(map(str, _LISTED))
-    log.warning("%s: GDAL %s knew no such option; if %s does not either, it ignores it%s", key, listed, version, hint)
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """3.10 of 3.10.3, as numbers."""
-    return tuple(int(part) for part in version.split(".")[:2])
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ConfigError(
+                f"{key}: GDAL 3.10 knows no such option, and an option of a newer GDAL is set in the shell{hint}"
+            )
 
 
 @contextmanager

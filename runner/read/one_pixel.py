@@ -22,11 +22,14 @@ class Samples(NamedTuple):
 
 
 def samples_of(layout: TiffLayout) -> Samples:
-    """The samples of a file."""
+    """The samples of a file. Half floats are said to be float32, which GDAL before 3.11 takes them for: a nodata value
+    of float32 may be none of float16.
+    """
     photometric = _PHOTOMETRICS.get(layout.photometric, 1)
     extra = layout.extra_samples if set(layout.extra_samples) <= _EXTRA_SAMPLES else ()
     extra = extra or ((0,) * (layout.bands - 1) if photometric < 2 else ())  # as libtiff completes it
-    return Samples(layout.byte_order, layout.bands, layout.bits, layout.sample_format, photometric, extra)
+    bits = 32 if layout.half_floats else layout.bits
+    return Samples(layout.byte_order, layout.bands, bits, layout.sample_format, photometric, extra)
 
 
 def one_pixel_tiff(samples: Samples, tags: tuple[Tag, ...]) -> bytes:

@@ -79,6 +79,11 @@ class TiffLayout:
         samples = self.bands if self.planar == "pixel" else 1
         return self.block_height * -(-self.block_width * samples * self.bits // 8)
 
+    @property
+    def half_floats(self) -> bool:
+        """Whether its pixels are floats of 16 bits, as `NBITS=16` of the GTiff driver makes them."""
+        return (self.sample_format, self.bits) == (3, 16)
+
 
 def read_layout(get: Get, size: int | None, href: str = "TIFF") -> TiffLayout:
     """Parse the directories of a TIFF: `get(start, stop)` returns its bytes, `size` is its length, None if unknown.
