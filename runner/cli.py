@@ -22,7 +22,7 @@ from runner import config
 from runner.arguments import parted
 from runner.command import COMMAND
 from runner.console import complain, say, tell, tell_notes
-from runner.errors import ConfigError, Interrupted, OutputError, RunnerError
+from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
 from runner.log.events import libraries_hushed
 from runner.log.redact import redact, redact_tree
 from runner.messages import explain
@@ -160,7 +160,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
             story.show_plan(job)
         _refuse_lost()
         return
-    folder = Path(job.output.dir).expanduser().absolute()
+    folder = expanded(job.output.dir).absolute()
     overrides = [redact(text) for text in words]
     command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
     with named_run(folder, config.resolved(tree), command, overrides) as record:
