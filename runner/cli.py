@@ -86,7 +86,8 @@ def _wrong_setting(error: Exception) -> ConfigError:
     if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
         return explain(error)
     if isinstance(error, OSError):  # of the folder that Hydra makes
-        return ConfigError(f"{error.filename}: {error.strerror}; set output.dir, or go to a folder you can write to")
+        where = error.filename or "the current folder"  # which may be gone
+        return ConfigError(f"{where}: {error.strerror}; set output.dir, or go to a folder you can write to")
     return ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}")
 
 
