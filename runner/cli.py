@@ -22,7 +22,7 @@ from runner import config
 from runner.arguments import parted
 from runner.command import COMMAND
 from runner.console import complain, say, tell, tell_notes
-from runner.errors import ConfigError, Interrupted, OutputError, RunnerError
+from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
 from runner.log.events import libraries_hushed
 from runner.log.redact import redact, redact_tree
 from runner.messages import explain
@@ -86,7 +86,8 @@ def _wrong_setting(error: Exception) -> ConfigError:
     if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
         return explain(error)
     if isinstance(error, OSError):  # of the folder that Hydra makes
-        return ConfigError(f"{error.filename}: {error.strerror}; set output.dir, or go to a folder you can write to")
+        where = error.filename or "the current folder"  # which may be gone
+        return ConfigError(f"{where}: {error.strerror}; set output.dir, or go to a folder you can write to")
     return ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}")
 
 
@@ -160,7 +161,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
             story.show_plan(job)
         _refuse_lost()
         return
-    folder = Path(job.output.dir).expanduser().absolute()
+    folder = expanded(job.output.dir).absolute()
     overrides = [redact(text) for text in words]
     command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
     with named_run(folder, config.resolved(tree), command, overrides) as record:

@@ -5,6 +5,7 @@ All of them take the same work and set the same GDAL options before they do any.
 
 import logging
 import os
+import resource
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -34,6 +35,8 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 LOOPBACK = "127.0.0.1"
+_FILES = 64  # open ones of a driver before its first worker process
+_FILES_OF_A_WORKER = 10  # of the driver, seven and some room
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +256,11 @@ def _distributed(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
             if settings.kind is ClusterKind.address:
                 await_answer(address, settings.start_timeout)
             client = Client(address, timeout=settings.start_timeout, set_as_default=False)
+        except TypeError as error:
+            raise ClusterError(
+                f"the dask scheduler at {settings.address} cannot be asked: dask has no certificates for TLS here; "
+                "name them in dask's own config (distributed.comm.tls)"
+            ) from error
         except (OSError, TimeoutError, ValueError) as error:
             raise ClusterError(
                 f"no dask scheduler answers at {settings.address} (wanted tcp://host:port): start one with "
@@ -303,12 +311,14 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
         return
     from distributed import LocalCluster  # noqa: PLC0415 - see above
 
+    workers = settings.n_workers or CPU_COUNT
+    _refuse_few_files(workers)
     with ExitStack() as started:
-        with signals_held():
+        with signals_held(), _start_explained(settings):
             cluster = LocalCluster(
-                n_workers=settings.n_workers or CPU_COUNT,
+                n_workers=workers,
                 threads_per_worker=settings.threads_per_worker or 1,
-                memory_limit=worker_memory(settings, settings.n_workers or CPU_COUNT),
+                memory_limit=worker_memory(settings, workers),
                 processes=True,
                 host=LOOPBACK,
                 dashboard_address=f"{LOOPBACK}:0",
@@ -316,3 +326,26 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
             )
             started.enter_context(cluster)
         yield cluster
+
+
+def _refuse_few_files(workers: int) -> None:
+    """Raise ClusterError where workers could not be connected to; dask would try again for good, deaf to signals."""
+    may, need = resource.getrlimit(resource.RLIMIT_NOFILE)[0], _FILES + _FILES_OF_A_WORKER * workers
+    if may != resource.RLIM_INFINITY and may < need:
+        raise ClusterError(
+            f"{workers} worker processes need {need} open files, and this process may have {may}; raise that by "
+            f"'ulimit -n {need}', or choose threads"
+        )
+
+
+@contextmanager
+def _start_explained(settings: ClusterSettings) -> Iterator[None]:
+    """Raise ClusterError for what dask says of processes that it cannot start, or that end at once or are slow."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        raise ClusterError(
+            f"the worker processes do not start ({' '.join(str(error).split())}); ask for fewer by "
+            "stages.NAME.cluster.n_workers, raise stages.NAME.cluster.start_timeout, which is "
+            f"{settings.start_timeout:g} s, or choose threads"
+        ) from error

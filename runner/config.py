@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dask.utils import parse_bytes
 from hydra.core.config_store import ConfigStore
@@ -12,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.errors import ConfigError, is_utf8, printable
+from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.loader import use_job_loader
 from runner.log.redact import SECRET_NAMES, names_a_secret, redact
 from runner.messages import explain, no_secret
@@ -32,6 +33,7 @@ from runner.settings import (
 from runner.source.times import day_range, time_groups
 from runner.vocabulary import did_you_mean, instead_of, is_option, known_keys
 
+LONGEST_SECONDS = 10_000_000  # what clients can wait at all has an end, and not the same one
 COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
 
 
@@ -53,10 +55,10 @@ def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
             raise ConfigError(f"{group}={option}: an option is a file of a config folder and cannot lie outside of it")
     _refuse_unknown_keys(tree)
     refuse_secrets(tree)
-    missing = sorted(OmegaConf.missing_keys(tree))
-    if missing:
-        raise _no_value(tree, missing[0])
     try:
+        missing = sorted(OmegaConf.missing_keys(tree))
+        if missing:
+            raise _no_value(tree, missing[0])
         job = OmegaConf.to_object(tree)
     except OmegaConfBaseException as error:
         raise explain(error) from error
@@ -112,7 +114,8 @@ def check_job(job: JobSettings) -> None:
     carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
     for key, text in carried.items():
         _require(key, redact(text) == text, "[redacted]", "a text without a secret, since results carry it")
-    folder = str(Path(job.output.dir).expanduser().absolute())
+    _require("output.dir", job.output.dir.strip(), job.output.dir, "a folder; '.' is the current one")
+    folder = str(expanded(job.output.dir).absolute())
     _require("output.dir", is_utf8(folder), printable(folder), "a folder whose path is UTF-8; choose or rename one")
     _require("output.level", 1 <= job.output.level <= 9, job.output.level, "a whole number from 1 to 9")
     _check_chunks("chunks", job.chunks)
@@ -163,7 +166,7 @@ def _check_cluster(where: str, cluster: ClusterSettings) -> None:
         value = getattr(cluster, key)
         _require(f"{where}.{key}", value is None or value >= 1, value, "a whole number from 1 on")
     for key in ("start_timeout", "silent_timeout"):
-        _require(f"{where}.{key}", getattr(cluster, key) > 0, getattr(cluster, key), "seconds above 0")
+        _check_seconds(f"{where}.{key}", getattr(cluster, key))
     one_process = kind in (ClusterKind.sync, ClusterKind.threads)
     wanted = f"1 or nothing, since a cluster of kind '{kind.value}' is this one process; processes has n_workers"
     _require(f"{where}.n_workers", not one_process or cluster.n_workers in (None, 1), cluster.n_workers, wanted)
@@ -177,14 +180,18 @@ def _check_cluster(where: str, cluster: ClusterSettings) -> None:
 def _check_fetch(fetch: FetchSettings) -> None:
     for key in ("in_flight", "attempts"):
         _require(f"fetch.{key}", getattr(fetch, key) >= 1, getattr(fetch, key), "a whole number from 1 on")
-    _require("fetch.timeout", fetch.timeout > 0, fetch.timeout, "seconds above 0")
+    _check_seconds("fetch.timeout", fetch.timeout)
     _check_bytes("fetch.ahead", fetch.ahead, "a size such as 64MiB")
+
+
+def _check_seconds(key: str, value: float) -> None:
+    _require(key, 0 < value <= LONGEST_SECONDS, value, f"seconds above 0, at most {LONGEST_SECONDS}")
 
 
 def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2GiB") -> None:
     try:
         holds = parse_bytes(value) > 0
-    except ValueError:
+    except (ValueError, OverflowError):
         holds = False
     _require(key, holds, value, wanted)
 
@@ -225,9 +232,24 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
     if "@" in rest.partition("/")[0]:
         raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
     wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
+    if mark and scheme in schemes:
+        example = "s3://bucket/*" if scheme == "s3" else f"{scheme}://host:9000"
+        _require(key, _has_place(url), url, f"a place after ://, as in {example}")
     drive = os.name == "posix" and re.match(r"[A-Za-z]:[\\/]|\\\\", url)
     _require(key, not drive, url, f"{wanted}, as this machine has them; WSL finds C:\\data as /mnt/c/data")
     _require(key, url.strip() and (scheme if mark else "") in schemes, url, wanted)
+
+
+def _has_place(url: str) -> bool:
+    """Whether a bucket, or a host without spaces and with a port that there is, follows the scheme."""
+    try:
+        parts = urlsplit(url)
+        is_bucket = parts.scheme == "s3"
+        return bool(parts.netloc) and (
+            is_bucket or (bool(parts.hostname) and parts.port != 0 and " " not in parts.netloc)
+        )
+    except ValueError:
+        return False
 
 
 # --- keys -------------------------------------------------------------------------------------------------------
@@ -235,11 +257,13 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
 
 def _refuse_unknown_keys(tree: DictConfig) -> None:
     known = set(known_keys(stages=tuple(tree.stages)))
-    for key, _ in _leaves(OmegaConf.to_container(tree)):
+    for key, value in _leaves(OmegaConf.to_container(tree)):
         if key.rsplit(".", 1)[-1].startswith("_") and key.rsplit(".", 1)[-1].endswith("_"):
             raise ConfigError(f"{key}: a config holds values only; kinds and statistics are chosen by name")
         if key not in known and not key.startswith("gdal.options."):
             raise ConfigError(f"{key}: there is no such setting{instead_of(key, known)}")
+        nested = isinstance(value, list) and any(isinstance(one, (list, dict)) for one in value)
+        _require(key, not nested, value, "a list of plain values, such as [a, b]")
 
 
 def refuse_secrets(tree: DictConfig) -> None:

@@ -1,11 +1,12 @@
 """The config folders of a job, and the files in them: folders only, no Python package, no file outside of them."""
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Final
 
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.plugins.config_source import ConfigResult
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 
 from runner.errors import ConfigError, printable
 from runner.log.redact import names_a_secret, redact
@@ -13,6 +14,7 @@ from runner.messages import no_secret
 
 _GIVEN: Final = "hydra.searchpath"  # the start of what Hydra calls a path's provider
 _SCHEMA: Final = "schema"  # of Hydra's own
+_CONFIG_DIR: Final = "command-line"
 
 
 class JobConfigRepository(CachingConfigRepository):
@@ -26,8 +28,9 @@ class JobConfigRepository(CachingConfigRepository):
         super().initialize_sources(config_search_path)
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        """Raises ConfigError for a name that leads out of the config folders."""
+        """Raises ConfigError for a name that leads out of the config folders, or that two of them give."""
         _refuse_outside(config_path)
+        _refuse_twins(config_path, self.get_sources())
         return super().load_config(config_path)
 
     def config_exists(self, config_path: str) -> bool:
@@ -56,3 +59,16 @@ def _refuse_outside(name: str) -> None:
             f"{printable(name)}: an option is a file of a config folder and cannot lie outside of it; name the folder "
             "by --config-dir"
         )
+
+
+def _refuse_twins(name: str, sources: Iterable[ConfigSource]) -> None:
+    """Hydra takes the first file of a name, and passes over the others in silence; a copy loses nothing by that."""
+    holders = [one for one in sources if one.is_config(name)]
+    theirs = [one for one in holders if one.provider == _CONFIG_DIR or str(one.provider).startswith(_GIVEN)]
+    if not theirs or all(one.load_config(name).config == holders[0].load_config(name).config for one in holders[1:]):
+        return
+    file = printable(f"{theirs[-1].path}/{name}.yaml")
+    raise ConfigError(
+        f"{file}: another config folder has a '{name}' too, and only one of them would be read; give yours another "
+        f"name (it may begin with `defaults: [{PurePath(name).stem}, _self_]`)"
+    )

@@ -1,6 +1,7 @@
 """What a user is told when a run cannot go on: what, where, got, wanted, what to do."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 # Control characters, line separators, marks that turn the direction of writing, and bytes that were no UTF-8.
@@ -82,3 +83,11 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
         self.exit_code = 128 + signal_number
+
+
+def expanded(path: str) -> Path:
+    """The path with its `~` as a home folder. Raises ConfigError where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{printable(path)}: the home folder it begins with is not known; write it out") from error

@@ -17,6 +17,7 @@ from runner.engine.results import PassResult, Values
 from runner.engine.trace import OnTask, failures_traced
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
+from runner.log.claim import refuse_emptied
 from runner.log.environment import dask_settings
 from runner.log.facts import fetched_facts, opened_facts, result_facts, stack_facts
 from runner.log.outputs import StageFiles, write_outputs
@@ -93,6 +94,7 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
                 inputs = _without(job, inputs, confirmed(job, inputs.stack, error))
                 _keep_inputs(job, inputs, record)
         refuse_replaced(read_by_gdal(job, inputs.stack), Stores(job.source.s3, fetch_options(job.fetch)))
+        refuse_emptied(record.folder)
         with record.phase("writing"):
             _write(job, plan, inputs, results, record)
 

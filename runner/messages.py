@@ -155,13 +155,32 @@ def _explain_key(key: str, problem: str, value: str = "") -> ConfigError:
     """Of one key: it is not there, or has a wrong value; `value` is what was typed after it, the `=` too."""
     if "not in" in problem:
         return ConfigError(f"{key}: there is no such setting{instead_of(key, {*groups(), *known_keys()}, value)}")
-    kind = re.search(r"Value '(.*?)' of type '\w+' could not be converted to (\w+)", problem)
-    if kind and kind[2] in _KINDS:
-        return ConfigError(f"{key}={kind[1]}: wanted {_KINDS[kind[2]]}")
+    shape = _explain_shape(key, problem)
+    if shape:
+        return shape
     wanted = re.search(r"expected one of \[(.*)\]", problem)
     got = re.search(r"[Vv]alue '(.*?)'", problem)
     near = did_you_mean(got[1], wanted[1].split(", ")) if wanted and got else ""
     return ConfigError(f"{key}: {problem}{near}")
+
+
+def _explain_shape(key: str, problem: str) -> ConfigError | None:
+    """Of one key that has no value, or many in place of one, or one of another kind."""
+    kind = re.search(r"Value '(.*?)' of type '\w+' could not be converted to (\w+)", problem)
+    if kind and kind[2] in _KINDS:
+        return ConfigError(f"{key}={kind[1]}: wanted {_KINDS[kind[2]]}")
+    variable = re.search(r"Environment variable '(.+)' not found", problem)
+    if variable:
+        return ConfigError(f"{key}: the environment has no variable {variable[1]}; set it, or write a value")
+    if re.search(r"is not Optional|NoneType is not a subclass", problem):
+        return ConfigError(f"{key}=null: wanted a value, and null is none")
+    if "is not a ListConfig" in problem:
+        return ConfigError(f"{key}: wanted a list, such as [a, b]")
+    several = re.match(r"Cannot convert '(List|Dict)Config' to \w+: '(.*)'", problem)
+    if several is None:
+        return None
+    got = "a list" if several[1] == "List" else "a mapping"
+    return ConfigError(f"{key}={several[2]}: wanted one value, and got {got}")
 
 
 def _first_line(error: Exception) -> str:

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from runner.errors import ConfigError
 from runner.log.redact import names_a_secret
 from runner.messages import no_secret
-from runner.vocabulary import is_list, is_option, is_text
+from runner.vocabulary import groups, is_list, is_option, is_text
 
 SHARED: Final = ("cluster", "statistics")  # keys of a stage that, alone, are all stages'
 _QUOTED_ITEMS: Final = ("sweep.baseline", "sweep.objective")  # lists of words, whose commas never are a sweep
@@ -30,6 +30,8 @@ def refuse_overrides(overrides: Iterable[str]) -> None:
             raise ConfigError(f"{key}: a config holds values only and names no Python")
         if names_a_secret(override):
             raise no_secret(key)
+        if override == f"{key}=null" and key in groups() - {"experiment"}:
+            raise ConfigError(f"{override}: wanted an option of this group, which --help lists")
 
 
 def as_hydra_reads(words: Iterable[str], *, multirun: bool = False) -> list[str]:

@@ -1,10 +1,12 @@
 """The signals that stop a run, and holding them back while something must not be left half done."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
+from types import FrameType
 from typing import Final
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -23,13 +25,19 @@ def signals_held() -> Iterator[None]:
     Processes started meanwhile never see those that a terminal sends to the whole group: they inherit a mask, and it is
     for us to close them. So does the tracker of multiprocessing, which passes over SIGINT by itself: if SIGHUP ended
     it, a second one would know nothing of what the first was told. Starting it unblocks SIGINT here, so that the mask
-    is set once more.
+    is set once more. A second signal ends this process at once: what is begun here may never come to an end.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     came: list[int] = []
-    before = {number: signal.signal(number, lambda got, _: came.append(got)) for number in heeded_signals()}
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        if came:
+            os._exit(128 + number)
+        came.append(number)
+
+    before = {number: signal.signal(number, hold) for number in heeded_signals()}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
     try:
         resource_tracker.ensure_running()

@@ -74,7 +74,9 @@ class DaskWatch(Watch):
 
 
 def await_answer(address: str, seconds: float) -> None:
-    """Wait until somebody listens at a scheduler's address. Raises OSError if nobody does, ValueError for a wrong port.
+    """Wait until a scheduler speaks at its address. Raises OSError if none does, ValueError for a wrong port.
+
+    A scheduler greets whoever connects. Other servers wait to be asked, and a client of dask waits for them for good.
 
     A dask client waits too, but one that is interrupted in it is waited for in its turn, twice its timeout.
     """
@@ -84,7 +86,10 @@ def await_answer(address: str, seconds: float) -> None:
     stop = time.monotonic() + seconds
     while True:
         try:
-            socket.create_connection((parts.hostname, parts.port), timeout=max(stop - time.monotonic(), 0.1)).close()
+            patience = max(stop - time.monotonic(), 0.1)
+            with socket.create_connection((parts.hostname, parts.port), timeout=patience) as connection:
+                if parts.scheme == "tcp" and not connection.recv(1):
+                    raise ConnectionError("it ends the connection without a word")
         except OSError:
             if time.monotonic() > stop:
                 raise

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from runner.errors import OutputError
-from runner.log.claim import claim, reclaim
+from runner.log.claim import claim, reclaim, refuse_emptied
 from runner.output.aside import final_name
 
 CONFIG: dict[str, Any] = {
@@ -97,3 +97,11 @@ def test_an_altered_record_claims_nothing_more(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_name_tells_of_which_file_it_was_written_aside(name: str, final: str | None) -> None:
     assert final_name(name) == final
+
+
+def test_a_folder_that_was_emptied_during_the_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "inputs.parquet").touch()
+    refuse_emptied(tmp_path)
+    (tmp_path / "inputs.parquet").unlink()
+    with pytest.raises(OutputError, match="inputs.parquet was removed during the run"):
+        refuse_emptied(tmp_path)

@@ -1,5 +1,6 @@
 """The command line as a user types it: results, records, errors, signals."""
 
+import errno
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from conftest import ROOT, Cli, speckle, write_scene
 from log_folders import ask
 from report_page import Page
 
-from runner.cli import _folder_of_hydra
+from runner.cli import _folder_of_hydra, _wrong_setting
 
 QUICK = ("source.limit=3",)
 
@@ -344,3 +345,8 @@ def test_an_argument_that_is_no_text_is_one_line(cli: Cli) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: 'source.url=/data/\\udce9t\\udce9/*.tif': not text in this locale's encoding")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_current_folder_that_is_gone_is_named() -> None:
+    told = str(_wrong_setting(FileNotFoundError(errno.ENOENT, "No such file or directory")))
+    assert told == "the current folder: No such file or directory; set output.dir, or go to a folder you can write to"

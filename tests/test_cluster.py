@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -93,6 +95,29 @@ def test_a_scheduler_that_is_not_there_is_named() -> None:
         open_cluster(settings, {}),
     ):
         pytest.fail("there is a cluster")
+
+
+def test_a_server_that_is_no_scheduler_is_not_waited_for_beyond_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        settings = ClusterSettings(ClusterKind.address, address=address, start_timeout=0.2)
+        with pytest.raises(ClusterError, match=f"no dask scheduler answers at {address}"), open_cluster(settings, {}):
+            pytest.fail("there is a cluster")
+
+
+def test_a_scheduler_of_tls_asks_for_certificates() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tls://127.0.0.1:{silent.getsockname()[1]}"
+        settings = ClusterSettings(ClusterKind.address, address=address, start_timeout=5)
+        with pytest.raises(ClusterError, match="dask has no certificates for TLS here"), open_cluster(settings, {}):
+            pytest.fail("there is a cluster")
+
+
+def test_workers_that_could_not_be_connected_to_are_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (24, 4096))
+    settings = ClusterSettings(ClusterKind.processes, n_workers=2)
+    with pytest.raises(ClusterError, match="2 worker processes need .* may have 24; raise that"):
+        open_cluster(settings, {}).__enter__()
 
 
 @pytest.mark.parametrize("kind", ["sync", "threads", "processes"])
@@ -243,3 +268,15 @@ def test_the_block_that_killed_its_workers_is_named_with_its_scenes() -> None:
         facts = failure_facts(caught.value, None)
         assert facts["block"] == {"row": 64, "column": 0, "height": 64, "width": 100, "start": start, "stop": 2}
         assert facts["scene"] == (scene and f"s3://b/{scene}.tif")
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("Nanny failed to start."), OSError(11, "Resource unavailable")])
+def test_workers_that_do_not_start_are_no_fault_of_the_runner(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    monkeypatch.setattr("distributed.LocalCluster", Mock(side_effect=fault))
+    with (
+        pytest.raises(ClusterError, match=r"do not start \(.*ask for fewer by stages.NAME.cluster.n_workers, raise"),
+        open_cluster(ClusterSettings(ClusterKind.processes, start_timeout=5), {}),
+    ):
+        pass

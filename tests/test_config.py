@@ -1,6 +1,7 @@
 """A wrong setting is one clear line, whatever is wrong with it."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +124,20 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("stages.spatial_mean.cluster.address=tcp://h:1", "wanted nothing, unless the cluster is 'address'"),
         ("stages.spatial_mean.cluster.n_workers=2", "processes has n_workers"),
         ("stages.spatial_mean.cluster.memory_limit=lots", "wanted auto or a size such as 2GiB"),
+        ("source.name=${oc.env:NOT_SET}", "source.name: the environment has no variable NOT_SET; set it, or write"),
+        ("source.exclude=[[a]]", "source.exclude=[['a']]: wanted a list of plain values, such as [a, b]"),
+        ("source.exclude=[null]", "source.exclude[0]=null: wanted a value"),
+        ("source.exclude=", "source.exclude: wanted a list, such as [a, b]"),
+        ("fetch=null", "fetch=null: wanted a value"),
+        ("gdal=null", "gdal=null: wanted an option of this group"),
+        ("fetch.ahead=1e400MB", "fetch.ahead=1e400MB: wanted a size such as 64MiB"),
+        ("fetch.timeout=1e308", "fetch.timeout=1e+308: wanted seconds above 0, at most 10000000"),
+        ("stages.spatial_mean.cluster.silent_timeout=inf", "silent_timeout=inf: wanted seconds above 0, at most"),
+        ("source.url=s3://", "source.url=s3://: wanted a place after ://, as in s3://bucket/*"),
+        ("source.url=s3:///k.tif", "source.url=s3:///k.tif: wanted a place after ://"),
+        ("source.s3.endpoint_url=http://", "wanted a place after ://, as in http://host:9000"),
+        ("source.s3.endpoint_url=http://h:99999", "wanted a place after ://, as in http://host:9000"),
+        ("source.s3.endpoint_url=http://h:x", "wanted a place after ://"),
     ],
 )
 def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -> None:
@@ -131,6 +146,20 @@ def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("", "output.dir=: wanted a folder; '.' is the current one"),
+        ("~no_such_user/x", "~no_such_user/x: the home folder it begins with is not known; write it out"),
+    ],
+)
+def test_an_output_folder_is_a_path_that_there_can_be(folder: str, message: str) -> None:
+    job = compose()
+    job.output.dir = folder
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        config.check_job(job)
 
 
 @pytest.mark.parametrize("overrides", [("source.start=2020-02-01", "source.end=2020-01-01")])

@@ -11,6 +11,7 @@ from test_hydra_node import refusal, theirs
 
 from runner import config
 from runner.errors import ConfigError
+from runner.vocabulary import config_dir
 
 OUTSIDE = "an option is a file of a config folder and cannot lie outside of it"
 PACKAGES = ("pkg://theirs_py", "structured://theirs_py", "${oc.env:THEIRS}", "pkg:${oc.env:SLASHES}theirs_py")
@@ -79,3 +80,34 @@ def test_a_default_of_a_group_cannot_lie_outside_of_the_config_folder(
 @pytest.mark.parametrize("word", ["source=../experiment/engines", "experiment=../source/demo"])
 def test_nor_can_an_option_of_the_command_line(word: str) -> None:
     assert OUTSIDE in refusal(word)
+
+
+@pytest.mark.parametrize("name", ["source/local", "chunks/row", "settings", "experiment/mine"])
+def test_a_file_is_refused_that_another_folder_would_hide_or_be_hidden_by(tmp_path: Path, name: str) -> None:
+    for number, folder in enumerate((tmp_path / "one", tmp_path / "two")):
+        theirs(folder, f"# @package _global_\nsource: {{name: n{number}}}\n", name)
+    group, _, option = name.rpartition("/")
+    words = [f"hydra.searchpath=[{tmp_path / 'one'},{tmp_path / 'two'}]", *([f"{group}={option}"] if group else [])]
+    with pytest.raises(ConfigError, match=f"/two/{name}.yaml: another config folder has a '{name}' too"):
+        compose(*words)
+
+
+def test_a_copy_of_our_files_hides_nothing(tmp_path: Path) -> None:
+    theirs(tmp_path, (config_dir() / "chunks/row.yaml").read_text(), "chunks/row")
+    assert compose(f"hydra.searchpath=[{tmp_path}]", "chunks=row").chunks.x == "all"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("exclude: '*a*'\n", "source/theirs.yaml: source.exclude: wanted a list, such as [a, b]"),
+        ("url: [a, b]\n", "source/theirs.yaml: source.url=['a', 'b']: wanted one value, and got a list"),
+        ("url: {a: b}\n", "source.url={'a': 'b'}: wanted one value, and got a mapping"),
+        ("url: '${oc.env:NOT_SET}'\n", "source.url: the environment has no variable NOT_SET"),
+    ],
+)
+def test_a_value_of_another_shape_is_named_with_what_was_wanted(tmp_path: Path, text: str, message: str) -> None:
+    theirs(tmp_path, f"defaults: [local, _self_]\n{text}", "source/theirs")
+    with pytest.raises(ConfigError) as caught:
+        compose(f"hydra.searchpath=[{tmp_path}]", "source=theirs")
+    assert message in str(caught.value)

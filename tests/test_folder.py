@@ -10,7 +10,7 @@ from conftest import local_source, speckle, write_scene
 from runner.errors import SourceError
 from runner.model import Inputs
 from runner.settings import OnError, S3Settings, SourceSettings
-from runner.source.folder import files_around, list_folder
+from runner.source.folder import files_around, list_folder, refuse_odd_names
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
@@ -72,3 +72,11 @@ def test_files_around_a_pattern_are_those_below_its_first_folders(tmp_path: Path
         (tmp_path / name).touch()
     assert sorted(files_around(f"{tmp_path}/a/*.tif")) == [f"{tmp_path}/a/1", f"{tmp_path}/a/b/2"]
     assert files_around(f"{tmp_path}/c") == [f"{tmp_path}/c/3"]
+
+
+def test_a_locale_that_cannot_read_a_name_is_blamed_in_place_of_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    with pytest.raises(SourceError, match=r"not text in this locale's encoding, ascii; set PYTHONUTF8=1"):
+        refuse_odd_names([f"{tmp_path}/M\udcc3\udcbcller_20200101.tif"])

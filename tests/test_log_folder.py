@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from log_folders import PASS, UNENDED, change, write_run
 
-from runner.errors import RecordError
+from runner.errors import ConfigError, RecordError
 from runner.log.compare import compare
 from runner.log.folder import choose_run, find_runs, flat, read_run, status
 from runner.log.listing import describe, read_entry, rows
@@ -267,11 +267,12 @@ def test_a_run_is_meant_by_its_folder_or_its_record(outputs: Path) -> None:
     ("word", "problem"),
     [
         ("lake", r"2 runs have that in their name \(2026-11-22/10-00-00_lake, 2026-11-23/09-00-00_lake\)"),
+        ("~no_such_user/x", "the home folder it begins with is not known"),
         ("sea", "no run below .* has that in its name"),
     ],
 )
 def test_a_word_that_means_no_run_or_several_is_refused(outputs: Path, word: str, problem: str) -> None:
-    with pytest.raises(RecordError, match=problem):
+    with pytest.raises((RecordError, ConfigError), match=problem):
         choose_run(word, outputs)
 
 

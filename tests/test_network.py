@@ -133,6 +133,12 @@ def test_authorities_of_the_environment_are_trusted_by_every_client(
             assert raster.shape == (64, 64)
 
 
+def test_a_bundle_that_is_a_folder_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path))
+    with pytest.raises(SourceError, match="that is a folder; name a PEM file"):
+        fetched("https://127.0.0.1:9")
+
+
 def test_a_bundle_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere/ca.pem")
     with pytest.raises(SourceError, match="AWS_CA_BUNDLE=/nowhere/ca.pem: there is no such file"):

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -413,3 +414,12 @@ def test_a_full_disk_refuses_a_run_before_it_starts(small_disk: Path) -> None:
     with pytest.raises(OutputError, match="No space left"), recorded_run(small_disk / "run", CONFIG, [], []):
         pytest.fail("the run has started")
     assert list((small_disk / "run").iterdir()) == []
+
+
+def test_a_folder_that_is_removed_during_the_run_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with (
+        pytest.raises(OutputError, match=f"{folder} was removed during the run; run it again"),
+        recorded_run(folder, {}, [], []),
+    ):
+        shutil.rmtree(folder)

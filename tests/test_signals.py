@@ -39,3 +39,20 @@ def test_what_is_started_meanwhile_and_the_tracker_outlive_a_terminal_that_close
     assert started & SIGINT
     assert before == after
     assert not before & (SIGHUP | SIGINT)
+
+
+STUCK = """
+import os, signal, time
+from runner.signals import signals_held
+
+with signals_held():
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("held", flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+"""
+
+
+def test_the_second_signal_ends_a_process_that_holds_the_first() -> None:
+    done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr, done.returncode) == ("held\n", "", 143)

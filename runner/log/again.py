@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.command import command
-from runner.errors import RecordError
+from runner.errors import RecordError, expanded
 from runner.log.folder import RunFolder
 from runner.log.repeat import without_folder
 
@@ -39,7 +39,7 @@ def begun_again(
     again = recompose(earlier.config, yaml, overrides, folder, scenes_found=found)
     stop_on_signals()
     logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
-    folder = Path(again.job.output.dir).expanduser().absolute()
+    folder = expanded(again.job.output.dir).absolute()
     words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
     facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
     command = [redact(word) for word in sys.argv]

@@ -70,6 +70,15 @@ def reclaim(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, Any])
         raise OutputError(f"{folder}: {error.strerror}; free some space there or make it writable") from error
 
 
+def refuse_emptied(folder: Path) -> None:
+    """Raise OutputError if somebody has removed what a run under way had written: its record would have gaps."""
+    if not (folder / "inputs.parquet").is_file():
+        raise OutputError(
+            f"{folder}: inputs.parquet was removed during the run, perhaps with others; run it again, in a folder that "
+            "nobody clears"
+        )
+
+
 def left_nothing(folder: Path) -> bool:
     """Whether the run in a folder ended before its inputs were recorded, so that nothing of it is of use."""
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.command import command
-from runner.errors import RecordError
+from runner.errors import RecordError, expanded
 from runner.log.recorded import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
 from runner.log.repeat import config_flags
 from runner.log.wanted import RUN, misfit, time_of
@@ -191,7 +191,7 @@ def choose_run(word: str, outputs: Path) -> RunFolder:
 
     Raises RecordError if there is none, or more than one.
     """
-    path = Path(word).expanduser()
+    path = expanded(word)
     if path.is_dir() or path.name == "run.json":
         return read_run(path if path.is_dir() else path.parent)
     found = {str(one.relative_to(outputs)): one for one in find_runs(outputs)}

@@ -153,6 +153,8 @@ def recorded_run(
             with _reported(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
                 yield record
     except OSError as error:
+        if not folder.is_dir():
+            raise OutputError(f"{folder} was removed during the run; run it again, where nobody clears it") from error
         if error.errno not in _FULL_OR_CLOSED:
             raise
         way = "set output.dir" if earlier is None else "make it writable"  # a run is resumed in its own folder

@@ -186,7 +186,8 @@ def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
     if name is None:
         return None
     if not Path(environment[name]).is_file():
-        raise SourceError(f"{name}={environment[name]}: there is no such file; name a PEM file of certificates")
+        found = "that is a folder" if Path(environment[name]).is_dir() else "there is no such file"
+        raise SourceError(f"{name}={environment[name]}: {found}; name a PEM file of certificates")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(environment[name])
     except OSError as error:  # of which SSLError is one

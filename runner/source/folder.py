@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -102,6 +103,12 @@ def refuse_odd_names(paths: Sequence[str]) -> None:
     characters.
     """
     odd = [path for path in paths if not is_utf8(path) or _CONTROL.search(path)]
+    encoding = sys.getfilesystemencoding()
+    if odd and encoding != "utf-8":
+        raise SourceError(
+            f"{printable(odd[0])}: {len(odd)} of {len(paths)} names of files are not text in this locale's encoding, "
+            f"{encoding}; set PYTHONUTF8=1 if they are UTF-8, or narrow source.url"
+        )
     if odd:
         raise SourceError(
             f"{printable(odd[0])}: {len(odd)} of {len(paths)} names of files are not UTF-8 or hold control characters; "

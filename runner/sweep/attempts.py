@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from runner.errors import RecordError
+from runner.errors import RecordError, expanded
 from runner.log import folder as runs
 from runner.log.folder import RunFolder, read_run
 from runner.log.recorded import read_json
@@ -125,7 +125,7 @@ def choose_sweep(word: str, outputs: Path) -> Path:
 
     Raises RecordError if there is none, or more than one.
     """
-    path = Path(word).expanduser()
+    path = expanded(word)
     if path.is_dir():
         return path
     found = list(find_sweeps(outputs))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runner.errors import OutputError, RecordError, SweepError, printable
+from runner.errors import OutputError, RecordError, SweepError, expanded, printable
 from runner.log.environment import machine_facts
 from runner.log.events import timestamp
 from runner.log.folder import find_runs, readable, status
@@ -187,7 +187,7 @@ def earlier_sweep(word: str, question: Sequence[str], outputs: Path) -> Path:
     Raises SweepError if there is none.
     """
     if word != "auto":
-        path = Path(word).expanduser()
+        path = expanded(word)
         if not (path / SWEEP).is_file():
             raise SweepError(f"sweep.resume={word}: there is no {SWEEP}; name a sweep's folder, or auto")
         return path
