@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from scenes_on_disk import speckle, write_scene
+from waiting import LONG
 
 from runner import config
 from runner.messages import explain
@@ -68,7 +69,7 @@ def cli(tmp_path: Path) -> Cli:
     def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "error::DeprecationWarning:runner", "-m", "runner", *words]
         return subprocess.run(
-            command, **{"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120, **options}
+            command, **{"cwd": tmp_path, "capture_output": True, "text": True, "timeout": LONG, **options}
         )
 
     return run

@@ -197,13 +197,16 @@ def test_a_job_deaf_to_signals_is_killed_after_a_while(tmp_path: Path, monkeypat
     assert (tmp_path / "console.log").read_text() == "deaf\n"
 
 
-def test_what_a_job_leaves_behind_is_gone_before_the_next_begins(tmp_path: Path) -> None:
-    code = f"""
-import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", {HOLDS!r}], stdout=subprocess.PIPE)
-child.stdout.readline()
-print(child.pid)
-"""
+def test_what_a_job_leaves_behind_is_gone_before_the_next_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL takes effect a while after it was sent."""
+    code = (
+        "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(6000)']).pid)"
+    )
+    kill = os.killpg
+    monkeypatch.setattr("psutil.Process.kill", lambda process: None)
+    monkeypatch.setattr("os.killpg", lambda group, number: threading.Timer(0.3, kill, (group, number)).start())
     assert start(code, tmp_path).watch(Limits(), StopSign()).exit_code == 0
     assert not lives(int((tmp_path / "console.log").read_text()))
 
