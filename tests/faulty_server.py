@@ -221,12 +221,13 @@ def _translated(text: str, before: list[str], after: list[str]) -> str:
 
 @dataclass
 class FaultyServer:
-    """A server in a thread of its own. `script`, `before` and `gather` may be changed while it runs."""
+    """A server in a thread of its own. `script`, `before`, `gather` and `blocks` may be changed while it runs."""
 
     script: Script = lambda asked: None
     listing: str | None = None  # what every request for a listing meets
     before: Callable[[Asked], None] = lambda asked: None  # is called before a request for an object is answered
     gather: int = 0  # requests for objects that wait for each other before the first is answered
+    blocks: int | None = None  # requests for blocks that are answered; those after them wait
     endpoint: str = ""
     asked: list[Asked] = field(default_factory=list)  # requests for objects, in the order they came
     met: Counter[str] = field(default_factory=Counter)  # how often each fault
@@ -271,7 +272,11 @@ class FaultyServer:
         try:
             while self.most_at_once < self.gather:
                 await asyncio.sleep(0.01)
-            return await self._answer(self._note(request), request, handler)
+            asked = self._note(request)
+            place = sum(not one.header for one in self.asked)
+            while not asked.header and self.blocks is not None and place > self.blocks:
+                await asyncio.sleep(0.01)
+            return await self._answer(asked, request, handler)
         finally:
             self._under_way -= 1
 

@@ -24,7 +24,7 @@ from waiting import LONG, wait_until
 from runner.console import table
 from runner.log.repeat import quoted
 
-SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=64", "chunks.snap=false", "cluster@stages.spatial_mean.cluster=sync",
+SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=32", "chunks.snap=false", "cluster@stages.spatial_mean.cluster=sync",
         "cluster@stages.temporal_mean.cluster=sync")  # fmt: skip
 
 
