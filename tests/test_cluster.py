@@ -143,16 +143,20 @@ def test_only_what_workers_of_others_took_is_elsewhere(kind: str, scheduler: str
 # --- workers and schedulers that fall silent --------------------------------------------------------------------------
 
 
-def slowly(_: None, numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+def together(meeting: tuple[Path, int], numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+    """Each number with the process that has it. None is done before so many processes have come to the folder."""
+    folder, processes = meeting
+    (folder / str(os.getpid())).touch()
+    wait_until(lambda: len(list(folder.iterdir())) >= processes)
     for number in numbers:
         time.sleep(0.1)
         yield number, os.getpid()
 
 
-def results_after_a_fault(cluster: Cluster, fault: Callable[[set[int]], object]) -> list[int]:
+def results_after_a_fault(cluster: Cluster, folder: Path, fault: Callable[[set[int]], object]) -> list[int]:
     """The numbers that come back of forty; once all workers have worked, something befalls them, by their pids."""
     found, pids = [], set()
-    for number, pid in cluster.map(slowly, None, list(range(40)), lambda: None):
+    for number, pid in cluster.map(together, (folder, cluster.size.n_workers), list(range(40)), lambda: None):
         found.append(number)
         if len(pids) < cluster.size.n_workers:
             pids.add(pid)
@@ -166,21 +170,21 @@ def suspend(pids: Iterable[int]) -> None:
         os.kill(pid, signal.SIGSTOP)
 
 
-def test_a_worker_that_falls_silent_is_given_up_and_its_tasks_are_done_elsewhere() -> None:
+def test_a_worker_that_falls_silent_is_given_up_and_its_tasks_are_done_elsewhere(tmp_path: Path) -> None:
     settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=20)  # a busy machine is slow
     with open_cluster(settings, {}) as cluster:
-        assert results_after_a_fault(cluster, lambda pids: suspend([min(pids)])) == list(range(40))
+        assert results_after_a_fault(cluster, tmp_path, lambda pids: suspend([min(pids)])) == list(range(40))
         assert len(cluster.watch.losses()) == 1
         assert len(cluster.gdal_options(["GDAL_HTTP_TIMEOUT"])) == 1
 
 
-def test_workers_that_all_fall_silent_end_the_run_with_what_to_do() -> None:
+def test_workers_that_all_fall_silent_end_the_run_with_what_to_do(tmp_path: Path) -> None:
     settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=10)
     with (
         open_cluster(settings, {}) as cluster,
         pytest.raises(ClusterError, match="no worker is left.*silent or gone for 10 s.*silent_timeout says"),
     ):
-        results_after_a_fault(cluster, suspend)
+        results_after_a_fault(cluster, tmp_path, suspend)
 
 
 _SCHEDULER = """
@@ -198,7 +202,7 @@ if __name__ == "__main__":
     "number",
     [pytest.param(signal.SIGKILL, id="dies"), pytest.param(signal.SIGSTOP, id="falls silent", marks=pytest.mark.slow)],
 )
-def test_a_scheduler_that_is_gone_ends_the_run_as_a_fault_of_the_cluster(number: int) -> None:
+def test_a_scheduler_that_is_gone_ends_the_run_as_a_fault_of_the_cluster(tmp_path: Path, number: int) -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parent}
     with subprocess.Popen([sys.executable, "-c", _SCHEDULER], **pipes) as process:  # type: ignore[call-overload]
         address = process.stdout.readline().strip()
@@ -208,7 +212,7 @@ def test_a_scheduler_that_is_gone_ends_the_run_as_a_fault_of_the_cluster(number:
                 pytest.raises(ClusterError, match=f"the dask scheduler at {address} is gone or does not answer"),
                 open_cluster(settings, {}) as cluster,
             ):
-                results_after_a_fault(cluster, lambda _: process.send_signal(number))
+                results_after_a_fault(cluster, tmp_path, lambda _: process.send_signal(number))
         finally:
             process.kill()
 

@@ -70,7 +70,7 @@ def test_a_run_whose_process_is_gone_is_killed_at_once() -> None:
 
 
 def test_a_run_that_was_halted_lives() -> None:
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(6000)"]) as process:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         assert status(running(pid=process.pid, beat=1000)) == "RUNNING"

@@ -144,7 +144,7 @@ from pathlib import Path
 from runner.log.record import recorded_run
 with recorded_run(Path(sys.argv[1]), {}, [], []):
     print(flush=True)
-    time.sleep(6000)
+    time.sleep(600)
 """
     command = [sys.executable, "-c", writer, str(tmp_path / "run")]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:

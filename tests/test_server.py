@@ -505,7 +505,7 @@ def test_the_server_is_gone_after_an_error_in_the_context(root: Path) -> None:
 
 def test_the_server_ends_when_its_parent_is_killed(root: Path) -> None:
     parent = "import sys, time; from pathlib import Path; from runner.source.server import serve\n"
-    parent += "with serve(Path(sys.argv[1])) as url: print(url, flush=True); time.sleep(6000)"
+    parent += "with serve(Path(sys.argv[1])) as url: print(url, flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", parent, str(root)], stdout=subprocess.PIPE) as process:
         assert first_line(process).startswith("http://127.0.0.1:")
         (server,) = psutil.Process(process.pid).children()
