@@ -6,17 +6,19 @@ import json
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
-from waiting import wait_until
+from waiting import LONG, wait_until
 
 from runner.engine.trace import NOTE, TaskTrace
 from runner.errors import Interrupted, OutputError, ReadError, RecordError, SourceError
@@ -111,6 +113,24 @@ def test_the_heart_beats_while_the_run_works_and_not_after(tmp_path: Path) -> No
         wait_until(lambda: (beat() - first).total_seconds() >= HEARTBEAT_SECONDS / 2)
         assert "heartbeat" in {thread.name for thread in threading.enumerate()}
     wait_until(lambda: "heartbeat" not in {thread.name for thread in threading.enumerate()})
+
+
+@pytest.mark.parametrize(("stopped", "known"), [(False, True), (True, False)], ids=["completed", "interrupted"])
+def test_only_a_run_that_was_interrupted_ends_before_its_code_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool, known: bool
+) -> None:
+    """Git is slow on a busy machine: it answers once nobody waits any more, or half a second later."""
+    gone = threading.Event()
+    monkeypatch.setattr("runner.log.record._PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("runner.log.record.git_state", lambda _: {"late": gone.wait(LONG if stopped else 0.5)})
+    at_the_end: list[Any] = []
+    monkeypatch.setattr("runner.log.report.write_report", lambda folder: at_the_end.append(read(folder)["code"]))
+    with suppress(Interrupted), recorded_run(tmp_path, {}, [], []):
+        if stopped:
+            raise Interrupted(signal.SIGINT)
+    assert (at_the_end[0] is not None) is known
+    gone.set()
+    wait_until(lambda: "description" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_readers_never_see_half_a_record(tmp_path: Path) -> None:
