@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from scenes_on_disk import speckle, write_scene
 from waiting import LONG
 
@@ -21,7 +21,8 @@ from runner.vocabulary import config_dir
 
 __all__ = ["ROOT", "Cli", "compose", "local_source", "moto_server", "speckle", "write_scene"]
 
-settings.register_profile("tests", deadline=None)  # other work on the machine is no failure
+# Other work on the machine is no failure.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 let_hydra_find_plugins()  # which it looks for once in a process, whatever test comes first
 

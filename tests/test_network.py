@@ -17,7 +17,7 @@ from runner.errors import ReadError, SourceError
 from runner.model import Location
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range
 from runner.read.gdal_environment import gdal_environment
-from runner.read.network import direct_loopback, proxy_of
+from runner.read.network import direct_loopback, proxy_of, speaks_tls
 from runner.settings import S3Settings, SourceKind, SourceSettings
 from runner.source.listing import list_objects
 from runner.source.stores import Stores, gdal_path, gdal_s3_options, network_environment
@@ -28,7 +28,9 @@ ONCE = FetchOptions(attempts=1, timeout_seconds=LONG)
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxies and authorities but those that a test names."""
+    """No proxies and authorities but those that a test names, and time to find out what is wrong with a connection."""
+    monkeypatch.setattr("runner.read.network._PROBE_SECONDS", LONG)
+    speaks_tls.cache_clear()  # another server may have had the port
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
             monkeypatch.delenv(name)
