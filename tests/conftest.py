@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from scenes_on_disk import speckle, write_scene
+from waiting import LONG
 
 from runner import config
 from runner.messages import explain
@@ -20,7 +21,8 @@ from runner.vocabulary import config_dir
 
 __all__ = ["ROOT", "Cli", "compose", "local_source", "moto_server", "speckle", "write_scene"]
 
-settings.register_profile("tests", deadline=None)  # other work on the machine is no failure
+# Other work on the machine is no failure.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
 let_hydra_find_plugins()  # which it looks for once in a process, whatever test comes first
 
@@ -68,7 +70,7 @@ def cli(tmp_path: Path) -> Cli:
     def run(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "error::DeprecationWarning:runner", "-m", "runner", *words]
         return subprocess.run(
-            command, **{"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 120, **options}
+            command, **{"cwd": tmp_path, "capture_output": True, "text": True, "timeout": LONG, **options}
         )
 
     return run

@@ -24,6 +24,7 @@ from weakref import WeakSet
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler, Middleware
+from waiting import LONG
 
 from runner.source.s3_app import STATS_PATH, Buckets, ObjectBody, ServerOptions, make_app, operation, target_of
 from runner.source.s3_protocol import S3Error
@@ -220,12 +221,13 @@ def _translated(text: str, before: list[str], after: list[str]) -> str:
 
 @dataclass
 class FaultyServer:
-    """A server in a thread of its own. `script`, `before` and `latency` may be changed while it runs."""
+    """A server in a thread of its own. `script`, `before`, `gather` and `blocks` may be changed while it runs."""
 
     script: Script = lambda asked: None
     listing: str | None = None  # what every request for a listing meets
     before: Callable[[Asked], None] = lambda asked: None  # is called before a request for an object is answered
-    latency: float = 0.0
+    gather: int = 0  # requests for objects that wait for each other before the first is answered
+    blocks: int | None = None  # requests for blocks that are answered; those after them wait
     endpoint: str = ""
     asked: list[Asked] = field(default_factory=list)  # requests for objects, in the order they came
     met: Counter[str] = field(default_factory=Counter)  # how often each fault
@@ -253,7 +255,7 @@ class FaultyServer:
 
     def bytes_sent(self) -> int:
         """Of objects' bodies, so far."""
-        with urlopen(f"{self.endpoint}{STATS_PATH}", timeout=20) as answer:
+        with urlopen(f"{self.endpoint}{STATS_PATH}", timeout=LONG) as answer:
             return int(json.load(answer)["bytes_sent"])
 
     @web.middleware
@@ -268,8 +270,13 @@ class FaultyServer:
         self._under_way += 1
         self.most_at_once = max(self.most_at_once, self._under_way)
         try:
-            await asyncio.sleep(self.latency)
-            return await self._answer(self._note(request), request, handler)
+            while self.most_at_once < self.gather:
+                await asyncio.sleep(0.01)
+            asked = self._note(request)
+            place = sum(not one.header for one in self.asked)
+            while not asked.header and self.blocks is not None and place > self.blocks:
+                await asyncio.sleep(0.01)
+            return await self._answer(asked, request, handler)
         finally:
             self._under_way -= 1
 
@@ -308,8 +315,8 @@ def faulty_server(root: Path, *outer: Middleware) -> Iterator[FaultyServer]:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(asyncio.run, run())
         try:
-            assert ready.wait(20)
+            assert ready.wait(LONG)
             yield server
         finally:
             stop.set()
-            running.result(20)
+            running.result(LONG)

@@ -17,6 +17,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import rasterio
+from waiting import LONG
 
 from runner.log import cli
 
@@ -43,7 +44,7 @@ UNENDED: dict[str, Any] = {**PASS, **dict.fromkeys(("fetched", "compute_seconds"
 def ask(cwd: Path, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """`python -m runner.log ...` as typed in `cwd`."""
     command = [sys.executable, "-W", "error::DeprecationWarning:runner", "-m", "runner.log", *map(str, words)]
-    return subprocess.run(command, **{"cwd": cwd, "capture_output": True, "text": True, "timeout": 120, **options})
+    return subprocess.run(command, **{"cwd": cwd, "capture_output": True, "text": True, "timeout": LONG, **options})
 
 
 def asked(cwd: Path, *words: object) -> subprocess.CompletedProcess[str]:
@@ -136,7 +137,7 @@ def _digest(name: str, array: np.ndarray) -> dict[str, Any]:
 def run(cwd: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """`python -m runner ...` in `cwd`, which must not fail."""
     command = [sys.executable, "-m", "runner", *words]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, **options)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LONG, **options)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -5,7 +5,6 @@ import json
 import multiprocessing
 import os
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 from rio_cogeo.cogeo import cog_validate
+from waiting import wait_until
 
 from runner.errors import ConfigError, SourceError
 from runner.source import archive as archive_module
@@ -205,10 +205,9 @@ def test_an_interrupted_build_leaves_nothing_and_is_not_used(tmp_path: Path) -> 
 
 def test_a_build_that_was_killed_is_not_used_and_removed_after_a_day(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    builder = context.Process(target=ensure_archive, args=(tmp_path, replace(TINY, scenes=2000)))
+    builder = context.Process(target=ensure_archive, args=(tmp_path, replace(TINY, scenes=20_000)))
     builder.start()
-    while not list(tmp_path.rglob("*.tif")):
-        time.sleep(0.02)
+    wait_until(lambda: list(tmp_path.rglob("*.tif")))
     builder.kill()
     builder.join()
     builder.close()

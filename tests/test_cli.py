@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import rasterio
 from conftest import ROOT, Cli, speckle, write_scene
 from log_folders import ask
 from report_page import Page
+from waiting import LONG, lives, wait_until
 
 from runner.cli import _folder_of_hydra, _wrong_setting
 
@@ -40,7 +40,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
     """The main job, run once for all who look at it."""
     cwd = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "runner"]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LONG, check=False)
     return done, cwd
 
 
@@ -278,10 +278,10 @@ def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: 
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     try:
-        _wait_for(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
+        wait_until(lambda: len(psutil.Process(process.pid).children(recursive=True)) >= 4)
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number) if number == signal.SIGTERM else os.killpg(process.pid, number)
-        output, _ = process.communicate(timeout=100)
+        output, _ = process.communicate(timeout=LONG)
     finally:
         process.kill()
     assert process.returncode == code, output
@@ -289,15 +289,8 @@ def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: 
     assert output.count("error: interrupted; what was finished stays, and run.json says INTERRUPTED\n") == 1
     record = record_of(run_folder(tmp_path))
     assert (record["status"], record["exit_code"]) == ("INTERRUPTED", code)
-    _wait_for(lambda: not [child for child in children if child.is_running() and child.status() != "zombie"])
+    wait_until(lambda: not any(map(lives, children)))
     assert not list(tmp_path.rglob("*.part*"))
-
-
-def _wait_for(condition: Any, seconds: float = 30) -> None:
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop, "waited in vain"
-        time.sleep(0.05)
 
 
 # --- where it runs ----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from faulty_server import FaultyServer, always, faulty_server, first
 from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import LocalStore, ObjectStore
+from waiting import LONG
 
 from runner.errors import ReadError
 from runner.read import cog, gdal
@@ -31,7 +32,7 @@ from runner.source.stores import Stores
 
 GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
 TILED: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 32, "compress": "deflate", "predictor": 3}
-QUICK = FetchOptions(backoff_seconds=0.001, timeout_seconds=2)
+QUICK = FetchOptions(backoff_seconds=0.001, timeout_seconds=LONG)
 
 
 def write(path: Path, pixels: np.ndarray, **options: Any) -> Path:
@@ -255,7 +256,7 @@ def test_passing_faults_are_retried_and_counted(served: tuple[FaultyServer, list
     server, scenes = served
     server.script = first(3, fault)
     counts = FetchCounts()
-    seconds = 2 if fault == "silent" else 60  # a busy machine answers late
+    seconds = 5 if fault == "silent" else LONG  # a busy machine answers late
     np.testing.assert_array_equal(read(scenes, replace(FEW, timeout_seconds=seconds), counts), expected_pixels())
     assert (counts.requests, counts.retries) == (43, 3)
     assert server.requests == 43
@@ -300,7 +301,7 @@ def test_faults_that_do_not_pass_fail_after_the_stated_attempts(
     server, scenes = served
     server.script = always(fault)
     with pytest.raises(ReadError, match=f"unread after 3 attempts: .*{words}") as caught:
-        read(scenes, replace(FEW, in_flight=1, attempts=3, timeout_seconds=0.1))
+        read(scenes, replace(FEW, in_flight=1, attempts=3, timeout_seconds=2 if fault == "silent" else LONG))
     assert server.requests == 3
     assert server.endpoint not in str(caught.value)  # a signed URL is a secret
 
@@ -353,10 +354,8 @@ def test_flipped_bits_are_found_where_the_compression_has_a_checksum(
 
 def test_latency_is_hidden_by_requests_in_flight(served: tuple[FaultyServer, list[SceneFile]]) -> None:
     server, scenes = served
-    server.latency = 0.05
-    start = time.perf_counter()
+    server.gather = 8  # one request after the other would wait for good
     np.testing.assert_array_equal(read(scenes, replace(FEW, in_flight=8)), expected_pixels())
-    assert time.perf_counter() - start < 40 * 0.05  # what one request after the other would wait
     assert server.most_at_once == 8
 
 
@@ -373,14 +372,12 @@ def test_no_more_bytes_than_stated_are_fetched_ahead(served: tuple[FaultyServer,
 
 def test_closing_cancels_what_is_under_way(served: tuple[FaultyServer, list[SceneFile]]) -> None:
     server, scenes = served
-    blocks = cog.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, timeout_seconds=60), FetchCounts())
+    blocks = cog.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, timeout_seconds=6000), FetchCounts())
     next(blocks)
     server.script = always("silent")
     for _ in range(7):  # to the end of the first block row, when the next requests are sent
         next(blocks)
-    start = time.perf_counter()
-    blocks.close()
-    assert time.perf_counter() - start < 1
+    blocks.close()  # at once, not after fetch.timeout
     assert "fetch" not in {thread.name for thread in threading.enumerate()}
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import LONG
 
 from runner.output.columns import column, number_column, numbers, table_of
 
@@ -76,5 +77,5 @@ def test_what_is_not_of_the_type_is_refused(values: list[Any], kind: pa.DataType
 def test_a_run_needs_no_pandas(tmp_path: Any) -> None:
     words = ["runner", "source.limit=2", "chunks.y=512", f"output.dir={tmp_path}/run", f"hydra.run.dir={tmp_path}/h"]
     code = f"import sys; sys.argv = {words}; from runner.cli import main; main(); print('pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "False", done.stdout + done.stderr

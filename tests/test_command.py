@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import LONG
 
 from runner import command as module
 from runner.command import COMMAND, command
@@ -67,7 +68,7 @@ def test_without_it_the_interpreter_runs_the_package(
 
 def typed(cwd: Path, *words: str, **more: str) -> str:
     done = subprocess.run(
-        [SCRIPT, *words], cwd=cwd, capture_output=True, text=True, timeout=60, env={**os.environ, **more}, check=False
+        [SCRIPT, *words], cwd=cwd, capture_output=True, text=True, timeout=LONG, env={**os.environ, **more}, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

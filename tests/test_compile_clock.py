@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
+from waiting import LONG
 
 from runner.compile_clock import compile_seconds, compiling_told, working_seconds
 
@@ -42,7 +43,7 @@ def test_a_thread_that_waits_for_another_to_compile_counts_its_waiting() -> None
     other = threading.Thread(target=load_meanwhile)
     with global_compiler_lock, event.install_listener("numba:compiler_lock", asked := _Asked(other)):
         other.start()
-        assert asked.seen.wait(30)
+        assert asked.seen.wait(LONG)
         with event.trigger_event("numba:compile"):
             pass
     other.join()

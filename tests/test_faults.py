@@ -28,6 +28,7 @@ from faulty_server import (
     md5_etags,
     some,
 )
+from waiting import LONG
 
 pytestmark = pytest.mark.slow  # each starts runs against a failing server
 
@@ -106,7 +107,7 @@ def run(server: FaultyServer, cwd: Path, *words: str, env: dict[str, str] | None
     command = [sys.executable, "-m", "runner", *source, *access, "chunks=row", f"output.dir={folder}", *words]
     started = time.monotonic()
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})}
+        command, cwd=cwd, capture_output=True, text=True, timeout=LONG, env={**os.environ, **(env or {})}
     )
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started, folder)
 
@@ -170,7 +171,7 @@ class Lasting:
     script: Script
     words: tuple[str, ...]
     most_attempts: int  # for one range
-    timeout: float = 20  # seconds
+    timeout: float = LONG  # seconds
 
 
 SKIP = "leave it out with source.exclude, or every scene that fails with on_error=skip"
@@ -181,8 +182,8 @@ NO_RANGES = ("s3://b/S1A_2020", "ignores Range requests", "check source.s3.endpo
 LASTING = {
     "503 always": Lasting(always("503"), THROTTLED, 3),
     "503 always after the headers": Lasting(for_blocks(always("503")), THROTTLED, 3),
-    "silence after the answer's header": Lasting(always("silent"), SILENT, 3, timeout=0.5),
-    "silence after the headers": Lasting(for_blocks(always("silent")), SILENT, 3, timeout=0.5),
+    "silence after the answer's header": Lasting(always("silent"), SILENT, 3, timeout=2),
+    "silence after the headers": Lasting(for_blocks(always("silent")), SILENT, 3, timeout=2),
     "403": Lasting(always("403"), DENIED, 1),
     "Range ignored": Lasting(always("whole"), NO_RANGES, 1),
     "a page with 200": Lasting(for_key(BAD, always("html")), (f"{BAD}.tif", *NO_RANGES[1:]), 1),
@@ -195,7 +196,7 @@ def test_faults_that_last_end_the_run_soon_and_are_named(server: FaultyServer, t
     done = run(server, tmp_path, "fetch.attempts=3", f"fetch.timeout={fault.timeout}")
     assert_failed(done, *fault.words)
     assert max(asked.attempt for asked in server.asked) == fault.most_attempts
-    assert done.seconds < 20  # the waits are below two seconds in all; the rest is for a busy machine
+    assert done.seconds < LONG / 2  # the waits are a few seconds in all; the rest is for a busy machine
 
 
 def test_a_listing_that_is_throttled_always_ends_the_run(server: FaultyServer, tmp_path: Path) -> None:

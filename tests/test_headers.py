@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import speckle, write_scene
 from faulty_server import FaultyServer, always, faulty_server, first, for_key
+from waiting import LONG
 
 from runner.errors import ReadError, SourceError
 from runner.model import Inputs, Scene
@@ -27,11 +28,11 @@ def server(tmp_path: Path) -> Iterator[FaultyServer]:
         yield server
 
 
-def inputs_of(server: FaultyServer, on_error: OnError = OnError.skip) -> Inputs:
+def inputs_of(server: FaultyServer, seconds: float = LONG) -> Inputs:
     s3 = S3Settings(endpoint_url=server.endpoint, anonymous=True)
     source = SourceSettings("s", SourceKind.glob, "s3://b/*.tif", r"(?P<date>\d{8})", s3=s3)
-    fetch = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=0.5)
-    return find_inputs(source, Stores(s3, fetch), on_error, lambda done, total: None)
+    fetch = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=seconds)
+    return find_inputs(source, Stores(s3, fetch), OnError.skip, lambda done, total: None)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_fault_of_the_store_ends_the_run_and_leaves_no_scene_out(
 ) -> None:
     server.script = for_key(BAD, always(fault))
     with pytest.raises(kind, match=f"{BAD}.*{words}"):
-        inputs_of(server)
+        inputs_of(server, 2 if fault == "silent" else LONG)
 
 
 def truncate(path: Path) -> None:

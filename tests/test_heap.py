@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from waiting import LONG
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
@@ -32,5 +33,5 @@ libc.fclose(stream)
 """
     environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
     environment["PYTHONPATH"] = str(ROOT)
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=environment, timeout=LONG)
     assert (tmp_path / "heaps.xml").read_text().count("<heap nr=") == heaps

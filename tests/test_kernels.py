@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import LONG
 
 from runner.errors import ConfigError, PlanError
 from runner.reduce import kernels
@@ -282,7 +283,7 @@ undo_predictor(np.array([1, 2, 3, 4], np.uint8), out, 2, big_endian=False)
 assert out.ravel().tolist() == [1, 3, 6, 10]
 """
     settings = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"}  # which finds no place for a plain file
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=settings, timeout=120)
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=settings, timeout=LONG)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, local_source, speckle, write_scene
+from waiting import LONG
 
 from runner.errors import SourceError
 from runner.model import StoredObject
@@ -203,7 +204,7 @@ def test_what_may_not_be_read_is_named_and_never_passed_over(tmp_path: Path) -> 
     as_anyone = [] if os.getuid() else ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
     words = [sys.executable, "-c", _FIND_LOCKED, str(tmp_path), *chain(*LOCKED)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    done = subprocess.run([*as_anyone, *words], capture_output=True, text=True, timeout=60, check=True, env=env)
+    done = subprocess.run([*as_anyone, *words], capture_output=True, text=True, timeout=LONG, check=True, env=env)
     said = [line.partition(": permission denied; ")[0] for line in done.stdout.splitlines()]
     assert said == [f"{tmp_path}/{locked}" for locked, _ in LOCKED]
 

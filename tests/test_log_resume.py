@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import speckle, write_scene
+from faulty_server import FaultyServer, faulty_server
 from log_folders import ask, asked, facts_of, write_run
+from waiting import LONG, wait_until
 
 from runner.log.held import held
 from runner.log.partials import PassBlocks, kept_blocks
 from runner.plan.records import Block
 from runner.plan.rest import Rest
 from runner.read.header import Window
-from runner.source.server import serve
 
 pytestmark = pytest.mark.slow  # each starts runs and stops them
 
@@ -45,24 +46,24 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def endpoint(archive: Path, tmp_path: Path) -> Iterator[str]:
-    """A slow server of a copy of the archive."""
-    with serve(shutil.copytree(archive, tmp_path / "buckets"), latency_seconds=0.12) as endpoint:
-        yield endpoint
+def server(archive: Path, tmp_path: Path) -> Iterator[FaultyServer]:
+    """A server of a copy of the archive, which can make a run wait."""
+    with faulty_server(shutil.copytree(archive, tmp_path / "buckets")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def clean(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The values' hashes of a run at one go, and what it fetched."""
     cwd = tmp_path_factory.mktemp("clean")
-    with serve(archive) as endpoint:
-        subprocess.run(command(endpoint, *EACH), cwd=cwd, check=True, capture_output=True, timeout=100)
+    with faulty_server(archive) as server:
+        subprocess.run(command(server, *EACH), cwd=cwd, check=True, capture_output=True, timeout=LONG)
     assert not (cwd / "run/partials").exists()
     return {"values": hashes(cwd / "run"), "bytes": fetched(cwd / "run")}
 
 
-def command(endpoint: str, *words: str) -> list[str]:
-    source = ["source=local", "source.url=s3://b/*.tif", f"source.s3.endpoint_url={endpoint}"]
+def command(server: FaultyServer, *words: str) -> list[str]:
+    source = ["source=local", "source.url=s3://b/*.tif", f"source.s3.endpoint_url={server.endpoint}"]
     return [sys.executable, "-m", "runner", *source, "source.s3.anonymous=true", "output.dir=run", *words]
 
 
@@ -79,14 +80,23 @@ def kept(folder: Path) -> list[Path]:
     return sorted(folder.glob("partials/*.npz"))
 
 
-def stopped(cwd: Path, endpoint: str, number: int, *words: str, blocks: int = 4) -> tuple[int, str]:
+@contextmanager
+def held_up(server: FaultyServer, requests: int) -> Iterator[None]:
+    """A run gets no further than this many requests for blocks."""
+    server.begin(lambda asked: None)
+    server.blocks = requests
+    yield
+    server.blocks = None
+
+
+def stopped(cwd: Path, server: FaultyServer, number: int, *words: str, blocks: int = 4) -> tuple[int, str]:
     """A run that gets a signal once so many blocks are kept; its exit code and what it said."""
-    running = subprocess.Popen(command(endpoint, *(words or EACH)), cwd=cwd, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + 240  # on a busy machine
-    while len(kept(cwd / "run")) < blocks and running.poll() is None and time.monotonic() < end:
-        time.sleep(0.01)
-    os.kill(running.pid, number)
-    _, said = running.communicate(timeout=60)
+    requests = blocks * (2 if "chunks.time=2" in words else SCENES)
+    with held_up(server, requests):
+        running = subprocess.Popen(command(server, *(words or EACH)), cwd=cwd, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: len(kept(cwd / "run")) >= blocks or running.poll() is not None)
+        os.kill(running.pid, number)
+        _, said = running.communicate(timeout=LONG)
     assert len(kept(cwd / "run")) >= blocks, said
     return running.returncode, said
 
@@ -100,9 +110,9 @@ def stopped(cwd: Path, endpoint: str, number: int, *words: str, blocks: int = 4)
     ],
 )
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_reads_only_what_is_missing(
-    endpoint: str, tmp_path: Path, clean: dict[str, Any], number: int, code: int, status: str
+    server: FaultyServer, tmp_path: Path, clean: dict[str, Any], number: int, code: int, status: str
 ) -> None:
-    got, said = stopped(tmp_path, endpoint, number)
+    got, said = stopped(tmp_path, server, number)
     assert got == code
     if number != signal.SIGKILL:
         assert said.splitlines()[-1].endswith("cog-stack-runner log resume run")
@@ -154,9 +164,9 @@ OTHERS = {
     ids=OTHERS.keys(),
 )
 def test_cluster_chunks_and_fusing_may_be_others(
-    endpoint: str, tmp_path: Path, clean: dict[str, Any], words: list[str]
+    server: FaultyServer, tmp_path: Path, clean: dict[str, Any], words: list[str]
 ) -> None:
-    stopped(tmp_path, endpoint, signal.SIGKILL, *EACH, "chunks.time=2", blocks=7)  # three of them to a window
+    stopped(tmp_path, server, signal.SIGKILL, *EACH, "chunks.time=2", blocks=7)  # three of them to a window
     again = ask(tmp_path, "resume", "run", "--", *words)
     assert again.returncode == 0, again.stderr
     assert re.search(r"\d finished blocks? (is|are) kept", again.stderr)
@@ -165,14 +175,14 @@ def test_cluster_chunks_and_fusing_may_be_others(
         assert fetched(tmp_path / "run") < 0.85 * clean["bytes"]
 
 
-def test_a_run_may_be_stopped_again_and_again(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
-    stopped(tmp_path, endpoint, signal.SIGKILL, blocks=2)
+def test_a_run_may_be_stopped_again_and_again(server: FaultyServer, tmp_path: Path, clean: dict[str, Any]) -> None:
+    stopped(tmp_path, server, signal.SIGKILL, blocks=2)
     resume = [sys.executable, "-m", "runner.log", "resume", "run", "--", "chunks.time=2"]
-    running = subprocess.Popen(resume, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    while len(kept(tmp_path / "run")) < 6 and running.poll() is None:
-        time.sleep(0.01)
-    running.kill()
-    running.wait()
+    with held_up(server, 4 * 2):
+        running = subprocess.Popen(resume, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        wait_until(lambda: len(kept(tmp_path / "run")) >= 6)
+        running.kill()
+        running.wait()
     again = ask(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
     assert hashes(tmp_path / "run") == clean["values"]
@@ -180,8 +190,8 @@ def test_a_run_may_be_stopped_again_and_again(endpoint: str, tmp_path: Path, cle
     assert len(facts_of(tmp_path / "run")["attempts"]) == 2
 
 
-def test_blocks_of_a_replaced_object_are_computed_again_and_it_is_named(endpoint: str, tmp_path: Path) -> None:
-    stopped(tmp_path, endpoint, signal.SIGKILL, *EACH, "chunks.time=2", blocks=7)
+def test_blocks_of_a_replaced_object_are_computed_again_and_it_is_named(server: FaultyServer, tmp_path: Path) -> None:
+    stopped(tmp_path, server, signal.SIGKILL, *EACH, "chunks.time=2", blocks=7)
     pixels = speckle((ROWS, COLUMNS), seed=77)
     write_scene(tmp_path / "buckets/b/S1A_20200101.tif", pixels, blockxsize=BLOCK, blockysize=BLOCK, predictor=3)
     again = ask(tmp_path, "resume", "run", "--explain")
@@ -207,27 +217,27 @@ def test_blocks_of_a_replaced_object_are_computed_again_and_it_is_named(endpoint
     ],
 )
 def test_an_override_that_values_follow_from_computes_all_again_and_says_why(
-    endpoint: str, tmp_path: Path, word: str, why: str
+    server: FaultyServer, tmp_path: Path, word: str, why: str
 ) -> None:
-    stopped(tmp_path, endpoint, signal.SIGKILL, blocks=2)
+    stopped(tmp_path, server, signal.SIGKILL, blocks=2)
     again = ask(tmp_path, "resume", "run", "--", word, "chunks.y=auto", "chunks.x=auto", "chunks.time=auto")
     assert again.returncode == 0, again.stderr
     assert "0 finished blocks are kept" in again.stderr
     assert f"kept blocks are computed again: {why}" in again.stderr
 
 
-def test_ordered_statistics_are_kept_too(endpoint: str, tmp_path: Path) -> None:
+def test_ordered_statistics_are_kept_too(server: FaultyServer, tmp_path: Path) -> None:
     statistics = ["~stage@stages.spatial_mean", "stages.temporal_mean.statistics=[mean,median,min]"]
     words = [*(word for word in EACH if "spatial" not in word), *statistics]
-    stopped(tmp_path, endpoint, signal.SIGINT, *words)
+    stopped(tmp_path, server, signal.SIGINT, *words)
     again = ask(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
-    subprocess.run(command(endpoint, *words, "output.dir=whole"), cwd=tmp_path, check=True, timeout=100)
+    subprocess.run(command(server, *words, "output.dir=whole"), cwd=tmp_path, check=True, timeout=LONG)
     assert hashes(tmp_path / "run") == hashes(tmp_path / "whole")
 
 
-def test_a_torn_file_is_ignored(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
-    stopped(tmp_path, endpoint, signal.SIGKILL)
+def test_a_torn_file_is_ignored(server: FaultyServer, tmp_path: Path, clean: dict[str, Any]) -> None:
+    stopped(tmp_path, server, signal.SIGKILL)
     short, flipped, *_ = files = kept(tmp_path / "run")
     short.write_bytes(short.read_bytes()[:-1000])
     damaged = bytearray(flipped.read_bytes())
@@ -240,20 +250,22 @@ def test_a_torn_file_is_ignored(endpoint: str, tmp_path: Path, clean: dict[str, 
     assert hashes(tmp_path / "run") == clean["values"]
 
 
-def test_kept_files_are_plain_arrays(endpoint: str, tmp_path: Path) -> None:
-    stopped(tmp_path, endpoint, signal.SIGINT)
+def test_kept_files_are_plain_arrays(server: FaultyServer, tmp_path: Path) -> None:
+    stopped(tmp_path, server, signal.SIGINT)
     for path in kept(tmp_path / "run"):
         with np.load(path, allow_pickle=False) as arrays:
             assert all(array.dtype.kind in "iuf" for array in arrays.values())
 
 
-def test_a_failed_run_goes_on_once_its_scene_is_mended(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
+def test_a_failed_run_goes_on_once_its_scene_is_mended(
+    server: FaultyServer, tmp_path: Path, clean: dict[str, Any]
+) -> None:
     path = tmp_path / "buckets/b/S1A_20200105.tif"
     good, damaged = path.read_bytes(), bytearray(path.read_bytes())
     damaged[-20_000:] = bytes(20_000)
     path.write_bytes(damaged)
     words = [*EACH, "chunks.time=1"]
-    failed = subprocess.run(command(endpoint, *words), cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    failed = subprocess.run(command(server, *words), cwd=tmp_path, capture_output=True, text=True, timeout=LONG)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].endswith("cog-stack-runner log resume run")
     path.write_bytes(good)
@@ -264,8 +276,8 @@ def test_a_failed_run_goes_on_once_its_scene_is_mended(endpoint: str, tmp_path: 
     assert fetched(tmp_path / "run") < 0.5 * clean["bytes"]
 
 
-def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(endpoint: str, tmp_path: Path) -> None:
-    code, _ = stopped(tmp_path, endpoint, signal.SIGINT)
+def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(server: FaultyServer, tmp_path: Path) -> None:
+    code, _ = stopped(tmp_path, server, signal.SIGINT)
     assert code == 130
     (tmp_path / "buckets/b/S1A_20200103.tif").unlink()
     refused = ask(tmp_path, "resume", "run")
@@ -279,12 +291,12 @@ def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(endpoint: str, tmp_p
 
 
 def test_a_scene_that_was_left_out_is_taken_in_once_it_is_mended(
-    endpoint: str, tmp_path: Path, clean: dict[str, Any]
+    server: FaultyServer, tmp_path: Path, clean: dict[str, Any]
 ) -> None:
     path = tmp_path / "buckets/b/S1A_20200102.tif"
     good = path.read_bytes()
     path.write_bytes(good[:100])
-    code, said = stopped(tmp_path, endpoint, signal.SIGINT, *EACH, "on_error=skip")
+    code, said = stopped(tmp_path, server, signal.SIGINT, *EACH, "on_error=skip")
     assert (code, "left out: s3://b/S1A_20200102.tif" in said) == (130, True)
     path.write_bytes(good)
     again = ask(tmp_path, "resume", "run")
@@ -295,9 +307,11 @@ def test_a_scene_that_was_left_out_is_taken_in_once_it_is_mended(
 # --- what is not resumed ----------------------------------------------------------------------------------------------
 
 
-def test_a_complete_run_has_nothing_to_resume_and_keeps_its_blocks_if_asked(endpoint: str, tmp_path: Path) -> None:
+def test_a_complete_run_has_nothing_to_resume_and_keeps_its_blocks_if_asked(
+    server: FaultyServer, tmp_path: Path
+) -> None:
     words = ["output.keep_partials=true", *EACH]
-    subprocess.run(command(endpoint, *words), cwd=tmp_path, check=True, capture_output=True, timeout=100)
+    subprocess.run(command(server, *words), cwd=tmp_path, check=True, capture_output=True, timeout=LONG)
     assert len(kept(tmp_path / "run")) == WINDOWS
     before = facts_of(tmp_path / "run")
     done = ask(tmp_path, "resume", "run")
@@ -318,15 +332,13 @@ def test_the_help_says_that_explain_resumes(tmp_path: Path) -> None:
     assert "it is not a dry run" in " ".join(asked(tmp_path, "resume", "--help").stdout.split())
 
 
-def test_a_running_one_is_refused(endpoint: str, tmp_path: Path) -> None:
-    running = subprocess.Popen(command(endpoint, *EACH), cwd=tmp_path, stderr=subprocess.DEVNULL)
-    try:
-        while not kept(tmp_path / "run"):
-            time.sleep(0.01)
-        done = ask(tmp_path, "resume", "run")
-    finally:
-        running.kill()
-        running.wait()
+def test_a_running_one_is_refused(server: FaultyServer, tmp_path: Path) -> None:
+    with held_up(server, SCENES), subprocess.Popen(command(server, *EACH), cwd=tmp_path) as running:
+        try:
+            wait_until(lambda: kept(tmp_path / "run"))
+            done = ask(tmp_path, "resume", "run")
+        finally:
+            running.kill()
     assert done.returncode == 2
     assert f"run is running, as process {running.pid}" in done.stderr
 
@@ -338,14 +350,16 @@ def test_a_run_whose_folder_is_held_is_refused_whatever_its_record_says(tmp_path
     assert "run is written to by another process, a run or a resume; stop it, or wait" in done.stderr
 
 
-def test_the_xarray_engine_keeps_nothing_and_says_so(endpoint: str, tmp_path: Path, clean: dict[str, Any]) -> None:
-    stopped(tmp_path, endpoint, signal.SIGKILL)
+def test_the_xarray_engine_keeps_nothing_and_says_so(
+    server: FaultyServer, tmp_path: Path, clean: dict[str, Any]
+) -> None:
+    stopped(tmp_path, server, signal.SIGKILL)
     done = ask(tmp_path, "resume", "run", "--", "engine=xarray")
     assert done.returncode == 0, done.stderr
     assert "engine=xarray keeps no blocks: everything is computed again" in done.stderr
 
 
 @pytest.mark.parametrize("word", ["source.limit=2", pytest.param("output.dir=elsewhere", marks=SLOW)])
-def test_other_scenes_or_another_folder_are_another_run(endpoint: str, tmp_path: Path, word: str) -> None:
-    stopped(tmp_path, endpoint, signal.SIGKILL, blocks=1)
+def test_other_scenes_or_another_folder_are_another_run(server: FaultyServer, tmp_path: Path, word: str) -> None:
+    stopped(tmp_path, server, signal.SIGKILL, blocks=1)
     assert ask(tmp_path, "resume", "run", "--", word).returncode == 2

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,23 +11,26 @@ import rasterio
 from conftest import speckle, write_scene
 from scripted_server import Answer, Asked, make_certificate, part_of, scripted_server
 from test_s3_listing import page_xml
+from waiting import LONG
 
 from runner.errors import ReadError, SourceError
 from runner.model import Location
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range
 from runner.read.gdal_environment import gdal_environment
-from runner.read.network import direct_loopback, proxy_of
+from runner.read.network import direct_loopback, proxy_of, speaks_tls
 from runner.settings import S3Settings, SourceKind, SourceSettings
 from runner.source.listing import list_objects
 from runner.source.stores import Stores, gdal_path, gdal_s3_options, network_environment
 
 ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-ONCE = FetchOptions(attempts=1, timeout_seconds=5)
+ONCE = FetchOptions(attempts=1, timeout_seconds=LONG)
 
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxies and authorities but those that a test names."""
+    """No proxies and authorities but those that a test names, and time to find out what is wrong with a connection."""
+    monkeypatch.setattr("runner.read.network._PROBE_SECONDS", LONG)
+    speaks_tls.cache_clear()  # another server may have had the port
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
             monkeypatch.delenv(name)
@@ -47,10 +51,12 @@ def one_key(asked: Asked) -> Answer:
     return part_of(bytes(100), asked) if "range" in asked.headers else Answer(body=page_xml(["k.tif"]))
 
 
-def unused_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port where nothing listens, and which nobody else takes meanwhile."""
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        yield int(mute.getsockname()[1])
 
 
 def both_say(endpoint: str, words: str) -> None:
@@ -65,12 +71,12 @@ def test_a_name_that_is_not_found_is_named() -> None:
     both_say("http://no-such-host.invalid:9000", "the name no-such-host.invalid is not found; check source.s3.endpoint")
 
 
-def test_a_port_where_nothing_listens_is_named() -> None:
-    both_say(f"http://127.0.0.1:{unused_port()}", r"nothing listens at http://127.0.0.1:\d+ \(connection refused\)")
+def test_a_port_where_nothing_listens_is_named(dead_port: int) -> None:
+    both_say(f"http://127.0.0.1:{dead_port}", r"nothing listens at http://127.0.0.1:\d+ \(connection refused\)")
 
 
-def test_a_proxy_that_is_dead_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://user:canary@127.0.0.1:{unused_port()}")
+def test_a_proxy_that_is_dead_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch, dead_port: int) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:canary@127.0.0.1:{dead_port}")
     monkeypatch.setenv("http_proxy", os.environ["HTTP_PROXY"])
     words = r"the proxy http://127.0.0.1:\d+ does not answer; check HTTP_PROXY, or name archive.invalid in NO_PROXY"
     both_say("http://archive.invalid:9000", words)
@@ -158,17 +164,20 @@ def test_a_bundle_without_a_certificate_is_named(tmp_path: Path, monkeypatch: py
             ask("https://127.0.0.1:9")
 
 
-def test_a_redirect_to_a_dead_address_names_both() -> None:
-    port = unused_port()
-    target = f"http://127.0.0.1:{port}/k?X=secret"
+def test_a_redirect_to_a_dead_address_names_both(dead_port: int) -> None:
+    target = f"http://127.0.0.1:{dead_port}/k?X=secret"
     with scripted_server(lambda asked: Answer(307, headers={"Location": target})) as server:
-        both_say(server.endpoint, f"{server.endpoint} sends on to .*: nothing listens at .*127.0.0.1:{port} [^?]*$")
+        both_say(
+            server.endpoint, f"{server.endpoint} sends on to .*: nothing listens at .*127.0.0.1:{dead_port} [^?]*$"
+        )
 
 
-def test_no_client_asks_a_proxy_for_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_client_asks_a_proxy_for_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dead_port: int
+) -> None:
     content = write_scene(tmp_path / "scene.tif", speckle((64, 64)), blockxsize=64, blockysize=64).read_bytes()
     for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
+        monkeypatch.setenv(name, f"http://127.0.0.1:{dead_port}")
 
     def script(asked: Asked) -> Answer:
         return part_of(content, asked) if "range" in asked.headers else one_key(asked)

@@ -2,6 +2,7 @@
 
 import pytest
 from scripted_server import Answer, Asked, error, scripted_server
+from waiting import LONG
 
 from runner.errors import SourceError
 from runner.model import StoredObject
@@ -10,7 +11,7 @@ from runner.settings import S3Settings
 from runner.source.pinned import Found, look_up
 from runner.source.stores import Stores
 
-QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=5)
+QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=LONG)
 
 
 def found_at(endpoint: str, etag: str = '"0a"', size: int = 7) -> Found:

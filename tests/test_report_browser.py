@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from run_folders import LARGE, SMALL, Shape, make_run_folder
+from waiting import LONG
 
 from runner.log.report import write_report
 
@@ -79,7 +80,7 @@ def measured(browser: str, report: Path, scratch: Path) -> list[dict[str, Any]]:
     around = AROUND.replace("WIDTHS", str(len(WIDTHS))).replace("FRAMES", frames)
     (scratch / "around.html").write_text(around, "utf-8")
     command = [browser, *FLAGS, f"--user-data-dir={scratch / 'profile'}", (scratch / "around.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG)
     told = re.search(r"found (\[.*\])</body>", done.stdout, re.DOTALL)
     assert told, (done.stdout[-500:], done.stderr[-2000:])
     return sorted(json.loads(unescape(told.group(1))), key=lambda one: one["width"])

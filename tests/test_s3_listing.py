@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 import pytest
 from conftest import moto_server
 from scripted_server import Answer, Asked, ScriptedServer, error, scripted_server
+from waiting import LONG
 
 from runner.errors import SourceError
 from runner.model import StoredObject
@@ -19,7 +20,7 @@ from runner.source.s3_listing import list_keys
 from runner.source.stores import Stores
 
 KEYS = [f"a/{number}.tif" for number in range(6)]
-QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=5)
+QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=LONG)
 
 
 def page_xml(keys: Sequence[str], token: str | None = None, asked: str | None = None, **changes: str) -> bytes:
@@ -196,11 +197,11 @@ def test_a_server_of_another_order_is_listed(order: list[str]) -> None:
 
 
 def test_a_page_that_drips_ends_by_the_timeout() -> None:
-    dripping = Answer(body=b"x" * 30, byte_seconds=0.05)
+    dripping = Answer(body=b"x" * 20_000, byte_seconds=0.05)
     with scripted_server(lambda asked: dripping) as server:
         source = source_at(server)
         with pytest.raises(SourceError, match="no answer within fetch.timeout"):
-            list_objects(source, Stores(source.s3, replace(QUICK, timeout_seconds=0.2, attempts=2)))
+            list_objects(source, Stores(source.s3, replace(QUICK, timeout_seconds=1, attempts=2)))
         assert len(server.asked) == 2
 
 

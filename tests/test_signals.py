@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import LONG
 
 # It prints its own mask before and after, and in between that of the tracker, and of a process that it starts.
 PROGRAM = """
@@ -31,7 +32,7 @@ SIGHUP, SIGINT = 1 << 0, 1 << 1
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="masks are read from /proc")
 def test_what_is_started_meanwhile_and_the_tracker_outlive_a_terminal_that_closes() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=LONG)
     assert not done.stderr
     before, tracker, started, after = (int(line, 16) for line in done.stdout.split())
     assert tracker & SIGHUP

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from obstore.store import LocalStore, S3Store
 from scripted_server import Answer, Asked, ScriptedServer, error, part_of, scripted_server
+from waiting import LONG
 
 from runner.errors import ReadError, SourceError
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range, fetch_start
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
 
 CONTENT = bytes(range(100))
-QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=5)
+QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=LONG)
 
 
 def fetched(server: ScriptedServer, etag: str | None = None, size: int | None = None, stop: int = 10) -> bytes:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from waiting import LONG
 
 from runner.streams import _open_if_closed, lost, steady
 
@@ -79,7 +80,7 @@ def test_a_run_that_nobody_can_see_is_completed_all_the_same(folder_of_scenes: P
     folder = folder_of_scenes.parent / "run"
     words = ["source=local", f"source.url='{folder_of_scenes}/*.tif'", f"output.dir={folder}"]
     command = [sys.executable, "-m", "runner", *words]
-    assert subprocess.run(command, cwd=ROOT, stdout=full, stderr=unread, timeout=120).returncode == 0
+    assert subprocess.run(command, cwd=ROOT, stdout=full, stderr=unread, timeout=LONG).returncode == 0
     assert json.loads((folder / "run.json").read_text())["status"] == "COMPLETED"
     assert (folder / "temporal_mean.tif").exists()
     assert "stdout cannot be written: No space left on device" in (folder / "run.log").read_text()
@@ -88,14 +89,14 @@ def test_a_run_that_nobody_can_see_is_completed_all_the_same(folder_of_scenes: P
 def test_a_text_that_is_all_that_was_asked_for_has_an_exit_code(full: int, unread: int) -> None:
     """As --help, --cfg, --info and a plan have."""
     command = [sys.executable, "-m", "runner", "--help"]
-    done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONG)
     assert done.returncode == 1
     assert "error: stdout cannot be written: No space left on device" in done.stderr
-    assert subprocess.run(command, cwd=ROOT, stdout=unread, stderr=subprocess.DEVNULL, timeout=120).returncode == 0
+    assert subprocess.run(command, cwd=ROOT, stdout=unread, stderr=subprocess.DEVNULL, timeout=LONG).returncode == 0
 
 
 def test_a_list_that_cannot_be_written_has_an_exit_code(tmp_path: Path, full: int) -> None:
     command = [sys.executable, "-m", "runner.log", "ls", "--json", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=LONG)
     assert done.returncode == 1
     assert "stdout cannot be written: No space left on device" in done.stderr

@@ -5,9 +5,9 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
+from waiting import LONG
 
 from runner.errors import SourceError
 from runner.source.together import together
@@ -45,17 +45,19 @@ def test_after_a_failure_nothing_more_begins_and_what_has_begun_ends() -> None:
     assert (begun, ended) == ([0, 1, 2], [1, 2])
 
 
-def test_threads_that_still_deliver_an_answer_are_waited_for() -> None:
-    delivering, left = threading.Event(), threading.Event()
+def test_threads_that_still_deliver_an_answer_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.source.together._LONGEST_SECONDS", LONG)
+    delivering, waited_for, left = threading.Event(), threading.Event(), threading.Event()
 
     def deliver() -> None:  # by a thread that Python's threading does not know, as obstore's are
         delivering.set()
-        time.sleep(0.2)
+        waited_for.wait(LONG)
         left.set()
 
     async def ask(item: int) -> int:
         _thread.start_new_thread(deliver, ())
         delivering.wait()
+        asyncio.get_running_loop().call_later(0.05, waited_for.set)  # comes only if the loop goes on
         return item
 
     assert asyncio.run(together(ask, [1], 1)) == [1]
@@ -64,9 +66,9 @@ def test_threads_that_still_deliver_an_answer_are_waited_for() -> None:
 
 WITH_A_DEBUGGER = """
 import _thread, asyncio, time
-_thread.start_new_thread(time.sleep, (60,))
+_thread.start_new_thread(time.sleep, (6000,))
 from runner.source import together
-together._LONGEST_SECONDS = 60.0
+together._LONGEST_SECONDS = 6000.0
 async def ask(item):
     return item
 print(asyncio.run(together.together(ask, [1], 1)), flush=True)
@@ -77,5 +79,5 @@ os._exit(0)
 
 def test_threads_that_were_there_before_are_not_waited_for() -> None:
     command = [sys.executable, "-c", WITH_A_DEBUGGER]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
     assert done.stdout == "[1]\n", done.stderr

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 from conftest import Cli
+from waiting import LONG, wait_until
 
 from runner.cluster import open_cluster
 from runner.engine.trace import Place, TaskTrace, Work, failures_traced, here
@@ -157,13 +158,9 @@ def test_what_was_done_before_an_interrupt_is_traced(tmp_path: Path) -> None:
     small = [f"chunks.{axis}={size}" for axis, size in (("time", 1), ("y", 64), ("x", 64), ("snap", "false"))]
     command = [sys.executable, "-m", "runner", "chunks=block", *small, "output.dir=result"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        stop = time.monotonic() + 60
-        while "GDAL options" not in text_of(tmp_path / "result/run.log"):
-            assert time.monotonic() < stop
-            time.sleep(0.05)
-        time.sleep(1)
+        wait_until(lambda: list(tmp_path.glob("result/partials/*.npz")))  # a task is done
         os.kill(process.pid, signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=LONG)
     assert process.returncode == 130
     trace, record = trace_of(tmp_path / "result"), record_of(tmp_path / "result")
     assert 0 < len(trace) < 12 * 24 * 25

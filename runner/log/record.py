@@ -210,13 +210,17 @@ def _heartbeat(record: RunRecord) -> Iterator[None]:
 
 @contextmanager
 def _beside(work: Callable[[], None], name: str) -> Iterator[None]:
-    """Do something in a thread. It is waited for, but not for long: an interrupted run has to end."""
+    """Do something in a thread, and wait for its end; not for long if the run was interrupted, which has to end."""
     thread = threading.Thread(target=work, name=name, daemon=True)
     thread.start()
+    patience = None
     try:
         yield
+    except KeyboardInterrupt:
+        patience = _PATIENCE_SECONDS
+        raise
     finally:
-        thread.join(_PATIENCE_SECONDS)
+        thread.join(patience)
 
 
 @contextmanager

@@ -51,8 +51,9 @@ class Launchpad:
     def each(self, tasks: Sequence[Callable[[], Done]], at_once: int) -> Generator[Done, None, None]:
         """Do the tasks in threads and yield what they give, as it comes. What ends this ends all processes first."""
         with ThreadPoolExecutor(at_once, thread_name_prefix="job") as pool:
-            futures = [pool.submit(task) for task in tasks]
+            futures: list[Future[Done]] = []
             try:
+                futures.extend(pool.submit(task) for task in tasks)
                 for future in as_completed(futures):
                     yield future.result()
             except BaseException as stop:

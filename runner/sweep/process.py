@@ -21,6 +21,8 @@ _FAMILY_SECONDS = 0.5  # between two looks for new ones, which cost 10 ms each
 _GRACE_SECONDS = 15.0  # from a signal to SIGKILL: a run ends its workers and writes its report within 10 s
 _GRACE_OF_MEMORY_SECONDS = 3.0  # a job that takes too much goes on taking
 _LAST_LINES_SECONDS = 2.0
+_DYING_SECONDS = 60.0  # after SIGKILL: a process whose disk hangs does not end
+_DYING_LOOK_SECONDS = 0.005
 
 
 class Cause(Enum):
@@ -98,15 +100,22 @@ class JobProcess:
                 self._end(cause, stop)
                 break
         self._done.wait()
-        self.kill()  # what it left behind
+        self._end_what_it_left()
         self._threads[1].join(_LAST_LINES_SECONDS)
         assert self._popen.returncode is not None
         return Ended(self._popen.returncode, cause, self._ended - self._began, self._cpu, self._family.peak_bytes)
 
     def kill(self) -> None:
-        """End it and all it started, at once."""
+        """Kill it and all it started; they are gone a little later."""
         self._family.kill()
         self._kill_group()
+
+    def _end_what_it_left(self) -> None:
+        """Kill it and wait until it is gone: the next job must not start beside its memory."""
+        self.kill()
+        stop = time.monotonic() + _DYING_SECONDS
+        while (self._family.lives() or _group_lives(self._popen.pid)) and time.monotonic() < stop:
+            time.sleep(_DYING_LOOK_SECONDS)
 
     def _cause(self, limits: Limits, stop: StopSign) -> Cause | None:
         if stop.raised:
@@ -168,6 +177,26 @@ class _Family:
                 one.kill()
             except psutil.Error:
                 continue
+
+    def lives(self) -> bool:
+        return any(map(_lives, self._members))
+
+
+def _group_lives(leader: int) -> bool:
+    """Whether anybody in its process group has not ended, known as a child of it or not."""
+    for pid in psutil.pids():
+        with suppress(OSError, psutil.Error):  # it has ended meanwhile
+            if os.getpgid(pid) == leader and _lives(psutil.Process(pid)):
+                return True
+    return False
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it has not ended. A zombie has: it holds no memory, and may wait for its parent for good."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _resident_bytes(process: psutil.Process) -> int:
