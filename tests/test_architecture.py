@@ -24,7 +24,7 @@ LAYERS = [
     {"console"},
     {"summary"},
     {"job"},
-    {"vocabulary", "bounded_yaml"},
+    {"vocabulary", "bounded_yaml", "setting_fields"},
     {"messages"},
     {"overrides", "arguments", "hydra_node", "interpolations", "config_folders"},
     {"loader"},
