@@ -4,6 +4,7 @@ import ast
 import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from enum import Enum
 from functools import cache
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -16,6 +17,7 @@ from runner.settings import Limits
 class SettingField:
     """A key of a settings record."""
 
+    owner: type
     name: str
     annotation: Any  # without the limits
     limits: Limits | None
@@ -25,6 +27,12 @@ class SettingField:
     def optional(self) -> bool:
         """Whether the key may be null."""
         return NoneType in get_args(self.annotation)
+
+    @property
+    def plain(self) -> Any:
+        """The type of a value that is not null."""
+        kinds = get_args(self.annotation) if self.optional else (self.annotation,)
+        return next(kind for kind in kinds if kind is not NoneType)
 
     @property
     def record(self) -> type | None:
@@ -43,11 +51,16 @@ def record_in(annotation: Any) -> type | None:
     return found if isinstance(found, type) else None
 
 
+def enums_in(annotation: Any) -> list[type[Enum]]:
+    """The enumerations in an annotation such as `X`, `X | None` or `list[X]`."""
+    return [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, Enum)]
+
+
 @cache
 def fields_of(record: type) -> tuple[SettingField, ...]:
     """The keys of a settings record, in their order."""
     hints = get_type_hints(record, include_extras=True)
-    return tuple(_field(entry, hints[entry.name]) for entry in fields(record))
+    return tuple(_field(record, entry, hints[entry.name]) for entry in fields(record))
 
 
 def meaning(owner: type, name: str | None = None) -> str:
@@ -60,12 +73,12 @@ def meaning(owner: type, name: str | None = None) -> str:
     return _texts().get(owner.__name__, {}).get(name, "")
 
 
-def _field(entry: Field[Any], hint: Any) -> SettingField:
+def _field(owner: type, entry: Field[Any], hint: Any) -> SettingField:
     annotation, limits = hint, None
     if get_origin(hint) is Annotated:
         annotation, limits = get_args(hint)
     factory = entry.default_factory
-    return SettingField(entry.name, annotation, limits, entry.default if factory is MISSING else factory())
+    return SettingField(owner, entry.name, annotation, limits, entry.default if factory is MISSING else factory())
 
 
 @cache

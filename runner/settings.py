@@ -365,7 +365,7 @@ class OutputSettings:
     """The run folder and the format of rasters."""
 
     dir: str = "???"
-    """Folder of the run. The default is `outputs/DATE/TIME_SOURCE`."""
+    """Folder of the run, `outputs/DATE/TIME_SOURCE` unless you name one."""
     compression: Annotated[str, _COMPRESSION] = "deflate"
     """Compression of rasters."""
     level: Annotated[int, _LEVEL] = 1

@@ -25,7 +25,7 @@ LAYERS = [
     {"summary"},
     {"job"},
     {"vocabulary", "bounded_yaml", "setting_fields"},
-    {"messages"},
+    {"messages", "origins", "reference", "schema"},
     {"overrides", "arguments", "hydra_node", "interpolations", "config_folders"},
     {"loader"},
     {"config"},
