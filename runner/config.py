@@ -16,6 +16,7 @@ from runner.errors import ConfigError, is_utf8, printable
 from runner.loader import use_job_loader
 from runner.log.redact import SECRET_NAMES, names_a_secret, redact
 from runner.messages import explain, no_secret
+from runner.origins import located
 from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
@@ -43,17 +44,24 @@ def register_settings() -> None:
 def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     """Check the composed tree and turn it into a record; `choices` is Hydra's group -> option table.
 
-    Raises ConfigError that names the key, what it got, what was wanted.
+    Raises ConfigError that names the key, what it got, what was wanted; and the file and line, if it is from a file.
     """
+    try:
+        return _read_job(tree, choices)
+    except ConfigError as error:
+        raise located(error) from error.__cause__
+
+
+def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     for group, option in choices.items():
         if ".." in Path(str(option)).parts or Path(str(option)).is_absolute():
             raise ConfigError(f"{group}={option}: an option is a file of a config folder and cannot lie outside of it")
     _refuse_unknown_keys(tree)
     refuse_secrets(tree)
-    missing = sorted(OmegaConf.missing_keys(tree))
-    if missing:
-        raise _no_value(tree, missing[0])
     try:
+        missing = sorted(OmegaConf.missing_keys(tree))
+        if missing:
+            raise _no_value(tree, missing[0])
         job = OmegaConf.to_object(tree)
     except OmegaConfBaseException as error:
         raise explain(error) from error

@@ -52,11 +52,33 @@ def _explain_file(problem: str) -> ConfigError:
         return _no_package(outside[1])
     composed = re.match(r"In '(.+?)': \w+ raised while composing config:\n(.*)\n +full_key: (\S+)", problem)
     if composed is None:
-        return _explain_word(problem) or _explain_tab(problem) or ConfigError(" ".join(problem.split()))
+        return _explain_word(problem) or _explain_override(problem) or ConfigError(" ".join(problem.split()))
     file, what, key = composed.groups()
     if key.startswith("experiment"):
         return _no_package(file)
-    return ConfigError(f"{file}.yaml: {_explain_key(key, what)}")
+    nested = _explain_nesting(key) if "not in" in what else None
+    return ConfigError(f"{file}.yaml: {nested or _explain_key(key, what)}")
+
+
+def _explain_override(problem: str) -> ConfigError | None:
+    """A choice in a file's list of defaults, of a group that is not there."""
+    got = re.match(
+        r"In '(.+?)': Could not override '([^']+)'\.(?:\s+Did you mean to override (?:one of )?(.+)\?)?", problem
+    )
+    if got is None:
+        return None
+    near = did_you_mean(got[2], got[3].split(", ") if got[3] else groups())
+    return ConfigError(f"{got[1]}.yaml: its defaults override '{got[2]}', which is not there{near}")
+
+
+def _explain_nesting(key: str) -> str | None:
+    """A known key that stands at the wrong depth of a file."""
+    section, _, name = key.rpartition(".")
+    if key in known_keys():
+        return f"{key}: a dot is a part of a name in a file; write {name} below {section}:"
+    if section and name == section.rpartition(".")[2]:
+        return f"{key}: the keys of this file are those of {section} already; write them without {name}:"
+    return None
 
 
 def _explain_word(problem: str) -> ConfigError | None:
@@ -93,11 +115,6 @@ def _as_key(choice: str) -> str:
     """`stages.X.cluster` for cluster@stages.X.cluster; others as they are."""
     group, _, package = choice.partition("@")
     return package if package.endswith(f".{group}") and group in ("cluster", "chunks") else choice
-
-
-def _explain_tab(problem: str) -> ConfigError | None:
-    tab = re.search(r"found character '\\t' .*\"(.+)\", line (\d+)", problem, re.DOTALL)
-    return ConfigError(f"{tab[1]}, line {tab[2]}: a tab; YAML is indented by spaces") if tab else None
 
 
 def _no_package(file: str) -> ConfigError:
@@ -142,6 +159,13 @@ def _explain_key(key: str, problem: str, value: str = "") -> ConfigError:
     """Of one key: it is not there, or has a wrong value; `value` is what was typed after it, the `=` too."""
     if "not in" in problem:
         return ConfigError(f"{key}: there is no such setting{did_you_mean(key, {*groups(), *known_keys()}, value)}")
+    if "is not a ListConfig" in problem:
+        return ConfigError(f"{key}: wanted a list, such as [...]")
+    if re.search("is not Optional|Incompatible value 'None'", problem):
+        return ConfigError(f"{key}=null: wanted a value; leave the key out for its default")
+    switch = re.search(r"Value '(.*?)' is not a valid bool", problem)
+    if switch:
+        return ConfigError(f"{key}={switch[1]}: wanted true or false")
     kind = re.search(r"Value '(.*?)' of type '\w+' could not be converted to (\w+)", problem)
     if kind and kind[2] in _KINDS:
         return ConfigError(f"{key}={kind[1]}: wanted {_KINDS[kind[2]]}")

@@ -53,6 +53,12 @@ def _annotation(key: str) -> Any:
     return found
 
 
+def is_section(key: str) -> bool:
+    """Whether a key holds keys of its own."""
+    annotation = _annotation(key)
+    return get_origin(annotation) is dict or record_in(annotation) is not None
+
+
 def is_text(key: str) -> bool:
     """Whether a key's value is a text."""
     annotation = _annotation(key)

@@ -21,6 +21,7 @@ from runner import config
 from runner.errors import ConfigError
 from runner.log.record import config_sha256
 from runner.messages import explain
+from runner.origins import located
 from runner.overrides import without_escapes
 from runner.settings import Action, JobSettings, SweepSettings
 from runner.sweep.words import check_baseline
@@ -68,7 +69,10 @@ class Composer:
         except OmegaConfBaseException as error:
             raise explain(error) from error
         assert isinstance(settings, SweepSettings)
-        check_settings(settings)
+        try:
+            check_settings(settings)
+        except ConfigError as error:
+            raise located(error) from error.__cause__
         return settings
 
     def job(self, words: Sequence[str]) -> tuple[JobSettings, str]:
