@@ -6,11 +6,10 @@ Types, defaults and meanings come from `runner.settings`, the options of the con
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from enum import Enum
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
-from runner.setting_fields import SettingField, enums_in, fields_of, meaning
+from runner.setting_fields import SettingField, enums_in, fields_of, meaning, meaning_lines
 from runner.settings import ClusterSettings, JobSettings
 from runner.vocabulary import config_dir
 
@@ -94,7 +93,7 @@ def _sections(key: str, record: type) -> Iterator[str]:
 def _section(title: str, text: str, before: str, entries: Iterable[SettingField]) -> Iterator[str]:
     yield from (f"## {title}", "", text, "", *_table("key", "type", "default", "meaning"))
     for entry in entries:
-        yield _row(f"`{before}{entry.name}`", _type(entry), _default(entry), _meaning(entry))
+        yield _row(f"`{before}{entry.name}`", _type(entry), _default(entry), "<br>".join(meaning_lines(entry)))
     yield ""
 
 
@@ -136,7 +135,7 @@ def _name(annotation: Any) -> str:
 
 
 def _default(entry: SettingField) -> str:
-    value = entry.default
+    value = entry.plain_default
     if value == "???":
         return "-"
     if entry.record is not None and value is not None:
@@ -144,23 +143,11 @@ def _default(entry: SettingField) -> str:
     return f"`{_yaml(value)}`"
 
 
-def _yaml(value: Any) -> str:
+def _yaml(value: object) -> str:
     """A value as one writes it in a file."""
     if isinstance(value, list):
         return f"[{', '.join(map(_yaml, value))}]"
-    if isinstance(value, Enum):
-        return str(value.name)
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _meaning(entry: SettingField) -> str:
-    """The meaning of a key, with that of each of its choices on a line of its own."""
-    choices = [
-        f"<br>`{member.name}`: {meaning(owner, member.name)}"
-        for owner in enums_in(entry.annotation)
-        for member in owner
-    ]
-    return meaning(entry.owner, entry.name) + "".join(choices)
 
 
 def _header(path: Path) -> str:

@@ -24,6 +24,12 @@ class SettingField:
     default: object
 
     @property
+    def plain_default(self) -> object:
+        """The default as a file has it: enumerations by name."""
+        value = self.default
+        return [_plain(one) for one in value] if isinstance(value, list) else _plain(value)
+
+    @property
     def optional(self) -> bool:
         """Whether the key may be null."""
         return NoneType in get_args(self.annotation)
@@ -71,6 +77,16 @@ def meaning(owner: type, name: str | None = None) -> str:
     if name is None:
         return _one_line((owner.__doc__ or "").partition("\n\n")[0])
     return _texts().get(owner.__name__, {}).get(name, "")
+
+
+def meaning_lines(entry: SettingField) -> list[str]:
+    """The meaning of a key, and of each of its choices."""
+    choices = [(owner, one.name) for owner in enums_in(entry.annotation) for one in owner]
+    return [meaning(entry.owner, entry.name), *(f"`{name}`: {meaning(owner, name)}" for owner, name in choices)]
+
+
+def _plain(value: object) -> object:
+    return value.name if isinstance(value, Enum) else value
 
 
 def _field(owner: type, entry: Field[Any], hint: Any) -> SettingField:
