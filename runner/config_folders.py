@@ -10,6 +10,7 @@ from hydra.plugins.config_source import ConfigResult
 from runner.errors import ConfigError, printable
 from runner.log.redact import names_a_secret, redact
 from runner.messages import no_secret
+from runner.origins import note_read
 
 _GIVEN: Final = "hydra.searchpath"  # the start of what Hydra calls a path's provider
 _SCHEMA: Final = "schema"  # of Hydra's own
@@ -28,7 +29,10 @@ class JobConfigRepository(CachingConfigRepository):
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Raises ConfigError for a name that leads out of the config folders."""
         _refuse_outside(config_path)
-        return super().load_config(config_path)
+        loaded = super().load_config(config_path)
+        if loaded is not None:
+            note_read(str(loaded.path), config_path)
+        return loaded
 
     def config_exists(self, config_path: str) -> bool:
         """Raises ConfigError as `load_config` does."""

@@ -1,7 +1,6 @@
 """How Hydra composes a job here: words as people type them, and a look at the whole before Hydra acts on it."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 from hydra._internal import hydra as application
@@ -24,7 +23,7 @@ from runner.hydra_node import check_hydra
 from runner.interpolations import check_interpolations, interpolated_keys
 from runner.log.redact import redact
 from runner.messages import explain, no_secret
-from runner.origins import ORIGINS, located, misplaced_value, unreadable
+from runner.origins import ORIGINS, located, misplaced_value, note_merged, unreadable
 from runner.overrides import as_hydra_reads, for_each_stage, is_shared, without_escapes
 from runner.settings import JobSettings
 
@@ -80,10 +79,8 @@ class JobLoader(ConfigLoaderImpl):
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         """As Hydra does, noting where each file's values go."""
         loaded = super()._load_single_config(default, repo)
-        scheme, _, folder = str(loaded.path).partition("://")
-        if scheme == "file":
-            package = loaded.header["package"] if default.package is None else default.package
-            ORIGINS.note(Path(folder, f"{str(default.config_path).removesuffix('.yaml')}.yaml"), package)
+        package = loaded.header["package"] if default.package is None else default.package
+        note_merged(str(loaded.path), str(default.config_path), package)
         return loaded
 
     def _parse_overrides_and_create_caching_repo(

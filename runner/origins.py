@@ -15,6 +15,9 @@ from runner.errors import ConfigError, printable
 from runner.vocabulary import config_dir, groups, is_section
 
 _KEY: Final = re.compile(r"(?:\S+\.yaml: )?([\w.]+)(?:\[\d+\])?(?=[=:]|\s|$)")  # with which an error begins
+_FILE: Final = re.compile(r"(\S+\.yaml): (?=(?:its defaults \w+ '([^']+)')?)")  # or with the name of a file
+_OPTION: Final = re.compile(r"[\w/@.]+=(\S+): no such option")
+_PREFIX: Final = re.compile(r"(?:(?:override|optional) +)*/?")  # of a group in a list of defaults
 _WHOLE: Final = (None, "", "_global_")  # packages that are the whole job
 
 
@@ -25,7 +28,7 @@ class ConfigFile:
     path: Path
     package: str
 
-    def node(self, key: str) -> tuple[int, yaml.Node] | None:
+    def node(self, key: str) -> tuple[int, yaml.Node | None] | None:
         """The line and the value of a dotted key, if the file has it."""
         if key == self.package:
             return 1, self.root()
@@ -39,11 +42,12 @@ class ConfigFile:
         """Dotted key and value of everything in the file, a section before what lies in it."""
         yield from _entries(self.root(), self.package)
 
-    def root(self) -> yaml.Node:
-        """The whole file, which Hydra has read, so that it is YAML."""
-        root = yaml.compose(self.path.read_text("utf-8"), yaml.SafeLoader)
-        assert root is not None
-        return root
+    def root(self) -> yaml.Node | None:
+        """The whole file; None if it is empty, or was altered since Hydra read it."""
+        try:
+            return yaml.compose(self.path.read_text("utf-8"), yaml.SafeLoader)
+        except (OSError, ValueError, yaml.YAMLError):
+            return None
 
 
 def shown(path: Path) -> str:
@@ -54,19 +58,20 @@ def shown(path: Path) -> str:
 
 @dataclass(slots=True)
 class Origins:
-    """The files of one composition, in the order in which they were merged, and the overrides that came after them."""
+    """The files of one composition, in the order in which they were merged, and the overrides that came after them.
+
+    Files are read for their lists of defaults first, and merged once all of them are known.
+    """
 
     overrides: tuple[str, ...] = ()
     files: list[ConfigFile] = field(default_factory=list)
+    read: list[Path] = field(default_factory=list)
 
     def begin(self, overrides: Iterable[str]) -> None:
         """Forget the composition before this one."""
         self.overrides = tuple(overrides)
         self.files.clear()
-
-    def note(self, path: Path, package: Any) -> None:
-        """Add a file that is about to be merged."""
-        self.files.append(ConfigFile(path, "" if package in _WHOLE else str(package)))
+        self.read.clear()
 
     def place(self, key: str) -> str | None:
         """`FILE:LINE` of the value of a key, or of the section that lacks it; None if no file of the user's has it."""
@@ -87,6 +92,21 @@ class Origins:
 ORIGINS: Final = Origins()  # of the composition that this process has begun last
 
 
+def note_read(folder: str, name: str) -> None:
+    """Remember a file that Hydra reads; `folder` is what Hydra calls its place, such as file:///PATH."""
+    ORIGINS.read.extend(_path(folder, name))
+
+
+def note_merged(folder: str, name: str, package: Any) -> None:
+    """Remember a file that Hydra merges next, into the settings of a package."""
+    ORIGINS.files.extend(ConfigFile(path, "" if package in _WHOLE else str(package)) for path in _path(folder, name))
+
+
+def _path(folder: str, name: str) -> list[Path]:
+    scheme, _, path = folder.partition("://")
+    return [Path(path, f"{name.removesuffix('.yaml')}.yaml")] if scheme == "file" else []
+
+
 def located(error: ConfigError) -> ConfigError:
     """The error with the file and line of the key that it begins with, if the value came from a file of the user's."""
     found = _KEY.match(str(error))
@@ -97,10 +117,30 @@ def located(error: ConfigError) -> ConfigError:
 
 
 def _with_path(error: ConfigError) -> ConfigError:
-    """The error about a file as a whole, which it begins with, with the path of that file."""
-    name, mark, problem = str(error).partition(".yaml: ")
-    whole = [file.path for file in ORIGINS.files if mark and str(file.path).endswith(f"/{name}.yaml")]
-    return ConfigError(f"{shown(whole[-1])}:1: {problem}") if whole else error
+    """The error with the path of the file that it is about as a whole, or the place in the list of defaults."""
+    whole = _FILE.match(str(error))
+    option = _OPTION.match(str(error))
+    if whole:
+        files = [path for path in ORIGINS.read if str(path).endswith(f"/{whole[1]}")]
+        problem, word = str(error)[whole.end() :], whole[2]
+    elif option and not any(override.endswith(f"={option[1]}") for override in ORIGINS.overrides):
+        files, problem, word = _users(ORIGINS.read), str(error), option[1]
+    else:
+        return error
+    places = [(path, _line_in_defaults(path, word)) for path in reversed(files)]
+    found = [(path, line) for path, line in places if line or whole]
+    return ConfigError(f"{shown(found[0][0])}:{found[0][1] or 1}: {problem}") if found else error
+
+
+def _users(files: Iterable[Path]) -> list[Path]:
+    return [path for path in files if not path.is_relative_to(config_dir())]
+
+
+def _line_in_defaults(path: Path, word: str | None) -> int:
+    """The line of a group or an option in a file's list of defaults; 0 if it does not have it."""
+    defaults = _entry(ConfigFile(path, "").root(), ["defaults"])
+    nodes = _scalars(defaults[1]) if defaults and word else ()
+    return next((_line(node) for node in nodes if _PREFIX.sub("", str(node.value)) == word), 0)
 
 
 def unreadable(error: yaml.MarkedYAMLError) -> ConfigError:
@@ -158,6 +198,15 @@ def _entries(node: yaml.Node | None, at: str) -> Iterator[tuple[str, yaml.Node]]
         yield at, node
     for entry, value in node.value if isinstance(node, yaml.MappingNode) else ():
         yield from _entries(value, f"{at}.{entry.value}" if at else str(entry.value))
+
+
+def _scalars(node: yaml.Node) -> Iterator[yaml.Node]:
+    """Every text, in lists and of keys too."""
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    for one in node.value if isinstance(node, yaml.CollectionNode) else ():
+        for part in one if isinstance(one, tuple) else (one,):
+            yield from _scalars(part)
 
 
 def _line(node: yaml.Node) -> int:

@@ -346,7 +346,7 @@ def test_every_config_file_begins_with_what_it_is_for() -> None:
             "source/mine",
             "defaults: [locl]",
             "source=mine",
-            "source/mine.yaml: its defaults name 'locl', which is no file of source/; did you mean 'local'",
+            "{folder}/source/mine.yaml:1: its defaults name 'locl', which is no file of source/; did you mean 'local'",
         ),
     ],
 )

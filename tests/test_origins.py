@@ -53,7 +53,15 @@ JOB = "# @package _global_\n"
         ("experiment/mine", JOB + "mask: both\nmask: none\n", ["experiment=mine"], "mine.yaml:3: found duplicate key"),
         (
             "experiment/mine", JOB + "defaults:\n- override /sorce: demo\n", ["experiment=mine"],
-            "experiment/mine.yaml: its defaults override 'sorce', which is not there; did you mean 'source'",
+            "mine.yaml:3: its defaults override 'sorce', which is not there; did you mean 'source'",
+        ),
+        (
+            "experiment/mine", JOB + "defaults:\n- override /source: dmo\n", ["experiment=mine"],
+            "mine.yaml:3: source=dmo: no such option; did you mean 'demo'",
+        ),
+        (
+            "source/mine", "name: x\ndefaults:\n- locl\n", ["source=mine"],
+            "mine.yaml:3: its defaults name 'locl', which is no file of source/; did you mean 'local'",
         ),
     ],
 )  # fmt: skip
@@ -118,6 +126,11 @@ def test_the_last_of_two_files_that_set_a_key_is_named(tmp_path: Path) -> None:
     theirs(tmp_path, "defaults: [demo]\nlimit: 3\n", "source/mine")
     folder = theirs(tmp_path, JOB + "source: {limit: 0}\n", "experiment/mine")
     assert "experiment/mine.yaml:2: source.limit=0" in refusal(folder, "source=mine", "experiment=mine")
+
+
+@pytest.mark.parametrize("text", ["", JOB, JOB + "defaults: []\n"])
+def test_a_file_without_values_is_blamed_for_none(tmp_path: Path, text: str) -> None:
+    assert refusal(theirs(tmp_path, text, "source/mine"), "source=mine", "mask=nodatta").startswith("mask: ")
 
 
 def test_our_own_files_are_not_named() -> None:
