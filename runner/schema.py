@@ -68,9 +68,9 @@ def schema(group: str = "experiment") -> Schema:
         raise ConfigError(f"schema {group}: there is no such config group{near}; there are {', '.join(sorted(owners))}")
     owner = owners[group]
     job = owner is JobSettings
-    body = _object(owner)
+    body = object_schema(owner)
     body["properties"] = {"defaults": _defaults(group), **({"hydra": _HYDRA} if job else {}), **body["properties"]}
-    below = {record.__name__: _object(record) for record in dict.fromkeys(_records_below(owner))}
+    below = {record.__name__: object_schema(record) for record in dict.fromkeys(_records_below(owner))}
     title = "A job of cog-stack-runner" if job else f"A file {group}/NAME.yaml of cog-stack-runner"
     return {"$schema": _DIALECT, "title": title, **body, "$defs": {"interpolation": _INTERPOLATION, **below}}
 
@@ -95,7 +95,8 @@ def _records_below(owner: type) -> Iterator[type]:
             yield from _records_below(entry.record)
 
 
-def _object(record: type) -> Schema:
+def object_schema(record: type) -> Schema:
+    """The JSON schema of a section, for use where `$defs` has the sections below it."""
     return {
         "description": meaning(record),
         "type": "object",

@@ -9,7 +9,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from omegaconf import OmegaConf
 
 from runner.errors import ConfigError
-from runner.schema import main, schema
+from runner.schema import main, object_schema, schema
+from runner.setting_fields import fields_of
+from runner.settings import ClusterSettings, JobSettings
 
 FILES = [path for path in sorted((ROOT / "conf").rglob("*.yaml")) if "hydra" not in path.parts]  # those are Hydra's own
 GROUPS = ["experiment", "source", "gdal", "chunks", "cluster", "stage", "output", "debug"]
@@ -95,6 +97,26 @@ def test_a_mistake_is_refused(group: str, values: object) -> None:
 )
 def test_what_the_runner_takes_is_valid(values: object) -> None:
     Draft202012Validator(schema()).validate(values)
+
+
+LIMITED = [
+    (owner, entry.name)
+    for owner in (JobSettings, *(entry.record for entry in fields_of(JobSettings) if entry.record), ClusterSettings)
+    for entry in fields_of(owner)
+    if entry.limits is not None
+]
+SECTIONS = schema()["$defs"]
+VALUES = [-1, 0, 1, 9, 10, 0.5, 1.5, "auto", "all", "block", "zstd", "x", True, False, None]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize(("owner", "name"), LIMITED, ids=lambda one: getattr(one, "__name__", one))
+def test_the_schema_and_the_runner_agree_on_limits(owner: type, name: str, value: object) -> None:
+    entry = next(entry for entry in fields_of(owner) if entry.name == name)
+    of_its_type = not isinstance(value, float) or entry.plain is not int
+    taken = (entry.limits.hold(value) and of_its_type) or (value is None and entry.optional)
+    section = {**object_schema(owner), "$defs": SECTIONS}
+    assert Draft202012Validator(section).is_valid({name: value}) is taken
 
 
 def test_choices_are_explained_where_they_are_chosen() -> None:
