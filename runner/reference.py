@@ -43,6 +43,12 @@ Name the schema in a comment at the top of the file. The first line of an experi
 source:
   limit: 100
 ```
+
+Visual Studio Code can also take the schema from its settings, without a comment in each file:
+
+```json
+"yaml.schemas": {"my_conf/source.schema.json": "my_conf/source/*.yaml"}
+```
 """
 _NAMES: Final = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`"}
 

@@ -76,6 +76,8 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.band=0", "source.band=0: wanted a whole number from 1 on"),
         ("source.band=-1", "source.band=-1: wanted a whole number from 1 on"),
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
+        ("debug.traceback=${source.name}", "debug.traceback=demo: wanted true or false"),
+        ("source.limit=${source.name}", "source.limit=demo: wanted a whole number"),
         ("mask=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
         ("engine=xary", "did you mean 'xarray'"),
         ("output.compression=zip", "output.compression=zip: wanted deflate or zstd or lzw or none"),
