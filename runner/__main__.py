@@ -1,4 +1,4 @@
-"""`cog-stack-runner`, or `python -m runner`; `cog-stack-runner log VERB` looks at runs."""
+"""`cog-stack-runner`, or `python -m runner`; `log VERB` looks at runs, `schema` prints a JSON schema for editors."""
 
 import sys
 
@@ -14,6 +14,10 @@ def main() -> int:
         from runner.log.cli import main as look  # noqa: PLC0415 - verbs spare what a run imports
 
         return look(sys.argv[2:])
+    if sys.argv[1:2] == ["schema"]:
+        from runner.schema import main as show_schema  # noqa: PLC0415 - as it says
+
+        return show_schema(sys.argv[2:])
     from runner.cli import main as run  # noqa: PLC0415 - as it says
 
     return run()

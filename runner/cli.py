@@ -132,7 +132,7 @@ def _hydra_main(task: Callable[[DictConfig], int]) -> Callable[[], Any]:
 
 def _run(tree: DictConfig, typed: Sequence[str], *, first: bool) -> int:
     """One job of this command, the first of its process or another; its exit code."""
-    with_traceback = bool(OmegaConf.select(tree, "debug.traceback"))
+    with_traceback = _wants_traceback(tree)
     try:
         _run_job(tree, typed, first=first)
     except RunnerError as error:
@@ -144,6 +144,13 @@ def _run(tree: DictConfig, typed: Sequence[str], *, first: bool) -> int:
     finally:
         _remove_if_empty(Path(HydraConfig.get().runtime.output_dir))
     return 0
+
+
+def _wants_traceback(tree: DictConfig) -> bool:
+    try:
+        return bool(OmegaConf.select(tree, "debug.traceback"))
+    except OmegaConfBaseException:  # told when the job is read
+        return False
 
 
 def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:

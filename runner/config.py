@@ -17,14 +17,14 @@ from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.loader import use_job_loader
 from runner.log.redact import SECRET_NAMES, names_a_secret, redact
 from runner.messages import explain, no_secret
+from runner.origins import located
 from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
+from runner.setting_fields import fields_of
 from runner.settings import (
-    ChunkSettings,
     ClusterKind,
     ClusterSettings,
-    FetchSettings,
     JobSettings,
     OnError,
     SourceKind,
@@ -32,9 +32,6 @@ from runner.settings import (
 )
 from runner.source.times import day_range, time_groups
 from runner.vocabulary import did_you_mean, instead_of, is_option, known_keys
-
-LONGEST_SECONDS = 10_000_000  # what clients can wait at all has an end, and not the same one
-COMPRESSIONS = ("deflate", "zstd", "lzw", "none")
 
 
 def register_settings() -> None:
@@ -48,8 +45,15 @@ def register_settings() -> None:
 def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     """Check the composed tree and turn it into a record; `choices` is Hydra's group -> option table.
 
-    Raises ConfigError that names the key, what it got, what was wanted.
+    Raises ConfigError that names the key, what it got, what was wanted; and the file and line, if it is from a file.
     """
+    try:
+        return _read_job(tree, choices)
+    except ConfigError as error:
+        raise located(error) from error.__cause__
+
+
+def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     for group, option in choices.items():
         if ".." in Path(str(option)).parts or Path(str(option)).is_absolute():
             raise ConfigError(f"{group}={option}: an option is a file of a config folder and cannot lie outside of it")
@@ -95,30 +99,22 @@ def resolved(tree: DictConfig) -> dict[str, Any]:
 
 
 def check_job(job: JobSettings) -> None:
-    """Check what types cannot: ranges, names, and settings that contradict each other."""
+    """Check what types cannot: limits, names, and settings that contradict each other."""
+    check_limits(job)
     _check_source(job.source)
     check_option_names(job.gdal.options)
     for name in job.gdal.options:
         if SECRET_NAMES.search(name) or names_a_secret(f"{name}={job.gdal.options[name]}"):
             raise no_secret(f"gdal.options.{name}")
-    _require("fuse", job.fuse in ("auto", True, False), job.fuse, "auto, true or false")
-    _require(
-        "max_skipped", job.max_skipped is None or job.max_skipped >= 0, job.max_skipped, "a whole number from 0 on"
-    )
     wanted = "on_error=skip with it, or no value, since on_error=stop skips nothing"
     _require("max_skipped", job.max_skipped is None or job.on_error is OnError.skip, job.max_skipped, wanted)
-    _check_fetch(job.fetch)
-    _require(
-        "output.compression", job.output.compression in COMPRESSIONS, job.output.compression, " or ".join(COMPRESSIONS)
-    )
+    _check_bytes("fetch.ahead", job.fetch.ahead, "a size such as 64MiB")
     carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
     for key, text in carried.items():
         _require(key, redact(text) == text, "[redacted]", "a text without a secret, since results carry it")
     _require("output.dir", job.output.dir.strip(), job.output.dir, "a folder; '.' is the current one")
     folder = str(expanded(job.output.dir).absolute())
     _require("output.dir", is_utf8(folder), printable(folder), "a folder whose path is UTF-8; choose or rename one")
-    _require("output.level", 1 <= job.output.level <= 9, job.output.level, "a whole number from 1 to 9")
-    _check_chunks("chunks", job.chunks)
     _refuse_equal_files(job)
     if not job.stages:
         raise ConfigError("stages is empty: keep at least one of stage@stages.spatial_mean, stage@stages.temporal_mean")
@@ -130,10 +126,20 @@ def check_job(job: JobSettings) -> None:
         _require(f"{where}.statistics", not repeated, stage.statistics, "each statistic once")
         for statistic in stage.statistics:
             check_statistic_name(statistic, f"{where}.statistics")
-        _require(f"{where}.min_count", stage.min_count >= 0, stage.min_count, "a whole number from 0 on")
         _check_cluster(f"{where}.cluster", stage.cluster)
-        if stage.chunks is not None:
-            _check_chunks(f"{where}.chunks", stage.chunks)
+
+
+def check_limits(record: object, at: str = "") -> None:
+    """Check every number and word of a settings record against the limits of its key. Raises ConfigError."""
+    owner: type = type(record)
+    for entry in fields_of(owner):
+        key, value = f"{at}{entry.name}", getattr(record, entry.name)
+        if entry.limits is not None and not (value is None and entry.optional):
+            _require(key, entry.limits.hold(value), value, entry.limits.wanted)
+        if entry.record is not None and value is not None:
+            nodes = {f"{key}.{name}": node for name, node in value.items()} if entry.is_table else {key: value}
+            for where, node in nodes.items():
+                check_limits(node, f"{where}.")
 
 
 def _refuse_equal_files(job: JobSettings) -> None:
@@ -152,21 +158,8 @@ def _require(key: str, holds: object, got: object, wanted: str) -> None:
         raise ConfigError(f"{key}={got}: wanted {wanted}")
 
 
-def _check_chunks(where: str, chunks: ChunkSettings) -> None:
-    words = {"time": ("auto", "all"), "y": ("auto", "block", "all"), "x": ("auto", "block", "all")}
-    for axis, allowed in words.items():
-        value = getattr(chunks, axis)
-        wanted = f"a whole number from 1 on, or one of {', '.join(allowed)}"
-        _require(f"{where}.{axis}", value in allowed or (type(value) is int and value >= 1), value, wanted)
-
-
 def _check_cluster(where: str, cluster: ClusterSettings) -> None:
     kind = cluster.kind
-    for key in ("n_workers", "threads_per_worker"):
-        value = getattr(cluster, key)
-        _require(f"{where}.{key}", value is None or value >= 1, value, "a whole number from 1 on")
-    for key in ("start_timeout", "silent_timeout"):
-        _check_seconds(f"{where}.{key}", getattr(cluster, key))
     one_process = kind in (ClusterKind.sync, ClusterKind.threads)
     wanted = f"1 or nothing, since a cluster of kind '{kind.value}' is this one process; processes has n_workers"
     _require(f"{where}.n_workers", not one_process or cluster.n_workers in (None, 1), cluster.n_workers, wanted)
@@ -175,17 +168,6 @@ def _check_cluster(where: str, cluster: ClusterSettings) -> None:
     _require(f"{where}.address", bool(cluster.address) == needs_address, cluster.address, wanted)
     if cluster.memory_limit not in (None, "auto"):
         _check_bytes(f"{where}.memory_limit", str(cluster.memory_limit))
-
-
-def _check_fetch(fetch: FetchSettings) -> None:
-    for key in ("in_flight", "attempts"):
-        _require(f"fetch.{key}", getattr(fetch, key) >= 1, getattr(fetch, key), "a whole number from 1 on")
-    _check_seconds("fetch.timeout", fetch.timeout)
-    _check_bytes("fetch.ahead", fetch.ahead, "a size such as 64MiB")
-
-
-def _check_seconds(key: str, value: float) -> None:
-    _require(key, 0 < value <= LONGEST_SECONDS, value, f"seconds above 0, at most {LONGEST_SECONDS}")
 
 
 def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2GiB") -> None:
@@ -203,8 +185,6 @@ def _check_source(source: SourceSettings) -> None:
         _check_url("source.s3.endpoint_url", source.s3.endpoint_url, ("http", "https"))
     wanted = "one of anonymous=true and profile, not both"
     _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
-    _require("source.limit", source.limit is None or source.limit >= 1, source.limit, "a whole number from 1 on")
-    _require("source.band", source.band >= 1, source.band, "a whole number from 1 on")
     limits = source.valid_range
     holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
     _require("source.valid_range", holds, limits, "[lowest, highest]")

@@ -11,6 +11,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from runner.errors import ConfigError, printable
 from runner.log.redact import names_a_secret, redact
 from runner.messages import no_secret
+from runner.origins import note_read
 
 _GIVEN: Final = "hydra.searchpath"  # the start of what Hydra calls a path's provider
 _SCHEMA: Final = "schema"  # of Hydra's own
@@ -31,7 +32,10 @@ class JobConfigRepository(CachingConfigRepository):
         """Raises ConfigError for a name that leads out of the config folders, or that two of them give."""
         _refuse_outside(config_path)
         _refuse_twins(config_path, self.get_sources())
-        return super().load_config(config_path)
+        loaded = super().load_config(config_path)
+        if loaded is not None:
+            note_read(str(loaded.path), config_path)
+        return loaded
 
     def config_exists(self, config_path: str) -> bool:
         """Raises ConfigError as `load_config` does."""

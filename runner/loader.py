@@ -1,14 +1,20 @@
 """How Hydra composes a job here: words as people type them, and a look at the whole before Hydra acts on it."""
 
+import re
 from typing import Any
 
 from hydra._internal import hydra as application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
+from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError
 
 from runner.bounded_yaml import bound_yaml
 from runner.config_folders import JobConfigRepository
@@ -16,7 +22,8 @@ from runner.errors import ConfigError
 from runner.hydra_node import check_hydra
 from runner.interpolations import check_interpolations, interpolated_keys
 from runner.log.redact import redact
-from runner.messages import no_secret
+from runner.messages import explain, no_secret
+from runner.origins import ORIGINS, located, misplaced_value, note_merged, unreadable
 from runner.overrides import as_hydra_reads, for_each_stage, is_shared, without_escapes
 from runner.settings import JobSettings
 
@@ -29,15 +36,28 @@ class JobLoader(ConfigLoaderImpl):
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:  # fmt: skip
         """The composed tree, checked. Raises ConfigError for what may not be in it."""
+        try:
+            return self._checked(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        except MarkedYAMLError as error:
+            raise unreadable(error) from error
+        except ConfigError as error:
+            raise located(error) from error.__cause__
+        except HydraException as error:
+            problem = explain(error)
+            placed = _placed(problem, str(error))
+            if placed is problem:
+                raise
+            raise placed from error
+
+    def _checked(self, config_name: str | None, overrides: list[str], run_mode: RunMode, *more: bool) -> DictConfig:
         name = config_name or "config"  # --hydra-help names none, and still follows its logging
         multirun = run_mode is RunMode.MULTIRUN
         words = as_hydra_reads(overrides, multirun=multirun)
         shared = [word for word in words if is_shared(word)]
 
         def composed(words: list[str]) -> DictConfig:
-            return super(JobLoader, self).load_configuration(
-                name, words, run_mode, from_shell, validate_sweep_overrides
-            )
+            ORIGINS.begin(words)
+            return super(JobLoader, self).load_configuration(name, words, run_mode, *more)
 
         tree = composed([word for word in words if word not in shared])
         if multirun:  # each job says for itself what all its stages have
@@ -56,6 +76,13 @@ class JobLoader(ConfigLoaderImpl):
         words = [word for word in as_hydra_reads(overrides) if not is_shared(word)]
         return super().compute_defaults_list(config_name, words, run_mode)
 
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        """As Hydra does, noting where each file's values go."""
+        loaded = super()._load_single_config(default, repo)
+        package = loaded.header["package"] if default.package is None else default.package
+        note_merged(str(loaded.path), str(default.config_path), package)
+        return loaded
+
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], JobConfigRepository]:
@@ -70,6 +97,15 @@ def use_job_loader() -> None:
     """Let Hydra compose so in this process."""
     vars(application)["ConfigLoaderImpl"] = JobLoader  # there is no setting for it
     bound_yaml()
+
+
+def _placed(problem: ConfigError, told: str) -> ConfigError:
+    """The error with the file and line that it comes from, if that is a file of the user's; `told` is Hydra's text."""
+    if "raised while composing config" not in told or not ORIGINS.files:
+        return located(problem)
+    ORIGINS.overrides = ()  # none of them is applied yet
+    misplaced = misplaced_value() if re.search("is not a subclass of|Cannot merge DictConfig", told) else None
+    return misplaced or located(problem)
 
 
 def _check(tree: DictConfig, config_name: str) -> None:

@@ -2,7 +2,9 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -52,11 +54,33 @@ def _explain_file(problem: str) -> ConfigError:
         return _no_package(outside[1])
     composed = re.match(r"In '(.+?)': \w+ raised while composing config:\n(.*)\n +full_key: (\S+)", problem)
     if composed is None:
-        return _explain_word(problem) or _explain_tab(problem) or ConfigError(" ".join(problem.split()))
+        return _explain_word(problem) or _explain_override(problem) or ConfigError(" ".join(problem.split()))
     file, what, key = composed.groups()
     if key.startswith("experiment"):
         return _no_package(file)
-    return ConfigError(f"{file}.yaml: {_explain_key(key, what)}")
+    nested = _explain_nesting(key) if "not in" in what else None
+    return ConfigError(f"{file}.yaml: {nested or _explain_key(key, what)}")
+
+
+def _explain_override(problem: str) -> ConfigError | None:
+    """A choice in a file's list of defaults, of a group that is not there."""
+    got = re.match(
+        r"In '(.+?)': Could not override '([^']+)'\.(?:\s+Did you mean to override (?:one of )?(.+)\?)?", problem
+    )
+    if got is None:
+        return None
+    near = did_you_mean(got[2], got[3].split(", ") if got[3] else groups())
+    return ConfigError(f"{got[1]}.yaml: its defaults override '{got[2]}', which is not there{near}")
+
+
+def _explain_nesting(key: str) -> str | None:
+    """A known key that stands at the wrong depth of a file."""
+    section, _, name = key.rpartition(".")
+    if key in known_keys():
+        return f"{key}: a dot is a part of a name in a file; write {name} below {section}:"
+    if section and name == section.rpartition(".")[2]:
+        return f"{key}: the keys of this file are those of {section} already; write them without {name}:"
+    return None
 
 
 def _explain_word(problem: str) -> ConfigError | None:
@@ -93,11 +117,6 @@ def _as_key(choice: str) -> str:
     """`stages.X.cluster` for cluster@stages.X.cluster; others as they are."""
     group, _, package = choice.partition("@")
     return package if package.endswith(f".{group}") and group in ("cluster", "chunks") else choice
-
-
-def _explain_tab(problem: str) -> ConfigError | None:
-    tab = re.search(r"found character '\\t' .*\"(.+)\", line (\d+)", problem, re.DOTALL)
-    return ConfigError(f"{tab[1]}, line {tab[2]}: a tab; YAML is indented by spaces") if tab else None
 
 
 def _no_package(file: str) -> ConfigError:
@@ -151,6 +170,38 @@ def _explain_grammar(error: OverrideParseException) -> ConfigError:
     return ConfigError(f"{problem}; write {pasted(key, value.strip(QUOTES))}" if text else problem)
 
 
+# What OmegaConf says of a value of the wrong shape, and what we say after the key.
+_SHAPES: Final[tuple[tuple[str, Callable[[re.Match[str]], str | None]], ...]] = (
+    (
+        r"Value '(.*?)' of type '\w+' could not be converted to (\w+)",
+        lambda found: f"={found[1]}: wanted {_KINDS[found[2]]}" if found[2] in _KINDS else None,
+    ),
+    (
+        r"Environment variable '(.+)' not found",
+        lambda found: f": the environment has no variable {found[1]}; set it, or write a value",
+    ),
+    (r"Value '(.*?)' is not a valid bool", lambda found: f"={found[1]}: wanted true or false"),
+    (
+        r"is not Optional|NoneType is not a subclass|Incompatible value 'None'",
+        lambda _: "=null: wanted a value; leave the key out for its default",
+    ),
+    (r"is not a ListConfig", lambda _: ": wanted a list, such as [a, b]"),
+    (
+        r"^Cannot convert '(List|Dict)Config' to \w+: '(.*)'",
+        lambda found: f"={found[2]}: wanted one value, and got {'a list' if found[1] == 'List' else 'a mapping'}",
+    ),
+)
+
+
+def _explain_shape(key: str, problem: str) -> ConfigError | None:
+    """Of one key that has no value, or many in place of one, or one of another kind."""
+    for pattern, words in _SHAPES:
+        found = re.search(pattern, problem)
+        if found and (text := words(found)):
+            return ConfigError(f"{key}{text}")
+    return None
+
+
 def _explain_key(key: str, problem: str, value: str = "") -> ConfigError:
     """Of one key: it is not there, or has a wrong value; `value` is what was typed after it, the `=` too."""
     if "not in" in problem:
@@ -162,25 +213,6 @@ def _explain_key(key: str, problem: str, value: str = "") -> ConfigError:
     got = re.search(r"[Vv]alue '(.*?)'", problem)
     near = did_you_mean(got[1], wanted[1].split(", ")) if wanted and got else ""
     return ConfigError(f"{key}: {problem}{near}")
-
-
-def _explain_shape(key: str, problem: str) -> ConfigError | None:
-    """Of one key that has no value, or many in place of one, or one of another kind."""
-    kind = re.search(r"Value '(.*?)' of type '\w+' could not be converted to (\w+)", problem)
-    if kind and kind[2] in _KINDS:
-        return ConfigError(f"{key}={kind[1]}: wanted {_KINDS[kind[2]]}")
-    variable = re.search(r"Environment variable '(.+)' not found", problem)
-    if variable:
-        return ConfigError(f"{key}: the environment has no variable {variable[1]}; set it, or write a value")
-    if re.search(r"is not Optional|NoneType is not a subclass", problem):
-        return ConfigError(f"{key}=null: wanted a value, and null is none")
-    if "is not a ListConfig" in problem:
-        return ConfigError(f"{key}: wanted a list, such as [a, b]")
-    several = re.match(r"Cannot convert '(List|Dict)Config' to \w+: '(.*)'", problem)
-    if several is None:
-        return None
-    got = "a list" if several[1] == "List" else "a mapping"
-    return ConfigError(f"{key}={several[2]}: wanted one value, and got {got}")
 
 
 def _first_line(error: Exception) -> str:

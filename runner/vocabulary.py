@@ -2,11 +2,11 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
+from runner.setting_fields import fields_of, record_in
 from runner.settings import JobSettings
 
 STAGES = ("spatial_mean", "temporal_mean")  # of the default config
@@ -30,35 +30,33 @@ def is_option(group: str, name: str) -> bool:
 
 def known_keys(record: type = JobSettings, stages: Iterable[str] = STAGES, at: str = "") -> Iterator[str]:
     """Every dotted key of a settings record, inner nodes too; a table of stages counts once for each stage."""
-    hints = get_type_hints(record)
-    for entry in fields(record):
+    for entry in fields_of(record):
         key = f"{at}{entry.name}"
         yield key
-        inner = _record(hints[entry.name])
-        if inner is not None:
-            nodes = [f"{key}.{stage}" for stage in stages] if entry.name == "stages" else [key]
+        if entry.record is not None:
+            nodes = [f"{key}.{stage}" for stage in stages] if entry.is_table else [key]
             for node in nodes:
                 yield node
-                yield from known_keys(inner, stages, f"{node}.")
-
-
-def _record(annotation: Any) -> type | None:
-    """The settings record in an annotation such as `X`, `X | None` or `dict[str, X]`."""
-    found = next((one for one in (annotation, *get_args(annotation)) if is_dataclass(one)), None)
-    return found if isinstance(found, type) else None
+                yield from known_keys(entry.record, stages, f"{node}.")
 
 
 @cache
 def _annotation(key: str) -> Any:
-    """What the records say of a dotted key; None if they do not have it."""
+    """The type of a dotted key; None if there is no such key."""
     found: Any = JobSettings
     for part in key.split("."):
         if get_origin(found) is dict:
             found = get_args(found)[1]
             continue
-        record = _record(found)
-        found = get_type_hints(record).get(part) if record is not None else None
+        entries = fields_of(record) if (record := record_in(found)) is not None else ()
+        found = next((entry.annotation for entry in entries if entry.name == part), None)
     return found
+
+
+def is_section(key: str) -> bool:
+    """Whether a key holds keys of its own."""
+    annotation = _annotation(key)
+    return get_origin(annotation) is dict or record_in(annotation) is not None
 
 
 def is_text(key: str) -> bool:

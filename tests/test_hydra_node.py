@@ -115,5 +115,5 @@ def test_the_command_line_refuses_it_before_anything_runs_even_for_a_plan(cli: C
     )
     done = cli("--config-dir", "conf", "experiment=theirs", "action=plan")
     assert done.returncode == 2
-    assert "error: hydra.callbacks.x._target_=os.makedirs: a config names no Python" in done.stderr
+    assert "theirs.yaml:2: hydra.callbacks.x._target_=os.makedirs: a config names no Python" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["conf"]

@@ -100,7 +100,7 @@ def test_other_words_stay_as_they_are() -> None:
 
 @pytest.mark.parametrize("key", ["timeout", "prune", "repeats", "n_jobs", "trials", "keep"])
 def test_nothing_is_no_limit(key: str) -> None:
-    with pytest.raises(ConfigError, match=rf"sweep\.{key}=0: wanted a .* (above 0|from 1)"):
+    with pytest.raises(ConfigError, match=rf"sweep\.{key}=0: wanted .* (above 0|from 1)"):
         check_settings(SweepSettings(**{key: 0}))
 
 

@@ -21,6 +21,7 @@ from runner import config
 from runner.errors import ConfigError
 from runner.log.record import config_sha256
 from runner.messages import explain
+from runner.origins import located
 from runner.overrides import without_escapes
 from runner.settings import Action, JobSettings, SweepSettings
 from runner.sweep.words import check_baseline
@@ -68,7 +69,10 @@ class Composer:
         except OmegaConfBaseException as error:
             raise explain(error) from error
         assert isinstance(settings, SweepSettings)
-        check_settings(settings)
+        try:
+            check_settings(settings)
+        except ConfigError as error:
+            raise located(error) from error.__cause__
         return settings
 
     def job(self, words: Sequence[str]) -> tuple[JobSettings, str]:
@@ -114,11 +118,8 @@ def _safe_path() -> list[str]:
 
 def check_settings(sweep: SweepSettings) -> None:
     """Check how a sweep is to be run, and the words of its baseline. Raises ConfigError."""
+    config.check_limits(sweep, "sweep.")
     wanted = (
-        *((key, getattr(sweep, key) >= 1, "a whole number from 1 on") for key in ("repeats", "n_jobs", "trials")),
-        ("timeout", sweep.timeout is None or sweep.timeout > 0, "a number above 0"),
-        ("prune", sweep.prune is None or sweep.prune > 0, "a number above 0"),
-        ("keep", 0 < sweep.keep <= 1, "a share above 0, up to 1"),
         ("objective", bool(sweep.objective), "[wall], [peak], or both"),
         ("prune", not (sweep.search and sweep.prune), "nothing with sweep.search"),
         ("memory_limit", memory_limit_bytes(sweep) != 0, "a size such as 2GiB"),
