@@ -100,8 +100,8 @@ def test_a_copy_of_our_files_hides_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("exclude: '*a*'\n", "source/theirs.yaml: source.exclude: wanted a list, such as [a, b]"),
-        ("url: [a, b]\n", "source/theirs.yaml: source.url=['a', 'b']: wanted one value, and got a list"),
+        ("exclude: '*a*'\n", "source/theirs.yaml:2: source.exclude: wanted a list, such as [a, b]"),
+        ("url: [a, b]\n", "source/theirs.yaml:2: source.url=['a', 'b']: wanted one value, and got a list"),
         ("url: {a: b}\n", "source.url={'a': 'b'}: wanted one value, and got a mapping"),
         ("url: '${oc.env:NOT_SET}'\n", "source.url: the environment has no variable NOT_SET"),
     ],

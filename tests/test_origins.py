@@ -45,7 +45,7 @@ JOB = "# @package _global_\n"
         ),
         (
             "experiment/mine", JOB + "gdal:\n  options:\n    GDAL_CACHEMAXX: 3\n", ["experiment=mine"],
-            "mine.yaml:4: gdal.options.GDAL_CACHEMAXX: GDAL knows no such option",
+            "mine.yaml:4: gdal.options.GDAL_CACHEMAXX: GDAL 3.10 knows no such option",
         ),
         ("experiment/mine", "source:\n  limit: 3\n", ["experiment=mine"], "mine.yaml:1: its first line must be"),
         ("experiment/mine", JOB + "- source\n", ["experiment=mine"], "mine.yaml:1: wanted keys and values"),
