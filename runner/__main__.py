@@ -2,8 +2,8 @@
 
 import sys
 
-from runner.heap import use_one_heap
-from runner.streams import steady_streams
+from runner.host.heap import use_one_heap
+from runner.base.streams import steady_streams
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
 
         return look(sys.argv[2:])
     if sys.argv[1:2] == ["schema"]:
-        from runner.schema import main as show_schema  # noqa: PLC0415 - as it says
+        from runner.config.schema import main as show_schema  # noqa: PLC0415 - as it says
 
         return show_schema(sys.argv[2:])
     from runner.cli import main as run  # noqa: PLC0415 - as it says

@@ -18,26 +18,26 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner import config
-from runner.arguments import parted
-from runner.command import COMMAND
-from runner.console import complain, say, tell, tell_notes
+from runner.config import job_config
+from runner.config.arguments import parted
+from runner.base.command import COMMAND
+from runner.base.console import complain, say, tell, tell_notes
 from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
-from runner.log.events import libraries_hushed
-from runner.log.redact import redact, redact_tree
-from runner.messages import explain
-from runner.overrides import refuse_overrides
+from runner.record.events import libraries_hushed
+from runner.base.redact import redact, redact_tree
+from runner.config.messages import explain
+from runner.config.overrides import refuse_overrides
 from runner.settings import Action
-from runner.signals import heeded_signals
-from runner.streams import lost
+from runner.host.signals import heeded_signals
+from runner.base.streams import lost
 from runner.summary import shown
 from runner.sweep.plugins import let_hydra_find_plugins
-from runner.vocabulary import config_dir
+from runner.config.vocabulary import config_dir
 
 _NO_FOLDER: Final = "hydra.run.dir=."
 
 if TYPE_CHECKING:
-    from runner.log.record import RunRecord
+    from runner.record.run_record import RunRecord
 
 
 def main() -> int:
@@ -69,7 +69,7 @@ def _compose_and_run(arguments: Sequence[str]) -> int:
         codes.append(_run(tree, overrides, first=not codes))
         return codes[-1]
 
-    config.register_settings()
+    job_config.register_settings()
     let_hydra_find_plugins()
     try:
         _hydra_main(run)()
@@ -155,11 +155,11 @@ def _wants_traceback(tree: DictConfig) -> bool:
 
 def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
     hydra_config = HydraConfig.get()
-    job = config.read_job(tree, dict(hydra_config.runtime.choices))
-    words = config.words_of_job(hydra_config, typed)
+    job = job_config.read_job(tree, dict(hydra_config.runtime.choices))
+    words = job_config.words_of_job(hydra_config, typed)
     _refuse_sweep_words(words)
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
-    from runner.memory import process_seconds  # noqa: PLC0415 - as above
+    from runner.host.memory import process_seconds  # noqa: PLC0415 - as above
     from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - as above
 
     refuse_parted_values(job)
@@ -171,7 +171,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
     folder = expanded(job.output.dir).absolute()
     overrides = [redact(text) for text in words]
     command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
-    with named_run(folder, config.resolved(tree), command, overrides) as record:
+    with named_run(folder, job_config.resolved(tree), command, overrides) as record:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)
@@ -182,7 +182,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
 @contextmanager
 def named_run(folder: Path, *facts: Any, **more: Any) -> Iterator["RunRecord"]:
     """A run recorded as by `recorded_run`, whose page is named at its end, or in a note on the error that ends it."""
-    from runner.log.record import recorded_run  # noqa: PLC0415 - as in _run_job
+    from runner.record.run_record import recorded_run  # noqa: PLC0415 - as in _run_job
 
     report, begun = folder / "report.html", False
     try:

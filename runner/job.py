@@ -10,42 +10,42 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runner import summary
-from runner.cluster import Cluster, open_cluster
-from runner.command import command
-from runner.console import progress_bar, tell
+from runner.cluster.workers import Cluster, open_cluster
+from runner.base.command import command
+from runner.base.console import progress_bar, tell
 from runner.engine.results import PassResult, Values
 from runner.engine.trace import OnTask, failures_traced
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
-from runner.log.claim import refuse_emptied
-from runner.log.environment import dask_settings
-from runner.log.facts import fetched_facts, opened_facts, result_facts, stack_facts
-from runner.log.outputs import StageFiles, write_outputs
-from runner.log.record import RunRecord
-from runner.log.redact import redact
-from runner.memory import child_pids, measured_usage
+from runner.record.claim import refuse_emptied
+from runner.record.environment import dask_settings
+from runner.record.sections import fetched_facts, opened_facts, result_facts, stack_facts
+from runner.record.outputs import StageFiles, write_outputs
+from runner.record.run_record import RunRecord
+from runner.base.redact import redact
+from runner.host.memory import child_pids, measured_usage
 from runner.model import Inputs, LeftOut, Stack, StoredObject
-from runner.output.aside import all_or_none
+from runner.base.atomic import all_or_none
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names
 from runner.output.results import provenance, write_stage
-from runner.plan.make import fetch_options, make_plan
+from runner.plan.planner import fetch_options, make_plan
 from runner.plan.memory import raster_dtype
-from runner.plan.pixels import PixelRule, make_rule
+from runner.plan.masking import PixelRule, make_rule
 from runner.plan.readers import left_to_gdal, read_by_gdal
 from runner.plan.records import Pass, Plan
 from runner.read.gdal_environment import gdal_environment
 from runner.read.store_errors import StoreError
 from runner.settings import EngineName, JobSettings, OnError, SourceKind, Verify
 from runner.source.headers import SKIP_HINT
-from runner.source.pinned import refuse_replaced
+from runner.source.reopen import refuse_replaced
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores, gdal_s3_options, network_environment
-from runner.source.verify import damaged
+from runner.source.checksums import damaged
 
 if TYPE_CHECKING:
     from runner.engine.block_engine import Kept
-    from runner.log.partials import Partials
+    from runner.checkpoint.store import Partials
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def _run_stages(job: JobSettings, record: RunRecord, find: Callable[[JobSettings
 
 @contextmanager
 def _kernels_loading(record: RunRecord) -> Iterator[None]:
-    from runner.compile_clock import compiling_told  # noqa: PLC0415 - numba, that the other engine spares
+    from runner.host.compile_clock import compiling_told  # noqa: PLC0415 - numba, that the other engine spares
 
     def ready(what: str, seconds: float) -> None:
         record.put_phase(what, seconds)
@@ -120,7 +120,7 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
     if job.engine is EngineName.xarray:
         yield None
         return
-    from runner.log.partials import Partials, kept_blocks  # noqa: PLC0415 - numba, that the other engine spares
+    from runner.checkpoint.store import Partials, kept_blocks  # noqa: PLC0415 - numba, that the other engine spares
 
     partials = Partials(record.folder)
     if partials.torn:
@@ -148,8 +148,8 @@ def opened_source(
         with gdal_environment(network_environment(job.source.s3)):
             yield job
         return
-    from runner.source.archive import default_cache_dir, ensure_archive  # noqa: PLC0415 - of the demo alone
-    from runner.source.server import serve  # noqa: PLC0415 - as above
+    from runner.demo.archive import default_cache_dir, ensure_archive  # noqa: PLC0415 - of the demo alone
+    from runner.demo.server import serve  # noqa: PLC0415 - as above
 
     with phase("archive"), progress_bar("demo archive") as progress:
         root = ensure_archive(default_cache_dir(), progress=progress)
@@ -281,7 +281,7 @@ def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines
         from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
 
         return xarray_engine.run_pass(one, stack, rule, cluster, raster, progress, on_task)
-    from runner.compile_clock import compiling_told  # noqa: PLC0415 - as above
+    from runner.host.compile_clock import compiling_told  # noqa: PLC0415 - as above
     from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
     from runner.engine.blocks import make_reading  # noqa: PLC0415 - as above
 

@@ -1,7 +1,7 @@
 """The settings of a job: every key with its type, its default, the values it may take, and its meaning.
 
 YAML holds values, these records hold names. The text below a field or a member is its meaning; the reference
-(`runner/docs/reference.md`) and the JSON schema are made from it. `runner.config` composes and checks the settings.
+(`runner/docs/reference.md`) and the JSON schema are made from it. `runner.config.job_config` composes and checks the settings.
 """
 
 from dataclasses import dataclass, field
@@ -269,7 +269,7 @@ class SourceSettings:
     """How the pixels of different scenes are matched: by place, or by row and column."""
     band: Annotated[int, _FROM_1] = 1
     """Band to read. The first is 1."""
-    nodata: Any = None  # `runner.config` reads the number: a float would round 64-bit integers
+    nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers
     """Nodata value, a number or `nan`, in place of the value in the files. Null takes that of the files."""
     valid_range: list[float] | None = None
     """Lowest and highest valid value, after scale and offset. Pixels outside do not count. Null sets no limits."""

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from runner.console import results, table
+from runner.base.console import results, table
 from runner.errors import printable
-from runner.log.redact import redact
+from runner.base.redact import redact
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
 from runner.output.names import raster_name
 from runner.plan.memory import block_bytes, large_blocks
 from runner.plan.records import Pass, Plan, StagePlan
-from runner.plan.remedy import REWRITE
+from runner.plan.memory_advice import REWRITE
 from runner.plan.weights import is_mercator
 from runner.settings import Over
 

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, settings
 from scenes_on_disk import speckle, write_scene
 from waiting import LONG
 
-from runner import config
-from runner.messages import explain
-from runner.overrides import refuse_overrides
+from runner.config import job_config
+from runner.config.messages import explain
+from runner.config.overrides import refuse_overrides
 from runner.settings import JobSettings, SourceKind, SourceSettings
 from runner.sweep.plugins import let_hydra_find_plugins
-from runner.vocabulary import config_dir
+from runner.config.vocabulary import config_dir
 
 __all__ = ["ROOT", "Cli", "compose", "local_source", "moto_server", "speckle", "write_scene"]
 
@@ -101,7 +101,7 @@ def compose(*overrides: str) -> JobSettings:
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
 
-    config.register_settings()
+    job_config.register_settings()
     refuse_overrides(overrides)
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         try:
@@ -109,4 +109,4 @@ def compose(*overrides: str) -> JobSettings:
         except HydraException as error:
             raise explain(error) from error
         tree.output.dir = "outputs/test"
-        return config.read_job(tree, {})
+        return job_config.read_job(tree, {})

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from runner.model import Grid
 from runner.output.raster import write_raster
 from runner.settings import OutputSettings
-from runner.source.landscape import draw_landscape
+from runner.demo.landscape import draw_landscape
 
 STARTED = datetime(2026, 3, 2, 14, 5, 9, 250000, tzinfo=UTC)
 FIRST_SCENE = datetime(2020, 1, 6, 14, 20, tzinfo=UTC)

@@ -13,8 +13,8 @@ from typing import Any
 
 from log_folders import PASS, write_run
 
-from runner import config
-from runner.vocabulary import config_dir
+from runner.config import job_config as config
+from runner.config.vocabulary import config_dir
 
 MB = 10**6
 

@@ -21,10 +21,10 @@ from tiff_files import (
 )
 
 from runner.errors import ReadError
-from runner.read import block_lists, gdal
+from runner.read import block_lists, gdal_reader
 from runner.read.decode import fast_path_refusal
 from runner.read.header import SceneFile, Window
-from runner.read.tiff import MAX_DIRECTORIES
+from runner.read.layout import MAX_DIRECTORIES
 
 COMPRESSIONS = list(ENCODERS)
 
@@ -182,4 +182,4 @@ def test_a_mask_that_only_gdal_finds_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(content := pages(300, mask=290))
     scene = SceneFile(str(tmp_path / "a.tif"), LocalStore(tmp_path), "a.tif", None, header_of(content))
     with pytest.raises(ReadError, match="has a mask that was not planned for, being a TIFF with more than 256 direct"):
-        list(gdal.read_blocks([scene], Window(0, 0, 22, 16), 1, lambda one: one.href))
+        list(gdal_reader.read_blocks([scene], Window(0, 0, 22, 16), 1, lambda one: one.href))

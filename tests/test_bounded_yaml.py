@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import compose
 
-from runner.bounded_yaml import load_yaml, refuse_expansion
+from runner.config.bounded_yaml import load_yaml, refuse_expansion
 from runner.errors import ConfigError
 
 

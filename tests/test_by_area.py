@@ -17,10 +17,10 @@ from runner.engine.blocks import make_reading, run_blocks
 from runner.engine.results import Values
 from runner.engine.trace import TaskTrace
 from runner.job import compute_pass
-from runner.log.partials import Partials, PassBlocks
+from runner.checkpoint.store import Partials, PassBlocks
 from runner.model import Stack
-from runner.plan.make import make_plan
-from runner.plan.pixels import make_rule
+from runner.plan.planner import make_plan
+from runner.plan.masking import make_rule
 from runner.plan.weights import row_areas
 from runner.settings import JobSettings, OnError, S3Settings
 from runner.source.scenes import find_inputs

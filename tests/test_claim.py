@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from runner.errors import OutputError
-from runner.log.claim import claim, reclaim, refuse_emptied
-from runner.output.aside import final_name
+from runner.record.claim import claim, reclaim, refuse_emptied
+from runner.base.atomic import final_name
 
 CONFIG: dict[str, Any] = {
     "stages": {

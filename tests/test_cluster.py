@@ -17,11 +17,11 @@ import pytest
 from distributed import LocalCluster
 from waiting import LONG, lives, wait_until
 
-from runner.cluster import Cluster, KillingTaskError, open_cluster
+from runner.cluster.workers import Cluster, KillingTaskError, open_cluster
 from runner.engine.block_engine import _killer_named
 from runner.engine.trace import Task
 from runner.errors import ClusterError
-from runner.log.failure import failure_facts
+from runner.record.failure import failure_facts
 from runner.plan.records import Block
 from runner.read.header import Window
 from runner.settings import ClusterKind, ClusterSettings

@@ -22,7 +22,7 @@ from obstore.store import LocalStore, ObjectStore
 from waiting import LONG
 
 from runner.errors import ReadError
-from runner.read import cog, gdal
+from runner.read import fast_reader, gdal_reader
 from runner.read.background import background_loop
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.header import BlockPixels, SceneFile, Window, read_header
@@ -73,7 +73,7 @@ def whole(scene: SceneFile) -> Window:
 def read(scenes: list[SceneFile], options: FetchOptions = QUICK, counts: FetchCounts | None = None) -> np.ndarray:
     """All of band 1."""
     window = whole(scenes[0])
-    with closing(cog.read_blocks(scenes, window, 1, options, counts or FetchCounts())) as blocks:
+    with closing(fast_reader.read_blocks(scenes, window, 1, options, counts or FetchCounts())) as blocks:
         return assemble(blocks, scenes, window)
 
 
@@ -139,8 +139,8 @@ def test_fast_reader_gdal_reader_and_rasterio_agree(tmp_path_factory: pytest.Tem
     with rasterio.open(path) as dataset:
         row, column, height, width = raster.window
         expected = dataset.read(raster.band, window=rasterio.windows.Window(column, row, width, height))
-    fast = cog.read_blocks(scenes, raster.window, raster.band, raster.limits, FetchCounts())
-    slow = gdal.read_blocks(scenes, raster.window, raster.band, lambda scene: str(path))
+    fast = fast_reader.read_blocks(scenes, raster.window, raster.band, raster.limits, FetchCounts())
+    slow = gdal_reader.read_blocks(scenes, raster.window, raster.band, lambda scene: str(path))
     for blocks in (fast, slow):
         for got in assemble(blocks, scenes, raster.window):
             np.testing.assert_array_equal(got, expected)
@@ -169,7 +169,7 @@ def expected_pixels() -> np.ndarray:
 
 def test_a_few_scenes_take_turns_block_by_block(scenes: list[SceneFile]) -> None:
     options = replace(QUICK, scenes_together=2)
-    blocks = cog.read_blocks(scenes, Window(70, 70, 100, 100), 1, options, FetchCounts())
+    blocks = fast_reader.read_blocks(scenes, Window(70, 70, 100, 100), 1, options, FetchCounts())
     places = [(block.scene, block.row, block.column) for block in blocks]
     assert places == [
         (scene, row, column) for some in ((0, 1), (2, 3)) for row in (0, 58) for column in (0, 58) for scene in some
@@ -181,20 +181,20 @@ def test_a_few_scenes_take_turns_block_by_block(scenes: list[SceneFile]) -> None
 )
 def test_a_window_outside_the_image_is_refused(scenes: list[SceneFile], window: Window) -> None:
     with pytest.raises(ReadError, match="is not inside its 300 rows and 400 columns"):
-        next(cog.read_blocks(scenes, window, 1, QUICK, FetchCounts()))
+        next(fast_reader.read_blocks(scenes, window, 1, QUICK, FetchCounts()))
 
 
 def test_a_file_for_gdal_is_refused(tmp_path: Path) -> None:
     scene = scene_of(write(tmp_path / "a.tif", np.ones((1, 64, 64), "uint8"), compress="jpeg"))
     with pytest.raises(ReadError, match=r"s3://b/a\.tif: the fast reader does not take compression jpeg"):
-        next(cog.read_blocks([scene], whole(scene), 1, QUICK, FetchCounts()))
+        next(fast_reader.read_blocks([scene], whole(scene), 1, QUICK, FetchCounts()))
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
 
 
-def spans_of(scene: SceneFile, window: Window | None = None, **limits: int) -> list[cog.Span]:
-    return cog.plan_spans(scene.header.layout, window or whole(scene), 1, replace(FetchOptions(), **limits))
+def spans_of(scene: SceneFile, window: Window | None = None, **limits: int) -> list[fast_reader.Span]:
+    return fast_reader.plan_spans(scene.header.layout, window or whole(scene), 1, replace(FetchOptions(), **limits))
 
 
 def test_tiles_of_a_block_row_are_one_request(scenes: list[SceneFile]) -> None:
@@ -363,7 +363,7 @@ def test_no_more_bytes_than_stated_are_fetched_ahead(served: tuple[FaultyServer,
     server, scenes = served
     span = max(span.stop - span.start for span in spans_of(scenes[0], min_range_bytes=1))
     with closing(
-        cog.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, ahead_bytes=span, scenes_together=1), FetchCounts())
+        fast_reader.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, ahead_bytes=span, scenes_together=1), FetchCounts())
     ) as blocks:
         next(blocks)
         time.sleep(0.1)
@@ -372,7 +372,7 @@ def test_no_more_bytes_than_stated_are_fetched_ahead(served: tuple[FaultyServer,
 
 def test_closing_cancels_what_is_under_way(served: tuple[FaultyServer, list[SceneFile]]) -> None:
     server, scenes = served
-    blocks = cog.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, timeout_seconds=6000), FetchCounts())
+    blocks = fast_reader.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, timeout_seconds=6000), FetchCounts())
     next(blocks)
     server.script = always("silent")
     for _ in range(7):  # to the end of the first block row, when the next requests are sent

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import LONG
 
-from runner.output.columns import column, number_column, numbers, table_of
+from runner.output.arrow import column, number_column, numbers, table_of
 
 TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 KINDS = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from waiting import LONG
 
-from runner import command as module
-from runner.command import COMMAND, command
+from runner.base import command as module
+from runner.base.command import COMMAND, command
 
 SCRIPT = Path(sys.executable).with_name(COMMAND)
 

@@ -8,7 +8,7 @@ from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 from waiting import LONG
 
-from runner.compile_clock import compile_seconds, compiling_told, working_seconds
+from runner.host.compile_clock import compile_seconds, compiling_told, working_seconds
 
 
 def compile_something() -> None:

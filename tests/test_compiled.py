@@ -13,11 +13,11 @@ import numba.core.config
 import pytest
 from conftest import ROOT
 
-from runner.compiled import KernelCache, compiled
+from runner.host.compiled import KernelCache, compiled
 from runner.errors import PlanError
 
 SOURCE = """
-from runner.compiled import compiled
+from runner.host.compiled import compiled
 @compiled
 def twice(number):
     return number + number

@@ -12,18 +12,18 @@ from hydra import initialize_config_dir
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from runner import config
+from runner.config import job_config
 from runner.errors import ConfigError
-from runner.log.redact import redact
+from runner.base.redact import redact
 from runner.settings import ClusterKind, GdalSettings, JobSettings
-from runner.vocabulary import config_dir
+from runner.config.vocabulary import config_dir
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_written() -> None:
     job = compose()
     job.output.dir = "outputs/M\udcfcller"
     with pytest.raises(ConfigError, match=r"outputs/M\\xfcller: wanted a folder whose path is UTF-8"):
-        config.check_job(job)
+        job_config.check_job(job)
 
 
 def test_the_default_job_reads_the_demo_in_two_stages() -> None:
@@ -159,7 +159,7 @@ def test_an_output_folder_is_a_path_that_there_can_be(folder: str, message: str)
     job = compose()
     job.output.dir = folder
     with pytest.raises(ConfigError, match=re.escape(message)):
-        config.check_job(job)
+        job_config.check_job(job)
 
 
 @pytest.mark.parametrize("overrides", [("source.start=2020-02-01", "source.end=2020-01-01")])
@@ -237,7 +237,7 @@ def test_a_secret_on_the_command_line_is_refused_without_repeating_it(override: 
 def test_a_credential_among_the_options_of_gdal_is_refused_wherever_it_was_set(name: str, value: str) -> None:
     job = compose()
     with pytest.raises(ConfigError, match=rf"gdal.options.{name}=\[redacted\]: a secret has no place"):
-        config.check_job(replace(job, gdal=GdalSettings(options={name: value})))
+        job_config.check_job(replace(job, gdal=GdalSettings(options={name: value})))
 
 
 @pytest.mark.parametrize("key", ["output.dir", "source.name", "source.units"])
@@ -245,10 +245,10 @@ def test_what_results_carry_holds_no_secret_of_the_environment(monkeypatch: pyte
     group, _, name = key.partition(".")
     job = compose()
     holding = replace(job, **{group: replace(getattr(job, group), **{name: "a-canary-4711"})})
-    config.check_job(holding)
+    job_config.check_job(holding)
     monkeypatch.setenv("MY_TOKEN", "canary-4711")
     with pytest.raises(ConfigError, match=rf"{key}=\[redacted\]: wanted a text without a secret"):
-        config.check_job(holding)
+        job_config.check_job(holding)
 
 
 @pytest.mark.parametrize(
@@ -300,12 +300,12 @@ def test_a_source_without_a_pattern_for_dates_names_its_file(tmp_path: Path) -> 
     (tmp_path / "source").mkdir()
     (tmp_path / "source/mine.yaml").write_text("url: /x/*.tif\nkind: glob\n")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config.register_settings()
+        job_config.register_settings()
         tree = hydra_compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "source=mine", "output.dir=x"])
     with pytest.raises(
         ConfigError, match=r"source/mine\.yaml:1: source\.datetime_regex has no value; let the file begin"
     ):
-        config.read_job(tree, {"source": "mine"})
+        job_config.read_job(tree, {"source": "mine"})
 
 
 def test_a_tab_in_a_file_is_named_by_its_line(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_tab_in_a_file_is_named_by_its_line(tmp_path: Path) -> None:
 
 def test_an_option_cannot_lie_outside_of_the_config_folders() -> None:
     with pytest.raises(ConfigError, match="cannot lie outside"):
-        config.read_job(config.OmegaConf.structured(JobSettings), {"cluster": "../../etc/x"})
+        job_config.read_job(job_config.OmegaConf.structured(JobSettings), {"cluster": "../../etc/x"})
 
 
 @pytest.mark.parametrize("kind", ["sync", "threads", "processes"])
@@ -419,4 +419,4 @@ def test_a_job_has_the_words_that_were_typed_unless_others_share_its_command_lin
 ) -> None:
     hydra = OmegaConf.create({"mode": mode, "overrides": {"task": ["chunks=row"], "hydra": []}})
     typed = ["cluster=sync", "hydra.run.dir=x", "statistics=median,mean", "+hydra/launcher=y", "~stage@stages.x"]
-    assert config.words_of_job(hydra, typed) == words
+    assert job_config.words_of_job(hydra, typed) == words

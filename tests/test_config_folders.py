@@ -9,9 +9,9 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from test_hydra_node import refusal, theirs
 
-from runner import config
+from runner.config import job_config
 from runner.errors import ConfigError
-from runner.vocabulary import config_dir
+from runner.config.vocabulary import config_dir
 
 OUTSIDE = "an option is a file of a config folder and cannot lie outside of it"
 PACKAGES = ("pkg://theirs_py", "structured://theirs_py", "${oc.env:THEIRS}", "pkg:${oc.env:SLASHES}theirs_py")
@@ -31,7 +31,7 @@ def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("path", PACKAGES)
 def test_the_search_path_of_a_primary_config_imports_no_package(importable: Path, path: str) -> None:
     (importable / "mine.yaml").write_text(f"defaults: [config, _self_]\nhydra: {{searchpath: ['{path}']}}\n")
-    config.register_settings()
+    job_config.register_settings()
     with initialize_config_dir(str(importable), version_base="1.3"), pytest.raises(ConfigError) as caught:
         hydra_compose("mine")
     assert "wanted folders, as a path or file://PATH; not a Python package" in str(caught.value)
@@ -49,7 +49,7 @@ def test_a_search_path_holds_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("SOME_TOKEN", "abcdefghijk")
     (tmp_path / "mine.yaml").write_text("hydra: {searchpath: ['/x/${oc.env:${oc.env:NAMED}}']}\n")
     monkeypatch.setenv("NAMED", "SOME_TOKEN")
-    config.register_settings()
+    job_config.register_settings()
     with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(ConfigError, match="redacted"):
         hydra_compose("mine")
 

@@ -22,10 +22,10 @@ from tiff_files import CODES, COUNTS, IMAGE, OFFSETS, header_of, strips, tags_of
 
 from runner.engine.blocks import make_reading, run_blocks
 from runner.model import Scene, Stack
-from runner.plan.pixels import PixelRule, make_rule
+from runner.plan.masking import PixelRule, make_rule
 from runner.plan.readers import by_gdal
 from runner.plan.records import Block, StagePlan
-from runner.read import cog, gdal
+from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.header import BlockPixels, SceneFile, Window
 from runner.reduce.statistics import finish
@@ -187,9 +187,9 @@ def by_readers(job: JobSettings, stack: Stack, rule: PixelRule) -> tuple[int, fl
     file = SceneFile(scene.href, LocalStore(path.parent), path.name, None, scene.header)
     window = Window(0, 0, *scene.header.shape)
     if by_gdal(job.reader, scene.header, rule.band):
-        blocks = gdal.read_blocks([file], window, rule.band, lambda one: one.href)
+        blocks = gdal_reader.read_blocks([file], window, rule.band, lambda one: one.href)
     else:
-        blocks = cog.read_blocks([file], window, rule.band, FetchOptions(), FetchCounts())
+        blocks = fast_reader.read_blocks([file], window, rule.band, FetchOptions(), FetchCounts())
     with closing(blocks):
         return count_and_mean(np.concatenate([*_valid(blocks, rule, scene)]))
 

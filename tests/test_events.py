@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.log.events import events_kept
+from runner.record.events import events_kept
 
 CLIENTS = (
     "botocore.parsers",

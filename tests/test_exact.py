@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from runner.reduce import variance, variance_kernel
 from runner.reduce.exact import Total, Wide, combine_totals, integers, rounded
 from runner.reduce.partial import Needs, Partial, combine
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish, needs
 from runner.reduce.temporal import TemporalSums

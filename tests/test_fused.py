@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish
 from runner.reduce.temporal import TemporalSums

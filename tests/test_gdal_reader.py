@@ -15,14 +15,14 @@ from obstore.store import LocalStore
 
 from runner import job as story
 from runner.errors import ReadError
-from runner.plan.make import make_plan
-from runner.plan.pixels import make_rule
-from runner.read import gdal
+from runner.plan.planner import make_plan
+from runner.plan.masking import make_rule
+from runner.read import gdal_reader
 from runner.read.decode import fast_path_refusal
 from runner.read.gdal_array import GdalArray
 from runner.read.header import BlockPixels, Header, SceneFile, Window, completed, read_header
 from runner.source.scenes import find_inputs
-from runner.source.server import serve
+from runner.demo.server import serve
 from runner.source.stores import Stores
 
 GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
@@ -48,7 +48,7 @@ def scene_of(path: Path) -> SceneFile:
 
 
 def read(scenes: list[SceneFile], window: Window = WINDOW, band: int = 1) -> list[BlockPixels]:
-    return list(gdal.read_blocks(scenes, window, band, lambda scene: scene.href))
+    return list(gdal_reader.read_blocks(scenes, window, band, lambda scene: scene.href))
 
 
 def part(pixels: np.ndarray) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_scenes_come_in_order(tmp_path: Path) -> None:
 
 def test_pieces_are_whole_block_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = write(tmp_path / "a.tif", ramp("float32"), tiled=True, blockxsize=16, blockysize=16)
-    monkeypatch.setattr(gdal, "MAX_PIECE_BYTES", 16 * 50 * 4)
+    monkeypatch.setattr(gdal_reader, "MAX_PIECE_BYTES", 16 * 50 * 4)
     blocks = read([scene])
     assert [(block.row, len(block.pixels)) for block in blocks] == [(0, 3), (3, 16), (19, 16), (35, 5)]
     np.testing.assert_array_equal(np.concatenate([block.pixels for block in blocks]), part(ramp("float32")[0]))

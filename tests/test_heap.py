@@ -16,7 +16,7 @@ from waiting import LONG
 def test_all_threads_take_memory_from_one_heap(tmp_path: Path, told: str, heaps: int) -> None:
     program = f"""
 import ctypes, threading
-from runner.heap import use_one_heap
+from runner.host.heap import use_one_heap
 {told}
 libc = ctypes.CDLL(None)
 libc.fopen.restype = ctypes.c_void_p

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runner.errors import ConfigError
-from runner.interpolations import check_interpolations
+from runner.config.interpolations import check_interpolations
 
 
 def doubled(levels: int) -> dict[str, Any]:

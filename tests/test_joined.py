@@ -8,12 +8,12 @@ import pytest
 
 from runner.engine.blocks import BlockResult
 from runner.engine.trace import TaskTrace, Work
-from runner.log.joined import ENOUGH, Joining, Result
+from runner.checkpoint.coalesce import ENOUGH, Joining, Result
 from runner.plan.records import Block
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.reduce.partial import Needs
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish
 from runner.reduce.temporal import TemporalSums

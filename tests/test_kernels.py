@@ -19,9 +19,9 @@ from waiting import LONG
 
 from runner.errors import ConfigError, PlanError
 from runner.reduce import kernels
-from runner.reduce.missing import missing
+from runner.reduce.nodata import missing
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish
 from runner.reduce.temporal import TemporalSums
@@ -293,7 +293,7 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_in_another_file_change
 import numpy as np
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 pixels = Pixels(np.dtype("u1"))
 over_space = SpatialSums(1, pixels, Needs(sums=True))

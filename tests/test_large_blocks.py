@@ -9,7 +9,7 @@ from conftest import compose, local_source, speckle, write_scene
 
 from runner.errors import PlanError
 from runner.model import Stack
-from runner.plan.make import fetch_options, make_plan
+from runner.plan.planner import fetch_options, make_plan
 from runner.plan.records import Pass
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs

@@ -21,7 +21,7 @@ from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.folder import constant_prefix
 from runner.source.listing import list_objects
 from runner.source.scenes import find_inputs
-from runner.source.server import serve
+from runner.demo.server import serve
 from runner.source.stores import Stores, gdal_s3_options
 
 KEYS = ("AKIAEXAMPLE", "example-secret-key")

@@ -17,7 +17,7 @@ from conftest import speckle, write_scene
 from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run, write_run
 from rasterio.transform import from_origin
 
-from runner.log.values import Spread
+from runner.compare.values import Spread
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from log_folders import PASS, UNENDED, ask, asked, facts_of, run, write_run
 from rich.console import Console
 from waiting import LONG, wait_until
 
-from runner.console import table
-from runner.log.repeat import quoted
+from runner.base.console import table
+from runner.record.repeat import quoted
 
 SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=32", "chunks.snap=false", "cluster@stages.spatial_mean.cluster=sync",
         "cluster@stages.temporal_mean.cluster=sync")  # fmt: skip

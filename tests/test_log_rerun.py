@@ -17,9 +17,9 @@ from log_folders import altered_pixel, ask, asked, change, complete, facts_of, r
 from rasterio.transform import from_origin
 
 from runner.errors import RecordError
-from runner.log.folder import read_run
-from runner.log.recorded import RecordedInput
-from runner.log.redact import redact_tree
+from runner.record.run_folder import read_run
+from runner.record.run_files import RecordedInput
+from runner.base.redact import redact_tree
 from runner.log.rerun import recorded_inputs
 from runner.settings import JobSettings, OnError, S3Settings
 from runner.source.scenes import find_inputs

@@ -20,10 +20,10 @@ from faulty_server import FaultyServer, faulty_server
 from log_folders import ask, asked, facts_of, write_run
 from waiting import LONG, wait_until
 
-from runner.log.held import held
-from runner.log.partials import PassBlocks, kept_blocks
+from runner.record.lock import held
+from runner.checkpoint.store import PassBlocks, kept_blocks
 from runner.plan.records import Block
-from runner.plan.rest import Rest
+from runner.checkpoint.remaining import Rest
 from runner.read.header import Window
 
 pytestmark = pytest.mark.slow  # each starts runs and stops them

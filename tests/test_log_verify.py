@@ -13,7 +13,7 @@ import rasterio
 from conftest import speckle, write_scene
 from log_folders import altered_pixel, ask, asked, change, complete, run
 
-from runner.source.server import serve
+from runner.demo.server import serve
 
 ALL = ("--blocks", 99)
 STATISTICS = (

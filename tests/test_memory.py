@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runner.cgroup import GroupLimits, group_limits
-from runner.memory import measured_usage, memory_limit_bytes
+from runner.host.cgroup import GroupLimits, group_limits
+from runner.host.memory import measured_usage, memory_limit_bytes
 
 V2 = "31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
 V1_MEMORY = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"

@@ -6,7 +6,7 @@ import pytest
 from rasterio.io import MemoryFile
 from tiff_files import header_of, strips, tags_of, tiff
 
-from runner.read.directory import Tag
+from runner.read.ifd import Tag
 from runner.read.metadata import of_pixels
 
 

@@ -13,10 +13,10 @@ from conftest import compose, local_source, write_scene
 
 from runner.engine.results import Values
 from runner.job import compute_pass
-from runner.plan.make import make_plan
-from runner.plan.pixels import make_rule
+from runner.plan.planner import make_plan
+from runner.plan.masking import make_rule
 from runner.reduce.partial import Partial
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.statistics import Statistic, needs
 from runner.reduce.temporal import TemporalSums
 from runner.settings import JobSettings, OnError, S3Settings

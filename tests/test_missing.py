@@ -14,8 +14,8 @@ from rasterio.io import MemoryFile
 
 from runner.read.header import read_header
 from runner.reduce.kernels import is_valid
-from runner.reduce.missing import missing, same_nodata
-from runner.reduce.pixels import Pixels
+from runner.reduce.nodata import missing, same_nodata
+from runner.reduce.pixel_types import Pixels
 
 Row = npt.NDArray[Any]
 

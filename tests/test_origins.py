@@ -6,7 +6,7 @@ import pytest
 from test_hydra_node import refusal, theirs
 
 from runner.errors import ConfigError
-from runner.origins import ORIGINS, ConfigFile, located
+from runner.config.origins import ConfigFile, ORIGINS, located
 
 JOB = "# @package _global_\n"
 

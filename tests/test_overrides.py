@@ -7,7 +7,7 @@ from conftest import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from runner.errors import ConfigError
-from runner.overrides import as_hydra_reads, for_each_stage, without_escapes
+from runner.config.overrides import as_hydra_reads, for_each_stage, without_escapes
 
 PARSER = OverridesParser.create()
 

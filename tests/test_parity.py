@@ -17,14 +17,14 @@ from conftest import moto_server, write_scene
 from distributed import LocalCluster
 from faulty_server import FaultyServer, at_first, faulty_server
 
-from runner.cluster import Cluster, open_cluster
+from runner.cluster.workers import Cluster, open_cluster
 from runner.engine import block_engine
 from runner.engine.blocks import make_reading
 from runner.engine.results import Values
 from runner.job import compute_pass
 from runner.model import Stack
-from runner.plan.make import make_plan
-from runner.plan.pixels import make_rule
+from runner.plan.planner import make_plan
+from runner.plan.masking import make_rule
 from runner.read.fetch import FetchCounts
 from runner.settings import (
     ChunkSettings,
@@ -42,9 +42,9 @@ from runner.settings import (
     SourceSettings,
     StageSettings,
 )
-from runner.source.archive import ArchiveSpec, ensure_archive
+from runner.demo.archive import ArchiveSpec, ensure_archive
 from runner.source.scenes import find_inputs
-from runner.source.server import serve
+from runner.demo.server import serve
 from runner.source.stores import Stores
 from runner.summary import describe_beyond
 

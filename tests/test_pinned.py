@@ -8,7 +8,7 @@ from runner.errors import SourceError
 from runner.model import StoredObject
 from runner.read.fetch import FetchOptions
 from runner.settings import S3Settings
-from runner.source.pinned import Found, look_up
+from runner.source.reopen import Found, look_up
 from runner.source.stores import Stores
 
 QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=LONG)

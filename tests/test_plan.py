@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
-from runner.overrides import as_hydra_reads
-from runner.plan.cut import cut
-from runner.plan.make import make_plan
+from runner.config.overrides import as_hydra_reads
+from runner.plan.chunking import cut
+from runner.plan.planner import make_plan
 from runner.plan.readers import left_to_gdal
 from runner.plan.records import Chunks, Plan
 from runner.plan.whole import OPTIONS

@@ -7,7 +7,7 @@ import pytest
 from sweep_folders import composed
 
 from runner.errors import ConfigError
-from runner.recompose import recompose
+from runner.config.replay import recompose
 from runner.settings import JobSettings
 
 

@@ -23,10 +23,10 @@ from waiting import LONG, wait_until
 
 from runner.engine.trace import NOTE, TaskTrace
 from runner.errors import Interrupted, OutputError, ReadError, RecordError, SourceError
-from runner.log.code import DIFF_BYTES, git_state
-from runner.log.held import held
-from runner.log.record import HEARTBEAT_SECONDS, config_sha256, recorded_run
-from runner.output.aside import written_aside
+from runner.record.code import DIFF_BYTES, git_state
+from runner.record.lock import held
+from runner.record.run_record import HEARTBEAT_SECONDS, config_sha256, recorded_run
+from runner.base.atomic import written_aside
 from runner.plan.records import Block
 from runner.read.header import Window
 
@@ -122,10 +122,10 @@ def test_only_a_run_that_was_interrupted_ends_before_its_code_is_known(
 ) -> None:
     """Git is slow on a busy machine: it answers once nobody waits any more, or half a second later."""
     gone = threading.Event()
-    monkeypatch.setattr("runner.log.record._PATIENCE_SECONDS", 0.01)
-    monkeypatch.setattr("runner.log.record.git_state", lambda _: {"late": gone.wait(LONG if stopped else 0.5)})
+    monkeypatch.setattr("runner.record.run_record._PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("runner.record.run_record.git_state", lambda _: {"late": gone.wait(LONG if stopped else 0.5)})
     at_the_end: list[Any] = []
-    monkeypatch.setattr("runner.log.report.write_report", lambda folder: at_the_end.append(read(folder)["code"]))
+    monkeypatch.setattr("runner.report.write_report", lambda folder: at_the_end.append(read(folder)["code"]))
     with suppress(Interrupted), recorded_run(tmp_path, {}, [], []):
         if stopped:
             raise Interrupted(signal.SIGINT)
@@ -139,7 +139,7 @@ def test_readers_never_see_half_a_record(tmp_path: Path) -> None:
 import sys
 from itertools import count
 from pathlib import Path
-from runner.log.record import recorded_run
+from runner.record.run_record import recorded_run
 with recorded_run(Path(sys.argv[1]), {}, [], []) as record:
     for number in count():
         record.update(number=number, filling=["x" * 50] * 50)
@@ -162,7 +162,7 @@ def test_a_killed_run_stays_running_with_its_last_heartbeat(tmp_path: Path) -> N
     writer = """
 import os, sys, time
 from pathlib import Path
-from runner.log.record import recorded_run
+from runner.record.run_record import recorded_run
 with recorded_run(Path(sys.argv[1]), {}, [], []):
     print(flush=True)
     time.sleep(600)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from runner.log.redact import RedactingFormatter, names_a_secret, redact, redact_tree
+from runner.base.redact import RedactingFormatter, names_a_secret, redact, redact_tree
 
 CANARY = "canary-4711-secret"
 

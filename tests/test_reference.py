@@ -3,10 +3,10 @@
 import pytest
 from conftest import ROOT
 
-from runner.reference import options, reference
-from runner.vocabulary import groups, known_keys
+from runner.config.reference import options, reference
+from runner.config.vocabulary import groups, known_keys
 
-COMMAND = "python -m runner.reference > runner/docs/reference.md"
+COMMAND = "python -m runner.config.reference > runner/docs/reference.md"
 
 
 def test_the_reference_is_up_to_date() -> None:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from imagecodecs import png_decode
 from rasterio.transform import Affine, from_origin
 
-from runner.log.report import results, text
-from runner.log.report.charts import Plot, spread_evenly, tag
-from runner.log.report.picture import read_raster
-from runner.log.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of, time_ticks
+from runner.base import humanize
+from runner.report import results
+from runner.report.charts import Plot, spread_evenly, tag
+from runner.report.picture import read_raster
+from runner.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of, time_ticks
 
-UNKNOWN = text.UNKNOWN
+UNKNOWN = humanize.UNKNOWN
 TIMES = "\N{MULTIPLICATION SIGN}"
 MINUS = "\N{MINUS SIGN}"
 
@@ -33,43 +34,43 @@ def seconds(moment: str) -> float:
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (text.count(1234567), "1,234,567"),
-        (text.count(None), UNKNOWN),
-        (text.count(float("nan")), UNKNOWN),
-        (text.size(999), "999 B"),
-        (text.size(1000), "1 kB"),
-        (text.size(999_960), "1 MB"),
-        (text.size(86_179_529), "86.2 MB"),
-        (text.size(9.71e15), "9,710 TB"),
-        (text.seconds(0.0432), "43.2 ms"),
-        (text.seconds(0.432), "0.432 s"),
-        (text.seconds(9.996), "10.0 s"),
-        (text.seconds(99.96), "1:40 min"),
-        (text.seconds(3599.6), "1:00 h"),
-        (text.seconds(7500), "2:05 h"),
-        (text.value(0.135791113), "0.1358"),
-        (text.value(-3e-9), "-3.000e-09"),
-        (text.value(2_400_000), "2,400,000"),
-        (text.percent(0), "0 %"),
-        (text.percent(0.0001), "< 0.1 %"),
-        (text.percent(0.9999), "> 99.9 %"),
-        (text.percent(1), "100 %"),
-        (text.rate(17_700), "17.7 kB/s"),
-        (text.rate(7.97e6), "7.97 MB/s"),
-        (text.rate(2.15e9), "2.15 GB/s"),
-        (text.rate(None), UNKNOWN),
-        (text.values(0.11, 0.16), "0.11 to 0.16"),
-        (text.values(8.0, 8.0), "8"),
-        (text.plural(1, "scene"), "1 scene"),
-        (text.plural(1200, "pass", "passes"), "1,200 passes"),
-        (text.span(0, 1), "0"),
-        (text.span(512, 1024), "512 to 1,023"),
-        (text.span(float("nan"), 3), UNKNOWN),
-        (text.by(["5,490", "5,490"]), f"5,490 {TIMES} 5,490"),
-        (text.common_start(["s3://b/2020/a.tif", "s3://b/2021/a.tif"]), "s3://b/"),
-        (text.common_start(["/x/a.tif"]), "/x/"),
-        (text.common_start(["a", "b"]), ""),
-        (text.cut("0123456789", 5), "01\N{HORIZONTAL ELLIPSIS}89"),
+        (humanize.count(1234567), "1,234,567"),
+        (humanize.count(None), UNKNOWN),
+        (humanize.count(float("nan")), UNKNOWN),
+        (humanize.size(999), "999 B"),
+        (humanize.size(1000), "1 kB"),
+        (humanize.size(999_960), "1 MB"),
+        (humanize.size(86_179_529), "86.2 MB"),
+        (humanize.size(9.71e15), "9,710 TB"),
+        (humanize.seconds(0.0432), "43.2 ms"),
+        (humanize.seconds(0.432), "0.432 s"),
+        (humanize.seconds(9.996), "10.0 s"),
+        (humanize.seconds(99.96), "1:40 min"),
+        (humanize.seconds(3599.6), "1:00 h"),
+        (humanize.seconds(7500), "2:05 h"),
+        (humanize.value(0.135791113), "0.1358"),
+        (humanize.value(-3e-9), "-3.000e-09"),
+        (humanize.value(2_400_000), "2,400,000"),
+        (humanize.percent(0), "0 %"),
+        (humanize.percent(0.0001), "< 0.1 %"),
+        (humanize.percent(0.9999), "> 99.9 %"),
+        (humanize.percent(1), "100 %"),
+        (humanize.rate(17_700), "17.7 kB/s"),
+        (humanize.rate(7.97e6), "7.97 MB/s"),
+        (humanize.rate(2.15e9), "2.15 GB/s"),
+        (humanize.rate(None), UNKNOWN),
+        (humanize.values(0.11, 0.16), "0.11 to 0.16"),
+        (humanize.values(8.0, 8.0), "8"),
+        (humanize.plural(1, "scene"), "1 scene"),
+        (humanize.plural(1200, "pass", "passes"), "1,200 passes"),
+        (humanize.span(0, 1), "0"),
+        (humanize.span(512, 1024), "512 to 1,023"),
+        (humanize.span(float("nan"), 3), UNKNOWN),
+        (humanize.by(["5,490", "5,490"]), f"5,490 {TIMES} 5,490"),
+        (humanize.common_start(["s3://b/2020/a.tif", "s3://b/2021/a.tif"]), "s3://b/"),
+        (humanize.common_start(["/x/a.tif"]), "/x/"),
+        (humanize.common_start(["a", "b"]), ""),
+        (humanize.cut("0123456789", 5), "01\N{HORIZONTAL ELLIPSIS}89"),
     ],
 )
 def test_numbers_are_shown_for_people(shown: str, expected: str) -> None:
@@ -91,12 +92,12 @@ def test_numbers_are_shown_for_people(shown: str, expected: str) -> None:
     ],
 )
 def test_what_all_names_share_is_cut_at_separators(names: list[str], expected: tuple[str, str]) -> None:
-    assert text.common_parts(names) == expected
+    assert humanize.common_parts(names) == expected
 
 
 def test_names_break_at_separators_and_never_in_a_word() -> None:
-    assert text.breakable("S1A_20200106_ASC") == "S1A_<wbr>20200106_<wbr>ASC"
-    assert text.breakable("<b>1.5") == "&lt;b&gt;1.5"
+    assert humanize.breakable("S1A_20200106_ASC") == "S1A_<wbr>20200106_<wbr>ASC"
+    assert humanize.breakable("<b>1.5") == "&lt;b&gt;1.5"
 
 
 @given(low=st.floats(-1e9, 1e9), span=st.floats(1e-6, 1e9), most=st.integers(1, 12))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runner.plan.records import Block
-from runner.plan.rest import disjoint, rest_of
+from runner.checkpoint.remaining import disjoint, rest_of
 from runner.read.header import Window
 
 SCENES, HEIGHT, WIDTH = 7, 50, 40

@@ -8,15 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from runner.source.s3_protocol import (
-    Credentials,
-    ListQuery,
-    ObjectInfo,
-    S3Error,
-    byte_range,
-    check_signature,
-    list_page,
-)
+from runner.demo.s3_protocol import Credentials, ListQuery, ObjectInfo, S3Error, byte_range, check_signature, list_page
 
 S3_NAMESPACE = {"s3": "http://s3.amazonaws.com/doc/2006-03-01/"}
 

@@ -15,7 +15,7 @@ from rasterio.transform import from_origin
 
 from runner.errors import ConfigError, SourceError
 from runner.model import Inputs, StoredObject
-from runner.plan.pixels import make_rule
+from runner.plan.masking import make_rule
 from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.names import Candidate, name_candidates
 from runner.source.scenes import find_inputs

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Cli
 
-from runner.source.archive import default_cache_dir, ensure_archive
-from runner.source.server import serve
+from runner.demo.archive import default_cache_dir, ensure_archive
+from runner.demo.server import serve
 
 pytestmark = pytest.mark.slow  # each starts runs
 

@@ -32,8 +32,8 @@ from obstore.store import S3Store
 from waiting import LONG, lives, wait_until
 
 from runner.errors import SourceError
-from runner.source.archive import ArchiveSpec, ensure_archive
-from runner.source.server import serve
+from runner.demo.archive import ArchiveSpec, ensure_archive
+from runner.demo.server import serve
 
 BUCKET = "demo-sentinel1-rtc"
 KEYS = ("an-access-key", "a/secret+key")
@@ -504,7 +504,7 @@ def test_the_server_is_gone_after_an_error_in_the_context(root: Path) -> None:
 
 
 def test_the_server_ends_when_its_parent_is_killed(root: Path) -> None:
-    parent = "import sys, time; from pathlib import Path; from runner.source.server import serve\n"
+    parent = "import sys, time; from pathlib import Path; from runner.demo.server import serve\n"
     parent += "with serve(Path(sys.argv[1])) as url: print(url, flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", parent, str(root)], stdout=subprocess.PIPE) as process:
         assert first_line(process).startswith("http://127.0.0.1:")
@@ -525,7 +525,7 @@ def test_the_server_leaves_ctrl_c_to_its_parent(root: Path) -> None:
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_prints_its_url_and_ends_cleanly_on_a_signal(root: Path, stop: signal.Signals) -> None:
-    command = [sys.executable, "-m", "runner.source.server", str(root)]
+    command = [sys.executable, "-m", "runner.demo.server", str(root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         endpoint = first_line(process)
         assert Service(endpoint, {}).request(f"/{BUCKET}/numbers.bin")[2] == NUMBERS

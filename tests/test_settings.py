@@ -5,7 +5,7 @@ from enum import Enum
 import pytest
 
 from runner import settings
-from runner.setting_fields import fields_of, meaning
+from runner.config.setting_fields import fields_of, meaning
 from runner.settings import JobSettings, Limits
 
 CLASSES = [one for one in vars(settings).values() if isinstance(one, type) and one.__module__ == settings.__name__]

@@ -16,9 +16,9 @@ from rasterio.transform import from_origin
 from runner.errors import SourceError
 from runner.model import Inputs, Scene, StoredObject
 from runner.settings import Georeference, OnError, S3Settings, Sidecars, SourceSettings
-from runner.source.pinned import look_up, read_scenes
+from runner.source.reopen import look_up, read_scenes
 from runner.source.scenes import find_inputs
-from runner.source.server import serve
+from runner.demo.server import serve
 from runner.source.sidecars import by_folded_name, may_be_sidecar, relevant_part, with_sidecars
 from runner.source.stack import make_stack
 from runner.source.stores import Stores

@@ -13,7 +13,7 @@ import subprocess
 from multiprocessing import resource_tracker
 from pathlib import Path
 import distributed
-from runner.signals import signals_held
+from runner.host.signals import signals_held
 
 def mask(pid):
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -44,7 +44,7 @@ def test_what_is_started_meanwhile_and_the_tracker_outlive_a_terminal_that_close
 
 STUCK = """
 import os, signal, time
-from runner.signals import signals_held
+from runner.host.signals import signals_held
 
 with signals_held():
     os.kill(os.getpid(), signal.SIGTERM)

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from runner.errors import ConfigError
 from runner.reduce import statistics
 from runner.reduce.partial import Needs
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.statistics import Statistic, check_statistic_name, finish, finish_ordered, needs, statistic
 from runner.reduce.temporal import TemporalSums
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from waiting import LONG
 
-from runner.streams import _open_if_closed, lost, steady
+from runner.base.streams import _open_if_closed, lost, steady
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from sweep_folders import Job, composed, write_sweep
 
-from runner import config
+from runner.config import job_config
 from runner.errors import OutputError
-from runner.log.folder import flat
-from runner.sweep.board import read_leaderboard
-from runner.sweep.leaderboard import show_leaderboard, write_leaderboard
-from runner.vocabulary import config_dir
+from runner.record.run_folder import flat
+from runner.leaderboard.board import read_leaderboard
+from runner.leaderboard.show import show_leaderboard, write_leaderboard
+from runner.config.vocabulary import config_dir
 
 OTHER_CONFIG = ("source=local", "source.url=/data/*.tif")
 CASES = {
@@ -120,7 +120,7 @@ def test_a_folder_that_leads_elsewhere_is_left_alone(tmp_path: Path) -> None:
 
 def test_an_application_of_hydra_that_runs_is_left_as_it_is(tmp_path: Path) -> None:
     sweep = winner(tmp_path / "sweep")
-    config.register_settings()
+    job_config.register_settings()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         before = GlobalHydra.instance().hydra
         write_leaderboard(sweep)

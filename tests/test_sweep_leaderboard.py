@@ -11,10 +11,10 @@ from log_folders import asked, write_run
 from sweep_folders import CLUSTERS, MB, Job, clusters, grid, trouble, write_results, write_sweep
 
 from runner.errors import RecordError
-from runner.sweep.attempts import choose_sweep
-from runner.sweep.board import Leaderboard, answer, read_leaderboard
-from runner.sweep.leaderboard import show_leaderboard, write_leaderboard
-from runner.sweep.table import WIDTH, cells
+from runner.leaderboard.attempts import choose_sweep
+from runner.leaderboard.board import Leaderboard, answer, read_leaderboard
+from runner.leaderboard.show import show_leaderboard, write_leaderboard
+from runner.leaderboard.table import WIDTH, cells
 
 ROW, BLOCK, SCENE = ({"chunks": name} for name in ("row", "block", "scene"))
 

@@ -10,9 +10,9 @@ from report_page import Page
 from sweep_folders import CLUSTERS, Job, clusters, grid, trouble, write_results, write_sweep
 from test_report_browser import browser, measured  # noqa: F401 - a fixture, by its name
 
-from runner.sweep.board import read_leaderboard
-from runner.sweep.figures import axes
-from runner.sweep.leaderboard import write_leaderboard
+from runner.leaderboard.board import read_leaderboard
+from runner.leaderboard.figures import axes
+from runner.leaderboard.show import write_leaderboard
 
 MANY = {(str(y), str(t), kind): (2 + y / 1000 + 0.1 * t, 2.1 + y / 1000 + 0.1 * t)
         for y in (256, 512, 1024, 2048) for t in (1, 2, 4, 8) for kind in ("threads", "processes")}  # fmt: skip

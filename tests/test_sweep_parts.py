@@ -16,12 +16,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from waiting import LONG, lives, wait_until
 
 from runner.errors import ConfigError, OutputError, RecordError, SweepError
-from runner.overrides import as_hydra_reads
+from runner.config.overrides import as_hydra_reads
 from runner.settings import SweepSettings
 from runner.sweep import process
 from runner.sweep.compose import check_settings
-from runner.sweep.folder import SweepFolder, again, earlier_sweep, new_sweep, read_record
-from runner.sweep.jobs import FEW, Attempt, Job, JobRecord, Status, fair_order, varied_words
+from runner.leaderboard.sweep_folder import SweepFolder, again, earlier_sweep, new_sweep, read_record
+from runner.leaderboard.jobs import Attempt, FEW, Job, JobRecord, Status, fair_order, varied_words
 from runner.sweep.process import Cause, Ended, JobProcess, Limits, StopSign
 
 JOBS = [Job(number, (f"chunks.y={number}", "mask=none")) for number in range(12)]

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from runner.sweep.ranking import ASSUMED, Noise, drift, front, noise_of, ranks
+from runner.leaderboard.ranking import ASSUMED, Noise, drift, front, noise_of, ranks
 
 LOUD, QUIET, UNKNOWN = Noise(0.10, 20), Noise(0.001, 20), Noise(0.0, 0)
 

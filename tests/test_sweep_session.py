@@ -9,12 +9,12 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from runner import config
+from runner.config import job_config
 from runner.errors import ConfigError, SweepError
-from runner.sweep.board import read_leaderboard
+from runner.leaderboard.board import read_leaderboard
 from runner.sweep.launch import CONSOLE, Launchpad
 from runner.sweep.process import Ended
-from runner.vocabulary import config_dir
+from runner.config.vocabulary import config_dir
 
 GRID = ("source=local", "source.url=data/*.tif", "chunks=row,block,scene")
 Sweep = Callable[..., Path]
@@ -24,8 +24,8 @@ Sweep = Callable[..., Path]
 def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Run the sweep of these words in the folder `sweep`; jobs with the word `failing` fail."""
     monkeypatch.chdir(tmp_path)
-    config.register_settings()
-    monkeypatch.setattr("runner.sweep.best.write_best", lambda _board: None)  # no job leaves a config here
+    job_config.register_settings()
+    monkeypatch.setattr("runner.leaderboard.best_config.write_best", lambda _board: None)  # no job leaves a config here
 
     def run(*words: str, failing: str = "none") -> Path:
         def ended(_pad: Launchpad, command: Sequence[str], folder: Path) -> Ended:

@@ -8,8 +8,8 @@ from report_page import Page
 from sweep_folders import Job, write_sweep
 from test_sweep_leaderboard import BLOCK, ROW, board_of, places
 
-from runner.sweep.board import answer, reasons_once
-from runner.sweep.leaderboard import write_leaderboard
+from runner.leaderboard.board import answer, reasons_once
+from runner.leaderboard.show import write_leaderboard
 
 # --- different work ---------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from rasterio.enums import MaskFlags
 
 from runner.errors import ReadError
 from runner.read.block_lists import MAX_BLOCK_BYTES
-from runner.read.tiff import TiffLayout, read_layout
+from runner.read.layout import TiffLayout, read_layout
 
 GRID = {"crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
 

@@ -10,7 +10,7 @@ import pytest
 from waiting import LONG
 
 from runner.errors import SourceError
-from runner.source.together import together
+from runner.source.gather import together
 
 
 def test_answers_come_in_the_order_of_the_items_with_so_many_under_way() -> None:
@@ -46,7 +46,7 @@ def test_after_a_failure_nothing_more_begins_and_what_has_begun_ends() -> None:
 
 
 def test_threads_that_still_deliver_an_answer_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.source.together._LONGEST_SECONDS", LONG)
+    monkeypatch.setattr("runner.source.gather._LONGEST_SECONDS", LONG)
     delivering, waited_for, left = threading.Event(), threading.Event(), threading.Event()
 
     def deliver() -> None:  # by a thread that Python's threading does not know, as obstore's are

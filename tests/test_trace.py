@@ -19,9 +19,9 @@ import rasterio
 from conftest import Cli
 from waiting import LONG, wait_until
 
-from runner.cluster import open_cluster
+from runner.cluster.workers import open_cluster
 from runner.engine.trace import Place, TaskTrace, Work, failures_traced, here
-from runner.log.trace import SCHEMA, TraceLog
+from runner.record.trace_table import SCHEMA, TraceLog
 from runner.plan.records import Block
 from runner.read.header import Window
 from runner.settings import ClusterKind, ClusterSettings

@@ -15,7 +15,7 @@ from runner.read.store_errors import MissingError
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
-from runner.source.verify import damaged
+from runner.source.checksums import damaged
 
 Bucket = tuple[Any, SourceSettings]
 

@@ -12,7 +12,7 @@ import rasterio
 from obstore.store import MemoryStore
 from rasterio.io import MemoryFile
 
-from runner.read import cog
+from runner.read import fast_reader
 from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.header import Header, SceneFile, Window, read_header
 
@@ -87,7 +87,7 @@ def read_fast(content: bytes, band: int = 1) -> np.ndarray:
     pixels = np.zeros(header.shape, header.dtype)
     scene = SceneFile("a.tif", store, "a.tif", None, header)
     options = FetchOptions(attempts=1)
-    with closing(cog.read_blocks([scene], Window(0, 0, *header.shape), band, options, FetchCounts())) as blocks:
+    with closing(fast_reader.read_blocks([scene], Window(0, 0, *header.shape), band, options, FetchCounts())) as blocks:
         for block in blocks:
             rows, columns = block.pixels.shape
             pixels[block.row : block.row + rows, block.column : block.column + columns] = block.pixels

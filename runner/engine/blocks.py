@@ -9,20 +9,20 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from runner.compile_clock import compile_seconds, working_seconds
+from runner.host.compile_clock import compile_seconds, working_seconds
 from runner.model import Scene, Stack, locate
-from runner.plan.make import fetch_options
-from runner.plan.pixels import PixelRule
+from runner.plan.planner import fetch_options
+from runner.plan.masking import PixelRule
 from runner.plan.readers import by_gdal
 from runner.plan.records import Block, StagePlan
 from runner.plan.weights import row_areas
-from runner.read import cog, gdal
+from runner.read import fast_reader, gdal_reader
 from runner.read.decode import ByteArray
 from runner.read.fetch import FetchCounts, FetchOptions, StopFlag
 from runner.read.header import BlockPixels, SceneFile
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish_ordered, needs, statistic
 from runner.reduce.temporal import TemporalSums
@@ -119,7 +119,7 @@ class _Part(NamedTuple):
     block: Block
     counts: FetchCounts  # of the block
     first: int
-    pixels: cog.Turn | BlockPixels | None
+    pixels: fast_reader.Turn | BlockPixels | None
 
 
 def _read(reading: Reading, blocks: Iterator[Block]) -> Generator[_Part, None, None]:
@@ -143,12 +143,12 @@ _Run: TypeAlias = tuple[Block, FetchCounts, Sequence[int]]  # of scenes in a row
 def _read_fast(reading: Reading, runs: Iterator[_Run]) -> Iterator[_Part]:
     taken: list[_Run] = []
 
-    def works() -> Iterator[cog.Work]:
+    def works() -> Iterator[fast_reader.Work]:
         for run in runs:
             taken.append(run)
-            yield cog.Work(_files(reading, run), run[0].window, run[1])
+            yield fast_reader.Work(_files(reading, run), run[0].window, run[1])
 
-    with closing(cog.read_turns(works(), reading.rule.band, reading.fetch, reading.stop)) as turns:
+    with closing(fast_reader.read_turns(works(), reading.rule.band, reading.fetch, reading.stop)) as turns:
         for number, turn in turns:
             block, counts, numbers = taken[number]
             yield _Part(block, counts, numbers[0] - block.start, turn)
@@ -158,7 +158,7 @@ def _read_through_gdal(reading: Reading, runs: Iterator[_Run]) -> Iterator[_Part
     for run in runs:
         block, counts, numbers = run
         files, path = _files(reading, run), lambda file: gdal_path(locate(file.href))
-        for part in gdal.read_blocks(files, block.window, reading.rule.band, path):
+        for part in gdal_reader.read_blocks(files, block.window, reading.rule.band, path):
             reading.stop.check()
             yield _Part(block, counts, numbers[0] - block.start, part)
 
@@ -192,11 +192,11 @@ class _Collectors:
         fused = reading.rule.as_stored and not self.ordered and FusedSums.fits(pixels, needs)
         self._fused = FusedSums(self.over_time, self.over_space, pixels) if fused else None
 
-    def add(self, first: int, part: cog.Turn | BlockPixels) -> None:
+    def add(self, first: int, part: fast_reader.Turn | BlockPixels) -> None:
         """Add pixels whose scenes are counted from scene `first` of the block."""
         if isinstance(part, BlockPixels):
             self._add_pixels(first, part)
-        elif self._fused is not None and (encoded := cog.side_by_side(part)) is not None:
+        elif self._fused is not None and (encoded := fast_reader.side_by_side(part)) is not None:
             self._add_encoded(self._fused, first, part, encoded)
         else:
             for block in part:
@@ -210,7 +210,7 @@ class _Collectors:
         over_space = self.over_space.partial() if self.over_space else None
         return over_time, over_space, {one.stage.name: one.finish() for one in self.ordered}
 
-    def _add_encoded(self, fused: FusedSums, first: int, turn: cog.Turn, encoded: ByteArray) -> None:
+    def _add_encoded(self, fused: FusedSums, first: int, turn: fast_reader.Turn, encoded: ByteArray) -> None:
         one = turn[0]
         height, width = one.rows.stop - one.rows.start, one.columns.stop - one.columns.start
         place = Place(one.rows.start, one.columns.start, one.row, one.column, height, width)

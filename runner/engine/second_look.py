@@ -6,16 +6,16 @@ from contextlib import closing
 from runner.engine.trace import THIS_PROCESS, trace_of
 from runner.errors import ReadError
 from runner.model import Scene, Stack, locate
-from runner.plan.make import fetch_options
+from runner.plan.planner import fetch_options
 from runner.plan.readers import by_gdal
-from runner.read import cog, gdal
+from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts
 from runner.read.gdal_environment import gdal_environment
 from runner.read.header import SceneFile, Window
 from runner.read.store_errors import MissingError, StoreError
 from runner.settings import EngineName, JobSettings
 from runner.source.stores import Stores, gdal_path, gdal_s3_options
-from runner.source.verify import read_whole
+from runner.source.checksums import read_whole
 
 
 def confirmed(job: JobSettings, stack: Stack, error: ReadError) -> ReadError:
@@ -54,14 +54,14 @@ def _read(job: JobSettings, scene: Scene, window: Window) -> None:
     version = scene.etag, scene.header, scene.size, scene.modified
     file = SceneFile(scene.href, stores.of(location), location.key, *version)
     if job.engine is EngineName.block and not by_gdal(job.reader, scene.header, band):
-        with closing(cog.read_blocks([file], window, band, fetch, FetchCounts())) as parts:
+        with closing(fast_reader.read_blocks([file], window, band, fetch, FetchCounts())) as parts:
             _drain(parts)
         return
     with closing(read_whole(scene, stores, fetch)) as pieces:  # GDAL does not tell a faulty object from a faulty store
         _drain(pieces)
     uncached = {} if location.bucket is None else {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{location.bucket}/"}
     with gdal_environment({**job.gdal.options, **gdal_s3_options(job.source.s3), **uncached}):
-        _drain(gdal.read_blocks([file], window, band, lambda file: gdal_path(locate(file.href))))
+        _drain(gdal_reader.read_blocks([file], window, band, lambda file: gdal_path(locate(file.href))))
 
 
 def _drain(parts: Iterable[object]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from runner.engine.blocks import BlockResult, Reading, run_blocks
 from runner.engine.trace import NOTE, Task, TaskTrace, Work, here
-from runner.memory import peak_bytes
+from runner.host.memory import peak_bytes
 from runner.plan.records import Block
 from runner.read.fetch import StoppedError
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from runner.errors import ReadError
 from runner.plan.records import Block
-from runner.watch import Loss, Watch
+from runner.cluster.monitor import Loss, Watch
 
 log = logging.getLogger(__name__)
 

@@ -50,10 +50,10 @@ def _try_once(compiled: list[float], refusals: list[RunnerError]) -> None:
 
 def _use_once() -> float:
     """Load what a mean over float32 pixels with predictor 3 needs, as most stacks do; the seconds it was compiled."""
-    from runner.compile_clock import compile_seconds  # noqa: PLC0415 - numba is what is to be loaded meanwhile
+    from runner.host.compile_clock import compile_seconds  # noqa: PLC0415 - numba is what is to be loaded meanwhile
     from runner.reduce.fused import FusedSums  # noqa: PLC0415 - as above
     from runner.reduce.partial import Needs  # noqa: PLC0415 - as above
-    from runner.reduce.pixels import Pixels, Place  # noqa: PLC0415 - as above
+    from runner.reduce.pixel_types import Pixels, Place  # noqa: PLC0415 - as above
     from runner.reduce.spatial import SpatialSums  # noqa: PLC0415 - as above
     from runner.reduce.temporal import TemporalSums  # noqa: PLC0415 - as above
 

@@ -13,18 +13,18 @@ import xarray as xr
 from dask.base import tokenize
 from dask.delayed import Delayed, delayed
 
-from runner.cluster import Cluster
+from runner.cluster.workers import Cluster
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import OnTask, Task, TaskTrace, here
-from runner.memory import peak_bytes
+from runner.host.memory import peak_bytes
 from runner.model import Scene, Stack, locate
-from runner.plan.pixels import PixelRule
+from runner.plan.masking import PixelRule
 from runner.plan.records import Block, Chunks, Pass, StagePlan
 from runner.plan.weights import row_areas
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window
 from runner.read.version import Version
-from runner.reduce.reference import AREA
+from runner.reduce.xarray_statistics import AREA
 from runner.reduce.statistics import statistic
 from runner.settings import Over, Weights
 from runner.source.stores import gdal_path

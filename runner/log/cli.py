@@ -7,16 +7,16 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import NoReturn
 
-from runner.command import COMMAND
-from runner.console import complain, tell_notes
+from runner.base.command import COMMAND
+from runner.base.console import complain, tell_notes
 from runner.errors import RunnerError
-from runner.log import diff, leaderboard, listing, rerun, resume, show, verify
-from runner.log.redact import redact
+from runner.log import diff, leaderboard, ls, rerun, resume, show, verify
+from runner.base.redact import redact
 from runner.log.verb import Verb
-from runner.streams import lost
-from runner.vocabulary import did_you_mean
+from runner.base.streams import lost
+from runner.config.vocabulary import did_you_mean
 
-VERBS: tuple[Verb, ...] = (listing.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, resume.VERB, leaderboard.VERB)
+VERBS: tuple[Verb, ...] = (ls.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, resume.VERB, leaderboard.VERB)
 _PROGRAM = f"{COMMAND} log"
 _DETAILS = f"""\
 RUN is a run's folder, a part of its name that no other run has, or 'last'.

@@ -3,10 +3,10 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
-from runner.console import say, show_table, table
+from runner.base.console import say, show_table, table
 from runner.errors import printable
-from runner.log.compare import SECTIONS, Difference, Section, compare
-from runner.log.folder import RunFolder, choose_run
+from runner.compare.records import Difference, SECTIONS, Section, compare
+from runner.record.run_folder import RunFolder, choose_run
 from runner.log.verb import Verb, add_outputs, add_run
 
 _SHOWN = 20  # differences of one section, unless all are asked for

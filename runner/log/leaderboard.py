@@ -3,8 +3,8 @@
 import json
 from argparse import ArgumentParser, Namespace
 
-from runner.console import say
-from runner.log.redact import redact_tree
+from runner.base.console import say
+from runner.base.redact import redact_tree
 from runner.log.verb import Verb, add_outputs
 
 _EXAMPLES = """\
@@ -32,17 +32,17 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    from runner.sweep import board as boards  # noqa: PLC0415 - half a second of numpy, which the other verbs spare
-    from runner.sweep import leaderboard, table  # noqa: PLC0415 - as above
-    from runner.sweep.attempts import choose_sweep  # noqa: PLC0415 - as above
+    from runner.leaderboard import board as boards  # noqa: PLC0415 - half a second of numpy, which the other verbs spare
+    from runner.leaderboard import show, table  # noqa: PLC0415 - as above
+    from runner.leaderboard.attempts import choose_sweep  # noqa: PLC0415 - as above
 
     folder = choose_sweep(options.sweep, options.outputs)
     if options.json:
         board = boards.read_leaderboard(folder)
         say(json.dumps(redact_tree(table.describe(board)), indent=1))
     else:
-        board = leaderboard.write_leaderboard(folder)
-        leaderboard.show_leaderboard(board)
+        board = show.write_leaderboard(folder)
+        show.show_leaderboard(board)
     return board.exit_code
 
 

@@ -6,14 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.command import command
-from runner.console import progress_bar, say, tell
+from runner.base.command import command
+from runner.base.console import progress_bar, say, tell
 from runner.errors import RecordError, SourceError
-from runner.log.again import begun_again
-from runner.log.compare import compare
+from runner.log.restart import begun_again
+from runner.compare.records import compare
 from runner.log.diff import show_section
-from runner.log.folder import RunFolder, choose_run, flat, read_run
-from runner.log.recorded import RecordedInput, altered_outputs
+from runner.record.run_folder import RunFolder, choose_run, flat, read_run
+from runner.record.run_files import RecordedInput, altered_outputs
 from runner.log.verb import Verb, add_outputs, add_run
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def recorded_inputs(
 
     def find(job: "JobSettings") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as in run_again
-        from runner.plan.make import fetch_options  # noqa: PLC0415 - as above
-        from runner.source.pinned import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
+        from runner.plan.planner import fetch_options  # noqa: PLC0415 - as above
+        from runner.source.reopen import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
         from runner.source.stores import Stores  # noqa: PLC0415 - as above
 
@@ -105,7 +105,7 @@ def _sidecars_setting(earlier: RunFolder) -> str:
 def _refuse_unlisted(job: "JobSettings", wanted: Sequence[RecordedInput]) -> None:
     """Raise RecordError where files beside objects of a bucket are asked for, which were not looked for before."""
     from runner.settings import Sidecars  # noqa: PLC0415 - as in run_again
-    from runner.source.pinned import is_in_bucket  # noqa: PLC0415 - as above
+    from runner.source.reopen import is_in_bucket  # noqa: PLC0415 - as above
 
     if job.source.sidecars is Sidecars.read and any(is_in_bucket(row.href) for row in wanted):
         raise RecordError(

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.command import command
-from runner.console import say, tell
+from runner.base.command import command
+from runner.base.console import say, tell
 from runner.errors import RecordError
-from runner.log.again import begun_again
-from runner.log.folder import RunFolder, choose_run, read_run
-from runner.log.held import held
-from runner.log.recorded import RecordedInput
-from runner.log.repeat import quoted
+from runner.log.restart import begun_again
+from runner.record.run_folder import RunFolder, choose_run, read_run
+from runner.record.lock import held
+from runner.record.run_files import RecordedInput
+from runner.record.repeat import quoted
 from runner.log.rerun import recorded_inputs
 from runner.log.verb import Verb, add_outputs, add_run
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from runner.command import command
-from runner.console import say, show_table, table
+from runner.base.command import command
+from runner.base.console import say, show_table, table
 from runner.errors import RecordError, printable
-from runner.log.claim import left_nothing
-from runner.log.folder import RunFolder, choose_run, unended
-from runner.log.recorded import OutputFile
-from runner.log.repeat import command_line, quoted, repeat_command, without_folder
+from runner.record.claim import left_nothing
+from runner.record.run_folder import RunFolder, choose_run, unended
+from runner.record.run_files import OutputFile
+from runner.record.repeat import command_line, quoted, repeat_command, without_folder
 from runner.log.verb import Verb, add_outputs, add_run
 
 _HEADING = 12  # characters

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from runner.console import say
+from runner.base.console import say
 from runner.errors import RecordError, RunnerError
-from runner.log.folder import RunFolder, choose_run
-from runner.log.recorded import OutputFile
+from runner.record.run_folder import RunFolder, choose_run
+from runner.record.run_files import OutputFile
 from runner.log.verb import Verb, add_outputs, add_run
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _run(options: Namespace) -> int:
 
 def _job(run: RunFolder, overrides: list[str]) -> "JobSettings":
     from runner.cli import stop_on_signals  # noqa: PLC0415 - Hydra, which the other verbs spare
-    from runner.recompose import blanked, recompose  # noqa: PLC0415 - as above
+    from runner.config.replay import blanked, recompose  # noqa: PLC0415 - as above
 
     lost = blanked(run.config)
     for word in overrides:
@@ -93,7 +93,7 @@ def _checks(run: RunFolder, job: "JobSettings | None", blocks: int, seed: int) -
     yield check_inputs(run)
     if job is None:
         return
-    from runner.log.sample import check_sample  # noqa: PLC0415 - all that a run imports
+    from runner.log.recompute import check_sample  # noqa: PLC0415 - all that a run imports
 
     try:
         yield from check_sample(run, job, blocks, seed)
@@ -138,7 +138,7 @@ def _check_file(run: RunFolder, file: OutputFile) -> Check:
 def _check_values(run: RunFolder, file: OutputFile) -> Iterator[Check]:
     """By the digests of decoded values; which says of an altered file whether its values are."""
     from runner.output.digest import values_sha256  # noqa: PLC0415 - numpy
-    from runner.output.stored import read_statistic  # noqa: PLC0415 - as above
+    from runner.output.read_back import read_statistic  # noqa: PLC0415 - as above
 
     for one in file.values:
         what = f"{file.name}: {one.name}"
@@ -155,9 +155,9 @@ def _check_values(run: RunFolder, file: OutputFile) -> Iterator[Check]:
 
 def check_inputs(run: RunFolder) -> Check:
     """Hold inputs.parquet against the digest of hrefs and ETags that every result carries."""
-    from runner.log.values import results_of  # noqa: PLC0415 - numpy
+    from runner.compare.values import results_of  # noqa: PLC0415 - numpy
     from runner.output.results import inputs_sha256  # noqa: PLC0415 - as above
-    from runner.output.stored import read_provenance  # noqa: PLC0415 - as above
+    from runner.output.read_back import read_provenance  # noqa: PLC0415 - as above
 
     try:
         used = [row for row in run.inputs() if row.used]

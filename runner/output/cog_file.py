@@ -22,7 +22,7 @@ import numpy as np
 from rasterio.io import MemoryFile
 
 from runner.output.overviews import Raster, overviews, statistics
-from runner.read.directory import Directory, Source, Tag, read_directory
+from runner.read.ifd import Directory, Source, Tag, read_directory
 
 BLOCK: Final = 512  # pixels, along both sides
 _LARGEST: Final = 2**32 - 2**26  # bytes that offsets of 32 bits are trusted with, as a block may grow when compressed

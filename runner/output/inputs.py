@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from runner.model import Inputs, LeftOut, Scene
-from runner.output.columns import table_of
+from runner.output.arrow import table_of
 from runner.output.table import write_table
 
 _TIME = pa.timestamp("us", tz="UTC")

@@ -10,7 +10,7 @@ from rasterio.transform import Affine
 
 from runner.errors import OutputError
 from runner.model import Grid
-from runner.output.aside import written_aside
+from runner.base.atomic import written_aside
 from runner.output.cog_file import write_cog
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 from runner.settings import OutputSettings

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from runner.errors import OutputError
 from runner.model import Stack
-from runner.output.aside import written_aside
-from runner.output.columns import column, number_column, numbers
+from runner.base.atomic import written_aside
+from runner.output.arrow import column, number_column, numbers
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 
 _RESERVED = ("stack", "scene", "href", "datetime")

@@ -3,10 +3,10 @@
 import numpy as np
 
 from runner.model import Stack
-from runner.plan.pixels import PixelRule
+from runner.plan.masking import PixelRule
 from runner.plan.records import Block, Chunks, StagePlan, Workers
 from runner.read.fetch import FetchOptions
-from runner.read.gdal import MAX_PIECE_BYTES
+from runner.read.gdal_reader import MAX_PIECE_BYTES
 from runner.reduce.partial import Needs
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import needs, statistic

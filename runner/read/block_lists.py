@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from runner.read.directory import Directory
+from runner.read.ifd import Directory
 
 MAX_BLOCK_BYTES: Final = 512 * 2**20  # one block when decoded; a 32 KiB file can claim a block of gigabytes
 MAX_BLOCKS: Final = 2**22  # a million by a million pixels in blocks of 512

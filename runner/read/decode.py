@@ -20,7 +20,7 @@ from runner.read.header import Header
 from runner.read.lenient import LENIENT_CODECS
 from runner.read.masks import Bools, FileMask
 from runner.read.predictor import undo_predictor, undone_by_rows
-from runner.read.tiff import UNSUPPORTED, TiffLayout
+from runner.read.layout import TiffLayout, UNSUPPORTED
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -3,7 +3,7 @@
 from typing import Final
 from xml.etree import ElementTree
 
-from runner.read.directory import Tag
+from runner.read.ifd import Tag
 
 GDAL_METADATA: Final = 42112  # the tag
 _ROLES: Final = ("scale", "offset", "colorinterp")

@@ -3,8 +3,8 @@
 import struct
 from typing import Final, NamedTuple
 
-from runner.read.directory import ByteOrder, Tag
-from runner.read.tiff import TiffLayout
+from runner.read.ifd import ByteOrder, Tag
+from runner.read.layout import TiffLayout
 
 _PHOTOMETRICS: Final = {0: 0, 2: 2, 6: 2}  # RGB, and YCbCr, which is RGB to GDAL; of others 1, grey, says enough
 _EXTRA_SAMPLES: Final = {0, 1, 2, 999}  # unknown, alpha multiplied or not, and that of Corel; libtiff takes no others

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from runner.compiled import compiled
+from runner.host.compiled import compiled
 
 Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]

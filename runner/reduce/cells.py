@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Partial
-from runner.reduce.pixels import empty_extremes
+from runner.reduce.pixel_types import empty_extremes
 
 
 def rows(partial: Partial, start: int, stop: int) -> Partial:

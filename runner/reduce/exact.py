@@ -65,7 +65,7 @@ class Wide:
 
         There must be room for them, see `for_products` and `for_square_products`.
         """
-        from runner.reduce import limbs  # noqa: PLC0415 - as in `add`
+        from runner.reduce import superaccumulator as limbs  # noqa: PLC0415 - as in `add`
 
         bits, scales = (np.ascontiguousarray(array, np.float64).view(np.int64) for array in (values, factors))
         if self._uncarried + bits.size > _ADDITIONS_BEFORE_CARRY:
@@ -76,7 +76,7 @@ class Wide:
 
     def add(self, values: Floats, cells: Integers, *, square: bool = False) -> None:
         """Add float64 values without NaN, or their squares; `cells` is as long as `values`, or one cell for all."""
-        from runner.reduce import limbs  # noqa: PLC0415 - loads numba, which few who combine or finish ever need
+        from runner.reduce import superaccumulator as limbs  # noqa: PLC0415 - loads numba, which few who combine or finish ever need
 
         bits = np.ascontiguousarray(values).view(np.int64)
         if not self._fixed:

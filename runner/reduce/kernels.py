@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from runner.compiled import compiled
-from runner.reduce.pixels import NO_LIMITS, LimitsTuple, PlaceTuple
+from runner.host.compiled import compiled
+from runner.reduce.pixel_types import LimitsTuple, NO_LIMITS, PlaceTuple
 
 Tile = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

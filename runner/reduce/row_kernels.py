@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from runner.compiled import compiled
+from runner.host.compiled import compiled
 from runner.reduce.kernels import Floats, Tile, add_row_unsaved, is_inexact, is_valid
-from runner.reduce.pixels import LimitsTuple, PlaceTuple
+from runner.reduce.pixel_types import LimitsTuple, PlaceTuple
 
 LANES: Final = 32  # pixels that are added side by side
 Bools = npt.NDArray[np.bool_]

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from runner.compiled import compiled
+from runner.host.compiled import compiled
 from runner.reduce.kernels import is_valid
-from runner.reduce.pixels import LimitsTuple
+from runner.reduce.pixel_types import LimitsTuple
 
 Stack = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

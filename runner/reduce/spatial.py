@@ -11,7 +11,7 @@ import numpy.typing as npt
 from runner.reduce import kernels
 from runner.reduce.exact import Floats, Total, Wide
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixels import LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
+from runner.reduce.pixel_types import LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
 from runner.reduce.weighted import WeightedSums
 
 Counts = npt.NDArray[np.int32]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from runner.reduce.exact import Floats, Integers, Total, Wide
 from runner.reduce.partial import Needs
-from runner.reduce.pixels import Pixels, Place, Tile, pieces, square_pieces
+from runner.reduce.pixel_types import Pixels, Place, Tile, pieces, square_pieces
 from runner.reduce.row_kernels import LANES, row_counts, row_sums
 
 

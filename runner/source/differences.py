@@ -12,7 +12,7 @@ from runner.model import Scene
 from runner.read.georeference import Transform
 from runner.read.header import Header
 from runner.read.masks import FileMask
-from runner.reduce.missing import same_nodata
+from runner.reduce.nodata import same_nodata
 
 _TOLERANCE: Final = 1e-3  # pixels between the corners of two grids that count as one
 _MOST_KINDS: Final = 20  # that are told apart

@@ -16,7 +16,7 @@ from runner.settings import OnError
 from runner.source import sidecars
 from runner.source.names import Candidate
 from runner.source.stores import Stores
-from runner.source.together import together
+from runner.source.gather import together
 
 _HEADERS_IN_FLIGHT = 64
 SKIP_HINT = "leave it out with source.exclude, or every scene that fails with on_error=skip"

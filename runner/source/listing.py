@@ -31,7 +31,7 @@ from runner.source.s3_listing import list_keys
 from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
 from runner.source.stores import Stores, describe
 from runner.source.times import as_utc
-from runner.source.together import together
+from runner.source.gather import together
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ import numpy as np
 from runner.errors import SourceError, printable
 from runner.model import Grid, Scene, Stack
 from runner.read.header import NO_TRANSFORM, Header
-from runner.reduce.missing import exact_nodata
+from runner.reduce.nodata import exact_nodata
 from runner.settings import Georeference, SourceSettings
 from runner.source.differences import refuse_differences
 

@@ -17,15 +17,15 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner import config
+from runner.config import job_config
 from runner.errors import ConfigError
-from runner.log.record import config_sha256
-from runner.messages import explain
-from runner.origins import located
-from runner.overrides import without_escapes
+from runner.record.run_record import config_sha256
+from runner.config.messages import explain
+from runner.config.origins import located
+from runner.config.overrides import without_escapes
 from runner.settings import Action, JobSettings, SweepSettings
-from runner.sweep.words import check_baseline
-from runner.vocabulary import config_dir
+from runner.sweep.baseline import check_baseline
+from runner.config.vocabulary import config_dir
 
 # Hydra's settings that are the sweep's; all others are handed on to its jobs.
 _OF_THE_SWEEP = re.compile(r"[+~]*hydra[./](launcher|sweeper|sweep|run|mode)\b")
@@ -54,7 +54,7 @@ class Composer:
     @property
     def words(self) -> list[str]:
         """The overrides of the command line, but Hydra's own."""
-        return config.typed_words(self.master.hydra)
+        return job_config.typed_words(self.master.hydra)
 
     def facts(self) -> dict[str, Any]:
         """The section `sweep` as plain values."""
@@ -86,10 +86,10 @@ class Composer:
         choices = dict(tree.hydra.runtime.choices)
         with read_write(tree), open_dict(tree):
             del tree["hydra"]
-        job = config.read_job(tree, choices)
+        job = job_config.read_job(tree, choices)
         if job.action is Action.plan:
             raise ConfigError("action=plan: a sweep plans its jobs before it runs them; plan one of them without -m")
-        return job, config_sha256(config.resolved(tree))
+        return job, config_sha256(job_config.resolved(tree))
 
     def command(self, words: Sequence[str], folder: Path) -> list[str]:
         """The command line of a job that runs in `folder`."""
@@ -108,7 +108,7 @@ class Composer:
             yield from ("--config-name", hydra.job.config_name)
 
     def _handed_on(self) -> Iterator[str]:
-        return (word for word in config.typed_words(self.master.hydra, "hydra") if not _OF_THE_SWEEP.match(word))
+        return (word for word in job_config.typed_words(self.master.hydra, "hydra") if not _OF_THE_SWEEP.match(word))
 
 
 def _safe_path() -> list[str]:
@@ -118,7 +118,7 @@ def _safe_path() -> list[str]:
 
 def check_settings(sweep: SweepSettings) -> None:
     """Check how a sweep is to be run, and the words of its baseline. Raises ConfigError."""
-    config.check_limits(sweep, "sweep.")
+    job_config.check_limits(sweep, "sweep.")
     wanted = (
         ("objective", bool(sweep.objective), "[wall], [peak], or both"),
         ("prune", not (sweep.search and sweep.prune), "nothing with sweep.search"),
@@ -154,7 +154,7 @@ def refuse_place(tree: DictConfig) -> None:
     """Raise ConfigError for an `output.dir` of a config file, or of the command line."""
     place = OmegaConf.to_container(tree.output, enum_to_str=True)
     assert isinstance(place, dict)
-    named = [word for word in config.typed_words(tree.hydra) if word.lstrip("+").startswith("output.dir=")]
+    named = [word for word in job_config.typed_words(tree.hydra) if word.lstrip("+").startswith("output.dir=")]
     if named or place["dir"] != _OWN_FOLDER:
         raise own_folder(named[0] if named else f"output.dir={place['dir']}")
 

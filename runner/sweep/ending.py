@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runner.console import complain, tell
+from runner.base.console import complain, tell
 from runner.errors import RunnerError, SweepError
-from runner.log.redact import redact
+from runner.base.redact import redact
 from runner.summary import shown
-from runner.sweep.folder import SweepFolder
-from runner.sweep.jobs import TROUBLE, Status
+from runner.leaderboard.sweep_folder import SweepFolder
+from runner.leaderboard.jobs import Status, TROUBLE
 
 
 def refuse_trouble(sweep: SweepFolder) -> None:
@@ -44,7 +44,7 @@ def table_kept(folder: Path, prepare: Callable[[], None], *, whole: bool) -> Ite
 
 def _keep_table(folder: Path, prepare: Callable[[], None]) -> int:
     """How many jobs have other bits. What keeps the table from being made is told, and changes no outcome."""
-    from runner.sweep.leaderboard import show_leaderboard, write_leaderboard  # noqa: PLC0415 - at the end alone
+    from runner.leaderboard.show import show_leaderboard, write_leaderboard  # noqa: PLC0415 - at the end alone
 
     try:
         prepare()

@@ -14,7 +14,7 @@ from typing import IO
 
 import psutil
 
-from runner.log.redact import redact
+from runner.base.redact import redact
 
 _LOOK_SECONDS = 0.1  # between two looks at the memory of the processes that are known
 _FAMILY_SECONDS = 0.5  # between two looks for new ones, which cost 10 ms each

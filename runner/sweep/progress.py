@@ -5,8 +5,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 
-from runner.console import news, progress_bar, tell
-from runner.sweep.jobs import Attempt, Job, JobRecord, Status
+from runner.base.console import news, progress_bar, tell
+from runner.leaderboard.jobs import Attempt, Job, JobRecord, Status
 
 
 class Progress:

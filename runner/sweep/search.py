@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from runner.console import tell
+from runner.base.console import tell
 from runner.errors import ConfigError
-from runner.sweep.jobs import Job, JobRecord
+from runner.leaderboard.jobs import Job, JobRecord
 from runner.sweep.session import Session
 
 if TYPE_CHECKING:

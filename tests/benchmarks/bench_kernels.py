@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from report import machine, markdown
 
-from runner.console import results
+from runner.base.console import results
 from runner.read.predictor import undo_predictor
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs
-from runner.reduce.pixels import Pixels, Place
+from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish, finish_ordered
 from runner.reduce.temporal import TemporalSums

@@ -15,7 +15,7 @@ import rasterio
 from rasterio.transform import Affine
 from report import machine, markdown
 
-from runner.console import results
+from runner.base.console import results
 from runner.output.cog_file import BLOCK, write_cog
 
 SIDE = 5490

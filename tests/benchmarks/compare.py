@@ -18,7 +18,7 @@ from measure import ContestantError
 from report import end_with, machine, markdown, median, spread, versions
 from workload import Archive, Server, Truth, add_network_options, add_options, network, prepare, served, true_means
 
-from runner.console import complain, results, tell
+from runner.base.console import complain, results, tell
 
 Rounds: TypeAlias = list[dict[str, Measurement]]  # one dictionary for each round, by contestant
 Figure: TypeAlias = Callable[[Measurement], float]

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from task import Stopwatch, Task, task_of, task_parser
 
 from runner.model import Scene, locate
-from runner.read.cog import read_blocks
+from runner.read.fast_reader import read_blocks
 from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.header import SceneFile, Window
 from runner.settings import OnError, S3Settings, SourceSettings

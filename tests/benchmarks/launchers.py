@@ -13,8 +13,8 @@ from pathlib import Path
 
 from report import end_with, machine, markdown, spread
 
-from runner.console import results, tell
-from runner.log.folder import find_runs, readable
+from runner.base.console import results, tell
+from runner.record.run_folder import find_runs, readable
 
 COLUMNS = ("launcher", "first job s", "second job s", "second / first")
 EQUAL = ("on_error=skip", "max_skipped=0,1")  # two settings, of which nothing follows where no scene is skipped

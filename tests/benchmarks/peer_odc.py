@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from task import Stopwatch, Task, date_of, list_scenes, set_gdal_environment, task_of, task_parser, write_table
 
-from runner.source.archive import TRANSFORM
+from runner.demo.archive import TRANSFORM
 
 if TYPE_CHECKING:
     import pystac

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import psutil
 
-from runner.console import complain
+from runner.base.console import complain
 from runner.errors import RunnerError
 
 PACKAGES = (

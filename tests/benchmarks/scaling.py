@@ -17,7 +17,7 @@ from contestants import Contestant, runner_workers
 from report import end_with, machine, markdown, median, spread, versions
 from workload import Archive, Server, add_network_options, add_options, network, prepare, served
 
-from runner.console import results, tell
+from runner.base.console import results, tell
 
 COLUMNS = (
     "workers", "scenes", "wall s", "compute s", "CPU s", "peak MB",

@@ -19,10 +19,10 @@ import numpy.typing as npt
 import psutil
 import rasterio
 
-from runner.console import progress_bar, results
-from runner.output.aside import written_aside
-from runner.source.archive import TILE, ArchiveSpec, default_cache_dir, ensure_archive
-from runner.source.server import serve
+from runner.base.console import progress_bar, results
+from runner.base.atomic import written_aside
+from runner.demo.archive import ArchiveSpec, TILE, default_cache_dir, ensure_archive
+from runner.demo.server import serve
 
 Doubles: TypeAlias = npt.NDArray[np.float64]
 Sums: TypeAlias = Mapping[str, npt.NDArray[Any]]

@@ -1,0 +1,1 @@
+"""Finished tasks of a run, kept so that a stopped run resumes."""

@@ -1,0 +1,173 @@
+"""The file of one finished block: a plain .npz without pickles, whose member `header` is JSON.
+
+A float64 layer is kept without the bytes that are 0 in all its cells, the lowest first: sums of 100 float32 pixels have
+two such bytes of eight, and no second layer; counts are of the smallest type that holds them.
+"""
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.engine.blocks import BlockResult
+from runner.engine.trace import Place, TaskTrace, Work
+from runner.base.atomic import renamed_at_end
+from runner.plan.records import Block
+from runner.read.fetch import FetchCounts
+from runner.read.header import Window
+from runner.reduce import KERNELS
+from runner.reduce.partial import Partial
+from runner.settings import Over
+
+SCHEMA: Final = 1
+Arrays = dict[str, npt.NDArray[Any]]
+_TORN = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBlock:
+    """What a kept block is of; `block` counts its scenes in the list of scenes named `scenes`.
+
+    `held` says for each axis what there is of it: names of sums, squares and extremes; `ordered` the statistics that
+    need all values. `rule` is how pixels were taken, in words that can be compared.
+    """
+
+    path: Path
+    scenes: str
+    block: Block
+    rule: Mapping[str, str]
+    kernels: str
+    held: Mapping[Over, frozenset[str]]
+    ordered: Mapping[Over, frozenset[str]]
+    trace: TaskTrace
+
+
+def write_block(
+    folder: Path, scenes: str, rule: Mapping[str, str], over: Mapping[str, Over], result: BlockResult, trace: TaskTrace
+) -> KeptBlock:
+    """Keep a block's result in a file of its own; `over` is of each stage. Raises OSError."""
+    arrays: Arrays = {}
+    held: dict[str, list[str]] = {}
+    for axis, partial in ((Over.time, result.over_time), (Over.space, result.over_space)):
+        if partial is not None:
+            held[axis.value] = sorted(partial.held)
+            arrays |= {f"{axis.value}_{name}": array for name, array in _packed(partial).items()}
+    ordered: dict[str, list[str]] = {}
+    for stage, values in result.ordered.items():
+        ordered.setdefault(over[stage].value, []).extend(values)
+        arrays |= {f"{over[stage].value}_values_{name}": array for name, array in values.items()}
+    facts = {
+        "schema": SCHEMA,
+        "kernels": KERNELS,
+        "scenes": scenes,
+        "block": result.block,
+        "rule": dict(rule),
+        "held": held,
+        "ordered": ordered,
+    }
+    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    final = folder / f"{name}.npz"
+    text = json.dumps({**facts, "trace": asdict(trace)}).encode()
+    with renamed_at_end(final) as aside, aside.open("wb") as file:
+        np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+    return _kept_block(final, json.loads(text))
+
+
+def read_block(path: Path) -> KeptBlock | None:
+    """What a file is of, once all of it was held against its checksums; None if it is torn, or of another version."""
+    try:
+        with zipfile.ZipFile(path) as whole:
+            if whole.testzip() is not None:
+                return None
+        with np.load(path, allow_pickle=False) as arrays:
+            facts = json.loads(arrays["header"].tobytes())
+        return _kept_block(path, facts) if facts["schema"] == SCHEMA else None
+    except _TORN:
+        return None
+
+
+def _kept_block(path: Path, facts: Mapping[str, Any]) -> KeptBlock:
+    window, start, stop = facts["block"]
+    return KeptBlock(
+        path=path,
+        scenes=str(facts["scenes"]),
+        block=Block(Window(*window), start, stop),
+        rule=facts["rule"],
+        kernels=str(facts["kernels"]),
+        held={Over(axis): frozenset(names) for axis, names in facts["held"].items()},
+        ordered={Over(axis): frozenset(names) for axis, names in facts["ordered"].items()},
+        trace=_trace(facts["trace"]),
+    )
+
+
+def _trace(facts: Mapping[str, Any]) -> TaskTrace:
+    place = facts["place"] and Place(**facts["place"])
+    work = facts["work"] and Work(**facts["work"])
+    return TaskTrace(**{**facts, "block": None, "place": place, "work": work})
+
+
+def read_result(
+    kept: KeptBlock, block: Block, held: Mapping[Over, frozenset[str]], ordered: Mapping[str, tuple[Over, list[str]]]
+) -> BlockResult:
+    """The result as if it came from `block`, with no more of it than is asked for: `ordered` stage by stage.
+
+    Raises KeyError or ValueError for a file that was altered since.
+    """
+    with np.load(kept.path, allow_pickle=False) as file:
+        arrays: Arrays = dict(file.items())
+    partials = {
+        axis: _unpacked(arrays, axis, names, np.int32 if axis is Over.time else np.int64)
+        for axis, names in held.items()
+    }
+    values = {
+        stage: {name: arrays[f"{axis.value}_values_{name}"] for name in names}
+        for stage, (axis, names) in ordered.items()
+    }
+    return BlockResult(block, partials.get(Over.time), partials.get(Over.space), values, FetchCounts(), 0.0, 0.0)
+
+
+# --- packing ----------------------------------------------------------------------------------------------------------
+
+
+def _packed(partial: Partial) -> Arrays:
+    arrays = partial.arrays()
+    counts = arrays["counts"]
+    arrays["counts"] = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
+    for name in partial.totals:
+        for number, layer in enumerate(arrays.pop(name)):
+            arrays[f"{name}_{number}"] = _used_bytes(layer)
+    return arrays
+
+
+def _used_bytes(layer: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """(cells, bytes in use) of float64 cells, little-endian; bits of -0.0 are in use too."""
+    layer = np.ascontiguousarray(layer, "<f8")
+    used = int(np.bitwise_or.reduce(layer.view("<u8"))) if layer.size else 0
+    unused = next((at for at in range(8) if used >> 8 * at & 0xFF), 8)
+    return np.ascontiguousarray(layer.view(np.uint8).reshape(-1, 8)[:, unused:])
+
+
+def _all_bytes(used: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    whole = np.zeros((len(used), 8), np.uint8)
+    whole[:, 8 - used.shape[1] :] = used
+    return whole.view("<f8").ravel().astype(np.float64, copy=False)
+
+
+def _unpacked(arrays: Arrays, axis: Over, names: frozenset[str], counts: type[np.integer[Any]]) -> Partial:
+    """A partial with nothing but the counts and what is named."""
+    mine = {name.removeprefix(f"{axis.value}_"): array for name, array in arrays.items()}
+    wanted = {"seen": mine["seen"], "counts": mine["counts"].astype(counts)}
+    for name in names:
+        if name == "extremes":
+            wanted[name] = mine[name]
+            continue
+        wanted[name] = np.stack([_all_bytes(mine[f"{name}_{number}"]) for number in (0, 1)])
+        wanted |= {key: mine[key] for key in (f"{name}_limbs", f"{name}_first", f"{name}_infinite") if key in mine}
+    return Partial.from_arrays(wanted)

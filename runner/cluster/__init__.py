@@ -1,0 +1,1 @@
+"""The workers of a stage, and what becomes of them."""

@@ -1,0 +1,1 @@
+"""Two runs compared: config, code, inputs, values."""

@@ -1,0 +1,311 @@
+"""The values of two runs held against each other: the same bits, or how far apart and where."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.errors import RecordError
+from runner.compare.records import Difference, Section
+from runner.record.run_folder import RunFolder
+from runner.record.run_files import StoredValues, altered_outputs
+from runner.output.digest import unequal_bits
+from runner.output.names import output_names
+from runner.output.read_back import column, opened_raster, read_table, read_window
+from runner.settings import Over
+
+Values = npt.NDArray[Any]
+_ROWS = 512  # of a raster at a time
+_SMALL = 0.01  # see `relative_differences`
+
+
+class Key(NamedTuple):
+    """A statistic of a stage."""
+
+    stage: str
+    statistic: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.statistic}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Where a statistic lies: a column of a table over space, or a raster over time."""
+
+    key: Key
+    over: Over
+    path: Path
+
+
+def results_of(run: RunFolder) -> dict[Key, Result]:
+    """Every statistic that the run's config asks for, with its file. Raises RecordError for a config that has none."""
+    found: dict[Key, Result] = {}
+    try:
+        for stage, settings in run.config["stages"].items():
+            over, names = Over(settings["over"]), list(settings["statistics"])
+            files = output_names(stage, over, names)
+            files = files * len(names) if over is Over.space else files
+            for name, file in zip(names, files, strict=True):
+                found[Key(stage, name)] = Result(Key(stage, name), over, run.path / file)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"{run.path / 'run.json'}: its config has no stages as runs have them ({error!r})") from error
+    return found
+
+
+def differing_values(a: RunFolder, b: RunFolder) -> Section:
+    """Compare by the digests of outputs.json, and the values themselves where these differ or are missing.
+
+    A digest tells nothing of a file that is no longer what was written, nor of where the values lie: a result that was
+    altered, is gone, or has its pixels or scenes elsewhere, differs. Raises RecordError for one that cannot be read.
+    """
+    without = [run for run in (a, b) if run.status != "COMPLETED"]
+    if without:
+        found = [Difference("results", a.status, b.status)] if len(without) == 1 else []
+        return Section("values", found, "neither left any", [f"{run.path} is {run.status}" for run in without])
+    ours, theirs = results_of(a), results_of(b)
+    digests, notes = zip(*map(_digests, (a, b)), strict=True)
+    altered = altered_outputs(a.path) | altered_outputs(b.path)
+    found = []
+    for key in {**ours, **theirs}:
+        if key not in ours or key not in theirs:
+            found.append(Difference(str(key), *("there" if key in of else "not computed" for of in (ours, theirs))))
+        else:
+            same = digests[0].get(key) is not None and digests[0].get(key) == digests[1].get(key)
+            found += _compare(ours[key], theirs[key], same, altered)
+    return Section("values", found, f"the same bits in all {len(ours)} statistics", [note for note in notes if note])
+
+
+def _digests(run: RunFolder) -> tuple[dict[Key, StoredValues], str]:
+    """The recorded digests of a run's values, with dtype and shape; or none, and why."""
+    try:
+        files = run.outputs()
+    except RecordError as error:
+        return {}, f"{error}; the values themselves are compared"
+    return {Key(file.stage, one.name): one for file in files for one in file.values}, ""
+
+
+def _compare(one: Result, other: Result, same: bool, altered: Mapping[Path, str]) -> Iterator[Difference]:
+    """What differs; `same` says that both were the same bits when they were written."""
+    if one.over is not other.over:
+        yield Difference(str(one.key), f"over {one.over.value}", f"over {other.over.value}")
+        return
+    problems = [altered[path] for path in dict.fromkeys((one.path, other.path)) if path in altered]
+    if problems:
+        before = "as written, the values were the same bits" if same else ""
+        yield Difference(str(one.key), text=_joined(*problems, before, _apart_now(one, other)))
+    elif not (same and _in_the_same_place(one, other)) and (text := _apart(one, other)):
+        yield Difference(str(one.key), text=text)
+
+
+def _apart(one: Result, other: Result) -> str:
+    return (_compare_columns if one.over is Over.space else _compare_rasters)(one, other)
+
+
+def _apart_now(one: Result, other: Result) -> str:
+    try:
+        return _apart(one, other) or "what they hold now is the same bits"
+    except RecordError:
+        return "so they cannot be compared as they are now"
+
+
+def _in_the_same_place(one: Result, other: Result) -> bool:
+    """Whether the rows are of the same scenes, or the pixels on the same grid; no values are read of rasters."""
+    if one.over is Over.space:
+        ours, theirs = (read_table(result.path)["href"].to_pylist() for result in (one, other))
+        return bool(ours == theirs)
+    with opened_raster(one.path) as raster, opened_raster(other.path) as another:
+        return _grid(raster) == _grid(another)
+
+
+def _grid(raster: Any) -> tuple[Any, ...]:
+    return raster.crs, raster.transform
+
+
+# --- how far apart ----------------------------------------------------------------------------------------------------
+
+
+class Largest(NamedTuple):
+    """The largest difference so far, by some measure, and where: the place's words, and both values."""
+
+    size: float
+    place: tuple[int, ...]
+    one: float
+    other: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far two results are apart; `place` is an index into them."""
+
+    floor: float = 0.0  # values smaller than that count as that much where differences are relative
+    cells: int = 0
+    unequal: int = 0  # in their bits
+    single: int = 0  # of these, missing in one of both
+    first_single: tuple[int, ...] | None = None
+    absolute: Largest | None = None
+    relative: Largest | None = None  # to the larger of both, by magnitude
+    whole: bool = True  # whether both are integers
+
+    def with_part(self, one: Values, other: Values, start: int) -> "Spread":
+        """Also of these values, whose first axis begins at `start` of the whole."""
+        unequal = unequal_bits(one, other) if one.dtype == other.dtype else ~np.equal(one, other)
+        ours, theirs = one.astype(np.float64), other.astype(np.float64)
+        unequal &= ~(np.isnan(ours) & np.isnan(theirs))
+        single = np.isnan(ours) != np.isnan(theirs)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            apart = np.abs(ours - theirs)
+            size = np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), self.floor)
+            relative = np.where(np.isinf(apart), apart, apart / size)
+        at = _place(int(np.argmax(single)), single.shape, start) if single.any() else None
+        both = unequal & ~single
+        return Spread(
+            self.floor,
+            self.cells + one.size,
+            self.unequal + int(unequal.sum()),
+            self.single + int(single.sum()),
+            self.first_single or at,
+            _larger(self.absolute, _largest(apart, both, ours, theirs, start)),
+            _larger(self.relative, _largest(relative, both, ours, theirs, start)),
+            self.whole and one.dtype.kind in "iu" and other.dtype.kind in "iu",
+        )
+
+
+def _largest(sizes: Values, among: Values, ours: Values, theirs: Values, start: int) -> Largest | None:
+    if not among.any():
+        return None
+    ranked = np.where(among, np.nan_to_num(sizes, nan=0.0, posinf=np.inf), -1.0)
+    at = int(np.argmax(ranked))
+    place = _place(at, sizes.shape, start)
+    return Largest(float(ranked.flat[at]), place, float(ours.flat[at]), float(theirs.flat[at]))
+
+
+def _place(at: int, shape: tuple[int, ...], start: int) -> tuple[int, ...]:
+    first, *rest = (int(index) for index in np.unravel_index(at, shape))
+    return first + start, *rest
+
+
+def _larger(one: Largest | None, other: Largest | None) -> Largest | None:
+    return max((found for found in (one, other) if found), key=lambda found: found.size, default=None)
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def _compare_columns(one: Result, other: Result) -> str:
+    """Rows are matched by href; an empty text if all are the same bits."""
+    spread, common, alone = _columns_apart(one, other)
+    text = _in_words(spread, "scenes", lambda place: str(common[place[0]]))
+    return _joined(text, f"scenes in one table only: {alone}" if alone else "")
+
+
+def _columns_apart(one: Result, other: Result, small: float = 0.0) -> tuple[Spread, list[str], int]:
+    """How far apart two columns are, the scenes that both have, and how many only one has; `small` as in `Spread`."""
+    tables = [read_table(result.path) for result in (one, other)]
+    columns = [
+        column(result.path, table, one.key.statistic) for result, table in zip((one, other), tables, strict=True)
+    ]
+    hrefs = [table["href"].to_pylist() for table in tables]
+    rows = [{href: at for at, href in enumerate(of)} for of in hrefs]
+    common = [href for href in hrefs[0] if href in rows[1]]
+    ours, theirs = (values[[of[href] for href in common]] for values, of in zip(columns, rows, strict=True))
+    spread = Spread(floor=small * _magnitude(ours)).with_part(ours, theirs, 0)
+    return spread, common, len(hrefs[0]) + len(hrefs[1]) - 2 * len(common)
+
+
+def _compare_rasters(one: Result, other: Result) -> str:
+    """Windows in turn; an empty text if all pixels are the same bits and lie in the same place."""
+    with opened_raster(one.path) as ours, opened_raster(other.path) as theirs:
+        if ours.shape != theirs.shape:
+            return f"{_size(ours.shape)} and {_size(theirs.shape)} pixels, so not compared"
+        spread = _rasters_apart(ours, theirs)
+        transform = ours.transform
+        moved = "they lie on other grids" if _grid(ours) != _grid(theirs) else ""
+        kinds = {ours.dtypes[0], theirs.dtypes[0]}
+        typed = f"pixels are {ours.dtypes[0]} and {theirs.dtypes[0]}" if len(kinds) > 1 else ""
+
+    def where(place: tuple[int, ...]) -> str:
+        return pixel_place(place[0], place[1], tuple(transform))
+
+    return _joined(_in_words(spread, "pixels", where), moved, typed)
+
+
+def _rasters_apart(ours: Any, theirs: Any, small: float = 0.0) -> Spread:
+    """How far apart two opened rasters of one shape are; `small` is the part of the largest value that is the floor."""
+    columns = slice(0, ours.width)
+    parts = [slice(top, min(top + _ROWS, ours.height)) for top in range(0, ours.height, _ROWS)]
+    largest = max(_magnitude(read_window(ours, rows, columns)) for rows in parts) if small else 0.0
+    spread = Spread(floor=small * largest)
+    for rows in parts:
+        spread = spread.with_part(read_window(ours, rows, columns), read_window(theirs, rows, columns), rows.start)
+    return spread
+
+
+def _magnitude(values: Values) -> float:
+    """The largest value by magnitude, of those that are finite."""
+    return float(np.abs(values, where=np.isfinite(values), out=np.zeros(values.shape)).max(initial=0.0))
+
+
+def relative_differences(a: RunFolder, b: RunFolder) -> dict[Key, float]:
+    """Of each statistic that both runs have, the largest difference relative to the larger of both values.
+
+    What is less than a hundredth of the statistic's largest value counts as that much: a variance of equal pixels is
+    nothing but what rounding leaves. Infinite where one misses a value that the other has, or a scene, has another
+    grid, or where whole numbers differ, which no rounding parts. Raises RecordError for a result that cannot be read,
+    and if they have no statistic in common.
+    """
+    ours, theirs = results_of(a), results_of(b)
+    common = [key for key in ours if key in theirs and ours[key].over is theirs[key].over]
+    if not common:
+        raise RecordError(f"{a.path} and {b.path} have no statistic in common")
+    return {key: _relative(ours[key], theirs[key]) for key in common}
+
+
+def _relative(one: Result, other: Result) -> float:
+    alone = 0
+    if one.over is Over.space:
+        spread, _, alone = _columns_apart(one, other, _SMALL)
+    else:
+        with opened_raster(one.path) as ours, opened_raster(other.path) as theirs:
+            if ours.shape != theirs.shape:
+                return np.inf
+            spread = _rasters_apart(ours, theirs, _SMALL)
+    if alone or spread.single or (spread.whole and spread.unequal):
+        return np.inf
+    return spread.relative.size if spread.relative else 0.0
+
+
+def pixel_place(row: int, column: int, transform: tuple[float, ...]) -> str:
+    """A pixel in words: row and column from 0, and its centre's coordinates by the affine a, b, c, d, e, f."""
+    a, b, c, d, e, f = transform[:6]
+    x, y = (k * (column + 0.5) + m * (row + 0.5) + n for k, m, n in ((a, b, c), (d, e, f)))
+    return f"row {row}, column {column} (x {x:.10g}, y {y:.10g})"
+
+
+def _in_words(spread: Spread, cells: str, where: Any) -> str:
+    if not spread.unequal:
+        return ""
+    text = f"{spread.unequal:,} of {spread.cells:,} {cells} differ"
+    if spread.absolute and spread.relative:
+        text += f"; at most by {spread.absolute.size:.6g}, at {where(spread.absolute.place)}: {_pair(spread.absolute)}"
+        text += f"; relatively by {spread.relative.size:.3g}, "
+        same = spread.relative.place == spread.absolute.place
+        text += "there too" if same else f"at {where(spread.relative.place)}: {_pair(spread.relative)}"
+    if spread.first_single is not None:
+        text += f"; {spread.single:,} are missing in one of both, the first at {where(spread.first_single)}"
+    return text
+
+
+def _pair(found: Largest) -> str:
+    return f"{found.one:.9g} and {found.other:.9g}"
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(text for text in texts if text)

@@ -1,0 +1,1 @@
+"""The door: from the command line and Hydra's untyped tree to a checked job."""

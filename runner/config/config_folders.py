@@ -1,0 +1,78 @@
+"""The config folders of a job, and the files in them: folders only, no Python package, no file outside of them."""
+
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Final
+
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+
+from runner.errors import ConfigError, printable
+from runner.base.redact import names_a_secret, redact
+from runner.config.messages import no_secret
+from runner.config.origins import note_read
+
+_GIVEN: Final = "hydra.searchpath"  # the start of what Hydra calls a path's provider
+_SCHEMA: Final = "schema"  # of Hydra's own
+_CONFIG_DIR: Final = "command-line"
+
+
+class JobConfigRepository(CachingConfigRepository):
+    """Loads configs as Hydra does, after a check of each search path and of each file's name."""
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Raises ConfigError for a search path of a config that is not a folder; Hydra would import it."""
+        for one in config_search_path.get_path():
+            if str(one.provider).startswith(_GIVEN) and one.provider != _SCHEMA:
+                _refuse_no_folder(str(one.path))
+        super().initialize_sources(config_search_path)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """Raises ConfigError for a name that leads out of the config folders, or that two of them give."""
+        _refuse_outside(config_path)
+        _refuse_twins(config_path, self.get_sources())
+        loaded = super().load_config(config_path)
+        if loaded is not None:
+            note_read(str(loaded.path), config_path)
+        return loaded
+
+    def config_exists(self, config_path: str) -> bool:
+        """Raises ConfigError as `load_config` does."""
+        _refuse_outside(config_path)
+        return super().config_exists(config_path)
+
+    def group_exists(self, config_path: str) -> bool:
+        """Raises ConfigError as `load_config` does."""
+        _refuse_outside(config_path)
+        return super().group_exists(config_path)
+
+
+def _refuse_no_folder(path: str) -> None:
+    if names_a_secret(path) or redact(path) != path:
+        raise no_secret(_GIVEN)
+    scheme, mark, _ = path.partition("://")
+    if mark and scheme != "file":
+        raise ConfigError(f"{_GIVEN}={printable(path)}: wanted folders, as a path or file://PATH; not a Python package")
+
+
+def _refuse_outside(name: str) -> None:
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ConfigError(
+            f"{printable(name)}: an option is a file of a config folder and cannot lie outside of it; name the folder "
+            "by --config-dir"
+        )
+
+
+def _refuse_twins(name: str, sources: Iterable[ConfigSource]) -> None:
+    """Hydra takes the first file of a name, and passes over the others in silence; a copy loses nothing by that."""
+    holders = [one for one in sources if one.is_config(name)]
+    theirs = [one for one in holders if one.provider == _CONFIG_DIR or str(one.provider).startswith(_GIVEN)]
+    if not theirs or all(one.load_config(name).config == holders[0].load_config(name).config for one in holders[1:]):
+        return
+    file = printable(f"{theirs[-1].path}/{name}.yaml")
+    raise ConfigError(
+        f"{file}: another config folder has a '{name}' too, and only one of them would be read; give yours another "
+        f"name (it may begin with `defaults: [{PurePath(name).stem}, _self_]`)"
+    )

@@ -1,0 +1,284 @@
+"""The door: Hydra's untyped tree in, a checked `JobSettings` out, or one clear line about what is wrong."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dask.utils import parse_bytes
+from hydra.core.config_store import ConfigStore
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from runner.errors import ConfigError, expanded, is_utf8, printable
+from runner.config.loader import use_job_loader
+from runner.base.redact import SECRET_NAMES, names_a_secret, redact
+from runner.config.messages import explain, no_secret
+from runner.config.origins import located
+from runner.output.names import output_names
+from runner.read.gdal_environment import check_option_names
+from runner.reduce.statistics import check_statistic_name
+from runner.config.setting_fields import fields_of
+from runner.settings import (
+    ClusterKind,
+    ClusterSettings,
+    JobSettings,
+    OnError,
+    SourceKind,
+    SourceSettings,
+)
+from runner.source.times import day_range, time_groups
+from runner.config.vocabulary import did_you_mean, instead_of, is_option, known_keys
+
+
+def register_settings() -> None:
+    """Let Hydra type-check overrides against the records of `runner.settings`."""
+    schema = OmegaConf.structured(JobSettings)
+    OmegaConf.set_struct(schema.gdal.options, False)  # any name may be added; `check_option_names` knows them
+    ConfigStore.instance().store("settings", schema)
+    use_job_loader()
+
+
+def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
+    """Check the composed tree and turn it into a record; `choices` is Hydra's group -> option table.
+
+    Raises ConfigError that names the key, what it got, what was wanted; and the file and line, if it is from a file.
+    """
+    try:
+        return _read_job(tree, choices)
+    except ConfigError as error:
+        raise located(error) from error.__cause__
+
+
+def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
+    for group, option in choices.items():
+        if ".." in Path(str(option)).parts or Path(str(option)).is_absolute():
+            raise ConfigError(f"{group}={option}: an option is a file of a config folder and cannot lie outside of it")
+    _refuse_unknown_keys(tree)
+    refuse_secrets(tree)
+    try:
+        missing = sorted(OmegaConf.missing_keys(tree))
+        if missing:
+            raise _no_value(tree, missing[0])
+        job = OmegaConf.to_object(tree)
+    except OmegaConfBaseException as error:
+        raise explain(error) from error
+    assert isinstance(job, JobSettings)
+    job.source.nodata = _number("source.nodata", job.source.nodata)
+    if choices.get("source"):
+        _refuse_source_without_dates(job.source, str(choices["source"]))
+    check_job(job)
+    return job
+
+
+def words_of_job(hydra: Any, typed: Sequence[str]) -> list[str]:
+    """The overrides of one job: as they were typed, but for the jobs of a multirun, which share a command line."""
+    if hydra.mode is RunMode.MULTIRUN:
+        return typed_words(hydra)
+    return [word for word in typed if not re.match(r"[+~]*hydra[./]", word)]
+
+
+def typed_words(hydra: Any, kind: str = "task") -> list[str]:
+    """The overrides of the command line as Hydra reads them, interpolations as they are; of `kind` hydra, its own."""
+    plain = OmegaConf.to_container(hydra.overrides)
+    assert isinstance(plain, dict)
+    return [str(word) for word in plain[kind]]
+
+
+def resolved(tree: DictConfig) -> dict[str, Any]:
+    """The composed tree as plain values, interpolations resolved, enums by name; a sweep's settings are no job's."""
+    plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key != "sweep"}
+
+
+# --- values -----------------------------------------------------------------------------------------------------
+
+
+def check_job(job: JobSettings) -> None:
+    """Check what types cannot: limits, names, and settings that contradict each other."""
+    check_limits(job)
+    _check_source(job.source)
+    check_option_names(job.gdal.options)
+    for name in job.gdal.options:
+        if SECRET_NAMES.search(name) or names_a_secret(f"{name}={job.gdal.options[name]}"):
+            raise no_secret(f"gdal.options.{name}")
+    wanted = "on_error=skip with it, or no value, since on_error=stop skips nothing"
+    _require("max_skipped", job.max_skipped is None or job.on_error is OnError.skip, job.max_skipped, wanted)
+    _check_bytes("fetch.ahead", job.fetch.ahead, "a size such as 64MiB")
+    carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
+    for key, text in carried.items():
+        _require(key, redact(text) == text, "[redacted]", "a text without a secret, since results carry it")
+    _require("output.dir", job.output.dir.strip(), job.output.dir, "a folder; '.' is the current one")
+    folder = str(expanded(job.output.dir).absolute())
+    _require("output.dir", is_utf8(folder), printable(folder), "a folder whose path is UTF-8; choose or rename one")
+    _refuse_equal_files(job)
+    if not job.stages:
+        raise ConfigError("stages is empty: keep at least one of stage@stages.spatial_mean, stage@stages.temporal_mean")
+    for name, stage in job.stages.items():
+        where = f"stages.{name}"
+        _require(where, re.fullmatch(r"[a-z][a-z0-9_]*", name), name, "lower-case letters, digits, underscores")
+        _require(f"{where}.statistics", stage.statistics, stage.statistics, "at least one statistic")
+        repeated = len(set(stage.statistics)) < len(stage.statistics)
+        _require(f"{where}.statistics", not repeated, stage.statistics, "each statistic once")
+        for statistic in stage.statistics:
+            check_statistic_name(statistic, f"{where}.statistics")
+        _check_cluster(f"{where}.cluster", stage.cluster)
+
+
+def check_limits(record: object, at: str = "") -> None:
+    """Check every number and word of a settings record against the limits of its key. Raises ConfigError."""
+    owner: type = type(record)
+    for entry in fields_of(owner):
+        key, value = f"{at}{entry.name}", getattr(record, entry.name)
+        if entry.limits is not None and not (value is None and entry.optional):
+            _require(key, entry.limits.hold(value), value, entry.limits.wanted)
+        if entry.record is not None and value is not None:
+            nodes = {f"{key}.{name}": node for name, node in value.items()} if entry.is_table else {key: value}
+            for where, node in nodes.items():
+                check_limits(node, f"{where}.")
+
+
+def _refuse_equal_files(job: JobSettings) -> None:
+    """Each file is one stage's."""
+    owners = {"inputs.parquet": "the list of inputs"}
+    for name, stage in job.stages.items():
+        for file in output_names(name, stage.over, stage.statistics):
+            owner = owners.setdefault(file, f"stages.{name}")
+            if owner != f"stages.{name}":
+                first, second = sorted((owner, f"stages.{name}"))
+                raise ConfigError(f"{first} and {second} would both write {file}; name one of them otherwise")
+
+
+def _require(key: str, holds: object, got: object, wanted: str) -> None:
+    if not holds:
+        raise ConfigError(f"{key}={got}: wanted {wanted}")
+
+
+def _check_cluster(where: str, cluster: ClusterSettings) -> None:
+    kind = cluster.kind
+    one_process = kind in (ClusterKind.sync, ClusterKind.threads)
+    wanted = f"1 or nothing, since a cluster of kind '{kind.value}' is this one process; processes has n_workers"
+    _require(f"{where}.n_workers", not one_process or cluster.n_workers in (None, 1), cluster.n_workers, wanted)
+    needs_address = kind is ClusterKind.address
+    wanted = "a scheduler's address (tcp://host:port)" if needs_address else "nothing, unless the cluster is 'address'"
+    _require(f"{where}.address", bool(cluster.address) == needs_address, cluster.address, wanted)
+    if cluster.memory_limit not in (None, "auto"):
+        _check_bytes(f"{where}.memory_limit", str(cluster.memory_limit))
+
+
+def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2GiB") -> None:
+    try:
+        holds = parse_bytes(value) > 0
+    except (ValueError, OverflowError):
+        holds = False
+    _require(key, holds, value, wanted)
+
+
+def _check_source(source: SourceSettings) -> None:
+    _require("source.name", re.fullmatch(r"[\w.-]+", source.name), source.name, "letters, digits, dots and dashes")
+    _check_url("source.url", source.url, ("s3", ""))
+    if source.s3.endpoint_url:
+        _check_url("source.s3.endpoint_url", source.s3.endpoint_url, ("http", "https"))
+    wanted = "one of anonymous=true and profile, not both"
+    _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
+    limits = source.valid_range
+    holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
+    _require("source.valid_range", holds, limits, "[lowest, highest]")
+    day_range(source.start, source.end)
+    if source.datetime_regex is not None:
+        time_groups(source.datetime_regex)
+    named = source.datetime_regex is not None or source.kind is SourceKind.manifest
+    _require("source.datetime_regex", named, None, r"a pattern that finds the date in a key, such as (?P<date>\d{8})")
+
+
+def _number(key: str, value: object) -> float | int | None:
+    """A number, of digits exactly as they are; also from text, since a record holds NaN as such."""
+    text = str(value)
+    try:
+        number = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+        float(number)  # of too many digits, none
+    except (ValueError, OverflowError):
+        _require(key, value is None, value, "a number that float64 or a 64-bit integer holds, or null")
+        return None
+    return number
+
+
+def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
+    scheme, mark, rest = url.partition("://")
+    if "@" in rest.partition("/")[0]:
+        raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
+    wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
+    if mark and scheme in schemes:
+        example = "s3://bucket/*" if scheme == "s3" else f"{scheme}://host:9000"
+        _require(key, _has_place(url), url, f"a place after ://, as in {example}")
+    drive = os.name == "posix" and re.match(r"[A-Za-z]:[\\/]|\\\\", url)
+    _require(key, not drive, url, f"{wanted}, as this machine has them; WSL finds C:\\data as /mnt/c/data")
+    _require(key, url.strip() and (scheme if mark else "") in schemes, url, wanted)
+
+
+def _has_place(url: str) -> bool:
+    """Whether a bucket, or a host without spaces and with a port that there is, follows the scheme."""
+    try:
+        parts = urlsplit(url)
+        is_bucket = parts.scheme == "s3"
+        return bool(parts.netloc) and (
+            is_bucket or (bool(parts.hostname) and parts.port != 0 and " " not in parts.netloc)
+        )
+    except ValueError:
+        return False
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+
+def _refuse_unknown_keys(tree: DictConfig) -> None:
+    known = set(known_keys(stages=tuple(tree.stages)))
+    for key, value in _leaves(OmegaConf.to_container(tree)):
+        if key.rsplit(".", 1)[-1].startswith("_") and key.rsplit(".", 1)[-1].endswith("_"):
+            raise ConfigError(f"{key}: a config holds values only; kinds and statistics are chosen by name")
+        if key not in known and not key.startswith("gdal.options."):
+            raise ConfigError(f"{key}: there is no such setting{instead_of(key, known)}")
+        nested = isinstance(value, list) and any(isinstance(one, (list, dict)) for one in value)
+        _require(key, not nested, value, "a list of plain values, such as [a, b]")
+
+
+def refuse_secrets(tree: DictConfig) -> None:
+    """Refuse what must not, or cannot, be written down with the results, wherever it was set. Raises ConfigError."""
+    for key, value in _leaves(OmegaConf.to_container(tree)):
+        if isinstance(value, str) and names_a_secret(value):
+            raise no_secret(key)
+        if isinstance(value, str) and not is_utf8(value):
+            raise ConfigError(f"{key}={printable(value)}: wanted UTF-8; rename what it names")
+
+
+def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if not isinstance(node, dict) or not node:
+        if prefix:
+            yield prefix.removesuffix("."), node
+        return
+    for key, value in node.items():
+        yield from _leaves(value, f"{prefix}{key}.")
+
+
+def _no_value(tree: DictConfig, key: str) -> ConfigError:
+    node, _, name = key.rpartition(".")
+    examples = {"address": "tcp://127.0.0.1:8786", "over": "space"}
+    manifest = tree.source.kind is SourceKind.manifest
+    examples["url"] = "scenes.csv" if manifest else "'/data/**/*.tif' or 's3://bucket/prefix/**/*.tif'"
+    others = [f"stages.{stage}" for stage in tree.stages if f"stages.{stage}" != node]
+    near = did_you_mean(node, others) if name == "over" else ""
+    return ConfigError(f"{key} has no value: give it one, such as {key}={examples.get(name, '...')}{near}")
+
+
+def _refuse_source_without_dates(source: SourceSettings, option: str) -> None:
+    """A source of the user's own that does not begin with one of ours lacks what ours say."""
+    lacks = source.datetime_regex is None and source.kind is not SourceKind.manifest
+    if lacks and not is_option("source", option):
+        raise ConfigError(
+            f"source/{option}.yaml: source.datetime_regex has no value; let the file begin with `defaults: [local, "
+            "_self_]`, which has one for eight digits, or give a pattern such as (?P<date>\\d{8})"
+        )

@@ -1,0 +1,1 @@
+"""The demo archive, and the small S3 server that serves it."""

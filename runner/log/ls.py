@@ -1,0 +1,240 @@
+"""`ls`: the runs below a folder, newest first, with what tells them apart."""
+
+import difflib
+import json
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from runner.base.console import say, show_table, table, tell
+from runner.errors import RecordError, printable
+from runner.record.run_folder import RunFolder, find_runs, flat, read_run
+from runner.record.repeat import without_folder
+from runner.log.verb import OUTPUTS, Verb
+from runner.record.run_schema import STATUSES
+
+_STATUSES = (*STATUSES, "KILLED", "UNREADABLE")
+_COLUMNS = ["run", "when", "status", "stack", "scenes", "wall", "MB/s", "retries", "overrides"]
+_LEFT = 4  # columns of words
+_ELASTIC = "overrides"  # which is cut where the terminal is too narrow, and last, so that others need not be padded
+_ABSENT = "-"
+_OWN = frozenset({"output.dir"})  # differs in every run
+_EXAMPLES = """\
+examples
+  cog-stack-runner log ls                              every run below outputs/, newest first
+  cog-stack-runner log ls outputs/2026-11-23           those of a day, or of a multirun
+  cog-stack-runner log ls --status failed,killed       those that went wrong
+  cog-stack-runner log ls --stack demo --since 2026-11-01 --until 2026-11-30
+  cog-stack-runner log ls --where chunks.y=512 --where 'source.url=s3://my-bucket/*'
+  cog-stack-runner log ls --json | jq '.[] | select(.retries > 0) | .name'
+
+A run takes one line, cut to the terminal; --json has every setting in which the runs differ.
+Times are local here, UTC in --json. KILLED is a run that lives no more and could not say so itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One folder: a run, or (run None) what keeps it from being read."""
+
+    name: str
+    path: Path
+    run: RunFolder | None
+    problem: str | None = None
+
+    @property
+    def status(self) -> str:
+        """The run's, or UNREADABLE."""
+        return self.run.status if self.run else "UNREADABLE"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Dotted key -> value of the run's config."""
+        return flat(self.run.config) if self.run else {}
+
+
+def _arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("folder", nargs="?", type=Path, default=OUTPUTS, metavar="FOLDER", help="default: outputs/")
+    parser.add_argument("--status", type=_statuses, metavar="S[,S]", help=f"of {', '.join(_STATUSES).lower()}")
+    parser.add_argument("--stack", metavar="NAME", help="the stack's name, or a pattern such as 'senti*'")
+    parser.add_argument("--since", type=_day_start, metavar="DATE", help="begun on that day (or time) or later")
+    parser.add_argument("--until", type=_day_end, metavar="DATE", help="begun on that day (or time) or before")
+    parser.add_argument(
+        "--where", type=_condition, action="append", default=[], metavar="KEY=VALUE",
+        help="a dotted setting and its value, or a pattern; may be given again",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="a JSON array of objects instead of a table")
+
+
+def _run(options: Namespace) -> int:
+    if not options.folder.is_dir():
+        raise RecordError(f"{options.folder}: there is no such folder; name one that runs lie in")
+    every = [read_entry(path, options.folder) for path in find_runs(options.folder)]
+    _refuse_unknown_keys(every, [key for key, _ in options.where])
+    chosen = sorted((entry for entry in every if _wanted(entry, options)), key=_age, reverse=True)
+    if options.json:
+        say(json.dumps(describe(chosen), indent=1))
+        return 0
+    if chosen:
+        show_table(table("", _COLUMNS, rows(chosen), _LEFT, _ELASTIC))
+    tell(f"{len(chosen)} of {len(every)} runs below {options.folder}/")
+    for entry in chosen:
+        if entry.problem:
+            tell(printable(entry.problem))
+    return 0
+
+
+def read_entry(path: Path, below: Path) -> Entry:
+    """The run of a folder, named by its path below another; or why it cannot be read."""
+    name = str(path.relative_to(below)) if path != below else path.name
+    try:
+        return Entry(name, path, read_run(path))
+    except RecordError as error:
+        return Entry(name, path, None, str(error))
+
+
+def _age(entry: Entry) -> tuple[datetime, str]:
+    return entry.run.started if entry.run else datetime.min.replace(tzinfo=UTC), entry.name
+
+
+# --- filters ----------------------------------------------------------------------------------------------------------
+
+
+def _wanted(entry: Entry, options: Namespace) -> bool:
+    if options.status and entry.status not in options.status:
+        return False
+    asks = (options.stack, options.since, options.until, options.where)
+    if entry.run is None:
+        return not any(asks)
+    settings = entry.settings
+    return (
+        (options.stack is None or fnmatchcase(entry.run.stack_name, options.stack))
+        and (options.since is None or entry.run.started >= options.since)
+        and (options.until is None or entry.run.started < options.until)
+        and all(key in settings and matches(settings[key], text) for key, text in options.where)
+    )
+
+
+def matches(value: object, text: str) -> bool:
+    """Whether a setting's value is what `text` spells: itself, an equal number, or one that fits a pattern."""
+    spelled = as_text(value)
+    if text == spelled:
+        return True
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return float(text) == value
+        except ValueError:
+            return False
+    return fnmatchcase(spelled, text)
+
+
+def as_text(value: object) -> str:
+    """A setting's value as it is typed on the command line."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(as_text, value))}]"
+    return json.dumps(value)  # null, true, numbers
+
+
+def _refuse_unknown_keys(every: Sequence[Entry], keys: Sequence[str]) -> None:
+    known = {key for entry in every for key in entry.settings} if keys else set()
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(known), n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else "; a setting's keys are dotted, as chunks.y"
+            raise RecordError(f"--where {key}: no run has such a setting{hint}")
+
+
+def _statuses(text: str) -> frozenset[str]:
+    wanted = frozenset(word.strip().upper() for word in text.split(","))
+    if not wanted <= set(_STATUSES):
+        raise ArgumentTypeError(f"{text}: wanted some of {', '.join(_STATUSES).lower()}, with commas")
+    return wanted
+
+
+def _condition(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ArgumentTypeError(f"{text}: wanted KEY=VALUE, such as chunks.y=512")
+    return key, value
+
+
+def _day_start(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text}: wanted a date such as 2026-11-23, or 2026-11-23T14:05") from error
+
+
+def _day_end(text: str) -> datetime:
+    """The end of a day, or of a minute or second, which is not in it any more."""
+    lengths = {len("2026-11-23"): timedelta(days=1), len("2026-11-23T14:05"): timedelta(minutes=1)}
+    return _day_start(text) + lengths.get(len(text), timedelta(seconds=1))
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def rows(entries: Sequence[Entry]) -> list[list[str]]:
+    """The table's cells."""
+    return [_row(entry) for entry in entries]
+
+
+def _row(entry: Entry) -> list[str]:
+    run = entry.run
+    if run is None:
+        return [entry.name, "", entry.status, "", "", "", "", "", ""]
+    speed = run.megabytes_per_second
+    return [
+        entry.name,
+        f"{run.started.astimezone():%Y-%m-%d %H:%M:%S}",
+        entry.status,
+        run.stack_name,
+        _or_dash(run.scenes),
+        "-" if run.seconds is None else f"{run.seconds:.1f} s",
+        "-" if speed is None else f"{speed:.1f}",
+        _or_dash(run.retries),
+        " ".join(without_folder(run.facts["overrides"])),
+    ]
+
+
+def _or_dash(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys in which these configs are not all the same, the runs' own folders left out; in order."""
+    keys = dict.fromkeys(key for one in settings if one for key in one if key not in _OWN)
+    return [key for key in keys if len({as_text(one.get(key, _ABSENT)) for one in settings if one}) > 1]
+
+
+def describe(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """The same as records, with every setting in which the runs differ."""
+    keys = differing([entry.settings for entry in entries])
+    return [_describe(entry, keys) for entry in entries]
+
+
+def _describe(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": entry.name, "folder": str(entry.path), "status": entry.status}
+    if entry.run is None:
+        return {**facts, "problem": entry.problem}
+    run = entry.run
+    return {
+        **facts,
+        "started": run.started.isoformat(),
+        "stack": run.stack_name,
+        "scenes": run.scenes,
+        "seconds": run.seconds,
+        "megabytes_per_second": run.megabytes_per_second,
+        "retries": run.retries,
+        "error": run.error,
+        "overrides": run.facts["overrides"],
+        "settings": {key: entry.settings[key] for key in keys if key in entry.settings},
+    }
+
+
+VERB = Verb("ls", "the runs below a folder, newest first", _EXAMPLES, _arguments, _run)

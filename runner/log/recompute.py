@@ -1,0 +1,271 @@
+"""A random sample of a run's values, computed again from the source and held against what is stored.
+
+Two kinds of blocks give final values by themselves: a small window with all scenes gives every temporal statistic of
+its pixels, a whole scene gives its row of every table. Sums are exact, so both must be the stored ones to the bit,
+however the run had cut its own blocks. The reference engine, engine=xarray, rounds on its way: its must be close.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from runner.cluster.workers import open_cluster
+from runner.base.console import progress_bar
+from runner.engine.blocks import BlockResult, Values, counts_over, make_reading, run_blocks
+from runner.errors import ReadError, RecordError
+from runner.job import opened_source
+from runner.record.run_folder import RunFolder
+from runner.record.run_files import RecordedInput
+from runner.compare.values import Key, Result, pixel_place, results_of
+from runner.log.verify import Check, Verdict
+from runner.model import Scene, Stack
+from runner.output.digest import unequal_bits
+from runner.output.read_back import column, opened_raster, read_table, read_window
+from runner.plan.chunking import auto_window, cut
+from runner.plan.planner import fetch_options, plan_stages
+from runner.plan.memory import raster_dtype
+from runner.plan.masking import make_rule
+from runner.plan.records import Block, Chunks, StagePlan
+from runner.read.fetch import FetchCounts
+from runner.read.header import Window
+from runner.reduce.statistics import finish, statistic
+from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
+from runner.source.reopen import Found, look_up, read_scenes
+from runner.source.stack import make_stack
+from runner.source.stores import Stores, gdal_s3_options
+from runner.summary import in_bytes
+
+_CLOSE = 1e-6  # relative, of engine=xarray: float64 sums, float32 rasters
+_TINY = 1e-12  # of the largest value; what is left where such sums cancel out
+
+
+def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Iterator[Check]:
+    """Look all objects up, then compute `count` windows and as many scenes again; yields what was found, bit by bit.
+
+    Raises RecordError for a folder without inputs.parquet, SourceError where the source does not answer.
+    """
+    rows = [row for row in run.inputs() if row.used]
+    with opened_source(job) as reachable:
+        stores = Stores(reachable.source.s3, fetch_options(job.fetch))
+        found = look_up([row.stored for row in rows], stores)
+        yield from _check_objects(found)
+        whole = [(one, row.scene) for one, row in zip(found, rows, strict=True) if not one.problem]
+        if not whole:
+            return
+        with progress_bar("headers") as progress:
+            objects, names = zip(*whole, strict=True)
+            scenes, _ = read_scenes(reachable.source, objects, names, stores, progress)
+        yield from _check_beside(scenes, rows)
+        yield from _check_values(_Sampler(run, reachable, scenes, len(found), random.Random(seed)), count)  # noqa: S311
+
+
+def _check_objects(found: Sequence[Found]) -> Iterator[Check]:
+    problems = [one.problem for one in found if one.problem]
+    yield from (Check("inputs", Verdict.failed, problem) for problem in problems)
+    if not problems:
+        yield Check("inputs", Verdict.ok, f"{len(found)} objects are there with their recorded ETags")
+
+
+def _check_beside(scenes: Sequence[Scene], rows: Sequence[RecordedInput]) -> Iterator[Check]:
+    recorded = {row.href: row for row in rows}
+    problems = (recorded[scene.href].changed_beside(scene) for scene in scenes)
+    yield from (Check("inputs", Verdict.failed, problem) for problem in problems if problem)
+
+
+def _check_values(sampler: "_Sampler", count: int) -> Iterator[Check]:
+    try:
+        yield from sampler.over_time(count)
+        yield from sampler.over_space(count)
+    except ReadError as error:
+        yield Check("read again", Verdict.failed, str(error))
+        return
+    read, stored = sampler.fetched, sum(scene.size for scene in sampler.scenes)
+    amount = f"{in_bytes(read.bytes)} in {read.requests} requests" if read.requests else "by GDAL, which does not tell"
+    amount += f", of {in_bytes(stored)} stored; headers apart"
+    yield Check("read again", Verdict.ok, amount)
+
+
+@dataclass(slots=True)
+class _Sampler:
+    """Computes blocks of a run's stack again, as its job says, and compares."""
+
+    run: RunFolder
+    job: JobSettings
+    scenes: tuple[Scene, ...]
+    scenes_recorded: int
+    random: random.Random
+    fetched: FetchCounts = field(default_factory=FetchCounts)
+    _stack: Stack = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._stack = make_stack(self.job.source, self.scenes)
+
+    def over_time(self, count: int) -> Iterator[Check]:
+        """Windows with all scenes."""
+        stages = [stage for stage in self._stages() if stage.over is Over.time]
+        if not stages:
+            return
+        if len(self.scenes) < self.scenes_recorded:
+            gone = self.scenes_recorded - len(self.scenes)
+            text = f"not computed again, since {gone} of {self.scenes_recorded} scenes are not as recorded"
+            yield from (Check(stage.name, Verdict.unknown, text) for stage in stages)
+            return
+        y, x = auto_window(self._stack, make_rule(self.job, self._stack), tuple(stages))
+        chunks = Chunks(len(self.scenes), y, min(x, self._stack.scenes[0].header.block_shape[1]))
+        yield from self._compare(stages, self._some(cut(self._stack, chunks), count), "windows", self._compare_window)
+
+    def over_space(self, count: int) -> Iterator[Check]:
+        """Whole scenes."""
+        stages = [stage for stage in self._stages() if stage.over is Over.space]
+        if not stages:
+            return
+        window = Window(0, 0, self._stack.grid.height, self._stack.grid.width)
+        blocks = [Block(window, at, at + 1) for at in range(len(self.scenes))]
+        yield from self._compare(stages, self._some(blocks, count), "scenes", self._compare_row)
+
+    def _stages(self) -> list[StagePlan]:
+        return [*plan_stages(self.job, self._stack).values()]
+
+    def _some(self, blocks: Sequence[Block], count: int) -> tuple[list[Block], int]:
+        chosen = sorted(self.random.sample(range(len(blocks)), min(count, len(blocks))))
+        return [blocks[at] for at in chosen], len(blocks)
+
+    def _compare(
+        self,
+        stages: list[StagePlan],
+        sampled: tuple[list[Block], int],
+        what: str,
+        compare: Callable[[Result, Block, Values], "_Outcome"],
+    ) -> Iterator[Check]:
+        blocks, of_all = sampled
+        computable = [_computable(stage) for stage in stages]
+        results, outcomes = results_of(self.run), dict[Key, list[_Outcome]]()
+        for done in self._computed(tuple(stage for stage in computable if stage.statistics), blocks):
+            for stage in computable:
+                for name, values in _finished(done, stage, len(self.scenes), self._stack.grid.pixels).items():
+                    key = Key(stage.name, name)
+                    outcomes.setdefault(key, []).append(_tried(compare, results[key], done.block, values))
+        for stage in stages:
+            for name in stage.statistics:
+                key = Key(stage.name, name)
+                close = "" if self.job.engine is EngineName.block else f" within {_CLOSE:g}"
+                yield _summed_up(key, outcomes.get(key), f"{len(blocks)} of {of_all} {what}", close)
+
+    def _computed(self, stages: tuple[StagePlan, ...], blocks: list[Block]) -> Iterator[BlockResult]:
+        """The blocks' results. One scene at a time where all its values are ordered at once."""
+        if not stages:
+            return
+        whole = any(stage.ordered and stage.over is Over.space for stage in stages)
+        settings = ClusterSettings(kind=ClusterKind.sync if whole else ClusterKind.threads)
+        options = {**self.job.gdal.options, **gdal_s3_options(self.job.source.s3)}
+        reading = make_reading(self.job, self._stack, make_rule(self.job, self._stack), stages)
+        with (
+            open_cluster(settings, options) as cluster,
+            progress_bar(stages[0].name) as progress,
+            closing(cluster.map(run_blocks, reading, blocks, reading.stop.set)) as results,
+        ):
+            for done, result in enumerate(results, start=1):
+                self.fetched.add(result.fetched)
+                progress(done, len(blocks))
+                yield result
+
+    # --- comparing ----------------------------------------------------------------------------------------------------
+
+    def _compare_window(self, result: Result, block: Block, values: Values) -> "_Outcome":
+        window, grid = block.window, self._stack.grid
+        floats = raster_dtype(self.job.output.raster_dtype, self._stack.dtype)
+        with np.errstate(over="ignore"):  # infinite in the file too
+            computed = values.astype(np.int32 if values.dtype.kind == "i" else floats)
+        with opened_raster(result.path) as raster:
+            if (raster.height, raster.width) != (grid.height, grid.width) or raster.transform[:6] != grid.transform:
+                raise RecordError(f"{result.path} lies on another grid than its scenes; it was altered")
+            rows, columns = (
+                slice(window.row, window.row + window.height),
+                slice(window.column, window.column + window.width),
+            )
+            stored = read_window(raster, rows, columns)
+        unequal = self._unequal(result, stored, computed)
+        if not unequal.any():
+            return _Outcome(stored.size)
+        row, at = (int(index) for index in np.unravel_index(int(np.argmax(unequal)), unequal.shape))
+        place = pixel_place(window.row + row, window.column + at, grid.transform)
+        return _Outcome(stored.size, int(unequal.sum()), f"{place}: {_pair(stored[row, at], computed[row, at])}")
+
+    def _compare_row(self, result: Result, block: Block, values: Values) -> "_Outcome":
+        scene, table = self.scenes[block.start], read_table(result.path)
+        rows = [at for at, href in enumerate(table["href"].to_pylist()) if href == scene.href]
+        if len(rows) != 1:
+            raise RecordError(f"{result.path} has {len(rows)} rows of {scene.href}, wanted one; it was altered")
+        stored = column(result.path, table, result.key.statistic)[rows]
+        if not self._unequal(result, stored, values).any():
+            return _Outcome(1)
+        return _Outcome(1, 1, f"scene {scene.name}: {_pair(stored[0], values[0])}")
+
+    def _unequal(self, result: Result, stored: Values, computed: Values) -> Values:
+        if stored.dtype != computed.dtype:
+            raise RecordError(f"{result.path}: {result.key} is {stored.dtype}, wanted {computed.dtype}; it was altered")
+        if self.job.engine is EngineName.block or stored.dtype.kind == "i":
+            return unequal_bits(stored, computed)
+        tiny = _TINY * float(np.nan_to_num(np.abs(computed)).max(initial=0))
+        return ~np.isclose(stored, computed, rtol=_CLOSE, atol=tiny, equal_nan=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How a block's values compare: how many cells, how many of them differ, and the first of these in words."""
+
+    cells: int
+    unequal: int = 0
+    first: str = ""
+
+
+def _tried(
+    compare: Callable[[Result, Block, Values], _Outcome], result: Result, block: Block, values: Values
+) -> _Outcome:
+    try:
+        return compare(result, block, values)
+    except RecordError as error:
+        return _Outcome(values.size, values.size, str(error))
+
+
+def _computable(stage: StagePlan) -> StagePlan:
+    """The stage with the statistics that blocks can be reduced to; a function of DataArrays is none."""
+    found = map(statistic, stage.statistics)
+    names = tuple(one.name for one in found if one.finish is not None or one.of_values is not None)
+    return replace(stage, statistics=names)
+
+
+def _finished(done: BlockResult, stage: StagePlan, scenes: int, pixels: int) -> dict[str, Values]:
+    """A stage's statistics of one block. Raises RecordError if the block did not see every pixel once."""
+    values = {
+        name: statistic(name).where_enough(ordered, counts_over(done, stage.over), stage.min_count)
+        for name, ordered in done.ordered.get(stage.name, {}).items()
+    }
+    partial, wanted = (done.over_time, scenes) if stage.over is Over.time else (done.over_space, pixels)
+    if partial is not None:
+        if not (partial.seen == wanted).all():
+            raise RecordError(
+                f"{done.block.window} saw {partial.seen.min()} pixels a cell, wanted {wanted}; verify again"
+            )
+        summed = [name for name in stage.statistics if not statistic(name).ordered]
+        values |= finish(partial, summed, stage.min_count, stage.weights)
+    return values
+
+
+def _summed_up(key: Key, outcomes: "list[_Outcome] | None", amount: str, close: str) -> Check:
+    if outcomes is None:
+        return Check(str(key), Verdict.unknown, "a function of DataArrays, which is not computed from blocks")
+    cells, unequal = sum(one.cells for one in outcomes), sum(one.unequal for one in outcomes)
+    if not unequal:
+        return Check(str(key), Verdict.ok, f"{amount} computed again, {cells:,} values as stored{close}")
+    first = next(one.first for one in outcomes if one.unequal)
+    return Check(
+        str(key), Verdict.failed, f"{unequal:,} of {cells:,} values in {amount} are not what the source gives; {first}"
+    )
+
+
+def _pair(stored: object, computed: object) -> str:
+    return f"stored {stored:.9g}, computed {computed:.9g}"

@@ -1,0 +1,60 @@
+"""A recorded run begun once more, by its own config: in a new folder by `rerun`, in its own by `resume`."""
+
+import logging
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.base.command import command
+from runner.errors import RecordError, expanded
+from runner.record.run_folder import RunFolder
+from runner.record.repeat import without_folder
+
+if TYPE_CHECKING:
+    from runner.record.run_record import RunRecord
+    from runner.settings import JobSettings
+
+_CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "source.start", "source.end",
+             "source.exclude", "source.limit", "source.duplicates")  # fmt: skip
+
+
+@contextmanager
+def begun_again(
+    earlier: RunFolder, overrides: list[str], folder: Path, *, resumed: bool
+) -> Iterator[tuple["JobSettings", "RunRecord"]]:
+    """The job of an earlier run with these overrides, and its record: in `folder`, or in an overridden `output.dir`.
+
+    Signals end it from then on. Raises RunnerError.
+    """
+    from runner.config import job_config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
+    from runner.cli import keep_config, named_run, stop_on_signals  # noqa: PLC0415 - as above
+    from runner.base.redact import redact  # noqa: PLC0415 - as above
+    from runner.config.replay import blanked, recompose  # noqa: PLC0415 - as above
+
+    yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
+    if found:  # else the scenes are listed again, by whatever source is named now
+        _refuse_other_scenes(overrides, blanked(earlier.config))
+    again = recompose(earlier.config, yaml, overrides, folder, scenes_found=found)
+    stop_on_signals()
+    logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
+    folder = expanded(again.job.output.dir).absolute()
+    words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
+    facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
+    command = [redact(word) for word in sys.argv]
+    with named_run(folder, job_config.resolved(again.tree), command, words, earlier=facts if resumed else None) as record:
+        record.update(config_flags=earlier.config_flags)  # by which the overrides mean what they meant
+        keep_config(folder, again.tree, words)
+        yield again.job, record
+
+
+def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> None:
+    """Refuse an override of what chooses the scenes, which are the recorded ones; unless its value was lost.
+
+    Raises RecordError.
+    """
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if key in _CHOOSING and key not in lost:
+            raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run {command()}")

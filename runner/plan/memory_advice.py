@@ -1,0 +1,104 @@
+"""What to set where a pass needs more memory than a worker may have: only what is computed to fit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from runner.errors import PlanError
+from runner.model import Stack
+from runner.plan.chunking import STRIP_ROWS
+from runner.plan.memory import large_blocks
+from runner.plan.records import StagePlan, Workers
+from runner.reduce.statistics import statistic
+from runner.settings import ChunkSettings, JobSettings, Over
+
+REWRITE = "gdal_translate -of COG in.tif out.tif"
+
+BytesOf = Callable[[ChunkSettings, Workers], int]  # what a worker needs with these
+
+
+def refuse_too_large(
+    job: JobSettings, stack: Stack, stages: tuple[StagePlan, ...], workers: Workers, bytes_of: BytesOf
+) -> int:
+    """The bytes that a worker needs for these stages of one pass.
+
+    Raises PlanError, with the figures and what would fit, if that is more than it may have.
+    """
+    settings = job.stages[stages[0].name].chunks or job.chunks
+    needed = bytes_of(settings, workers)
+    if workers.memory_bytes is None or needed <= workers.memory_bytes:
+        return needed
+    ways = _ways(job, stack, stages, workers)
+    fitting = (words for words, chunks, of in ways if bytes_of(chunks, of) <= (of.memory_bytes or 0))
+    limit = " ".join(f"{key}={_mebibytes(needed)}MiB" for key in _cluster_keys(stages, "memory_limit"))
+    raise PlanError(
+        f"{'+'.join(stage.name for stage in stages)}: a worker of {workers.threads} threads would need "
+        f"{_mebibytes(needed):,} MiB, it may have {workers.memory_bytes // 2**20:,} MiB; "
+        f"set {next(fitting, f'{limit}, if there is as much')}{_rewrite(stack)}"
+    )
+
+
+def _rewrite(stack: Stack) -> str:
+    if not large_blocks(stack):
+        return ""
+    block_y, block_x = stack.scenes[0].header.block_shape
+    return f", or rewrite the files, whose blocks of {block_y} x {block_x} are decoded whole: {REWRITE}"
+
+
+def _ways(
+    job: JobSettings, stack: Stack, stages: tuple[StagePlan, ...], workers: Workers
+) -> Iterator[tuple[str, ChunkSettings, Workers]]:
+    """What may be set, in the order of what it costs: words of the command line, and what they make."""
+    settings = job.stages[stages[0].name].chunks or job.chunks
+    smaller = list(_smaller_chunks(job, stack, stages))
+    for words, chunks in smaller:
+        yield words, chunks, workers
+    fewer = [threads for threads in (workers.threads // 2, 1) if 0 < threads < workers.threads]
+    for words, chunks in [("", settings), *smaller[-1:]]:
+        for threads in dict.fromkeys(fewer):
+            set_threads = " ".join(f"{key}={threads}" for key in _cluster_keys(stages, "threads_per_worker"))
+            yield f"{words} {set_threads}".strip(), chunks, replace(workers, threads=threads)
+    if job.stages[stages[0].name].cluster.memory_limit in (None, "auto") and workers.memory_bytes:
+        total = workers.memory_bytes * workers.processes
+        for processes in range(workers.processes - 1, 0, -1):
+            set_workers = " ".join(f"{key}={processes}" for key in _cluster_keys(stages, "n_workers"))
+            yield set_workers, settings, replace(workers, processes=processes, memory_bytes=total // processes)
+
+
+def _smaller_chunks(
+    job: JobSettings, stack: Stack, stages: tuple[StagePlan, ...]
+) -> Iterator[tuple[str, ChunkSettings]]:
+    """A row of file blocks, smaller and smaller, unless stages need whole scenes."""
+    if any(_whole_scenes(job, stage.name) for stage in stages):
+        return
+    settings = job.stages[stages[0].name].chunks or job.chunks
+    block_y, block_x = stack.scenes[0].header.block_shape
+    y, x = block_y * max(1, STRIP_ROWS // block_y), -(-stack.grid.width // block_x) * block_x
+    while y:
+        chunks = replace(settings, y=y, x=x)
+        yield " ".join(_chunk_words(job, stages, y, x)), chunks
+        y, x = (y, x // 2 // block_x * block_x) if x > block_x else (y // 2 // block_y * block_y, x)
+
+
+def _chunk_words(job: JobSettings, stages: tuple[StagePlan, ...], y: int, x: int) -> Iterator[str]:
+    """What sets chunks of these stages; those of all stages, unless one that shares them needs whole scenes."""
+    shared = [name for name, stage in job.stages.items() if not stage.chunks]
+    own = [stage.name for stage in stages if job.stages[stage.name].chunks]
+    if any(_whole_scenes(job, name) for name in shared):
+        own = [stage.name for stage in stages]
+        yield from (f"chunks@stages.{name}.chunks=auto" for name in own if name in shared)
+    for key in [f"stages.{name}.chunks" for name in own] + ["chunks"] * (len(own) < len(stages)):
+        yield from (f"{key}.y={y}", f"{key}.x={x}")
+
+
+def _whole_scenes(job: JobSettings, name: str) -> bool:
+    stage = job.stages[name]
+    return stage.over is Over.space and any(statistic(one).ordered for one in stage.statistics)
+
+
+def _cluster_keys(stages: tuple[StagePlan, ...], key: str) -> list[str]:
+    """The key of each stage, so that they stay one pass."""
+    return [f"stages.{stage.name}.cluster.{key}" for stage in stages]
+
+
+def _mebibytes(count: int) -> int:
+    return -(-count // 2**20)

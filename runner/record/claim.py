@@ -1,0 +1,163 @@
+"""The folder of a run: claimed for one run alone, and for none that would write over the files of others."""
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+from runner.base.command import command
+from runner.errors import OutputError, RecordError
+from runner.record.run_folder import read_run
+from runner.record.lock import held
+from runner.base.atomic import final_name
+from runner.output.names import output_names, sidecar_names
+from runner.settings import Over
+
+RECORD: Final = "run.json"
+_RECORD_ASIDE: Final = "run.json.part"
+_RESERVE: Final = ".reserve"
+_RESERVE_BYTES: Final = 2**18  # several times what run.json takes
+_FILES: Final = (
+    RECORD, _RECORD_ASIDE, "run.log", "events.jsonl", "trace.parquet", "inputs.parquet", "outputs.json",
+    "report.html", "partials", ".hydra", _RESERVE,
+)  # fmt: skip
+_BELOW: Final = (".hydra/config.yaml", ".hydra/overrides.yaml")
+_LEFT: Final = ("inputs.parquet", "outputs.json", "partials")  # of a run that found its scenes
+_TOLD: Final = ("run.log", "events.jsonl", "trace.parquet", "report.html", _RESERVE, *_BELOW)  # of one that did not
+
+
+def claim(folder: Path, config: Mapping[str, Any]) -> "Reserve":
+    """Make the folder and its run.json, which only one run can do. Raises OutputError, before anything is written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _clear(folder)
+        _refuse_files_of_others(folder, config)
+        reserve = Reserve(folder)
+        (folder / RECORD).touch(exist_ok=False)
+    except FileExistsError as error:
+        if not folder.is_dir():
+            raise OutputError(f"{folder} is a file; set output.dir to a folder") from error
+        raise OutputError(
+            f"{folder} holds a run already; choose another output.dir, drop output.dir, or go on with that run: "
+            f"{command()} log resume {shlex.quote(str(folder))}"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}; set output.dir to a folder you can write to") from error
+    return reserve
+
+
+def reclaim(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, Any]) -> "Reserve":
+    """Take over the folder of a run that is resumed: what an attempt that was killed wrote aside is removed.
+
+    Raises OutputError for a link in place of a file, which would lead out of the folder, and for files of others that
+    the `earlier` config would not have written and this one would.
+    """
+    for name in (*_names(config), *_BELOW):
+        if (folder / name).is_symlink():
+            raise OutputError(f"{folder / name} is a link, and a run writes only into its own folder; remove the link")
+    before = _known_names(earlier)
+    _refuse_others(folder, [name for name in _names(config) if name not in before], config)
+    for path in folder.iterdir():
+        if path.name == _RECORD_ASIDE or final_name(path.name) in before:
+            with suppress(OSError):
+                path.unlink()
+    try:
+        return Reserve(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}; free some space there or make it writable") from error
+
+
+def refuse_emptied(folder: Path) -> None:
+    """Raise OutputError if somebody has removed what a run under way had written: its record would have gaps."""
+    if not (folder / "inputs.parquet").is_file():
+        raise OutputError(
+            f"{folder}: inputs.parquet was removed during the run, perhaps with others; run it again, in a folder that "
+            "nobody clears"
+        )
+
+
+def left_nothing(folder: Path) -> bool:
+    """Whether the run in a folder ended before its inputs were recorded, so that nothing of it is of use."""
+    try:
+        return read_run(folder).status in ("FAILED", "INTERRUPTED", "KILLED") and not _any_of(folder, _LEFT)
+    except RecordError:
+        return False
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run that left nothing says of itself; its folder is as good as new."""
+    if not left_nothing(folder) or any((folder / name).is_symlink() for name in (RECORD, *_FILES)):
+        return
+    with held(folder):
+        if left_nothing(folder):  # still, since another may have been faster
+            for name in (*_TOLD, RECORD):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # of a folder that holds more
+                (folder / ".hydra").rmdir()
+
+
+def _any_of(folder: Path, names: Iterable[str]) -> bool:
+    return any(os.path.lexists(folder / name) for name in names)
+
+
+def _refuse_files_of_others(folder: Path, config: Mapping[str, Any]) -> None:
+    if os.path.lexists(folder / RECORD):
+        raise FileExistsError  # it is a run's own
+    _refuse_others(folder, _names(config), config)
+
+
+def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]) -> None:
+    """Raise OutputError for files that would be written over, or be read as a part of a raster."""
+    found = [name for name in names if os.path.lexists(folder / name)]
+    if found:
+        raise OutputError(
+            f"{folder} holds {_some(found)}, which the run would write over and which no run has left there; move "
+            "them away, or choose another output.dir"
+        )
+    owners = {sidecar: name for name in _names(config) for sidecar in sidecar_names(name)}
+    beside = [path.name for path in sorted(folder.iterdir()) if path.name.lower() in owners]
+    if beside:
+        raise OutputError(
+            f"{folder} holds {_some(beside)}, which would be read as a part of {owners[beside[0].lower()]}; move them "
+            "away, or choose another output.dir"
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _names(config: Mapping[str, Any]) -> Iterable[str]:
+    """Whatever a run of this config writes."""
+    stages = config.get("stages") or {}
+    results = (output_names(name, Over[one["over"]], one["statistics"]) for name, one in stages.items())
+    return dict.fromkeys(chain(_FILES, *results))
+
+
+def _known_names(config: Mapping[str, Any]) -> set[str]:
+    """The same of a record, which may have been altered."""
+    try:
+        return set(_names(config))
+    except (AttributeError, KeyError, TypeError):
+        return set(_FILES)
+
+
+class Reserve:
+    """Some of the disk, kept until the end, so that a run that filled it can still say that it failed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _RESERVE
+        try:
+            with self._path.open("wb") as file:
+                file.write(os.urandom(_RESERVE_BYTES))  # zeros take no room on a file system that compresses
+        except OSError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Give it back."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,44 @@
+"""Which code ran: the commit of the checkout it lies in, and how that differs from the commit."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from runner.base.redact import redact
+
+DIFF_BYTES = 64 * 2**10  # kept; a larger diff is cut
+_MARGIN = 4 * 2**10  # bytes read beyond, so that no secret is cut in two before it is found
+_SECONDS = 20.0  # for a word of git; on a slow disk a checkout's state is not worth waiting for
+_PARTS = ("runner", "conf")  # of the checkout: what a run executes and is composed from
+
+
+def git_state(package: Path) -> dict[str, Any] | None:
+    """Commit, whether the code differs from it, and that difference, without secrets; None when it was installed."""
+    root = package.parent
+    try:
+        _git(root, "ls-files", "--error-unmatch", f"{package.name}/__init__.py")  # or it lies in somebody else's
+        commit = _git(root, "rev-parse", "HEAD").strip()
+        changed = _git(root, "status", "--porcelain", "--", *_PARTS).splitlines()
+        diff = "".join(f"untracked: {line[3:]}\n" for line in changed if line.startswith("??")) + _diff(root)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    shown = redact(diff)
+    kept = shown.encode()[:DIFF_BYTES].decode(errors="ignore")
+    return {"commit": commit, "dirty": bool(changed), "diff": kept, "diff_cut": len(kept) < len(shown)}
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "--no-optional-locks", *words]  # or git would write into the checkout
+    done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=_SECONDS)
+    return done.stdout
+
+
+def _diff(root: Path) -> str:
+    """The start of the difference, however large it is."""
+    words = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--", *_PARTS]
+    command = ["git", "--no-optional-locks", *words]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        start = process.stdout.read(DIFF_BYTES + _MARGIN)
+        process.kill()
+    return start.decode(errors="replace")

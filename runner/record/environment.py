@@ -1,0 +1,67 @@
+"""What a run runs on: this machine, its limits, the versions of what a result depends on."""
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
+
+from runner.host.cgroup import group_limits
+
+OURSELVES = "cog-stack-runner"
+_MISSING = object()
+
+
+def machine_facts() -> dict[str, Any]:
+    """Host, processor, memory and limits, and the interpreter; some milliseconds."""
+    import psutil  # noqa: PLC0415 - readers of records need none of it
+
+    limits = group_limits()
+    limited = {"memory_limit_bytes": limits.memory_bytes, "cpu_limit": limits.cpus}
+    return {
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "memory_bytes": int(psutil.virtual_memory().total),
+        "cgroup": limited if any(limited.values()) else None,
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """The installed versions of this package, of all that it requires, and of the libraries inside rasterio."""
+    import rasterio  # noqa: PLC0415 - GDAL is loaded where it is used, not in every import
+
+    names = [OURSELVES, *(re.split(r"[^\w.-]", one)[0] for one in requires(OURSELVES) or () if "extra ==" not in one)]
+    found = {name: number for name in sorted(names) if (number := _version(name))}
+    native = ("GDAL", "gdal"), ("PROJ", "proj"), ("GEOS", "geos")
+    return found | {name: str(getattr(rasterio, f"__{key}_version__")) for name, key in native}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def dask_settings() -> dict[str, Any]:
+    """Dask's settings that differ from its defaults, by their dotted names: from files, the environment, or code."""
+    import dask.config  # noqa: PLC0415 - readers of records need none of it
+
+    defaults: dict[str, Any] = {}
+    for some in dask.config.defaults:
+        dask.config.update(defaults, some)
+    usual = dict(_leaves(defaults))
+    return {name: value for name, value in _leaves(dask.config.config) if usual.get(name, _MISSING) != value}
+
+
+def _leaves(node: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{at}{key}.")
+        else:
+            yield f"{at}{key}", value

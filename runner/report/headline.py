@@ -1,0 +1,265 @@
+"""What stands at the top: how the run ended and what to do about it, its figures, where its time went."""
+
+import re
+import shlex
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from runner.base.command import COMMAND
+from runner.record import repeat
+from runner.base import humanize
+from runner.report.records import Attempt, Contents, PassFacts, Problem, Run
+
+_WORDS: Final = {
+    "COMPLETED": "Everything asked for was computed and written.",
+    "FAILED": "The run ended with an error.",
+    "INTERRUPTED": "The run was stopped from outside; what was finished stays.",
+    "KILLED": "The run says RUNNING but shows no sign of life: its process was killed, or its machine went down.",
+    "RUNNING": "The run was under way when this page was made.",
+    "UNKNOWN": "run.json does not tell how the run ended.",
+}
+_KINDS: Final = {
+    "ConfigError": "A setting is wrong.",
+    "SourceError": "The source cannot be used.",
+    "PlanError": "The job does not fit.",
+    "ClusterError": "The workers failed.",
+    "ReadError": "A scene cannot be read.",
+    "MissingError": "A scene is gone.",
+    "DeniedError": "Access was denied.",
+    "ChangedError": "A scene was replaced during the run.",
+    "OutputError": "A result cannot be written.",
+    "Interrupted": "Stopped.",
+}
+_REMEDIES: Final = {
+    "ReadError": "Leave the scene out with source.exclude, or all that cannot be read with on_error=skip.",
+    "MissingError": "The scene was deleted since it was listed: leave it out (source.exclude), or set on_error=skip.",
+    "DeniedError": "Check the credentials (source.s3.profile), source.s3.anonymous and source.s3.requester_pays.",
+    "ChangedError": "The scene was replaced while it was read: run again, so that it is listed anew.",
+    "OutputError": "Make room, or set output.dir to a folder that can be written to.",
+}
+_REMEDY: Final = re.compile(r"\b(source|output|fetch|stages|gdal|cluster)\.\w+|\bon_error\b")  # a message that has one
+_LEAST_SECONDS: Final = 1e-3  # of a part of the wall time
+_LONG: Final = 50  # characters of a path
+
+
+class Figure(NamedTuple):
+    """One of the figures at the top."""
+
+    name: str
+    shown: Markup | str
+    note: Markup | str
+    fraction: float | None = None  # of a bar below it
+
+
+class Segment(NamedTuple):
+    """A part of the wall time."""
+
+    name: str
+    css: str
+    seconds: float
+    share: float
+
+
+def status_words(run: Run) -> str:
+    """What a status means."""
+    return _WORDS.get(run.status, "")
+
+
+def problem(run: Run) -> Problem | None:
+    """What ended the run, in words: long paths stand once, below the message, which has their ends."""
+    if run.problem is None:
+        return None
+    message, scene = run.problem.message, dict(run.problem.place).get("scene", "")
+    if len(scene) > _LONG and scene in message:
+        message = message.replace(scene, "…/" + "/".join(scene.rsplit("/", 2)[-2:]))
+    return replace(run.problem, kind=_KINDS.get(run.problem.kind, f"Unexpected: {run.problem.kind}."), message=message)
+
+
+def attempts(contents: Contents) -> tuple[str, list[tuple[str, str, str]]] | None:
+    """Of a run that was resumed: what was reused, and (when, how it ended, how long) of each attempt; else None."""
+    run = contents.run
+    if not run.attempts:
+        return None
+    goes = [*run.attempts, Attempt(run.started, run.lived_seconds, run.status)]
+    rows = [(humanize.moment(one.started), one.status.lower(), humanize.seconds(one.seconds)) for one in goes]
+    return f"Resumed: this is attempt {len(goes)}.{_reused(contents)}", rows
+
+
+def _reused(contents: Contents) -> str:
+    tasks = contents.tasks
+    if tasks is None:
+        return ""
+    reused = tasks.where(np.array([status == "reused" for status in tasks.status], bool))
+    if not len(reused):
+        return " No finished tasks were left by the attempts before it; everything was read."
+    failed = tasks.status.count("failed")
+    total = len(tasks) - failed
+    bytes_ = float(np.nansum(reused.bytes))
+    spared = f", so that {humanize.size(bytes_)} were not fetched again" if bytes_ else ""
+    return (
+        f" {humanize.count(len(reused))} of {humanize.plural(total, 'task')} had been finished before and were reused{spared}; "
+        f"{humanize.count(total - len(reused))} were computed now."
+    )
+
+
+def remedies(contents: Contents) -> list[tuple[str, str]]:
+    """(what to do, the command for it) after a run that did not complete."""
+    run = contents.run
+    if run.status not in ("FAILED", "INTERRUPTED", "KILLED"):
+        return []
+    hint = _REMEDIES.get(run.problem.kind) if run.problem and not _REMEDY.search(run.problem.message) else None
+    once = ", once it is fixed" if run.status == "FAILED" else ""
+    again = (f"Go on where it ended{once}:", f"{COMMAND} log resume {shlex.quote(contents.path)}")
+    if contents.left_nothing:
+        folder = "; its folder is used again" if _is_folder_named(run) else ""
+        again = (f"It left nothing, so start it again{once}{folder}:", repeat_command(contents))
+    return [*([(hint, "")] if hint else []), again]
+
+
+def repeat_command(contents: Contents) -> str:
+    """The command line that starts the same job again: in its folder if the run left nothing there, else in another."""
+    run = contents.run
+    words = repeat.without_folder(run.overrides)
+    folder = [f"output.dir={contents.path}"] if _is_folder_named(run) and contents.left_nothing else []
+    return repeat.command_line(run.config_flags, [*words, *folder])
+
+
+def _is_folder_named(run: Run) -> bool:
+    """Whether the overrides say `output.dir`."""
+    return len(repeat.without_folder(run.overrides)) < len(run.overrides)
+
+
+def repeat_note(contents: Contents) -> str:
+    """What the command leaves out: the run's own folder, which is taken."""
+    named = _is_folder_named(contents.run)
+    return "   # in a new folder, since output.dir holds this run" if named and not contents.left_nothing else ""
+
+
+def figures(contents: Contents) -> list[Figure]:
+    """How it ran, in figures; nothing of what the folder does not tell."""
+    run = contents.run
+    computing = computing_seconds(run)
+    bytes_, requests, retries = (_total(run, name) for name in ("bytes", "requests", "retries"))
+    planned = _total(run, "planned_bytes")
+    rate = humanize.ratio(bytes_, computing)
+    found = [
+        _wall_figure(run),
+        Figure("computing", data(computing, humanize.seconds(computing)), _passes(run)),
+        _task_figure(contents),
+        Figure("fetched", data(bytes_, humanize.size(bytes_)), _of_plan(run, bytes_, planned)),
+        Figure("throughput", data(rate, humanize.rate(rate)), "while computing"),
+        Figure("requests", data(requests, humanize.count(requests)), _retried(retries)),
+        _memory_figure(run),
+    ]
+    return [figure for figure in found if humanize.UNKNOWN not in figure.shown]
+
+
+def data(value: float | None, shown: str) -> Markup:
+    """A figure for people, with the exact number for programs."""
+    return Markup("<data value='{}'>{}</data>").format("" if value is None else f"{value:.15g}", shown)
+
+
+def _wall_figure(run: Run) -> Figure:
+    until = "from start to exit" if run.ended is not None else "to the last sign of life"
+    imports = run.phases.get("imports_seconds")
+    if imports:
+        until = f"{until}, after {humanize.seconds(imports)} of imports"
+    return Figure("wall time", data(run.lived_seconds, humanize.seconds(run.lived_seconds)), until)
+
+
+def _passes(run: Run) -> str:
+    if not run.passes:
+        return "no pass ended"
+    many = f"in {humanize.plural(len(run.passes), 'pass', 'passes')}"
+    return many if run.passes[-1].ended else f"{many}, unended" if len(run.passes) == 1 else f"{many}, the last unended"
+
+
+def _task_figure(contents: Contents) -> Figure:
+    """Tasks, or pieces, done or taken over from an earlier run, by the trace; else tasks of the passes that ended."""
+    if contents.tasks is None:
+        ended = [one.tasks for one in contents.run.passes if one.ended and one.tasks is not None]
+        total = sum(ended) if ended else None
+        return Figure("tasks", data(total, humanize.count(total)), "")
+    failed, reused = (contents.tasks.status.count(status) for status in ("failed", "reused"))
+    done = len(contents.tasks) - failed
+    note = Markup("{} {} failed").format(data(failed, humanize.count(failed)), "attempt" if failed == 1 else "attempts")
+    if reused:
+        note = Markup("{} of them reused, {}").format(humanize.count(reused), note)
+    return Figure("pieces of results" if contents.run.in_pieces else "tasks", data(done, humanize.count(done)), note)
+
+
+def scene_counts(contents: Contents) -> tuple[float | None, float | None]:
+    """Scenes used and objects skipped, by the table of inputs, else by run.json."""
+    if contents.inputs is not None:
+        used = sum(row.used for row in contents.inputs)
+        return used, len(contents.inputs) - used
+    stack = contents.run.stack
+    return (stack.scenes, stack.left_out) if stack else (None, None)
+
+
+def _total(run: Run, name: str) -> float | None:
+    """The sum over the passes that know it."""
+    known = [value for one in run.passes if (value := getattr(one, name)) is not None]
+    return sum(known) if known else None
+
+
+def _of_plan(run: Run, bytes_: float | None, planned: float | None) -> str:
+    """What was planned; a resumed run reads less, since it does not read again what is finished."""
+    if bytes_ is None or not planned:
+        return ""
+    return f"of {humanize.size(planned)} planned; the rest reused" if run.attempts else f"{humanize.size(planned)} planned"
+
+
+def computing_seconds(run: Run) -> float | None:
+    """Of the passes, without the time in which they waited for machine code."""
+    computing = _total(run, "compute_seconds")
+    return None if computing is None else max(computing - (_total(run, "compile_seconds") or 0.0), 0.0)
+
+
+def _retried(retries: float | None) -> Markup | str:
+    return (
+        ""
+        if retries is None
+        else Markup("{} {}").format(data(retries, humanize.count(retries)), "retry" if retries == 1 else "retries")
+    )
+
+
+def _memory_figure(run: Run) -> Figure:
+    """The pass that held the most, against what was planned for that one."""
+    most = max((one for one in run.passes if one.peak_bytes is not None), key=_peak, default=None)
+    if most is None:
+        return Figure("peak memory", data(None, humanize.UNKNOWN), "")
+    planned = most.planned_peak_bytes
+    share = humanize.ratio(most.peak_bytes, planned)
+    note = "" if share is None else f"{100 * share:.0f} % of {humanize.size(planned)} planned"
+    return Figure("peak memory", data(most.peak_bytes, humanize.size(most.peak_bytes)), note, share)
+
+
+def _peak(one: PassFacts) -> float:
+    return one.peak_bytes or 0.0
+
+
+def segments(run: Run) -> list[Segment]:
+    """Where the time went, from the start of the process on; what no phase claims is the rest."""
+    compiling = (run.phases.get("compiling_seconds") or 0.0) + (_total(run, "compile_seconds") or 0.0)
+    parts = [
+        ("starting Python, imports", "imports", run.phases.get("imports_seconds")),
+        ("demo archive", "archive", run.phases.get("archive_seconds")),
+        ("listing and headers", "listing", run.phases.get("listing_seconds")),
+        ("loading compiled code", "kernels", run.phases.get("kernels_seconds")),
+        ("compiling, once for each type of pixels", "compile", compiling),
+        ("starting workers", "starting", _total(run, "start_seconds")),
+        ("computing", "computing", computing_seconds(run)),
+        ("writing", "writing", run.phases.get("writing_seconds")),
+        ("this report", "reporting", run.phases.get("report_seconds")),
+    ]
+    known = [(name, css, seconds) for name, css, seconds in parts if seconds and seconds >= _LEAST_SECONDS]
+    claimed = sum(seconds for _, _, seconds in known)
+    wall = max((run.lived_seconds or 0.0) + (run.phases.get("imports_seconds") or 0.0), claimed)
+    if not known or not wall:
+        return []
+    rest = [("the rest", "other", wall - claimed)] if wall - claimed >= _LEAST_SECONDS else []
+    return [Segment(name, css, seconds, seconds / wall) for name, css, seconds in [*known, *rest]]

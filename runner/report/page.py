@@ -1,0 +1,245 @@
+"""From a run folder to its report."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from runner.base.redact import redact
+from runner.base import humanize
+from runner.report import headline, overview, results, series, tasks, timeline
+from runner.report.charts import bar
+from runner.report.gather import read_folder
+from runner.report.picture import VIRIDIS
+from runner.report.records import Contents, Floats, InputRow, PassFacts
+from runner.base.atomic import written_aside
+
+REPORT: Final = "report.html"
+_SLOWEST: Final = 10
+_PICTURE: Final = "data:image/png;base64,"
+_PICTURES: Final = re.compile(f"({_PICTURE}[A-Za-z0-9+/=]{{1000,}})")
+_FEW_INPUTS = 60  # a table as long as that is shown at once
+_MOST_DIFF = 65536  # characters
+_UNTIMED: Final = "The trace does not tell when its tasks began, so there is no timeline."
+_UNTIMED_PIECES: Final = (
+    "With engine=xarray dask cuts the tasks in many, which several pieces of results share; the trace tells when each "
+    "piece was ready, not when it started or how long its bytes took, so there is no timeline."
+)
+
+
+def write_report(folder: Path) -> Path:
+    """Make `report.html` of what lies in the run folder, and nothing else; its path.
+
+    One file that loads nothing. Whatever is missing or damaged is named in it. Raises OutputError if it cannot be
+    written.
+    """
+    page = _redacted(_render(_context(read_folder(folder))))
+    path = folder / REPORT
+    with written_aside(path) as aside:
+        aside.write_bytes(page.encode("utf-8", "backslashreplace"))  # JSON can hold halves of surrogate pairs
+    return path
+
+
+def _redacted(page: str) -> str:
+    """The page without secrets. Its pictures, which hold none, are passed over: they are most of its bytes."""
+    return "".join(part if part.startswith(_PICTURE) else redact(part) for part in _PICTURES.split(page))
+
+
+def _render(context: dict[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, at the end of a run
+
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["text"] = humanize
+    return environment.get_template("template.html.j2").render(context)
+
+
+def _context(contents: Contents) -> dict[str, Any]:
+    """Everything the template shows."""
+    run = contents.run
+    return {
+        "contents": contents,
+        "run": run,
+        "name": overview.title(contents),
+        "subtitle": _subtitle(contents),
+        "status_words": headline.status_words(run),
+        "problem": headline.problem(run),
+        "remedies": headline.remedies(contents),
+        "findings": overview.figures(contents),
+        "where": overview.where(contents),
+        "figures": headline.figures(contents),
+        "segments": headline.segments(run),
+        "attempts": headline.attempts(contents),
+        "viridis": ", ".join(f"#{colour}" for colour in VIRIDIS),
+        **_raster_context(contents),
+        "series": [(table.stage, table.file, series.series_figure(table)) for table in contents.tables if table.scenes],
+        "passes": [_pass_row(one) for one in run.passes],
+        **_task_context(contents),
+        **_input_context(contents),
+        "outputs": contents.outputs,
+        "config": _yaml(run.config),
+        "provenance": _provenance(contents),
+        "command": headline.repeat_command(contents) + headline.repeat_note(contents),
+        "diff": (run.diff or "")[:_MOST_DIFF],
+    }
+
+
+def _subtitle(contents: Contents) -> str:
+    """What is computed of which scenes, in a line."""
+    stack = contents.run.stack
+    stages = list(dict.fromkeys(name for one in contents.run.passes for name in one.name.split("+")))
+    if stack is None:
+        return ""
+    grid = f"{humanize.by(map(humanize.count, stack.shape))} pixels {stack.dtype or ''}" if stack.shape else ""
+    nodata = f"nodata {stack.nodata}" if stack.nodata is not None else "no nodata value"
+    said = [*([" and ".join(stages)] if stages else []), grid, stack.crs, nodata]
+    return ", ".join(part for part in said if part)
+
+
+def _raster_context(contents: Contents) -> dict[str, Any]:
+    """The large raster, the scenes with the fewest valid pixels beside it, and the others below.
+
+    The one that counts stands beside the large one too, unless the others need it for a row of their own.
+    """
+    large, rest = contents.rasters[:1], contents.rasters[1:]
+    counts = results.coverage_raster(rest)
+    others = [raster for raster in rest if raster is not counts]
+    fewest = next((found for table in contents.tables if (found := series.coverage(table, contents.run))), None)
+    if counts is not None and len(others) in (1, 5):
+        others, counts = [counts, *others], None
+    return {
+        "large": results.raster_figure(large[0], large=True) if large else None,
+        "others": [results.raster_figure(raster, large=False) for raster in others],
+        "columns": results.columns(len(others)),
+        "coverage": results.raster_figure(counts, large=False) if counts else None,
+        "fewest": fewest,
+    }
+
+
+def _pass_row(one: PassFacts) -> dict[str, str]:
+    """A pass, fact by fact: what was planned beside what came."""
+    facts = {
+        "end": _unended(one),
+        "cluster": one.cluster,
+        "size of a task: scenes, rows, columns": one.chunks,
+        "tasks": humanize.count(one.tasks),
+        "tasks reused": humanize.count(one.reused or None),
+        "requests": _against(humanize.count(one.requests), one.planned_requests and humanize.count(one.planned_requests), one),
+        "fetched": _against(humanize.size(one.bytes), one.planned_bytes and humanize.size(one.planned_bytes), one),
+        "retries": humanize.count(one.retries),
+        "workers lost": humanize.count(one.workers_lost),
+        "starting workers": humanize.seconds(one.start_seconds),
+        "computing": humanize.seconds(one.compute_seconds),
+        "of that waiting for compiled code": humanize.seconds(one.compile_seconds or None),
+        "reading, all threads": humanize.seconds(one.read_seconds),
+        "reducing, all threads": humanize.seconds(one.reduce_seconds),
+        "processor time": humanize.seconds(one.cpu_seconds),
+        "peak memory": _against(
+            humanize.size(one.peak_bytes), one.planned_peak_bytes and humanize.size(one.planned_peak_bytes)
+        ),
+    }
+    return {name: said for name, said in facts.items() if said not in ("", humanize.UNKNOWN)}
+
+
+def _unended(one: PassFacts) -> str:
+    if one.ended:
+        return ""
+    return "did not end" + ("; what it took is the sum of its attempts" if one.compute_seconds is not None else "")
+
+
+def _against(came: str, planned: str | float | None, one: PassFacts | None = None) -> str:
+    rest = "; the rest reused" if one and one.reused else ""
+    return f"{came} ({planned} planned{rest})" if planned else came
+
+
+def _task_context(contents: Contents) -> dict[str, Any]:
+    found = contents.tasks
+    if found is None:
+        return {"timeline": "", "slowest_tasks": [], "failed_tasks": [], "slowest_scenes": [], "untold": ""}
+    seconds, line = tasks.scene_seconds(found), timeline.timeline_figure(contents)
+    alike = "Every task held all scenes, so what each scene took cannot be told." if seconds is None else ""
+    return {
+        "timeline": line,
+        "slowest_tasks": tasks.slowest_tasks(found),
+        "failed_tasks": tasks.failed_tasks(found),
+        "slowest_scenes": [] if seconds is None else _slowest_scenes(contents, seconds),
+        "untold": alike if line else _UNTIMED_PIECES if contents.run.in_pieces else _UNTIMED,
+    }
+
+
+def _slowest_scenes(contents: Contents, seconds: Floats) -> list[tuple[str, str, Any, str, str]]:
+    """(scenes, dates, bar, seconds each, bytes each) of those that took longest; neighbours that tasks held together
+    share a row. The table of inputs has the stack's order.
+    """
+    stack = [row for row in contents.inputs or [] if row.used]
+    runs = np.split(np.arange(seconds.size), np.flatnonzero(np.abs(np.diff(seconds)) > 1e-9 * seconds.max()) + 1)
+    slowest = sorted(runs, key=lambda run: -float(seconds[run[0]]))[:_SLOWEST]
+    return [
+        _scene_row(stack, int(run[0]), int(run[-1]), float(seconds[run[0]]), float(seconds.max())) for run in slowest
+    ]
+
+
+def _scene_row(
+    stack: list[InputRow], first: int, last: int, took: float, longest: float
+) -> tuple[str, str, Any, str, str]:
+    known = last < len(stack)
+    name = (
+        (stack[first].scene or stack[first].href) if known and first == last else f"scenes {humanize.span(first, last + 1)}"
+    )
+    date = ("" if first == last else "from ") + humanize.moment(stack[first].time, 10) if known else ""
+    sizes = [row.size for row in stack[first : last + 1] if row.size is not None]
+    size = humanize.size(sum(sizes) / len(sizes) if sizes else None)
+    return name, date, bar(took / longest), humanize.seconds(took), size
+
+
+def _input_context(contents: Contents) -> dict[str, Any]:
+    """The objects: the skipped ones first, else in the table's order; a column for what differs among them only."""
+    rows = contents.inputs or []
+    prefix = humanize.common_start([row.href for row in rows])
+    ordered = sorted(rows, key=lambda row: row.used)
+    grids = {row.grid for row in rows if row.grid}
+    skipped = sum(not row.used for row in rows)
+    differing = [("grid", len(grids) > 1), ("skipped because", skipped > 0)]
+    heads = ["key", "date", "size", "ETag", *(head for head, differs in differing if differs)]
+    return {
+        "prefix": prefix,
+        "grid": next(iter(grids), "") if len(grids) == 1 else "",
+        "input_heads": heads,
+        "inputs": [_input_cells(row, prefix, heads) for row in ordered],
+        "skipped": skipped,
+        "inputs_open": len(rows) <= _FEW_INPUTS,
+        "inputs_size": humanize.size(sum(row.size or 0 for row in rows if row.used)),
+    }
+
+
+def _input_cells(row: InputRow, prefix: str, heads: Sequence[str]) -> list[str]:
+    cells = {
+        "key": row.href.removeprefix(prefix),
+        "date": humanize.day(row.time),
+        "size": humanize.size(row.size),
+        "ETag": row.etag if len(row.etag) <= 9 else f"{row.etag[:8]}…",
+        "grid": row.grid,
+        "skipped because": "" if row.used else row.reason or "no reason given",
+    }
+    return [cells[head] for head in heads]
+
+
+def _yaml(tree: dict[str, Any]) -> str:
+    import yaml  # noqa: PLC0415 - hydra has brought it
+
+    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)) if tree else ""
+
+
+def _provenance(contents: Contents) -> list[tuple[str, str]]:
+    """What every file of the run says of its origin, by the first that does."""
+    from_tables = [table.provenance for table in contents.tables]
+    found = next((origin for origin in [*from_tables, *(raster.tags for raster in contents.rasters)] if origin), {})
+    own = ("stage", "min_count", "weights", "statistic", "units", "AREA_OR_POINT")
+    return [(name, said) for name, said in found.items() if name not in own]

@@ -1,0 +1,125 @@
+"""Figures of the rasters: pictures with their axes, colour bars, and how they are laid out."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Final
+
+from markupsafe import Markup
+
+from runner.base import humanize
+from runner.report.charts import tag
+from runner.report.picture import VIRIDIS
+from runner.report.records import Raster
+from runner.report.scales import Scale, Tick, number_ticks
+from runner.report.series import unit
+
+_MOST_STEPS: Final = 12  # whole numbers that have a colour each
+_COVERAGE: Final = ("valid_fraction", "count")
+
+
+def raster_figure(raster: Raster, *, large: bool) -> Markup:
+    """The picture with coordinates on its edges, a colour bar, and what to know about it."""
+    height, width = raster.picture_shape
+    data = b64encode(raster.png).decode()
+    described = f"{raster.statistic} of {raster.stage or raster.file}"
+    picture = tag(
+        "div",
+        Markup('<img src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">').format(
+            data, described, width, height
+        ),
+        class_="frame" if width >= 200 else "frame coarse",
+    )
+    xs, ys, said = _edges(raster, most=5 if large else 3)
+    left = tag("div", [tag("span", tick.text, style=f"top:{100 * tick.at:.2f}%") for tick in ys], class_="ys")
+    below = tag("div", [tag("span", tick.text, style=f"left:{100 * tick.at:.2f}%") for tick in xs], class_="xs")
+    drawn = tag("div", [left, picture, _colour_bar(raster), below], class_="map", style=f"--ratio:{width / height:.4f}")
+    title = [
+        tag("b", raster.statistic),
+        f" {unit(raster.units)}",
+        tag("span", raster.file, class_="file"),
+    ]
+    return tag(
+        "figure", [tag("div", title, class_="name"), drawn, tag("figcaption", _about(raster, said if large else ""))]
+    )
+
+
+def _edges(raster: Raster, most: int) -> tuple[list[Tick], list[Tick], str]:
+    """Ticks to the right and downwards, from 0 to 1, and what they count."""
+    a, b, c, d, e, f = raster.transform
+    height, width = raster.shape
+    if b or d:  # rotated: an edge has no one coordinate
+        return number_ticks(Scale(0, width), most), number_ticks(Scale(0, height), most), "pixels (the grid is rotated)"
+    xs = _either_way(c, c + a * width, most)
+    ys = _either_way(f, f + e * height, most)
+    unit = f" in {raster.axis_unit}" if raster.axis_unit else ""
+    return xs, ys, f"coordinates{unit}, {raster.crs or 'without a CRS'}"
+
+
+def _either_way(first: float, last: float, most: int) -> list[Tick]:
+    ticks = number_ticks(Scale(min(first, last), max(first, last)), most)
+    return ticks if first < last else [tick._replace(at=1 - tick.at) for tick in ticks]
+
+
+def _colour_bar(raster: Raster) -> Markup:
+    """Colours with their values: one label where all is one value, a block for each of a few whole numbers."""
+    low, high = raster.stretch
+    whole = raster.dtype[0] in "iu"
+    if raster.least is not None and raster.least == raster.most:
+        scale, style = Scale(low, high), f"background:#{VIRIDIS[len(VIRIDIS) // 2]}"
+        ticks = [Tick(0.5, humanize.value(raster.least))]
+    elif whole and high - low < _MOST_STEPS:
+        scale, style = Scale(low - 0.5, high + 0.5), f"background:{_blocks(round(low), round(high))}"
+        ticks = number_ticks(scale, 6, whole=True)
+    else:
+        scale, style = Scale(low, high), None
+        ticks = number_ticks(scale, 6, whole=whole)
+    labels = tag(
+        "div", [tag("span", tick.text, style=f"top:{100 * (1 - tick.at):.2f}%") for tick in ticks], class_="ys"
+    )
+    ends = " ".join(name for name, more in zip(("below", "above"), raster.beyond, strict=True) if more)
+    return tag("div", [tag("div", class_=f"colours {ends}".strip(), style=style), labels], class_="scale")
+
+
+def _blocks(low: int, high: int) -> str:
+    """A gradient with a step for each whole number, in the colours of the picture."""
+    steps = high - low
+    colours = [VIRIDIS[round((len(VIRIDIS) - 1) * at / steps)] for at in range(steps + 1)]
+    shares = [100 * at / (steps + 1) for at in range(steps + 2)]
+    stops = (f"#{colour} {shares[at]:.2f}% {shares[at + 1]:.2f}%" for at, colour in enumerate(colours))
+    return f"linear-gradient(to top, {', '.join(stops)})"
+
+
+def _about(raster: Raster, axes: str) -> list[Markup]:
+    """The caption; what all rasters share stands below the large one."""
+    missing = None if raster.valid is None else 1 - raster.valid
+    lines = _values(raster)
+    if axes:
+        lines.append(f"{humanize.by(map(humanize.count, raster.shape))} pixels, {raster.dtype}, {axes}")
+    if not missing:
+        return [tag("span", "; ".join([*lines, "every pixel has data"]) + ".")]
+    hatched = [tag("i", class_="swatch hatch"), f"no data {humanize.percent(missing)}"]
+    return [tag("span", "; ".join(lines) + ". "), tag("span", hatched, class_="key")]
+
+
+def _values(raster: Raster) -> list[str]:
+    if raster.least is None:
+        return ["no values"]
+    if raster.least == raster.most:
+        return [f"{humanize.value(raster.least)} everywhere"]
+    values = f"values from {humanize.value(raster.least)} to {humanize.value(raster.most)}"
+    if not any(raster.beyond):
+        return [values]
+    low, high = map(humanize.value, raster.stretch)
+    return [f"colours from {low} to {high}, the 2nd to the 98th percentile", values]
+
+
+def coverage_raster(rasters: Sequence[Raster]) -> Raster | None:
+    """The raster that tells how many values each pixel has."""
+    return next((raster for name in _COVERAGE for raster in rasters if raster.statistic == name), None)
+
+
+def columns(rasters: int) -> int:
+    """How many rasters of so many stand beside each other, so that none is a stamp beside nothing."""
+    if rasters <= 2 or rasters == 4:
+        return min(rasters, 2)
+    return 3

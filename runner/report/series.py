@@ -1,0 +1,257 @@
+"""Figures of the tables: every statistic of every scene over time, by orbit where the table tells it, and coverage."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from runner.base import humanize
+from runner.report.charts import Plot, bar, legend, panel, tag, x_axis
+from runner.report.records import Floats, Run, SceneTable
+from runner.report.scales import Scale, Tick, number_ticks, scale_of, time_scale, time_ticks
+
+_MOST_DOTS: Final = 600  # with more scenes than that, dots would run together
+_MOST_PANELS: Final = 10
+_MOST_GROUPS: Final = 4
+_LEAST_COVERED: Final = 10
+_LEVELS: Final = ("mean", "median")  # statistics that share a panel, with a band of quantiles behind them
+_COVERAGE: Final = ("valid_fraction", "count")
+_ORBIT: Final = "orbit"
+_CLEARLY: Final = 3  # times what groups by chance explain
+_OF_TIME: Final = ("date", "datetime", "year", "month", "day", "doy")  # groups of keys that only repeat the x axis
+
+
+class _Group(NamedTuple):
+    """Scenes that share a colour."""
+
+    name: str  # "" of all together
+    rows: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chart:
+    """A table with its axis of time, and the groups its scenes are coloured by."""
+
+    table: SceneTable
+    x: Scale
+    ticks: list[Tick]
+    key: str  # of the groups
+    groups: list[_Group]
+    apart: bool  # whether they differ so much that each has a line of its own
+
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """The legend of the groups."""
+        return [(f"series{at}", group.name) for at, group in enumerate(self.groups)] if self.key else []
+
+
+def series_figure(table: SceneTable) -> Markup:
+    """Every statistic of every scene over time: means, then the others, then how much of each scene is valid."""
+    x = time_scale(table.time)
+    levels = [name for name in table.columns if name in _LEVELS]
+    quantiles = _quantiles(table)
+    levels += quantiles[len(quantiles) // 2 : -(len(quantiles) // 2) or None]  # the middle one, which has no partner
+    first = levels or [name for name in table.columns if name not in _COVERAGE][:1]
+    key, apart = _grouped(table, first[0]) if first else ("", False)
+    chart = _Chart(table, x, time_ticks(x, 7), key, _groups(table, key), apart)
+    shown = first[:1] if key else first  # colours tell groups apart, so that each statistic has a panel of its own
+    rest = [name for name in table.columns if name not in (*shown, *quantiles, *_COVERAGE)]
+    coverage = [name for name in _COVERAGE if name in table.columns][:1]
+    panels = [_level_panel(chart, shown, quantiles)] if shown else []
+    panels += [_line_panel(chart, name) for name in rest[:_MOST_PANELS]]
+    panels += [_coverage_panel(chart, name) for name in coverage]
+    many_days = x.high - x.low > 2 * 86400
+    said = "date of the scene, UTC" if many_days else f"time of the scene, UTC, from {humanize.moment(x.low, 10)}"
+    return tag("figure", [*panels, x_axis(chart.ticks, said)], class_="chart")
+
+
+def _quantiles(table: SceneTable) -> list[str]:
+    found = {name: _quantile(name) for name in table.columns}
+    return sorted((name for name in found if found[name] is not None), key=lambda name: found[name] or 0)
+
+
+def _quantile(name: str) -> float | None:
+    """0.05 of q05, 0.999 of q99_9; None of what is no quantile."""
+    digits = name.removeprefix("q").replace("_", ".")
+    return float(digits) / 100 if name.startswith("q") and digits.replace(".", "", 1).isdigit() else None
+
+
+# --- groups -----------------------------------------------------------------------------------------------------------
+
+
+def _grouped(table: SceneTable, level: str) -> tuple[str, bool]:
+    """The column of few words that colours the scenes, "" if there is none, and whether the level differs by it.
+
+    It is the one that explains most of the level's variance; of orbits, which are known to differ, any.
+    """
+    values = table.columns[level]
+    explained = {
+        key: _explained(values, words)
+        for key, words in table.groups.items()
+        if key not in _OF_TIME and 1 < len(set(words)) <= _MOST_GROUPS and min(Counter(words).values()) > 1
+    }
+    if not explained:
+        return "", False
+    key = max(explained, key=lambda key: (_ORBIT in key.lower(), explained[key]))
+    chance = (len(set(table.groups[key])) - 1) / max(values.size - 1, 1)
+    return key, explained[key] > _CLEARLY * chance
+
+
+def _groups(table: SceneTable, key: str) -> list[_Group]:
+    if not key:
+        return [_Group("", np.arange(table.time.size))]
+    words = np.array(table.groups[key], object)
+    return [_Group(name or humanize.UNKNOWN, np.flatnonzero(words == name)) for name in sorted(set(table.groups[key]))]
+
+
+def _explained(values: Floats, words: Sequence[str]) -> float:
+    """The part of the variance that lies between the groups."""
+    known = np.isfinite(values)
+    names = np.array(words, object)[known]
+    values = values[known]
+    squares = [((own := values[names == name]).mean() - values.mean()) ** 2 * own.size for name in set(names.tolist())]
+    return float(sum(squares) / max(float(((values - values.mean()) ** 2).sum()), 1e-300)) if values.size else 0.0
+
+
+# --- panels -----------------------------------------------------------------------------------------------------------
+
+
+def _level_panel(chart: _Chart, names: list[str], quantiles: list[str]) -> Markup:
+    table = chart.table
+    y = scale_of(np.concatenate([table.columns[name] for name in (*names, *quantiles)]), margin=0.06)
+    plot = Plot(chart.x, y, 200)
+    marks: list[Markup] = []
+    keys: list[tuple[str, str]] = []
+    for low, high in zip(quantiles[: len(quantiles) // 2], quantiles[::-1], strict=False):
+        marks += [
+            plot.band(table.time[rows], table.columns[low][rows], table.columns[high][rows], f"faint tint{at}")
+            for at, (_, rows) in enumerate(chart.groups if chart.apart else _groups(table, ""))
+        ]
+        keys.append((f"faint shade{len(keys)}", f"{low} to {high}"))
+    for at, name in enumerate(names):
+        marks += _lines(plot, chart, name, at)
+        keys.append((f"series{at}", name))
+    if chart.key:
+        keys = [*keys[:-1], *chart.keys]
+    elif len(keys) == 1:
+        keys = []  # the title names it
+    marks += _absent(plot, table, names[0])
+    if np.isnan(table.columns[names[0]]).any():
+        keys.append(("absent", "no valid pixel"))
+    title = [_named(table, names[0]), f" by {chart.key}" if chart.key else "", legend(keys)]
+    return panel(tag("span", title), plot.height, marks, number_ticks(y, 6), chart.ticks)
+
+
+def _line_panel(chart: _Chart, name: str) -> Markup:
+    y = scale_of(chart.table.columns[name], margin=0.08)
+    plot = Plot(chart.x, y, 90)
+    return panel(_named(chart.table, name), plot.height, _lines(plot, chart, name), number_ticks(y, 3), chart.ticks)
+
+
+def _lines(plot: Plot, chart: _Chart, name: str, colour: int = 0) -> Iterator[Markup]:
+    """Dots in the colours of the groups, and a line through all of them, or through each group if these differ."""
+    table = chart.table
+    titles = _titles(table, name) if table.time.size <= _MOST_DOTS else []
+    if not chart.apart:
+        yield plot.line(table.time, table.columns[name], "thread" if chart.key else f"series{colour}")
+    for at, (_, rows) in enumerate(chart.groups):
+        css = f"series{colour + at}"
+        if chart.apart:
+            yield plot.line(table.time[rows], table.columns[name][rows], css)
+        if titles:
+            yield plot.points(table.time[rows], table.columns[name][rows], [titles[row] for row in rows], css)
+
+
+def _coverage_panel(chart: _Chart, name: str) -> Markup:
+    values = chart.table.columns[name]
+    share = name == "valid_fraction"
+    y = Scale(0, 1) if share else scale_of(values, zero=True)
+    ticks = number_ticks(Scale(0, 100), 2, " %") if share else number_ticks(y, 2, whole=True)
+    plot = Plot(chart.x, y, 80)
+    if values.size <= _MOST_DOTS:
+        marks = [plot.columns(chart.table.time, values, _titles(chart.table, name), "coverage")]
+    else:
+        marks = [_binned_columns(plot, chart.table.time, values)]
+    return panel(_named(chart.table, name), plot.height, marks, ticks, chart.ticks)
+
+
+def _binned_columns(plot: Plot, time: Floats, values: Floats) -> Markup:
+    """The mean of the scenes that fall together, as a staircase."""
+    known = np.isfinite(values) & np.isfinite(time)
+    edges = np.linspace(plot.x.low, plot.x.high, 301)
+    scenes = np.histogram(time[known], edges)[0]
+    mean = np.histogram(time[known], edges, weights=values[known])[0] / np.maximum(scenes, 1)
+    return plot.steps(edges, np.zeros(300), mean, "coverage")
+
+
+def _named(table: SceneTable, name: str) -> Markup:
+    said = {"valid_fraction": "of the scene's pixels", "count": "valid pixels"}.get(name, unit(table.units.get(name)))
+    return Markup("<b>{}</b> {}").format(name, " ".join([said, *["by area"] * (name in table.by_area)]).strip())
+
+
+def unit(units: str | None) -> str:
+    """The unit as it is shown: nothing for what has none, which is 1 in UDUNITS."""
+    return "" if units in (None, "1") else str(units)
+
+
+def _titles(table: SceneTable, name: str) -> list[str]:
+    shown = humanize.percent if name == "valid_fraction" else humanize.value
+    numbers = (float(number) if np.isfinite(number) else None for number in table.columns[name])
+    return [
+        f"{scene}, {humanize.day(float(time))}: {name} {shown(number)}"
+        for scene, time, number in zip(table.scenes, table.time, numbers, strict=True)
+    ]
+
+
+def _absent(plot: Plot, table: SceneTable, name: str) -> Iterable[Markup]:
+    """A mark at the foot of the plot for each scene without a value."""
+    gone = np.flatnonzero(np.isnan(table.columns[name]))[:_MOST_DOTS]
+    foot = np.full(gone.size, plot.y.low + 5 / plot.height * (plot.y.high - plot.y.low))
+    titles = [f"{table.scenes[at]}, {humanize.day(float(table.time[at]))}: no valid pixel" for at in gone]
+    yield plot.points(table.time[gone], foot, titles, "absent")
+
+
+# --- coverage ---------------------------------------------------------------------------------------------------------
+
+
+class Coverage(NamedTuple):
+    """The scenes with the fewest valid pixels: (name, date, bar, share); or in a sentence that all are alike."""
+
+    rows: list[tuple[Markup, str, Markup, str]]
+    shared: str  # what all names begin and end with, which the rows leave out
+    alike: str
+
+
+def valid_fractions(table: SceneTable, run: Run) -> Floats | None:
+    """The share of valid pixels of each scene; None if the table does not tell."""
+    pixels = run.stack.shape[0] * run.stack.shape[1] if run.stack and run.stack.shape else None
+    if "valid_fraction" in table.columns:
+        return table.columns["valid_fraction"]
+    return table.columns["count"] / pixels if "count" in table.columns and pixels else None
+
+
+def coverage(table: SceneTable, run: Run) -> Coverage | None:
+    """Which scenes have the fewest valid pixels; None if the table does not tell, or has but one scene."""
+    fraction = valid_fractions(table, run)
+    if fraction is None or fraction.size < 2:
+        return None
+    shown = [humanize.percent(float(one)) for one in fraction]
+    if len(set(shown)) == 1:
+        return Coverage([], "", f"Every scene has {shown[0]} valid pixels.")
+    fewest = [at for at in np.argsort(fraction, kind="stable").tolist() if shown[at] != humanize.percent(fraction.max())]
+    names = [table.scenes[at] for at in fewest[:_LEAST_COVERED]]
+    start, end = humanize.common_parts(table.scenes)
+    rows = [
+        (
+            humanize.breakable(name[len(start) : len(name) - len(end)]),
+            humanize.day(float(table.time[at])),
+            bar(float(fraction[at]), "coverage"),
+            shown[at],
+        )
+        for name, at in zip(names, fewest, strict=False)
+    ]
+    return Coverage(rows, f"{start}…{end}" if start or end else "", "")

@@ -1,0 +1,16 @@
+"""The words of a sweep's baseline."""
+
+from collections.abc import Sequence
+
+from runner.errors import ConfigError
+from runner.config.overrides import refuse_overrides
+
+
+def check_baseline(words: Sequence[str]) -> None:
+    """Raises ConfigError for words that no job may have."""
+    refuse_overrides(words)
+    for word in words:
+        if word.lstrip("+~").startswith("sweep."):
+            raise ConfigError(
+                f"sweep.baseline={word}: that is the whole sweep's; give a job's words, such as chunks=row"
+            )

@@ -1,0 +1,71 @@
+"""What the plan says of a job before it is launched; and the files it will read, where they lie on this machine."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from runner.base.console import progress_bar
+from runner.errors import ConfigError, PlanError, RunnerError
+from runner.job import opened_source
+from runner.model import Inputs, locate
+from runner.plan.planner import fetch_options, make_plan
+from runner.settings import JobSettings, SourceKind
+from runner.demo.archive import default_cache_dir, ensure_archive
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+
+
+class Planner:
+    """Plans jobs; the inputs of equal sources are found once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Inputs | None] = {}
+
+    def refusal(self, job: JobSettings) -> str | None:
+        """Why the job cannot be run as configured; None if it can, or if its inputs cannot be found: it will say so."""
+        inputs = self._inputs(job)
+        if inputs is None:
+            return None
+        try:
+            make_plan(job, inputs.stack, inputs.skipped)
+        except (PlanError, ConfigError) as error:
+            return str(error)
+        return None
+
+    def local_files(self, job: JobSettings) -> list[Path]:
+        """Those that the job's pixels come from."""
+        if job.source.kind is SourceKind.demo:
+            return list(ensure_archive(default_cache_dir()).rglob("*.tif"))
+        inputs = self._inputs(job)
+        places = [locate(scene.href) for scene in inputs.stack.scenes] if inputs else []
+        return [Path(place.key) for place in places if place.bucket is None]
+
+    def _inputs(self, job: JobSettings) -> Inputs | None:
+        asked = repr((job.source, job.on_error))
+        if asked not in self._found:
+            self._found[asked] = _find(job)
+        return self._found[asked]
+
+
+def _find(job: JobSettings) -> Inputs | None:
+    try:
+        with opened_source(job) as reachable, progress_bar("headers") as progress:
+            stores = Stores(reachable.source.s3, fetch_options(job.fetch))
+            return find_inputs(reachable.source, stores, job.on_error, progress)
+    except RunnerError:
+        return None
+
+
+def forget_files(paths: Iterable[Path]) -> None:
+    """Ask the system to drop what it holds of these files in memory. What it may not drop, it keeps."""
+    if not hasattr(os, "posix_fadvise"):  # macOS
+        return
+    for path in paths:
+        try:
+            opened = os.open(path, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(opened)
