@@ -2,8 +2,8 @@
 
 import sys
 
-from runner.host.heap import use_one_heap
 from runner.base.streams import steady_streams
+from runner.host.heap import use_one_heap
 
 
 def main() -> int:

@@ -1,15 +1,12 @@
 """The command line: compose with Hydra, check, run; errors in one line and an exit code that tells."""
 
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -18,26 +15,24 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.config import job_config
-from runner.config.arguments import parted
 from runner.base.command import COMMAND
 from runner.base.console import complain, say, tell, tell_notes
-from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
-from runner.record.events import libraries_hushed
-from runner.base.redact import redact, redact_tree
+from runner.base.humanize import relative_path
+from runner.base.redact import redact
+from runner.base.streams import lost
+from runner.config import job_config
+from runner.config.arguments import parted
 from runner.config.messages import explain
 from runner.config.overrides import refuse_overrides
-from runner.settings import Action
-from runner.host.signals import heeded_signals
-from runner.base.streams import lost
-from runner.summary import shown
-from runner.sweep.plugins import let_hydra_find_plugins
+from runner.config.replay import keep_config
 from runner.config.vocabulary import config_dir
+from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
+from runner.host.signals import stop_on_signals
+from runner.record.events import libraries_hushed
+from runner.settings import Action
+from runner.sweep.plugins import let_hydra_find_plugins
 
 _NO_FOLDER: Final = "hydra.run.dir=."
-
-if TYPE_CHECKING:
-    from runner.record.run_record import RunRecord
 
 
 def main() -> int:
@@ -161,6 +156,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
     from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
     from runner.host.memory import process_seconds  # noqa: PLC0415 - as above
     from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - as above
+    from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
 
     refuse_parted_values(job)
     if job.action is Action.plan:
@@ -171,48 +167,18 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
     folder = expanded(job.output.dir).absolute()
     overrides = [redact(text) for text in words]
     command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
-    with named_run(folder, job_config.resolved(tree), command, overrides) as record:
+    with reported_run(folder, job_config.resolved(tree), command, overrides) as record:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)
         story.run_job(job, record)
-    tell(f"run folder: {shown(folder)}, {record.seconds:.1f} s in all")
-
-
-@contextmanager
-def named_run(folder: Path, *facts: Any, **more: Any) -> Iterator["RunRecord"]:
-    """A run recorded as by `recorded_run`, whose page is named at its end, or in a note on the error that ends it."""
-    from runner.record.run_record import recorded_run  # noqa: PLC0415 - as in _run_job
-
-    report, begun = folder / "report.html", False
-    try:
-        with recorded_run(folder, *facts, **more) as record:
-            begun = True
-            yield record
-    except BaseException as error:
-        if begun and report.is_file():
-            notes = getattr(error, "__notes__", [])  # how to go on comes last
-            error.__notes__ = [f"report: {shown(report)}", *notes]
-        raise
-    if report.is_file():
-        tell(f"report: {shown(report)}")
+    tell(f"run folder: {relative_path(folder)}, {record.seconds:.1f} s in all")
 
 
 def _refuse_sweep_words(words: Sequence[str]) -> None:
     for word in words:
         if word.lstrip("+~").startswith("sweep."):
             raise ConfigError(f"{word}: this is a single job; give -m and hydra/launcher=isolated for a sweep")
-
-
-def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
-    """What Hydra itself would leave in .hydra/, without secrets."""
-    kept = folder / ".hydra"
-    kept.mkdir(exist_ok=True)
-    plain = OmegaConf.to_container(tree, enum_to_str=True)
-    assert isinstance(plain, dict)
-    plain.pop("sweep", None)  # no setting of the job
-    OmegaConf.save(redact_tree(plain), kept / "config.yaml")
-    OmegaConf.save(overrides, kept / "overrides.yaml")
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -240,16 +206,3 @@ def _stopped(stop: BaseException) -> int:
     complain(f"interrupted{'; what was finished stays, and run.json says INTERRUPTED' if of_a_run else ''}")
     tell_notes(stop)
     return code
-
-
-def stop_on_signals() -> None:
-    """Ctrl-C, SIGTERM and a terminal that closes unwind the run, so that workers are closed; a second one ends it."""
-    numbers = heeded_signals()
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        for again in numbers:
-            signal.signal(again, lambda number, _frame: os._exit(128 + number))
-        raise Interrupted(number)
-
-    for number in numbers:
-        signal.signal(number, stop)

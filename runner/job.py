@@ -10,42 +10,43 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runner import summary
-from runner.cluster.workers import Cluster, open_cluster
+from runner.base.atomic import all_or_none
 from runner.base.command import command
 from runner.base.console import progress_bar, tell
+from runner.base.humanize import relative_path
+from runner.base.redact import redact
+from runner.cluster.workers import Cluster, open_cluster
 from runner.engine.results import PassResult, Values
 from runner.engine.trace import OnTask, failures_traced
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
-from runner.record.claim import refuse_emptied
-from runner.record.environment import dask_settings
-from runner.record.sections import fetched_facts, opened_facts, result_facts, stack_facts
-from runner.record.outputs import StageFiles, write_outputs
-from runner.record.run_record import RunRecord
-from runner.base.redact import redact
 from runner.host.memory import child_pids, measured_usage
 from runner.model import Inputs, LeftOut, Stack, StoredObject
-from runner.base.atomic import all_or_none
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names
 from runner.output.results import provenance, write_stage
-from runner.plan.planner import fetch_options, make_plan
-from runner.plan.memory import raster_dtype
 from runner.plan.masking import PixelRule, make_rule
+from runner.plan.memory import raster_dtype
+from runner.plan.planner import fetch_options, make_plan
 from runner.plan.readers import left_to_gdal, read_by_gdal
 from runner.plan.records import Pass, Plan
 from runner.read.gdal_environment import gdal_environment
 from runner.read.store_errors import StoreError
+from runner.record.claim import refuse_emptied
+from runner.record.environment import dask_settings
+from runner.record.outputs import StageFiles, write_outputs
+from runner.record.run_record import RunRecord
+from runner.record.sections import fetched_facts, opened_facts, result_facts, stack_facts
 from runner.settings import EngineName, JobSettings, OnError, SourceKind, Verify
+from runner.source.checksums import damaged
 from runner.source.headers import SKIP_HINT
 from runner.source.reopen import refuse_replaced
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores, gdal_s3_options, network_environment
-from runner.source.checksums import damaged
 
 if TYPE_CHECKING:
-    from runner.engine.block_engine import Kept
     from runner.checkpoint.store import Partials
+    from runner.engine.block_engine import Kept
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +125,12 @@ def _partials_kept(job: JobSettings, record: RunRecord) -> Iterator["Partials | 
 
     partials = Partials(record.folder)
     if partials.torn:
-        tell(f"{partials.torn} files in {summary.shown(partials.folder)} are ignored: torn, or of another version")
+        tell(f"{partials.torn} files in {relative_path(partials.folder)} are ignored: torn, or of another version")
     try:
         yield partials
     except BaseException as error:
         if len(partials):
-            resume = f"{command()} log resume {shlex.quote(summary.shown(record.folder))}"
+            resume = f"{command()} log resume {shlex.quote(relative_path(record.folder))}"
             error.add_note(f"{kept_blocks(len(partials))}; to go on: {resume}")
         raise
     if not job.output.keep_partials:
@@ -281,9 +282,9 @@ def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines
         from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
 
         return xarray_engine.run_pass(one, stack, rule, cluster, raster, progress, on_task)
-    from runner.host.compile_clock import compiling_told  # noqa: PLC0415 - as above
     from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
     from runner.engine.blocks import make_reading  # noqa: PLC0415 - as above
+    from runner.host.compile_clock import compiling_told  # noqa: PLC0415 - as above
 
     reading = make_reading(job, stack, rule, one.stages)
     with compiling_told(lambda: tell(summary.describe_compiling(rule.pixels.dtype.name))):

@@ -1,7 +1,7 @@
 """The settings of a job: every key with its type, its default, the values it may take, and its meaning.
 
 YAML holds values, these records hold names. The text below a field or a member is its meaning; the reference
-(`runner/docs/reference.md`) and the JSON schema are made from it. `runner.config.job_config` composes and checks the settings.
+(`runner/docs/reference.md`) and the JSON schema are made from it. `config.job_config` composes and checks them.
 """
 
 from dataclasses import dataclass, field

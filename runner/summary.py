@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from runner.base.console import results, table
-from runner.errors import printable
+from runner.base.humanize import relative_path
 from runner.base.redact import redact
+from runner.errors import printable
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
 from runner.output.names import raster_name
 from runner.plan.memory import block_bytes, large_blocks
-from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.memory_advice import REWRITE
+from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
 from runner.settings import Over
 
@@ -209,7 +210,7 @@ def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> No
     for line in describe_skipped(inputs):
         results.print(line, soft_wrap=True, markup=False)
     for path in files:
-        results.print(f"wrote {shown(path)}", soft_wrap=True, markup=False)
+        results.print(f"wrote {relative_path(path)}", soft_wrap=True, markup=False)
 
 
 def _number(value: float | int | None) -> str:
@@ -227,11 +228,3 @@ def in_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
-
-
-def shown(path: Path) -> str:
-    """A path as people would type it: relative where that is shorter."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -15,9 +15,9 @@ from waiting import LONG
 from runner.config import job_config
 from runner.config.messages import explain
 from runner.config.overrides import refuse_overrides
+from runner.config.vocabulary import config_dir
 from runner.settings import JobSettings, SourceKind, SourceSettings
 from runner.sweep.plugins import let_hydra_find_plugins
-from runner.config.vocabulary import config_dir
 
 __all__ = ["ROOT", "Cli", "compose", "local_source", "moto_server", "speckle", "write_scene"]
 

@@ -26,7 +26,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler, Middleware
 from waiting import LONG
 
-from runner.demo.s3_app import Buckets, ObjectBody, STATS_PATH, ServerOptions, make_app, operation, target_of
+from runner.demo.s3_app import STATS_PATH, Buckets, ObjectBody, ServerOptions, make_app, operation, target_of
 from runner.demo.s3_protocol import S3Error
 
 HEADER_STOP = 32768  # where the first request for an object ends; those for its blocks begin later or end earlier

@@ -55,7 +55,7 @@ def asked(cwd: Path, *words: object) -> subprocess.CompletedProcess[str]:
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
-        mock.patch("runner.cli.stop_on_signals"),
+        mock.patch("runner.host.signals.stop_on_signals"),
         mock.patch.object(sys, "argv", ["runner.log", *texts]),
     ):
         try:

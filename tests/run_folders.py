@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from runner.demo.landscape import draw_landscape
 from runner.model import Grid
 from runner.output.raster import write_raster
 from runner.settings import OutputSettings
-from runner.demo.landscape import draw_landscape
 
 STARTED = datetime(2026, 3, 2, 14, 5, 9, 250000, tzinfo=UTC)
 FIRST_SCENE = datetime(2020, 1, 6, 14, 20, tzinfo=UTC)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from conftest import compose, speckle, write_scene
 
+from runner.base.atomic import all_or_none
 from runner.errors import OutputError
 from runner.job import run_job
 from runner.record.run_record import recorded_run
-from runner.base.atomic import all_or_none
 
 LARGEST = 300 * 1024  # bytes of a file: more than the table and the record take, less than a raster
 

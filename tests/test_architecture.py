@@ -1,87 +1,83 @@
-"""Imports point one way: down the list of layers, never up."""
+"""The rooms of the package: imports go down, modules form no circle, and ARCHITECTURE.md shows them as they are."""
 
 import ast
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from jobs import ROOT
 
-LAYERS = [
-    {"errors", "compiled", "compile_clock", "heap", "signals", "streams"},
-    {"settings", "cgroup", "command"},
-    {"memory"},
-    {"liveness", "watch"},
-    {"read"},
-    {"model"},
-    {"reduce"},
-    {"source"},
-    {"threads", "cluster"},
-    {"plan"},
-    {"engine"},
-    {"output"},
-    {"log"},
-    {"console"},
-    {"summary"},
-    {"job"},
-    {"vocabulary", "bounded_yaml", "setting_fields"},
-    {"messages", "origins", "reference", "schema"},
-    {"overrides", "arguments", "hydra_node", "interpolations", "config_folders"},
-    {"loader"},
-    {"config"},
-    {"recompose"},
-    {"compared"},
-    {"sweep"},
-    {"cli"},
-    {"verbs"},
-    {"__main__"},
-]
-# Of runner.log; the rest of it is written, or read, far below.
-COMPARED = {"compare", "listing", "values", "verb"}  # runs held against each other, by verbs and for a sweep
-VERBS = {"__main__", "again", "cli", "diff", "leaderboard", "rerun", "resume", "sample", "show", "verify"}
-DOOR = {"bounded_yaml", "cli", "config", "config_folders", "hydra_node", "loader", "messages", "overrides", "recompose"}
-AT_THE_DOOR = {"best.py", "cog_stack_runner.py", "compose.py", "search.py"}  # of a sweep: what speaks with Hydra
-RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-MODULES = sorted((ROOT / "runner").rglob("*.py"))
+RUNNER = ROOT / "runner"
+PAGE = (RUNNER / "ARCHITECTURE.md").read_text("utf-8")
+ROOMS = re.findall(r"^- `(\w+)`:", PAGE.partition("## Rooms")[2], re.MULTILINE)
+MODULES = sorted(path for path in RUNNER.rglob("*.py") if "on_path" not in path.parts)  # which is Hydra's, by name
+DOOR = {"config", "cli", "sweep", "leaderboard"}  # rooms that speak with Hydra
 
 
-def room(path: Path) -> str:
-    return room_of(path.relative_to(ROOT / "runner").with_suffix("").parts)
+def name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def room_of(parts: Sequence[str]) -> str:
-    """What a run leaves is written far below; the verbs that look at it, and do it again, stand above all."""
-    if parts[0] == "log" and len(parts) > 1:
-        return "verbs" if parts[1] in VERBS else "compared" if parts[1] in COMPARED else "log"
-    return parts[0]
+NAMES = {name(path) for path in MODULES}
 
 
-def imported(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
-    names = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module}
-    names |= {
-        f"runner.{alias.name}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "runner"
-        for alias in node.names
-    }
-    names |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    return names
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_imports_only_from_layers_below(path: Path) -> None:
-    rooms = {room_of(name.split(".")[1:]) for name in imported(path) if name.startswith("runner.")}
-    above = {name for name in rooms if RANK[name] > RANK.get(room(path), len(LAYERS))}
-    assert not above
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Everything that a module imports, at once or later, by full names."""
+    return frozenset(_imports(ast.parse(path.read_text("utf-8"))))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def _imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in NAMES else node.module
+
+
+every_module = pytest.mark.parametrize("path", MODULES, ids=name)
+
+
+def test_the_page_lists_every_room() -> None:
+    assert sorted(ROOMS) == sorted({room(one) for one in NAMES if room(one)})
+
+
+@every_module
+def test_a_module_imports_only_rooms_above_its_own_on_the_page(path: Path) -> None:
+    own = ROOMS.index(room(name(path))) if room(name(path)) else -1
+    below = {one for one in imports(path) if one in NAMES and room(one) and ROOMS.index(room(one)) > own}
+    assert not below
+
+
+def test_modules_form_no_circle() -> None:
+    TopologicalSorter({name(path): imports(path) & (NAMES - {name(path)}) for path in MODULES}).prepare()
+
+
+@every_module
 def test_hydra_and_omegaconf_stay_at_the_door(path: Path) -> None:
-    if room(path) not in DOOR and path.name not in AT_THE_DOOR:
-        assert not {name.split(".")[0] for name in imported(path)} & {"hydra", "omegaconf"}
+    if room(name(path)) not in DOOR:
+        assert not {one.split(".")[0] for one in imports(path)} & {"hydra", "omegaconf"}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+@every_module
 def test_a_module_says_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(ast.parse(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize("path", re.findall(r"`(\w+/\w+\.py)`", PAGE))
+def test_the_page_names_modules_that_there_are(path: str) -> None:
+    assert (RUNNER / path).is_file() or (ROOT / path).is_file()
+
+
+def test_tests_lie_where_their_room_does() -> None:
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
+    assert folders <= set(ROOMS)

@@ -17,9 +17,9 @@ import rasterio
 from rio_cogeo.cogeo import cog_validate
 from waiting import wait_until
 
-from runner.errors import ConfigError, SourceError
 from runner.demo import archive as archive_module
-from runner.demo.archive import ArchiveSpec, DEFAULT_SPEC, default_cache_dir, ensure_archive
+from runner.demo.archive import DEFAULT_SPEC, ArchiveSpec, default_cache_dir, ensure_archive
+from runner.errors import ConfigError, SourceError
 
 SMALL = ArchiveSpec(scenes=6, width=420, height=430, block=128)
 TINY = ArchiveSpec(scenes=2, width=150, height=140, block=128)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.config.arguments import parted
 from runner.base.command import COMMAND
+from runner.config.arguments import parted
 from runner.errors import ConfigError
 
 

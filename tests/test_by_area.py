@@ -13,14 +13,14 @@ from conftest import Cli, compose, local_source, speckle, write_scene
 from log_folders import ask
 from rasterio.transform import from_origin
 
+from runner.checkpoint.store import Partials, PassBlocks
 from runner.engine.blocks import make_reading, run_blocks
 from runner.engine.results import Values
 from runner.engine.trace import TaskTrace
 from runner.job import compute_pass
-from runner.checkpoint.store import Partials, PassBlocks
 from runner.model import Stack
-from runner.plan.planner import make_plan
 from runner.plan.masking import make_rule
+from runner.plan.planner import make_plan
 from runner.plan.weights import row_areas
 from runner.settings import JobSettings, OnError, S3Settings
 from runner.source.scenes import find_inputs

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from runner.base.atomic import final_name
 from runner.errors import OutputError
 from runner.record.claim import claim, reclaim, refuse_emptied
-from runner.base.atomic import final_name
 
 CONFIG: dict[str, Any] = {
     "stages": {

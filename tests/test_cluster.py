@@ -21,9 +21,9 @@ from runner.cluster.workers import Cluster, KillingTaskError, open_cluster
 from runner.engine.block_engine import _killer_named
 from runner.engine.trace import Task
 from runner.errors import ClusterError
-from runner.record.failure import failure_facts
 from runner.plan.records import Block
 from runner.read.header import Window
+from runner.record.failure import failure_facts
 from runner.settings import ClusterKind, ClusterSettings
 
 

@@ -363,7 +363,9 @@ def test_no_more_bytes_than_stated_are_fetched_ahead(served: tuple[FaultyServer,
     server, scenes = served
     span = max(span.stop - span.start for span in spans_of(scenes[0], min_range_bytes=1))
     with closing(
-        fast_reader.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, ahead_bytes=span, scenes_together=1), FetchCounts())
+        fast_reader.read_blocks(
+            scenes, whole(scenes[0]), 1, replace(FEW, ahead_bytes=span, scenes_together=1), FetchCounts()
+        )
     ) as blocks:
         next(blocks)
         time.sleep(0.1)

@@ -13,8 +13,8 @@ import numba.core.config
 import pytest
 from conftest import ROOT
 
-from runner.host.compiled import KernelCache, compiled
 from runner.errors import PlanError
+from runner.host.compiled import KernelCache, compiled
 
 SOURCE = """
 from runner.host.compiled import compiled

@@ -12,11 +12,11 @@ from hydra import initialize_config_dir
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from runner.config import job_config
-from runner.errors import ConfigError
 from runner.base.redact import redact
-from runner.settings import ClusterKind, GdalSettings, JobSettings
+from runner.config import job_config
 from runner.config.vocabulary import config_dir
+from runner.errors import ConfigError
+from runner.settings import ClusterKind, GdalSettings, JobSettings
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_written() -> None:

@@ -10,8 +10,8 @@ from hydra import initialize_config_dir
 from test_hydra_node import refusal, theirs
 
 from runner.config import job_config
-from runner.errors import ConfigError
 from runner.config.vocabulary import config_dir
+from runner.errors import ConfigError
 
 OUTSIDE = "an option is a file of a config folder and cannot lie outside of it"
 PACKAGES = ("pkg://theirs_py", "structured://theirs_py", "${oc.env:THEIRS}", "pkg:${oc.env:SLASHES}theirs_py")

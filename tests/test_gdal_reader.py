@@ -14,15 +14,15 @@ from conftest import compose, write_scene
 from obstore.store import LocalStore
 
 from runner import job as story
+from runner.demo.server import serve
 from runner.errors import ReadError
-from runner.plan.planner import make_plan
 from runner.plan.masking import make_rule
+from runner.plan.planner import make_plan
 from runner.read import gdal_reader
 from runner.read.decode import fast_path_refusal
 from runner.read.gdal_array import GdalArray
 from runner.read.header import BlockPixels, Header, SceneFile, Window, completed, read_header
 from runner.source.scenes import find_inputs
-from runner.demo.server import serve
 from runner.source.stores import Stores
 
 GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from runner.errors import ConfigError
 from runner.config.interpolations import check_interpolations
+from runner.errors import ConfigError
 
 
 def doubled(levels: int) -> dict[str, Any]:

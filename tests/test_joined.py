@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from runner.checkpoint.coalesce import ENOUGH, Joining, Result
 from runner.engine.blocks import BlockResult
 from runner.engine.trace import TaskTrace, Work
-from runner.checkpoint.coalesce import ENOUGH, Joining, Result
 from runner.plan.records import Block
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window

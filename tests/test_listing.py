@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, local_source, speckle, write_scene
 from waiting import LONG
 
+from runner.demo.server import serve
 from runner.errors import SourceError
 from runner.model import StoredObject
 from runner.read.fetch import FetchOptions
@@ -21,7 +22,6 @@ from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.folder import constant_prefix
 from runner.source.listing import list_objects
 from runner.source.scenes import find_inputs
-from runner.demo.server import serve
 from runner.source.stores import Stores, gdal_s3_options
 
 KEYS = ("AKIAEXAMPLE", "example-secret-key")

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 from log_folders import PASS, UNENDED, change, write_run
 
-from runner.errors import ConfigError, RecordError
 from runner.compare.records import compare
-from runner.record.run_folder import choose_run, find_runs, flat, read_run, status
+from runner.errors import ConfigError, RecordError
 from runner.log.ls import describe, read_entry, rows
-from runner.record.repeat import repeat_command
 from runner.log.show import how_it_ended, what_it_was
+from runner.record.repeat import repeat_command
+from runner.record.run_folder import choose_run, find_runs, flat, read_run, status
 
 
 def ago(seconds: float) -> str:

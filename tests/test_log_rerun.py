@@ -16,11 +16,11 @@ from conftest import local_source, speckle, write_scene
 from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run, write_run
 from rasterio.transform import from_origin
 
-from runner.errors import RecordError
-from runner.record.run_folder import read_run
-from runner.record.run_files import RecordedInput
 from runner.base.redact import redact_tree
+from runner.errors import RecordError
 from runner.log.rerun import recorded_inputs
+from runner.record.run_files import RecordedInput
+from runner.record.run_folder import read_run
 from runner.settings import JobSettings, OnError, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

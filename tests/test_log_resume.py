@@ -20,11 +20,11 @@ from faulty_server import FaultyServer, faulty_server
 from log_folders import ask, asked, facts_of, write_run
 from waiting import LONG, wait_until
 
-from runner.record.lock import held
+from runner.checkpoint.remaining import Rest
 from runner.checkpoint.store import PassBlocks, kept_blocks
 from runner.plan.records import Block
-from runner.checkpoint.remaining import Rest
 from runner.read.header import Window
+from runner.record.lock import held
 
 pytestmark = pytest.mark.slow  # each starts runs and stops them
 

@@ -36,8 +36,8 @@ from runner.engine.blocks import BlockResult, make_reading, run_blocks
 from runner.engine.xarray_engine import open_stack
 from runner.errors import PlanError, ReadError
 from runner.model import Stack
-from runner.plan.planner import make_plan
 from runner.plan.masking import PixelRule, make_rule
+from runner.plan.planner import make_plan
 from runner.plan.records import Block, Chunks
 from runner.read.header import Window, read_header
 from runner.read.masks import FileMask

@@ -13,8 +13,8 @@ from conftest import compose, local_source, write_scene
 
 from runner.engine.results import Values
 from runner.job import compute_pass
-from runner.plan.planner import make_plan
 from runner.plan.masking import make_rule
+from runner.plan.planner import make_plan
 from runner.reduce.partial import Partial
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.statistics import Statistic, needs

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from test_hydra_node import refusal, theirs
 
+from runner.config.origins import ORIGINS, ConfigFile, located
 from runner.errors import ConfigError
-from runner.config.origins import ConfigFile, ORIGINS, located
 
 JOB = "# @package _global_\n"
 

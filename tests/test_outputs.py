@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from rasterio.errors import NotGeoreferencedWarning
 from rio_cogeo.cogeo import cog_validate
 
+from runner.base.atomic import written_aside
 from runner.errors import OutputError
 from runner.model import Grid, Inputs, Stack
-from runner.base.atomic import written_aside
 from runner.output.cog_file import write_cog
 from runner.output.inputs import write_inputs
 from runner.output.names import raster_name

@@ -6,8 +6,8 @@ import pytest
 from conftest import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from runner.errors import ConfigError
 from runner.config.overrides import as_hydra_reads, for_each_stage, without_escapes
+from runner.errors import ConfigError
 
 PARSER = OverridesParser.create()
 

@@ -18,13 +18,15 @@ from distributed import LocalCluster
 from faulty_server import FaultyServer, at_first, faulty_server
 
 from runner.cluster.workers import Cluster, open_cluster
+from runner.demo.archive import ArchiveSpec, ensure_archive
+from runner.demo.server import serve
 from runner.engine import block_engine
 from runner.engine.blocks import make_reading
 from runner.engine.results import Values
 from runner.job import compute_pass
 from runner.model import Stack
-from runner.plan.planner import make_plan
 from runner.plan.masking import make_rule
+from runner.plan.planner import make_plan
 from runner.read.fetch import FetchCounts
 from runner.settings import (
     ChunkSettings,
@@ -42,9 +44,7 @@ from runner.settings import (
     SourceSettings,
     StageSettings,
 )
-from runner.demo.archive import ArchiveSpec, ensure_archive
 from runner.source.scenes import find_inputs
-from runner.demo.server import serve
 from runner.source.stores import Stores
 from runner.summary import describe_beyond
 

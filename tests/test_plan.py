@@ -10,9 +10,9 @@ from conftest import compose, local_source, speckle, write_scene
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runner.config.overrides import as_hydra_reads
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
-from runner.config.overrides import as_hydra_reads
 from runner.plan.chunking import cut
 from runner.plan.planner import make_plan
 from runner.plan.readers import left_to_gdal

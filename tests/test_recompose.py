@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sweep_folders import composed
 
-from runner.errors import ConfigError
 from runner.config.replay import recompose
+from runner.errors import ConfigError
 from runner.settings import JobSettings
 
 

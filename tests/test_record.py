@@ -21,14 +21,14 @@ import pytest
 from conftest import ROOT
 from waiting import LONG, wait_until
 
+from runner.base.atomic import written_aside
 from runner.engine.trace import NOTE, TaskTrace
 from runner.errors import Interrupted, OutputError, ReadError, RecordError, SourceError
+from runner.plan.records import Block
+from runner.read.header import Window
 from runner.record.code import DIFF_BYTES, git_state
 from runner.record.lock import held
 from runner.record.run_record import HEARTBEAT_SECONDS, config_sha256, recorded_run
-from runner.base.atomic import written_aside
-from runner.plan.records import Block
-from runner.read.header import Window
 
 CANARY = "canary-4711-secret"
 
@@ -125,8 +125,8 @@ def test_only_a_run_that_was_interrupted_ends_before_its_code_is_known(
     monkeypatch.setattr("runner.record.run_record._PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr("runner.record.run_record.git_state", lambda _: {"late": gone.wait(LONG if stopped else 0.5)})
     at_the_end: list[Any] = []
-    monkeypatch.setattr("runner.report.write_report", lambda folder: at_the_end.append(read(folder)["code"]))
-    with suppress(Interrupted), recorded_run(tmp_path, {}, [], []):
+    with suppress(Interrupted), recorded_run(tmp_path, {}, [], []) as record:
+        record.last_act = lambda folder: at_the_end.append(read(folder)["code"])
         if stopped:
             raise Interrupted(signal.SIGINT)
     assert (at_the_end[0] is not None) is known

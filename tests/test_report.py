@@ -20,7 +20,7 @@ from run_folders import ERROR, LARGE, PREFIX, SMALL, TRACE, make_run_folder
 
 from runner.errors import OutputError
 from runner.record.run_folder import status
-from runner.report import write_report
+from runner.report.page import write_report
 
 HOSTILE = """'"><script>alert(1)</script><img src=x onerror=alert(1)>&amp;{{7*7}}"""
 

@@ -13,7 +13,7 @@ import pytest
 from run_folders import LARGE, SMALL, Shape, make_run_folder
 from waiting import LONG
 
-from runner.report import write_report
+from runner.report.page import write_report
 
 BROWSERS = ("chromium", "chromium-browser", "chromium-headless-shell", "google-chrome")
 FLAGS = (

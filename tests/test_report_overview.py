@@ -14,9 +14,9 @@ from report_page import Page
 from run_folders import SMALL, make_run_folder
 from test_report import edited
 
-from runner.report import write_report
 from runner.report.gather import read_folder
 from runner.report.overview import title
+from runner.report.page import write_report
 from runner.report.place import in_words, locator, place_of
 
 TINY = replace(SMALL, scenes=8, height=64, width=60)

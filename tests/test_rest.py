@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from runner.plan.records import Block
 from runner.checkpoint.remaining import disjoint, rest_of
+from runner.plan.records import Block
 from runner.read.header import Window
 
 SCENES, HEIGHT, WIDTH = 7, 50, 40

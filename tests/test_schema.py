@@ -8,9 +8,9 @@ from conftest import ROOT
 from jsonschema import Draft202012Validator, ValidationError
 from omegaconf import OmegaConf
 
-from runner.errors import ConfigError
 from runner.config.schema import main, object_schema, schema
 from runner.config.setting_fields import fields_of
+from runner.errors import ConfigError
 from runner.settings import ClusterSettings, JobSettings
 
 FILES = [path for path in sorted((ROOT / "conf").rglob("*.yaml")) if "hydra" not in path.parts]  # those are Hydra's own

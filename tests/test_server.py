@@ -31,9 +31,9 @@ from obstore.exceptions import BaseError, PermissionDeniedError, PreconditionErr
 from obstore.store import S3Store
 from waiting import LONG, lives, wait_until
 
-from runner.errors import SourceError
 from runner.demo.archive import ArchiveSpec, ensure_archive
 from runner.demo.server import serve
+from runner.errors import SourceError
 
 BUCKET = "demo-sentinel1-rtc"
 KEYS = ("an-access-key", "a/secret+key")

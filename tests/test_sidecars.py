@@ -13,12 +13,12 @@ from conftest import Cli, local_source, speckle, write_scene
 from rasterio.control import GroundControlPoint
 from rasterio.transform import from_origin
 
+from runner.demo.server import serve
 from runner.errors import SourceError
 from runner.model import Inputs, Scene, StoredObject
 from runner.settings import Georeference, OnError, S3Settings, Sidecars, SourceSettings
 from runner.source.reopen import look_up, read_scenes
 from runner.source.scenes import find_inputs
-from runner.demo.server import serve
 from runner.source.sidecars import by_folded_name, may_be_sidecar, relevant_part, with_sidecars
 from runner.source.stack import make_stack
 from runner.source.stores import Stores

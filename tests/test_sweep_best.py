@@ -14,11 +14,11 @@ from hydra.core.global_hydra import GlobalHydra
 from sweep_folders import Job, composed, write_sweep
 
 from runner.config import job_config
+from runner.config.vocabulary import config_dir
 from runner.errors import OutputError
-from runner.record.run_folder import flat
 from runner.leaderboard.board import read_leaderboard
 from runner.leaderboard.show import show_leaderboard, write_leaderboard
-from runner.config.vocabulary import config_dir
+from runner.record.run_folder import flat
 
 OTHER_CONFIG = ("source=local", "source.url=/data/*.tif")
 CASES = {

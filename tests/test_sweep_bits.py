@@ -10,10 +10,10 @@ import pytest
 from conftest import speckle, write_scene
 from sweep_folders import Job, write_sweep
 
-from runner.record.run_folder import read_run
 from runner.compare.values import relative_differences
 from runner.leaderboard.board import answer, read_leaderboard
 from runner.leaderboard.show import write_leaderboard
+from runner.record.run_folder import read_run
 
 ROW, BLOCK, XARRAY = {"chunks": "row"}, {"chunks": "block"}, {"engine": "xarray"}
 STAGES = {"stages": {"temporal_mean": {"over": "time", "statistics": ["mean"]}}}

@@ -15,13 +15,13 @@ from conftest import ROOT
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from waiting import LONG, lives, wait_until
 
-from runner.errors import ConfigError, OutputError, RecordError, SweepError
 from runner.config.overrides import as_hydra_reads
+from runner.errors import ConfigError, OutputError, RecordError, SweepError
+from runner.leaderboard.jobs import FEW, Attempt, Job, JobRecord, Status, fair_order, varied_words
+from runner.leaderboard.sweep_folder import SweepFolder, again, earlier_sweep, new_sweep, read_record
 from runner.settings import SweepSettings
 from runner.sweep import process
 from runner.sweep.compose import check_settings
-from runner.leaderboard.sweep_folder import SweepFolder, again, earlier_sweep, new_sweep, read_record
-from runner.leaderboard.jobs import Attempt, FEW, Job, JobRecord, Status, fair_order, varied_words
 from runner.sweep.process import Cause, Ended, JobProcess, Limits, StopSign
 
 JOBS = [Job(number, (f"chunks.y={number}", "mask=none")) for number in range(12)]
@@ -215,7 +215,7 @@ TWICE = """
 import sys
 from functools import partial
 from pathlib import Path
-from runner.cli import stop_on_signals
+from runner.host.signals import stop_on_signals
 from runner.settings import Start
 from runner.sweep import process
 from runner.sweep.launch import Launchpad

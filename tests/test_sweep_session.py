@@ -10,11 +10,11 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from runner.config import job_config
+from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError, SweepError
 from runner.leaderboard.board import read_leaderboard
 from runner.sweep.launch import CONSOLE, Launchpad
 from runner.sweep.process import Ended
-from runner.config.vocabulary import config_dir
 
 GRID = ("source=local", "source.url=data/*.tif", "chunks=row,block,scene")
 Sweep = Callable[..., Path]

@@ -21,9 +21,9 @@ from waiting import LONG, wait_until
 
 from runner.cluster.workers import open_cluster
 from runner.engine.trace import Place, TaskTrace, Work, failures_traced, here
-from runner.record.trace_table import SCHEMA, TraceLog
 from runner.plan.records import Block
 from runner.read.header import Window
+from runner.record.trace_table import SCHEMA, TraceLog
 from runner.settings import ClusterKind, ClusterSettings
 
 pytestmark = pytest.mark.slow  # each starts runs

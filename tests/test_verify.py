@@ -13,9 +13,9 @@ from runner.model import Scene
 from runner.read.fetch import FetchOptions
 from runner.read.store_errors import MissingError
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
+from runner.source.checksums import damaged
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
-from runner.source.checksums import damaged
 
 Bucket = tuple[Any, SourceSettings]
 

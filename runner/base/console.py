@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from runner.errors import printable
 from runner.base.redact import redact
+from runner.errors import printable
 
 _PLAIN_EVERY = 5.0  # seconds between two progress lines where there is no terminal
 _WIDEST = 4000  # characters of a table's line, where no terminal limits it

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, TypeGuard
 
 from markupsafe import Markup, escape
@@ -155,3 +156,11 @@ def span(start: float, stop: float) -> str:
     if not (_known(start) and _known(stop)):
         return UNKNOWN
     return f"{count(start)} to {count(stop - 1)}" if stop - 1 > start else count(start)
+
+
+def relative_path(path: Path) -> str:
+    """A path as people would type it: relative to the current folder if it lies below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -16,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runner.base.atomic import renamed_at_end
 from runner.engine.blocks import BlockResult
 from runner.engine.trace import Place, TaskTrace, Work
-from runner.base.atomic import renamed_at_end
 from runner.plan.records import Block
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from runner.base.atomic import final_name, renamed_at_end
+from runner.checkpoint.block_file import KeptBlock, read_block, read_result, write_block
+from runner.checkpoint.coalesce import FEW_BYTES, Joining
+from runner.checkpoint.remaining import Rest, disjoint, rest_of
 from runner.engine.blocks import BlockResult, summed
 from runner.engine.trace import TaskTrace
-from runner.checkpoint.coalesce import FEW_BYTES, Joining
-from runner.checkpoint.block_file import KeptBlock, read_block, read_result, write_block
 from runner.model import Scene, Stack
-from runner.base.atomic import final_name, renamed_at_end
 from runner.plan.masking import PixelRule
 from runner.plan.records import Block, Pass
-from runner.checkpoint.remaining import Rest, disjoint, rest_of
 from runner.plan.weights import row_areas
 from runner.read.header import Window
 from runner.reduce import KERNELS

@@ -21,14 +21,14 @@ from dask.delayed import Delayed
 from dask.system import CPU_COUNT
 from dask.utils import parse_bytes
 
-from runner.errors import ClusterError
 from runner.cluster.liveness import Liveness
+from runner.cluster.monitor import DaskWatch, Watch, await_answer
+from runner.errors import ClusterError
 from runner.host.memory import memory_limit_bytes
-from runner.read.gdal_environment import gdal_environment, options_in_force
-from runner.settings import ClusterKind, ClusterSettings
 from runner.host.signals import signals_held
 from runner.host.threads import map_on_threads
-from runner.cluster.monitor import DaskWatch, Watch, await_answer
+from runner.read.gdal_environment import gdal_environment, options_in_force
+from runner.settings import ClusterKind, ClusterSettings
 
 OnDone = Callable[[], None]
 Shared = TypeVar("Shared")

@@ -2,35 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from runner.record.run_folder import RunFolder, flat
-from runner.log.ls import as_text
+from runner.base.overrides import as_text
+from runner.compare.sections import ABSENT, Difference, Section
 from runner.record.run_files import RecordedInput
+from runner.record.run_folder import RunFolder, flat
 
 _OWN = frozenset({"output.dir"})  # each run has its own
-_ABSENT = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One thing that is not the same in run A and in run B; `text` says more where two words do not do."""
-
-    what: str
-    a: str = _ABSENT
-    b: str = _ABSENT
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One kind of facts, compared: what differs, what is the same (in words), and what could not be compared."""
-
-    name: str
-    differences: list[Difference]
-    same: str = "the same"
-    notes: list[str] = field(default_factory=list)
 
 
 def compare(a: RunFolder, b: RunFolder, only: Iterable[str] | None = None) -> list[Section]:
@@ -50,7 +29,7 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _unequal(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[Difference]:
     keys = dict.fromkeys([*ours, *theirs])
-    pairs = ((key, ours.get(key, _ABSENT), theirs.get(key, _ABSENT)) for key in keys)
+    pairs = ((key, ours.get(key, ABSENT), theirs.get(key, ABSENT)) for key in keys)
     return [Difference(key, one, other) for key, one, other in pairs if one != other]
 
 

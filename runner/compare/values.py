@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from runner.compare.sections import Difference, Section
 from runner.errors import RecordError
-from runner.compare.records import Difference, Section
-from runner.record.run_folder import RunFolder
-from runner.record.run_files import StoredValues, altered_outputs
 from runner.output.digest import unequal_bits
 from runner.output.names import output_names
 from runner.output.read_back import column, opened_raster, read_table, read_window
+from runner.record.run_files import StoredValues, altered_outputs
+from runner.record.run_folder import RunFolder
 from runner.settings import Over
 
 Values = npt.NDArray[Any]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from runner.base.command import command
-from runner.errors import ConfigError
 from runner.config.messages import pasted
 from runner.config.vocabulary import did_you_mean, groups, is_option, known_keys
+from runner.errors import ConfigError
 
 _PLAIN: Final = frozenset({"--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
                            "--shell-completion", "-sc"})  # fmt: skip

@@ -8,10 +8,10 @@ from hydra._internal.config_repository import CachingConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 
-from runner.errors import ConfigError, printable
 from runner.base.redact import names_a_secret, redact
 from runner.config.messages import no_secret
 from runner.config.origins import note_read
+from runner.errors import ConfigError, printable
 
 _GIVEN: Final = "hydra.searchpath"  # the start of what Hydra calls a path's provider
 _SCHEMA: Final = "schema"  # of Hydra's own

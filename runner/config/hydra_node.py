@@ -13,9 +13,9 @@ from typing import Any, Final
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.errors import ConfigError
 from runner.base.redact import names_a_secret
 from runner.config.messages import no_secret
+from runner.errors import ConfigError
 
 _OURS: Final = "hydra_plugins.cog_stack_runner"
 _CORE: Final = "hydra._internal.core_plugins"

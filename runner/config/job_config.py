@@ -13,15 +13,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.errors import ConfigError, expanded, is_utf8, printable
-from runner.config.loader import use_job_loader
 from runner.base.redact import SECRET_NAMES, names_a_secret, redact
+from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
 from runner.config.origins import located
+from runner.config.setting_fields import fields_of
+from runner.config.vocabulary import did_you_mean, instead_of, is_option, known_keys
+from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
-from runner.config.setting_fields import fields_of
 from runner.settings import (
     ClusterKind,
     ClusterSettings,
@@ -31,7 +32,6 @@ from runner.settings import (
     SourceSettings,
 )
 from runner.source.times import day_range, time_groups
-from runner.config.vocabulary import did_you_mean, instead_of, is_option, known_keys
 
 
 def register_settings() -> None:

@@ -16,15 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError
 
+from runner.base.redact import redact
 from runner.config.bounded_yaml import bound_yaml
 from runner.config.config_folders import JobConfigRepository
-from runner.errors import ConfigError
 from runner.config.hydra_node import check_hydra
 from runner.config.interpolations import check_interpolations, interpolated_keys
-from runner.base.redact import redact
 from runner.config.messages import explain, no_secret
 from runner.config.origins import ORIGINS, located, misplaced_value, note_merged, unreadable
 from runner.config.overrides import as_hydra_reads, for_each_stage, is_shared, without_escapes
+from runner.errors import ConfigError
 from runner.settings import JobSettings
 
 

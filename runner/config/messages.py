@@ -11,8 +11,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.errors import ConfigError
 from runner.config.vocabulary import STAGES, did_you_mean, groups, instead_of, is_text, known_keys
+from runner.errors import ConfigError
 
 _NO_SECRETS = (
     "a secret has no place in a setting, since settings are kept with the results; leave it to the environment, where "

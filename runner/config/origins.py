@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import yaml
 
-from runner.errors import ConfigError, printable
 from runner.config.vocabulary import config_dir, groups, is_section
+from runner.errors import ConfigError, printable
 
 _KEY: Final = re.compile(r"(?:\S+\.yaml: )?([\w.]+)(?:\[\d+\])?(?=[=:]|\s|$)")  # with which an error begins
 _FILE: Final = re.compile(r"(\S+\.yaml): (?=(?:its defaults \w+ '([^']+)')?)")  # or with the name of a file

@@ -12,10 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
-from runner.errors import ConfigError
 from runner.base.redact import names_a_secret
 from runner.config.messages import no_secret
 from runner.config.vocabulary import groups, is_list, is_option, is_text
+from runner.errors import ConfigError
 
 SHARED: Final = ("cluster", "statistics")  # keys of a stage that, alone, are all stages'
 _QUOTED_ITEMS: Final = ("sweep.baseline", "sweep.objective")  # lists of words, whose commas never are a sweep

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
 from runner.config.setting_fields import SettingField, enums_in, fields_of, meaning, meaning_lines
-from runner.settings import ClusterSettings, JobSettings
 from runner.config.vocabulary import config_dir
+from runner.settings import ClusterSettings, JobSettings
 
 _HEAD: Final = """\
 # Settings

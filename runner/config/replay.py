@@ -19,14 +19,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.base.command import command
+from runner.base.redact import redact_tree
 from runner.config import job_config
 from runner.config.bounded_yaml import load_yaml
-from runner.base.command import command
-from runner.errors import ConfigError
 from runner.config.messages import explain
 from runner.config.overrides import as_hydra_reads, for_each_stage, refuse_overrides
-from runner.settings import JobSettings
 from runner.config.vocabulary import config_dir
+from runner.errors import ConfigError
+from runner.settings import JobSettings
 
 _BLANK = "[redacted]"  # what runner.base.redact puts in a secret's place
 _NAME = "stored_run"
@@ -165,3 +166,14 @@ def _refuse_blanks(composed: DictConfig, needless: Sequence[str]) -> None:
             raise ConfigError(
                 f"{key}: a secret was blanked out in it when the run was recorded; give it again: -- {key}=..."
             )
+
+
+def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
+    """What Hydra itself would leave in .hydra/, without secrets."""
+    kept = folder / ".hydra"
+    kept.mkdir(exist_ok=True)
+    plain = OmegaConf.to_container(tree, enum_to_str=True)
+    assert isinstance(plain, dict)
+    plain.pop("sweep", None)  # no setting of the job
+    OmegaConf.save(redact_tree(plain), kept / "config.yaml")
+    OmegaConf.save(overrides, kept / "overrides.yaml")

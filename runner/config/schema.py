@@ -10,12 +10,12 @@ from typing import Any, Final, get_args, get_origin
 
 from runner.base.command import COMMAND
 from runner.base.console import complain
+from runner.base.streams import lost
+from runner.config.setting_fields import SettingField, enums_in, fields_of, meaning, meaning_lines
+from runner.config.vocabulary import config_dir, did_you_mean, groups
 from runner.errors import ConfigError
 from runner.read.gdal_environment import check_option_names, known_options
-from runner.config.setting_fields import SettingField, enums_in, fields_of, meaning, meaning_lines
 from runner.settings import ClusterSettings, JobSettings, Limits, StageSettings
-from runner.base.streams import lost
-from runner.config.vocabulary import config_dir, did_you_mean, groups
 
 Schema = dict[str, Any]
 

@@ -14,8 +14,8 @@ STAGES = ("spatial_mean", "temporal_mean")  # of the default config
 
 def config_dir() -> Path:
     """The folder of our YAML files: inside the package when installed from a wheel, beside it in a checkout."""
-    packaged = Path(__file__).parent / "conf"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "conf"
+    packaged = Path(__file__).parents[1] / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
 
 
 def groups() -> set[str]:

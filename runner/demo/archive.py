@@ -26,8 +26,8 @@ import rasterio.errors
 import rasterio.transform
 import rasterio.windows
 
-from runner.errors import ConfigError, SourceError
 from runner.demo.landscape import Floats, Landscape, draw_landscape
+from runner.errors import ConfigError, SourceError
 
 FORMAT_VERSION = 1  # part of the folder's name: raise it when the same spec gives other files
 MANIFEST = "archive.json"

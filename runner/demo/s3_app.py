@@ -21,7 +21,17 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler, Middleware
 
-from runner.demo.s3_protocol import Credentials, ListQuery, ObjectInfo, S3Error, buckets_xml, byte_range, check_conditions, check_signature, list_page
+from runner.demo.s3_protocol import (
+    Credentials,
+    ListQuery,
+    ObjectInfo,
+    S3Error,
+    buckets_xml,
+    byte_range,
+    check_conditions,
+    check_signature,
+    list_page,
+)
 
 STATS_PATH = "/_stats"  # no bucket's name can begin with an underscore
 PIECE_BYTES = 4 * 2**20

@@ -1,1 +1,1 @@
-"""Who computes the stages of a plan."""
+"""The engines that compute the passes of a plan."""

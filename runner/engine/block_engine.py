@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from runner.cluster.workers import Cluster, KillingTaskError
-from runner.host.compile_clock import compile_seconds
 from runner.engine.blocks import BlockResult, Reading, counts_over
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.tasks import run_traced
 from runner.engine.trace import NOTE, OnTask, Place, Task, TaskTrace
 from runner.errors import RunnerError
+from runner.host.compile_clock import compile_seconds
 from runner.host.heap import release_free_memory
 from runner.model import Stack
 from runner.plan.records import Block, Pass, StagePlan

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from runner.host.compile_clock import compile_seconds, working_seconds
 from runner.model import Scene, Stack, locate
-from runner.plan.planner import fetch_options
 from runner.plan.masking import PixelRule
+from runner.plan.planner import fetch_options
 from runner.plan.readers import by_gdal
 from runner.plan.records import Block, StagePlan
 from runner.plan.weights import row_areas

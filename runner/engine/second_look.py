@@ -14,8 +14,8 @@ from runner.read.gdal_environment import gdal_environment
 from runner.read.header import SceneFile, Window
 from runner.read.store_errors import MissingError, StoreError
 from runner.settings import EngineName, JobSettings
-from runner.source.stores import Stores, gdal_path, gdal_s3_options
 from runner.source.checksums import read_whole
+from runner.source.stores import Stores, gdal_path, gdal_s3_options
 
 
 def confirmed(job: JobSettings, stack: Stack, error: ReadError) -> ReadError:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from runner.cluster.monitor import Loss, Watch
 from runner.errors import ReadError
 from runner.plan.records import Block
-from runner.cluster.monitor import Loss, Watch
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,8 @@ from runner.plan.weights import row_areas
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window
 from runner.read.version import Version
-from runner.reduce.xarray_statistics import AREA
 from runner.reduce.statistics import statistic
+from runner.reduce.xarray_statistics import AREA
 from runner.settings import Over, Weights
 from runner.source.stores import gdal_path
 

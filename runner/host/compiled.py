@@ -113,6 +113,6 @@ class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # numba has no t
 @cache
 def _sources_stamp() -> str:
     """Changes with any file that kernels may lie in, and with how they are compiled."""
-    rooms = sorted(path for room in _ROOMS for path in (Path(__file__).parent / room).glob("*.py"))
+    rooms = sorted(path for room in _ROOMS for path in (Path(__file__).parents[1] / room).glob("*.py"))
     stamps = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in (*rooms, Path(__file__))]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()

@@ -9,6 +9,8 @@ from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Final
 
+from runner.errors import Interrupted
+
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _OF_A_TERMINAL: Final = {signal.SIGINT, signal.SIGHUP}  # sent to the whole group of processes
 
@@ -49,3 +51,16 @@ def signals_held() -> Iterator[None]:
             signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
+
+
+def stop_on_signals() -> None:
+    """Ctrl-C, SIGTERM and a terminal that closes unwind the run, so that workers are closed; a second one ends it."""
+    numbers = heeded_signals()
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for again in numbers:
+            signal.signal(again, lambda number, _frame: os._exit(128 + number))
+        raise Interrupted(number)
+
+    for number in numbers:
+        signal.signal(number, stop)

@@ -14,10 +14,10 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from runner.errors import RecordError
-from runner.record.run_folder import RunFolder, read_run
 from runner.base.humanize import plural
+from runner.errors import RecordError
 from runner.leaderboard.attempts import PastAttempt
+from runner.record.run_folder import RunFolder, read_run
 
 SAME: Final = "same"
 DIFFER: Final = "differ"

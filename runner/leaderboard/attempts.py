@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from runner.errors import RecordError, expanded
-from runner.record import run_folder as runs
-from runner.record.run_folder import RunFolder, read_run
-from runner.record.run_files import read_json
-from runner.leaderboard.sweep_folder import SWEEP, attempt_folders, check_schema, find_sweeps, is_sweep, read_record
 from runner.leaderboard.jobs import JobRecord, Status
+from runner.leaderboard.sweep_folder import SWEEP, attempt_folders, check_schema, find_sweeps, is_sweep, read_record
+from runner.record import run_folder as runs
+from runner.record.run_files import read_json
+from runner.record.run_folder import RunFolder, read_run
 
 DROPPED: Final = "dropped"  # the value of a key that an override deletes
 

@@ -19,18 +19,18 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from runner.config import job_config
-from runner.config.bounded_yaml import load_yaml
-from runner.errors import ConfigError, OutputError, RecordError
-from runner.record.run_folder import RunFolder, flat, read_run
-from runner.base.redact import redact
 from runner.base import humanize
 from runner.base.atomic import written_aside
+from runner.base.redact import redact
+from runner.config import job_config
+from runner.config.bounded_yaml import load_yaml
 from runner.config.overrides import for_each_stage
-from runner.leaderboard.board import Leaderboard
-from runner.leaderboard.sweep_folder import BEST_FOLDER
-from runner.leaderboard.rows import Row
 from runner.config.vocabulary import STAGES, config_dir, is_option
+from runner.errors import ConfigError, OutputError, RecordError
+from runner.leaderboard.board import Leaderboard
+from runner.leaderboard.rows import Row
+from runner.leaderboard.sweep_folder import BEST_FOLDER
+from runner.record.run_folder import RunFolder, flat, read_run
 
 BEST: Final = f"{BEST_FOLDER}/best.yaml"
 _NOT_THE_JOBS: Final = ("output.dir", "sweep", "hydra")  # keys, or the first part of keys

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from runner.base.command import COMMAND
 from runner.base import humanize
+from runner.base.command import COMMAND
 from runner.leaderboard import agreement
 from runner.leaderboard.attempts import Sweep, read_sweep
 from runner.leaderboard.labels import name_rows

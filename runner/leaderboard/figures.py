@@ -10,13 +10,13 @@ import numpy as np
 from markupsafe import Markup
 
 from runner.base import humanize
-from runner.report.charts import Plot, lanes, legend, panel, tag, x_axis
-from runner.report.records import Floats
-from runner.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of
 from runner.leaderboard.board import Leaderboard, in_its_unit
 from runner.leaderboard.labels import short_keys, shown_keys
 from runner.leaderboard.ranking import Noise, drift, noise_of
 from runner.leaderboard.rows import Row
+from runner.report.charts import Plot, lanes, legend, panel, tag, x_axis
+from runner.report.records import Floats
+from runner.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of
 
 MEASURES: Final = {"wall": "wall time", "peak": "peak memory"}  # by objective
 _HEIGHT: Final = 300  # pixels of the plot of time against memory

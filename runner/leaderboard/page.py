@@ -8,17 +8,17 @@ from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup
 
-from runner.base.command import COMMAND
 from runner import report
-from runner.base.redact import redact
 from runner.base import humanize
-from runner.report.charts import bar
 from runner.base.atomic import written_aside
+from runner.base.command import COMMAND
+from runner.base.redact import redact
 from runner.leaderboard import agreement, figures, table
 from runner.leaderboard.attempts import Sweep
 from runner.leaderboard.board import Leaderboard, answer, bits_in_words, reasons_once, tie_rule
 from runner.leaderboard.labels import short_keys, shown_keys
 from runner.leaderboard.rows import Row
+from runner.report.charts import bar
 
 PAGE: Final = "sweep.html"
 _FEW_VERSIONS: Final = ("cog-stack-runner", "dask", "distributed", "numpy", "numba", "rasterio", "GDAL", "obstore")
@@ -235,7 +235,10 @@ def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
         yield "resumed", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
     if facts.get("ended"):
         ended = datetime.fromisoformat(facts["ended"])
-        yield "took", humanize.seconds((ended - sweep.started).total_seconds()) + " since then" * (begun != sweep.started)
+        yield (
+            "took",
+            humanize.seconds((ended - sweep.started).total_seconds()) + " since then" * (begun != sweep.started),
+        )
     yield "ranked by", " and then ".join(figures.MEASURES[one] for one in sweep.objective)
     if not sweep.isolated:
         shared = sweep.processes < sum(one.run is not None for one in sweep.attempts)

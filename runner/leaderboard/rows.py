@@ -9,8 +9,8 @@ from typing import Final
 
 from runner.base.humanize import plural
 from runner.leaderboard import agreement as bits
-from runner.leaderboard.attempts import PastAttempt
 from runner.leaderboard.agreement import Agreement
+from runner.leaderboard.attempts import PastAttempt
 from runner.leaderboard.ranking import Noise, front, noise_of, ranks
 
 # These say nothing of the job's settings: attempts that ended so do not count against it.

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from runner.base.command import command
 from runner.base.console import results, say, show_table
-from runner.errors import RecordError
+from runner.base.humanize import relative_path
 from runner.base.redact import redact
-from runner.summary import shown
+from runner.errors import RecordError
 from runner.leaderboard.board import Leaderboard, answer, read_leaderboard, reasons_once
 from runner.leaderboard.sweep_folder import BEST_FOLDER
 from runner.leaderboard.table import FOLDED, PARQUET, WIDTH, cells, write_parquet
@@ -62,9 +62,9 @@ def show_leaderboard(board: Leaderboard) -> None:
     for at, line in enumerate(answer(board)):
         results.print(redact(line), style="bold" if at == 0 else None, markup=False, soft_wrap=True)
     for path in board.files:
-        say(f"wrote {shown(path)}")
+        say(f"wrote {relative_path(path)}")
     if any(path.parent.name == BEST_FOLDER for path in board.files):
-        asked = ["--config-dir", shown(board.sweep.path), "experiment=best"]
+        asked = ["--config-dir", relative_path(board.sweep.path), "experiment=best"]
         say(f"the best again: {command()} {shlex.join(asked)}")
 
 

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runner.base.redact import redact_tree
 from runner.errors import OutputError, RecordError, SweepError, expanded, printable
+from runner.leaderboard.jobs import SCHEMA_VERSION, Attempt, JobRecord
 from runner.record.environment import machine_facts
 from runner.record.events import timestamp
-from runner.record.run_folder import find_runs, readable, status
 from runner.record.run_files import read_json
-from runner.base.redact import redact_tree
-from runner.leaderboard.jobs import Attempt, JobRecord, SCHEMA_VERSION
+from runner.record.run_folder import find_runs, readable, status
 
 SWEEP, JOB = "sweep.json", "job.json"
 BEST_FOLDER = "experiment"  # where best.yaml lies: Hydra looks for experiment=best there

@@ -116,7 +116,12 @@ def values(row: Row) -> str:
     said = row.agreement
     if said.verdict == agreement.CLOSE:
         return "equal" if said.apart == 0 else f"\N{LESS-THAN OR EQUAL TO}{said.apart:.1g}"
-    words = {agreement.SAME: "same", agreement.DIFFER: "DIFFER", agreement.ALONE: "only one", agreement.UNKNOWN: "unknown"}
+    words = {
+        agreement.SAME: "same",
+        agreement.DIFFER: "DIFFER",
+        agreement.ALONE: "only one",
+        agreement.UNKNOWN: "unknown",
+    }
     return words.get(said.verdict, "")
 
 

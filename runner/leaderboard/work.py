@@ -7,10 +7,10 @@ statistics are measured all the same, and none of them is the winner.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from runner.record.run_folder import flat
 from runner.base import humanize
 from runner.leaderboard.agreement import SCENES, SOURCE
 from runner.leaderboard.rows import Row
+from runner.record.run_folder import flat
 
 _OF_SOURCE: Final = tuple(f"source.{name}" for name in (*SCENES, *SOURCE))
 _OTHERS: Final = ("mask", "output.raster_dtype")

@@ -1,1 +1,1 @@
-"""What a run leaves to be read: its record, its log, its tables of inputs and outputs."""
+"""The verbs of `cog-stack-runner log`: what runs were, whether they still hold, and doing them again."""

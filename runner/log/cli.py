@@ -9,12 +9,12 @@ from typing import NoReturn
 
 from runner.base.command import COMMAND
 from runner.base.console import complain, tell_notes
-from runner.errors import RunnerError
-from runner.log import diff, leaderboard, ls, rerun, resume, show, verify
 from runner.base.redact import redact
-from runner.log.verb import Verb
 from runner.base.streams import lost
 from runner.config.vocabulary import did_you_mean
+from runner.errors import RunnerError
+from runner.log import diff, leaderboard, ls, rerun, resume, show, verify
+from runner.log.verb import Verb
 
 VERBS: tuple[Verb, ...] = (ls.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, resume.VERB, leaderboard.VERB)
 _PROGRAM = f"{COMMAND} log"

@@ -4,10 +4,11 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from runner.base.console import say, show_table, table
+from runner.compare.records import SECTIONS, compare
+from runner.compare.sections import Difference, Section
 from runner.errors import printable
-from runner.compare.records import Difference, SECTIONS, Section, compare
-from runner.record.run_folder import RunFolder, choose_run
 from runner.log.verb import Verb, add_outputs, add_run
+from runner.record.run_folder import RunFolder, choose_run
 
 _SHOWN = 20  # differences of one section, unless all are asked for
 _EXAMPLES = f"""\

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from runner.base.console import say, show_table, table, tell
+from runner.base.overrides import as_text
 from runner.errors import RecordError, printable
-from runner.record.run_folder import RunFolder, find_runs, flat, read_run
-from runner.record.repeat import without_folder
 from runner.log.verb import OUTPUTS, Verb
+from runner.record.repeat import without_folder
+from runner.record.run_folder import RunFolder, find_runs, flat, read_run
 from runner.record.run_schema import STATUSES
 
 _STATUSES = (*STATUSES, "KILLED", "UNREADABLE")
@@ -129,15 +130,6 @@ def matches(value: object, text: str) -> bool:
         except ValueError:
             return False
     return fnmatchcase(spelled, text)
-
-
-def as_text(value: object) -> str:
-    """A setting's value as it is typed on the command line."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(map(as_text, value))}]"
-    return json.dumps(value)  # null, true, numbers
 
 
 def _refuse_unknown_keys(every: Sequence[Entry], keys: Sequence[str]) -> None:

@@ -12,25 +12,25 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from runner.cluster.workers import open_cluster
 from runner.base.console import progress_bar
+from runner.cluster.workers import open_cluster
+from runner.compare.values import Key, Result, pixel_place, results_of
 from runner.engine.blocks import BlockResult, Values, counts_over, make_reading, run_blocks
 from runner.errors import ReadError, RecordError
 from runner.job import opened_source
-from runner.record.run_folder import RunFolder
-from runner.record.run_files import RecordedInput
-from runner.compare.values import Key, Result, pixel_place, results_of
-from runner.log.verify import Check, Verdict
+from runner.log.check import Check, Verdict
 from runner.model import Scene, Stack
 from runner.output.digest import unequal_bits
 from runner.output.read_back import column, opened_raster, read_table, read_window
 from runner.plan.chunking import auto_window, cut
-from runner.plan.planner import fetch_options, plan_stages
-from runner.plan.memory import raster_dtype
 from runner.plan.masking import make_rule
+from runner.plan.memory import raster_dtype
+from runner.plan.planner import fetch_options, plan_stages
 from runner.plan.records import Block, Chunks, StagePlan
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
+from runner.record.run_files import RecordedInput
+from runner.record.run_folder import RunFolder
 from runner.reduce.statistics import finish, statistic
 from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
 from runner.source.reopen import Found, look_up, read_scenes

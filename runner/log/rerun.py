@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from runner.base.command import command
 from runner.base.console import progress_bar, say, tell
-from runner.errors import RecordError, SourceError
-from runner.log.restart import begun_again
 from runner.compare.records import compare
+from runner.errors import RecordError, SourceError
 from runner.log.diff import show_section
-from runner.record.run_folder import RunFolder, choose_run, flat, read_run
-from runner.record.run_files import RecordedInput, altered_outputs
+from runner.log.restart import begun_again
 from runner.log.verb import Verb, add_outputs, add_run
+from runner.record.run_files import RecordedInput, altered_outputs
+from runner.record.run_folder import RunFolder, choose_run, flat, read_run
 
 if TYPE_CHECKING:
     from runner.model import Inputs, Scene
@@ -54,15 +54,15 @@ def new_folder(outputs: Path, earlier: RunFolder) -> Path:
 
 def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned: bool) -> RunFolder:
     """Do a run again in a new folder, or in the override's. Raises RunnerError, also for objects that have changed."""
+    from runner.base.humanize import relative_path  # noqa: PLC0415 - as above
     from runner.job import run_job  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.summary import shown  # noqa: PLC0415 - as above
 
     rows = earlier.inputs()
     with begun_again(earlier, overrides, folder, resumed=False) as (job, record):
         record.update(rerun_of=str(earlier.path.absolute()))
         run_job(job, record, recorded_inputs(earlier, [row for row in rows if row.used], rows, pinned=pinned))
-    tell(f"run folder: {shown(record.folder)}, {record.seconds:.1f} s in all")
-    return read_run(Path(shown(record.folder)))
+    tell(f"run folder: {relative_path(record.folder)}, {record.seconds:.1f} s in all")
+    return read_run(Path(relative_path(record.folder)))
 
 
 def recorded_inputs(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from runner.base.command import command
 from runner.errors import RecordError, expanded
-from runner.record.run_folder import RunFolder
 from runner.record.repeat import without_folder
+from runner.record.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from runner.record.run_record import RunRecord
@@ -28,10 +28,11 @@ def begun_again(
 
     Signals end it from then on. Raises RunnerError.
     """
-    from runner.config import job_config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.cli import keep_config, named_run, stop_on_signals  # noqa: PLC0415 - as above
     from runner.base.redact import redact  # noqa: PLC0415 - as above
-    from runner.config.replay import blanked, recompose  # noqa: PLC0415 - as above
+    from runner.config import job_config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
+    from runner.config.replay import blanked, keep_config, recompose  # noqa: PLC0415 - as above
+    from runner.host.signals import stop_on_signals  # noqa: PLC0415 - as above
+    from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
 
     yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
     if found:  # else the scenes are listed again, by whatever source is named now
@@ -43,7 +44,9 @@ def begun_again(
     words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
     facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
     command = [redact(word) for word in sys.argv]
-    with named_run(folder, job_config.resolved(again.tree), command, words, earlier=facts if resumed else None) as record:
+    with reported_run(
+        folder, job_config.resolved(again.tree), command, words, earlier=facts if resumed else None
+    ) as record:
         record.update(config_flags=earlier.config_flags)  # by which the overrides mean what they meant
         keep_config(folder, again.tree, words)
         yield again.job, record

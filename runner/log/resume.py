@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from runner.base.command import command
 from runner.base.console import say, tell
 from runner.errors import RecordError
-from runner.log.restart import begun_again
-from runner.record.run_folder import RunFolder, choose_run, read_run
-from runner.record.lock import held
-from runner.record.run_files import RecordedInput
-from runner.record.repeat import quoted
 from runner.log.rerun import recorded_inputs
+from runner.log.restart import begun_again
 from runner.log.verb import Verb, add_outputs, add_run
+from runner.record.lock import held
+from runner.record.repeat import quoted
+from runner.record.run_files import RecordedInput
+from runner.record.run_folder import RunFolder, choose_run, read_run
 
 if TYPE_CHECKING:
     from runner.model import Inputs

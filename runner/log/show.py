@@ -10,11 +10,11 @@ from typing import Any
 from runner.base.command import command
 from runner.base.console import say, show_table, table
 from runner.errors import RecordError, printable
-from runner.record.claim import left_nothing
-from runner.record.run_folder import RunFolder, choose_run, unended
-from runner.record.run_files import OutputFile
-from runner.record.repeat import command_line, quoted, repeat_command, without_folder
 from runner.log.verb import Verb, add_outputs, add_run
+from runner.record.claim import left_nothing
+from runner.record.repeat import command_line, quoted, repeat_command, without_folder
+from runner.record.run_files import OutputFile
+from runner.record.run_folder import RunFolder, choose_run, unended
 
 _HEADING = 12  # characters
 _EXAMPLES = """\
@@ -194,9 +194,9 @@ def _output_row(path: Path, recorded: OutputFile | None) -> list[str]:
 
 
 def _shown(path: Path) -> str:
-    from runner.summary import shown  # noqa: PLC0415 - as above
+    from runner.base.humanize import relative_path  # noqa: PLC0415 - as above
 
-    return shown(path)
+    return relative_path(path)
 
 
 VERB = Verb("show", "what a run was, how it ended, what it took and left", _EXAMPLES, _arguments, _run)

@@ -3,15 +3,15 @@
 import secrets
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from runner.base.console import say
 from runner.errors import RecordError, RunnerError
-from runner.record.run_folder import RunFolder, choose_run
-from runner.record.run_files import OutputFile
+from runner.host import signals
+from runner.log.check import Check, Verdict
 from runner.log.verb import Verb, add_outputs, add_run
+from runner.record.run_files import OutputFile
+from runner.record.run_folder import RunFolder, choose_run
 
 if TYPE_CHECKING:
     from runner.settings import JobSettings
@@ -28,23 +28,6 @@ examples
 Checked are the files' sha256, that of their decoded values, the ETag of every object, and a random sample: a window
 of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes
 other blocks. What is not sampled is held by its digest alone. Exit code: 0 all is verified, 1 something is not."""
-
-
-class Verdict(Enum):
-    """How a check ended."""
-
-    ok = "ok"
-    failed = "FAILED"
-    unknown = "unknown"  # it could not be checked
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was checked, and what was found."""
-
-    what: str
-    verdict: Verdict
-    text: str
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -77,14 +60,13 @@ def _run(options: Namespace) -> int:
 
 
 def _job(run: RunFolder, overrides: list[str]) -> "JobSettings":
-    from runner.cli import stop_on_signals  # noqa: PLC0415 - Hydra, which the other verbs spare
-    from runner.config.replay import blanked, recompose  # noqa: PLC0415 - as above
+    from runner.config.replay import blanked, recompose  # noqa: PLC0415 - Hydra, which the other verbs spare
 
     lost = blanked(run.config)
     for word in overrides:
         if not word.lstrip("+").startswith(_READING) and word.partition("=")[0].lstrip("+") not in lost:
             raise RecordError(f"{word}: a run is verified as it was; only {', '.join(_READING)} may be overridden")
-    stop_on_signals()
+    signals.stop_on_signals()
     return recompose(run.config, run.path / ".hydra/config.yaml", overrides, run.path, scenes_found=True).job
 
 
@@ -156,8 +138,8 @@ def _check_values(run: RunFolder, file: OutputFile) -> Iterator[Check]:
 def check_inputs(run: RunFolder) -> Check:
     """Hold inputs.parquet against the digest of hrefs and ETags that every result carries."""
     from runner.compare.values import results_of  # noqa: PLC0415 - numpy
-    from runner.output.results import inputs_sha256  # noqa: PLC0415 - as above
     from runner.output.read_back import read_provenance  # noqa: PLC0415 - as above
+    from runner.output.results import inputs_sha256  # noqa: PLC0415 - as above
 
     try:
         used = [row for row in run.inputs() if row.used]

@@ -1,1 +1,1 @@
-"""Results on disk: written aside, checked, renamed."""
+"""Results on disk: tables and rasters, their digests, and reading them back."""

@@ -8,9 +8,9 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.transform import Affine
 
+from runner.base.atomic import written_aside
 from runner.errors import OutputError
 from runner.model import Grid
-from runner.base.atomic import written_aside
 from runner.output.cog_file import write_cog
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 from runner.settings import OutputSettings

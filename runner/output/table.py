@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from runner.base.atomic import written_aside
 from runner.errors import OutputError
 from runner.model import Stack
-from runner.base.atomic import written_aside
 from runner.output.arrow import column, number_column, numbers
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 

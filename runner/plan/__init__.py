@@ -1,1 +1,1 @@
-"""What a run will read, in which blocks and how much memory, known before any cluster starts."""
+"""What a run will read, in which tasks and with how much memory, known before any cluster starts."""

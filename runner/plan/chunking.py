@@ -3,8 +3,8 @@
 from heapq import heapreplace
 
 from runner.model import Stack
-from runner.plan.memory import bytes_per_pixel, limb_bytes
 from runner.plan.masking import PixelRule
+from runner.plan.memory import bytes_per_pixel, limb_bytes
 from runner.plan.records import Block, Chunks, StagePlan, Workers
 from runner.read.header import Window
 from runner.settings import ChunkSettings, Over

@@ -11,15 +11,15 @@ from runner.cluster.workers import worker_memory
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
 from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_blocks, block_chunks, cut
-from runner.plan.memory import PROCESS_BYTES, block_bytes, large_blocks, result_bytes, task_bytes, waiting_bytes
 from runner.plan.masking import PixelRule, make_rule
+from runner.plan.memory import PROCESS_BYTES, block_bytes, large_blocks, result_bytes, task_bytes, waiting_bytes
+from runner.plan.memory_advice import refuse_too_large
 from runner.plan.readers import any_by_gdal
 from runner.plan.records import Block, Chunks, Cost, Pass, Plan, StagePlan, Workers
-from runner.plan.memory_advice import refuse_too_large
 from runner.plan.weights import stage_weights
 from runner.plan.whole import refuse_parted_values
-from runner.read.fast_reader import plan_spans
 from runner.read.decode import fast_path_refusal
+from runner.read.fast_reader import plan_spans
 from runner.read.fetch import FetchOptions
 from runner.read.header import Window
 from runner.reduce.statistics import statistic

@@ -17,10 +17,10 @@ import numpy.typing as npt
 from runner.errors import ReadError
 from runner.read.block_lists import MAX_BLOCK_BYTES
 from runner.read.header import Header
+from runner.read.layout import UNSUPPORTED, TiffLayout
 from runner.read.lenient import LENIENT_CODECS
 from runner.read.masks import Bools, FileMask
 from runner.read.predictor import undo_predictor, undone_by_rows
-from runner.read.layout import TiffLayout, UNSUPPORTED
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -13,7 +13,15 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.gdal_reader import Ranges, cause_of, fill_sparse, forget_others, open_tiff, read_pixels, refuse_hidden_mask
+from runner.read.gdal_reader import (
+    Ranges,
+    cause_of,
+    fill_sparse,
+    forget_others,
+    open_tiff,
+    read_pixels,
+    refuse_hidden_mask,
+)
 from runner.read.header import Header
 from runner.read.masks import read_visible
 

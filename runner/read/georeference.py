@@ -19,10 +19,10 @@ from rasterio.io import MemoryFile
 
 from runner.errors import ReadError
 from runner.read.ifd import Tag
+from runner.read.layout import TiffLayout
 from runner.read.masks import FileMask, file_masks
 from runner.read.metadata import GDAL_METADATA, of_pixels
 from runner.read.one_pixel import Samples, one_pixel_tiff, samples_of
-from runner.read.layout import TiffLayout
 
 _NODATA: Final = re.compile(rb"NoDataValue", re.IGNORECASE)  # an element of .aux.xml, or its attribute
 _CACHED_BYTES: Final = 65536  # of tags, whose reading is kept for the scenes that follow

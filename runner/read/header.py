@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from runner.errors import ReadError
 from runner.read.georeference import Georeference, Nodata, Pixel, Sidecars, Transform, read_georeference
-from runner.read.masks import FileMask
 from runner.read.layout import TiffLayout, read_layout
+from runner.read.masks import FileMask
 
 if TYPE_CHECKING:
     from datetime import datetime

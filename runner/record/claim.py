@@ -8,12 +8,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from runner.base.atomic import final_name
 from runner.base.command import command
 from runner.errors import OutputError, RecordError
-from runner.record.run_folder import read_run
-from runner.record.lock import held
-from runner.base.atomic import final_name
 from runner.output.names import output_names, sidecar_names
+from runner.record.lock import held
+from runner.record.run_folder import read_run
 from runner.settings import Over
 
 RECORD: Final = "run.json"

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runner.base.redact import redact_tree
 from runner.base.atomic import written_aside
+from runner.base.redact import redact_tree
 from runner.output.digest import FileFacts, ValueFacts
 from runner.plan.records import StagePlan
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from runner.base.command import command
 from runner.errors import RecordError, expanded
-from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
 from runner.record.repeat import config_flags
+from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
 from runner.record.run_schema import RUN, misfit, time_of
 
 SCHEMAS = (1, 2)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import runner
+from runner.base.redact import redact_tree
 from runner.errors import Interrupted, OutputError
 from runner.record.claim import RECORD, Reserve, claim, reclaim
 from runner.record.code import git_state
@@ -19,7 +20,6 @@ from runner.record.environment import library_versions, machine_facts
 from runner.record.events import events_kept, timestamp
 from runner.record.failure import failure_facts
 from runner.record.lock import held
-from runner.base.redact import redact_tree
 from runner.record.repeat import config_flags
 from runner.record.trace_table import TraceLog
 from runner.reduce import KERNELS
@@ -42,6 +42,9 @@ class RunRecord:
         self.folder = folder
         self.trace = TraceLog(folder / "trace.parquet")
         self.running: dict[str, Any] | None = None
+        self.last_act: Callable[[Path], object] | None = (
+            None  # of the folder, once the run has ended, as making its page
+        )
         self._path = folder / RECORD
         self._reserve = reserve
         self._facts: dict[str, Any] = {}
@@ -150,7 +153,7 @@ def recorded_run(
     try:
         with held(folder) if earlier is None else nullcontext(), events_kept(folder):
             record = RunRecord(folder, _first_facts(config, command, overrides) | origin, reserve)
-            with _reported(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
+            with _last_act(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
                 yield record
     except OSError as error:
         if not folder.is_dir():
@@ -178,18 +181,17 @@ def _outcome(record: RunRecord) -> Iterator[None]:
 
 
 @contextmanager
-def _reported(record: RunRecord) -> Iterator[None]:
-    """Make the page of the run, however it ended. What keeps it from being made is told, and changes no outcome."""
+def _last_act(record: RunRecord) -> Iterator[None]:
+    """Do the record's last act, however the run ended. If that fails, a warning says so; the outcome stays."""
     try:
         yield
     finally:
-        from runner.report import write_report  # noqa: PLC0415 - a run's start does not need it
-
-        with _told_if_unwritten("run.json"), record.phase("report"):
-            try:
-                write_report(record.folder)
-            except Exception:
-                log.warning("report.html cannot be made", exc_info=True)
+        if record.last_act:
+            with _told_if_unwritten("run.json"), record.phase("report"):
+                try:
+                    record.last_act(record.folder)
+                except Exception:
+                    log.warning("report.html cannot be made", exc_info=True)
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from runner.cluster.workers import ClusterSize
 from runner.engine.results import PassResult
-from runner.record.events import timestamp
 from runner.model import Inputs
 from runner.plan.records import Pass
 from runner.read.fetch import FetchCounts
+from runner.record.events import timestamp
 
 
 def stack_facts(inputs: Inputs) -> dict[str, Any]:

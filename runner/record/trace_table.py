@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from runner.engine.trace import TaskTrace, Work
 from runner.base.redact import redact
+from runner.engine.trace import TaskTrace, Work
 from runner.output.arrow import table_of
 from runner.output.table import write_table
 

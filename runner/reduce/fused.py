@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from runner.read.predictor import Bytes, as_bits, row_scratch
+from runner.reduce.fused_kernels import Integers, OverSpace, OverTime, add_strips, exponents_for, strips_for
 from runner.reduce.kernels import STRIP_ROWS, Floats
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
-from runner.reduce.fused_kernels import Integers, OverSpace, OverTime, add_strips, exponents_for, strips_for
 from runner.reduce.temporal import TemporalSums
 
 _NO_TIME: OverTime = (

@@ -14,7 +14,7 @@ from runner.host.compiled import compiled
 from runner.read.predictor import Bits, Scratch, Words, as_bits, undo_rows
 from runner.reduce.kernels import STRIP_ROWS as ROWS
 from runner.reduce.kernels import Counts, Floats, Spare, add_row, add_row_unsaved, column_sums, is_valid
-from runner.reduce.pixel_types import LimitsTuple, NO_LIMITS, PlaceTuple
+from runner.reduce.pixel_types import NO_LIMITS, LimitsTuple, PlaceTuple
 
 Tile = npt.NDArray[Any]
 Bools = npt.NDArray[np.bool_]

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.host.compiled import compiled
-from runner.reduce.pixel_types import LimitsTuple, NO_LIMITS, PlaceTuple
+from runner.reduce.pixel_types import NO_LIMITS, LimitsTuple, PlaceTuple
 
 Tile = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

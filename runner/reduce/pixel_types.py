@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import PlanError
-from runner.reduce.nodata import Limits, NO_RANGE, ValidRange, limits, missing
+from runner.reduce.nodata import NO_RANGE, Limits, ValidRange, limits, missing
 
 Tile = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

@@ -26,11 +26,12 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ConfigError
-from runner.reduce import area_statistics, xarray_statistics as reference
+from runner.reduce import area_statistics
+from runner.reduce import xarray_statistics as reference
 from runner.reduce.exact import rounded
-from runner.reduce.quantiles import OfValues, apply, quantile_of_values, quantiles
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Pixels
+from runner.reduce.quantiles import OfValues, apply, quantile_of_values, quantiles
 from runner.reduce.variance import variances
 from runner.settings import Weights
 

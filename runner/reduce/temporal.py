@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from runner.reduce import kernels
 from runner.reduce.exact import Floats, Integers, Total, Wide
+from runner.reduce.fused_kernels import UNKNOWN, OverTime, exponents_for
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixel_types import LimitsTuple, NO_LIMITS, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
-from runner.reduce.fused_kernels import OverTime, UNKNOWN, exponents_for
+from runner.reduce.pixel_types import NO_LIMITS, LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
 
 Counts = npt.NDArray[np.int32]
 

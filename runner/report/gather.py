@@ -9,10 +9,21 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from runner.record.claim import left_nothing
 from runner.base import humanize
+from runner.record.claim import left_nothing
 from runner.report.picture import read_raster
-from runner.report.records import Contents, Event, Floats, Gap, InputRow, OutputFile, OutputValues, Raster, SceneTable, Tasks  # fmt: skip
+from runner.report.records import (  # fmt: skip
+    Contents,
+    Event,
+    Floats,
+    Gap,
+    InputRow,
+    OutputFile,
+    OutputValues,
+    Raster,
+    SceneTable,
+    Tasks,
+)
 from runner.report.run_facts import run_facts
 from runner.report.tasks import with_unended
 from runner.report.tree import Tree

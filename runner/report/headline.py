@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from runner.base import humanize
 from runner.base.command import COMMAND
 from runner.record import repeat
-from runner.base import humanize
 from runner.report.records import Attempt, Contents, PassFacts, Problem, Run
 
 _WORDS: Final = {
@@ -100,8 +100,8 @@ def _reused(contents: Contents) -> str:
     bytes_ = float(np.nansum(reused.bytes))
     spared = f", so that {humanize.size(bytes_)} were not fetched again" if bytes_ else ""
     return (
-        f" {humanize.count(len(reused))} of {humanize.plural(total, 'task')} had been finished before and were reused{spared}; "
-        f"{humanize.count(total - len(reused))} were computed now."
+        f" {humanize.count(len(reused))} of {humanize.plural(total, 'task')} had been finished before and were reused"
+        f"{spared}; {humanize.count(total - len(reused))} were computed now."
     )
 
 
@@ -210,7 +210,9 @@ def _of_plan(run: Run, bytes_: float | None, planned: float | None) -> str:
     """What was planned; a resumed run reads less, since it does not read again what is finished."""
     if bytes_ is None or not planned:
         return ""
-    return f"of {humanize.size(planned)} planned; the rest reused" if run.attempts else f"{humanize.size(planned)} planned"
+    return (
+        f"of {humanize.size(planned)} planned; the rest reused" if run.attempts else f"{humanize.size(planned)} planned"
+    )
 
 
 def computing_seconds(run: Run) -> float | None:

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from runner.base.redact import redact
 from runner.base import humanize
+from runner.base.atomic import written_aside
+from runner.base.redact import redact
 from runner.report import headline, overview, results, series, tasks, timeline
 from runner.report.charts import bar
 from runner.report.gather import read_folder
 from runner.report.picture import VIRIDIS
 from runner.report.records import Contents, Floats, InputRow, PassFacts
-from runner.base.atomic import written_aside
 
 REPORT: Final = "report.html"
 _SLOWEST: Final = 10
@@ -131,7 +131,9 @@ def _pass_row(one: PassFacts) -> dict[str, str]:
         "size of a task: scenes, rows, columns": one.chunks,
         "tasks": humanize.count(one.tasks),
         "tasks reused": humanize.count(one.reused or None),
-        "requests": _against(humanize.count(one.requests), one.planned_requests and humanize.count(one.planned_requests), one),
+        "requests": _against(
+            humanize.count(one.requests), one.planned_requests and humanize.count(one.planned_requests), one
+        ),
         "fetched": _against(humanize.size(one.bytes), one.planned_bytes and humanize.size(one.planned_bytes), one),
         "retries": humanize.count(one.retries),
         "workers lost": humanize.count(one.workers_lost),
@@ -191,7 +193,9 @@ def _scene_row(
 ) -> tuple[str, str, Any, str, str]:
     known = last < len(stack)
     name = (
-        (stack[first].scene or stack[first].href) if known and first == last else f"scenes {humanize.span(first, last + 1)}"
+        (stack[first].scene or stack[first].href)
+        if known and first == last
+        else f"scenes {humanize.span(first, last + 1)}"
     )
     date = ("" if first == last else "from ") + humanize.moment(stack[first].time, 10) if known else ""
     sizes = [row.size for row in stack[first : last + 1] if row.size is not None]

@@ -86,7 +86,11 @@ def extent(transform: Transform, shape: tuple[float, float], unit: str) -> str:
     kilometres = unit == "m" and max(across * shape[1], down * shape[0]) >= 1000
     scale, name = (1000, "km") if kilometres else (1, unit or "units")
     sides = humanize.by(humanize.value(side / scale) for side in (across * shape[1], down * shape[0]))
-    pixel = humanize.value(across) if math.isclose(across, down, rel_tol=1e-3) else humanize.by(map(humanize.value, (across, down)))
+    pixel = (
+        humanize.value(across)
+        if math.isclose(across, down, rel_tol=1e-3)
+        else humanize.by(map(humanize.value, (across, down)))
+    )
     return f"{sides} {name}, pixels of {pixel} {unit or 'units'}"
 
 

@@ -1,7 +1,7 @@
 """run.json as a record; of any version, whole or not."""
 
-from runner.record.run_folder import status, unended
 from runner.base import humanize
+from runner.record.run_folder import status, unended
 from runner.report.records import Attempt, PassFacts, Problem, Run, StackFacts
 from runner.report.tree import Tree
 
@@ -71,7 +71,9 @@ def _block(block: Tree) -> str:
 
 def _pass_facts(tree: Tree) -> PassFacts:
     workers, threads = tree.number("cluster", "n_workers"), tree.number("cluster", "threads")
-    size = f", {humanize.plural(workers, 'process', 'processes')}, {humanize.plural(threads, 'thread')}" if workers else ""
+    size = (
+        f", {humanize.plural(workers, 'process', 'processes')}, {humanize.plural(threads, 'thread')}" if workers else ""
+    )
     chunks = [humanize.count(tree.number("chunks", axis)) for axis in ("time", "y", "x")]
     return PassFacts(
         name=tree.text("name") or humanize.UNKNOWN,

@@ -242,7 +242,9 @@ def coverage(table: SceneTable, run: Run) -> Coverage | None:
     shown = [humanize.percent(float(one)) for one in fraction]
     if len(set(shown)) == 1:
         return Coverage([], "", f"Every scene has {shown[0]} valid pixels.")
-    fewest = [at for at in np.argsort(fraction, kind="stable").tolist() if shown[at] != humanize.percent(fraction.max())]
+    fewest = [
+        at for at in np.argsort(fraction, kind="stable").tolist() if shown[at] != humanize.percent(fraction.max())
+    ]
     names = [table.scenes[at] for at in fewest[:_LEAST_COVERED]]
     start, end = humanize.common_parts(table.scenes)
     rows = [

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from runner.base import humanize
-from runner.report.charts import Plot, WIDTH, box, lanes, legend, panel, spread_evenly, tag, x_axis
+from runner.report.charts import WIDTH, Plot, box, lanes, legend, panel, spread_evenly, tag, x_axis
 from runner.report.records import Contents, Floats, PassFacts, Tasks
 from runner.report.scales import Scale, Tick, byte_ticks, duration_ticks, scale_of
 from runner.report.tasks import described

@@ -1,1 +1,1 @@
-"""Where scenes come from: stores of objects, and the demo archive with the small S3 server that serves it."""
+"""From a url to a stack of scenes: listings, names, dates, headers, and the files beside them."""

@@ -14,9 +14,9 @@ from runner.read.store_errors import UNREADABLE_KEY, StoreError, is_readable
 from runner.read.version import Version, refuse_changed
 from runner.settings import OnError
 from runner.source import sidecars
+from runner.source.gather import together
 from runner.source.names import Candidate
 from runner.source.stores import Stores
-from runner.source.gather import together
 
 _HEADERS_IN_FLIGHT = 64
 SKIP_HINT = "leave it out with source.exclude, or every scene that fails with on_error=skip"

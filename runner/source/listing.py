@@ -26,12 +26,12 @@ from runner.source.folder import (
     refuse_odd_names,
     whole_path,
 )
+from runner.source.gather import together
 from runner.source.hints import is_tiff, missing_hint, nothing_hint
 from runner.source.s3_listing import list_keys
 from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
 from runner.source.stores import Stores, describe
 from runner.source.times import as_utc
-from runner.source.gather import together
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,12 +15,12 @@ from runner.read.refusals import refusal_of
 from runner.read.store_errors import ChangedError, MissingError, explain, is_missing
 from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.folder import files_with_sidecars
+from runner.source.gather import together
 from runner.source.headers import read_headers
 from runner.source.listing import unreadable
 from runner.source.names import Candidate, name_candidates
 from runner.source.sidecars import refuse_masks
 from runner.source.stores import Stores
-from runner.source.gather import together
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

@@ -1,1 +1,1 @@
-"""Sweeps that tune: jobs run apart from each other, and the table that says which settings are best."""
+"""Sweeps: many jobs, each in a process of its own, in random order, within limits."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from runner.errors import ConfigError
 from runner.config.overrides import refuse_overrides
+from runner.errors import ConfigError
 
 
 def check_baseline(words: Sequence[str]) -> None:

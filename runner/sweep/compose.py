@@ -18,14 +18,14 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.config import job_config
-from runner.errors import ConfigError
-from runner.record.run_record import config_sha256
 from runner.config.messages import explain
 from runner.config.origins import located
 from runner.config.overrides import without_escapes
+from runner.config.vocabulary import config_dir
+from runner.errors import ConfigError
+from runner.record.run_record import config_sha256
 from runner.settings import Action, JobSettings, SweepSettings
 from runner.sweep.baseline import check_baseline
-from runner.config.vocabulary import config_dir
 
 # Hydra's settings that are the sweep's; all others are handed on to its jobs.
 _OF_THE_SWEEP = re.compile(r"[+~]*hydra[./](launcher|sweeper|sweep|run|mode)\b")

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runner.base.console import complain, tell
-from runner.errors import RunnerError, SweepError
+from runner.base.humanize import relative_path
 from runner.base.redact import redact
-from runner.summary import shown
+from runner.errors import RunnerError, SweepError
+from runner.leaderboard.jobs import TROUBLE, Status
 from runner.leaderboard.sweep_folder import SweepFolder
-from runner.leaderboard.jobs import Status, TROUBLE
 
 
 def refuse_trouble(sweep: SweepFolder) -> None:
     """Raise SweepError if a run did not come to its end, or none was run to it."""
-    records, folder = sweep.records(), shown(sweep.path)
+    records, folder = sweep.records(), relative_path(sweep.path)
     trouble = [record.status for record in records if record.status in TROUBLE]
     if not trouble and any(record.status is Status.COMPLETED for record in records):
         return
@@ -39,7 +39,9 @@ def table_kept(folder: Path, prepare: Callable[[], None], *, whole: bool) -> Ite
         raise
     disagreeing = _keep_table(folder, prepare)
     if disagreeing and whole:
-        raise SweepError(f"{disagreeing} jobs computed other bits than the rest, as the table in {shown(folder)} says")
+        raise SweepError(
+            f"{disagreeing} jobs computed other bits than the rest, as the table in {relative_path(folder)} says"
+        )
 
 
 def _keep_table(folder: Path, prepare: Callable[[], None]) -> int:
@@ -54,5 +56,5 @@ def _keep_table(folder: Path, prepare: Callable[[], None]) -> int:
         complain(redact(str(error)))
         return 0
     finally:
-        tell(f"sweep folder: {shown(folder)}")
+        tell(f"sweep folder: {relative_path(folder)}")
     return len(board.disagreeing)

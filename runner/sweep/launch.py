@@ -15,13 +15,13 @@ from typing import TypeVar
 
 from runner.base.console import tell
 from runner.errors import Interrupted, RecordError
+from runner.host.signals import STOPPING, heeded_signals
+from runner.leaderboard.jobs import Attempt, JobRecord, Status
+from runner.leaderboard.sweep_folder import SweepFolder
 from runner.record.events import timestamp
 from runner.record.run_folder import read_run
 from runner.settings import Start
-from runner.host.signals import STOPPING, heeded_signals
 from runner.summary import in_bytes
-from runner.leaderboard.sweep_folder import SweepFolder
-from runner.leaderboard.jobs import Attempt, JobRecord, Status
 from runner.sweep.process import Cause, Ended, JobProcess, Limits, StopSign
 
 Done = TypeVar("Done")

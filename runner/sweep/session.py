@@ -9,13 +9,13 @@ from functools import partial
 from statistics import median
 
 from runner.base.console import tell
-from runner.errors import ConfigError, SweepError
 from runner.base.redact import redact
+from runner.errors import ConfigError, SweepError
+from runner.leaderboard.jobs import ALL, FEW, SETTLED, Attempt, Job, JobRecord, Status, fair_order, varied_words
+from runner.leaderboard.sweep_folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
 from runner.settings import JobSettings, Objective, Start, SweepSettings
 from runner.sweep.compose import Composer, memory_limit_bytes
 from runner.sweep.ending import refuse_trouble, table_kept
-from runner.leaderboard.sweep_folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
-from runner.leaderboard.jobs import ALL, Attempt, FEW, Job, JobRecord, SETTLED, Status, fair_order, varied_words
 from runner.sweep.launch import Launchpad, attempted, unmeasured
 from runner.sweep.preflight import Planner, forget_files
 from runner.sweep.process import Limits

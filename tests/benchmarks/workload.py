@@ -19,9 +19,9 @@ import numpy.typing as npt
 import psutil
 import rasterio
 
-from runner.base.console import progress_bar, results
 from runner.base.atomic import written_aside
-from runner.demo.archive import ArchiveSpec, TILE, default_cache_dir, ensure_archive
+from runner.base.console import progress_bar, results
+from runner.demo.archive import TILE, ArchiveSpec, default_cache_dir, ensure_archive
 from runner.demo.server import serve
 
 Doubles: TypeAlias = npt.NDArray[np.float64]

@@ -15,8 +15,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from runner.errors import ConfigError, SweepError
 from runner.config.overrides import as_hydra_reads, without_escapes
+from runner.errors import ConfigError, SweepError
 
 if TYPE_CHECKING:
     from runner.sweep.session import Session
@@ -88,8 +88,8 @@ class TuningSweeper(BasicSweeper):
     def _sweep_elsewhere(self, arguments: list[str]) -> Any:
         """By Hydra's own launchers, or another package's; the task gives each job's exit code."""
         from runner.config.job_config import refuse_secrets  # noqa: PLC0415 - what a single run does not need here
-        from runner.sweep.compose import refuse_place  # noqa: PLC0415 - as above
         from runner.leaderboard.sweep_folder import refuse_others  # noqa: PLC0415 - as above
+        from runner.sweep.compose import refuse_place  # noqa: PLC0415 - as above
 
         assert self.config is not None
         refuse_place(self.config)
