@@ -14,9 +14,10 @@ import pandas as pd
 import psutil
 import pytest
 import rasterio
-from conftest import ROOT, Cli, speckle, write_scene
+from jobs import ROOT, Cli
 from log_folders import ask
 from report_page import Page
+from scenes_on_disk import speckle, write_scene
 from waiting import LONG, lives, wait_until
 
 from runner.cli import _folder_of_hydra, _wrong_setting

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from conftest import compose
+from jobs import compose
 from obstore.store import LocalStore
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
-from conftest import speckle, write_scene
 from faulty_server import (
     Asked,
     FaultyServer,
@@ -28,6 +27,7 @@ from faulty_server import (
     md5_etags,
     some,
 )
+from scenes_on_disk import speckle, write_scene
 from waiting import LONG
 
 pytestmark = pytest.mark.slow  # each starts runs against a failing server

@@ -13,9 +13,10 @@ import boto3
 import numpy as np
 import pytest
 import rasterio
-from conftest import moto_server, write_scene
 from distributed import LocalCluster
 from faulty_server import FaultyServer, at_first, faulty_server
+from moto import moto_server
+from scenes_on_disk import write_scene
 
 from runner.cluster.workers import Cluster, open_cluster
 from runner.demo.archive import ArchiveSpec, ensure_archive

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from jobs import Cli
 
 pytestmark = pytest.mark.slow  # each starts runs
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pyarrow.parquet as pq
 import pytest
-from conftest import Cli
+from jobs import Cli
 
 from runner.demo.archive import default_cache_dir, ensure_archive
 from runner.demo.server import serve

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import local_source
+from jobs import local_source
 
 from runner.errors import printable
 from runner.model import Inputs

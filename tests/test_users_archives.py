@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 import rasterio
 import users_archives as archives
-from conftest import ROOT, Cli
+from jobs import ROOT, Cli
 
 
 @pytest.mark.parametrize("name", ["users_archives", "scenes_on_disk"])
 def test_the_archives_are_written_without_the_tests_packages(name: str) -> None:
-    code = ast.parse((ROOT / "tests" / f"{name}.py").read_text())
+    code = ast.parse((ROOT / "tests/helpers" / f"{name}.py").read_text())
     imports = [node for node in ast.walk(code) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {one.name for node in imports for one in node.names} | {getattr(node, "module", "") for node in imports}
     assert not names & {"pytest", "conftest", "hypothesis", "moto"}

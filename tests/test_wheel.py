@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Cli
+from jobs import ROOT, Cli
 
 
 @pytest.fixture(scope="module")
