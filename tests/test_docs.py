@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ LOCAL = ("source=local", "source.url=/data/**/*.tif")  # what overrides of a rec
 
 
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a reader who has written all files that the pages show."""
     for name, text in [(WINNER, "# @package _global_\nchunks: {time: 1}\n"), *map(shown_file, CONFIGS)]:
         path = tmp_path / name
@@ -57,15 +58,20 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Session, "opened", lambda _session, **_: contextlib.nullcontext())
     monkeypatch.setattr(Session, "run", refuse_refused)
     monkeypatch.setattr("runner.sweep.search.search", add_first_values)
+    monkeypatch.setattr("hydra_plugins.cog_stack_runner._forget_plugins", lambda: None)  # for the whole process
+    for module in ("hydra.core.utils", "hydra._internal.core_plugins.basic_launcher"):
+        monkeypatch.setattr(f"{module}.configure_log", lambda *_: None)  # handlers would outlive the test
     job_config.register_settings()
-    return tmp_path
+    level = logging.getLogger("runner").level
+    yield tmp_path
+    logging.getLogger("runner").setLevel(level)  # which a sweep raises
 
 
 def shown_file(block: Block) -> tuple[str, str]:
     return named_file(block), block.text
 
 
-def add_each_word(session: Session, fixed: Sequence[str], several: Sequence[Sequence[str]], *, whole: Any) -> None:
+def add_each_word(session: Session, fixed: Sequence[str], several: Sequence[Sequence[str]], *, whole: Any) -> Any:
     """Add jobs that have every word of a grid at least once, not the whole grid."""
     seen: set[str] = set()
     chosen = []
@@ -73,7 +79,7 @@ def add_each_word(session: Session, fixed: Sequence[str], several: Sequence[Sequ
         if not seen.issuperset(words):
             chosen.append(words)
             seen.update(words)
-    whole(session, fixed, chosen)
+    return whole(session, fixed, chosen)
 
 
 def refuse_refused(_session: Session, jobs: Sequence[Any]) -> None:
@@ -84,9 +90,9 @@ def refuse_refused(_session: Session, jobs: Sequence[Any]) -> None:
 def add_first_values(session: Session, fixed: Sequence[str], swept: Sequence[Any]) -> None:
     from runner.sweep.search import distribution
 
-    assert all(map(distribution, swept))
-    session.add_grid(fixed, [list(fixed)])
-    session.run(session.jobs)
+    values = {one.get_key_element(): vars(distribution(one)) for one in swept}
+    first = [f"{key}={of['low'] if 'low' in of else of['choices'][0]}" for key, of in values.items()]
+    session.run(session.add_grid(fixed, [[*fixed, *first]]))
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
@@ -104,16 +110,15 @@ def compose_all(flags: Sequence[str], overrides: Sequence[str]) -> None:
     shown = {"-sc", "--hydra-help"} & set(flags)  # text alone, made of no job
     if shown:
         return
-    words = [*overrides, *searched(flags)]
-    multirun = bool({"-m", "--multirun"} & set(flags))
+    multirun = ["hydra.mode=MULTIRUN"] if {"-m", "--multirun"} & set(flags) else []
+    words = [*overrides, *searched(flags), *multirun]
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        mode = RunMode.MULTIRUN if multirun else None
-        tree = hydra.compose_config("config", words, run_mode=mode, with_log_configuration=False)
-        if tree.hydra.mode is RunMode.MULTIRUN:
+        if hydra.get_mode("config", words) is RunMode.MULTIRUN:  # as -m or an experiment says
             hydra.multirun("config", check, words, with_log_configuration=False)
             return
+        tree = hydra.compose_config("config", words, run_mode=RunMode.RUN, with_log_configuration=False)
         HydraConfig.instance().set_config(tree)
         tree.output.dir = "outputs/test"  # Hydra's own folder otherwise, which it has not made
         check(tree)
