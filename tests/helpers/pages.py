@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ MANUAL = ROOT / "runner/docs"
 GENERATED = "reference.md"  # made from runner/settings.py, with a test of its own
 PAGES = [ROOT / "README.md", *sorted(path for path in MANUAL.glob("*.md") if path.name != GENERATED)]
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINE = re.compile(r"^(?:!|(?:[\d*/,-]+ +){5})(.*cog-stack-runner.*)$", re.MULTILINE)  # of a notebook, or a crontab
 _OURS = re.compile(r"(\S*/)?(cog-stack-runner|python -m runner)(?= |$)")
 
 
@@ -60,13 +61,18 @@ def _paragraph(text: str) -> str:
 
 
 def commands(page: Path) -> list[Command]:
-    """The commands of a page's shell blocks, without comments, variables before them and redirections."""
-    found = [block for block in blocks(page) if block.language == "sh"]
-    return [Command(block, words) for block in found for words in _commands(block.text)]
+    """The commands of a page's shell blocks, and of lines of notebooks and crontabs, without comments, variables before
+    them and redirections; also commands that others are given in quotes.
+    """
+    return [Command(block, words) for block in blocks(page) for text in _shell(block) for words in _commands(text)]
+
+
+def _shell(block: Block) -> list[str]:
+    return [block.text] if block.language == "sh" else _LINE.findall(block.text)
 
 
 def _commands(text: str) -> Iterator[tuple[str, ...]]:
-    for line in text.replace("\\\n", " ").splitlines():
+    for line in re.sub(r" \d?>+ ?\S+", "", text.replace("\\\n", " ")).splitlines():
         words: list[str] = []
         for word in [*shlex.split(line, comments=True), "&&"]:
             if word not in ("&&", "|", ";"):
@@ -75,12 +81,13 @@ def _commands(text: str) -> Iterator[tuple[str, ...]]:
             plain = _without_variables(words)
             if plain:
                 yield tuple(plain)
+                yield from (tuple(shlex.split(inner)) for inner in plain if _OURS.match(inner) and " " in inner)
             words = []
 
 
-def _without_variables(words: Sequence[str]) -> list[str]:
+def _without_variables(words: list[str]) -> list[str]:
     first = next((at for at, word in enumerate(words) if not re.match(r"[A-Z_]+=", word)), len(words))
-    return [word for word in words[first:] if not re.match(r"\d?>", word)]
+    return words[first:]
 
 
 def named_file(block: Block) -> str:
