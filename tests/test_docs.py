@@ -248,6 +248,14 @@ def test_the_page_on_run_folders_says_what_each_column_is(schema: Any) -> None:
     assert not set(schema.names) - set(inline_code(MANUAL / "run_folder.md"))
 
 
+def test_the_questions_quote_messages_that_exist() -> None:
+    table = (MANUAL / "faq.md").read_text().partition("| the message says |")[2].partition("\n\n")[0]
+    quoted = [row.split("|")[1].strip() for row in table.splitlines()[2:]]
+    code = "".join(path.read_text() for path in (ROOT / "runner").rglob("*.py"))
+    assert quoted
+    assert not [part for text in quoted for part in text.split(" ... ") if part not in code]
+
+
 def test_the_manual_names_every_option_of_every_group() -> None:
     options = {path.stem for group in sorted(groups() - {"hydra"}) for path in (config_dir() / group).glob("*.yaml")}
     named = {word for page in PAGES for code in inline_code(page) for word in re.findall(r"\w+", code)}
