@@ -7,6 +7,7 @@ import functools
 import itertools
 import logging
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,7 @@ JOBS = [command for command in OURS if (command.own_words or [""])[:1] != ["log"
 VERBS = [command for command in OURS if (command.own_words or [""])[:1] == ["log"]]
 CONFIGS = [block for page in PAGES for block in blocks(page) if block.language == "yaml"]
 SCRIPTS = [block for page in PAGES for block in blocks(page) if block.language == "python"]
-KNOWN_PROGRAMS = {
-    "python3", "source", "dask", "gdal_translate", "gdalwarp", "gdalbuildvrt", "jq", "eval", "pip", ".venv/bin/pip",
-    "cd", "export", "sbatch", "crontab",
-}  # fmt: skip
+KNOWN_PROGRAMS = {"python3", "pip", "source", "eval", "cd", "export", "dask", "sbatch"}
 # A folder that a page names by capitals stands for one that the reader has; a sweep leaves its winner's config.
 WINNER = "outputs/DATE/TIME_sweep/experiment/best.yaml"
 LOCAL = ("source=local", "source.url=/data/**/*.tif")  # what overrides of a recorded run are added to
@@ -156,16 +154,20 @@ def test_a_verb_takes_its_arguments(command: Command, reader: Path) -> None:
 @pytest.mark.parametrize("command", OTHERS, ids=str)
 def test_a_command_of_another_program_is_a_known_one_or_a_script_of_ours_with_its_flags(command: Command) -> None:
     program, *words = command.words
-    if program in ("python", ".venv/bin/python"):
-        script, *words = words
-        if script == "-m":
-            assert words[0] in ("pytest", "build")
-            return
-        assert (ROOT / script).is_file()
-        text = "".join(path.read_text() for path in (ROOT / script).parent.glob("*.py"))  # they share some flags
-        assert all(f'"{word}"' in text for word in words if word.startswith("--"))
+    if Path(program).name != "python" or words[0] == "-m":
+        assert Path(program).name in {*KNOWN_PROGRAMS, "python"}
         return
-    assert program in KNOWN_PROGRAMS or program in ("ruff", "mypy", "pytest")
+    script = ROOT / words[0]
+    text = "".join(path.read_text() for path in script.parent.glob("*.py"))  # they share some flags
+    assert script.is_file()
+    assert all(f'"{word}"' in text for word in words if word.startswith("--"))
+
+
+def test_every_extra_exists_that_pip_is_given() -> None:
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    given = {extra for command in OTHERS for word in command.words for extra in re.findall(r"^\.\[(.*)\]$", word)}
+    assert given
+    assert given <= set(known)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
