@@ -7,6 +7,7 @@ import functools
 import itertools
 import logging
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from jobs import ROOT, compose
 from omegaconf import DictConfig, open_dict, read_write
@@ -43,6 +45,12 @@ KNOWN_PROGRAMS = {"python3", "pip", "source", "eval", "cd", "export", "dask", "s
 WINNER = "outputs/DATE/TIME_sweep/experiment/best.yaml"
 LOCAL = ("source=local", "source.url=/data/**/*.tif")  # what overrides of a recorded run are added to
 
+OUTLIVING = (  # what these do would outlive a test: handlers of logs, plugins that are gone
+    ("hydra.core.utils", "configure_log"),
+    ("hydra._internal.core_plugins.basic_launcher", "configure_log"),
+    ("hydra_plugins.cog_stack_runner", "_forget_plugins"),
+)
+
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -56,9 +64,9 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(Session, "opened", lambda _session, **_: contextlib.nullcontext())
     monkeypatch.setattr(Session, "run", refuse_refused)
     monkeypatch.setattr("runner.sweep.search.search", add_first_values)
-    monkeypatch.setattr("hydra_plugins.cog_stack_runner._forget_plugins", lambda: None)  # for the whole process
-    for module in ("hydra.core.utils", "hydra._internal.core_plugins.basic_launcher"):
-        monkeypatch.setattr(f"{module}.configure_log", lambda *_: None)  # handlers would outlive the test
+    Plugins.instance()  # loads those that are named here
+    for module, function in OUTLIVING:
+        monkeypatch.setattr(sys.modules[module], function, lambda *_: None)
     job_config.register_settings()
     level = logging.getLogger("runner").level
     yield tmp_path
