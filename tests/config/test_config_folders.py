@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from config_files import refusal, theirs
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from jobs import compose
-from test_hydra_node import refusal, theirs
 
 from runner.config import job_config
 from runner.config.vocabulary import config_dir

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from test_hydra_node import refusal, theirs
+from config_files import refusal, theirs
 
 from runner.config.origins import ORIGINS, ConfigFile, located
 from runner.errors import ConfigError

@@ -67,4 +67,4 @@ def test_damaged_metadata_takes_no_longer_than_its_length(part: str, before: str
     raw = (before + part * (100_000 // len(part))).encode()
     start = time.thread_time()
     of_pixels(Tag(42112, 2, len(raw), raw))
-    assert time.thread_time() - start < 0.5
+    assert time.thread_time() - start < 10  # what grows with its square takes minutes

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import rasterio
+from s3_pages import page_xml
 from scenes_on_disk import speckle, write_scene
 from scripted_server import Answer, Asked, make_certificate, part_of, scripted_server
-from test_s3_listing import page_xml
 from waiting import LONG
 
 from runner.errors import ReadError, SourceError

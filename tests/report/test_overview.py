@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from report_page import Page
+from report_page import Page, edited
 from run_folders import SMALL, make_run_folder
-from test_report import edited
 
 from runner.report.gather import read_folder
 from runner.report.overview import title

@@ -3,7 +3,6 @@
 import json
 import platform
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import rasterio
-from report_page import Page
+from report_page import Page, edited
 from run_folders import ERROR, LARGE, PREFIX, SMALL, TRACE, make_run_folder
 
 from runner.errors import OutputError
@@ -33,14 +32,6 @@ def completed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(completed: Path) -> Page:
     return Page(write_report(completed))
-
-
-def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> Page:
-    """The page of the folder after a change of its run.json."""
-    facts = json.loads((folder / "run.json").read_text())
-    change(facts)
-    (folder / "run.json").write_text(json.dumps(facts))
-    return Page(write_report(folder))
 
 
 # --- figures --------------------------------------------------------------------------------------------------------

@@ -67,11 +67,11 @@ def test_threads_that_still_deliver_an_answer_are_waited_for(monkeypatch: pytest
 WITH_A_DEBUGGER = """
 import _thread, asyncio, time
 _thread.start_new_thread(time.sleep, (6000,))
-from runner.source import together
-together._LONGEST_SECONDS = 6000.0
+from runner.source import gather
+gather._LONGEST_SECONDS = 6000.0
 async def ask(item):
     return item
-print(asyncio.run(together.together(ask, [1], 1)), flush=True)
+print(asyncio.run(gather.together(ask, [1], 1)), flush=True)
 import os
 os._exit(0)
 """

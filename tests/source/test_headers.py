@@ -96,8 +96,8 @@ def test_an_object_replaced_after_it_was_listed_ends_the_run(server: FaultyServe
 
 
 def test_versions_are_those_of_the_listing_where_answers_tell_none(tmp_path: Path) -> None:
+    from s3_pages import page_xml
     from scripted_server import Answer, Asked, part_of, scripted_server
-    from test_s3_listing import page_xml
 
     write_scene(tmp_path / "a.tif", speckle((64, 64)), blockxsize=64, blockysize=64)
     content, headers = (tmp_path / "a.tif").read_bytes(), {"Last-Modified": "Thu, 02 Jan 2020 03:04:05 GMT"}
@@ -125,8 +125,8 @@ def test_versions_are_those_of_the_listing_where_answers_tell_none(tmp_path: Pat
 
 
 def test_a_key_that_no_reader_takes_is_refused_by_its_name() -> None:
+    from s3_pages import page_xml
     from scripted_server import Answer, scripted_server
-    from test_s3_listing import page_xml
 
     with scripted_server(lambda asked: Answer(body=page_xml(["a//20200101.tif"]))) as server:
         s3 = S3Settings(endpoint_url=server.endpoint, anonymous=True)

@@ -1,13 +1,12 @@
 """Pages of a listing are read to their end: the whole archive, or an error; never a part of it."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import quote_plus
-from xml.sax.saxutils import escape
 
 import pytest
 from moto import moto_server
+from s3_pages import page_xml
 from scripted_server import Answer, Asked, ScriptedServer, error, scripted_server
 from waiting import LONG
 
@@ -21,26 +20,6 @@ from runner.source.stores import Stores
 
 KEYS = [f"a/{number}.tif" for number in range(6)]
 QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=LONG)
-
-
-def page_xml(keys: Sequence[str], token: str | None = None, asked: str | None = None, **changes: str) -> bytes:
-    """A page as S3 writes it, keys encoded; `changes` replace its own words, None leaves them out."""
-    said = {
-        "EncodingType": "url",
-        "KeyCount": str(len(keys)),
-        "IsTruncated": str(token is not None).lower(),
-        "NextContinuationToken": token,
-        "ContinuationToken": asked,
-        **changes,
-    }
-    head = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in said.items() if text is not None)
-    items = "".join(
-        f"<Contents><Key>{escape(quote_plus(key, safe='/'))}</Key><LastModified>2020-01-02T03:04:05.000Z</LastModified>"
-        f'<ETag>"{number}"</ETag><Size>7</Size></Contents>'
-        for number, key in enumerate(keys)
-    )
-    return f'<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{head}{items}' \
-        "</ListBucketResult>".encode()  # fmt: skip
 
 
 def three_pages(asked: Asked) -> Answer:
