@@ -218,7 +218,7 @@ class _Collectors:
         for at in fused.add(scenes, encoded, one.decoder.predictor, place):
             pixels = turn[at].pixels().pixels
             assert self.over_space
-            self.over_space.add_tile(scenes[at], pixels, place._replace(tile_row=0, tile_column=0))
+            self.over_space.add_tile(scenes[at], pixels, place._replace(top=0, left=0))
 
     def _add_pixels(self, first: int, part: BlockPixels) -> None:
         scene = first + part.scene

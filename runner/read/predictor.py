@@ -6,7 +6,7 @@ the most significant first whatever the file's byte order, and then differenced 
 """
 
 import sys
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,16 @@ from runner.host.compiled import compiled
 
 Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
-Scratch = tuple[Words, Bytes, Words]  # words, the same as bytes, words
 Bits = npt.NDArray[Any]  # unsigned integers as wide as a sample
+
+
+class Scratch(NamedTuple):
+    """Memory for one row."""
+
+    words: Words
+    line: Bytes  # the same memory
+    before: Words
+
 
 _ONE, _TWO, _FOUR, _SIX = np.uint64(8), np.uint64(16), np.uint64(32), np.uint64(48)  # bytes, in bits
 _SHIFTS: Final = np.uint32(24), np.uint32(16), np.uint32(8)  # of four bytes to their places in 32 bits
@@ -64,9 +72,9 @@ def undone_by_rows(row_bytes: int, samples: int, predictor: int, itemsize: int, 
 
 
 def row_scratch(row_bytes: int) -> Scratch:
-    """What undo_rows works in."""
+    """Scratch for `undo_rows`."""
     words = np.empty(row_bytes // 8, np.uint64)
-    return words, words.view(np.uint8), np.empty_like(words)
+    return Scratch(words, words.view(np.uint8), np.empty_like(words))
 
 
 def as_bits(pixels: npt.NDArray[Any]) -> Bits:
@@ -85,18 +93,17 @@ def undo_rows(encoded: Words, bits: Bits, predictor: int, scratch: Scratch, out:
 
     `encoded` (rows, bytes / 8) and `bits` (rows, columns) are one memory, which is only read.
     """
-    words, line, before = scratch
     for row in range(out.shape[0]):
         if predictor == 1:
             _copy_row(bits[row], out[row])
         elif predictor == 2 and out.itemsize > 1:
             _sum_row(bits[row], out[row])
         else:
-            _sum_bytes(encoded[row], words, before)
+            _sum_bytes(encoded[row], scratch.words, scratch.before)
             if predictor == 2:
-                _copy_row(line, out[row])
+                _copy_row(scratch.line, out[row])
             else:
-                _join_planes(line, out[row])
+                _join_planes(scratch.line, out[row])
 
 
 @compiled

@@ -65,27 +65,27 @@ class Wide:
 
         There must be room for them, see `for_products` and `for_square_products`.
         """
-        from runner.reduce import superaccumulator as limbs  # noqa: PLC0415 - as in `add`
+        from runner.reduce import superaccumulator  # noqa: PLC0415 - as in `add`
 
         bits, scales = (np.ascontiguousarray(array, np.float64).view(np.int64) for array in (values, factors))
         if self._uncarried + bits.size > _ADDITIONS_BEFORE_CARRY:
             self.carry()
         self._uncarried += bits.size
-        kernel = limbs.add_square_products if square else limbs.add_products
-        kernel(bits, scales, np.array([cell]), self.limbs, self.first, self.infinite)
+        kernel = superaccumulator.add_square_products if square else superaccumulator.add_products
+        kernel(bits, scales, np.array([cell]), superaccumulator.Sums(self.limbs, self.first, self.infinite))
 
     def add(self, values: Floats, cells: Integers, *, square: bool = False) -> None:
         """Add float64 values without NaN, or their squares; `cells` is as long as `values`, or one cell for all."""
-        from runner.reduce import superaccumulator as limbs  # noqa: PLC0415 - loads numba, which few who combine or finish ever need
+        from runner.reduce import superaccumulator  # noqa: PLC0415 - loads numba, which combining seldom needs
 
         bits = np.ascontiguousarray(values).view(np.int64)
         if not self._fixed:
-            self._reach(*limbs.exponent_range(bits), 2 if square else 1)
+            self._reach(*superaccumulator.exponent_range(bits), 2 if square else 1)
         if self._uncarried + bits.size > _ADDITIONS_BEFORE_CARRY:
             self.carry()
         self._uncarried += bits.size
-        kernel = limbs.add_squares if square else limbs.add_values
-        kernel(bits, cells, self.limbs, self.first, self.infinite)
+        kernel = superaccumulator.add_squares if square else superaccumulator.add_values
+        kernel(bits, cells, superaccumulator.Sums(self.limbs, self.first, self.infinite))
 
     def add_wide(self, other: Self) -> None:
         """Add another's cells to these."""

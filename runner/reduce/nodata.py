@@ -1,4 +1,4 @@
-"""Which pixels count. One rule: for numpy here, for the kernels through `Limits`."""
+"""The rule of which pixels count: for numpy here, for the kernels as `PixelLimits`."""
 
 import math
 from functools import lru_cache
@@ -13,17 +13,26 @@ Bools = npt.NDArray[np.bool_]
 ValidRange = tuple[float, float]  # closed
 
 
-class Limits(NamedTuple):
-    """The rule as float64s: a pixel p counts if p < nodata_low or p > nodata_high, and low <= p <= high.
+class NodataLimits(NamedTuple):
+    """The rule without a valid range: a pixel p counts if p < nodata_low or p > nodata_high.
 
-    NaN fails every comparison. Where there is no nodata, inf and -inf stand for it, and every number passes the first.
-    Exact for all pixel types but 64-bit integers, which float64 does not hold.
+    NaN fails every comparison. Without nodata these are inf and -inf, and every number passes.
     """
 
-    low: float
-    high: float
     nodata_low: float
     nodata_high: float
+
+
+class PixelLimits(NamedTuple):
+    """The whole rule: a pixel p counts if also low <= p <= high.
+
+    As float64s it is exact for all pixel types but 64-bit integers, which float64 does not hold.
+    """
+
+    nodata_low: float
+    nodata_high: float
+    low: float
+    high: float
 
 
 NO_RANGE: Final = -math.inf, math.inf
@@ -41,20 +50,22 @@ def missing(
     if pixels.dtype.kind in "iu" and pixels.dtype.itemsize == 8:
         return _missing_wide(pixels, nodata, valid_range)
     rule = limits(pixels.dtype, nodata, valid_range)
-    low, high, nodata_low, nodata_high = (np.float64(limit) for limit in rule)
+    nodata_low, nodata_high, low, high = (np.float64(limit) for limit in rule)
     valid: Bools = (pixels < nodata_low) | (pixels > nodata_high)
-    if rule[:2] != NO_RANGE:
+    if (rule.low, rule.high) != NO_RANGE:
         valid &= (pixels >= low) & (pixels <= high)
     return ~valid
 
 
 @lru_cache
-def limits(dtype: npt.DTypeLike, nodata: float | int | None = None, valid_range: ValidRange | None = None) -> Limits:
+def limits(
+    dtype: npt.DTypeLike, nodata: float | int | None = None, valid_range: ValidRange | None = None
+) -> PixelLimits:
     """The rule for pixels of `dtype`. The range compares as real numbers."""
     low, high = valid_range or NO_RANGE
     if not low <= high:
         raise ConfigError(f"valid_range: got [{low}, {high}], wanted [lowest, highest] with lowest <= highest")
-    return Limits(low, high, *(_NO_NODATA if nodata is None else nodata_range(nodata, dtype)))
+    return PixelLimits(*(_NO_NODATA if nodata is None else nodata_range(nodata, dtype)), low, high)
 
 
 def nodata_range(nodata: float | int, dtype: npt.DTypeLike) -> tuple[float, float]:
@@ -159,7 +170,7 @@ def exact_nodata(nodata: float | int, dtype: npt.DTypeLike) -> float | int:
 
 def _missing_wide(pixels: npt.NDArray[Any], nodata: float | int | None, valid_range: ValidRange | None) -> Bools:
     """64-bit integers, compared as integers: float64 would round them."""
-    low, high = limits(pixels.dtype, None, valid_range)[:2]
+    _, _, low, high = limits(pixels.dtype, None, valid_range)
     info = np.iinfo(pixels.dtype)
     outside = np.zeros(pixels.shape, np.bool_)
     if low > info.min:

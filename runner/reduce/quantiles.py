@@ -71,10 +71,10 @@ def quantile_of_values(values: Floats, axis: int, fraction: float) -> Floats:
 
 def _find_together(flat: Stack, pixels: Pixels, fractions: Floats, counts: Integers, pairs: Stack) -> None:
     """Many cells: sort them in step."""
-    from runner.reduce import sorting  # noqa: PLC0415 - numba takes 0.7 s to load
+    from runner.reduce.quantile_kernels import Ranks, order_statistics  # noqa: PLC0415 - numba takes 0.7 s to load
 
     highest = pixels.no_extremes(())[0]
-    sorting.order_statistics(flat, pixels.limits, fractions, highest, counts, pairs)
+    order_statistics(flat, pixels.kind.limits, highest, Ranks(fractions, counts, pairs))
 
 
 def _find_singly(flat: Stack, pixels: Pixels, fractions: Floats, counts: Integers, pairs: Stack) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from runner.reduce.exact import Floats, Integers, Total, Wide
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place, Tile, pieces, square_pieces
-from runner.reduce.row_kernels import LANES, row_counts, row_sums
+from runner.reduce.weighted_kernels import LANES, RowSums, row_counts, row_sums
 
 
 class WeightedSums:
@@ -56,15 +56,15 @@ class WeightedSums:
         if self._pixels.in_pieces:
             counts += np.count_nonzero(self._pixels.valid(tile[place.of_tile()]), axis=1)
         else:
-            row_counts(tile, place.plain, self._pixels.limits, counts)
+            row_counts(tile, place, self._pixels.kind.limits, counts)
         return counts
 
     def _add_rows(self, wide: Wide, scene: int, tile: Tile, place: Place, square: bool) -> None:
         weights = self._weights[place.row : place.row + place.height]
-        layers, inexact = np.zeros((place.height, 2 * LANES)), np.zeros(place.height, np.bool_)
-        row_sums(tile, place.plain, self._pixels.limits, square, layers, inexact)
-        exact = ~inexact
-        wide.add_weighted(layers[exact].ravel(), np.repeat(weights[exact], 2 * LANES), scene)
+        rows = RowSums(np.zeros((place.height, 2 * LANES)), np.zeros(place.height, np.bool_))
+        row_sums(tile, place, self._pixels.kind.limits, square, rows)
+        inexact, exact = rows.inexact, ~rows.inexact
+        wide.add_weighted(rows.lanes[exact].ravel(), np.repeat(weights[exact], 2 * LANES), scene)
         if inexact.any():
             part = tile[place.of_tile()][inexact]
             valid = self._pixels.valid(part)
