@@ -11,21 +11,21 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.header import BlockPixels, Header, SceneFile, Window
+from runner.read.header import Header, SceneFile, ScenePixels, Window
 from runner.read.masks import file_masks, read_visible
 from runner.read.version import Version
 
-MAX_PIECE_BYTES: Final = 16 * 2**20  # of decoded pixels, unless one block row has more
+MAX_PIECE_BYTES: Final = 16 * 2**20  # of decoded pixels, unless one tile row has more
 
 _versions: dict[tuple[str, str | None], str] = {}  # of the files that this process has read last
 
 Ranges: TypeAlias = tuple[tuple[int, int], tuple[int, int]]  # rows and columns, each (start, stop)
 
 
-def read_blocks(
+def read_scenes(
     scenes: Sequence[SceneFile], window: Window, band: int, path_of: Callable[[SceneFile], str]
-) -> Generator[BlockPixels, None, None]:
-    """Yield the pixels of a window of each scene, as cog.read_blocks does, in pieces of whole block rows of the window.
+) -> Generator[ScenePixels, None, None]:
+    """Yield the pixels of a window of each scene, as cog.read_scenes does, in pieces of whole tile rows of the window.
 
     `path_of` gives the path by which GDAL opens a scene. GDAL cannot pin an ETag, so only the shape, bands and dtype
     are compared with those of the header. `valid` is what the header's mask of the band lets be seen, None without one.
@@ -106,28 +106,28 @@ def refuse_hidden_mask(href: str, header: Header, dataset: Any, band: int) -> No
 
 
 def fill_sparse(pixels: npt.NDArray[Any], header: Header, band: int, window: Ranges) -> None:
-    """Give pixels of sparse blocks the value of the header: GDAL, which sees no files beside, has another nodata."""
+    """Give pixels of sparse tiles the value of the header: GDAL, which sees no files beside, has another nodata."""
     layout = header.layout
     stored = layout.byte_counts[band - 1 if layout.planar == "band" else 0] > 0
     if stored.all():
         return
-    sizes = layout.block_height, layout.block_width
+    sizes = layout.tile_height, layout.tile_width
     down, across = (np.arange(*ends) // size for ends, size in zip(window, sizes, strict=True))
     pixels[~stored[np.ix_(down, across)]] = header.fills[band - 1]
 
 
-def _read(number: int, dataset: Any, window: Window, band: int, header: Header) -> Iterator[BlockPixels]:
+def _read(number: int, dataset: Any, window: Window, band: int, header: Header) -> Iterator[ScenePixels]:
     columns = (window.column, window.column + window.width)
     for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dtype_of(dataset)).itemsize):
         pixels = read_pixels(dataset, band, (rows, columns))
         fill_sparse(pixels, header, band, (rows, columns))
         valid = read_visible(dataset, header.mask_of(band), band, (rows, columns))
-        yield BlockPixels(number, rows[0] - window.row, 0, pixels, valid)
+        yield ScenePixels(number, rows[0] - window.row, 0, pixels, valid)
 
 
-def _pieces(window: Window, block_height: int, itemsize: int) -> Iterator[tuple[int, int]]:
-    """Rows (start, stop) of the window, cut between block rows."""
-    step = max(1, MAX_PIECE_BYTES // (window.width * itemsize * block_height)) * block_height
+def _pieces(window: Window, tile_height: int, itemsize: int) -> Iterator[tuple[int, int]]:
+    """Rows (start, stop) of the window, cut between tile rows."""
+    step = max(1, MAX_PIECE_BYTES // (window.width * itemsize * tile_height)) * tile_height
     bottom = window.row + window.height
-    for start in range(window.row - window.row % block_height, bottom, step):
+    for start in range(window.row - window.row % tile_height, bottom, step):
         yield max(start, window.row), min(start + step, bottom)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from runner.errors import ReadError
 
 MAX_ENTRIES: Final = 4096  # of one directory
-MAX_TAG_BYTES: Final = 4 * 2**20  # of any tag but the lists of blocks
+MAX_TAG_BYTES: Final = 4 * 2**20  # of any tag but the lists of tiles
 _TYPES: Final[Mapping[int, str]] = {  # TIFF 6.0 section 2, and BigTIFF's LONG8, SLONG8 and IFD8
     1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u8", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i8", 11: "f4", 12: "f8",
     13: "u4", 16: "u8", 17: "i8", 18: "u8",

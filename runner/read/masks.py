@@ -22,7 +22,7 @@ class FileMask(Enum):
     mask = "an internal mask"
     values = "nodata values of all bands together (NODATA_VALUES)"
     alpha = "an alpha band"
-    lerc = "masks inside of LERC integers"  # if there are any; GDAL refuses a block with one
+    lerc = "masks inside of LERC integers"  # if there are any; GDAL refuses a tile with one
 
     @property
     def before_nodata(self) -> bool:

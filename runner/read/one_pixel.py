@@ -33,7 +33,7 @@ def samples_of(layout: TiffLayout) -> Samples:
 
 
 def one_pixel_tiff(samples: Samples, tags: tuple[Tag, ...]) -> bytes:
-    """A BigTIFF of one pixel, in a sparse block, with these tags added as they are."""
+    """A BigTIFF of one pixel, in a sparse tile, with these tags added as they are."""
     order, bands = samples.byte_order, samples.bands
 
     def tag(number: int, *values: int) -> Tag:

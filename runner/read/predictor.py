@@ -1,4 +1,4 @@
-"""Undo TIFF predictors: turn the bytes of an inflated block into pixels.
+"""Undo TIFF predictors: turn the bytes of an inflated tile into pixels.
 
 Predictor 2, horizontal differences: TIFF 6.0 section 14, extended by libtiff to samples of 8 to 64 bits. Predictor 3,
 floating point: TIFF Technical Note 3 (http://chriscox.org/TIFFTN3d1.pdf): the bytes of a row are sorted into planes,
@@ -35,9 +35,9 @@ _TOP_BITS: Final = np.uint64(0x8080808080808080)
 
 
 def undo_predictor(encoded: Bytes, out: npt.NDArray[Any], predictor: int, *, big_endian: bool) -> None:
-    """Decode one inflated block into `out`.
+    """Decode one inflated tile into `out`.
 
-    `encoded` holds the block's bytes, uint8 of any shape, C-contiguous and writable; it may serve as scratch.
+    `encoded` holds the tile's bytes, uint8 of any shape, C-contiguous and writable; it may serve as scratch.
     `out` is (rows, columns, samples), native byte order, C-contiguous; for predictors 1 and 2 both may be the same
     memory. `big_endian` tells the file's byte order. Raises ValueError for sizes that do not fit, an unknown predictor,
     or predictor 3 on integers.

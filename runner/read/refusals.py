@@ -53,7 +53,11 @@ class Refusal(NamedTuple):
         return not self.has_remedy and (failing or self.status in (408, 429) or self.code in _PASSING)
 
 
-class RefusedError(Exception):
+class RequestError(Exception):
+    """A request that failed in a way for which neither obstore nor Python has an error."""
+
+
+class RefusedError(RequestError):
     """A request that was answered by a refusal."""
 
     def __init__(self, refusal: Refusal) -> None:

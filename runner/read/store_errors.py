@@ -21,7 +21,7 @@ from obstore.exceptions import (
 
 from runner.errors import ReadError, printable
 from runner.read.network import SENT_ON, cause_of_failure, endpoint_and_host, proxy_of, speaks_tls
-from runner.read.refusals import ACCESS_HINT, Refusal, reason_of_refusal, refusal_of, url_in
+from runner.read.refusals import ACCESS_HINT, Refusal, RequestError, reason_of_refusal, refusal_of, url_in
 
 _DENIED: Final = (PermissionDeniedError, UnauthenticatedError)
 _GONE: Final = ("NoSuchKey", "NoSuchVersion", "NotFound")
@@ -72,19 +72,19 @@ class MissingError(ReadError):
     """The object is gone."""
 
 
-class ShortBodyError(Exception):
+class ShortBodyError(RequestError):
     """A body of so many bytes, fewer than asked for."""
 
 
-class BrokenPageError(Exception):
+class BrokenPageError(RequestError):
     """An answer that is not all of a page of a listing, or another page; the next attempt may get it."""
 
 
-class ForeignPageError(Exception):
+class ForeignPageError(RequestError):
     """An answer that is not S3's."""
 
 
-class ConnectionFailedError(Exception):
+class ConnectionFailedError(RequestError):
     """A request that got no answer; `origin` is the URL that was redirected to this one, if it was."""
 
     def __init__(self, url: str, error: Exception, origin: str | None = None) -> None:
