@@ -115,7 +115,7 @@ class TileDecoder:
 
     @property
     def by_rows(self) -> bool:
-        """Whether `predictor.undo_rows` takes what `inflate` leaves."""
+        """True if `predictor.undo_rows` takes what `inflate` leaves."""
         size = self.dtype.itemsize
         return undone_by_rows(self._row_bytes, self.shape[2], self.predictor, size, big_endian=self._big_endian)
 

@@ -207,7 +207,7 @@ def plan_spans(layout: TiffLayout, window: Window, band: int, options: FetchOpti
 
 
 def _joins(span: Span, tile: StoredTile, options: FetchOptions) -> bool:
-    """Whether a tile is fetched with the span before it."""
+    """True if a tile is fetched with the span before it."""
     if span.start == span.stop or tile.start == tile.stop:
         return True
     length = span.stop - span.start

@@ -40,11 +40,11 @@ _STOP_SECONDS: Final = 0.2  # between two looks at the stop flag
 
 @dataclass(frozen=True, slots=True)
 class FetchOptions:
-    """How ranges are cut, fetched ahead and retried.
+    """Limits for cutting ranges, fetching ahead and retrying.
 
     The ranges of `scenes_together` scenes are taken together. Beyond them, up to `in_flight` ranges or `ahead_bytes`
-    bytes are on their way or waiting; one range is fetched whatever its size. An attempt ends after `timeout_seconds`;
-    the wait before attempt n is up to `backoff_seconds` * 2**(n - 2).
+    bytes are on their way or waiting, but always one range. An attempt ends after `timeout_seconds`; the wait before
+    attempt n is up to `backoff_seconds` * 2**(n - 2).
     """
 
     in_flight: int = 8
@@ -290,7 +290,7 @@ async def _refuse_as_past_the_end(requested: ByteRange) -> None:
     if requested.start < meta["size"]:
         raise StoreError(
             requested.href,
-            f"{requested.part} unread: the server says that the object ends before them, and that it has "
+            f"{requested.part} unread: the server says that it ends before them, and that it has "
             f"{meta['size']} bytes; check the server and source.s3.endpoint_url",
         )
     raise _truncated(requested, meta["size"])

@@ -1,4 +1,4 @@
-"""The other reader: the same windows through GDAL, for files that the fast reader does not take."""
+"""The reader through GDAL: the same windows, of files that the fast reader does not take."""
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -25,10 +25,10 @@ Ranges: TypeAlias = tuple[tuple[int, int], tuple[int, int]]  # rows and columns,
 def read_scenes(
     scenes: Sequence[SceneFile], window: Window, band: int, path_of: Callable[[SceneFile], str]
 ) -> Generator[ScenePixels, None, None]:
-    """Yield the pixels of a window of each scene, as cog.read_scenes does, in pieces of whole tile rows of the window.
+    """Yield the pixels of a window of each scene, as `fast_reader.read_scenes`, in pieces of whole tile rows.
 
     `path_of` gives the path by which GDAL opens a scene. GDAL cannot pin an ETag, so only the shape, bands and dtype
-    are compared with those of the header. `valid` is what the header's mask of the band lets be seen, None without one.
+    are compared with those of the header. `valid` is True where the header's mask of the band does not hide a pixel.
     Raises ReadError.
     """
     for number, scene in enumerate(scenes):
@@ -43,7 +43,7 @@ def read_scenes(
 
 
 def forget_others(path: str, version: str) -> None:
-    """Let GDAL forget what this process has fetched of another version of a file.
+    """Let GDAL drop the bytes that this process has fetched of another version of a file.
 
     Closing does so if CPL_VSIL_CURL_NON_CACHED names the store; a handle of an earlier job may still be open.
     """
@@ -55,7 +55,7 @@ def forget_others(path: str, version: str) -> None:
 
 
 def cause_of(error: BaseException) -> str:
-    """rasterio says 'Read failed' and leaves GDAL's reason in the chain of causes."""
+    """GDAL's reason, which rasterio leaves in the chain of causes of 'Read failed'."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error)
@@ -68,7 +68,7 @@ def open_tiff(path: str) -> Any:
 
 
 def dtype_of(dataset: Any) -> str:
-    """The type of a dataset's pixels, on every GDAL: from 3.11 on it has float16, which is float32 before, and here."""
+    """The type of a dataset's pixels. GDAL from 3.11 on has float16, which is float32 before, and here."""
     name: str = dataset.dtypes[0]
     return "float32" if name == "float16" else name
 
@@ -81,10 +81,10 @@ def read_pixels(dataset: Any, band: int, window: Ranges) -> npt.NDArray[Any]:
 
 def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
     header = scene.header
-    got, wanted = (dataset.shape, dataset.count, dtype_of(dataset)), (header.shape, header.bands, header.dtype)
-    if got != wanted:
+    actual, listed = (dataset.shape, dataset.count, dtype_of(dataset)), (header.shape, header.bands, header.dtype)
+    if actual != listed:
         raise ReadError(
-            scene.href, f"changed during the run: shape, bands and dtype are {got}, were {wanted}; run again"
+            scene.href, f"changed during the run: shape, bands and dtype are {actual}, were {listed}; run again"
         )
     if not 1 <= band <= header.bands:
         raise ReadError(
@@ -98,15 +98,15 @@ def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
 
 
 def refuse_hidden_mask(href: str, header: Header, dataset: Any, band: int) -> None:
-    """Raise ReadError for a mask that GDAL has and the header, as it was read, has not."""
-    found = file_masks(dataset.mask_flag_enums)[band - 1]
-    if header.layout.repaired and found.before_nodata and not header.mask_of(band).before_nodata:
+    """Raise ReadError for a mask that GDAL finds and the header does not have."""
+    mask = file_masks(dataset.mask_flag_enums)[band - 1]
+    if header.layout.repaired and mask.before_nodata and not header.mask_of(band).before_nodata:
         problem = f"it has a mask that was not planned for, being a TIFF with {header.layout.repaired}"
         raise ReadError(href, f"{problem}; rewrite it, as with: gdal_translate -of COG in.tif out.tif")
 
 
 def fill_sparse(pixels: npt.NDArray[Any], header: Header, band: int, window: Ranges) -> None:
-    """Give pixels of sparse tiles the value of the header: GDAL, which sees no files beside, has another nodata."""
+    """Fill sparse tiles as the header says: GDAL, which sees no files beside the TIFF, has another nodata."""
     layout = header.layout
     stored = layout.byte_counts[band - 1 if layout.planar == "band" else 0] > 0
     if stored.all():

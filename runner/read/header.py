@@ -35,7 +35,7 @@ class Header(Interpretation):
 
     @property
     def placed(self) -> bool:
-        """Whether it has a transform; ground control points and RPCs alone do not place its pixels."""
+        """True if it has a transform; ground control points and RPCs alone do not place its pixels."""
         return self.transform != NO_TRANSFORM
 
     @property
@@ -97,7 +97,7 @@ class Window(NamedTuple):
     width: int
 
     def inside(self, shape: tuple[int, int]) -> bool:
-        """Whether it is not empty and lies in an image of (rows, columns)."""
+        """True if it is not empty and lies in an image of (rows, columns)."""
         ends = (self.row + self.height, self.column + self.width)
         return min(self.row, self.column) >= 0 and min(self[2:]) > 0 and ends[0] <= shape[0] and ends[1] <= shape[1]
 

@@ -83,7 +83,7 @@ class TiffLayout:
 
     @property
     def half_floats(self) -> bool:
-        """Whether its pixels are floats of 16 bits, as `NBITS=16` of the GTiff driver makes them."""
+        """True if its pixels are floats of 16 bits, as `NBITS=16` of the GTiff driver makes them."""
         return (self.sample_format, self.bits) == (3, 16)
 
 
@@ -140,7 +140,7 @@ def _visit(chain: _Chain, image: Directory, place: int) -> tuple[_Chain, int]:
 
 
 def _is_mask(directory: Directory, image: Directory) -> bool:
-    """Whether GDAL takes a directory for the mask of an image: of its size, in bytes or less, for all or for each band.
+    """True if GDAL takes a directory for the mask of an image: of its size, in bytes or less, for all or for each band.
 
     NewSubfileType has bit 2 for a mask, bit 0 for a reduced resolution.
     """

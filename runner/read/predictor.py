@@ -2,7 +2,7 @@
 
 Predictor 2, horizontal differences: TIFF 6.0 section 14, extended by libtiff to samples of 8 to 64 bits. Predictor 3,
 floating point: TIFF Technical Note 3 (http://chriscox.org/TIFFTN3d1.pdf): the bytes of a row are sorted into planes,
-the most significant first whatever the file's byte order, and then differenced over the whole row.
+the most significant first in either byte order, and then differenced over the whole row.
 """
 
 import sys
@@ -66,7 +66,7 @@ def undo_predictor(encoded: Bytes, out: npt.NDArray[Any], predictor: int, *, big
 
 
 def undone_by_rows(row_bytes: int, samples: int, predictor: int, itemsize: int, *, big_endian: bool) -> bool:
-    """Whether undo_rows takes rows of `row_bytes` bytes, of samples of `itemsize` bytes in that byte order."""
+    """True if undo_rows takes rows of `row_bytes` bytes, of samples of `itemsize` bytes in that byte order."""
     native = itemsize == 1 or predictor == 3 or big_endian == (sys.byteorder == "big")
     return samples == 1 and row_bytes % 8 == 0 and native
 
@@ -89,7 +89,7 @@ def _copy_native(encoded: Bytes, out: npt.NDArray[Any], big_endian: bool) -> Non
 
 @compiled
 def undo_rows(encoded: Words, bits: Bits, predictor: int, scratch: Scratch, out: Bits) -> None:
-    """Decode rows of one sample into `out` (rows, columns); `undone_by_rows` says which.
+    """Decode rows of one sample into `out` (rows, columns); those that `undone_by_rows` accepts.
 
     `encoded` (rows, bytes / 8) and `bits` (rows, columns) are one memory, which is only read.
     """
@@ -123,7 +123,7 @@ def _copy_row(bits: Bits, out: Bits) -> None:
 
 @compiled
 def _undo_planes_slowly(planes: Bytes, samples: int, out: Bits) -> None:
-    """Rows of several interleaved samples, or of a length that is no multiple of 8 bytes."""
+    """Rows of several interleaved samples, or of a length that is not a multiple of 8 bytes."""
     for row in range(out.shape[0]):
         line = planes[row]
         for i in range(samples, line.shape[0]):

@@ -1,7 +1,7 @@
 """The lists of a TIFF's tiles: offsets and byte counts, checked, completed, and cut as they can be read.
 
 Sources: TIFF 6.0 sections 8 and 15; libtiff's tif_dirread.c (EstimateStripByteCounts, ByteCountLooksBad) for the only
-strip of an image, whose byte count it does not trust; GDAL takes any other tile without a byte count for sparse.
+strip of an image, whose byte count it does not trust. Any other tile without a byte count is sparse to GDAL.
 """
 
 from dataclasses import dataclass

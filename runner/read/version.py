@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ONE_SECOND: Final = timedelta(seconds=1)  # Last-Modified has whole seconds, a listing may have parts of them
 _PARTS: Final = re.compile(r'(?:W/)?"?(.*?)(?:(?:--?|;)(?:gzip|br|deflate|zstd))?"?', re.IGNORECASE | re.DOTALL)
 _PLAIN: Final = re.compile(r'"[!#-~]+"')  # RFC 9110, section 8.8.3: quoted and strong
-_HEX: Final = re.compile(r"[0-9a-f]+(-[0-9]+)?", re.IGNORECASE)  # an MD5, with the number of parts; case is no matter
+_HEX: Final = re.compile(r"[0-9a-f]+(-[0-9]+)?", re.IGNORECASE)  # an MD5, with the number of parts; in either case
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's, where an answer has no Last-Modified
 
 
@@ -34,11 +34,11 @@ class Version(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        """Whether a replaced object of the same size would be noticed."""
+        """True if a replaced object of the same size would be noticed."""
         return self.etag is not None or self.modified is not None
 
     def is_other_than(self, now: "Version") -> bool:
-        """Whether these are two versions; times count only where ETags cannot be compared."""
+        """True if these are two versions; times count only where ETags cannot be compared."""
         if self.size is not None and now.size is not None and self.size != now.size:
             return True
         if self.etag is not None and now.etag is not None:
@@ -48,7 +48,7 @@ class Version(NamedTuple):
         return False
 
     def is_proved_by(self, now: "Version") -> bool:
-        """Whether `now` says enough to be compared with this version."""
+        """True if `now` says enough to be compared with this version."""
         by_etag = self.etag is not None and now.etag is not None
         by_time = self.modified is not None and now.modified is not None
         return by_etag or by_time or not self.is_known

@@ -236,7 +236,7 @@ def round_limbs(limbs: Integers, first: int) -> Floats:
 
 
 def _magnitude(limbs: Integers) -> tuple[Bools, npt.NDArray[np.uint64]]:
-    """Whether each value is negative, and its magnitude with 0 <= limb < 2**32, two limbs added below, one above."""
+    """True if each value is negative, and its magnitude with 0 <= limb < 2**32, two limbs added below, one above."""
     limbs = np.pad(limbs, ((0, 0), (2, 1)))
     top = limbs.shape[1] - 1 - np.argmax(limbs[:, ::-1] != 0, axis=1)
     negative = limbs[np.arange(len(limbs)), top] < 0

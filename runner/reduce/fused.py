@@ -40,7 +40,7 @@ class FusedSums:
 
     @staticmethod
     def fits(pixels: Pixels, needs: Sequence[Needs]) -> bool:
-        """Whether all of these are means and counts of pixels that the kernels take, and there is at least one."""
+        """True if all of these are means and counts of pixels that the kernels take, and there is at least one."""
         return bool(needs) and not pixels.in_pieces and all(need == Needs(sums=True) for need in needs)
 
     def add(self, scenes: Sequence[int], encoded: Bytes, predictor: int, place: Place) -> list[int]:

@@ -167,7 +167,7 @@ def _exponents(bits: Bits) -> tuple[int, int]:
 
 @compiled
 def _is_exact(low: int, high: int, added: int) -> bool:
-    """Whether all sums of `added` float32 pixels, with exponents from `low` to `high`, are exact in float64."""
+    """True if all sums of `added` float32 pixels, with exponents from `low` to `high`, are exact in float64."""
     room = _BITS - (high - low)
     return (high < 255) & (room >= 0) & (added <= 1 << min(max(room, 0), 30))
 

@@ -42,7 +42,7 @@ _NO_NODATA: Final = math.inf, -math.inf
 def missing(
     pixels: npt.NDArray[Any], nodata: float | int | None = None, valid_range: ValidRange | None = None
 ) -> Bools:
-    """Whether each pixel is left out, a bool array like `pixels`.
+    """True if each pixel is left out, a bool array like `pixels`.
 
     NaN always is; those that GDAL takes for `nodata` (None: there is none) and what lies outside of the closed
     `valid_range` are too. Raises ConfigError for a range without values.
@@ -82,7 +82,7 @@ def nodata_range(nodata: float | int, dtype: npt.DTypeLike) -> tuple[float, floa
 
 
 def same_nodata(one: float | int | None, other: float | int | None, dtype: npt.DTypeLike) -> bool:
-    """Whether two nodata values (None: there is none) hide the same pixels.
+    """True if two nodata values (None: there is none) hide the same pixels.
 
     Floats do if GDAL takes each for the other; what no pixel can be hides nothing, nor does NaN, which never counts.
     """

@@ -32,7 +32,7 @@ class Needs:
 
     @property
     def weighted(self) -> bool:
-        """Whether pixels count by their weights."""
+        """True if pixels count by their weights."""
         return self.weights or self.weights_seen or self.weighted_sums or self.weighted_squares
 
 

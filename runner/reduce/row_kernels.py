@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 @compiled
 def is_valid(pixel: float, limits: Limits) -> bool:
-    """Whether a pixel counts; compared in the wider of its type and that of the limits.
+    """True if a pixel counts; compared in the wider of its type and that of the limits.
 
     The number of limits is a constant of the compiled code, so that without a valid range there are two comparisons.
     """
@@ -54,7 +54,7 @@ def is_valid(pixel: float, limits: Limits) -> bool:
 
 @compiled
 def is_inexact(left: float, right: float, total: float) -> bool:
-    """Whether left + right was rounded to `total`; True for infinities and NaN. One difference is exact (Dekker)."""
+    """True if left + right was rounded to `total`; True for infinities and NaN. One difference is exact (Dekker)."""
     return (total - left != right) | (total - right != left)
 
 
@@ -67,7 +67,7 @@ def _error(left: float, right: float, total: float) -> float:
 
 @compiled
 def _square_inexact(pixel: float) -> bool:
-    """Whether pixel * pixel may be rounded; it is exact for any number that a float32 can hold."""
+    """True if pixel * pixel may be rounded; it is exact for any number that a float32 can hold."""
     return float(np.float32(pixel)) != pixel
 
 

@@ -73,7 +73,7 @@ class Statistic:
 
     @property
     def ordered(self) -> bool:
-        """Whether it needs all values of a cell at once."""
+        """True if it needs all values of a cell at once."""
         return self.of_values is not None
 
     @property
@@ -105,7 +105,7 @@ class Statistic:
 
 
 def has_weights(name: str) -> bool:
-    """Whether there is a statistic of that name for pixels that count by area."""
+    """True if there is a statistic of that name for pixels that count by area."""
     return name in _BY_AREA
 
 

@@ -24,11 +24,11 @@ def variances(counts: Integers, sums: Total, squares: Total) -> Floats:
     result = np.full(counts.shape, np.nan)
     settled = counts == 0
     if counts.size >= _WORTH_COMPILING:
-        from runner.reduce import variance_kernel  # noqa: PLC0415 - numba takes 0.7 s to load
+        from runner.reduce import variance_kernels  # noqa: PLC0415 - numba takes 0.7 s to load
 
         proved = np.empty(counts.shape, np.bool_)
         layers = (np.ascontiguousarray(sums.layers), np.ascontiguousarray(squares.layers))
-        variance_kernel.variances(counts, *layers, result, proved)
+        variance_kernels.variances(counts, *layers, result, proved)
         settled |= proved & ~_wide_cells(sums) & ~_wide_cells(squares)
     cells = np.flatnonzero(~settled)
     for start in range(0, cells.size, _CELLS_AT_ONCE):

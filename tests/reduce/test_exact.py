@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from runner.reduce import variance, variance_kernel
+from runner.reduce import variance, variance_kernels
 from runner.reduce.exact import Total, Wide, combine_totals, integers, rounded
 from runner.reduce.partial import Needs, Partial, combine
 from runner.reduce.pixel_types import Pixels, Place
@@ -322,7 +322,7 @@ def test_a_variance_that_is_called_proved_is_right(kept_bits: int) -> None:
         squares[0, cell] = float(target)
         squares[1, cell] = float(target - Fraction(squares[0, cell]))
     result, proved = np.empty(1000), np.empty(1000, np.bool_)
-    variance_kernel.variances(counts, sums, squares, result, proved)
+    variance_kernels.variances(counts, sums, squares, result, proved)
     for cell in np.flatnonzero(proved).tolist():
         first, second = (sum(map(Fraction, layers[:, cell])) for layers in (sums, squares))
         n = int(counts[cell])
