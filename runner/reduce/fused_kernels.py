@@ -2,7 +2,7 @@
 
 Most additions of float32 pixels need no check of their own. A pixel is a whole number of units in its last place, so
 that sums in float64 are exact while they stay below 2**53 of the smallest unit: the lowest and the highest exponent,
-which integer instructions find, tell whether they do. Where they do not, `kernels` adds with care.
+which integer instructions find, decide that. Where they do not, `kernels` adds with care.
 """
 
 from typing import Any, Final, NamedTuple
@@ -134,7 +134,7 @@ def _mask_strips(strips: Strips, place: Place, kind: PixelKind, time: OverTime, 
 
 @compiled
 def _mask(pixels: Tile, limits: Limits, counts: Counts, sums: Floats) -> int:
-    """Make pixels that do not count 0; count and add the others. Returns how many there are."""
+    """Make invalid pixels 0; count and add the others. Returns their number."""
     zero, one, none = pixels.dtype.type(0), np.int32(1), np.int32(0)
     total = np.int32(0)
     for x in range(pixels.shape[0]):

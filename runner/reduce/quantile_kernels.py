@@ -1,7 +1,7 @@
 """Order statistics over time, many pixel columns at once.
 
 Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2, algorithm M) compares the same places
-whatever the values, so that one comparison of two scenes is vector code over a strip of pixels: for 100 scenes ten
+for any values, so that one comparison of two scenes is vector code over a strip of pixels: for 100 scenes ten
 times as fast as sorting pixel by pixel.
 """
 
@@ -54,7 +54,7 @@ def order_statistics(stack: Stack, limits: Limits, highest: Any, ranks: Ranks) -
 
 @compiled
 def _load(values: Stack, limits: Limits, highest: Any, row: Stack, counts: Integers) -> None:
-    """Copy one scene's values; what is missing becomes the highest value, and so sorts behind the valid ones."""
+    """Copy a scene's values; missing ones become the highest value, and so sort behind the valid ones."""
     for x in range(values.shape[0]):
         value = np.float64(values[x])
         valid = is_valid(value, limits)

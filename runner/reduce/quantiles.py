@@ -31,11 +31,11 @@ def quantiles(stack: Stack, pixels: Pixels, fractions: Sequence[float]) -> list[
     which makes a single cell. The results are float64 of shape (*cells), NaN where no value counts.
     """
     flat = pixels.flat(stack)
-    wanted = np.array(fractions, np.float64)
+    parts = np.array(fractions, np.float64)
     counts = np.zeros(flat.shape[1], np.int64)
-    pairs = np.zeros((wanted.size, 2, flat.shape[1]), flat.dtype)
+    pairs = np.zeros((parts.size, 2, flat.shape[1]), flat.dtype)
     find = _find_singly if flat.shape[1] < _FEW_CELLS or pixels.in_pieces else _find_together
-    find(flat, pixels, wanted, counts, pairs)
+    find(flat, pixels, parts, counts, pairs)
     between = [
         _between(pair.astype(np.float64), counts, fraction) for pair, fraction in zip(pairs, fractions, strict=True)
     ]

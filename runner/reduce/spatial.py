@@ -1,4 +1,4 @@
-"""Sums over space: one cell for each scene of a block. Each accumulator is for one thread.
+"""Sums over space: one cell for each scene of a task. Each accumulator is for one thread.
 
 A tile is summed column by column into layers of its own, which are then added to the limbs of its scene.
 """
@@ -18,7 +18,7 @@ Counts = npt.NDArray[np.int32]
 
 
 class SpatialSums:
-    """Sums over the pixels of a block, scene by scene; `scenes` is their number.
+    """Sums over the pixels of a task, scene by scene; `scenes` is their number.
 
     `weights` are those of the rows of its window, where a statistic needs them.
     """
@@ -63,7 +63,7 @@ class SpatialSums:
         self._sums.add_pixels(scene, layers.ravel())
 
     def partial(self) -> Partial:
-        """What was added so far. It shares memory with the accumulator: take it once, at the end."""
+        """The sums so far. They share memory with the accumulator: take them once, at the end."""
         sums = self._sums.total() if self._sums else None
         squares = self._squares.total() if self._squares else None
         weighted = self._weighted.totals() if self._weighted else {}

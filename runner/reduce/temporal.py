@@ -1,4 +1,4 @@
-"""Sums over time: one cell for each pixel of a block's window. Each accumulator is for one thread."""
+"""Sums over time: one cell for each pixel of a task's window. Each accumulator is for one thread."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,12 +16,12 @@ Counts = npt.NDArray[np.int32]
 
 
 class TemporalSums:
-    """Sums over the scenes of a block, pixel by pixel of its window (rows, columns)."""
+    """Sums over the scenes of a task, pixel by pixel of its window (rows, columns)."""
 
     def __init__(self, shape: tuple[int, int], pixels: Pixels, needs: Needs) -> None:
         self.shape = shape
         self.pixels = pixels
-        self._seen: dict[tuple[int, ...], int] = {}  # how often each part of the window was added to
+        self._seen: dict[tuple[int, ...], int] = {}  # number of scenes added to each part of the window
         self._counts: Counts = np.zeros(shape, np.int32)
         self._sums = _Layers(shape) if needs.sums else None
         self._squares = _Layers(shape) if needs.squares else None
@@ -39,7 +39,7 @@ class TemporalSums:
         """Memory that the limbs of these sums take for each pixel, where two floats hold none of them.
 
         For magnitudes within a factor of 2**64, as all 64-bit integers are; every further 2**32 takes a limb more, and
-        two for squares. The limbs grow, and are given away, by copying them, one sum after the other.
+        two for squares. The limbs grow, and are handed over, by copying them, one sum after the other.
         """
         each = [8 * limbs + 16 for limbs, needed in ((8, needs.sums), (13, needs.squares)) if needed]
         return sum(each) + max(each, default=0)
@@ -74,7 +74,7 @@ class TemporalSums:
         self._sums.empty_spare(square=False)
 
     def partial(self) -> Partial:
-        """What was added so far. It shares memory with the accumulator: take it once, at the end."""
+        """The sums so far. They share memory with the accumulator: take them once, at the end."""
         sums = self._sums.total() if self._sums else None
         squares = self._squares.total() if self._squares else None
         return Partial(_times_seen(self._seen, self.shape), self._counts, sums, squares, self._extremes)
@@ -106,10 +106,10 @@ class TemporalSums:
 
 
 def _times_seen(added: Mapping[tuple[int, ...], int], shape: tuple[int, int]) -> Integers:
-    """How often each pixel of a window was added to; (1, 1) where that is the same for all, as it mostly is.
+    """The number of scenes added to each pixel of a window; (1, 1) if all are the same, as mostly.
 
-    `added` says how often for each part (row, column, height, width). Between the edges of the parts nothing changes,
-    so that it is enough to count there.
+    `added` has the number for each part (row, column, height, width). It changes at the edges of parts only, so it is
+    counted between them.
     """
     rows = sorted({0, shape[0], *(edge for row, _, height, _ in added for edge in (row, row + height))})
     columns = sorted({0, shape[1], *(edge for _, column, _, width in added for edge in (column, column + width))})

@@ -1,4 +1,4 @@
-"""Sums over space by weights, one of which each row of pixels has. Each accumulator is for one thread.
+"""Sums over space by weights, one for each row of pixels. Each accumulator is for one thread.
 
 A row is summed exactly, in lanes, as columns are without weights; its lanes are then multiplied by its weight, exactly
 too, on their way to the limbs of the scene. So the order and the cutting of tiles never matter.
@@ -14,7 +14,7 @@ from runner.reduce.weighted_kernels import LANES, RowSums, row_counts, row_sums
 
 
 class WeightedSums:
-    """Of each scene of a block; `weights` are positive, one for each row of the block's window."""
+    """Weighted sums of each scene of a task; `weights` are positive, one for each row of its window."""
 
     def __init__(self, scenes: int, pixels: Pixels, needs: Needs, weights: Floats | None) -> None:
         """Raises ValueError for no weights."""
