@@ -236,7 +236,7 @@ def round_limbs(limbs: Integers, first: int) -> Floats:
 
 
 def _magnitude(limbs: Integers) -> tuple[Bools, npt.NDArray[np.uint64]]:
-    """The sign of each value (True: negative) and its magnitude, 0 <= limb < 2**32, with 2 limbs more below, 1 above."""
+    """The sign of each value (True: negative) and its magnitude, 0 <= limb < 2**32, with 2 more limbs below, 1 above"""
     limbs = np.pad(limbs, ((0, 0), (2, 1)))
     top = limbs.shape[1] - 1 - np.argmax(limbs[:, ::-1] != 0, axis=1)
     negative = limbs[np.arange(len(limbs)), top] < 0
