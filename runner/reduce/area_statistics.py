@@ -7,7 +7,8 @@ is a cell for each scene, so that Python's integers are fast enough.
 
 import numpy as np
 
-from runner.reduce.exact import Floats, Total, integers, widened
+from runner.reduce.arrays import Floats
+from runner.reduce.exact import Total, integers, widened
 from runner.reduce.partial import Partial
 from runner.reduce.variance import ratio
 

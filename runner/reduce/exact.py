@@ -10,9 +10,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from runner.reduce.arrays import Bools, Floats, Integers
 
 _LOW: Final = 0xFFFFFFFF
 _ADDITIONS_BEFORE_CARRY: Final = 2**26  # each moves a limb by at most nine times 2**33

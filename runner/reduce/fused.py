@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from runner.read.predictor import Bytes, as_bits, row_scratch
+from runner.reduce.arrays import Floats, Integers
 from runner.reduce.fused_kernels import (
     Accumulators,
     Inflated,
@@ -21,7 +22,7 @@ from runner.reduce.fused_kernels import (
 from runner.reduce.kernels import ROWS_AT_ONCE
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
-from runner.reduce.row_kernels import Floats, Integers, Spare
+from runner.reduce.row_kernels import Spare
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.temporal import TemporalSums
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from runner.host.compiled import compiled
 from runner.read.predictor import Bits, Scratch, Words, as_bits, undo_rows
+from runner.reduce.arrays import Bools, Counts, Floats, Integers, Tile
 from runner.reduce.kernels import EVERY_PIXEL, ROWS_AT_ONCE, Columns, column_sums
 from runner.reduce.pixel_types import NO_LIMITS, Limits, PixelKind, Place
-from runner.reduce.row_kernels import Counts, Floats, Integers, Row, Spare, Tile, add_row, add_unsaved, is_valid
+from runner.reduce.row_kernels import Row, Spare, add_row, add_unsaved, is_valid
 
-Bools = npt.NDArray[np.bool_]
 Exponents = npt.NDArray[np.int32]
 
 

@@ -10,20 +10,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from runner.host.compiled import compiled
+from runner.reduce.arrays import Counts, Floats, Tile
 from runner.reduce.pixel_types import NO_LIMITS, Limits, PixelKind, Place
-from runner.reduce.row_kernels import (
-    Counts,
-    Floats,
-    Row,
-    Spare,
-    Tile,
-    add_carefully,
-    add_row,
-    add_small,
-    add_strip,
-    add_unsaved,
-    is_valid,
-)
+from runner.reduce.row_kernels import Row, Spare, add_carefully, add_row, add_small, add_strip, add_unsaved, is_valid
 
 EVERY_PIXEL: Final = PixelKind(NO_LIMITS, small=False, float32=False)
 ROWS_AT_ONCE: Final = 32  # that are summed over space in one layer

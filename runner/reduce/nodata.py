@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ConfigError
+from runner.reduce.arrays import Bools
 
-Bools = npt.NDArray[np.bool_]
 ValidRange = tuple[float, float]  # closed
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from runner.reduce.exact import Integers, Total, Wide, combine_totals
+from runner.reduce.arrays import Integers
+from runner.reduce.exact import Total, Wide, combine_totals
 from runner.reduce.pixel_types import empty_extremes
 
 TOTALS: Final = ("sums", "squares", "weights", "weights_seen", "weighted_sums", "weighted_squares")

@@ -5,14 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.errors import PlanError
+from runner.reduce.arrays import Bools, Floats, Tile
 from runner.reduce.nodata import NO_RANGE, NodataLimits, PixelLimits, ValidRange, limits, missing
-
-Tile = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 Limits: TypeAlias = NodataLimits | PixelLimits  # the shorter, where it says all, spares two comparisons a pixel
 

@@ -8,13 +8,11 @@ times as fast as sorting pixel by pixel.
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.host.compiled import compiled
+from runner.reduce.arrays import Floats, Integers, Stack
 from runner.reduce.pixel_types import Limits
-from runner.reduce.row_kernels import Floats, Integers, is_valid
-
-Stack = npt.NDArray[Any]
+from runner.reduce.row_kernels import is_valid
 
 STRIP: Final = 128  # pixels sorted together; 100 scenes of float32 take 50 KiB
 

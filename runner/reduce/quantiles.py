@@ -12,11 +12,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runner.reduce.arrays import Floats, Integers, Stack
 from runner.reduce.pixel_types import Pixels
 
-Stack = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 OfValues = Callable[[Floats, int], npt.NDArray[Any]]
 
 _MEDIAN: Final = 0.5

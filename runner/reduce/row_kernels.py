@@ -12,15 +12,10 @@ LLVM fuses no multiply-add unless asked to; it would break the error terms.
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.host.compiled import compiled
+from runner.reduce.arrays import Counts, Floats, Integers, Tile
 from runner.reduce.pixel_types import Limits
-
-Tile = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Counts = npt.NDArray[np.int32]
 
 
 class Spare(NamedTuple):

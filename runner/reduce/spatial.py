@@ -6,15 +6,13 @@ A tile is summed column by column into layers of its own, which are then added t
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.reduce import kernels
-from runner.reduce.exact import Floats, Total, Wide
+from runner.reduce.arrays import Counts, Floats, Tile
+from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixel_types import Limits, PixelKind, Pixels, Place, Tile, pieces, square_pieces
+from runner.reduce.pixel_types import Limits, PixelKind, Pixels, Place, pieces, square_pieces
 from runner.reduce.weighted import WeightedSums
-
-Counts = npt.NDArray[np.int32]
 
 
 class SpatialSums:

@@ -11,12 +11,8 @@ element for all; `factors` are positive finite float64s seen as int64, one for e
 
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from runner.host.compiled import compiled
-
-Integers = npt.NDArray[np.int64]
+from runner.reduce.arrays import Integers
 
 _MANTISSA: Final = (1 << 52) - 1
 _INFINITE: Final = 0x7FF

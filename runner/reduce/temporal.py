@@ -3,16 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.reduce import kernels
-from runner.reduce.exact import Floats, Integers, Total, Wide
+from runner.reduce.arrays import Counts, Floats, Integers, Tile
+from runner.reduce.exact import Total, Wide
 from runner.reduce.fused_kernels import UNKNOWN, OverTime, exponents_for
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixel_types import Limits, PixelKind, Pixels, Place, Tile, pieces, square_pieces
+from runner.reduce.pixel_types import Limits, PixelKind, Pixels, Place, pieces, square_pieces
 from runner.reduce.row_kernels import Spare
-
-Counts = npt.NDArray[np.int32]
 
 
 class TemporalSums:

@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from runner.reduce.exact import Floats, Integers, Total, integers, widened
+from runner.reduce.arrays import Floats, Integers
+from runner.reduce.exact import Total, integers, widened
 
 _WORTH_COMPILING: Final = 4096  # cells; loading the kernel takes as long as these in Python
 _CELLS_AT_ONCE: Final = 2**15

@@ -7,9 +7,10 @@ too, on their way to the limbs of the scene. So the order and the cutting of til
 import numpy as np
 import numpy.typing as npt
 
-from runner.reduce.exact import Floats, Integers, Total, Wide
+from runner.reduce.arrays import Floats, Integers, Tile
+from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Needs
-from runner.reduce.pixel_types import Pixels, Place, Tile, pieces, square_pieces
+from runner.reduce.pixel_types import Pixels, Place, pieces, square_pieces
 from runner.reduce.weighted_kernels import LANES, RowSums, row_counts, row_sums
 
 

@@ -7,14 +7,13 @@ One layer of float64 mostly holds the sum of a row, two do where it does not, an
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.host.compiled import compiled
+from runner.reduce.arrays import Bools, Floats, Integers, Tile
 from runner.reduce.pixel_types import Limits, Place
-from runner.reduce.row_kernels import Floats, Integers, Tile, add_unsaved, is_inexact, is_valid
+from runner.reduce.row_kernels import add_unsaved, is_inexact, is_valid
 
 LANES: Final = 32  # pixels that are added side by side
-Bools = npt.NDArray[np.bool_]
 
 
 class RowSums(NamedTuple):
