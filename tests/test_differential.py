@@ -27,7 +27,7 @@ from runner.plan.readers import by_gdal
 from runner.plan.records import Block, StagePlan
 from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts, FetchOptions
-from runner.read.header import BlockPixels, SceneFile, Window
+from runner.read.header import SceneFile, ScenePixels, Window
 from runner.reduce.statistics import finish
 from runner.settings import JobSettings, Over, ReaderName
 from runner.source.scenes import make_stack
@@ -49,7 +49,7 @@ COMPILED_ANYWAY = ("uint8", "float32")  # of the pixel types; to compile the oth
 
 @dataclass(frozen=True)
 class Case:
-    """A file to be written: `nodata` is its tag, `mask` its mask or alpha band, `part` whether blocks are sparse."""
+    """A file to be written: `nodata` is its tag, `mask` its mask or alpha band, `part` whether tiles are sparse."""
 
     dtype: str = "float32"
     shape: tuple[int, int] = (45, 37)
@@ -187,16 +187,16 @@ def by_readers(job: JobSettings, stack: Stack, rule: PixelRule) -> tuple[int, fl
     file = SceneFile(scene.href, LocalStore(path.parent), path.name, None, scene.header)
     window = Window(0, 0, *scene.header.shape)
     if by_gdal(job.reader, scene.header, rule.band):
-        blocks = gdal_reader.read_blocks([file], window, rule.band, lambda one: one.href)
+        parts = gdal_reader.read_scenes([file], window, rule.band, lambda one: one.href)
     else:
-        blocks = fast_reader.read_blocks([file], window, rule.band, FetchOptions(), FetchCounts())
-    with closing(blocks):
-        return count_and_mean(np.concatenate([*_valid(blocks, rule, scene)]))
+        parts = fast_reader.read_scenes([file], window, rule.band, FetchOptions(), FetchCounts())
+    with closing(parts):
+        return count_and_mean(np.concatenate([*_valid(parts, rule, scene)]))
 
 
-def _valid(blocks: Iterator[BlockPixels], rule: PixelRule, scene: Scene) -> Iterator[np.ndarray]:
-    for block in blocks:
-        values = rule.values(block.pixels, block.valid, scene.header)
+def _valid(parts: Iterator[ScenePixels], rule: PixelRule, scene: Scene) -> Iterator[np.ndarray]:
+    for part in parts:
+        values = rule.values(part.pixels, part.valid, scene.header)
         yield values[rule.pixels.valid(values)]
 
 
@@ -235,8 +235,8 @@ def test_count_and_mean_are_rasterios(tmp_path: Path, case: Case) -> None:
     check(tmp_path / "a.tif", case.count - (case.mask == "alpha"))
 
 
-def reversed_bits(block: bytes) -> bytes:
-    return np.packbits(np.unpackbits(np.frombuffer(block, "uint8")), bitorder="little").tobytes()
+def reversed_bits(tile: bytes) -> bytes:
+    return np.packbits(np.unpackbits(np.frombuffer(tile, "uint8")), bitorder="little").tobytes()
 
 
 FILL_ORDER, ORIENTATION, BITS, FORMAT = 266, 274, 258, 339

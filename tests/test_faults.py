@@ -269,7 +269,7 @@ def delete_in_time(server: FaultyServer, path: Path) -> None:
 
 
 UNREADABLE: dict[str, tuple[Callable[[FaultyServer, Path], None], str]] = {
-    "truncated": (truncate, "truncated TIFF: a block ends at byte"),
+    "truncated": (truncate, "truncated TIFF: a tile ends at byte"),
     "a VRT": (make_a_vrt, "not a TIFF"),
     "gone": (delete_in_time, "deleted after it was listed"),
 }
@@ -351,9 +351,7 @@ def uncompressed(tmp_path: Path) -> Iterator[FaultyServer]:
 
 def test_a_flipped_bit_in_deflate_ends_the_run(server: FaultyServer, tmp_path: Path) -> None:
     flip_a_bit(bad_file(tmp_path))
-    assert_failed(
-        run(server, tmp_path), f"s3://b/{BAD}.tif: a block of block row 2 is damaged", "upload it again", SKIP
-    )
+    assert_failed(run(server, tmp_path), f"s3://b/{BAD}.tif: a tile of tile row 2 is damaged", "upload it again", SKIP)
 
 
 def test_a_flipped_bit_is_found_by_the_objects_checksum(uncompressed: FaultyServer, tmp_path: Path) -> None:

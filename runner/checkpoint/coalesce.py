@@ -13,8 +13,7 @@ from runner.engine.blocks import BlockResult
 from runner.engine.trace import TaskTrace, Work
 from runner.plan.records import Block
 from runner.read.header import Window
-from runner.reduce.cells import among
-from runner.reduce.partial import Partial, combine
+from runner.reduce.partial import Partial, among, combine
 
 ENOUGH: Final = 32  # scenes: what is kept of so many DEFLATE scenes of speckle is 5 % of their bytes
 FEW_BYTES: Final = 2**28  # that may be kept without joining, so that a changed scene spoils no other's blocks

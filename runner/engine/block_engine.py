@@ -20,8 +20,7 @@ from runner.model import Stack
 from runner.plan.records import Block, Pass, StagePlan
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
-from runner.reduce.cells import among, rectangle, rows
-from runner.reduce.partial import Partial, combine
+from runner.reduce.partial import Partial, among, combine, rectangle, rows
 from runner.reduce.statistics import finish, statistic
 from runner.settings import Over
 

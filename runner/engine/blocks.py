@@ -19,7 +19,7 @@ from runner.plan.weights import row_areas
 from runner.read import fast_reader, gdal_reader
 from runner.read.decode import ByteArray
 from runner.read.fetch import FetchCounts, FetchOptions, StopFlag
-from runner.read.header import BlockPixels, SceneFile
+from runner.read.header import SceneFile, ScenePixels
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Pixels, Place
@@ -119,7 +119,7 @@ class _Part(NamedTuple):
     block: Block
     counts: FetchCounts  # of the block
     first: int
-    pixels: fast_reader.Turn | BlockPixels | None
+    pixels: fast_reader.Turn | ScenePixels | None
 
 
 def _read(reading: Reading, blocks: Iterator[Block]) -> Generator[_Part, None, None]:
@@ -143,10 +143,10 @@ _Run: TypeAlias = tuple[Block, FetchCounts, Sequence[int]]  # of scenes in a row
 def _read_fast(reading: Reading, runs: Iterator[_Run]) -> Iterator[_Part]:
     taken: list[_Run] = []
 
-    def works() -> Iterator[fast_reader.Work]:
+    def works() -> Iterator[fast_reader.Excerpt]:
         for run in runs:
             taken.append(run)
-            yield fast_reader.Work(_files(reading, run), run[0].window, run[1])
+            yield fast_reader.Excerpt(_files(reading, run), run[0].window, run[1])
 
     with closing(fast_reader.read_turns(works(), reading.rule.band, reading.fetch, reading.stop)) as turns:
         for number, turn in turns:
@@ -158,7 +158,7 @@ def _read_through_gdal(reading: Reading, runs: Iterator[_Run]) -> Iterator[_Part
     for run in runs:
         block, counts, numbers = run
         files, path = _files(reading, run), lambda file: gdal_path(locate(file.href))
-        for part in gdal_reader.read_blocks(files, block.window, reading.rule.band, path):
+        for part in gdal_reader.read_scenes(files, block.window, reading.rule.band, path):
             reading.stop.check()
             yield _Part(block, counts, numbers[0] - block.start, part)
 
@@ -192,9 +192,9 @@ class _Collectors:
         fused = reading.rule.as_stored and not self.ordered and FusedSums.fits(pixels, needs)
         self._fused = FusedSums(self.over_time, self.over_space, pixels) if fused else None
 
-    def add(self, first: int, part: fast_reader.Turn | BlockPixels) -> None:
+    def add(self, first: int, part: fast_reader.Turn | ScenePixels) -> None:
         """Add pixels whose scenes are counted from scene `first` of the block."""
-        if isinstance(part, BlockPixels):
+        if isinstance(part, ScenePixels):
             self._add_pixels(first, part)
         elif self._fused is not None and (encoded := fast_reader.side_by_side(part)) is not None:
             self._add_encoded(self._fused, first, part, encoded)
@@ -218,9 +218,9 @@ class _Collectors:
         for at in fused.add(scenes, encoded, one.decoder.predictor, place):
             pixels = turn[at].pixels().pixels
             assert self.over_space
-            self.over_space.add_tile(scenes[at], pixels, place._replace(tile_row=0, tile_column=0))
+            self.over_space.add_tile(scenes[at], pixels, place._replace(top=0, left=0))
 
-    def _add_pixels(self, first: int, part: BlockPixels) -> None:
+    def _add_pixels(self, first: int, part: ScenePixels) -> None:
         scene = first + part.scene
         values = self._rule.values(part.pixels, part.valid, self._headers[scene])
         place = Place(0, 0, part.row, part.column, *values.shape)

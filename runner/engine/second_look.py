@@ -54,14 +54,14 @@ def _read(job: JobSettings, scene: Scene, window: Window) -> None:
     version = scene.etag, scene.header, scene.size, scene.modified
     file = SceneFile(scene.href, stores.of(location), location.key, *version)
     if job.engine is EngineName.block and not by_gdal(job.reader, scene.header, band):
-        with closing(fast_reader.read_blocks([file], window, band, fetch, FetchCounts())) as parts:
+        with closing(fast_reader.read_scenes([file], window, band, fetch, FetchCounts())) as parts:
             _drain(parts)
         return
     with closing(read_whole(scene, stores, fetch)) as pieces:  # GDAL does not tell a faulty object from a faulty store
         _drain(pieces)
     uncached = {} if location.bucket is None else {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{location.bucket}/"}
     with gdal_environment({**job.gdal.options, **gdal_s3_options(job.source.s3), **uncached}):
-        _drain(gdal_reader.read_blocks([file], window, band, lambda file: gdal_path(locate(file.href))))
+        _drain(gdal_reader.read_scenes([file], window, band, lambda file: gdal_path(locate(file.href))))
 
 
 def _drain(parts: Iterable[object]) -> None:

@@ -1,4 +1,4 @@
-"""Blocks of a TIFF turned into pixels, in buffers that are used again for every block.
+"""Tiles of a TIFF turned into pixels, in buffers that are used again for every tile.
 
 Sources: TIFF 6.0 (https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf), sections 9 (PackBits), 13 (LZW) and
 15 (tiles); TIFF Technical Note 2 (DEFLATE); libtiff's tif_lerc.c for LERC: a blob, perhaps deflated or in ZSTD, whose
@@ -15,33 +15,33 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ReadError
-from runner.read.block_lists import MAX_BLOCK_BYTES
 from runner.read.header import Header
 from runner.read.layout import UNSUPPORTED, TiffLayout
 from runner.read.lenient import LENIENT_CODECS
 from runner.read.masks import Bools, FileMask
 from runner.read.predictor import undo_predictor, undone_by_rows
+from runner.read.tile_lists import MAX_TILE_BYTES
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 Pixels: TypeAlias = npt.NDArray[Any]
-Codec: TypeAlias = Callable[[Any, Any], int]  # decodes into the array; how many bytes it wrote
+Codec: TypeAlias = Callable[[Any, Any], int]  # decodes into the array; returns the number of bytes written
 
 _RAW_PHOTOMETRICS: Final = (0, 1, 2, 3)  # of others, as YCbCr, GDAL converts the colours
-_WITH_PREDICTOR: Final = ("lzw", "deflate", "zstd")  # libtiff passes over the tag with other compressions
+_WITH_PREDICTOR: Final = ("lzw", "deflate", "zstd")  # libtiff ignores the tag with other compressions
 _LERC_EXTRA: Final = (0, 1, 2)  # LercParameters[1]: none, DEFLATE, ZSTD
 
 
 def fast_path_refusal(header: Header, band: int) -> str | None:
-    """Why `band` (from 1) of this file is left to GDAL, in words; None if BlockDecoder takes it."""
+    """The reason why `band` (from 1) of this file is left to GDAL; None if TileDecoder takes it."""
     layout, mask = header.layout, header.mask_of(band)
     bands = layout.bands
     reasons = {
         f"a TIFF with {layout.repaired}": bool(layout.repaired),
         f"it has {bands} band{'s' * (bands != 1)}, so no band {band}": not 1 <= band <= bands,
-        f"a strip of {layout.block_bytes:,} bytes": layout.block_bytes > MAX_BLOCK_BYTES,
+        f"a strip of {layout.tile_bytes:,} bytes": layout.tile_bytes > MAX_TILE_BYTES,
         f"samples of {layout.bits} bits in sample format {layout.sample_format}": layout.dtype == UNSUPPORTED,
         f"compression {layout.compression}": layout.compression not in (*_CODECS, "lerc"),
         f"predictor {layout.predictor} of {layout.dtype}": not _predictor_fits(layout),
@@ -55,7 +55,7 @@ def fast_path_refusal(header: Header, band: int) -> str | None:
 
 
 def _predictor(layout: TiffLayout) -> int:
-    """The predictor that is in force."""
+    """The predictor in force."""
     return layout.predictor if layout.compression in _WITH_PREDICTOR else 1
 
 
@@ -70,18 +70,18 @@ def _lerc_fits(layout: TiffLayout) -> bool:
 
 
 class Buffers:
-    """Memory that decoders share, turn by turn: for each of a few scenes one block inflated and one decoded."""
+    """Memory that decoders share from turn to turn: for each scene one inflated tile and one decoded tile."""
 
     def __init__(self, scenes: int) -> None:
         self._scenes = scenes
         self._arrays = [np.empty((scenes, 0), np.uint8), np.empty((scenes, 0), np.uint8)]
 
     def inflated(self, length: int) -> ByteArray:
-        """Inflated blocks, (scenes, length) bytes."""
+        """Inflated tiles, (scenes, length) bytes."""
         return self._array(0, length)
 
     def decoded(self, length: int) -> ByteArray:
-        """Decoded blocks, (scenes, length) bytes; memory that is never asked for costs nothing."""
+        """Decoded tiles, (scenes, length) bytes; memory that is never asked for costs nothing."""
         return self._array(1, length)
 
     def _array(self, which: int, length: int) -> ByteArray:
@@ -90,22 +90,22 @@ class Buffers:
         return self._arrays[which]
 
 
-class BlockDecoder:
-    """Decodes the blocks of one band (from 1) of one file, which fast_path_refusal must have let pass.
+class TileDecoder:
+    """Decodes the tiles of one band (from 1) of one file, which fast_path_refusal must have let pass.
 
     `number` is that of the scene among those that share the buffers.
     """
 
     def __init__(self, href: str, header: Header, band: int, buffers: Buffers, number: int = 0) -> None:
         layout = header.layout
-        together = layout.bands if layout.planar == "pixel" else 1
+        samples = layout.bands if layout.planar == "pixel" else 1
         self.predictor = _predictor(layout)
         self.dtype = np.dtype(layout.dtype)
-        self.shape = (layout.block_height, layout.block_width, together)
+        self.shape = (layout.tile_height, layout.tile_width, samples)
         self.number = number
         self._href, self._layout = href, layout
         self._sample = band - 1 if layout.planar == "pixel" else 0
-        self._row_bytes = layout.block_width * together * self.dtype.itemsize
+        self._row_bytes = layout.tile_width * samples * self.dtype.itemsize
         self._big_endian = layout.byte_order == ">"
         self._as_stored = self.predictor == 1 and self._big_endian == (sys.byteorder == "big")
         self._lerc = _Lerc(layout) if layout.compression == "lerc" else None
@@ -115,42 +115,42 @@ class BlockDecoder:
 
     @property
     def by_rows(self) -> bool:
-        """Whether `predictor.undo_rows` takes what `inflate` leaves."""
+        """True if `predictor.undo_rows` takes what `inflate` leaves."""
         size = self.dtype.itemsize
         return undone_by_rows(self._row_bytes, self.shape[2], self.predictor, size, big_endian=self._big_endian)
 
     @property
     def coding(self) -> tuple[object, ...]:
-        """What decides how a block's bytes become pixels."""
+        """The properties that decide how a tile's bytes become pixels."""
         return self.shape, self.dtype, self.predictor, self._big_endian
 
     def all_inflated(self) -> ByteArray:
-        """The inflated blocks of all scenes that share the buffers, (scenes, rows, bytes)."""
-        blocks = self._buffers.inflated(self.shape[0] * self._row_bytes)
-        shaped: ByteArray = blocks.reshape(len(blocks), -1, self._row_bytes)
+        """The inflated tiles of all scenes that share the buffers, (scenes, rows, bytes)."""
+        tiles = self._buffers.inflated(self.shape[0] * self._row_bytes)
+        shaped: ByteArray = tiles.reshape(len(tiles), -1, self._row_bytes)
         return shaped
 
-    def inflate(self, data: "Buffer", block_row: int) -> ByteArray:
-        """Unpack a block in the given row of blocks: (rows, bytes), of which the last may fill only the first.
+    def inflate(self, data: "Buffer", tile_row: int) -> ByteArray:
+        """Unpack a tile in the given row of tiles: (rows, bytes); a tile at the bottom may fill only the first rows.
 
         It is valid until the next call with the same buffers and number. Raises ReadError.
         """
         encoded: ByteArray = self._buffers.inflated(self.shape[0] * self._row_bytes)[self.number]
-        stored = encoded if self._layout.tiled else encoded[: self._needed_rows(block_row) * self._row_bytes]
-        needed = self._needed_rows(block_row) * self._row_bytes
+        stored = encoded if self._layout.tiled else encoded[: self._needed_rows(tile_row) * self._row_bytes]
+        needed = self._needed_rows(tile_row) * self._row_bytes
         try:
             got = self._unpack(data, stored, needed)
         except (RuntimeError, ValueError, OSError, zlib.error) as error:
-            raise self._damaged(block_row, str(error)) from error
+            raise self._damaged(tile_row, str(error)) from error
         if got < needed:
-            raise self._damaged(block_row, f"it decodes to {got} bytes, wanted {needed}")
+            raise self._damaged(tile_row, f"it decodes to {got} bytes, wanted {needed}")
         return encoded.reshape(-1, self._row_bytes)
 
     def undo(self, encoded: ByteArray, rows: slice, columns: slice) -> Pixels:
-        """Those rows and columns of an inflated block, (rows, columns) in native byte order; it may serve as scratch.
+        """Rows and columns of an inflated tile, (rows, columns) in native byte order; the tile may serve as scratch.
 
-        The view is valid as long as the block, and is not to be asked for again; its columns lie apart where the file
-        interleaves bands.
+        Call it once for a tile. The view is valid as long as the tile; its columns lie apart where the file interleaves
+        bands.
         """
         stored = encoded[rows]
         if self._as_stored:
@@ -160,28 +160,28 @@ class BlockDecoder:
             undo_predictor(stored, pixels, self.predictor, big_endian=self._big_endian)
         return pixels[:, columns, self._sample]
 
-    def decode(self, data: "Buffer", block_row: int, rows: slice, columns: slice) -> Pixels:
+    def decode(self, data: "Buffer", tile_row: int, rows: slice, columns: slice) -> Pixels:
         """Inflate and undo. Raises ReadError."""
-        return self.undo(self.inflate(data, block_row), rows, columns)
+        return self.undo(self.inflate(data, tile_row), rows, columns)
 
     def _pixels(self) -> Pixels:
-        mine = self._buffers.decoded(self.shape[0] * self._row_bytes)[self.number]
-        pixels: Pixels = mine.view(self.dtype).reshape(self.shape)
+        buffer = self._buffers.decoded(self.shape[0] * self._row_bytes)[self.number]
+        pixels: Pixels = buffer.view(self.dtype).reshape(self.shape)
         return pixels
 
     def visible(self, rows: slice, columns: slice) -> Bools | None:
-        """Which pixels of the block inflated last its own mask lets be seen; None for all."""
+        """True for the pixels that the mask of the last inflated tile does not hide; None if it hides none."""
         valid = self._lerc.valid if self._lerc else None
         return None if valid is None else valid[rows, columns]
 
     def blank(self, rows: slice, columns: slice) -> Pixels:
-        """The pixels of a sparse block, as decode returns them."""
+        """The pixels of a sparse tile, as decode returns them."""
         pixels = self._pixels()[rows, columns, self._sample]
         pixels.fill(self._fill)
         return pixels
 
     def _unpack(self, data: "Buffer", stored: ByteArray, needed: int) -> int:
-        """Unpack a block, or what is needed of one that holds more than it should; how many bytes it gave."""
+        """Unpack a tile, or the needed part of one that holds too much. Returns the number of bytes."""
         try:
             return self._codec(data, stored)
         except (RuntimeError, ValueError):
@@ -190,14 +190,12 @@ class BlockDecoder:
                 raise
         return lenient(data, stored[:needed])
 
-    def _needed_rows(self, block_row: int) -> int:
-        """The rows of a block that lie in the image; others may be left out."""
-        return min(self.shape[0], self._layout.height - block_row * self.shape[0])
+    def _needed_rows(self, tile_row: int) -> int:
+        """The number of rows of a tile that lie in the image; the file may omit the others."""
+        return min(self.shape[0], self._layout.height - tile_row * self.shape[0])
 
-    def _damaged(self, block_row: int, problem: str) -> ReadError:
-        problem = (
-            f"a block of block row {block_row} is damaged ({self._layout.compression}): {problem}; upload it again"
-        )
+    def _damaged(self, tile_row: int, problem: str) -> ReadError:
+        problem = f"a tile of tile row {tile_row} is damaged ({self._layout.compression}): {problem}; upload it again"
         return ReadError(self._href, problem)
 
 
@@ -224,18 +222,18 @@ def _packbits(data: Any, out: Any) -> int:
 
 
 class _Lerc:
-    """The LERC of one file: each block is a blob of its own, with a mask of invalid pixels.
+    """The LERC of one file: each tile is a blob of its own, with a mask of invalid pixels.
 
-    `valid` is that of the last block, where its pixels cannot say so by NaN; None if all of them are valid.
+    `valid` is the mask of the last tile if its pixels are integers, which have no NaN; None if all of them are valid.
     """
 
     def __init__(self, layout: TiffLayout) -> None:
         self.valid: Bools | None = None
         self._unpack = (_same, _unzip, _unzstd)[(*layout.lerc_parameters, 0, 0)[1]]
-        self._dtype, self._width = np.dtype(layout.dtype), layout.block_width
+        self._dtype, self._width = np.dtype(layout.dtype), layout.tile_width
 
     def __call__(self, data: Any, out: Any) -> int:
-        """Decode a block."""
+        """Decode a tile."""
         pixels = out.view(self._dtype).reshape(-1, self._width)
         blob = self._unpack(data, 2 * len(out) + 2**16)
         _, valid = imagecodecs.lerc_decode(blob, masks=True, out=pixels)  # refuses a blob of another shape or dtype

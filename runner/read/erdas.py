@@ -17,7 +17,7 @@ _DIGITS: Final = 1e-9  # of a place, which an .aux computes from its corners
 
 
 def says_more(content: bytes, header: Header) -> bool:
-    """Whether GDAL would find something in it for the TIFF of this header that the TIFF does not say itself."""
+    """True if GDAL would find more in it than the TIFF of this header says itself."""
     if not content.startswith(_BEGIN):
         return False
     try:
@@ -35,13 +35,13 @@ def _opened(memory: MemoryFile) -> Any:
 
 
 def _is_of(dataset: Any, header: Header) -> bool:
-    """Whether GDAL takes it for the file beside an image of this size."""
+    """True if GDAL takes it for the sidecar of an image of this size."""
     fits = (dataset.shape, dataset.count) == (header.shape, header.bands)
     return fits and "HFA_DEPENDENT_FILE" in dataset.tags(ns="HFA")
 
 
 def _differs(dataset: Any, header: Header) -> bool:
-    nodata = any(one not in (None, other) for one, other in zip(dataset.nodatavals, header.nodatas, strict=True))
+    nodata = any(value not in (None, own) for value, own in zip(dataset.nodatavals, header.nodatas, strict=True))
     transform = tuple(dataset.transform)[:6]
     place = transform != NO_TRANSFORM and not np.allclose(transform, header.transform, rtol=_DIGITS, atol=0)
     crs = bool(dataset.crs) and (not header.crs or dataset.crs != CRS.from_wkt(header.crs))

@@ -1,4 +1,4 @@
-"""The fast reader: blocks of plain TIFFs, by byte ranges that are fetched ahead and inflated without GDAL."""
+"""The fast reader: tiles of plain TIFFs, by byte ranges that are fetched ahead and inflated without GDAL."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runner.errors import ReadError
-from runner.read.decode import BlockDecoder, Buffers, ByteArray, fast_path_refusal
+from runner.read.decode import Buffers, ByteArray, TileDecoder, fast_path_refusal
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
-from runner.read.header import BlockPixels, SceneFile, Window
+from runner.read.header import SceneFile, ScenePixels, Window
 from runner.read.layout import TiffLayout
 
 if TYPE_CHECKING:
     from obstore import Bytes
 
 
-class Place(NamedTuple):
-    """A block: its row and column among the blocks, and its bytes in the file, none of them if it is sparse."""
+class StoredTile(NamedTuple):
+    """A tile: its row and column among the tiles, and its bytes in the file, none of them if it is sparse."""
 
     row: int
     column: int
@@ -26,15 +26,15 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Span:
-    """Bytes `start` to `stop` of a file, which one request fetches, and the blocks in them; none if all are sparse."""
+    """Bytes `start` to `stop` of a file, which one request fetches, and the tiles in them; none if all are sparse."""
 
     start: int
     stop: int
-    blocks: list[Place]
+    tiles: list[StoredTile]
 
 
-class Work(NamedTuple):
-    """A window of some scenes to be read, and where to count what that costs."""
+class Excerpt(NamedTuple):
+    """A window of some scenes to be read, and the counts to which its cost is added."""
 
     scenes: Sequence[SceneFile]
     window: Window
@@ -42,24 +42,24 @@ class Work(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """A span of scene number `scene` of a work, and its bytes once they have come.
+    """A span of scene number `scene` of an excerpt, and its bytes once they have come.
 
-    `left` says how many more are decoded together with it, `ends` whether these are the last of the work.
+    `remaining` is the number of spans after it that are decoded together with it; `ends` is True in the last of them.
     """
 
-    number: int  # of the work
-    work: Work
-    left: int
+    number: int  # of the excerpt
+    excerpt: Excerpt
+    remaining: int
     ends: bool
     scene: int
     span: Span
     data: memoryview = memoryview(b"")
 
 
-class InflatedBlock(NamedTuple):
-    """A block of scene number `scene`, of which `rows` and `columns` lie in the window, from `row` and `column` on.
+class InflatedTile(NamedTuple):
+    """A tile of scene number `scene`; its `rows` and `columns` lie in the window, from `row` and `column` on.
 
-    `encoded` is what its decoder inflated; None if the block is sparse.
+    `encoded` is what its decoder inflated; None if the tile is sparse.
     """
 
     scene: int
@@ -67,113 +67,111 @@ class InflatedBlock(NamedTuple):
     column: int
     rows: slice
     columns: slice
-    decoder: BlockDecoder
+    decoder: TileDecoder
     encoded: ByteArray | None
 
-    def pixels(self) -> BlockPixels:
-        """Its pixels in the window; ask once."""
+    def pixels(self) -> ScenePixels:
+        """Its pixels in the window. Call it once."""
         if self.encoded is None:
             pixels, valid = self.decoder.blank(self.rows, self.columns), None
         else:
             valid = self.decoder.visible(self.rows, self.columns)
             pixels = self.decoder.undo(self.encoded, self.rows, self.columns)
-        return BlockPixels(self.scene, self.row, self.column, pixels, valid)
+        return ScenePixels(self.scene, self.row, self.column, pixels, valid)
 
 
-Turn: TypeAlias = list[InflatedBlock]
+Turn: TypeAlias = list[InflatedTile]
 
 
 def side_by_side(turn: Turn) -> ByteArray | None:
-    """All blocks of a turn, (scenes, rows, bytes), if `predictor.undo_rows` takes them; else None.
+    """All tiles of a turn, (scenes, rows, bytes), if `predictor.undo_rows` takes them; else None.
 
     They are then at one place and of one type and predictor.
     """
     first = turn[0]
     alike = all(
-        block.encoded is not None
-        and block[1:5] == first[1:5]
-        and block.decoder.by_rows
-        and block.decoder.coding == first.decoder.coding
-        and block.decoder.number == number
-        for number, block in enumerate(turn)
+        tile.encoded is not None
+        and tile[1:5] == first[1:5]
+        and tile.decoder.by_rows
+        and tile.decoder.coding == first.decoder.coding
+        and tile.decoder.number == number
+        for number, tile in enumerate(turn)
     )
     return first.decoder.all_inflated()[: len(turn)] if alike else None
 
 
-def read_blocks(
+def read_scenes(
     scenes: Sequence[SceneFile],
     window: Window,
     band: int,
     options: FetchOptions,
     counts: FetchCounts,
-) -> Generator[BlockPixels, None, None]:
-    """Yield the pixels of the blocks of `read_turns` one by one, for one work."""
-    with closing(read_turns([Work(scenes, window, counts)], band, options)) as turns:
+) -> Generator[ScenePixels, None, None]:
+    """Yield the pixels of a window of some scenes, tile by tile, in the order of `read_turns`."""
+    with closing(read_turns([Excerpt(scenes, window, counts)], band, options)) as turns:
         for _, turn in turns:
-            for block in turn or ():
-                yield block.pixels()
+            for tile in turn or ():
+                yield tile.pixels()
 
 
 def read_turns(
-    works: Iterable[Work], band: int, options: FetchOptions, stop: StopFlag | None = None
+    excerpts: Iterable[Excerpt], band: int, options: FetchOptions, stop: StopFlag | None = None
 ) -> Generator[tuple[int, Turn | None], None, None]:
-    """Yield the number of a work and, block by block, its window of a few scenes together if they are cut alike.
+    """Yield turns, each with the number of its excerpt; None comes after the last turn of an excerpt.
 
-    The next block of these scenes follows, then come more scenes; so what is accumulated over time stays in the cache.
-    None comes after the last turn of a work.
-    The blocks of a scene cover the window once. They are valid until the next turn. `band` counts from 1.
-    A work is taken from `works` when its first ranges can be fetched, mostly before the last one is decoded.
+    A turn is one tile of a few scenes, if their tiles lie alike. The next tile of these scenes follows, then come more
+    scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover the window once. They are
+    valid until the next turn. `band` counts from 1.
+    An excerpt is taken from `excerpts` when its first ranges can be fetched, mostly before the last one is decoded.
     Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that
     fast_path_refusal refuses.
     """
     buffers = Buffers(options.scenes_together)
-    with closing(fetch_ahead(_ranges(works, band, options), options, stop)) as fetched:
-        for together in _batches(fetched):
-            files = [one.work.scenes[one.scene] for one in together]
-            decoders = [
-                BlockDecoder(file.href, file.header, band, buffers, number) for number, file in enumerate(files)
-            ]
-            for at in range(max(len(one.span.blocks) for one in together)):
+    with closing(fetch_ahead(_ranges(excerpts, band, options), options, stop)) as ranges:
+        for batch in _batches(ranges):
+            files = [fetched.excerpt.scenes[fetched.scene] for fetched in batch]
+            decoders = [TileDecoder(file.href, file.header, band, buffers, number) for number, file in enumerate(files)]
+            for index in range(max(len(fetched.span.tiles) for fetched in batch)):
                 turn = [
-                    _inflate(one, at, file.header.layout, decoder)
-                    for one, file, decoder in zip(together, files, decoders, strict=True)
-                    if at < len(one.span.blocks)
+                    _inflate(fetched, index, file.header.layout, decoder)
+                    for fetched, file, decoder in zip(batch, files, decoders, strict=True)
+                    if index < len(fetched.span.tiles)
                 ]
-                yield together[0].number, turn
-            if together[0].ends:
-                yield together[0].number, None
-            del together, decoders  # not kept while the next ranges are waited for
+                yield batch[0].number, turn
+            if batch[0].ends:
+                yield batch[0].number, None
+            del batch, decoders  # not kept while the next ranges are waited for
 
 
-def _ranges(works: Iterable[Work], band: int, options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
-    """The requests: the same part of some scenes, then their next part, then more scenes, then the next work."""
-    for index, work in enumerate(works):
-        for first in range(0, len(work.scenes), options.scenes_together):
-            numbers = range(first, min(first + options.scenes_together, len(work.scenes)))
+def _ranges(excerpts: Iterable[Excerpt], band: int, options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
+    """The requests: the same part of some scenes, then their next part, then more scenes, then the next excerpt."""
+    for index, excerpt in enumerate(excerpts):
+        for first in range(0, len(excerpt.scenes), options.scenes_together):
+            numbers = range(first, min(first + options.scenes_together, len(excerpt.scenes)))
             spans = []
             for number in numbers:
-                _check(work.scenes[number], work.window, band)
-                spans.append(plan_spans(work.scenes[number].header.layout, work.window, band, options))
+                _check(excerpt.scenes[number], excerpt.window, band)
+                spans.append(plan_spans(excerpt.scenes[number].header.layout, excerpt.window, band, options))
             parts = max(map(len, spans))
             for part in range(parts):
-                ends = numbers.stop == len(work.scenes) and part == parts - 1
-                some = [(number, own[part]) for number, own in zip(numbers, spans, strict=True) if part < len(own)]
-                for at, (number, span) in enumerate(some, start=1):
-                    yield Fetched(index, work, len(some) - at, ends, number, span), _request(work, number, span)
+                ends = numbers.stop == len(excerpt.scenes) and part == parts - 1
+                batch = [(number, own[part]) for number, own in zip(numbers, spans, strict=True) if part < len(own)]
+                for remaining, (number, span) in zip(reversed(range(len(batch))), batch, strict=True):
+                    yield Fetched(index, excerpt, remaining, ends, number, span), _request(excerpt, number, span)
 
 
-def _request(work: Work, number: int, span: Span) -> ByteRange:
-    scene = work.scenes[number]
-    whole = ByteRange(scene.href, scene.store, scene.key, scene.etag, 0, 0, work.counts, scene.size, scene.modified)
+def _request(excerpt: Excerpt, number: int, span: Span) -> ByteRange:
+    scene = excerpt.scenes[number]
+    whole = ByteRange(scene.href, scene.store, scene.key, scene.etag, 0, 0, excerpt.counts, scene.size, scene.modified)
     return whole._replace(start=span.start, stop=span.stop)
 
 
-def _batches(fetched: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched]]:
+def _batches(ranges: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched]]:
     """The ranges of one part of some scenes, which are decoded in turns."""
     batch: list[Fetched] = []
-    for one, data in fetched:
-        batch.append(one._replace(data=memoryview(data)))
-        if not one.left:
+    for fetched, data in ranges:
+        batch.append(fetched._replace(data=memoryview(data)))
+        if not fetched.remaining:
             yield batch
             batch = []
 
@@ -188,55 +186,55 @@ def _check(scene: SceneFile, window: Window, band: int) -> None:
 
 
 def plan_spans(layout: TiffLayout, window: Window, band: int, options: FetchOptions) -> list[Span]:
-    """The byte ranges that hold a window of a band, in the order of its blocks.
+    """The byte ranges that hold a window of a band, in the order of its tiles.
 
-    Blocks that lie side by side share a range, as do the tiles of a block row of a COG, up to `max_range_bytes`; a
-    block row begins a new one if the last has `min_range_bytes` already.
+    Tiles that lie side by side share a range, as do the tiles of a tile row of a COG, up to `max_range_bytes`; a tile
+    row begins a new range if the last one has `min_range_bytes` already.
     """
     plane = band - 1 if layout.planar == "band" else 0
-    rows = range(window.row // layout.block_height, -(-(window.row + window.height) // layout.block_height))
-    columns = range(window.column // layout.block_width, -(-(window.column + window.width) // layout.block_width))
+    rows = range(window.row // layout.tile_height, -(-(window.row + window.height) // layout.tile_height))
+    columns = range(window.column // layout.tile_width, -(-(window.column + window.width) // layout.tile_width))
     spans: list[Span] = []
     for row in rows:
         part = (plane, row, slice(columns.start, columns.stop))
-        places = zip(columns, layout.offsets[part].tolist(), layout.byte_counts[part].tolist(), strict=True)
-        for column, offset, length in places:
-            place = Place(row, column, offset, offset + length) if length else Place(row, column, 0, 0)
-            if not spans or not _joins(spans[-1], place, options):
-                spans.append(Span(place.start, place.stop, []))
-            _append(spans[-1], place)
+        stored = zip(columns, layout.offsets[part].tolist(), layout.byte_counts[part].tolist(), strict=True)
+        for column, offset, length in stored:
+            tile = StoredTile(row, column, offset, offset + length) if length else StoredTile(row, column, 0, 0)
+            if not spans or not _joins(spans[-1], tile, options):
+                spans.append(Span(tile.start, tile.stop, []))
+            _append(spans[-1], tile)
     return spans
 
 
-def _joins(span: Span, place: Place, options: FetchOptions) -> bool:
-    """Whether a block is fetched with the span before it."""
-    if span.start == span.stop or place.start == place.stop:
+def _joins(span: Span, tile: StoredTile, options: FetchOptions) -> bool:
+    """True if a tile is fetched with the span before it."""
+    if span.start == span.stop or tile.start == tile.stop:
         return True
     length = span.stop - span.start
-    if place.row != span.blocks[-1].row and length >= options.min_range_bytes:
+    if tile.row != span.tiles[-1].row and length >= options.min_range_bytes:
         return False
-    near = span.start <= place.start <= span.stop + options.max_gap_bytes
-    return near and max(span.stop, place.stop) - span.start <= options.max_range_bytes
+    near = span.start <= tile.start <= span.stop + options.max_gap_bytes
+    return near and max(span.stop, tile.stop) - span.start <= options.max_range_bytes
 
 
-def _append(span: Span, place: Place) -> None:
-    span.blocks.append(place)
+def _append(span: Span, tile: StoredTile) -> None:
+    span.tiles.append(tile)
     if span.start == span.stop:
-        span.start, span.stop = place.start, place.stop
-    elif place.start != place.stop:
-        span.stop = max(span.stop, place.stop)
+        span.start, span.stop = tile.start, tile.stop
+    elif tile.start != tile.stop:
+        span.stop = max(span.stop, tile.stop)
 
 
-def _inflate(one: Fetched, at: int, layout: TiffLayout, decoder: BlockDecoder) -> InflatedBlock:
-    """A block, and which part of it is inside the window."""
-    place, window = one.span.blocks[at], one.work.window
-    height, width = layout.block_height, layout.block_width
-    top, left = place.row * height, place.column * width
+def _inflate(fetched: Fetched, index: int, layout: TiffLayout, decoder: TileDecoder) -> InflatedTile:
+    """A tile, and the part of it that lies in the window."""
+    tile, window = fetched.span.tiles[index], fetched.excerpt.window
+    height, width = layout.tile_height, layout.tile_width
+    top, left = tile.row * height, tile.column * width
     rows = slice(max(window.row - top, 0), min(window.row + window.height - top, height))
     columns = slice(max(window.column - left, 0), min(window.column + window.width - left, width))
     encoded = None
-    if place.start != place.stop:
-        data = one.data[place.start - one.span.start : place.stop - one.span.start]
-        encoded = decoder.inflate(data, place.row)
+    if tile.start != tile.stop:
+        data = fetched.data[tile.start - fetched.span.start : tile.stop - fetched.span.start]
+        encoded = decoder.inflate(data, tile.row)
     row, column = top + rows.start - window.row, left + columns.start - window.column
-    return InflatedBlock(one.scene, row, column, rows, columns, decoder, encoded)
+    return InflatedTile(fetched.scene, row, column, rows, columns, decoder, encoded)

@@ -1,8 +1,8 @@
 """Byte ranges of stored objects, fetched ahead of their use, pinned by ETag and retried.
 
-The retries here are the only ones: those of the obstore client cannot be counted, and it hands out a body that is
-shorter than asked for as if it were whole. Every answer is held against the version that was asked for, since some
-servers ignore If-Match.
+The retries here are the only ones: those of the obstore client cannot be counted, and it returns a body that is
+shorter than requested as if it were whole. Every answer is compared with the requested version, since some servers
+ignore If-Match.
 """
 
 import asyncio
@@ -13,26 +13,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
 
 from runner.errors import ReadError
 from runner.read.background import background_loop
-from runner.read.etag import if_match
-from runner.read.refusals import RefusedError
-from runner.read.store_errors import (
-    BrokenPageError,
-    ConnectionFailedError,
-    ForeignPageError,
-    ShortBodyError,
-    StoreError,
-    explain,
-    is_past_the_end,
-    may_pass,
-)
-from runner.read.version import Version, refuse_changed, version_of
+from runner.read.refusals import RequestError
+from runner.read.store_errors import ShortBodyError, StoreError, explain, is_past_the_end, may_pass
+from runner.read.version import Version, if_match, refuse_changed, version_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -43,28 +33,18 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-Arguments = TypeVarTuple("Arguments")
 
-FAILURES: Final = (  # of requests
-    BaseError,
-    OSError,
-    ValueError,
-    ShortBodyError,
-    BrokenPageError,
-    ForeignPageError,
-    ConnectionFailedError,
-    RefusedError,
-)
+FAILURES: Final = (BaseError, OSError, ValueError, RequestError)  # of requests
 _STOP_SECONDS: Final = 0.2  # between two looks at the stop flag
 
 
 @dataclass(frozen=True, slots=True)
 class FetchOptions:
-    """How ranges are cut, fetched ahead and retried.
+    """Limits for cutting ranges, fetching ahead and retrying.
 
     The ranges of `scenes_together` scenes are taken together. Beyond them, up to `in_flight` ranges or `ahead_bytes`
-    bytes are on their way or waiting; one range is fetched whatever its size. An attempt ends after `timeout_seconds`;
-    the wait before attempt n is up to `backoff_seconds` * 2**(n - 2).
+    bytes are on their way or waiting, but always one range. An attempt ends after `timeout_seconds`; the wait before
+    attempt n is up to `backoff_seconds` * 2**(n - 2).
     """
 
     in_flight: int = 8
@@ -81,7 +61,7 @@ class FetchOptions:
 
 @dataclass(slots=True)
 class FetchCounts:
-    """What fetching cost so far: requests sent (with retries), bytes received, retries, seconds of waiting."""
+    """The cost of fetching so far: requests sent (with retries), bytes received, retries, seconds of waiting."""
 
     requests: int = 0
     bytes: int = 0
@@ -114,8 +94,13 @@ class ByteRange(NamedTuple):
 
     @property
     def version(self) -> Version:
-        """The version that is wanted."""
+        """The requested version."""
         return Version(self.etag, self.size, self.modified)
+
+    @property
+    def part(self) -> str:
+        """The bytes, for messages."""
+        return f"bytes {self.start} to {self.stop}"
 
 
 class ObjectStart(NamedTuple):
@@ -127,13 +112,13 @@ class ObjectStart(NamedTuple):
 
 
 class StopFlag:
-    """Set by whoever gives up on a reading; its readers then end. A copy in another process is never set."""
+    """A flag that ends the readers of a stack. A copy in another process is never set."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def __reduce__(self) -> tuple[type["StopFlag"], tuple[()]]:
-        """Events do not travel; a worker process is ended from outside."""
+        """Pickle it without its event; a worker process is ended from outside."""
         return type(self), ()
 
     def set(self) -> None:
@@ -147,11 +132,11 @@ class StopFlag:
 
 
 class StoppedError(Exception):
-    """The reading was given up; whoever set the flag knows why."""
+    """Reading was stopped by the flag."""
 
 
 def fetch_ahead(
-    wanted: Iterable[tuple[Item, ByteRange]], options: FetchOptions, stop: StopFlag | None = None
+    ranges: Iterable[tuple[Item, ByteRange]], options: FetchOptions, stop: StopFlag | None = None
 ) -> Generator[tuple[Item, "Bytes"], None, None]:
     """Yield each item with the bytes of its range, in order, while the next ranges are on their way.
 
@@ -160,7 +145,7 @@ def fetch_ahead(
     """
     with background_loop() as loop:
         queue: _Queue[Item] = _Queue(loop, options, stop or StopFlag())
-        source = iter(wanted)
+        source = iter(ranges)
         queue.fill(source)
         while queue.waiting:
             item, data = queue.take()
@@ -187,34 +172,34 @@ class _Queue(Generic[Item]):
             following = next(source, None)
             if following is None:
                 return
-            item, wanted = following
-            job = asyncio.run_coroutine_threadsafe(fetch_range(wanted, self.options), self.loop)
-            self.waiting.append((item, wanted, job))
-            self.ahead_bytes += wanted.stop - wanted.start
+            item, requested = following
+            job = asyncio.run_coroutine_threadsafe(fetch_range(requested, self.options), self.loop)
+            self.waiting.append((item, requested, job))
+            self.ahead_bytes += requested.stop - requested.start
 
     def take(self) -> tuple[Item, "Bytes"]:
         """Wait for the oldest range."""
-        item, wanted, job = self.waiting.popleft()
+        item, requested, job = self.waiting.popleft()
         started = time.perf_counter()
         while not job.done():
             self.stop.check()
             wait([job], timeout=_STOP_SECONDS)
-        wanted.counts.wait_seconds += time.perf_counter() - started
+        requested.counts.wait_seconds += time.perf_counter() - started
         data = job.result()
-        self.ahead_bytes -= wanted.stop - wanted.start
+        self.ahead_bytes -= requested.stop - requested.start
         return item, data
 
 
-async def fetch_range(wanted: ByteRange, options: FetchOptions) -> "Bytes":
+async def fetch_range(requested: ByteRange, options: FetchOptions) -> "Bytes":
     """The bytes of one range, retried. Raises ReadError, also where the object ends before."""
-    if wanted.start == wanted.stop:
+    if requested.start == requested.stop:
         return obstore.Bytes(b"")
-    return (await _retried(wanted, options, whole=True))[0]
+    return (await _retried(requested, options, whole=True))[0]
 
 
-async def fetch_start(wanted: ByteRange, options: FetchOptions) -> ObjectStart:
+async def fetch_start(requested: ByteRange, options: FetchOptions) -> ObjectStart:
     """The bytes of one range, or as many of them as the object has, retried. Raises ReadError."""
-    data, meta = await _retried(wanted, options, whole=False)
+    data, meta = await _retried(requested, options, whole=False)
     return ObjectStart(data, meta["size"], version_of(meta))
 
 
@@ -226,7 +211,7 @@ async def retried(
 ) -> Answer:
     """The answer of the first attempt that succeeds.
 
-    Raises the last error, or what `explained` makes of it and of the number of attempts.
+    Raises the last error, or the one that `explained` makes of it and of the number of attempts.
     """
     for number in range(1, options.attempts + 1):
         counts.requests += 1
@@ -244,13 +229,12 @@ async def retried(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _retried(wanted: ByteRange, options: FetchOptions, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
-    part = f"bytes {wanted.start} to {wanted.stop}"
+async def _retried(requested: ByteRange, options: FetchOptions, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
     return await retried(
-        lambda: _attempt(wanted, whole=whole),
+        lambda: _attempt(requested, whole=whole),
         options,
-        wanted.counts,
-        lambda error, attempts: explain(error, wanted.href, part, attempts),
+        requested.counts,
+        lambda error, attempts: explain(error, requested.href, requested.part, attempts),
     )
 
 
@@ -260,53 +244,57 @@ def _backoff(options: FetchOptions, failed: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-async def _attempt(wanted: ByteRange, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
+async def _attempt(requested: ByteRange, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
     try:
-        answer = await _answer(wanted)
+        answer = await _answer(requested)
     except BaseError as error:
         if is_past_the_end(error):
-            await _refuse_as_past_the_end(wanted)
+            await _refuse_as_past_the_end(requested)
         raise
-    refuse_changed(wanted.href, wanted.version, version_of(answer.meta))
+    refuse_changed(requested.href, requested.version, version_of(answer.meta))
     size = answer.meta["size"]
-    if whole and size < wanted.stop:
-        raise _truncated(wanted, size)
+    if whole and size < requested.stop:
+        raise _truncated(requested, size)
     data = await answer.bytes_async()
-    wanted.counts.bytes += len(data)
-    if len(data) != min(wanted.stop, size) - wanted.start:
+    requested.counts.bytes += len(data)
+    if len(data) != min(requested.stop, size) - requested.start:
         raise ShortBodyError(len(data))
     return data, answer.meta
 
 
-async def _answer(wanted: ByteRange) -> "GetResult":
-    """The head of an answer. A refused precondition proves nothing where the answer without it has an ETag to compare:
-    some servers refuse every one they are sent.
+async def _answer(requested: ByteRange) -> "GetResult":
+    """The head of an answer.
+
+    A refused precondition proves nothing if the answer without it has an ETag: some servers refuse every precondition.
     """
-    options: GetOptions = {"range": (wanted.start, wanted.stop)}
-    precondition = if_match(wanted.etag)
+    store, key = requested.store, requested.key
+    options: GetOptions = {"range": (requested.start, requested.stop)}
+    precondition = if_match(requested.etag)
     if precondition is not None:
         try:
-            return await obstore.get_async(wanted.store, wanted.key, options={**options, "if_match": precondition})
+            return await obstore.get_async(store, key, options={**options, "if_match": precondition})
         except PreconditionError:
-            wanted.counts.requests += 1
-            answer = await obstore.get_async(wanted.store, wanted.key, options=options)
+            requested.counts.requests += 1
+            answer = await obstore.get_async(store, key, options=options)
             if answer.meta["e_tag"] is None:
                 raise
             return answer
-    return await obstore.get_async(wanted.store, wanted.key, options=options)
+    return await obstore.get_async(store, key, options=options)
 
 
-async def _refuse_as_past_the_end(wanted: ByteRange) -> None:
-    """Say why a store finds no bytes there: the object's own size must say so too, or the answer counts for nothing."""
-    wanted.counts.requests += 1
-    meta = await obstore.head_async(wanted.store, wanted.key)
-    refuse_changed(wanted.href, wanted.version, version_of(meta))
-    if wanted.start < meta["size"]:
-        part = f"bytes {wanted.start} to {wanted.stop}"
-        raise StoreError(wanted.href, f"{part} unread: the server says that it ends before them, and that it has "
-                         f"{meta['size']} bytes; check the server and source.s3.endpoint_url")  # fmt: skip
-    raise _truncated(wanted, meta["size"])
+async def _refuse_as_past_the_end(requested: ByteRange) -> None:
+    """Raise the reason why a store finds no bytes there. The object's size must agree, or the answer is wrong."""
+    requested.counts.requests += 1
+    meta = await obstore.head_async(requested.store, requested.key)
+    refuse_changed(requested.href, requested.version, version_of(meta))
+    if requested.start < meta["size"]:
+        raise StoreError(
+            requested.href,
+            f"{requested.part} unread: the server says that it ends before them, and that it has "
+            f"{meta['size']} bytes; check the server and source.s3.endpoint_url",
+        )
+    raise _truncated(requested, meta["size"])
 
 
-def _truncated(wanted: ByteRange, size: int) -> ReadError:
-    return ReadError(wanted.href, f"truncated: wanted bytes to {wanted.stop}, it has {size}; upload it again")
+def _truncated(requested: ByteRange, size: int) -> ReadError:
+    return ReadError(requested.href, f"truncated: wanted bytes to {requested.stop}, it has {size}; upload it again")

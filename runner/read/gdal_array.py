@@ -1,4 +1,4 @@
-"""One band of one file as an array that is read when it is indexed, through GDAL."""
+"""A band of a file as an array that is read through GDAL when it is indexed."""
 
 import os
 import threading
@@ -45,7 +45,7 @@ class GdalArray:
     dtype: np.dtype
 
     def read(self, header: Header, window: tuple[slice, slice]) -> np.ndarray:
-        """The pixels of a window, as its header says that they are stored. Raises ReadError."""
+        """The pixels of a window, with sparse tiles as the header says. Raises ReadError."""
         ranges = self._ranges(window)
         with self._explained(window):
             pixels: np.ndarray = read_pixels(self._dataset, self.band, ranges)
@@ -53,7 +53,7 @@ class GdalArray:
         return pixels
 
     def visible(self, header: Header, window: tuple[slice, slice]) -> np.ndarray | None:
-        """Where the mask that its header speaks of lets pixels be seen; None if it has none. Raises ReadError."""
+        """True for the pixels that the header's mask does not hide; None without a mask. Raises ReadError."""
         with self._explained(window):
             refuse_hidden_mask(self.href, header, self._dataset, self.band)
             return read_visible(self._dataset, header.mask_of(self.band), self.band, self._ranges(window))

@@ -24,11 +24,11 @@ _OURS = {
 }
 _CODE = frozenset({"GDAL_DRIVER_PATH", "OGR_DRIVER_PATH", "GDAL_PYTHON_DRIVER_PATH", "GDAL_VRT_ENABLE_PYTHON",
                    "GDAL_VRT_PYTHON_TRUSTED_MODULES", "GDAL_CONFIG_FILE", "AWS_CONFIG_FILE"})  # fmt: skip
-# What C code then prints, or writes: requests with their keys, past every log.
+# C code then prints or writes requests with their keys, past every log.
 _TELLING = frozenset({"CPL_CURL_VERBOSE", "CPL_CURL_VERBOSE_DATA_IN", "CPL_CURL_VSIMEM_PRINT_HEADERS", "CPL_DEBUG",
                       "CPL_LOG", "CPL_LOG_ERRORS", "CPL_VSISTDIN_FILE", "CURL_INFO_DATA_IN", "CURL_INFO_HEADER_IN",
                       "CURL_INFO_HEADER_OUT", "CURL_INFO_TEXT"})  # fmt: skip
-# What is read from this machine's files, or asked for keys, and then sent to a server.
+# Files or keys of this machine are then sent to a server.
 _SENDING = frozenset({"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
                       "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_STS_ENDPOINT", "AWS_WEB_IDENTITY_TOKEN_FILE",
                       "AZURE_AUTHORITY_HOST", "AZURE_CONFIG_DIR", "AZURE_FEDERATED_TOKEN_FILE",
@@ -48,7 +48,7 @@ def known_options() -> frozenset[str]:
 
 
 def check_option_names(options: Mapping[str, str]) -> None:
-    """Refuse names GDAL does not know, what `source.s3` already says, and what runs code or gives away keys and files.
+    """Refuse unknown names, those that `source.s3` sets, and those that run code or give away keys and files.
 
     A name that only a newer GDAL may know is refused too: options are environment variables, and those of others, such
     as LD_PRELOAD or PYTHONPATH, run code. Raises ConfigError with the remedy.
@@ -73,7 +73,7 @@ def check_option_names(options: Mapping[str, str]) -> None:
 
 @contextmanager
 def gdal_environment(options: Mapping[str, str]) -> Iterator[None]:
-    """Set `options` as environment variables; what stood there before is back at the end."""
+    """Set `options` as environment variables, and restore the former ones at the end."""
     before = {name: os.environ.get(name) for name in options}
     os.environ.update(options)
     try:
@@ -87,7 +87,7 @@ def gdal_environment(options: Mapping[str, str]) -> Iterator[None]:
 
 
 def options_in_force(names: list[str]) -> dict[str, str | None]:
-    """What GDAL itself, asked in this process, holds for each of `names`."""
+    """The values that GDAL itself uses in this process, by name."""
     from rasterio._env import get_gdal_config  # noqa: PLC0415 - GDAL is loaded where it is used, not in every import
 
     return {name: _as_text(get_gdal_config(name, normalize=False)) for name in names}

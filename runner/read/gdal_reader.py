@@ -1,4 +1,4 @@
-"""The other reader: the same windows through GDAL, for files that the fast reader does not take."""
+"""The reader through GDAL: the same windows, of files that the fast reader does not take."""
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -11,24 +11,24 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.header import BlockPixels, Header, SceneFile, Window
+from runner.read.header import Header, SceneFile, ScenePixels, Window
 from runner.read.masks import file_masks, read_visible
 from runner.read.version import Version
 
-MAX_PIECE_BYTES: Final = 16 * 2**20  # of decoded pixels, unless one block row has more
+MAX_PIECE_BYTES: Final = 16 * 2**20  # of decoded pixels, unless one tile row has more
 
 _versions: dict[tuple[str, str | None], str] = {}  # of the files that this process has read last
 
 Ranges: TypeAlias = tuple[tuple[int, int], tuple[int, int]]  # rows and columns, each (start, stop)
 
 
-def read_blocks(
+def read_scenes(
     scenes: Sequence[SceneFile], window: Window, band: int, path_of: Callable[[SceneFile], str]
-) -> Generator[BlockPixels, None, None]:
-    """Yield the pixels of a window of each scene, as cog.read_blocks does, in pieces of whole block rows of the window.
+) -> Generator[ScenePixels, None, None]:
+    """Yield the pixels of a window of each scene, as `fast_reader.read_scenes`, in pieces of whole tile rows.
 
     `path_of` gives the path by which GDAL opens a scene. GDAL cannot pin an ETag, so only the shape, bands and dtype
-    are compared with those of the header. `valid` is what the header's mask of the band lets be seen, None without one.
+    are compared with those of the header. `valid` is True where the header's mask of the band does not hide a pixel.
     Raises ReadError.
     """
     for number, scene in enumerate(scenes):
@@ -43,7 +43,7 @@ def read_blocks(
 
 
 def forget_others(path: str, version: str) -> None:
-    """Let GDAL forget what this process has fetched of another version of a file.
+    """Let GDAL drop the bytes that this process has fetched of another version of a file.
 
     Closing does so if CPL_VSIL_CURL_NON_CACHED names the store; a handle of an earlier job may still be open.
     """
@@ -55,7 +55,7 @@ def forget_others(path: str, version: str) -> None:
 
 
 def cause_of(error: BaseException) -> str:
-    """rasterio says 'Read failed' and leaves GDAL's reason in the chain of causes."""
+    """GDAL's reason, which rasterio leaves in the chain of causes of 'Read failed'."""
     while error.__cause__ is not None:
         error = error.__cause__
     return str(error)
@@ -68,7 +68,7 @@ def open_tiff(path: str) -> Any:
 
 
 def dtype_of(dataset: Any) -> str:
-    """The type of a dataset's pixels, on every GDAL: from 3.11 on it has float16, which is float32 before, and here."""
+    """The type of a dataset's pixels. GDAL from 3.11 on has float16, which is float32 before, and here."""
     name: str = dataset.dtypes[0]
     return "float32" if name == "float16" else name
 
@@ -81,10 +81,10 @@ def read_pixels(dataset: Any, band: int, window: Ranges) -> npt.NDArray[Any]:
 
 def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
     header = scene.header
-    got, wanted = (dataset.shape, dataset.count, dtype_of(dataset)), (header.shape, header.bands, header.dtype)
-    if got != wanted:
+    actual, listed = (dataset.shape, dataset.count, dtype_of(dataset)), (header.shape, header.bands, header.dtype)
+    if actual != listed:
         raise ReadError(
-            scene.href, f"changed during the run: shape, bands and dtype are {got}, were {wanted}; run again"
+            scene.href, f"changed during the run: shape, bands and dtype are {actual}, were {listed}; run again"
         )
     if not 1 <= band <= header.bands:
         raise ReadError(
@@ -98,36 +98,36 @@ def _check(scene: SceneFile, dataset: Any, window: Window, band: int) -> None:
 
 
 def refuse_hidden_mask(href: str, header: Header, dataset: Any, band: int) -> None:
-    """Raise ReadError for a mask that GDAL has and the header, as it was read, has not."""
-    found = file_masks(dataset.mask_flag_enums)[band - 1]
-    if header.layout.repaired and found.before_nodata and not header.mask_of(band).before_nodata:
+    """Raise ReadError for a mask that GDAL finds and the header does not have."""
+    mask = file_masks(dataset.mask_flag_enums)[band - 1]
+    if header.layout.repaired and mask.before_nodata and not header.mask_of(band).before_nodata:
         problem = f"it has a mask that was not planned for, being a TIFF with {header.layout.repaired}"
         raise ReadError(href, f"{problem}; rewrite it, as with: gdal_translate -of COG in.tif out.tif")
 
 
 def fill_sparse(pixels: npt.NDArray[Any], header: Header, band: int, window: Ranges) -> None:
-    """Give pixels of sparse blocks the value of the header: GDAL, which sees no files beside, has another nodata."""
+    """Fill sparse tiles as the header says: GDAL, which sees no files beside the TIFF, has another nodata."""
     layout = header.layout
     stored = layout.byte_counts[band - 1 if layout.planar == "band" else 0] > 0
     if stored.all():
         return
-    sizes = layout.block_height, layout.block_width
+    sizes = layout.tile_height, layout.tile_width
     down, across = (np.arange(*ends) // size for ends, size in zip(window, sizes, strict=True))
     pixels[~stored[np.ix_(down, across)]] = header.fills[band - 1]
 
 
-def _read(number: int, dataset: Any, window: Window, band: int, header: Header) -> Iterator[BlockPixels]:
+def _read(number: int, dataset: Any, window: Window, band: int, header: Header) -> Iterator[ScenePixels]:
     columns = (window.column, window.column + window.width)
     for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dtype_of(dataset)).itemsize):
         pixels = read_pixels(dataset, band, (rows, columns))
         fill_sparse(pixels, header, band, (rows, columns))
         valid = read_visible(dataset, header.mask_of(band), band, (rows, columns))
-        yield BlockPixels(number, rows[0] - window.row, 0, pixels, valid)
+        yield ScenePixels(number, rows[0] - window.row, 0, pixels, valid)
 
 
-def _pieces(window: Window, block_height: int, itemsize: int) -> Iterator[tuple[int, int]]:
-    """Rows (start, stop) of the window, cut between block rows."""
-    step = max(1, MAX_PIECE_BYTES // (window.width * itemsize * block_height)) * block_height
+def _pieces(window: Window, tile_height: int, itemsize: int) -> Iterator[tuple[int, int]]:
+    """Rows (start, stop) of the window, cut between tile rows."""
+    step = max(1, MAX_PIECE_BYTES // (window.width * itemsize * tile_height)) * tile_height
     bottom = window.row + window.height
-    for start in range(window.row - window.row % block_height, bottom, step):
+    for start in range(window.row - window.row % tile_height, bottom, step):
         yield max(start, window.row), min(start + step, bottom)

@@ -33,11 +33,15 @@ Transform: TypeAlias = tuple[float, float, float, float, float, float]
 Sidecars: TypeAlias = tuple[tuple[str, bytes], ...]  # names and contents of files beside a file called x.tif
 
 
-@dataclass(frozen=True, slots=True)
-class Georeference:
-    """GDAL's reading of the geo tags: `crs` is WKT, "" for none; `transform` is in affine order, from (column, row) to
-    CRS units; `dtype` is rasterio's name; `fills` are the pixels of sparse blocks; `nodatas`, `fills`, `scales`,
-    `offsets` and `masks` have one value per band; `gcps` is the number of ground control points.
+@dataclass(frozen=True, slots=True, eq=False)
+class Interpretation:
+    """GDAL's reading of the tags.
+
+    `crs` is WKT, "" for none. `transform` is (a, b, c, d, e, f): x = a * column + b * row + c and
+    y = d * column + e * row + f of the upper left corner of a pixel, in CRS units; the identity if there is none.
+    `dtype` is rasterio's name. `nodatas`, `fills`, `scales`, `offsets` and `masks` have one value per band: a fill is
+    the pixel of a sparse tile, which is nodata, in the range of the dtype, or 0; a mask comes besides nodata. `gcps` is
+    the number of ground control points.
     """
 
     crs: str
@@ -49,11 +53,11 @@ class Georeference:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     masks: tuple[FileMask, ...]
-    gcps: int = 0
+    gcps: int
 
 
-def read_georeference(href: str, layout: TiffLayout, sidecars: Sidecars) -> Georeference:
-    """GDAL's reading of the tags of a file, and of the files beside it. Raises ReadError for tags that it refuses."""
+def interpret_tags(href: str, layout: TiffLayout, sidecars: Sidecars) -> Interpretation:
+    """GDAL's reading of a file's tags and of the files beside it. Raises ReadError for tags that it refuses."""
     samples = samples_of(layout)
     tags = tuple(of_pixels(tag) if tag.number == GDAL_METADATA else tag for tag in layout.geo_tags)
     size = sum(len(tag.raw) for tag in tags) + sum(len(data) for _, data in sidecars)
@@ -65,11 +69,11 @@ def read_georeference(href: str, layout: TiffLayout, sidecars: Sidecars) -> Geor
 
 
 @lru_cache(maxsize=4096)
-def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Georeference:
+def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Interpretation:
     """GDAL's reading of the tags on a GeoTIFF of one pixel. Raises RasterioError."""
     with _opened(one_pixel_tiff(samples, tags), sidecars) as dataset:
         crs, fills = dataset.crs, tuple(dataset.read()[:, 0, 0].tolist())
-        return Georeference(
+        return Interpretation(
             crs=crs.to_wkt() if crs else "",
             epsg=crs.to_epsg() if crs else None,
             transform=tuple(dataset.transform)[:6],
@@ -96,24 +100,24 @@ def _opened(tiff: bytes, sidecars: Sidecars) -> Iterator[Any]:
 
 @lru_cache(maxsize=4096)
 def _masks_beside_nodata(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> tuple[FileMask, ...]:
-    """What hides pixels, besides the nodata value."""
+    """The masks of the bands, besides the nodata value."""
     source = one_pixel_tiff(samples, tuple(tag for tag in tags if tag.number == GDAL_METADATA))
     with _opened(source, tuple((name, _NODATA.sub(b"_", data)) for name, data in sidecars)) as dataset:
         return file_masks(dataset.mask_flag_enums)
 
 
 def _exact_nodatas(dataset: Any, fills: tuple[Any, ...]) -> tuple[Nodata, ...]:
-    """Nodata as GDAL masks by it, where rasterio tells less: a sparse pixel has it.
+    """Nodata as GDAL masks by it; where rasterio gives less, a sparse pixel shows it.
 
-    rasterio rounds that of 64-bit integers, if it gives it at all; and of int8 it gives none beyond the range, such as
+    rasterio rounds nodata of 64-bit integers, if it gives it at all. Of int8 it gives none beyond the range, such as
     -128.9, of which GDAL takes the whole number.
     """
     given: tuple[float | None, ...] = dataset.nodatavals
     if dataset.dtypes[0] in ("int64", "uint64"):
-        hidden = [fill != 0 or one is not None for one, fill in zip(given, fills, strict=True)]
+        hidden = [fill != 0 or nodata is not None for nodata, fill in zip(given, fills, strict=True)]
     elif dataset.dtypes[0] == "int8":
         by_nodata = [set(flags) == {MaskFlags.nodata} for flags in dataset.mask_flag_enums]
         hidden = [flag and pixel == 0 for flag, pixel in zip(by_nodata, dataset.read_masks()[:, 0, 0], strict=True)]
     else:
         return given
-    return tuple(int(fill) if hides else one for one, fill, hides in zip(given, fills, hidden, strict=True))
+    return tuple(int(fill) if hides else nodata for nodata, fill, hides in zip(given, fills, hidden, strict=True))

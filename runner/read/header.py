@@ -1,15 +1,15 @@
-"""Headers of GeoTIFFs: the layout of the file, and what its tags and the files beside it mean (`georeference`)."""
+"""Headers of GeoTIFFs: the layout of the file, and the meaning of its tags and of the files beside it."""
 
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ReadError
-from runner.read.georeference import Georeference, Nodata, Pixel, Sidecars, Transform, read_georeference
+from runner.read.georeference import Interpretation, Nodata, Sidecars, interpret_tags
 from runner.read.layout import TiffLayout, read_layout
 from runner.read.masks import FileMask
 
@@ -23,32 +23,19 @@ NO_TRANSFORM: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Header:
-    """What one GeoTIFF says of itself, wherever it lies.
+class Header(Interpretation):
+    """The meaning of a GeoTIFF's tags, and the structure of the file."""
 
-    `crs` is WKT, "" for none. `transform` is (a, b, c, d, e, f): x = a * column + b * row + c and
-    y = d * column + e * row + f of the upper left corner of a pixel, in CRS units; the identity if there is none.
-    `shape` is (height, width) in pixels. `dtype` is rasterio's name. `nodatas`, `fills`, `scales`, `offsets` and
-    `masks` have one value per band: a fill is the pixel of a sparse block, which is nodata, in the range of the dtype,
-    or 0; a mask is said beside nodata. `layout` is the structure of the file.
-    """
-
-    crs: str
-    epsg: int | None
-    transform: Transform
-    shape: tuple[int, int]
-    dtype: str
-    nodatas: tuple[Nodata, ...]
-    fills: tuple[Pixel, ...]
-    scales: tuple[float, ...]
-    offsets: tuple[float, ...]
-    masks: tuple[FileMask, ...]
     layout: TiffLayout
-    gcps: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.layout.height, self.layout.width
 
     @property
     def placed(self) -> bool:
-        """Whether a transform says where its pixels lie; ground control points and RPCs only do not."""
+        """True if it has a transform; ground control points and RPCs alone do not place its pixels."""
         return self.transform != NO_TRANSFORM
 
     @property
@@ -57,17 +44,17 @@ class Header:
         return self.layout.bands
 
     def nodata_of(self, band: int) -> Nodata:
-        """The nodata value of a band (from 1), None without one; a file beside the TIFF may give each its own."""
+        """The nodata value of a band (from 1), None without one. Bands may differ by a file beside the TIFF."""
         return self.nodatas[band - 1] if 1 <= band <= len(self.nodatas) else None
 
     def mask_of(self, band: int) -> FileMask:
-        """What hides pixels of a band (from 1)."""
+        """The mask of a band (from 1)."""
         return self.masks[band - 1] if 1 <= band <= len(self.masks) else FileMask.none
 
     @property
     def block_shape(self) -> tuple[int, int]:
-        """(rows, columns) of a block; a strip has all columns."""
-        return self.layout.block_height, self.layout.block_width
+        """(rows, columns) of a tile; a strip has all columns."""
+        return self.layout.tile_height, self.layout.tile_width
 
     @property
     def compression(self) -> str:
@@ -110,16 +97,16 @@ class Window(NamedTuple):
     width: int
 
     def inside(self, shape: tuple[int, int]) -> bool:
-        """Whether it is not empty and lies in an image of (rows, columns)."""
+        """True if it is not empty and lies in an image of (rows, columns)."""
         ends = (self.row + self.height, self.column + self.width)
         return min(self.row, self.column) >= 0 and min(self[2:]) > 0 and ends[0] <= shape[0] and ends[1] <= shape[1]
 
 
-class BlockPixels(NamedTuple):
+class ScenePixels(NamedTuple):
     """Pixels of one band of scene number `scene`, (rows, columns), from `row` and `column` of the window on.
 
     `valid`, of the same shape, is False where the file's own mask (`Header.masks`) hides a pixel; None without one.
-    Nodata values are left in the pixels. Both arrays are views, valid until the next are asked for.
+    Nodata values are left in the pixels. Both arrays are views, valid until the next pixels are read.
     """
 
     scene: int
@@ -147,19 +134,19 @@ class SparseBytes:
 
     def add(self, start: int, data: bytes) -> None:
         """Keep the bytes of the object from `start` on."""
-        at = bisect_right(self._starts, start)
-        self._starts.insert(at, start)
-        self._parts.insert(at, bytes(data))
+        index = bisect_right(self._starts, start)
+        self._starts.insert(index, start)
+        self._parts.insert(index, bytes(data))
 
     def answer(self, needed: NeedBytes, data: bytes) -> None:
-        """Keep what was fetched for `needed`; where the size is unknown, a short answer tells it. Raises ReadError."""
-        wanted = needed.stop - needed.start
-        if len(data) > wanted or (len(data) < wanted and self.size is not None):
+        """Keep the bytes fetched for `needed`; a short answer shows an unknown size. Raises ReadError."""
+        length = needed.stop - needed.start
+        if len(data) > length or (len(data) < length and self.size is not None):
             raise ReadError(
                 self.href,
                 f"wanted bytes {needed.start} to {needed.stop}, got {len(data)}; does the server honour Range?",
             )
-        if len(data) < wanted:
+        if len(data) < length:
             self.size = needed.start + len(data)
         self.add(needed.start, data)
 
@@ -183,12 +170,12 @@ def parse_header(chunks: SparseBytes) -> Header | NeedBytes:
 def read_header(
     get: Callable[[int, int], bytes], size: int | None = None, href: str = "TIFF", start: bytes = b""
 ) -> Header:
-    """Read a header through `get(start, stop)`; `start` is what is known of the first bytes. Raises ReadError."""
+    """Read a header through `get(start, stop)`; `start` are the first bytes, if known. Raises ReadError."""
     chunks = SparseBytes(href, size)
     chunks.add(0, start)
-    while isinstance(found := parse_header(chunks), NeedBytes):
-        chunks.answer(found, get(found.start, found.stop))
-    return found
+    while isinstance(header := parse_header(chunks), NeedBytes):
+        chunks.answer(header, get(header.start, header.stop))
+    return header
 
 
 async def read_header_async(
@@ -197,9 +184,9 @@ async def read_header_async(
     """Like read_header, with an async `get`."""
     chunks = SparseBytes(href, size)
     chunks.add(0, start)
-    while isinstance(found := parse_header(chunks), NeedBytes):
-        chunks.answer(found, await get(found.start, found.stop))
-    return found
+    while isinstance(header := parse_header(chunks), NeedBytes):
+        chunks.answer(header, await get(header.start, header.stop))
+    return header
 
 
 def completed(href: str, header: Header, sidecars: Sidecars) -> Header:
@@ -208,26 +195,14 @@ def completed(href: str, header: Header, sidecars: Sidecars) -> Header:
 
 
 def _header(href: str, layout: TiffLayout, sidecars: Sidecars = ()) -> Header:
-    geo = read_georeference(href, layout, sidecars)
-    return Header(
-        crs=geo.crs,
-        epsg=geo.epsg,
-        transform=geo.transform,
-        shape=(layout.height, layout.width),
-        dtype=geo.dtype,
-        nodatas=geo.nodatas,
-        fills=geo.fills,
-        scales=geo.scales,
-        offsets=geo.offsets,
-        masks=_masks(layout, geo),
-        layout=layout,
-        gcps=geo.gcps,
-    )
+    tags = interpret_tags(href, layout, sidecars)
+    values = {field.name: getattr(tags, field.name) for field in fields(tags)}
+    return Header(**values | {"masks": _masks(layout, tags)}, layout=layout)
 
 
-def _masks(layout: TiffLayout, geo: Georeference) -> tuple[FileMask, ...]:
+def _masks(layout: TiffLayout, tags: Interpretation) -> tuple[FileMask, ...]:
     if layout.has_mask:
         return (FileMask.mask,) * layout.bands
-    if layout.compression == "lerc" and np.dtype(geo.dtype).kind in "iu":
-        return tuple(FileMask.lerc if one is FileMask.none else one for one in geo.masks)
-    return geo.masks
+    if layout.compression == "lerc" and np.dtype(tags.dtype).kind in "iu":
+        return tuple(FileMask.lerc if mask is FileMask.none else mask for mask in tags.masks)
+    return tags.masks

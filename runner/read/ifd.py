@@ -15,7 +15,7 @@ import numpy.typing as npt
 from runner.errors import ReadError
 
 MAX_ENTRIES: Final = 4096  # of one directory
-MAX_TAG_BYTES: Final = 4 * 2**20  # of any tag but the lists of blocks
+MAX_TAG_BYTES: Final = 4 * 2**20  # of any tag but the lists of tiles
 _TYPES: Final[Mapping[int, str]] = {  # TIFF 6.0 section 2, and BigTIFF's LONG8, SLONG8 and IFD8
     1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u8", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i8", 11: "f4", 12: "f8",
     13: "u4", 16: "u8", 17: "i8", 18: "u8",
@@ -37,7 +37,7 @@ class Tag:
 
 
 class StructureError(ReadError):
-    """The bytes of a TIFF do not make sense as one."""
+    """The bytes of a file are not a valid TIFF."""
 
 
 class Source:
@@ -82,7 +82,7 @@ class Source:
 
 
 def looks_like(head: bytes) -> str:
-    """What a file that is no TIFF seems to be, from its first bytes, in words."""
+    """The probable kind of a file that is not a TIFF, from its first bytes."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     signs = {
         b"<vrtdataset": "a GDAL virtual raster (VRT)", b"<!doctype html": "an HTML page",
@@ -90,11 +90,11 @@ def looks_like(head: bytes) -> str:
         b"\x89png": "a PNG", b"\xff\xd8": "a JPEG", b"pk\x03\x04": "a ZIP archive", b"\x1f\x8b": "a gzip file",
         b"\x89hdf": "HDF5 or netCDF-4", b"cdf": "netCDF", b"\0\0\0\x0cjp": "JPEG 2000", b"grib": "GRIB",
     }  # fmt: skip
-    found = next((name for sign, name in signs.items() if text.startswith(sign)), None)
-    if found or not head:
-        return found or "an empty file"
+    kind = next((name for sign, name in signs.items() if text.startswith(sign)), None)
+    if kind or not head:
+        return kind or "an empty file"
     if all(byte >= 32 or byte in b"\t\r\n" for byte in head):
-        return "a text file"  # of which nothing is shown: it may hold a secret
+        return "a text file"  # its text is not shown: it may hold a secret
     return f"a file that starts with the bytes {head[:4].hex(' ')}"
 
 
@@ -138,12 +138,12 @@ class Directory:
 
     def array(self, number: int, limit: int = MAX_TAG_BYTES) -> npt.NDArray[np.uint64]:
         """The values of a tag as uint64, empty if it is absent; those of signed types too, if none is negative."""
-        found = self.tag(number, limit)
-        if found is None:
+        tag = self.tag(number, limit)
+        if tag is None:
             return np.empty(0, np.uint64)
-        values = np.frombuffer(found.raw, self.source.order + _TYPES[found.kind])
+        values = np.frombuffer(tag.raw, self.source.order + _TYPES[tag.kind])
         if values.dtype.kind == "f" or (values < 0).any():
-            self.source.fail(f"damaged TIFF: tag {number} has type {found.kind}, wanted unsigned integers")
+            self.source.fail(f"damaged TIFF: tag {number} has type {tag.kind}, wanted unsigned integers")
         return values.astype(np.uint64)
 
     def integers(self, number: int) -> tuple[int, ...]:
@@ -160,7 +160,7 @@ class Directory:
         return values.pop() if len(values) == 1 else 0
 
     def size(self, number: int, name: str) -> int:
-        """A number of pixels, which `name` calls in an error."""
+        """A number of pixels; `name` is its name in an error."""
         value = self.integer(number, 0)
         if not 0 < value < 2**31:  # GDAL's rasters are as large as a C int counts
             self.source.fail(f"absurd TIFF: {name} (tag {number}) is {value}, wanted 1 to {2**31 - 1}")

@@ -1,8 +1,10 @@
-"""The structure of a TIFF: where its blocks lie and how they are coded. No pixel is read here.
+"""The structure of a TIFF: where its tiles lie and how they are coded. No pixel is read here.
+
+In all of `read` and `reduce`, a TIFF strip is a tile too: one as wide as the image.
 
 Sources of the format rules: TIFF 6.0 (https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf), section 8 for the
 baseline tags and their defaults, 15 for tiles, 19 for sample formats; TIFF Technical Note 1 for NewSubfileType; GDAL's
-private tags, sparse blocks and internal masks (https://gdal.org/en/stable/drivers/raster/gtiff.html) and its COG layout
+private tags, sparse tiles and internal masks (https://gdal.org/en/stable/drivers/raster/gtiff.html) and its COG layout
 (https://gdal.org/en/stable/drivers/raster/cog.html).
 """
 
@@ -13,8 +15,8 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from runner.read.block_lists import Grid, read_block_lists
 from runner.read.ifd import ByteOrder, Directory, Get, Source, StructureError, Tag, read_directory
+from runner.read.tile_lists import TileGrid, read_tile_lists
 
 MAX_DIRECTORIES: Final = 256  # one image with overviews and masks has some twenty
 UNSUPPORTED: Final = "unsupported"  # the dtype of samples that numpy has no plain type for
@@ -37,11 +39,11 @@ _DTYPES: Final[Mapping[tuple[int, int], str]] = {  # (SampleFormat, BitsPerSampl
 class TiffLayout:
     """The first directory of a TIFF, which is its full resolution.
 
-    `offsets` and `byte_counts` are uint64 arrays (bands or 1, blocks down, blocks across), in bytes from the start of
-    the file; a byte count of 0 marks a sparse block. Long strips of uncompressed pixels are cut into shorter blocks.
-    `dtype` is a numpy name or "unsupported"; `bits` and
-    `sample_format` are the file's, 0 if bands differ. Sizes are in pixels. Tiles at the edges are stored in full, the
-    last strip is not. `repaired` says what of the structure only libtiff can repair, "" for nothing.
+    `offsets` and `byte_counts` are uint64 arrays (bands or 1, tiles down, tiles across), in bytes from the start of
+    the file; a byte count of 0 marks a sparse tile. Long strips of uncompressed pixels are cut into shorter tiles.
+    `dtype` is a numpy name or "unsupported"; `bits` and `sample_format` are the file's, 0 if bands differ. Sizes are in
+    pixels. At the edges tiles are stored in full, except the last strip (`tiled` is False). `repaired` names the part
+    of the structure that only libtiff can repair, "" for none.
     """
 
     byte_order: ByteOrder
@@ -56,10 +58,10 @@ class TiffLayout:
     predictor: int
     planar: Literal["pixel", "band"]
     tiled: bool
-    block_height: int
-    block_width: int
-    blocks_down: int
-    blocks_across: int
+    tile_height: int
+    tile_width: int
+    tiles_down: int
+    tiles_across: int
     offsets: npt.NDArray[np.uint64]
     byte_counts: npt.NDArray[np.uint64]
     photometric: int
@@ -74,22 +76,22 @@ class TiffLayout:
     repaired: str = ""
 
     @property
-    def block_bytes(self) -> int:
-        """Bytes of a block when decoded."""
+    def tile_bytes(self) -> int:
+        """Bytes of a tile when decoded."""
         samples = self.bands if self.planar == "pixel" else 1
-        return self.block_height * -(-self.block_width * samples * self.bits // 8)
+        return self.tile_height * -(-self.tile_width * samples * self.bits // 8)
 
     @property
     def half_floats(self) -> bool:
-        """Whether its pixels are floats of 16 bits, as `NBITS=16` of the GTiff driver makes them."""
+        """True if its pixels are floats of 16 bits, as `NBITS=16` of the GTiff driver makes them."""
         return (self.sample_format, self.bits) == (3, 16)
 
 
 def read_layout(get: Get, size: int | None, href: str = "TIFF") -> TiffLayout:
     """Parse the directories of a TIFF: `get(start, stop)` returns its bytes, `size` is its length, None if unknown.
 
-    Reads a few KiB: the directories, their geo tags and the lists of blocks, all checked before they are read. What
-    `get` raises passes through. Raises ReadError, with `href`, for what is no TIFF, is cut short or makes no sense.
+    Reads a few KiB: the directories, their geo tags and the lists of tiles, all checked before they are read. What
+    `get` raises passes through. Raises ReadError, with `href`, for no TIFF, a truncated or an inconsistent one.
     """
     source = Source(get, size, href)
     start = source.open()
@@ -99,7 +101,7 @@ def read_layout(get: Get, size: int | None, href: str = "TIFF") -> TiffLayout:
 
 
 class _Chain(NamedTuple):
-    """What the directories behind the first one hold, and what is wrong with the links between them."""
+    """The contents of the directories behind the first one, and the problem of the links between them, if any."""
 
     has_mask: bool
     overviews: int
@@ -126,33 +128,33 @@ def _follow(image: Directory, first: int, start: int) -> _Chain:
 
 
 def _visit(chain: _Chain, image: Directory, place: int) -> tuple[_Chain, int]:
-    """What is known with the directory at `place`, and where its link leads."""
+    """The chain with the directory at `place`, and the offset of the next one."""
     try:
         entries, following = read_directory(image.source, place)
-        other = Directory(image.source, entries)
-        has_mask = chain.has_mask or _is_mask(other, image)
-        overviews = chain.overviews + (other.integer(254, 0) & 5 == 1)
+        directory = Directory(image.source, entries)
+        has_mask = chain.has_mask or _is_mask(directory, image)
+        overviews = chain.overviews + (directory.integer(254, 0) & 5 == 1)
     except StructureError:
         return chain._replace(problem=f"a link to a directory at byte {place}, where there is none"), 0
     return _Chain(has_mask, overviews, chain.problem), following
 
 
-def _is_mask(other: Directory, image: Directory) -> bool:
-    """Whether GDAL takes a directory for the mask of an image: of its size, in bytes or less, for all or for each band.
+def _is_mask(directory: Directory, image: Directory) -> bool:
+    """True if GDAL takes a directory for the mask of an image: of its size, in bytes or less, for all or for each band.
 
     NewSubfileType has bit 2 for a mask, bit 0 for a reduced resolution.
     """
-    if other.integer(254, 0) & 5 != 4 or other.integer(258, 1) > 8 or other.integer(339, 1) not in (1, 4):
+    if directory.integer(254, 0) & 5 != 4 or directory.integer(258, 1) > 8 or directory.integer(339, 1) not in (1, 4):
         return False
-    fits = all(other.integer(number, 0) == image.integer(number, 0) for number in (256, 257))
-    return fits and other.integer(277, 1) in (1, image.integer(277, 1))
+    fits = all(directory.integer(number, 0) == image.integer(number, 0) for number in (256, 257))
+    return fits and directory.integer(277, 1) in (1, image.integer(277, 1))
 
 
 def _layout(tags: Directory, chain: _Chain) -> TiffLayout:
     """Interpret the full-resolution directory; the numbers are those of the tags."""
     bands, bits, sample_format = _samples(tags)
     grid = _grid(tags, bands)
-    blocks = read_block_lists(tags, grid)
+    tiles = read_tile_lists(tags, grid)
     code = tags.integer(259, 1)
     _refuse_colours(tags, code, bands, bits)
     jpeg_tables = tags.tag(347)
@@ -169,12 +171,12 @@ def _layout(tags: Directory, chain: _Chain) -> TiffLayout:
         predictor=tags.integer(317, 1),
         planar="band" if grid.planes > 1 else "pixel",
         tiled=grid.tiled,
-        block_height=blocks.block_height,
-        block_width=grid.block_width,
-        blocks_down=blocks.offsets.shape[1],
-        blocks_across=blocks.offsets.shape[2],
-        offsets=blocks.offsets,
-        byte_counts=blocks.byte_counts,
+        tile_height=tiles.tile_height,
+        tile_width=grid.tile_width,
+        tiles_down=tiles.offsets.shape[1],
+        tiles_across=tiles.offsets.shape[2],
+        offsets=tiles.offsets,
+        byte_counts=tiles.byte_counts,
         photometric=tags.integer(262, 1),
         fill_order=tags.integer(266, 1),
         jpeg_tables=jpeg_tables.raw if jpeg_tables else b"",
@@ -182,9 +184,9 @@ def _layout(tags: Directory, chain: _Chain) -> TiffLayout:
         has_mask=chain.has_mask,
         extra_samples=tags.integers(338),
         overviews=chain.overviews,
-        geo_tags=tuple(found for number in GEO_TAGS if (found := tags.tag(number))),
+        geo_tags=tuple(tag for number in GEO_TAGS if (tag := tags.tag(number))),
         has_rpcs=50844 in tags.entries,
-        repaired=chain.problem or blocks.repaired or _not_single(tags),
+        repaired=chain.problem or tiles.repaired or _not_single(tags),
     )
 
 
@@ -197,13 +199,13 @@ def _samples(tags: Directory) -> tuple[int, int, int]:
 
 
 def _not_single(tags: Directory) -> str:
-    """Which tag has not the one value that it should; libtiff passes over some of them, and refuses others."""
+    """The first tag that has not exactly one value, or ""; libtiff ignores some of them, and refuses others."""
     counts = {number: tags.entries[number][1] for number in _SINGLE if number in tags.entries}
     return next((f"{count} values of tag {number}, wanted 1" for number, count in counts.items() if count != 1), "")
 
 
 def _refuse_colours(tags: Directory, compression: int, bands: int, bits: int) -> None:
-    """Refuse what GDAL turns into red, green, blue and alpha, whatever the bands of the file are."""
+    """Refuse files that GDAL turns into red, green, blue and alpha, whatever their bands are."""
     photometric, four_inks = tags.integer(262, 1), tags.integer(332, 1) == 1  # InkSet
     kinds = {
         "old-style JPEG (compression 6)": compression == 6,
@@ -219,18 +221,18 @@ def _refuse_colours(tags: Directory, compression: int, bands: int, bits: int) ->
             )
 
 
-def _grid(tags: Directory, bands: int) -> Grid:
-    """How the image is cut into blocks."""
+def _grid(tags: Directory, bands: int) -> TileGrid:
+    """The grid of tiles."""
     planar = tags.integer(284, 1)
     if planar not in (1, 2):
         tags.source.fail(f"damaged TIFF: PlanarConfiguration (tag 284) is {planar}, wanted 1 or 2")
     height, width = tags.size(257, "ImageLength"), tags.size(256, "ImageWidth")
-    block_height, block_width = _block_shape(tags, height, width)
-    return Grid(
+    tile_height, tile_width = _tile_shape(tags, height, width)
+    return TileGrid(
         height=height,
         width=width,
-        block_height=block_height,
-        block_width=block_width,
+        tile_height=tile_height,
+        tile_width=tile_width,
         samples=1 if planar == 2 else bands,
         planes=bands if planar == 2 else 1,
         bits=max(tags.integers(258) or (1,)),
@@ -238,8 +240,8 @@ def _grid(tags: Directory, bands: int) -> Grid:
     )
 
 
-def _block_shape(tags: Directory, height: int, width: int) -> tuple[int, int]:
-    """(rows, columns) of a block: a tile, or a strip as wide as the image."""
+def _tile_shape(tags: Directory, height: int, width: int) -> tuple[int, int]:
+    """(rows, columns) of a tile; a strip is as wide as the image."""
     if 322 in tags.entries or 323 in tags.entries:
         return tags.size(323, "TileLength"), tags.size(322, "TileWidth")
     return min(tags.integer(278, height) or height, height), width

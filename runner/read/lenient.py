@@ -1,4 +1,4 @@
-"""Blocks that hold more than they need to, as libtiff reads them: rows below the image, bytes behind the data.
+"""Tiles that hold more than they must, as libtiff reads them: rows below the image, bytes behind the data.
 
 The codecs of `decode` refuse them; these are slower, and are asked only then.
 """
@@ -21,7 +21,7 @@ def _deflate(data: Any, out: Any) -> int:
         piece = stream.decompress(stream.unconsumed_tail, _PIECE_BYTES)
         length += len(piece)
     if not stream.eof:
-        raise ValueError("the stream is cut, or far longer than its block")
+        raise ValueError("the stream is cut, or far longer than its tile")
     return got
 
 
@@ -34,20 +34,21 @@ def _zstd(data: Any, out: Any) -> int:
 
 
 def _packbits(data: Any, out: Any) -> int:
-    """Unpack up to the end of the block; a run may go beyond it."""
-    source, at, got = bytes(data), 0, 0
-    while got < len(out) and at < len(source):
-        code = source[at]
+    """Unpack up to the end of the tile; a run may go beyond it."""
+    source, position, got = bytes(data), 0, 0
+    while got < len(out) and position < len(source):
+        code = source[position]
         if code < 128:
-            piece, at = source[at + 1 : at + 2 + code], at + 2 + code
+            piece, position = source[position + 1 : position + 2 + code], position + 2 + code
         else:
-            piece, at = source[at + 1 : at + 2] * (257 - code if code > 128 else 0), at + 1 + (code > 128)
+            piece = source[position + 1 : position + 2] * (257 - code if code > 128 else 0)
+            position += 1 + (code > 128)
         got += _fill(out[got:], piece)
     return got
 
 
 def _fill(out: Any, piece: bytes) -> int:
-    """Write as much as fits; how much."""
+    """Write as much as fits. Returns the number of bytes."""
     count = min(len(out), len(piece))
     out[:count] = np.frombuffer(piece, np.uint8, count)
     return count

@@ -1,4 +1,4 @@
-"""How a file says itself which pixels are to be seen, besides its nodata value; what GDAL makes of that decides.
+"""Masks in files, besides the nodata value, as GDAL reads them.
 
 GDAL takes the first that there is: an internal mask, NODATA_VALUES, the nodata value, an alpha band (RFC 15,
 https://gdal.org/en/stable/development/rfc/rfc15_nodatabitmask.html).
@@ -16,23 +16,23 @@ Bools = npt.NDArray[np.bool_]
 
 
 class FileMask(Enum):
-    """What hides pixels of a band, in words."""
+    """Masks of a band, in words."""
 
     none = "nothing"
     mask = "an internal mask"
     values = "nodata values of all bands together (NODATA_VALUES)"
     alpha = "an alpha band"
-    lerc = "masks inside of LERC integers"  # if there are any; GDAL refuses a block with one
+    lerc = "masks inside of LERC integers"  # if there are any; GDAL refuses a tile with one
 
     @property
     def before_nodata(self) -> bool:
-        """Whether GDAL looks at it alone, even if there is a nodata value."""
+        """True if GDAL ignores a nodata value beside it."""
         return self in (FileMask.mask, FileMask.values)
 
 
 def file_masks(flags: Iterable[Collection[MaskFlags]]) -> tuple[FileMask, ...]:
-    """What rasterio's `mask_flag_enums` of a file without a nodata value say of each band."""
-    return tuple(_file_mask(set(one)) for one in flags)
+    """The mask of each band, from rasterio's `mask_flag_enums` of a file without a nodata value."""
+    return tuple(_file_mask(set(band)) for band in flags)
 
 
 def _file_mask(flags: set[MaskFlags]) -> FileMask:
@@ -45,7 +45,7 @@ def _file_mask(flags: set[MaskFlags]) -> FileMask:
 
 
 def read_visible(dataset: Any, mask: FileMask, band: int, window: Any) -> Bools | None:
-    """Where a mask lets pixels of a window be seen, through rasterio; None if there is no mask that GDAL reads."""
+    """True for the pixels of a window that a mask does not hide, through rasterio; None without a mask for GDAL."""
     if mask is FileMask.alpha:  # of all bands the last; with a nodata value, GDAL's mask would be of that
         visible: Bools = dataset.read(dataset.count, window=window) != 0
     elif mask.before_nodata:

@@ -11,9 +11,9 @@ _NAMES: Final = ("nodata_values",)
 
 
 def of_pixels(tag: Tag) -> Tag:
-    """The tag without what differs from scene to scene and is not asked for, as dates and statistics.
+    """The tag without items that differ between scenes and do not matter, as dates and statistics.
 
-    What is not well-formed, or more than a list of items, is left to GDAL as it is.
+    XML that is not well-formed, or more than a list of items, is left to GDAL unchanged.
     """
     items = _items(tag.raw.partition(b"\0")[0])
     if items is None:
@@ -25,7 +25,7 @@ def of_pixels(tag: Tag) -> Tag:
 
 
 def _is_of_pixels(item: ElementTree.Element) -> bool:
-    """Whether pixels, or which of them count, depend on it."""
+    """True if pixels, or the rule which of them count, depend on it."""
     return item.get("role", "").lower() in _ROLES or item.get("name", "").lower() in _NAMES
 
 

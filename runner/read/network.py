@@ -1,4 +1,4 @@
-"""Causes of failed connections by name, and the environment in which all clients take the same way to a store."""
+"""Causes of failed connections, and the environment in which all clients reach a store in the same way."""
 
 import ipaddress
 import os
@@ -21,16 +21,16 @@ _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
 class Cause(NamedTuple):
-    """Why a connection fails: a sentence with the remedy, and whether another attempt may succeed."""
+    """The cause of a failed connection: a sentence with the remedy, and True if another attempt may succeed."""
 
     sentence: str
     passing: bool
 
 
 class _Sign(NamedTuple):
-    """What clients (reqwest, urllib3, OpenSSL) say of a cause. The sentence takes the endpoint and, of it, the host."""
+    """A pattern of a cause in messages of clients (reqwest, urllib3, OpenSSL), and its sentence."""
 
-    words: str
+    pattern: str
     sentence: str
     passing: bool = True
 
@@ -89,12 +89,12 @@ _TUNNEL: Final = r"TunnelUnsuccessful|Tunnel connection failed|407 Proxy Auth|Pr
 
 
 def cause_of_failure(text: str, url: str) -> Cause | None:
-    """The cause that a client's words for a failed request to `url` tell, or None."""
+    """The cause in a client's message for a failed request to `url`, or None."""
     if re.search(r"Too many open files|os error 24\b", text):
         return Cause("too many open files; raise `ulimit -n`, or use fewer threads or a smaller fetch.in_flight", True)
     endpoint, host = endpoint_and_host(url)
     proxy = proxy_of(url)
-    sign = next((sign for sign in _SIGNS if re.search(sign.words, text)), None)
+    sign = next((sign for sign in _SIGNS if re.search(sign.pattern, text)), None)
     if proxy and (re.search(_TUNNEL, text) or (sign and sign.passing)):
         reason = "refuses" if re.search(_TUNNEL, text) and not (sign and sign.passing) else "does not answer"
         name = "HTTPS_PROXY" if endpoint.startswith("https") else "HTTP_PROXY"
@@ -122,7 +122,7 @@ def endpoint_and_host(url: str) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def speaks_tls(host: str, port: int) -> bool:
-    """Whether a server shakes hands for TLS there."""
+    """True if a server shakes hands for TLS there."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -165,12 +165,12 @@ def direct_loopback(endpoint: str | None, environment: Mapping[str, str] = os.en
     if "*" in hosts:
         return {}
     host = urlsplit(endpoint or "").hostname or ""
-    hosts += [one for one in (*_LOOPBACK, *([host] if is_loopback(host) else [])) if one not in hosts]
+    hosts += [own for own in (*_LOOPBACK, *([host] if is_loopback(host) else [])) if own not in hosts]
     return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(hosts))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """True if a host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -186,10 +186,10 @@ def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
     if name is None:
         return None
     if not Path(environment[name]).is_file():
-        found = "that is a folder" if Path(environment[name]).is_dir() else "there is no such file"
-        raise SourceError(f"{name}={environment[name]}: {found}; name a PEM file of certificates")
+        problem = "that is a folder" if Path(environment[name]).is_dir() else "there is no such file"
+        raise SourceError(f"{name}={environment[name]}: {problem}; name a PEM file of certificates")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(environment[name])
-    except OSError as error:  # of which SSLError is one
+    except OSError as error:  # SSLError too
         raise SourceError(f"{name}={environment[name]}: no certificate in it can be read; name a PEM file") from error
     return environment[name]

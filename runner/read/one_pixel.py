@@ -11,7 +11,7 @@ _EXTRA_SAMPLES: Final = {0, 1, 2, 999}  # unknown, alpha multiplied or not, and 
 
 
 class Samples(NamedTuple):
-    """What GDAL's data type, the number of bands and which of them is alpha follow from."""
+    """The tags that decide GDAL's data type, the number of bands and the alpha band."""
 
     byte_order: ByteOrder
     bands: int
@@ -22,8 +22,9 @@ class Samples(NamedTuple):
 
 
 def samples_of(layout: TiffLayout) -> Samples:
-    """The samples of a file. Half floats are said to be float32, which GDAL before 3.11 takes them for: a nodata value
-    of float32 may be none of float16.
+    """The samples of a file.
+
+    Half floats become float32, as in GDAL before 3.11: a nodata value of float32 may be none of float16.
     """
     photometric = _PHOTOMETRICS.get(layout.photometric, 1)
     extra = layout.extra_samples if set(layout.extra_samples) <= _EXTRA_SAMPLES else ()
@@ -33,7 +34,7 @@ def samples_of(layout: TiffLayout) -> Samples:
 
 
 def one_pixel_tiff(samples: Samples, tags: tuple[Tag, ...]) -> bytes:
-    """A BigTIFF of one pixel, in a sparse block, with these tags added as they are."""
+    """A BigTIFF of one pixel, in a sparse tile, with these tags added as they are."""
     order, bands = samples.byte_order, samples.bands
 
     def tag(number: int, *values: int) -> Tag:
@@ -44,15 +45,13 @@ def one_pixel_tiff(samples: Samples, tags: tuple[Tag, ...]) -> bytes:
     own += [tag(339, *[samples.sample_format] * bands)]
     own += [tag(338, *samples.extra_samples)] if samples.extra_samples else []
     own += [Tag(50844, 12, 92, bytes(8 * 92))]  # an empty RPC: it spares us rasterio's warning if there is no transform
-    return _big_tiff(order, sorted([*own, *tags], key=lambda one: one.number))
+    return _big_tiff(order, sorted([*own, *tags], key=lambda tag: tag.number))
 
 
 def _big_tiff(order: ByteOrder, tags: list[Tag]) -> bytes:
-    """A BigTIFF of one directory and nothing else."""
+    """A BigTIFF with one directory and nothing else."""
     directory, extra = b"", b""
-    behind = (
-        16 + 8 + 20 * len(tags) + 8
-    )  # the file header, the number of tags, the tags, the link to no other directory
+    behind = 16 + 8 + 20 * len(tags) + 8  # the file header, the number of tags, the tags, an empty link
     for tag in tags:
         inline = len(tag.raw) <= 8
         value = tag.raw.ljust(8, b"\0") if inline else struct.pack(order + "Q", behind + len(extra))

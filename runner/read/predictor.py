@@ -1,12 +1,12 @@
-"""Undo TIFF predictors: turn the bytes of an inflated block into pixels.
+"""Undo TIFF predictors: turn the bytes of an inflated tile into pixels.
 
 Predictor 2, horizontal differences: TIFF 6.0 section 14, extended by libtiff to samples of 8 to 64 bits. Predictor 3,
 floating point: TIFF Technical Note 3 (http://chriscox.org/TIFFTN3d1.pdf): the bytes of a row are sorted into planes,
-the most significant first whatever the file's byte order, and then differenced over the whole row.
+the most significant first in either byte order, and then differenced over the whole row.
 """
 
 import sys
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,16 @@ from runner.host.compiled import compiled
 
 Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
-Scratch = tuple[Words, Bytes, Words]  # words, the same as bytes, words
 Bits = npt.NDArray[Any]  # unsigned integers as wide as a sample
+
+
+class Scratch(NamedTuple):
+    """Memory for one row."""
+
+    words: Words
+    line: Bytes  # the same memory
+    before: Words
+
 
 _ONE, _TWO, _FOUR, _SIX = np.uint64(8), np.uint64(16), np.uint64(32), np.uint64(48)  # bytes, in bits
 _SHIFTS: Final = np.uint32(24), np.uint32(16), np.uint32(8)  # of four bytes to their places in 32 bits
@@ -27,9 +35,9 @@ _TOP_BITS: Final = np.uint64(0x8080808080808080)
 
 
 def undo_predictor(encoded: Bytes, out: npt.NDArray[Any], predictor: int, *, big_endian: bool) -> None:
-    """Decode one inflated block into `out`.
+    """Decode one inflated tile into `out`.
 
-    `encoded` holds the block's bytes, uint8 of any shape, C-contiguous and writable; it may serve as scratch.
+    `encoded` holds the tile's bytes, uint8 of any shape, C-contiguous and writable; it may serve as scratch.
     `out` is (rows, columns, samples), native byte order, C-contiguous; for predictors 1 and 2 both may be the same
     memory. `big_endian` tells the file's byte order. Raises ValueError for sizes that do not fit, an unknown predictor,
     or predictor 3 on integers.
@@ -58,15 +66,15 @@ def undo_predictor(encoded: Bytes, out: npt.NDArray[Any], predictor: int, *, big
 
 
 def undone_by_rows(row_bytes: int, samples: int, predictor: int, itemsize: int, *, big_endian: bool) -> bool:
-    """Whether undo_rows takes rows of `row_bytes` bytes, of samples of `itemsize` bytes in that byte order."""
+    """True if undo_rows takes rows of `row_bytes` bytes, of samples of `itemsize` bytes in that byte order."""
     native = itemsize == 1 or predictor == 3 or big_endian == (sys.byteorder == "big")
     return samples == 1 and row_bytes % 8 == 0 and native
 
 
 def row_scratch(row_bytes: int) -> Scratch:
-    """What undo_rows works in."""
+    """Scratch for `undo_rows`."""
     words = np.empty(row_bytes // 8, np.uint64)
-    return words, words.view(np.uint8), np.empty_like(words)
+    return Scratch(words, words.view(np.uint8), np.empty_like(words))
 
 
 def as_bits(pixels: npt.NDArray[Any]) -> Bits:
@@ -81,22 +89,21 @@ def _copy_native(encoded: Bytes, out: npt.NDArray[Any], big_endian: bool) -> Non
 
 @compiled
 def undo_rows(encoded: Words, bits: Bits, predictor: int, scratch: Scratch, out: Bits) -> None:
-    """Decode rows of one sample into `out` (rows, columns); `undone_by_rows` says which.
+    """Decode rows of one sample into `out` (rows, columns); those that `undone_by_rows` accepts.
 
     `encoded` (rows, bytes / 8) and `bits` (rows, columns) are one memory, which is only read.
     """
-    words, line, before = scratch
     for row in range(out.shape[0]):
         if predictor == 1:
             _copy_row(bits[row], out[row])
         elif predictor == 2 and out.itemsize > 1:
             _sum_row(bits[row], out[row])
         else:
-            _sum_bytes(encoded[row], words, before)
+            _sum_bytes(encoded[row], scratch.words, scratch.before)
             if predictor == 2:
-                _copy_row(line, out[row])
+                _copy_row(scratch.line, out[row])
             else:
-                _join_planes(line, out[row])
+                _join_planes(scratch.line, out[row])
 
 
 @compiled
@@ -116,7 +123,7 @@ def _copy_row(bits: Bits, out: Bits) -> None:
 
 @compiled
 def _undo_planes_slowly(planes: Bytes, samples: int, out: Bits) -> None:
-    """Rows of several interleaved samples, or of a length that is no multiple of 8 bytes."""
+    """Rows of several interleaved samples, or of a length that is not a multiple of 8 bytes."""
     for row in range(out.shape[0]):
         line = planes[row]
         for i in range(samples, line.shape[0]):

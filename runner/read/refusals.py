@@ -1,4 +1,4 @@
-"""What a store answers in place of what was asked for: its status, S3's code, and what to tell the user about it.
+"""Refusals of a store: the status, S3's code, and the message for the user.
 
 Source of the codes: Amazon S3 API Reference, "Error responses".
 """
@@ -33,7 +33,7 @@ _PASSING: Final = _THROTTLING | {"RequestTimeout", "InternalError", "ServiceUnav
 
 
 class Refusal(NamedTuple):
-    """An answer other than what was asked for; `code` is S3's, or "". `region` is the bucket's, where it was told."""
+    """An answer that refuses the request; `code` is S3's, or ""; `region` is the bucket's, if the answer has it."""
 
     url: str
     status: int
@@ -43,18 +43,22 @@ class Refusal(NamedTuple):
 
     @property
     def has_remedy(self) -> bool:
-        """Whether its code says what to do, whatever was asked for."""
+        """True if its code implies a remedy for any request."""
         return self.code in _REMEDIES or self.code in _REGION
 
     @property
     def may_pass(self) -> bool:
-        """Whether another attempt may succeed."""
+        """True if another attempt may succeed."""
         failing = self.status >= 500 and self.status != 501  # not implemented
         return not self.has_remedy and (failing or self.status in (408, 429) or self.code in _PASSING)
 
 
-class RefusedError(Exception):
-    """A request that was answered by a refusal."""
+class RequestError(Exception):
+    """A request that failed in a way for which neither obstore nor Python has an error."""
+
+
+class RefusedError(RequestError):
+    """The store answered with a refusal."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"status {refusal.status} {refusal.code}")
@@ -62,36 +66,36 @@ class RefusedError(Exception):
 
 
 def refusal_in(url: str, status: int, body: str, region: str | None = None) -> Refusal:
-    """A refusal by its status and its body, of which S3's code is taken."""
+    """A refusal with this status and body; the body has S3's code."""
     code = re.search(r"<Code>\s*([\w.]+)\s*</Code>", body)
     return Refusal(url, status, code[1] if code else "", body, region)
 
 
 def refusal_of(error: BaseException) -> Refusal | None:
-    """The refusal behind an error; obstore has no fields for it, and says it in its message."""
+    """The refusal behind an error; obstore has it in its message only."""
     if isinstance(error, RefusedError):
         return error.refusal
     text = str(error).partition("\n\nDebug source")[0]
     if "redirect without LOCATION" in text:
         return Refusal(url_in(text), 301, "PermanentRedirect", "")
-    found = re.search(r"status code: (\d{3})[^:\n]*:? ?(.*)", text, re.DOTALL)
-    return refusal_in(url_in(text), int(found[1]), found[2]) if found else None
+    answer = re.search(r"status code: (\d{3})[^:\n]*:? ?(.*)", text, re.DOTALL)
+    return refusal_in(url_in(text), int(answer[1]), answer[2]) if answer else None
 
 
 def url_in(text: str) -> str:
     """The first URL in a text, or nothing."""
-    found = re.search(r"https?://[^\s\"',)]+", text)
-    return found[0] if found else ""
+    url = re.search(r"https?://[^\s\"',)]+", text)
+    return url[0] if url else ""
 
 
 def reason_of_refusal(refusal: Refusal) -> str:
-    """Why a store refuses, in one line, with what to do."""
+    """The reason of a refusal, in one line, with the remedy."""
     _, status, code, _, region = refusal
     if code in _REMEDIES:
         return _REMEDIES[code].format(code=code)
     if code in _REGION or 300 <= status < 400:
-        found = f"={region}" if region else ""
-        return f"it lies in another region or at another endpoint (status {status}); set source.s3.region{found}"
+        value = f"={region}" if region else ""
+        return f"it lies in another region or at another endpoint (status {status}); set source.s3.region{value}"
     if code in _THROTTLING or status in (429, 503):
         return f"the server throttles (status {status}); use fewer workers, raise fetch.attempts or try later"
     return _reason_of_status(refusal)
@@ -99,14 +103,14 @@ def reason_of_refusal(refusal: Refusal) -> str:
 
 def _reason_of_status(refusal: Refusal) -> str:
     url, status, code, body, _ = refusal
-    said = f"status {status}, {code}" if code else f"status {status}"
+    answer = f"status {status}, {code}" if code else f"status {status}"
     if status == 407:
         return "the proxy wants a login (status 407); put user and password into HTTP_PROXY and HTTPS_PROXY"
     if status == 416:
         return "the server says that it ends before them, but not how long it is; check source.s3.endpoint_url"
     if refusal.may_pass:
-        return f"the server fails ({said}); try later"
+        return f"the server fails ({answer}); try later"
     cause = cause_of_failure(body, url)
     return (
-        cause.sentence if cause else f"the server refuses ({said}); check source.s3.endpoint_url and source.s3.region"
+        cause.sentence if cause else f"the server refuses ({answer}); check source.s3.endpoint_url and source.s3.region"
     )

@@ -1,7 +1,7 @@
-"""Failures of a store: whether another attempt may succeed, whose fault they are, and what to tell the user.
+"""Failures of a store: the decision to try again, whose fault they are, and the message for the user.
 
 Three kinds must not be mixed up. The object is at fault (gone, truncated, damaged, not a TIFF): `ReadError` and
-`MissingError`, which `on_error=skip` may pass over. The object was replaced: `ChangedError`. Everything else is the
+`MissingError`, which `on_error=skip` may leave out. The object was replaced: `ChangedError`. Everything else is the
 fault of the store, the credentials, the network or this machine: `StoreError`, which ends a run.
 """
 
@@ -21,7 +21,7 @@ from obstore.exceptions import (
 
 from runner.errors import ReadError, printable
 from runner.read.network import SENT_ON, cause_of_failure, endpoint_and_host, proxy_of, speaks_tls
-from runner.read.refusals import ACCESS_HINT, Refusal, reason_of_refusal, refusal_of, url_in
+from runner.read.refusals import ACCESS_HINT, Refusal, RequestError, reason_of_refusal, refusal_of, url_in
 
 _DENIED: Final = (PermissionDeniedError, UnauthenticatedError)
 _GONE: Final = ("NoSuchKey", "NoSuchVersion", "NotFound")
@@ -57,7 +57,7 @@ UNREADABLE_KEY: Final = (
 
 
 class StoreError(ReadError):
-    """The store, the credentials, the network or this machine fails, which says nothing of the object."""
+    """The store, the credentials, the network or this machine fails, not the object."""
 
 
 class DeniedError(StoreError):
@@ -69,22 +69,22 @@ class ChangedError(StoreError):
 
 
 class MissingError(ReadError):
-    """The object is gone."""
+    """The object does not exist, or was deleted."""
 
 
-class ShortBodyError(Exception):
-    """A body of so many bytes, fewer than asked for."""
+class ShortBodyError(RequestError):
+    """A body with fewer bytes than requested; its argument is their number."""
 
 
-class BrokenPageError(Exception):
+class BrokenPageError(RequestError):
     """An answer that is not all of a page of a listing, or another page; the next attempt may get it."""
 
 
-class ForeignPageError(Exception):
+class ForeignPageError(RequestError):
     """An answer that is not S3's."""
 
 
-class ConnectionFailedError(Exception):
+class ConnectionFailedError(RequestError):
     """A request that got no answer; `origin` is the URL that was redirected to this one, if it was."""
 
     def __init__(self, url: str, error: Exception, origin: str | None = None) -> None:
@@ -93,7 +93,7 @@ class ConnectionFailedError(Exception):
 
 
 def is_readable(key: str) -> bool:
-    """Whether obstore and GDAL ask for an object by exactly this key."""
+    """True if obstore and GDAL request an object by exactly this key."""
     return not {"", ".", ".."} & set(key.split("/")) and not re.search(r"[\x00-\x1f\x7f]", key)
 
 
@@ -101,7 +101,7 @@ def is_readable(key: str) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether another attempt may succeed."""
+    """True if another attempt may succeed."""
     if isinstance(error, (ShortBodyError, BrokenPageError, TimeoutError)):
         return True
     refusal = refusal_of(error)
@@ -115,7 +115,7 @@ def may_pass(error: BaseException) -> bool:
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether a store refuses whoever asks, for no reason that has a remedy of its own."""
+    """True if a store refuses these credentials, without a code that has a remedy of its own."""
     refusal = refusal_of(error)
     if refusal is None:
         return isinstance(error, _DENIED)
@@ -123,20 +123,20 @@ def is_denied(error: BaseException) -> bool:
 
 
 def is_past_the_end(error: BaseException) -> bool:
-    """Whether a store says that an object ends before the range asked for."""
+    """True if a store says that an object ends before the requested range."""
     refusal = refusal_of(error)
     return "range was invalid" in str(error) or (refusal is not None and refusal.status == 416)
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether an object is not there, or what a store takes for one."""
+    """True if an object, or its bucket, does not exist."""
     refusal = refusal_of(error)
     missing = isinstance(error, (NotFoundError, FileNotFoundError)) or _os_error(error) == errno.ENOTDIR
     return missing or (refusal is not None and refusal.status == 404)
 
 
 def explain(error: BaseException, href: str, part: str, attempts: int) -> ReadError:
-    """The last error of `attempts` to read a part of an object, in the user's words: what, where, and what to do."""
+    """The error for the user after `attempts` to read a part of an object: what, where, and what to do."""
     refusal = refusal_of(error)
     if refusal is not None and refusal.has_remedy:
         return StoreError(href, reason_of_refusal(refusal))
@@ -159,10 +159,10 @@ def _denied(error: BaseException, href: str, part: str) -> ReadError | None:
 
 
 def _missing(href: str, refusal: Refusal | None) -> ReadError:
-    """A missing object; a 404 that is not in S3's words, and a file whose folder is not there, say nothing of it."""
+    """A missing object; a 404 that is not S3's, or a missing folder, proves nothing of the object."""
     if refusal is not None and refusal.code not in _GONE:
-        found = refusal.code or ("a page of a proxy or a web server" if refusal.body.strip() else "an empty one")
-        return StoreError(href, f"the answer 404 is not an S3 server's ({found}); check source.s3.endpoint_url")
+        sender = refusal.code or ("a page of a proxy or a web server" if refusal.body.strip() else "an empty one")
+        return StoreError(href, f"the answer 404 is not an S3 server's ({sender}); check source.s3.endpoint_url")
     if not href.startswith("s3://") and not _holds_files(Path(href).parent):
         return StoreError(
             href, f"its folder {Path(href).parent} is gone or empty; mount it again, or leave it out of source.url"
@@ -171,14 +171,14 @@ def _missing(href: str, refusal: Refusal | None) -> ReadError:
 
 
 def _broken_link(href: str) -> str | None:
-    """What to say of a local link that leads nowhere."""
+    """The message for a local link that leads nowhere, or None."""
     if href.startswith("s3://") or not Path(href).is_symlink():
         return None
     return f"a link to {printable(str(Path(href).readlink()))}, where there is no file; fetch it, or mount its folder"
 
 
 def _holds_files(folder: Path) -> bool:
-    """Whether there is anything in a folder; a mount that goes away leaves an empty one."""
+    """True if a folder is not empty; a lost mount leaves an empty one."""
     try:
         return any(folder.iterdir())
     except PermissionError:
@@ -194,11 +194,11 @@ def _unread(error: BaseException, href: str, part: str, attempts: int) -> ReadEr
     return StoreError(href, f"{part} unread{times}: {reason_of(error)}")
 
 
-# --- words ------------------------------------------------------------------------------------------------------
+# --- messages ---------------------------------------------------------------------------------------------------
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a store did not do what was asked of it, in one line, with what to do.
+    """The reason of a failure, in one line, with the remedy.
 
     URLs are cut off, since a signed one is a secret.
     """
@@ -218,7 +218,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def _reason_in_text(text: str) -> str:
-    """The reason where there is no answer; obstore says it at the end of its first line."""
+    """The reason if there is no answer; obstore puts it at the end of its first line."""
     url = url_in(text)
     known = next((sentence for words, sentence in (_LASTING | _OTHER_RANGE).items() if words in text), None)
     cause = cause_of_failure(text, url)
@@ -233,7 +233,7 @@ def _reason_in_text(text: str) -> str:
 
 
 def _hides_tls(url: str, text: str) -> bool:
-    """Whether a server that hangs up on plain HTTP would shake hands for TLS."""
+    """True if a server that hangs up on plain HTTP would shake hands for TLS."""
     hangs_up = url.startswith("http:") and re.search(r"reset|closed|aborted|incomplete", text, re.IGNORECASE)
     parts = urlsplit(url)
     return bool(hangs_up) and proxy_of(url) is None and speaks_tls(parts.hostname or "", parts.port or 80)
@@ -244,6 +244,6 @@ def _is_local(error: BaseException) -> bool:
 
 
 def _os_error(error: BaseException) -> int | None:
-    """The number of the system's error in obstore's words."""
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else None
+    """The number of the system's error in obstore's message."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return int(number[1]) if number else None

@@ -7,7 +7,8 @@ is a cell for each scene, so that Python's integers are fast enough.
 
 import numpy as np
 
-from runner.reduce.exact import Floats, Total, integers, widened
+from runner.reduce.arrays import Floats
+from runner.reduce.exact import Total, integers, widened
 from runner.reduce.partial import Partial
 from runner.reduce.variance import ratio
 
@@ -37,8 +38,8 @@ def variance(partial: Partial) -> Floats:
     unit = min(w_unit + q_unit, 2 * s_unit)
     spread = (w * q << (w_unit + q_unit - unit)) - (s * s << (2 * s_unit - unit))
     values = [
-        np.nan if no.any() or not weight else ratio(top, weight * weight, unit - 2 * w_unit)
-        for top, weight, no in zip(spread, w, infinite, strict=True)
+        np.nan if infinities.any() or not weight else ratio(numerator, weight * weight, unit - 2 * w_unit)
+        for numerator, weight, infinities in zip(spread, w, infinite, strict=True)
     ]
     return np.array(values)
 
@@ -64,6 +65,6 @@ def _quotients(numerators: Total, denominators: Total) -> Floats:
 
 
 def _exact(total: Total) -> tuple[np.ndarray, int, np.ndarray]:
-    """Each sum as a Python integer, the power of two that is their unit, and how many +inf and -inf it has."""
+    """Each sum as a Python integer, the power of two that is their unit, and its numbers of +inf and -inf."""
     wide = widened(total, np.arange(total.layers.shape[1]))
     return integers(wide), 32 * wide.first, wide.infinite

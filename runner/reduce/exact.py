@@ -1,6 +1,6 @@
 """Exact sums: records, combination, and one correct rounding at the end. Plain numpy; kernels load when needed.
 
-All arrays are flat over cells: the pixels of a block's window (over time) or scenes (over space).
+All arrays are flat over cells: the pixels of a task's window (over time) or scenes (over space).
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from runner.reduce.arrays import Bools, Floats, Integers
 
 _LOW: Final = 0xFFFFFFFF
 _ADDITIONS_BEFORE_CARRY: Final = 2**26  # each moves a limb by at most nine times 2**33
@@ -22,8 +20,8 @@ _CELLS_AT_ONCE: Final = 2**15
 class Wide:
     """Fixed-point sums of any magnitude.
 
-    `limbs` is int64 (cells, limbs), limb i weighing 2**(32 * (first + i)), and grows at both ends as values ask for it;
-    `infinite` is int64 (cells, 2): how many +inf and -inf, which are not summed.
+    `limbs` is int64 (cells, limbs), limb i weighing 2**(32 * (first + i)), and grows at both ends as values need it;
+    `infinite` is int64 (cells, 2): the number of +inf and of -inf, which are not summed.
     """
 
     __slots__ = ("_fixed", "_uncarried", "first", "infinite", "limbs")
@@ -33,11 +31,11 @@ class Wide:
         self.first = first
         self.infinite = infinite
         self._uncarried = 0
-        self._fixed = fixed  # there is room for whatever comes
+        self._fixed = fixed  # there is room for any value
 
     @classmethod
     def zeros(cls, cells: int) -> Self:
-        """Empty sums without room as yet."""
+        """Empty sums, without limbs so far."""
         return cls(np.zeros((cells, 0), np.int64), 0, np.zeros((cells, 2), np.int64))
 
     @classmethod
@@ -65,27 +63,27 @@ class Wide:
 
         There must be room for them, see `for_products` and `for_square_products`.
         """
-        from runner.reduce import superaccumulator as limbs  # noqa: PLC0415 - as in `add`
+        from runner.reduce import superaccumulator  # noqa: PLC0415 - as in `add`
 
         bits, scales = (np.ascontiguousarray(array, np.float64).view(np.int64) for array in (values, factors))
         if self._uncarried + bits.size > _ADDITIONS_BEFORE_CARRY:
             self.carry()
         self._uncarried += bits.size
-        kernel = limbs.add_square_products if square else limbs.add_products
-        kernel(bits, scales, np.array([cell]), self.limbs, self.first, self.infinite)
+        kernel = superaccumulator.add_square_products if square else superaccumulator.add_products
+        kernel(bits, scales, np.array([cell]), superaccumulator.Sums(self.limbs, self.first, self.infinite))
 
     def add(self, values: Floats, cells: Integers, *, square: bool = False) -> None:
         """Add float64 values without NaN, or their squares; `cells` is as long as `values`, or one cell for all."""
-        from runner.reduce import superaccumulator as limbs  # noqa: PLC0415 - loads numba, which few who combine or finish ever need
+        from runner.reduce import superaccumulator  # noqa: PLC0415 - loads numba, which combining seldom needs
 
         bits = np.ascontiguousarray(values).view(np.int64)
         if not self._fixed:
-            self._reach(*limbs.exponent_range(bits), 2 if square else 1)
+            self._reach(*superaccumulator.exponent_range(bits), 2 if square else 1)
         if self._uncarried + bits.size > _ADDITIONS_BEFORE_CARRY:
             self.carry()
         self._uncarried += bits.size
-        kernel = limbs.add_squares if square else limbs.add_values
-        kernel(bits, cells, self.limbs, self.first, self.infinite)
+        kernel = superaccumulator.add_squares if square else superaccumulator.add_values
+        kernel(bits, cells, superaccumulator.Sums(self.limbs, self.first, self.infinite))
 
     def add_wide(self, other: Self) -> None:
         """Add another's cells to these."""
@@ -113,7 +111,7 @@ class Wide:
         return type(self)(limbs[:, start:stop].copy(), self.first + start, self.infinite[cells].copy())
 
     def used(self) -> Bools:
-        """Which cells hold anything."""
+        """True for the cells that are not empty."""
         return np.asarray(self.limbs.any(axis=1) | self.infinite.any(axis=1))
 
     def _reach(self, lowest: int, highest: int, power: int) -> None:
@@ -140,7 +138,7 @@ class Total:
 
 
 def combine_totals(totals: Sequence[Total]) -> Total:
-    """Add cell by cell, exactly, so in whatever order."""
+    """Add cell by cell, exactly, so in any order."""
     layers = totals[0].layers.copy()
     wide = totals[0].wide and totals[0].wide.select()
     for total in totals[1:]:
@@ -155,12 +153,12 @@ def combine_totals(totals: Sequence[Total]) -> Total:
 def _add_layer(layers: Floats, wide: Wide | None, layer: Floats) -> Wide | None:
     """Add to `layers` where that is exact, to `wide` elsewhere; some cells at a time, which stay in the cache."""
     for start in range(0, layer.size, _CELLS_AT_ONCE):
-        some = slice(start, start + _CELLS_AT_ONCE)
-        if layer[some].any():
-            left = start + _add_exact(layers[:, some], layer[some])
-            if left.size:
+        part = slice(start, start + _CELLS_AT_ONCE)
+        if layer[part].any():
+            remaining = start + _add_exact(layers[:, part], layer[part])
+            if remaining.size:
                 wide = wide or Wide.zeros(layer.size)
-                wide.add(layer[left], left)
+                wide.add(layer[remaining], remaining)
     return wide
 
 
@@ -192,8 +190,8 @@ def rounded(total: Total) -> Floats:
     if total.wide:
         cells = np.flatnonzero(total.wide.used())
         for start in range(0, cells.size, _CELLS_AT_ONCE):
-            some = cells[start : start + _CELLS_AT_ONCE]
-            result[some] = _round_wide(widened(total, some))
+            part = cells[start : start + _CELLS_AT_ONCE]
+            result[part] = _round_wide(widened(total, part))
     return result
 
 
@@ -236,7 +234,7 @@ def round_limbs(limbs: Integers, first: int) -> Floats:
 
 
 def _magnitude(limbs: Integers) -> tuple[Bools, npt.NDArray[np.uint64]]:
-    """Whether each value is negative, and its magnitude with 0 <= limb < 2**32, two limbs added below, one above."""
+    """The sign of each value (True: negative) and its magnitude, 0 <= limb < 2**32, with 2 more limbs below, 1 above"""
     limbs = np.pad(limbs, ((0, 0), (2, 1)))
     top = limbs.shape[1] - 1 - np.argmax(limbs[:, ::-1] != 0, axis=1)
     negative = limbs[np.arange(len(limbs)), top] < 0

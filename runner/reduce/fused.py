@@ -1,6 +1,6 @@
-"""Sums of inflated blocks: the predictor is undone a few rows at a time, and the rows are added while in the cache.
+"""Sums of inflated tiles: the predictor is undone a few rows at a time, and the rows are added while in the cache.
 
-That is what means need and what most runs ask for. To go over whole decoded blocks, once for each step, takes three
+That is what means need and what most runs ask for. To go over whole decoded tiles, once for each step, takes three
 times as long; whatever else is asked for goes that way, with the same bits.
 """
 
@@ -9,90 +9,96 @@ from collections.abc import Sequence
 import numpy as np
 
 from runner.read.predictor import Bytes, as_bits, row_scratch
-from runner.reduce.fused_kernels import Integers, OverSpace, OverTime, add_strips, exponents_for, strips_for
-from runner.reduce.kernels import STRIP_ROWS, Floats
+from runner.reduce.arrays import Floats, Integers
+from runner.reduce.fused_kernels import (
+    Accumulators,
+    Inflated,
+    OverSpace,
+    OverTime,
+    add_strips,
+    exponents_for,
+    strips_for,
+)
+from runner.reduce.kernels import ROWS_AT_ONCE
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
+from runner.reduce.row_kernels import Spare
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.temporal import TemporalSums
 
-_NO_TIME: OverTime = (
-    np.empty((0, 0), np.int32),
-    np.empty((2, 0, 0)),
-    (np.empty((2, 0)), np.empty(0, np.int64), np.empty(0)),
-    exponents_for((0, 0)),
-)
+_NO_SPARE = Spare(np.empty((2, 0)), np.empty(0, np.int64), np.empty(0), np.zeros(1, np.int64))
+_NO_TIME = OverTime(False, np.empty((0, 0), np.int32), np.empty((2, 0, 0)), _NO_SPARE, exponents_for((0, 0)))
 
 
 class FusedSums:
-    """Adds inflated blocks to sums over time, over space, or both; `finish` must follow the last."""
+    """Adds inflated tiles to sums over time, over space, or both; `finish` must follow the last."""
 
     def __init__(self, over_time: TemporalSums | None, over_space: SpatialSums | None, pixels: Pixels) -> None:
         self._over_time, self._over_space, self._pixels = over_time, over_space, pixels
         self._scratch = row_scratch(0)
         self._strips = strips_for(0, 0, pixels.stored)
-        self._columns = _Columns((), 0)
+        self._columns = _Columns((), 0, over_space is not None)
 
     @staticmethod
     def fits(pixels: Pixels, needs: Sequence[Needs]) -> bool:
-        """Whether these are means and counts of pixels that the kernels take; there must be one at least."""
+        """True if all of these are means and counts of pixels that the kernels take, and there is at least one."""
         return bool(needs) and not pixels.in_pieces and all(need == Needs(sums=True) for need in needs)
 
     def add(self, scenes: Sequence[int], encoded: Bytes, predictor: int, place: Place) -> list[int]:
-        """Add one block of each scene, inflated (scenes, rows, bytes), all at one place; `undo_rows` must take them.
+        """Add one tile of each scene, inflated (scenes, rows, bytes), all at one place; `undo_rows` must take them.
 
-        Returns which of them, by position, are still to be added over space by `SpatialSums.add_tile`, since their
-        columns do not fit two floats. Raises ValueError for a place outside of the blocks or the window.
+        Returns the positions of those still to be added over space by `SpatialSums.add_tile`, since their columns do
+        not fit two floats. Raises ValueError for a place outside of the tiles or the window.
         """
         count, rows, row_bytes = encoded.shape
         width = row_bytes // self._pixels.stored.itemsize
         place.check((rows, width), self._over_time.shape if self._over_time else None)
-        if self._strips[0].shape != (count, STRIP_ROWS, width):
-            self._scratch, self._strips = row_scratch(row_bytes), strips_for(count, width, self._pixels.stored)
-        if self._columns.scenes != tuple(scenes) or self._columns.layers.shape[2] != width:
-            self.finish()
-            self._columns = _Columns(scenes, width)
+        self._fit(scenes, width, row_bytes)
         before = self._columns.counts.copy(), self._columns.layers.copy()
-        left = add_strips(
-            (encoded.view(np.uint64), as_bits(encoded.view(self._pixels.stored)), predictor, self._scratch),
+        bits = as_bits(encoded.view(self._pixels.stored))
+        time = self._over_time.strips(place, count) if self._over_time else _NO_TIME
+        add_strips(
+            Inflated(encoded.view(np.uint64), bits, predictor, self._scratch),
             self._strips,
-            place.plain,
-            (self._pixels.limits, self._pixels.small, self._pixels.stored == np.float32),
-            (self._over_time is not None, self._over_space is not None),
-            self._over_time.strips(place, count) if self._over_time else _NO_TIME,
-            self._columns.arrays,
+            place,
+            self._pixels.kind,
+            Accumulators(time, self._columns.accumulators),
         )
         if self._over_time:
-            self._over_time.keep_left(left)
+            self._over_time.empty_spare()
         return self._columns.settle(place.height * place.width, *before)
 
+    def _fit(self, scenes: Sequence[int], width: int, row_bytes: int) -> None:
+        """Make scratch and columns of the size of the tiles, if they are not."""
+        if self._strips.pixels.shape != (len(scenes), ROWS_AT_ONCE, width):
+            self._scratch, self._strips = row_scratch(row_bytes), strips_for(len(scenes), width, self._pixels.stored)
+        if self._columns.scenes != tuple(scenes) or self._columns.layers.shape[2] != width:
+            self.finish()
+            self._columns = _Columns(scenes, width, self._over_space is not None)
+
     def finish(self) -> None:
-        """Add to the scenes what their columns hold."""
+        """Add the columns of the scenes to their sums over space."""
+        columns = self._columns
         if self._over_space:
-            for at, scene in enumerate(self._columns.scenes):
-                columns = self._columns
-                self._over_space.add_columns(scene, columns.seen[at], columns.counts[at], columns.layers[at])
-        self._columns = _Columns((), 0)
+            for index, scene in enumerate(columns.scenes):
+                self._over_space.add_columns(scene, columns.seen[index], columns.counts[index], columns.layers[index])
+        self._columns = _Columns((), 0, self._over_space is not None)
 
 
 class _Columns:
-    """Of some scenes, over blocks that follow one another: counts, and sums by column in (scenes, 2, width) layers."""
+    """Accumulators of some scenes over consecutive tiles: counts, and sums by column in (scenes, 2, width) layers."""
 
-    def __init__(self, scenes: Sequence[int], width: int) -> None:
+    def __init__(self, scenes: Sequence[int], width: int, asked: bool) -> None:
         self.scenes = tuple(scenes)
         self.seen: Integers = np.zeros(len(scenes), np.int64)
         self.counts: Integers = np.zeros(len(scenes), np.int64)
         self.layers: Floats = np.zeros((len(scenes), 2, width))
-        self._strip_sums: Floats = np.empty((len(scenes), width))
         self._inexact = np.zeros(len(scenes), np.bool_)
-
-    @property
-    def arrays(self) -> OverSpace:
-        """For kernels."""
-        return self.counts, self.layers, self._strip_sums, self._inexact
+        scratch = np.empty((len(scenes), width))
+        self.accumulators = OverSpace(asked, self.counts, self.layers, scratch, self._inexact)
 
     def settle(self, pixels: int, counts: Integers, layers: Floats) -> list[int]:
-        """Count so many pixels as seen, but for the scenes where an addition was inexact: they get back what they had.
+        """Count `pixels` as seen; scenes where an addition was inexact get back the counts and layers given.
 
         Returns the positions of those.
         """
@@ -100,4 +106,4 @@ class _Columns:
         self.seen[~self._inexact] += pixels
         self.counts[failed], self.layers[failed] = counts[failed], layers[failed]
         self._inexact[:] = False
-        return [int(at) for at in failed]
+        return failed.tolist()

@@ -1,32 +1,69 @@
-"""Compiled loops of `fused`: a few rows of inflated blocks are undone, masked, and added while they are in the cache.
+"""Compiled loops of `fused`: a few rows of inflated tiles are undone, masked, and added while they are in the cache.
 
 Most additions of float32 pixels need no check of their own. A pixel is a whole number of units in its last place, so
 that sums in float64 are exact while they stay below 2**53 of the smallest unit: the lowest and the highest exponent,
-which integer instructions find, tell whether they do. Where they do not, `kernels` adds with care.
+which integer instructions find, decide that. Where they do not, `kernels` adds with care.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.host.compiled import compiled
 from runner.read.predictor import Bits, Scratch, Words, as_bits, undo_rows
-from runner.reduce.kernels import STRIP_ROWS as ROWS
-from runner.reduce.kernels import Counts, Floats, Spare, add_row, add_row_unsaved, column_sums, is_valid
-from runner.reduce.pixel_types import NO_LIMITS, LimitsTuple, PlaceTuple
+from runner.reduce.arrays import Bools, Counts, Floats, Integers, Tile
+from runner.reduce.kernels import EVERY_PIXEL, ROWS_AT_ONCE, Columns, column_sums
+from runner.reduce.pixel_types import NO_LIMITS, Limits, PixelKind, Place
+from runner.reduce.row_kernels import Row, Spare, add_row, add_unsaved, is_valid
 
-Tile = npt.NDArray[Any]
-Bools = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.int64]
 Exponents = npt.NDArray[np.int32]
 
-Inflated = tuple[Words, Bits, int, Scratch]  # (scenes, rows, words), the same as pixels' bits, as `undo_rows` takes it
-Strips = tuple[Tile, Bits, Bools, Counts]  # as `strips_for` makes them
-Rule = tuple[LimitsTuple, bool, bool]  # and whether pixels are small integers, or float32
-OverTime = tuple[Counts, Floats, Spare, Exponents]  # `kernels.Sums`, and what `exponents_for` made
-# Pixels counted (scenes), layers (scenes, 2, width), scratch (scenes, width), whether an addition was inexact (scenes).
-OverSpace = tuple[Integers, Floats, Floats, Bools]
+
+class Inflated(NamedTuple):
+    """Tiles of some scenes, as `undo_rows` takes them."""
+
+    words: Words  # (scenes, rows, words)
+    bits: Bits  # (scenes, rows, columns) in the same memory
+    predictor: int
+    scratch: Scratch
+
+
+class Strips(NamedTuple):
+    """Scratch: ROWS_AT_ONCE rows of pixels of some scenes."""
+
+    pixels: Tile  # (scenes, rows, columns)
+    bits: Bits  # the same memory
+    exact: Bools  # (scenes, rows + 1): whether a row adds up exactly over time, and last the strip over space
+    uncounted: Counts  # (columns), for counts that nobody asks for
+
+
+class OverTime(NamedTuple):
+    """Accumulators of a window, as `kernels.Sums`."""
+
+    asked: bool
+    counts: Counts
+    layers: Floats
+    spare: Spare
+    exponents: Exponents  # see `exponents_for`
+
+
+class OverSpace(NamedTuple):
+    """Accumulators of some scenes."""
+
+    asked: bool
+    counts: Integers  # (scenes)
+    layers: Floats  # (scenes, 2, columns)
+    strips: Floats  # scratch (scenes, columns)
+    inexact: Bools  # (scenes): whether an addition was
+
+
+class Accumulators(NamedTuple):
+    """Both."""
+
+    time: OverTime
+    space: OverSpace
+
 
 _CELL: Final = 256  # columns of a window that share exponents
 _NONE: Final = 256, 0  # the lowest and the highest exponent of no pixels
@@ -38,82 +75,66 @@ _ONE: Final = np.uint32(1)
 
 
 def strips_for(scenes: int, width: int, dtype: np.dtype[Any]) -> Strips:
-    """Scratch for a few rows of so many pixels: as pixels and as bits, what is exact of them, and counts of no use."""
-    strip = np.empty((scenes, ROWS, width), dtype)
-    exact = np.empty((scenes, ROWS + 1), np.bool_)
-    return strip, as_bits(strip), exact, np.empty(width, np.int32)
+    """Scratch for rows of `width` pixels."""
+    pixels = np.empty((scenes, ROWS_AT_ONCE, width), dtype)
+    exact = np.empty((scenes, ROWS_AT_ONCE + 1), np.bool_)
+    return Strips(pixels, as_bits(pixels), exact, np.empty(width, np.int32))
 
 
 def exponents_for(shape: tuple[int, int]) -> Exponents:
-    """(rows, cells, 3) of a window: the lowest and the highest exponent of what was added, and how many rows were."""
+    """(rows, cells, 3) of a window: the lowest and the highest exponent added, and the number of rows added."""
     exponents = np.empty((shape[0], -(-shape[1] // _CELL), 3), np.int32)
     exponents[:] = *_NONE, 0
     return exponents
 
 
 @compiled
-def add_strips(
-    inflated: Inflated,
-    strips: Strips,
-    place: PlaceTuple,
-    rule: Rule,
-    wanted: tuple[bool, bool],
-    over_time: OverTime,
-    over_space: OverSpace,
-) -> int:
-    """Undo, mask and add blocks of some scenes, all at one place; `wanted` is over time, and over space.
-
-    Returns how many pixels are in the spare room of `over_time`, see `kernels.Spare`.
-    """
-    words, bits, predictor, scratch = inflated
-    tile_row, tile_column, row, column, height, width = place
-    left = 0
-    for top in range(0, height, ROWS):
-        rows = min(ROWS, height - top)
-        stored = slice(tile_row + top, tile_row + top + rows)
-        for scene in range(words.shape[0]):
-            undo_rows(words[scene][stored], bits[scene][stored], predictor, scratch, strips[1][scene][:rows])
-        at = (0, tile_column, row + top, column, rows, width)
-        _mask_strips(strips, at, rule, wanted[0], over_time, over_space)
-        if wanted[0]:
-            left = _add_over_time(strips, at, over_time, left)
-        if wanted[1]:
-            _add_over_space(strips, at, over_space)
-    return left
+def add_strips(inflated: Inflated, strips: Strips, place: Place, kind: PixelKind, sums: Accumulators) -> None:
+    """Undo, mask and add tiles of some scenes, all at one place."""
+    for top in range(0, place.height, ROWS_AT_ONCE):
+        rows = min(ROWS_AT_ONCE, place.height - top)
+        stored = slice(place.top + top, place.top + top + rows)
+        for scene in range(inflated.words.shape[0]):
+            words, bits = inflated.words[scene][stored], inflated.bits[scene][stored]
+            undo_rows(words, bits, inflated.predictor, inflated.scratch, strips.bits[scene][:rows])
+        strip = Place(0, place.left, place.row + top, place.column, rows, place.width)
+        _mask_strips(strips, strip, kind, sums.time, sums.space)
+        if sums.time.asked:
+            _add_over_time(strips, strip, sums.time)
+        if sums.space.asked:
+            _add_over_space(strips, strip, sums.space)
 
 
 @compiled
-def _mask_strips(
-    strips: Strips, place: PlaceTuple, rule: Rule, over_time: bool, time: OverTime, space: OverSpace
-) -> None:
+def _mask_strips(strips: Strips, place: Place, kind: PixelKind, time: OverTime, space: OverSpace) -> None:
     """Mask and count all rows, and find what adds up exactly: each row over time, and last the strip over space.
 
     The window then holds the exponents of what is to be added. The strip's sums over space are in their scratch; they
     are of no use if they are not exact, or if nobody asks for them.
     """
-    tiles, tile_bits, exact, uncounted = strips
-    limits, small, float32 = rule
-    _, tile_column, row, column, rows, width = place
-    columns, tile_columns = slice(column, column + width), slice(tile_column, tile_column + width)
-    for scene in range(tiles.shape[0]):
-        sums = space[2][scene]
+    pixels, bits, exact, uncounted = strips
+    columns, tile_columns = slice(place.column, place.column + place.width), slice(place.left, place.left + place.width)
+    window_counts, exponents, scene_counts, scratch = time.counts, time.exponents, space.counts, space.strips
+    for scene in range(pixels.shape[0]):
+        sums = scratch[scene]
         sums[:] = 0.0
         low, high = _NONE
-        for y in range(rows):
-            counts = time[0][row + y][columns] if over_time else uncounted[:width]
-            space[0][scene] += _mask(tiles[scene, y][tile_columns], limits, counts, sums)
-            exact[scene, y] = small
-            if float32:
-                lowest, highest = _exponents(tile_bits[scene, y][tile_columns])
+        for y in range(place.height):
+            row = place.row + y
+            counts = window_counts[row][columns] if time.asked else uncounted[: place.width]
+            scene_counts[scene] += _mask(pixels[scene, y][tile_columns], kind.limits, counts, sums)
+            exact[scene, y] = kind.small
+            if kind.float32:
+                lowest, highest = _exponents(bits[scene, y][tile_columns])
                 low, high = min(low, lowest), max(high, highest)
-                if over_time:
-                    exact[scene, y] = _widen(time[3][row + y], column, width, lowest, highest)
-        exact[scene, ROWS] = small | (float32 & _is_exact(low, high, ROWS))
+                if time.asked:
+                    exact[scene, y] = _widen(exponents[row], place.column, place.width, lowest, highest)
+        exact[scene, ROWS_AT_ONCE] = kind.small | (kind.float32 & _is_exact(low, high, ROWS_AT_ONCE))
 
 
 @compiled
-def _mask(pixels: Tile, limits: LimitsTuple, counts: Counts, sums: Floats) -> int:
-    """Make pixels that do not count 0; count and add the others. Returns how many there are."""
+def _mask(pixels: Tile, limits: Limits, counts: Counts, sums: Floats) -> int:
+    """Make invalid pixels 0; count and add the others. Returns their number."""
     zero, one, none = pixels.dtype.type(0), np.int32(1), np.int32(0)
     total = np.int32(0)
     for x in range(pixels.shape[0]):
@@ -146,57 +167,55 @@ def _exponents(bits: Bits) -> tuple[int, int]:
 
 @compiled
 def _is_exact(low: int, high: int, added: int) -> bool:
-    """Whether all sums of so many float32 pixels, with exponents from `low` to `high`, are exact in float64."""
+    """True if all sums of `added` float32 pixels, with exponents from `low` to `high`, are exact in float64."""
     room = _BITS - (high - low)
     return (high < 255) & (room >= 0) & (added <= 1 << min(max(room, 0), 30))
 
 
 @compiled
 def _widen(exponents: Exponents, column: int, width: int, lowest: int, highest: int) -> bool:
-    """Note what is to be added to a row of a window; whether the sums of all that was added to it stay exact."""
+    """Note the exponents to be added to a row of a window; True if the sums of all that was added to it stay exact."""
     exact = True
-    for at in range(column // _CELL, (column + width - 1) // _CELL + 1):
-        cell = exponents[at]
+    for index in range(column // _CELL, (column + width - 1) // _CELL + 1):
+        cell = exponents[index]
         cell[0], cell[1], cell[2] = min(cell[0], lowest), max(cell[1], highest), cell[2] + 1
         exact &= _is_exact(cell[0], cell[1], cell[2])
     return exact
 
 
 @compiled
-def _add_over_time(strips: Strips, place: PlaceTuple, over_time: OverTime, left: int) -> int:
+def _add_over_time(strips: Strips, place: Place, sums: OverTime) -> None:
     """Add masked rows to those of the window, four scenes at a time where that is exact."""
-    tiles, _, exact, uncounted = strips
-    _, tile_column, row, column, rows, width = place
-    counts, layers, spare, _ = over_time
-    columns, tile_columns = slice(column, column + width), slice(tile_column, tile_column + width)
-    for y in range(rows):
-        upper, lower = layers[0, row + y][columns], layers[1, row + y][columns]
+    pixels, _, exact, uncounted = strips
+    counts, layers, spare, scenes = sums.counts, sums.layers, sums.spare, pixels.shape[0]
+    columns, tile_columns = slice(place.column, place.column + place.width), slice(place.left, place.left + place.width)
+    for y in range(place.height):
+        row = place.row + y
+        upper, lower = layers[0, row][columns], layers[1, row][columns]
         scene = 0
-        while scene < tiles.shape[0]:
-            if scene + 4 <= tiles.shape[0] and exact[scene + 3, y]:  # then the three before are
-                one, two = tiles[scene, y][tile_columns], tiles[scene + 1, y][tile_columns]
-                three, four = tiles[scene + 2, y][tile_columns], tiles[scene + 3, y][tile_columns]
-                _add_four(one, two, three, four, upper)
+        while scene < scenes:
+            if scene + 4 <= scenes and exact[scene + 3, y]:  # then the three before are
+                first, second = pixels[scene, y][tile_columns], pixels[scene + 1, y][tile_columns]
+                third, fourth = pixels[scene + 2, y][tile_columns], pixels[scene + 3, y][tile_columns]
+                _add_four(first, second, third, fourth, upper)
                 scene += 4
                 continue
-            pixels = tiles[scene, y][tile_columns]
             if exact[scene, y]:
-                _add(pixels, upper)
+                _add(pixels[scene, y][tile_columns], upper)
             else:
-                cell = (row + y) * counts.shape[1] + column
-                left = add_row(pixels, NO_LIMITS, uncounted, (upper, lower), spare, cell, left)
+                both = Row(upper, lower, row * counts.shape[1] + place.column)
+                add_row(pixels[scene, y][tile_columns], NO_LIMITS, uncounted, both, spare)
             scene += 1
-    return left
 
 
 @compiled
-def _add_four(one: Tile, two: Tile, three: Tile, four: Tile, sums: Floats) -> None:
+def _add_four(first: Tile, second: Tile, third: Tile, fourth: Tile, sums: Floats) -> None:
     for x in range(sums.shape[0]):
         total = sums[x]
-        total += np.float64(one[x])
-        total += np.float64(two[x])
-        total += np.float64(three[x])
-        total += np.float64(four[x])
+        total += np.float64(first[x])
+        total += np.float64(second[x])
+        total += np.float64(third[x])
+        total += np.float64(fourth[x])
         sums[x] = total
 
 
@@ -207,15 +226,13 @@ def _add(pixels: Tile, sums: Floats) -> None:
 
 
 @compiled
-def _add_over_space(strips: Strips, place: PlaceTuple, over_space: OverSpace) -> None:
+def _add_over_space(strips: Strips, place: Place, sums: OverSpace) -> None:
     """Add the sums of masked strips to their scenes' layers; where they are not exact, the strips themselves."""
-    tiles, _, exact, uncounted = strips
-    _, tile_column, _, _, rows, width = place
-    _, layers, sums, inexact = over_space
-    for scene in range(tiles.shape[0]):
-        upper, lower = layers[scene]
-        if exact[scene, ROWS]:
-            inexact[scene] |= add_row_unsaved(sums[scene][:width], NO_LIMITS, False, upper, lower)
+    for scene in range(strips.pixels.shape[0]):
+        upper, lower = sums.layers[scene, 0], sums.layers[scene, 1]
+        if strips.exact[scene, ROWS_AT_ONCE]:
+            inexact = add_unsaved(sums.strips[scene][: place.width], NO_LIMITS, False, upper, lower)
         else:
-            at = (0, tile_column, 0, 0, rows, width)
-            inexact[scene] |= column_sums(tiles[scene], at, NO_LIMITS, False, uncounted, layers[scene], sums[scene])
+            columns = Columns(strips.uncounted, sums.layers[scene], sums.strips[scene])
+            inexact = column_sums(strips.pixels[scene], place, EVERY_PIXEL, columns)
+        sums.inexact[scene] |= inexact

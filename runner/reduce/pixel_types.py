@@ -2,42 +2,32 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.errors import PlanError
-from runner.reduce.nodata import NO_RANGE, Limits, ValidRange, limits, missing
+from runner.reduce.arrays import Bools, Floats, Tile
+from runner.reduce.nodata import NO_RANGE, NodataLimits, PixelLimits, ValidRange, limits, missing
 
-Tile = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+Limits: TypeAlias = NodataLimits | PixelLimits  # the shorter, where it says all, spares two comparisons a pixel
 
-PlaceTuple = tuple[int, int, int, int, int, int]
-LimitsTuple = tuple[float, ...]  # nodata from, to; where there is a valid range: lowest, highest
-
-NO_LIMITS: Final = (np.inf, -np.inf)
+NO_LIMITS: Final = NodataLimits(np.inf, -np.inf)
 
 
 class Place(NamedTuple):
-    """Which part of a tile lies where in a block's window; all in pixels."""
+    """The part of a tile that lies in a task's window; all in pixels. Kernels take it as it is."""
 
-    tile_row: int
-    tile_column: int
+    top: int  # in the tile
+    left: int
     row: int  # in the window
     column: int
     height: int
     width: int
 
-    @property
-    def plain(self) -> PlaceTuple:
-        """For kernels."""
-        return self.tile_row, self.tile_column, self.row, self.column, self.height, self.width
-
     def of_tile(self) -> tuple[slice, slice]:
         """The part of the tile."""
-        return np.s_[self.tile_row : self.tile_row + self.height, self.tile_column : self.tile_column + self.width]
+        return np.s_[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def of_window(self) -> tuple[slice, slice]:
         """The part of the window."""
@@ -47,11 +37,19 @@ class Place(NamedTuple):
         """Raise ValueError for a place that is not inside of both; the kernels would not notice."""
         if len(tile) != 2:
             raise ValueError(f"tile: got {len(tile)} dimensions, wanted (rows, columns)")
-        inside = min(self) >= 0 and self.tile_row + self.height <= tile[0] and self.tile_column + self.width <= tile[1]
+        inside = min(self) >= 0 and self.top + self.height <= tile[0] and self.left + self.width <= tile[1]
         if window:
             inside = inside and self.row + self.height <= window[0] and self.column + self.width <= window[1]
         if not inside:
             raise ValueError(f"tile of {tile} pixels in a window of {window}: got {self}, wanted it inside of both")
+
+
+class PixelKind(NamedTuple):
+    """The properties of pixels that kernels depend on."""
+
+    limits: Limits
+    small: bool  # integers of at most 16 bits
+    float32: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Pixels:
     dtype: np.dtype[Any]
     nodata: float | int | None = None
     valid_range: ValidRange | None = None
-    limits: LimitsTuple = field(init=False, compare=False)  # for kernels
+    kind: PixelKind = field(init=False, compare=False)  # for kernels
 
     def __post_init__(self) -> None:
         if self.dtype.kind not in "biuf" or self.dtype.itemsize not in (1, 2, 4, 8) or self.dtype == np.float16:
@@ -73,17 +71,14 @@ class Pixels:
                 f"pixels of type {self.dtype} have no statistics here, wanted bool, integers of 8 to 64 bits, float32 "
                 "or float64; convert the scenes, or take the real part"
             )
-        object.__setattr__(self, "limits", _as_compared(limits(self.dtype, self.nodata, self.valid_range), self.dtype))
+        compared = _as_compared(limits(self.dtype, self.nodata, self.valid_range), self.dtype)
+        small = self.dtype.kind != "f" and self.dtype.itemsize <= 2
+        object.__setattr__(self, "kind", PixelKind(compared, small, self.dtype == np.float32))
 
     @property
     def stored(self) -> np.dtype[Any]:
         """The type kernels see: bools are bytes."""
         return np.dtype(np.uint8) if self.dtype == np.bool_ else self.dtype
-
-    @property
-    def small(self) -> bool:
-        """Integers of at most 16 bits."""
-        return self.dtype.kind != "f" and self.dtype.itemsize <= 2
 
     @property
     def in_pieces(self) -> bool:
@@ -115,26 +110,23 @@ class Pixels:
         return ~missing(pixels, self.nodata, self.valid_range)
 
 
-def _as_compared(rule: Limits, dtype: np.dtype[Any]) -> LimitsTuple:
+def _as_compared(rule: PixelLimits, dtype: np.dtype[Any]) -> Limits:
     """The same rule for kernels, in float32 for float32 pixels, which halves the time that comparing takes."""
-    nodata = rule.nodata_low, rule.nodata_high
-    valid_range = (rule.low, rule.high) if rule[:2] != NO_RANGE else ()
-    if dtype != np.float32:
-        return nodata + valid_range
-    return tuple(map(np.float32, nodata)) + _in_float32(valid_range)
+    if dtype == np.float32:
+        rule = _in_float32(rule)
+    return NodataLimits(*rule[:2]) if (rule.low, rule.high) == NO_RANGE else rule
 
 
-def _in_float32(valid_range: tuple[float, ...]) -> tuple[Any, ...]:
-    """The float32 numbers that are inside of a range, from the lowest to the highest."""
-    if not valid_range:
-        return ()
+def _in_float32(rule: PixelLimits) -> PixelLimits:
+    """The same rule; of the range, the lowest and the highest float32 inside."""
     with np.errstate(over="ignore"):
-        low, high = (np.float32(limit) for limit in valid_range)
-        if float(low) < valid_range[0]:
+        limits: list[Any] = [np.float32(limit) for limit in rule]
+        low, high = limits[2:]
+        if float(low) < rule.low:
             low = np.nextafter(low, np.float32(np.inf))
-        if float(high) > valid_range[1]:
+        if float(high) > rule.high:
             high = np.nextafter(high, np.float32(-np.inf))
-    return low, high
+    return PixelLimits(limits[0], limits[1], low, high)
 
 
 def empty_extremes(dtype: np.dtype[Any]) -> tuple[Any, Any]:

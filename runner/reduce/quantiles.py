@@ -12,11 +12,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runner.reduce.arrays import Floats, Integers, Stack
 from runner.reduce.pixel_types import Pixels
 
-Stack = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 OfValues = Callable[[Floats, int], npt.NDArray[Any]]
 
 _MEDIAN: Final = 0.5
@@ -31,11 +29,11 @@ def quantiles(stack: Stack, pixels: Pixels, fractions: Sequence[float]) -> list[
     which makes a single cell. The results are float64 of shape (*cells), NaN where no value counts.
     """
     flat = pixels.flat(stack)
-    wanted = np.array(fractions, np.float64)
+    parts = np.array(fractions, np.float64)
     counts = np.zeros(flat.shape[1], np.int64)
-    pairs = np.zeros((wanted.size, 2, flat.shape[1]), flat.dtype)
+    pairs = np.zeros((parts.size, 2, flat.shape[1]), flat.dtype)
     find = _find_singly if flat.shape[1] < _FEW_CELLS or pixels.in_pieces else _find_together
-    find(flat, pixels, wanted, counts, pairs)
+    find(flat, pixels, parts, counts, pairs)
     between = [
         _between(pair.astype(np.float64), counts, fraction) for pair, fraction in zip(pairs, fractions, strict=True)
     ]
@@ -71,10 +69,10 @@ def quantile_of_values(values: Floats, axis: int, fraction: float) -> Floats:
 
 def _find_together(flat: Stack, pixels: Pixels, fractions: Floats, counts: Integers, pairs: Stack) -> None:
     """Many cells: sort them in step."""
-    from runner.reduce import sorting  # noqa: PLC0415 - numba takes 0.7 s to load
+    from runner.reduce.quantile_kernels import Ranks, order_statistics  # noqa: PLC0415 - numba takes 0.7 s to load
 
     highest = pixels.no_extremes(())[0]
-    sorting.order_statistics(flat, pixels.limits, fractions, highest, counts, pairs)
+    order_statistics(flat, pixels.kind.limits, highest, Ranks(fractions, counts, pairs))
 
 
 def _find_singly(flat: Stack, pixels: Pixels, fractions: Floats, counts: Integers, pairs: Stack) -> None:

@@ -1,86 +1,198 @@
-"""Compiled loops of `weighted`: the pixels of each row by themselves, in lanes that become vector code.
+"""Compiled loops over one row of pixels, which is added to float64 layers.
 
-One layer of float64 mostly holds the sum of a row, two do where it does not, and every addition is checked: see
-`kernels`.
+The exact sum of the layers is the exact sum of the pixels. Every addition is checked: where one would lose a bit,
+nothing of that row is kept and the row is added again with more care; what two layers cannot hold goes to the spare
+room. So order never matters. Sources: Knuth, The Art of Computer Programming 2, 4.2.2 (the error of an addition is a
+float); Dekker, Numerische Mathematik 18 (1971), 224-242 (how to tell whether there is one).
+
+Each innermost loop becomes vector code, and must stay so: no early exit, no rounded sum carried from pixel to pixel.
+LLVM fuses no multiply-add unless asked to; it would break the error terms.
 """
 
-from typing import Final
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.host.compiled import compiled
-from runner.reduce.kernels import Floats, Tile, add_row_unsaved, is_inexact, is_valid
-from runner.reduce.pixel_types import LimitsTuple, PlaceTuple
+from runner.reduce.arrays import Counts, Floats, Integers, Tile
+from runner.reduce.pixel_types import Limits
 
-LANES: Final = 32  # pixels that are added side by side
-Bools = npt.NDArray[np.bool_]
+
+class Spare(NamedTuple):
+    """Room for the pixels that two layers cannot hold."""
+
+    saved: Floats  # scratch (2, at least width): layers as they were before a row
+    cells: Integers  # the flat index of each pixel; as long as `values`, with room for all
+    values: Floats
+    used: Integers  # (1,): how many there are
+
+
+class Row(NamedTuple):
+    """A row of both layers, and the flat index of its first cell."""
+
+    upper: Floats
+    lower: Floats
+    cell: int
 
 
 @compiled
-def row_counts(tile: Tile, place: PlaceTuple, limits: LimitsTuple, counts: npt.NDArray[np.int64]) -> None:
-    """Add to `counts` (height) how many pixels of each row count."""
-    tile_row, tile_column, _, _, height, width = place
-    for y in range(height):
-        pixels = tile[tile_row + y][tile_column : tile_column + width]
-        total = np.int32(0)
-        for x in range(pixels.shape[0]):
-            total += np.int32(is_valid(pixels[x], limits))
-        counts[y] += total
+def is_valid(pixel: float, limits: Limits) -> bool:
+    """True if a pixel counts; compared in the wider of its type and that of the limits.
 
-
-@compiled
-def row_sums(tile: Tile, place: PlaceTuple, limits: LimitsTuple, square: bool, layers: Floats, inexact: Bools) -> None:
-    """Add the valid pixels of each row, or their squares, to its lanes in `layers` (height, 2 * LANES), which are 0.
-
-    The sum of a row's lanes is exact, unless `inexact` (height) says that an addition was not.
+    The number of limits is a constant of the compiled code, so that without a valid range there are two comparisons.
     """
-    tile_row, tile_column, _, _, height, width = place
-    for y in range(height):
-        pixels = tile[tile_row + y][tile_column : tile_column + width]
-        upper, lower = layers[y][:LANES], layers[y][LANES:]
-        if square or _add_lanes(pixels, limits, upper):
-            upper[:] = 0.0
-            for x in range(0, width, LANES):
-                inexact[y] |= add_row_unsaved(pixels[x : x + LANES], limits, square, upper, lower)
-        else:
-            _fold(upper)
+    valid = (pixel < limits.nodata_low) | (pixel > limits.nodata_high)
+    if len(limits) == 2:
+        return valid
+    return valid & (pixel >= limits.low) & (pixel <= limits.high)
 
 
 @compiled
-def _add_lanes(pixels: Tile, limits: LimitsTuple, lanes: Floats) -> bool:
-    """Add valid pixels to one layer; True if that was inexact."""
+def is_inexact(left: float, right: float, total: float) -> bool:
+    """True if left + right was rounded to `total`; True for infinities and NaN. One difference is exact (Dekker)."""
+    return (total - left != right) | (total - right != left)
+
+
+@compiled
+def _error(left: float, right: float, total: float) -> float:
+    """Exactly left + right - total, where `total` is their rounded sum (Knuth)."""
+    part = total - left
+    return (left - (total - part)) + (right - part)
+
+
+@compiled
+def _square_inexact(pixel: float) -> bool:
+    """True if pixel * pixel may be rounded; it is exact for any number that a float32 can hold."""
+    return float(np.float32(pixel)) != pixel
+
+
+@compiled
+def add_small(pixels: Tile, limits: Limits, counts: Counts, upper: Floats) -> None:
+    """Count, and add integers so small that no layer ever rounds: 2**37 of them fit."""
+    for x in range(pixels.shape[0]):
+        pixel = np.float64(pixels[x])
+        valid = is_valid(pixel, limits)
+        upper[x] += pixel if valid else 0.0
+        counts[x] += np.int32(valid)
+
+
+@compiled
+def _add_row(pixels: Tile, limits: Limits, counts: Counts, upper: Floats, saved: Floats) -> bool:
+    """Count, and add to the upper layer; True if that was inexact, with what the layer was in `saved`."""
     inexact = False
-    whole = pixels.shape[0] - pixels.shape[0] % LANES
-    for start in range(0, whole, LANES):
-        for x in range(LANES):
-            inexact |= _add(pixels[start + x], limits, lanes, x)
-    for x in range(whole, pixels.shape[0]):
-        inexact |= _add(pixels[x], limits, lanes, x - whole)
+    for x in range(pixels.shape[0]):
+        pixel = np.float64(pixels[x])
+        valid = is_valid(pixel, limits)
+        term = pixel if valid else 0.0
+        before = upper[x]
+        after = before + term
+        inexact |= is_inexact(before, term, after)
+        saved[x] = before
+        upper[x] = after
+        counts[x] += np.int32(valid)
     return inexact
 
 
 @compiled
-def _add(pixel: float, limits: LimitsTuple, lanes: Floats, lane: int) -> bool:
-    value = np.float64(pixel)
-    term = value if is_valid(value, limits) else 0.0
-    before = lanes[lane]
-    after = before + term
-    lanes[lane] = after
-    return is_inexact(before, term, after)
+def add_strip(rows: Tile, columns: Any, limits: Limits, counts: Counts, upper: Floats) -> bool:
+    """Count, and sum rows to `upper`, which is cleared first; True if that was inexact."""
+    for x in range(upper.shape[0]):
+        upper[x] = 0.0
+    inexact = False
+    for y in range(rows.shape[0]):
+        pixels = rows[y][columns]
+        for x in range(pixels.shape[0]):
+            pixel = np.float64(pixels[x])
+            valid = is_valid(pixel, limits)
+            term = pixel if valid else 0.0
+            before = upper[x]
+            after = before + term
+            inexact |= is_inexact(before, term, after)
+            upper[x] = after
+            counts[x] += np.int32(valid)
+    return inexact
 
 
 @compiled
-def _fold(lanes: Floats) -> None:
-    """Add the upper half of the lanes to the lower, and so on, as long as that is exact."""
-    half = LANES // 2
-    while half:
-        inexact = False
-        for x in range(half):
-            inexact |= is_inexact(lanes[x], lanes[half + x], lanes[x] + lanes[half + x])
-        if inexact:
-            return
-        for x in range(half):
-            lanes[x] += lanes[half + x]
-            lanes[half + x] = 0.0
-        half //= 2
+def add_row(pixels: Tile, limits: Limits, counts: Counts, row: Row, spare: Spare) -> None:
+    """Count, and add to the upper layer or, if that is inexact, to both."""
+    upper, saved = row.upper, spare.saved[0]
+    if _add_row(pixels, limits, counts, upper, saved):
+        _restore(upper, saved)
+        add_carefully(pixels, limits, False, row, spare)
+
+
+@compiled
+def add_carefully(pixels: Tile, limits: Limits, square: bool, row: Row, spare: Spare) -> None:
+    """Add to both layers: the row at once or, if that is inexact, pixel by pixel."""
+    if _add_twofold(pixels, limits, square, row, spare.saved):
+        _add_one_by_one(pixels, limits, square, row, spare)
+
+
+@compiled
+def _add_one_by_one(pixels: Tile, limits: Limits, square: bool, row: Row, spare: Spare) -> None:
+    """Restore both layers, and add to them the pixels that they can hold, to the spare room the others."""
+    upper, lower, cell = row  # at once: numba counts a reference each time that it takes a field
+    saved, cells, values, used = spare
+    _restore(upper, saved[0])
+    _restore(lower, saved[1])
+    for x in range(pixels.shape[0]):
+        pixel = np.float64(pixels[x])
+        if not is_valid(pixel, limits):
+            continue
+        term = pixel * pixel if square else pixel
+        after = upper[x] + term
+        error = _error(upper[x], term, after)
+        after_error = lower[x] + error
+        if is_inexact(lower[x], error, after_error) or (square and _square_inexact(pixel)):
+            cells[used[0]] = cell + x
+            values[used[0]] = pixel
+            used[0] += 1
+        else:
+            upper[x] = after
+            lower[x] = after_error
+
+
+@compiled
+def _add_twofold(pixels: Tile, limits: Limits, square: bool, row: Row, saved: Floats) -> bool:
+    """Add to both layers; True if that was inexact, with what the layers were in `saved`."""
+    (upper, lower, _), saved_upper, saved_lower = row, saved[0], saved[1]
+    inexact = False
+    for x in range(pixels.shape[0]):
+        value = np.float64(pixels[x])
+        pixel = value if is_valid(value, limits) else 0.0
+        term = pixel * pixel if square else pixel
+        before, before_error = upper[x], lower[x]
+        after = before + term
+        error = _error(before, term, after)
+        after_error = before_error + error
+        inexact |= is_inexact(before_error, error, after_error) | (square & _square_inexact(pixel))
+        saved_upper[x] = before
+        saved_lower[x] = before_error
+        upper[x] = after
+        lower[x] = after_error
+    return inexact
+
+
+@compiled
+def add_unsaved(pixels: Tile, limits: Limits, square: bool, upper: Floats, lower: Floats) -> bool:
+    """As `_add_twofold`, for layers that are given up if that is inexact."""
+    inexact = False
+    for x in range(pixels.shape[0]):
+        value = np.float64(pixels[x])
+        pixel = value if is_valid(value, limits) else 0.0
+        term = pixel * pixel if square else pixel
+        before, before_error = upper[x], lower[x]
+        after = before + term
+        error = _error(before, term, after)
+        after_error = before_error + error
+        inexact |= is_inexact(before_error, error, after_error) | (square & _square_inexact(pixel))
+        upper[x] = after
+        lower[x] = after_error
+    return inexact
+
+
+@compiled
+def _restore(layer: Floats, saved: Floats) -> None:
+    for x in range(layer.shape[0]):
+        layer[x] = saved[x]

@@ -1,4 +1,4 @@
-"""Sums over space: one cell for each scene of a block. Each accumulator is for one thread.
+"""Sums over space: one cell for each scene of a task. Each accumulator is for one thread.
 
 A tile is summed column by column into layers of its own, which are then added to the limbs of its scene.
 """
@@ -6,19 +6,17 @@ A tile is summed column by column into layers of its own, which are then added t
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.reduce import kernels
-from runner.reduce.exact import Floats, Total, Wide
+from runner.reduce.arrays import Counts, Floats, Tile
+from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixel_types import LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
+from runner.reduce.pixel_types import Limits, PixelKind, Pixels, Place, pieces, square_pieces
 from runner.reduce.weighted import WeightedSums
-
-Counts = npt.NDArray[np.int32]
 
 
 class SpatialSums:
-    """Sums over the pixels of a block, scene by scene; `scenes` is their number.
+    """Sums over the pixels of a task, scene by scene; `scenes` is their number.
 
     `weights` are those of the rows of its window, where a statistic needs them.
     """
@@ -56,33 +54,32 @@ class SpatialSums:
             self._add(scene, tile, place)
 
     def add_columns(self, scene: int, seen: int, count: int, layers: Floats) -> None:
-        """Add what `strips.add_strips` made of so many pixels of a scene, exactly. There must be sums."""
+        """Add what `fused_kernels.add_strips` made of `seen` pixels of a scene, exactly. There must be sums."""
         assert self._sums
         self._seen[scene] += seen
         self._counts[scene] += count
         self._sums.add_pixels(scene, layers.ravel())
 
     def partial(self) -> Partial:
-        """What was added so far. It shares memory with the accumulator: take it once, at the end."""
+        """The sums so far. They share memory with the accumulator: take them once, at the end."""
         sums = self._sums.total() if self._sums else None
         squares = self._squares.total() if self._squares else None
         weighted = self._weighted.totals() if self._weighted else {}
         return Partial(self._seen, self._counts, sums, squares, self._extremes, **weighted)
 
     def _add(self, scene: int, tile: Tile, place: Place) -> None:
-        at, limits = place.plain, self.pixels.limits
-        counts: Counts = np.zeros(place.width, np.int32)
+        kind, counts = self.pixels.kind, np.zeros(place.width, np.int32)
         if self._sums:
-            if self._sums.add(scene, tile, at, limits, self.pixels.small, counts):
+            if not self._sums.add(scene, tile, place, kind, counts):
                 self._sums.add_pixels(scene, self._valid_pixels(tile, place))
         else:
-            kernels.column_counts(tile, at, limits, counts)
+            kernels.column_counts(tile, place, kind.limits, counts)
         self._counts[scene] += counts.sum()
-        if self._squares and self._squares.add_squares(scene, tile, at, limits):
+        if self._squares and not self._squares.add_squares(scene, tile, place, kind.limits):
             self._squares.add_pixels(scene, self._valid_pixels(tile, place), square=True)
         if self._extremes is not None:
             columns = self.pixels.no_extremes((place.width,))
-            kernels.column_extremes(tile, at, limits, columns)
+            kernels.column_extremes(tile, place, kind.limits, columns)
             self._spread(self._extremes, scene, columns)
 
     def _add_in_pieces(self, scene: int, part: Tile) -> None:
@@ -113,21 +110,16 @@ class _Columns:
         self._layers: Floats = np.empty((2, 0))
         self._strip: Floats = np.empty(0)
 
-    def add(self, scene: int, tile: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, counts: Counts) -> bool:
-        """Count the valid pixels of each column and add them; True if that was inexact, and they were not added."""
-        layers = self._clear(tile.shape[1])
-        inexact = kernels.column_sums(tile, place, limits, small, counts, layers, self._strip)
-        if not inexact:
-            self.add_pixels(scene, layers.ravel())
-        return inexact
+    def add(self, scene: int, tile: Tile, place: Place, kind: PixelKind, counts: Counts) -> bool:
+        """Count the valid pixels of each column and add them; False if that was inexact, and they were not added."""
+        columns = kernels.Columns(counts, self._clear(tile.shape[1]), self._strip)
+        inexact = kernels.column_sums(tile, place, kind, columns)
+        return not inexact and self._keep(scene)
 
-    def add_squares(self, scene: int, tile: Tile, place: PlaceTuple, limits: LimitsTuple) -> bool:
+    def add_squares(self, scene: int, tile: Tile, place: Place, limits: Limits) -> bool:
         """Add the squares of valid pixels, as `add`."""
-        layers = self._clear(tile.shape[1])
-        inexact = kernels.column_squares(tile, place, limits, layers)
-        if not inexact:
-            self.add_pixels(scene, layers.ravel())
-        return inexact
+        inexact = kernels.column_squares(tile, place, limits, self._clear(tile.shape[1]))
+        return not inexact and self._keep(scene)
 
     def add_floats(self, scene: int, tiles: Iterable[Floats]) -> None:
         """Add all of each tile, float64 without NaN."""
@@ -141,6 +133,10 @@ class _Columns:
     def total(self) -> Total:
         """The sums."""
         return Total(np.zeros((2, len(self._wide.limbs))), self._wide.select())
+
+    def _keep(self, scene: int) -> bool:
+        self.add_pixels(scene, self._layers.ravel())
+        return True
 
     def _clear(self, width: int) -> Floats:
         if len(self._strip) < width:

@@ -1,10 +1,10 @@
-"""The statistics there are, by name: what each needs, how it is finished, and its unit.
+"""Statistics by name: their needs, how they are finished, and their units.
 
 Built in: count, valid_fraction, sum, mean, min, max, var and std (of the population, ddof 0), median, and quantiles
 named by their percentage in two digits, with further digits after an underscore: q05, q95, q99_9. Every statistic is a
-float64, the true value rounded once (mean: the rounded sum by the count; std: the root of the rounded variance), and
-NaN where fewer than `min_count` pixels count. Those that tell how many do are never missing: count, which is int64, and
-valid_fraction. With a `min_count` of 0 the sum of nothing is 0; whatever else no pixel gives stays NaN.
+float64, the true value rounded once (mean: the rounded sum divided by the count; std: the root of the rounded
+variance), and NaN where fewer than `min_count` pixels count. Two are never missing: count, which is int64, and
+valid_fraction. With a `min_count` of 0 the sum of nothing is 0; every other statistic of nothing stays NaN.
 
 Over space a pixel may count by its area, to valid_fraction, mean, var and std; see `area_statistics`. To count, sum,
 min and max it never does, and of ordered statistics there are none by area.
@@ -53,12 +53,12 @@ Reference = Callable[["xr.DataArray", "xr.DataArray", Sequence[str]], "xr.DataAr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistic:
-    """One number made of all valid pixels of a cell.
+    """A number made of all valid pixels of a cell.
 
-    Either `finish` makes it of a partial with what it `needs`, or `of_values` of all the values ("ordered"); a built-in
-    quantile has a `fraction` too, which is the faster way. `reference` computes it lazily with xarray, where of_values
-    does not suffice. `rule` says how its unit follows from the pixels'; `coverage` that it tells how many pixels count,
-    and so is never missing; `by_area` that a pixel counts by its area.
+    Either `finish` makes it of a partial that has its `needs`, or `of_values` of all the values ("ordered"); a built-in
+    quantile also has a `fraction`, which is faster. `reference` computes it lazily with xarray, where of_values does
+    not suffice. Its unit follows from that of the pixels by `rule`. If `coverage` is True, it is about the number of
+    valid pixels, and so is never missing; if `by_area` is True, a pixel counts by its area.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Statistic:
 
     @property
     def ordered(self) -> bool:
-        """Whether it needs all values of a cell at once."""
+        """True if it needs all values of a cell at once."""
         return self.of_values is not None
 
     @property
@@ -97,15 +97,15 @@ class Statistic:
     ) -> "xr.DataArray":
         """The same over `dims` of a lazy array, where `valid`, with float64 sums: for the reference engine."""
         if self.reference:
-            found = self.reference(values, valid, dims)
+            result = self.reference(values, valid, dims)
         else:
             assert self.of_values
-            found = reference.of_values(self.of_values, values, valid, dims)
-        return found if self.coverage else found.where(reference.count(values, valid, dims) >= min_count)
+            result = reference.of_values(self.of_values, values, valid, dims)
+        return result if self.coverage else result.where(reference.count(values, valid, dims) >= min_count)
 
 
 def has_weights(name: str) -> bool:
-    """Whether there is a statistic of that name for pixels that count by area."""
+    """True if there is a statistic of that name for pixels that count by area."""
     return name in _BY_AREA
 
 
@@ -133,7 +133,7 @@ def check_statistic_name(name: str, key: str) -> None:
 
 
 def needs(names: Sequence[str], weights: Weights = Weights.none) -> Needs:
-    """What must be accumulated for these statistics."""
+    """The needs of these statistics together."""
     total = Needs()
     for name in names:
         total |= statistic(name, weights).needs
@@ -149,23 +149,23 @@ def finish(
     """
     results = {}
     for name in names:
-        found = statistic(name, weights)
-        if found.finish is None:
+        made = statistic(name, weights)
+        if made.finish is None:
             raise ValueError(f"statistic '{name}' needs all values at once; use finish_ordered")
-        results[name] = found.where_enough(found.finish(partial), partial.counts, min_count)
+        results[name] = made.where_enough(made.finish(partial), partial.counts, min_count)
     return results
 
 
 def finish_ordered(stack: Values, pixels: Pixels, names: Sequence[str]) -> dict[str, Values]:
-    """The statistics that need all values; shapes as `ordered.quantiles`. Raises ValueError for those made of sums."""
-    found = [statistic(name) for name in names]
-    functions = {one.name: one.of_values for one in found if one.of_values and one.fraction is None}
-    fractions = {one.name: one.fraction for one in found if one.fraction is not None}
-    if len(functions) + len(fractions) < len(found):
+    """The statistics that need all values; shapes as `quantiles`. Raises ValueError for those made of sums."""
+    ordered = [statistic(name) for name in names]
+    functions = {made.name: made.of_values for made in ordered if made.of_values and made.fraction is None}
+    fractions = {made.name: made.fraction for made in ordered if made.fraction is not None}
+    if len(functions) + len(fractions) < len(ordered):
         raise ValueError(f"statistics {names}: some are made of sums; use finish for them")
-    made = dict(zip(fractions, quantiles(stack, pixels, list(fractions.values())), strict=True)) if fractions else {}
-    made |= apply(functions, stack, pixels) if functions else {}
-    return {name: made[name] for name in names}
+    values = dict(zip(fractions, quantiles(stack, pixels, list(fractions.values())), strict=True)) if fractions else {}
+    values |= apply(functions, stack, pixels) if functions else {}
+    return {name: values[name] for name in names}
 
 
 def _quantile(name: str, fraction: float) -> Statistic:
@@ -179,14 +179,14 @@ def _from_entry_point(name: str) -> Statistic:
         close = get_close_matches(name, known, 1) or ["mean"]
         raise ConfigError(
             f"there is no statistic '{name}'; did you mean '{close[0]}'? There are {', '.join(_BUILT_IN)}, quantiles "
-            f"by percentage as q05 or q99_9, and what packages add by entry points of {GROUP}"
+            f"by percentage as q05 or q99_9, and those that packages add by entry points of {GROUP}"
         )
-    found = points[name].load()
-    if isinstance(found, Statistic):
-        return replace(found, name=name)
-    if not callable(found):
-        raise ConfigError(f"statistic '{name}': {points[name].value} is {found!r}, wanted a Statistic or a function")
-    return Statistic(name=name, of_values=found)
+    loaded = points[name].load()
+    if isinstance(loaded, Statistic):
+        return replace(loaded, name=name)
+    if not callable(loaded):
+        raise ConfigError(f"statistic '{name}': {points[name].value} is {loaded!r}, wanted a Statistic or a function")
+    return Statistic(name=name, of_values=loaded)
 
 
 def _count(partial: Partial) -> Values:
@@ -228,8 +228,8 @@ def _std(partial: Partial) -> Values:
 
 
 _BUILT_IN: Final[Mapping[str, Statistic]] = {
-    one.name: one
-    for one in (
+    made.name: made
+    for made in (
         Statistic(name="count", rule="none", finish=_count, reference=reference.count, coverage=True),
         Statistic(
             name="valid_fraction",
@@ -250,8 +250,10 @@ _BUILT_IN: Final[Mapping[str, Statistic]] = {
 
 # Pixels alone make the others: an area does not change how many there are, the sum of what each holds, or an extreme.
 _BY_AREA: Final[Mapping[str, Statistic]] = {name: _BUILT_IN[name] for name in ("count", "sum", "min", "max")} | {
-    one.name: replace(_BUILT_IN[one.name], needs=one.needs, finish=one.finish, reference=one.reference, by_area=True)
-    for one in (
+    made.name: replace(
+        _BUILT_IN[made.name], needs=made.needs, finish=made.finish, reference=made.reference, by_area=True
+    )
+    for made in (
         Statistic(
             name="valid_fraction",
             needs=Needs(weights=True, weights_seen=True),

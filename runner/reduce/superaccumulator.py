@@ -6,18 +6,13 @@ addition has no rounding and no order. Source of the idea: Kulisch, Computer Ari
 "small superaccumulator" of Neal, arXiv:1505.05571.
 
 Arguments in common: `bits` are float64s seen as int64, none of them NaN; `cells` tells the row of each, or has one
-element for all; `factors` are positive finite float64s seen as int64, one for each value; `infinite` (cells, 2) counts
-+inf and -inf, which are not summed. Limbs must reach: see `exact.Wide`.
+element for all; `factors` are positive finite float64s seen as int64, one for each value.
 """
 
-from typing import Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import Final, NamedTuple
 
 from runner.host.compiled import compiled
-
-Integers = npt.NDArray[np.int64]
+from runner.reduce.arrays import Integers
 
 _MANTISSA: Final = (1 << 52) - 1
 _INFINITE: Final = 0x7FF
@@ -25,9 +20,18 @@ _LOW: Final = 0xFFFFFFFF
 _HALF: Final = (1 << 27) - 1
 
 
+class Sums(NamedTuple):
+    """Sums of cells. There must be limbs enough for the values: see `exact.Wide`."""
+
+    limbs: Integers  # (cells, limbs)
+    first: int
+    infinite: Integers  # (cells, 2): the number of +inf and of -inf, which are not summed
+
+
 @compiled
-def add_values(bits: Integers, cells: Integers, limbs: Integers, first: int, infinite: Integers) -> None:
+def add_values(bits: Integers, cells: Integers, sums: Sums) -> None:
     """Add each value to its cell."""
+    limbs, first, infinite = sums
     for i in range(bits.shape[0]):
         cell = cells[i] if cells.shape[0] > 1 else cells[0]
         sign, exponent, mantissa = _split(bits[i])
@@ -38,8 +42,9 @@ def add_values(bits: Integers, cells: Integers, limbs: Integers, first: int, inf
 
 
 @compiled
-def add_squares(bits: Integers, cells: Integers, limbs: Integers, first: int, infinite: Integers) -> None:
+def add_squares(bits: Integers, cells: Integers, sums: Sums) -> None:
     """Add each value's square to its cell."""
+    limbs, first, infinite = sums
     for i in range(bits.shape[0]):
         cell = cells[i] if cells.shape[0] > 1 else cells[0]
         _, exponent, mantissa = _split(bits[i])
@@ -55,10 +60,9 @@ def add_squares(bits: Integers, cells: Integers, limbs: Integers, first: int, in
 
 
 @compiled
-def add_products(
-    bits: Integers, factors: Integers, cells: Integers, limbs: Integers, first: int, infinite: Integers
-) -> None:
+def add_products(bits: Integers, factors: Integers, cells: Integers, sums: Sums) -> None:
     """Add each value times its factor to its cell."""
+    limbs, first, infinite = sums
     for i in range(bits.shape[0]):
         cell = cells[i] if cells.shape[0] > 1 else cells[0]
         sign, exponent, mantissa = _split(bits[i])
@@ -70,10 +74,9 @@ def add_products(
 
 
 @compiled
-def add_square_products(
-    bits: Integers, factors: Integers, cells: Integers, limbs: Integers, first: int, infinite: Integers
-) -> None:
+def add_square_products(bits: Integers, factors: Integers, cells: Integers, sums: Sums) -> None:
     """Add each value's square times its factor to its cell."""
+    limbs, first, infinite = sums
     for i in range(bits.shape[0]):
         cell = cells[i] if cells.shape[0] > 1 else cells[0]
         _, exponent, mantissa = _split(bits[i])
@@ -112,13 +115,13 @@ def _split(bits: int) -> tuple[int, int, int]:
 
 
 @compiled
-def _add_product(limbs: Integers, position: int, one: int, other: int, sign: int) -> None:
-    """Add sign * one * other * 2**position; neither has more than 54 bits, whose halves' products fit in int64."""
-    low, high = one & _HALF, one >> 27
-    other_low, other_high = other & _HALF, other >> 27
-    _add(limbs, position, low * other_low, sign)
-    _add(limbs, position + 27, low * other_high + high * other_low, sign)
-    _add(limbs, position + 54, high * other_high, sign)
+def _add_product(limbs: Integers, position: int, number: int, factor: int, sign: int) -> None:
+    """Add sign * number * factor * 2**position; both have at most 54 bits, so the products of halves fit in int64."""
+    low, high = number & _HALF, number >> 27
+    factor_low, factor_high = factor & _HALF, factor >> 27
+    _add(limbs, position, low * factor_low, sign)
+    _add(limbs, position + 27, low * factor_high + high * factor_low, sign)
+    _add(limbs, position + 54, high * factor_high, sign)
 
 
 @compiled

@@ -1,26 +1,25 @@
-"""Sums over time: one cell for each pixel of a block's window. Each accumulator is for one thread."""
+"""Sums over time: one cell for each pixel of a task's window. Each accumulator is for one thread."""
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.reduce import kernels
-from runner.reduce.exact import Floats, Integers, Total, Wide
+from runner.reduce.arrays import Counts, Floats, Integers, Tile
+from runner.reduce.exact import Total, Wide
 from runner.reduce.fused_kernels import UNKNOWN, OverTime, exponents_for
 from runner.reduce.partial import Needs, Partial
-from runner.reduce.pixel_types import NO_LIMITS, LimitsTuple, Pixels, Place, PlaceTuple, Tile, pieces, square_pieces
-
-Counts = npt.NDArray[np.int32]
+from runner.reduce.pixel_types import Limits, PixelKind, Pixels, Place, pieces, square_pieces
+from runner.reduce.row_kernels import Spare
 
 
 class TemporalSums:
-    """Sums over the scenes of a block, pixel by pixel of its window (rows, columns)."""
+    """Sums over the scenes of a task, pixel by pixel of its window (rows, columns)."""
 
     def __init__(self, shape: tuple[int, int], pixels: Pixels, needs: Needs) -> None:
         self.shape = shape
         self.pixels = pixels
-        self._seen: dict[tuple[int, ...], int] = {}  # how often each part of the window was added to
+        self._seen: dict[tuple[int, ...], int] = {}  # number of scenes added to each part of the window
         self._counts: Counts = np.zeros(shape, np.int32)
         self._sums = _Layers(shape) if needs.sums else None
         self._squares = _Layers(shape) if needs.squares else None
@@ -38,7 +37,7 @@ class TemporalSums:
         """Memory that the limbs of these sums take for each pixel, where two floats hold none of them.
 
         For magnitudes within a factor of 2**64, as all 64-bit integers are; every further 2**32 takes a limb more, and
-        two for squares. The limbs grow, and are given away, by copying them, one sum after the other.
+        two for squares. The limbs grow, and are handed over, by copying them, one sum after the other.
         """
         each = [8 * limbs + 16 for limbs, needed in ((8, needs.sums), (13, needs.squares)) if needed]
         return sum(each) + max(each, default=0)
@@ -55,44 +54,49 @@ class TemporalSums:
         if self.pixels.in_pieces:
             self._add_in_pieces(tile[place.of_tile()], place)
         else:
-            self._add(tile, place.plain)
+            self._add(tile, place)
 
     def strips(self, place: Place, scenes: int) -> OverTime:
-        """What a kernel adds so many scenes to at a place; `keep_left` must follow. There must be sums."""
+        """The accumulators, for a kernel that adds `scenes` scenes at a place; `empty_spare` must follow.
+
+        There must be sums.
+        """
         assert self._sums
         self._seen[place[2:]] = self._seen.get(place[2:], 0) + scenes
-        return self._counts, *self._sums.room(scenes * place.height * place.width), self._exponents
+        layers, spare = self._sums.room(scenes * place.height * place.width)
+        return OverTime(True, self._counts, layers, spare, self._exponents)
 
-    def keep_left(self, left: int) -> None:
-        """Take in what the kernel left out."""
+    def empty_spare(self) -> None:
+        """Add the pixels that the kernel put into the spare room."""
         assert self._sums
-        self._sums.keep(left, square=False)
+        self._sums.empty_spare(square=False)
 
     def partial(self) -> Partial:
-        """What was added so far. It shares memory with the accumulator: take it once, at the end."""
+        """The sums so far. They share memory with the accumulator: take them once, at the end."""
         sums = self._sums.total() if self._sums else None
         squares = self._squares.total() if self._squares else None
         return Partial(_times_seen(self._seen, self.shape), self._counts, sums, squares, self._extremes)
 
-    def _add(self, tile: Tile, place: PlaceTuple) -> None:
+    def _add(self, tile: Tile, place: Place) -> None:
+        kind = self.pixels.kind
         if self._sums:
-            self._sums.add(tile, place, self.pixels.limits, self.pixels.small, self._counts)
+            self._sums.add(tile, place, kind, self._counts)
         else:
-            kernels.add_counts(tile, place, self.pixels.limits, self._counts)
+            kernels.add_counts(tile, place, kind.limits, self._counts)
         if self._squares:
-            self._squares.add_squares(tile, place, self.pixels.limits)
+            self._squares.add_squares(tile, place, kind.limits)
         if self._extremes is not None:
-            kernels.add_extremes(tile, place, self.pixels.limits, self._extremes)
+            kernels.add_extremes(tile, place, kind.limits, self._extremes)
 
     def _add_in_pieces(self, part: Tile, place: Place) -> None:
         valid = self.pixels.valid(part)
         window = place.of_window()
         self._counts[window] += valid
-        at = place._replace(tile_row=0, tile_column=0).plain
+        place = place._replace(top=0, left=0)
         if self._sums:
-            self._sums.add_floats(pieces(part, valid), at)
+            self._sums.add_floats(pieces(part, valid), place)
         if self._squares:
-            self._squares.add_floats(square_pieces(part, valid), at)
+            self._squares.add_floats(square_pieces(part, valid), place)
         if self._extremes is not None:
             lowest, highest = self._extremes[0][window], self._extremes[1][window]
             np.minimum(lowest, part, out=lowest, where=valid)
@@ -100,10 +104,10 @@ class TemporalSums:
 
 
 def _times_seen(added: Mapping[tuple[int, ...], int], shape: tuple[int, int]) -> Integers:
-    """How often each pixel of a window was added to; (1, 1) where that is the same for all, as it mostly is.
+    """The number of scenes added to each pixel of a window; (1, 1) if all are the same, as mostly.
 
-    `added` says how often for each part (row, column, height, width). Between the edges of the parts nothing changes,
-    so that it is enough to count there.
+    `added` has the number for each part (row, column, height, width). It changes at the edges of parts only, so it is
+    counted between them.
     """
     rows = sorted({0, shape[0], *(edge for row, _, height, _ in added for edge in (row, row + height))})
     columns = sorted({0, shape[1], *(edge for _, column, _, width in added for edge in (column, column + width))})
@@ -122,39 +126,39 @@ class _Layers:
     def __init__(self, shape: tuple[int, int]) -> None:
         self._layers: Floats = np.zeros((2, *shape))
         self._wide: Wide | None = None
-        self._spare: kernels.Spare = (np.empty((2, shape[1])), np.empty(0, np.int64), np.empty(0))
+        self._spare = Spare(np.empty((2, shape[1])), np.empty(0, np.int64), np.empty(0), np.zeros(1, np.int64))
 
-    def add(self, tile: Tile, place: PlaceTuple, limits: LimitsTuple, small: bool, counts: Counts) -> None:
+    def add(self, tile: Tile, place: Place, kind: PixelKind, counts: Counts) -> None:
         """Add valid pixels, and count them."""
-        layers, spare = self.room(tile.size)
-        sums = counts, layers, spare
-        self.keep(kernels.add_sums(tile, place, limits, small, sums), square=False)
+        kernels.add_sums(tile, place, kind, kernels.Sums(counts, *self.room(tile.size)))
+        self.empty_spare(square=False)
 
-    def add_squares(self, tile: Tile, place: PlaceTuple, limits: LimitsTuple) -> None:
+    def add_squares(self, tile: Tile, place: Place, limits: Limits) -> None:
         """Add the squares of valid pixels."""
-        layers, spare = self.room(tile.size)
-        self.keep(kernels.add_squares(tile, place, limits, layers, spare), square=True)
+        kernels.add_squares(tile, place, limits, *self.room(tile.size))
+        self.empty_spare(square=True)
 
-    def add_floats(self, tiles: Iterable[Floats], place: PlaceTuple) -> None:
+    def add_floats(self, tiles: Iterable[Floats], place: Place) -> None:
         """Add all of each tile, float64 without NaN."""
         uncounted = np.empty(self._layers.shape[1:], np.int32)
         for tile in tiles:
-            self.add(tile, place, NO_LIMITS, False, uncounted)
+            self.add(tile, place, kernels.EVERY_PIXEL, uncounted)
 
     def total(self) -> Total:
         """The sums, flat. The limbs are copied without those that no pixel uses, and dropped here."""
         wide, self._wide = self._wide and self._wide.select(), None
         return Total(self._layers.reshape(2, -1), wide)
 
-    def room(self, pixels: int) -> tuple[Floats, kernels.Spare]:
-        """The layers, and scratch for so many pixels."""
-        if self._spare[1].size < pixels:  # memory that is not written to costs none
-            self._spare = (self._spare[0], np.empty(pixels, np.int64), np.empty(pixels))
+    def room(self, pixels: int) -> tuple[Floats, Spare]:
+        """The layers, and room for `pixels` that do not fit them."""
+        if self._spare.cells.size < pixels:  # memory that is not written to costs none
+            self._spare = self._spare._replace(cells=np.empty(pixels, np.int64), values=np.empty(pixels))
         return self._layers, self._spare
 
-    def keep(self, left: int, *, square: bool) -> None:
-        """Add what the kernel left to the limbs."""
-        if left:
-            _, cells, values = self._spare
+    def empty_spare(self, *, square: bool) -> None:
+        """Add what is in the spare room, or its squares, to the limbs."""
+        used = int(self._spare.used[0])
+        if used:
             self._wide = self._wide or Wide.zeros(self._layers[0].size)
-            self._wide.add(values[:left], cells[:left], square=square)
+            self._wide.add(self._spare.values[:used], self._spare.cells[:used], square=square)
+            self._spare.used[0] = 0

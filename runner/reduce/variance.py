@@ -2,7 +2,8 @@
 
 With n pixels, S their sum and Q the sum of their squares it is (n Q - S S) / (n n), a ratio of integers times a power
 of two. Where S and Q are held in two floats each, a compiled loop computes it to some 100 bits and proves the rounding;
-where it cannot, Python's integers decide.
+where it cannot, Python's integers decide. Double-double without the proof would not do: for float64 pixels such
+as 100 +- 1e-12 every bit of it may be wrong.
 """
 
 from typing import Final
@@ -10,9 +11,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from runner.reduce.exact import Floats, Integers, Total, integers, widened
+from runner.reduce.arrays import Floats, Integers
+from runner.reduce.exact import Total, integers, widened
 
-_WORTH_COMPILING: Final = 4096  # cells; loading the kernel takes as long as so many in Python
+_WORTH_COMPILING: Final = 4096  # cells; loading the kernel takes as long as these in Python
 _CELLS_AT_ONCE: Final = 2**15
 
 
@@ -24,16 +26,16 @@ def variances(counts: Integers, sums: Total, squares: Total) -> Floats:
     result = np.full(counts.shape, np.nan)
     settled = counts == 0
     if counts.size >= _WORTH_COMPILING:
-        from runner.reduce import variance_kernel  # noqa: PLC0415 - numba takes 0.7 s to load
+        from runner.reduce import variance_kernels  # noqa: PLC0415 - numba takes 0.7 s to load
 
         proved = np.empty(counts.shape, np.bool_)
         layers = (np.ascontiguousarray(sums.layers), np.ascontiguousarray(squares.layers))
-        variance_kernel.variances(counts, *layers, result, proved)
+        variance_kernels.variances(counts, *layers, result, proved)
         settled |= proved & ~_wide_cells(sums) & ~_wide_cells(squares)
     cells = np.flatnonzero(~settled)
     for start in range(0, cells.size, _CELLS_AT_ONCE):
-        some = cells[start : start + _CELLS_AT_ONCE]
-        result[some] = _divided(counts[some], sums, squares, some)
+        part = cells[start : start + _CELLS_AT_ONCE]
+        result[part] = _divided(counts[part], sums, squares, part)
     return result
 
 
@@ -42,7 +44,7 @@ def _wide_cells(total: Total) -> npt.NDArray[np.bool_]:
 
 
 def _divided(counts: Integers, sums: Total, squares: Total, cells: Integers) -> Floats:
-    """In integers: Python divides them with one rounding, into subnormals too."""
+    """Divide integers: Python rounds once, into subnormals too."""
     first, second = widened(sums, cells), widened(squares, cells)
     n = counts.astype(object)
     # Q has the unit 2**(32 * second.first), S S has 2**(64 * first.first): bring both to the smaller.
@@ -53,14 +55,14 @@ def _divided(counts: Integers, sums: Total, squares: Total, cells: Integers) -> 
     infinite = first.infinite.sum(axis=1) > 0
     return np.array(
         [
-            np.nan if no else ratio(top, int(n) * int(n), unit)
-            for top, n, no in zip(spread, counts, infinite, strict=True)
+            np.nan if is_infinite else ratio(numerator, int(n) * int(n), unit)
+            for numerator, n, is_infinite in zip(spread, counts, infinite, strict=True)
         ]
     )
 
 
 def ratio(numerator: int, denominator: int, exponent: int) -> float:
-    """Integers' numerator / denominator * 2**exponent, rounded once; infinite if too large."""
+    """numerator / denominator * 2**exponent of integers, rounded once; infinite if too large."""
     try:
         return (numerator << max(exponent, 0)) / (denominator << max(-exponent, 0))
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Sums over space by weights, one of which each row of pixels has. Each accumulator is for one thread.
+"""Sums over space by weights, one for each row of pixels. Each accumulator is for one thread.
 
 A row is summed exactly, in lanes, as columns are without weights; its lanes are then multiplied by its weight, exactly
 too, on their way to the limbs of the scene. So the order and the cutting of tiles never matter.
@@ -7,14 +7,15 @@ too, on their way to the limbs of the scene. So the order and the cutting of til
 import numpy as np
 import numpy.typing as npt
 
-from runner.reduce.exact import Floats, Integers, Total, Wide
+from runner.reduce.arrays import Floats, Integers, Tile
+from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Needs
-from runner.reduce.pixel_types import Pixels, Place, Tile, pieces, square_pieces
-from runner.reduce.row_kernels import LANES, row_counts, row_sums
+from runner.reduce.pixel_types import Pixels, Place, pieces, square_pieces
+from runner.reduce.weighted_kernels import LANES, RowSums, row_counts, row_sums
 
 
 class WeightedSums:
-    """Of each scene of a block; `weights` are positive, one for each row of the block's window."""
+    """Weighted sums of each scene of a task; `weights` are positive, one for each row of its window."""
 
     def __init__(self, scenes: int, pixels: Pixels, needs: Needs, weights: Floats | None) -> None:
         """Raises ValueError for no weights."""
@@ -56,15 +57,15 @@ class WeightedSums:
         if self._pixels.in_pieces:
             counts += np.count_nonzero(self._pixels.valid(tile[place.of_tile()]), axis=1)
         else:
-            row_counts(tile, place.plain, self._pixels.limits, counts)
+            row_counts(tile, place, self._pixels.kind.limits, counts)
         return counts
 
     def _add_rows(self, wide: Wide, scene: int, tile: Tile, place: Place, square: bool) -> None:
         weights = self._weights[place.row : place.row + place.height]
-        layers, inexact = np.zeros((place.height, 2 * LANES)), np.zeros(place.height, np.bool_)
-        row_sums(tile, place.plain, self._pixels.limits, square, layers, inexact)
-        exact = ~inexact
-        wide.add_weighted(layers[exact].ravel(), np.repeat(weights[exact], 2 * LANES), scene)
+        rows = RowSums(np.zeros((place.height, 2 * LANES)), np.zeros(place.height, np.bool_))
+        row_sums(tile, place, self._pixels.kind.limits, square, rows)
+        inexact, exact = rows.inexact, ~rows.inexact
+        wide.add_weighted(rows.lanes[exact].ravel(), np.repeat(weights[exact], 2 * LANES), scene)
         if inexact.any():
             part = tile[place.of_tile()][inexact]
             valid = self._pixels.valid(part)

@@ -32,20 +32,20 @@ def total(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) ->
 
 
 def mean(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
-    """The sum by the count, NaN for none."""
+    """The sum divided by the count, NaN for none."""
     return total(values, valid, dims) / _counts(valid, dims)
 
 
 def lowest(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
     """The least valid pixel, NaN for none."""
-    found = values.astype(np.float64).where(valid, np.inf).min(dims, skipna=False)
-    return found.where(valid.any(dims))
+    extreme = values.astype(np.float64).where(valid, np.inf).min(dims, skipna=False)
+    return extreme.where(valid.any(dims))
 
 
 def highest(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
     """The greatest valid pixel, NaN for none."""
-    found = values.astype(np.float64).where(valid, -np.inf).max(dims, skipna=False)
-    return found.where(valid.any(dims))
+    extreme = values.astype(np.float64).where(valid, -np.inf).max(dims, skipna=False)
+    return extreme.where(valid.any(dims))
 
 
 def variance(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
@@ -71,8 +71,8 @@ def _spread(
 
 def deviation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
     """The square root of the variance."""
-    found: xr.DataArray = np.sqrt(variance(values, valid, dims))  # type: ignore[assignment]  # numpy hands over to xarray
-    return found
+    root: xr.DataArray = np.sqrt(variance(values, valid, dims))  # type: ignore[assignment]  # numpy hands over to xarray
+    return root
 
 
 def valid_area(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
@@ -93,8 +93,8 @@ def area_variance(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[
 
 def area_deviation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
     """The square root of the variance by area."""
-    found: xr.DataArray = np.sqrt(area_variance(values, valid, dims))  # type: ignore[assignment]  # as in `deviation`
-    return found
+    root: xr.DataArray = np.sqrt(area_variance(values, valid, dims))  # type: ignore[assignment]  # as in `deviation`
+    return root
 
 
 def _areas(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":

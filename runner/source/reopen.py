@@ -9,10 +9,10 @@ import obstore
 
 from runner.errors import SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
-from runner.read.etag import same_version
 from runner.read.fetch import FAILURES, retried
 from runner.read.refusals import refusal_of
 from runner.read.store_errors import ChangedError, MissingError, explain, is_missing
+from runner.read.version import same_version
 from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.folder import files_with_sidecars
 from runner.source.gather import together

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from task import Stopwatch, Task, task_of, task_parser
 
 from runner.model import Scene, locate
-from runner.read.fast_reader import read_blocks
+from runner.read.fast_reader import read_scenes
 from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.header import SceneFile, Window
 from runner.settings import OnError, S3Settings, SourceSettings
@@ -69,7 +69,7 @@ def shares(files: list[SceneFile], threads: int) -> list[Share]:
 def read(share: Share) -> int:
     """Read and drop; the number of pixels."""
     counts, options = FetchCounts(), FetchOptions()
-    return sum(block.pixels.size for files, window in share for block in read_blocks(files, window, 1, options, counts))
+    return sum(block.pixels.size for files, window in share for block in read_scenes(files, window, 1, options, counts))
 
 
 if __name__ == "__main__":

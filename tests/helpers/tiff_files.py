@@ -42,17 +42,17 @@ def tags_of(compression: str, rows_per_strip: int | None = None, shape: tuple[in
     return tags | ({278: (4, [rows_per_strip])} if rows_per_strip else {322: (4, [16]), 323: (4, [16])})
 
 
-def tiff(tags: Tags, blocks: Sequence[bytes], *, following: int = 0) -> bytes:
-    """A little-endian TIFF: the blocks from byte 8 on, and one directory, which links to `following`.
+def tiff(tags: Tags, tiles: Sequence[bytes], *, following: int = 0) -> bytes:
+    """A little-endian TIFF: the tiles from byte 8 on, and one directory, which links to `following`.
 
     Offsets and byte counts that are not among the tags are as they must be.
     """
-    lengths = [len(block) for block in blocks]
-    starts = [8 + sum(lengths[:number]) for number in range(len(blocks))]
+    lengths = [len(tile) for tile in tiles]
+    starts = [8 + sum(lengths[:number]) for number in range(len(tiles))]
     offsets, counts = (324, 325) if 322 in tags else (OFFSETS, COUNTS)
     tags = {offsets: (4, starts), counts: (4, lengths), **tags}
     tags = {number: value for number, value in tags.items() if value[1]}
-    body = b"".join(blocks)
+    body = b"".join(tiles)
     body += bytes(len(body) % 2)
     head = b"II*\0" + struct.pack("<I", 8 + len(body)) + body
     return head + directory(tags, len(head), following)
@@ -87,10 +87,10 @@ def read_fast(content: bytes, band: int = 1) -> np.ndarray:
     pixels = np.zeros(header.shape, header.dtype)
     scene = SceneFile("a.tif", store, "a.tif", None, header)
     options = FetchOptions(attempts=1)
-    with closing(fast_reader.read_blocks([scene], Window(0, 0, *header.shape), band, options, FetchCounts())) as blocks:
-        for block in blocks:
-            rows, columns = block.pixels.shape
-            pixels[block.row : block.row + rows, block.column : block.column + columns] = block.pixels
+    with closing(fast_reader.read_scenes([scene], Window(0, 0, *header.shape), band, options, FetchCounts())) as tiles:
+        for tile in tiles:
+            rows, columns = tile.pixels.shape
+            pixels[tile.row : tile.row + rows, tile.column : tile.column + columns] = tile.pixels
     return pixels
 
 

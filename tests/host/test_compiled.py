@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,8 +15,10 @@ import pytest
 from jobs import ROOT
 
 from runner.errors import PlanError
-from runner.host.compiled import KernelCache, compiled
+from runner.host.compiled import _ROOMS, KernelCache, compiled
 
+PACKAGE = sorted((ROOT / "runner").rglob("*.py"))
+WITH_KERNELS = [path for path in PACKAGE if re.search(r"^\s*@compiled", path.read_text("utf-8"), re.MULTILINE)]
 SOURCE = """
 from runner.host.compiled import compiled
 @compiled
@@ -116,3 +119,12 @@ def test_a_run_without_the_compiler_is_refused_in_one_line(folder_of_scenes: Pat
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("error: NUMBA_DISABLE_JIT is set")]
+
+
+@pytest.mark.parametrize("path", WITH_KERNELS, ids=lambda path: path.stem)
+def test_a_change_of_a_file_with_kernels_changes_their_stamp(path: Path) -> None:
+    assert path.parent in {ROOT / "runner" / room for room in _ROOMS}
+
+
+def test_every_room_of_the_stamp_has_kernels() -> None:
+    assert {path.parent.name for path in WITH_KERNELS} == set(_ROOMS)

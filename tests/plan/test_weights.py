@@ -16,8 +16,7 @@ from rasterio.crs import CRS
 from runner.errors import PlanError
 from runner.model import Grid
 from runner.plan.weights import is_mercator, row_areas, stage_weights
-from runner.reduce.cells import among
-from runner.reduce.partial import Needs, Partial, combine
+from runner.reduce.partial import Needs, Partial, among, combine
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish, needs

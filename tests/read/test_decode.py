@@ -1,4 +1,4 @@
-"""Blocks against GDAL's reading of the same file, and blocks that are damaged."""
+"""Tiles against GDAL's reading of the same file, and tiles that are damaged."""
 
 import dataclasses
 from pathlib import Path
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import ReadError
-from runner.read.decode import BlockDecoder, Buffers, fast_path_refusal
+from runner.read.decode import Buffers, TileDecoder, fast_path_refusal
 from runner.read.header import Header, read_header
 
 GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
@@ -48,14 +48,14 @@ def header_of(path: Path) -> Header:
 
 
 def decode_all(path: Path, header: Header, band: int) -> np.ndarray:
-    """The whole image, block by block."""
+    """The whole image, tile by tile."""
     content, layout = path.read_bytes(), header.layout
-    decoder = BlockDecoder(path.name, header, band, Buffers(1))
+    decoder = TileDecoder(path.name, header, band, Buffers(1))
     image = np.zeros(header.shape, layout.dtype)
     plane = band - 1 if layout.planar == "band" else 0
-    for row, column in np.ndindex(layout.blocks_down, layout.blocks_across):
-        top, left = row * layout.block_height, column * layout.block_width
-        target = image[top : top + layout.block_height, left : left + layout.block_width]
+    for row, column in np.ndindex(layout.tiles_down, layout.tiles_across):
+        top, left = row * layout.tile_height, column * layout.tile_width
+        target = image[top : top + layout.tile_height, left : left + layout.tile_width]
         rows, columns = (slice(0, size) for size in target.shape)
         start, length = int(layout.offsets[plane, row, column]), int(layout.byte_counts[plane, row, column])
         data = memoryview(content)[start : start + length]
@@ -153,7 +153,7 @@ def test_lerc_with_missing_pixels(tmp_path: Path, compress: str, options: dict[s
     [("uint8", None), ("uint8", 255), ("int8", -128), ("int16", -9999), ("float32", np.nan), ("float32", 0.1),
      ("float64", -np.inf), ("int64", -(2**63)), ("uint64", 2**63), ("int64", 2**53 + 1), ("float32", -3.4e38)],
 )  # fmt: skip
-def test_sparse_blocks_are_nodata(tmp_path: Path, dtype: str, nodata: float | None, interleave: str) -> None:
+def test_sparse_tiles_are_nodata(tmp_path: Path, dtype: str, nodata: float | None, interleave: str) -> None:
     path = tmp_path / "a.tif"
     profile = {**GRID, "height": 45, "width": 70, "count": 2, "dtype": dtype, "nodata": nodata, "sparse_ok": True}
     with rasterio.open(path, "w", **profile, interleave=interleave, compress="deflate", **TILED) as dataset:
@@ -163,12 +163,12 @@ def test_sparse_blocks_are_nodata(tmp_path: Path, dtype: str, nodata: float | No
 
 @pytest.mark.parametrize("rows", [slice(0, 16), slice(3, 9), slice(15, 16)])
 @pytest.mark.parametrize("columns", [slice(0, 32), slice(5, 6), slice(20, 32)])
-def test_part_of_a_block(tmp_path: Path, rows: slice, columns: slice) -> None:
+def test_part_of_a_tile(tmp_path: Path, rows: slice, columns: slice) -> None:
     path = write(tmp_path / "a.tif", compress="deflate", predictor=3, **TILED)
     header = header_of(path)
     start, length = int(header.layout.offsets[0, 1, 1]), int(header.layout.byte_counts[0, 1, 1])
     data = memoryview(path.read_bytes())[start : start + length]
-    ours = BlockDecoder("a.tif", header, 1, Buffers(1)).decode(data, 1, rows, columns)
+    ours = TileDecoder("a.tif", header, 1, Buffers(1)).decode(data, 1, rows, columns)
     np.testing.assert_array_equal(ours, random_pixels("float32", 1)[0, 16:32, 32:64][rows, columns])
 
 
@@ -179,7 +179,7 @@ def test_buffers_are_used_again(tmp_path: Path) -> None:
     views = []
     for column in (0, 1):
         start, length = int(header.layout.offsets[0, 0, column]), int(header.layout.byte_counts[0, 0, column])
-        decoder = BlockDecoder("a.tif", header, 1, buffers)
+        decoder = TileDecoder("a.tif", header, 1, buffers)
         views.append(decoder.decode(memoryview(content)[start : start + length], 0, slice(0, 16), slice(0, 32)))
     assert np.shares_memory(views[0], views[1])
 
@@ -227,7 +227,7 @@ CODECS = ("none", "packbits", "lzw", "deflate", "zstd", "lerc", "lerc_deflate", 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Header, bytes]]:
-    """For each codec a header and the bytes of its first block."""
+    """For each codec a header and the bytes of its first tile."""
     found = {}
     for codec in CODECS:
         path = write(tmp_path_factory.mktemp(codec) / "a.tif", compress=codec, **TILED)
@@ -238,19 +238,19 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Header, 
 
 
 def decode_one(header: Header, data: bytes) -> np.ndarray:
-    return BlockDecoder("s3://b/k.tif", header, 1, Buffers(1)).decode(memoryview(data), 0, slice(0, 16), slice(0, 32))
+    return TileDecoder("s3://b/k.tif", header, 1, Buffers(1)).decode(memoryview(data), 0, slice(0, 16), slice(0, 32))
 
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("kept", [0, 1, 100])
-def test_a_block_cut_short_is_an_error(stored: dict[str, tuple[Header, bytes]], codec: str, kept: int) -> None:
+def test_a_tile_cut_short_is_an_error(stored: dict[str, tuple[Header, bytes]], codec: str, kept: int) -> None:
     header, data = stored[codec]
-    with pytest.raises(ReadError, match=r"s3://b/k\.tif: a block of block row 0 is damaged"):
+    with pytest.raises(ReadError, match=r"s3://b/k\.tif: a tile of tile row 0 is damaged"):
         decode_one(header, data[:kept])
 
 
 @given(data=st.data())
-def test_a_damaged_block_gives_pixels_or_a_read_error(
+def test_a_damaged_tile_gives_pixels_or_a_read_error(
     stored: dict[str, tuple[Header, bytes]], data: st.DataObject
 ) -> None:
     header, whole = stored[data.draw(st.sampled_from(CODECS))]

@@ -25,7 +25,7 @@ from runner.errors import ReadError
 from runner.read import fast_reader, gdal_reader
 from runner.read.background import background_loop
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
-from runner.read.header import BlockPixels, SceneFile, Window, read_header
+from runner.read.header import SceneFile, ScenePixels, Window, read_header
 from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError
 from runner.settings import S3Settings
 from runner.source.stores import Stores
@@ -52,15 +52,15 @@ def scene_of(path: Path, store: ObjectStore | None = None) -> SceneFile:
     return SceneFile(f"s3://b/{path.name}", store, path.name, obstore.head(store, path.name)["e_tag"], header)
 
 
-def assemble(blocks: Iterator[BlockPixels], scenes: list[SceneFile], window: Window) -> np.ndarray:
-    """All blocks in one array (scenes, rows, columns); each pixel must come once."""
+def assemble(tiles: Iterator[ScenePixels], scenes: list[SceneFile], window: Window) -> np.ndarray:
+    """All tiles in one array (scenes, rows, columns); each pixel must come once."""
     pixels = np.zeros((len(scenes), window.height, window.width), scenes[0].header.dtype)
     seen = np.zeros(pixels.shape, int)
-    for block in blocks:
-        rows, columns = block.pixels.shape
-        place = (block.scene, slice(block.row, block.row + rows), slice(block.column, block.column + columns))
-        assert block.pixels.dtype == pixels.dtype
-        pixels[place] = block.pixels
+    for tile in tiles:
+        rows, columns = tile.pixels.shape
+        place = (tile.scene, slice(tile.row, tile.row + rows), slice(tile.column, tile.column + columns))
+        assert tile.pixels.dtype == pixels.dtype
+        pixels[place] = tile.pixels
         seen[place] += 1
     assert (seen == 1).all()
     return pixels
@@ -73,8 +73,8 @@ def whole(scene: SceneFile) -> Window:
 def read(scenes: list[SceneFile], options: FetchOptions = QUICK, counts: FetchCounts | None = None) -> np.ndarray:
     """All of band 1."""
     window = whole(scenes[0])
-    with closing(fast_reader.read_blocks(scenes, window, 1, options, counts or FetchCounts())) as blocks:
-        return assemble(blocks, scenes, window)
+    with closing(fast_reader.read_scenes(scenes, window, 1, options, counts or FetchCounts())) as tiles:
+        return assemble(tiles, scenes, window)
 
 
 # --- pixels -----------------------------------------------------------------------------------------------------
@@ -139,10 +139,10 @@ def test_fast_reader_gdal_reader_and_rasterio_agree(tmp_path_factory: pytest.Tem
     with rasterio.open(path) as dataset:
         row, column, height, width = raster.window
         expected = dataset.read(raster.band, window=rasterio.windows.Window(column, row, width, height))
-    fast = fast_reader.read_blocks(scenes, raster.window, raster.band, raster.limits, FetchCounts())
-    slow = gdal_reader.read_blocks(scenes, raster.window, raster.band, lambda scene: str(path))
-    for blocks in (fast, slow):
-        for got in assemble(blocks, scenes, raster.window):
+    fast = fast_reader.read_scenes(scenes, raster.window, raster.band, raster.limits, FetchCounts())
+    slow = gdal_reader.read_scenes(scenes, raster.window, raster.band, lambda scene: str(path))
+    for tiles in (fast, slow):
+        for got in assemble(tiles, scenes, raster.window):
             np.testing.assert_array_equal(got, expected)
 
 
@@ -167,10 +167,10 @@ def expected_pixels() -> np.ndarray:
     return np.stack([speckle(seed=i)[0] for i in range(4)])
 
 
-def test_a_few_scenes_take_turns_block_by_block(scenes: list[SceneFile]) -> None:
+def test_a_few_scenes_take_turns_tile_by_tile(scenes: list[SceneFile]) -> None:
     options = replace(QUICK, scenes_together=2)
-    blocks = fast_reader.read_blocks(scenes, Window(70, 70, 100, 100), 1, options, FetchCounts())
-    places = [(block.scene, block.row, block.column) for block in blocks]
+    tiles = fast_reader.read_scenes(scenes, Window(70, 70, 100, 100), 1, options, FetchCounts())
+    places = [(tile.scene, tile.row, tile.column) for tile in tiles]
     assert places == [
         (scene, row, column) for some in ((0, 1), (2, 3)) for row in (0, 58) for column in (0, 58) for scene in some
     ]
@@ -181,13 +181,13 @@ def test_a_few_scenes_take_turns_block_by_block(scenes: list[SceneFile]) -> None
 )
 def test_a_window_outside_the_image_is_refused(scenes: list[SceneFile], window: Window) -> None:
     with pytest.raises(ReadError, match="is not inside its 300 rows and 400 columns"):
-        next(fast_reader.read_blocks(scenes, window, 1, QUICK, FetchCounts()))
+        next(fast_reader.read_scenes(scenes, window, 1, QUICK, FetchCounts()))
 
 
 def test_a_file_for_gdal_is_refused(tmp_path: Path) -> None:
     scene = scene_of(write(tmp_path / "a.tif", np.ones((1, 64, 64), "uint8"), compress="jpeg"))
     with pytest.raises(ReadError, match=r"s3://b/a\.tif: the fast reader does not take compression jpeg"):
-        next(fast_reader.read_blocks([scene], whole(scene), 1, QUICK, FetchCounts()))
+        next(fast_reader.read_scenes([scene], whole(scene), 1, QUICK, FetchCounts()))
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
@@ -197,18 +197,18 @@ def spans_of(scene: SceneFile, window: Window | None = None, **limits: int) -> l
     return fast_reader.plan_spans(scene.header.layout, window or whole(scene), 1, replace(FetchOptions(), **limits))
 
 
-def test_tiles_of_a_block_row_are_one_request(scenes: list[SceneFile]) -> None:
+def test_tiles_of_a_tile_row_are_one_request(scenes: list[SceneFile]) -> None:
     spans = spans_of(scenes[0], min_range_bytes=1)
-    assert [{place.row for place in span.blocks} for span in spans] == [{row} for row in range(5)]
+    assert [{place.row for place in span.tiles} for span in spans] == [{row} for row in range(5)]
     stored = int(scenes[0].header.layout.byte_counts.sum())
     assert stored <= sum(span.stop - span.start for span in spans) <= stored + 8 * 35  # GDAL's 4 bytes around each tile
 
 
-def test_small_block_rows_share_a_request(scenes: list[SceneFile]) -> None:
+def test_small_tile_rows_share_a_request(scenes: list[SceneFile]) -> None:
     assert len(spans_of(scenes[0])) == 1
 
 
-def test_no_request_exceeds_the_limit_by_more_than_a_block(scenes: list[SceneFile]) -> None:
+def test_no_request_exceeds_the_limit_by_more_than_a_tile(scenes: list[SceneFile]) -> None:
     limit = 3 * int(scenes[0].header.layout.byte_counts.max())
     spans = spans_of(scenes[0], max_range_bytes=limit)
     assert len(spans) > 5
@@ -221,7 +221,7 @@ def test_a_narrow_window_fetches_its_columns_only(scenes: list[SceneFile]) -> No
     assert (len(spans), sum(span.stop - span.start for span in spans)) == (5, needed)
 
 
-def test_sparse_blocks_cost_no_request(tmp_path: Path) -> None:
+def test_sparse_tiles_cost_no_request(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", np.zeros((1, 128, 128), "float32"), sparse_ok=True, nodata=0, **TILED)
     counts = FetchCounts()
     assert not read([scene_of(path)], counts=counts).any()
@@ -248,7 +248,7 @@ def served(tmp_path: Path) -> Iterator[tuple[FaultyServer, list[SceneFile]]]:
         yield server, [scene_of(path, store) for path in paths]
 
 
-FEW = replace(QUICK, min_range_bytes=1)  # a request for each of the ten block rows of a scene
+FEW = replace(QUICK, min_range_bytes=1)  # a request for each of the ten tile rows of a scene
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "429", "reset", "short", "cut", "silent"])
@@ -363,23 +363,23 @@ def test_no_more_bytes_than_stated_are_fetched_ahead(served: tuple[FaultyServer,
     server, scenes = served
     span = max(span.stop - span.start for span in spans_of(scenes[0], min_range_bytes=1))
     with closing(
-        fast_reader.read_blocks(
+        fast_reader.read_scenes(
             scenes, whole(scenes[0]), 1, replace(FEW, ahead_bytes=span, scenes_together=1), FetchCounts()
         )
-    ) as blocks:
-        next(blocks)
+    ) as tiles:
+        next(tiles)
         time.sleep(0.1)
         assert server.requests <= 4
 
 
 def test_closing_cancels_what_is_under_way(served: tuple[FaultyServer, list[SceneFile]]) -> None:
     server, scenes = served
-    blocks = fast_reader.read_blocks(scenes, whole(scenes[0]), 1, replace(FEW, timeout_seconds=6000), FetchCounts())
-    next(blocks)
+    tiles = fast_reader.read_scenes(scenes, whole(scenes[0]), 1, replace(FEW, timeout_seconds=6000), FetchCounts())
+    next(tiles)
     server.script = always("silent")
-    for _ in range(7):  # to the end of the first block row, when the next requests are sent
-        next(blocks)
-    blocks.close()  # at once, not after fetch.timeout
+    for _ in range(7):  # to the end of the first tile row, when the next requests are sent
+        next(tiles)
+    tiles.close()  # at once, not after fetch.timeout
     assert "fetch" not in {thread.name for thread in threading.enumerate()}
 
 

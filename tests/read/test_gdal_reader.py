@@ -22,7 +22,7 @@ from runner.plan.planner import make_plan
 from runner.read import gdal_reader
 from runner.read.decode import fast_path_refusal
 from runner.read.gdal_array import GdalArray
-from runner.read.header import BlockPixels, Header, SceneFile, Window, completed, read_header
+from runner.read.header import Header, SceneFile, ScenePixels, Window, completed, read_header
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
@@ -48,8 +48,8 @@ def scene_of(path: Path) -> SceneFile:
     return SceneFile(str(path), LocalStore(path.parent), path.name, None, header)
 
 
-def read(scenes: list[SceneFile], window: Window = WINDOW, band: int = 1) -> list[BlockPixels]:
-    return list(gdal_reader.read_blocks(scenes, window, band, lambda scene: scene.href))
+def read(scenes: list[SceneFile], window: Window = WINDOW, band: int = 1) -> list[ScenePixels]:
+    return list(gdal_reader.read_scenes(scenes, window, band, lambda scene: scene.href))
 
 
 def part(pixels: np.ndarray) -> np.ndarray:
@@ -77,11 +77,11 @@ def test_what_the_fast_reader_leaves_is_read(tmp_path: Path, dtype: str, options
     assert fast_path_refusal(scene.header, 1)
     with rasterio.open(tmp_path / "a.tif") as dataset:
         expected = part(dataset.read(1))
-    (block,) = read([scene])
-    assert block[:3] == (0, 0, 0)
-    assert block.valid is None
-    assert block.pixels.dtype == scene.header.dtype
-    np.testing.assert_array_equal(block.pixels, expected)
+    (tile,) = read([scene])
+    assert tile[:3] == (0, 0, 0)
+    assert tile.valid is None
+    assert tile.pixels.dtype == scene.header.dtype
+    np.testing.assert_array_equal(tile.pixels, expected)
 
 
 def test_half_floats_are_float32_as_the_gdal_before_3_11_has_it(tmp_path: Path) -> None:
@@ -94,17 +94,17 @@ def test_half_floats_are_float32_as_the_gdal_before_3_11_has_it(tmp_path: Path) 
 
 def test_scenes_come_in_order(tmp_path: Path) -> None:
     scenes = [write(tmp_path / f"{i}.tif", ramp("int16") + np.int16(i)) for i in range(3)]
-    for number, block in enumerate(read(scenes)):
-        assert block.scene == number
-        np.testing.assert_array_equal(block.pixels, part(ramp("int16")[0] + number))
+    for number, tile in enumerate(read(scenes)):
+        assert tile.scene == number
+        np.testing.assert_array_equal(tile.pixels, part(ramp("int16")[0] + number))
 
 
-def test_pieces_are_whole_block_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_are_whole_tile_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = write(tmp_path / "a.tif", ramp("float32"), tiled=True, blockxsize=16, blockysize=16)
     monkeypatch.setattr(gdal_reader, "MAX_PIECE_BYTES", 16 * 50 * 4)
-    blocks = read([scene])
-    assert [(block.row, len(block.pixels)) for block in blocks] == [(0, 3), (3, 16), (19, 16), (35, 5)]
-    np.testing.assert_array_equal(np.concatenate([block.pixels for block in blocks]), part(ramp("float32")[0]))
+    tiles = read([scene])
+    assert [(tile.row, len(tile.pixels)) for tile in tiles] == [(0, 3), (3, 16), (19, 16), (35, 5)]
+    np.testing.assert_array_equal(np.concatenate([tile.pixels for tile in tiles]), part(ramp("float32")[0]))
 
 
 def test_thin_strips_are_read_together(tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_an_internal_mask_tells_what_is_valid(tmp_path: Path) -> None:
         dataset.write_mask(valid)
     scene = scene_of(tmp_path / "a.tif")
     assert fast_path_refusal(scene.header, 1) == "an internal mask"
-    (block,) = read([scene])
-    np.testing.assert_array_equal(block.pixels, part(ramp("uint8")[0]))
-    np.testing.assert_array_equal(block.valid, part(valid))
+    (tile,) = read([scene])
+    np.testing.assert_array_equal(tile.pixels, part(ramp("uint8")[0]))
+    np.testing.assert_array_equal(tile.valid, part(valid))
 
 
 def test_an_alpha_band_tells_what_is_valid(tmp_path: Path) -> None:
@@ -128,15 +128,15 @@ def test_an_alpha_band_tells_what_is_valid(tmp_path: Path) -> None:
     pixels[1] = 255 * (np.random.default_rng(3).random(SHAPE) < 0.7)
     scene = write(tmp_path / "a.tif", pixels, alpha="yes")
     assert fast_path_refusal(scene.header, 1) == "an alpha band"
-    (block,) = read([scene])
-    np.testing.assert_array_equal(block.pixels, part(pixels[0]))
-    np.testing.assert_array_equal(block.valid, part(pixels[1] > 0))
+    (tile,) = read([scene])
+    np.testing.assert_array_equal(tile.pixels, part(pixels[0]))
+    np.testing.assert_array_equal(tile.valid, part(pixels[1] > 0))
 
 
 @pytest.mark.parametrize("nodata", [0, math.nan])
 def test_nodata_is_left_to_the_caller(tmp_path: Path, nodata: float) -> None:
-    (block,) = read([write(tmp_path / "a.tif", ramp("float32"), nodata=nodata)])
-    assert block.valid is None
+    (tile,) = read([write(tmp_path / "a.tif", ramp("float32"), nodata=nodata)])
+    assert tile.valid is None
 
 
 def test_complex_samples_are_refused(tmp_path: Path) -> None:
@@ -184,14 +184,14 @@ def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("interleave", ["band", "pixel"])
-@pytest.mark.parametrize("blocks", [{"tiled": True, "blockxsize": 16, "blockysize": 32}, {"blockysize": 7}])
-def test_sparse_blocks_hold_the_nodata_of_a_file_beside_which_gdal_may_not_see(
-    tmp_path: Path, interleave: str, blocks: dict[str, Any]
+@pytest.mark.parametrize("tiles", [{"tiled": True, "blockxsize": 16, "blockysize": 32}, {"blockysize": 7}])
+def test_sparse_tiles_hold_the_nodata_of_a_file_beside_which_gdal_may_not_see(
+    tmp_path: Path, interleave: str, tiles: dict[str, Any]
 ) -> None:
     """Workers look for no files beside; both readers give what GDAL gives where it does."""
     path, bands = tmp_path / "a.tif", (1, 2)
     options = {**GRID, "count": 2, "height": 70, "width": 90, "dtype": "float32", "sparse_ok": True, "nodata": 3}
-    with rasterio.open(path, "w", **options, interleave=interleave, **blocks) as dataset:
+    with rasterio.open(path, "w", **options, interleave=interleave, **tiles) as dataset:
         dataset.write(part(ramp("float32", 2)[1])[np.newaxis], [2], window=rasterio.windows.Window(21, 13, 50, 40))
     text = b'<PAMDataset><PAMRasterBand band="1"><NoDataValue>5</NoDataValue></PAMRasterBand></PAMDataset>'
     (tmp_path / "a.tif.aux.xml").write_bytes(text)
@@ -201,8 +201,8 @@ def test_sparse_blocks_hold_the_nodata_of_a_file_beside_which_gdal_may_not_see(
     header = completed("a.tif", scene.header, (("x.tif.aux.xml", text),))
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"):
         for band in bands:
-            (block,) = read([replace(scene, header=header)], Window(5, 10, 60, 70), band)
-            np.testing.assert_array_equal(block.pixels, wanted[band - 1])
+            (tile,) = read([replace(scene, header=header)], Window(5, 10, 60, 70), band)
+            np.testing.assert_array_equal(tile.pixels, wanted[band - 1])
             array = array_of(path, header, band=band)
             np.testing.assert_array_equal(array.read(header, np.s_[5:65, 10:80]), wanted[band - 1])
 

@@ -133,7 +133,7 @@ def replace_nodata(path: Path, text: str) -> None:
      ("int16", "nan"), ("uint16", "abc"), ("uint64", str(2**64 - 1)), ("int64", str(2**53 + 1)), ("float32", "1e300"),
      ("float32", "0.1")],
 )  # fmt: skip
-def test_pixels_of_sparse_blocks_are_what_gdal_says(tmp_path: Path, dtype: str, text: str) -> None:
+def test_pixels_of_sparse_tiles_are_what_gdal_says(tmp_path: Path, dtype: str, text: str) -> None:
     path = write(tmp_path / "a.tif", dtype=dtype, sparse_ok=True)
     replace_nodata(path, text)
     with rasterio.open(path) as dataset:

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rasterio.enums import MaskFlags
 
 from runner.errors import ReadError
-from runner.read.block_lists import MAX_BLOCK_BYTES
 from runner.read.layout import TiffLayout, read_layout
+from runner.read.tile_lists import MAX_TILE_BYTES
 
 GRID = {"crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
 
@@ -80,7 +80,7 @@ def test_layout_is_what_rasterio_says(tmp_path: Path, options: dict[str, Any]) -
     with rasterio.open(path) as dataset:
         assert (layout.height, layout.width, layout.bands) == (*dataset.shape, dataset.count)
         assert layout.dtype == dataset.dtypes[0]
-        assert (layout.block_height, layout.block_width) == dataset.block_shapes[0]
+        assert (layout.tile_height, layout.tile_width) == dataset.block_shapes[0]
         assert layout.compression == (dataset.compression.name.lower() if dataset.compression else "none")
         assert layout.planar == (dataset.interleaving.name if dataset.interleaving and dataset.count > 1 else "pixel")
         assert layout.predictor == int(dataset.tags(ns="IMAGE_STRUCTURE").get("PREDICTOR", 1))
@@ -114,7 +114,7 @@ def test_samples_without_a_plain_numpy_type_are_marked(tmp_path: Path, dtype: st
     assert layout_of(path).dtype == "unsupported"
 
 
-def test_sparse_blocks_have_no_bytes(tmp_path: Path) -> None:
+def test_sparse_tiles_have_no_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "uint8", "tiled": True}
     with rasterio.open(path, "w", **profile, blockxsize=32, blockysize=32, sparse_ok=True, **GRID) as dataset:
@@ -198,19 +198,19 @@ def bomb(**changes: tuple[int, int, int]) -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (bomb(t322=(4, 1, 16384), t323=(4, 1, 32784)), "absurd block"),
+        (bomb(t322=(4, 1, 16384), t323=(4, 1, 32784)), "absurd tile"),
         (bomb(t277=(3, 1, 0)), "absurd TIFF: 0 bands"),
         (bomb(t258=(4, 1, 2**32 - 1)), "absurd"),
         (bomb(t322=(4, 1, 0)), "TileWidth"),
         (bomb(t256=(4, 1, 0)), "ImageWidth"),
         (bomb(t256=(4, 1, 2**31)), "ImageWidth"),
-        (bomb(t256=(4, 1, 2**31 - 1), t257=(4, 1, 2**31 - 1)), "blocks, the limit"),
-        (bomb(t256=(4, 1, 17)), "1 offsets and 1 byte counts for 2 blocks"),
+        (bomb(t256=(4, 1, 2**31 - 1), t257=(4, 1, 2**31 - 1)), "tiles, the limit"),
+        (bomb(t256=(4, 1, 17)), "1 offsets and 1 byte counts for 2 tiles"),
         (bomb(t324=(4, 2**30, 8)), "claims 4294967296 bytes"),
         (bomb(t324=(4, 100, 8)), "truncated"),
         (bomb(t324=(77, 1, 8)), "unknown type 77"),
         (bomb(t324=(11, 1, 8)), "wanted unsigned"),
-        (bomb(t325=(4, 1, 2**32 - 1)), "1 of 1 blocks"),
+        (bomb(t325=(4, 1, 2**32 - 1)), "1 of 1 tiles"),
         (bomb(t324=(4, 1, 5000)), "truncated"),
         (bomb(t259=(3, 1, 8), t325=(4, 1, 70_000)) + bytes(80_000), "70000 bytes are stored for 256"),
     ],
@@ -263,9 +263,9 @@ def test_an_unknown_planar_configuration_is_refused() -> None:
         read_layout(lambda start, stop: content[start:stop], len(content))
 
 
-def test_the_largest_block_allowed_is_read(tmp_path: Path) -> None:
-    side = int(MAX_BLOCK_BYTES**0.5) // 16 * 16
-    assert read_layout(lambda a, b: bomb(t322=(4, 1, side), t323=(4, 1, side))[a:b], None).block_width == side
+def test_the_largest_tile_allowed_is_read(tmp_path: Path) -> None:
+    side = int(MAX_TILE_BYTES**0.5) // 16 * 16
+    assert read_layout(lambda a, b: bomb(t322=(4, 1, side), t323=(4, 1, side))[a:b], None).tile_width == side
 
 
 @pytest.fixture(scope="module")
@@ -289,4 +289,4 @@ def test_a_damaged_header_gives_a_layout_or_a_read_error(
         layout = read_layout(lambda start, stop: bytes(content[start:stop]), len(content) if size_known else None)
     except ReadError:
         return
-    assert layout.offsets.shape[1:] == (layout.blocks_down, layout.blocks_across)
+    assert layout.offsets.shape[1:] == (layout.tiles_down, layout.tiles_across)

@@ -228,14 +228,14 @@ def test_scenes_with_and_without_a_mask_stand_in_one_stack(tmp_path: Path, reade
 
 
 @pytest.mark.parametrize("driver", ["GTiff", "COG"])
-@pytest.mark.parametrize("kind", ["one bit", "eight bits", "sparse", "other blocks"])
+@pytest.mark.parametrize("kind", ["one bit", "eight bits", "sparse", "other tiles"])
 def test_masks_as_gdal_writes_them(tmp_path: Path, reader: str, driver: str, kind: str) -> None:
     seen = np.zeros((70, 90), np.bool_) if kind == "sparse" else np.random.default_rng(1).random((70, 90)) < 0.7
     options = {"INTERNAL_MASK": True, "INTERNAL_MASK_TO_8BIT": kind == "eight bits"}
     path = tmp_path / "20200106.tif"
     source = tmp_path / "source.tiff" if driver == "COG" else path
     profile = {"driver": "GTiff", "height": 70, "width": 90, "count": 1, "dtype": "int16", "nodata": 7}
-    tiled = {"tiled": True, "blockxsize": 16, "blockysize": 32} if kind == "other blocks" else {}
+    tiled = {"tiled": True, "blockxsize": 16, "blockysize": 32} if kind == "other tiles" else {}
     with rasterio.Env(**{f"GDAL_TIFF_{name}": value for name, value in options.items()}):
         with rasterio.open(source, "w", **profile, **tiled, sparse_ok=True) as dataset:
             dataset.write(np.arange(70 * 90).reshape(1, 70, 90).astype("int16"))

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from runner.reduce import variance, variance_kernel
+from runner.reduce import variance, variance_kernels
 from runner.reduce.exact import Total, Wide, combine_totals, integers, rounded
 from runner.reduce.partial import Needs, Partial, combine
 from runner.reduce.pixel_types import Pixels, Place
@@ -56,7 +56,7 @@ def stacks(draw: st.DrawFn) -> Stack:
 
 
 class Cut(NamedTuple):
-    """A way to cut a stack in blocks, and these in tiles; the order is that of a shuffle with this seed."""
+    """A way to cut a stack in tasks, and these in tiles; the order is that of a shuffle with this seed."""
 
     time: int
     y: int
@@ -72,33 +72,33 @@ def starts(size: int, step: int) -> Iterator[slice]:
     return (slice(start, min(start + step, size)) for start in range(0, size, step))
 
 
-def blocks(stack: Stack, cut: Cut) -> list[tuple[slice, slice, slice]]:
-    """The blocks of a stack in the cut's order."""
+def tasks(stack: Stack, cut: Cut) -> list[tuple[slice, slice, slice]]:
+    """The tasks of a stack in the cut's order."""
     times, rows, columns = (list(starts(size, step)) for size, step in zip(stack.shape, cut[:3], strict=True))
     found = [(t, y, x) for t in times for y in rows for x in columns]
     random.Random(cut.seed).shuffle(found)
     return found
 
 
-def tiles(block: Stack, size: int) -> Iterator[tuple[Stack, Place]]:
-    """A scene's part of a block as tiles that reach beyond it on all sides, as those of a file may."""
-    for rows in starts(block.shape[0], size):
-        for columns in starts(block.shape[1], size):
-            part = block[rows, columns]
+def tiles(task: Stack, size: int) -> Iterator[tuple[Stack, Place]]:
+    """A scene's part of a task as tiles that reach beyond it on all sides, as those of a file may."""
+    for rows in starts(task.shape[0], size):
+        for columns in starts(task.shape[1], size):
+            part = task[rows, columns]
             tile = np.pad(part, 1, constant_values=7)
             yield tile, Place(1, 1, rows.start, columns.start, *part.shape)
 
 
 def over_time(stack: Stack, pixels: Pixels, cut: Cut) -> dict[str, Stack]:
-    """The temporal statistics, by way of blocks and partials."""
+    """The temporal statistics, by way of tasks and partials."""
     parts: dict[tuple[int, ...], list[Partial]] = {}
-    for block in blocks(stack, cut):
-        values = stack[block]
+    for task in tasks(stack, cut):
+        values = stack[task]
         sums = TemporalSums(values.shape[1:], pixels, needs(NAMES))
         for scene in values:
             for tile, place in tiles(scene, cut.tile):
                 sums.add_tile(tile, place)
-        window = (block[1].start, block[1].stop, block[2].start, block[2].stop)
+        window = (task[1].start, task[1].stop, task[2].start, task[2].stop)
         parts.setdefault(window, []).append(sums.partial())
     results = {name: np.empty(stack.shape[1:], np.int64 if name == "count" else np.float64) for name in NAMES}
     for (top, bottom, left, right), partials in parts.items():
@@ -108,15 +108,15 @@ def over_time(stack: Stack, pixels: Pixels, cut: Cut) -> dict[str, Stack]:
 
 
 def over_space(stack: Stack, pixels: Pixels, cut: Cut) -> dict[str, Stack]:
-    """The spatial statistics, by way of blocks and partials."""
+    """The spatial statistics, by way of tasks and partials."""
     parts: dict[tuple[int, int], list[Partial]] = {}
-    for block in blocks(stack, cut):
-        values = stack[block]
+    for task in tasks(stack, cut):
+        values = stack[task]
         sums = SpatialSums(len(values), pixels, needs(NAMES))
         for scene, layer in enumerate(values):
             for tile, place in tiles(layer, cut.tile):
                 sums.add_tile(scene, tile, place)
-        parts.setdefault((block[0].start, block[0].stop), []).append(sums.partial())
+        parts.setdefault((task[0].start, task[0].stop), []).append(sums.partial())
     finished = [finish(combine(parts[scenes]), NAMES) for scenes in sorted(parts)]
     return {name: np.concatenate([part[name] for part in finished]) for name in NAMES}
 
@@ -322,7 +322,7 @@ def test_a_variance_that_is_called_proved_is_right(kept_bits: int) -> None:
         squares[0, cell] = float(target)
         squares[1, cell] = float(target - Fraction(squares[0, cell]))
     result, proved = np.empty(1000), np.empty(1000, np.bool_)
-    variance_kernel.variances(counts, sums, squares, result, proved)
+    variance_kernels.variances(counts, sums, squares, result, proved)
     for cell in np.flatnonzero(proved).tolist():
         first, second = (sum(map(Fraction, layers[:, cell])) for layers in (sums, squares))
         n = int(counts[cell])

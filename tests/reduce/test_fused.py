@@ -1,4 +1,4 @@
-"""Inflated blocks into sums, strip by strip, against the same pixels added tile by tile."""
+"""Inflated tiles into sums, strip by strip, against the same pixels added tile by tile."""
 
 import math
 from typing import Any
@@ -100,7 +100,7 @@ def test_every_coding_gives_the_sums_of_its_pixels(dtype: str, predictor: int, s
 @pytest.mark.parametrize("magnitudes", [3, 12, 30])
 @settings(max_examples=20)
 @given(scenes=st.integers(1, 9), places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=4, unique=True))
-def test_parts_of_blocks_of_any_magnitude_give_the_same_bits(magnitudes: int, scenes: int, places: list[Place]) -> None:
+def test_parts_of_tiles_of_any_magnitude_give_the_same_bits(magnitudes: int, scenes: int, places: list[Place]) -> None:
     tiles, pixels = tiles_of("f4", scenes, magnitudes), Pixels(np.dtype("f4"), 0)
     over_time, over_space, _ = fused(tiles, 3, places, pixels)
     wanted_time, wanted_space = plain(tiles, places, pixels)
@@ -150,7 +150,7 @@ def test_infinities_and_nan_are_as_in_plain_sums() -> None:
     assert_same(ours[1], theirs[1])
 
 
-def test_blocks_of_unlike_magnitude_lie_side_by_side_in_a_window() -> None:
+def test_tiles_of_unlike_magnitude_lie_side_by_side_in_a_window() -> None:
     scenes, shape, columns = 6, (ROWS, 264), (0, 200, 336)
     rng, pixels = np.random.default_rng(3), Pixels(np.dtype("f4"), 0)
     over_time = [TemporalSums((ROWS, 600), pixels, SUMS) for _ in range(2)]
@@ -167,7 +167,7 @@ def test_blocks_of_unlike_magnitude_lie_side_by_side_in_a_window() -> None:
     np.testing.assert_array_equal(ours["count"], theirs["count"])
 
 
-def test_tiles_between_inflated_blocks_are_added_exactly_too() -> None:
+def test_tiles_between_inflated_tiles_are_added_exactly_too() -> None:
     tiles, pixels = tiles_of("f4", 6, magnitudes=3), Pixels(np.dtype("f4"), 0)
     wild = np.ldexp(tiles, 20)
     over_time = TemporalSums(WINDOW, pixels, SUMS)

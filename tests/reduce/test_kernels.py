@@ -31,7 +31,7 @@ Tile = npt.NDArray[Any]
 ALL = Needs(sums=True, squares=True, extremes=True)
 SELDOM = [pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("i1", "u2", "u4", "i4")]  # each is compiled anew
 EVERY_DTYPE = ["bool", "u1", "i2", "u8", "i8", "f4", "f8", *SELDOM]
-PLACE = Place(tile_row=2, tile_column=3, row=1, column=4, height=40, width=50)
+PLACE = Place(top=2, left=3, row=1, column=4, height=40, width=50)
 
 
 def tile_of(dtype: str, shape: tuple[int, int] = (64, 70), seed: int = 0) -> Tile:
@@ -309,6 +309,7 @@ print(over_space.partial().counts[0])
         return subprocess.run(words, check=True, cwd=tmp_path, env=settings, text=True, capture_output=True).stdout
 
     assert counted() == "64\n"
-    kernels_file = tmp_path / "runner" / "reduce" / "kernels.py"
-    kernels_file.write_text(kernels_file.read_text().replace("(pixel < limits[0]) | ", "(pixel > limits[0]) & "))
+    kernels_file = tmp_path / "runner" / "reduce" / "row_kernels.py"
+    source = kernels_file.read_text()
+    kernels_file.write_text(source.replace("(pixel < limits.nodata_low) | ", "(pixel > limits.nodata_low) & "))
     assert counted() == "0\n"

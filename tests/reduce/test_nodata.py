@@ -13,9 +13,9 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from runner.read.header import read_header
-from runner.reduce.kernels import is_valid
 from runner.reduce.nodata import missing, same_nodata
 from runner.reduce.pixel_types import Pixels
+from runner.reduce.row_kernels import is_valid
 
 Row = npt.NDArray[Any]
 
@@ -73,7 +73,7 @@ def assert_masked_as_gdal_masks(row: Row, content: bytes) -> None:
     ours = missing(row, nodata)
     np.testing.assert_array_equal(ours, hidden_by_gdal(content) | np.isnan(row))
     if row.dtype.itemsize < 8 or row.dtype.kind == "f":
-        limits = Pixels(row.dtype, nodata).limits
+        limits = Pixels(row.dtype, nodata).kind.limits
         assert [not is_valid.py_func(pixel, limits) for pixel in row] == ours.tolist()  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""Where blocks lie: lists that libtiff completes or repairs, and long strips that are read in pieces."""
+"""Where tiles lie: lists that libtiff completes or repairs, and long strips that are read in pieces."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tiff_files import (
 )
 
 from runner.errors import ReadError
-from runner.read import block_lists, gdal_reader
+from runner.read import gdal_reader, tile_lists
 from runner.read.decode import fast_path_refusal
 from runner.read.header import SceneFile, Window
 from runner.read.layout import MAX_DIRECTORIES
@@ -48,13 +48,13 @@ def test_a_compressed_only_strip_without_a_byte_count_is_left_to_gdal(compressio
 @pytest.mark.parametrize(
     ("rows", "counts"), [(8, [0, 0, 0]), (8, [0, None, None]), (8, [None, None, 0]), (None, [None, 0])]
 )
-def test_other_blocks_without_a_byte_count_are_sparse_as_for_gdal(
+def test_other_tiles_without_a_byte_count_are_sparse_as_for_gdal(
     compression: str, rows: int | None, counts: list[int | None]
 ) -> None:
     height = rows or 16
-    blocks = strips(compression, height, np.pad(IMAGE, ((0, 10), (0, 0)))[: 32 if rows is None else 22])
-    counts = [len(block) if count is None else count for block, count in zip(blocks, counts, strict=True)]
-    content = tiff({**tags_of(compression, rows), (COUNTS if rows else 325): (4, counts)}, blocks)
+    tiles = strips(compression, height, np.pad(IMAGE, ((0, 10), (0, 0)))[: 32 if rows is None else 22])
+    counts = [len(tile) if count is None else count for tile, count in zip(tiles, counts, strict=True)]
+    content = tiff({**tags_of(compression, rows), (COUNTS if rows else 325): (4, counts)}, tiles)
     np.testing.assert_array_equal(read_fast(content), read_rasterio(content))
 
 
@@ -74,30 +74,30 @@ def test_an_only_strip_without_offset_is_sparse() -> None:
 
 @pytest.mark.parametrize("kind", [8, 9])
 def test_signed_offsets_are_read_unless_they_are_negative(kind: int) -> None:
-    blocks = strips("none")
+    tiles = strips("none")
     tags = {**tags_of("none", 8), OFFSETS: (kind, [8, 136, 264]), COUNTS: (kind, [128, 128, 96])}
-    np.testing.assert_array_equal(read_rasterio(tiff(tags, blocks)), IMAGE)
-    np.testing.assert_array_equal(read_fast(tiff(tags, blocks)), IMAGE)
+    np.testing.assert_array_equal(read_rasterio(tiff(tags, tiles)), IMAGE)
+    np.testing.assert_array_equal(read_fast(tiff(tags, tiles)), IMAGE)
     with pytest.raises(ReadError, match=f"tag 273 has type {kind}, wanted unsigned integers"):
-        header_of(tiff({**tags, OFFSETS: (kind, [8, -136, 264])}, blocks))
+        header_of(tiff({**tags, OFFSETS: (kind, [8, -136, 264])}, tiles))
 
 
 @pytest.mark.parametrize(
     ("tags", "problem"),
     [
-        ({COUNTS: (4, [128, 128])}, "3 offsets and 2 byte counts for 3 blocks"),
-        ({COUNTS: (4, [])}, "3 offsets and 0 byte counts for 3 blocks"),
-        ({OFFSETS: (4, [8, 136])}, "2 offsets and 3 byte counts for 3 blocks"),
-        ({OFFSETS: (4, [0, 136, 264])}, "a block lies inside the file header"),
-        ({OFFSETS: (4, [8, 136, 9999])}, r"truncated TIFF: a block ends at byte 10095, .* \(1 of 3"),
+        ({COUNTS: (4, [128, 128])}, "3 offsets and 2 byte counts for 3 tiles"),
+        ({COUNTS: (4, [])}, "3 offsets and 0 byte counts for 3 tiles"),
+        ({OFFSETS: (4, [8, 136])}, "2 offsets and 3 byte counts for 3 tiles"),
+        ({OFFSETS: (4, [0, 136, 264])}, "a tile lies inside the file header"),
+        ({OFFSETS: (4, [8, 136, 9999])}, r"truncated TIFF: a tile ends at byte 10095, .* \(1 of 3"),
     ],
 )
-def test_blocks_that_gdal_would_lose_or_make_up_are_refused(tags: Tags, problem: str) -> None:
+def test_tiles_that_gdal_would_lose_or_make_up_are_refused(tags: Tags, problem: str) -> None:
     with pytest.raises(ReadError, match=problem):
         header_of(tiff({**tags_of("none", 8), **tags}, strips("none")))
 
 
-def test_an_uncompressed_block_ends_where_its_pixels_end() -> None:
+def test_an_uncompressed_tile_ends_where_its_pixels_end() -> None:
     content = tiff({**tags_of("none", 8), COUNTS: (4, [128, 999, 90_000])}, strips("none"))
     np.testing.assert_array_equal(read_rasterio(content), IMAGE)
     np.testing.assert_array_equal(read_fast(content), IMAGE)
@@ -108,16 +108,16 @@ def test_an_uncompressed_block_ends_where_its_pixels_end() -> None:
 
 @pytest.mark.parametrize(("rows", "pieces"), [(22, 8), (12, 8), (11, 22)])
 def test_uncompressed_strips_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch, rows: int, pieces: int) -> None:
-    monkeypatch.setattr(block_lists, "PIECE_BYTES", 3 * 16)
+    monkeypatch.setattr(tile_lists, "PIECE_BYTES", 3 * 16)
     content = tiff(tags_of("none", rows), strips("none", rows))
     layout = header_of(content).layout
-    assert (layout.blocks_down, layout.block_height) == (pieces, -(-22 // pieces))
+    assert (layout.tiles_down, layout.tile_height) == (pieces, -(-22 // pieces))
     assert layout.byte_counts.sum() == IMAGE.nbytes
     np.testing.assert_array_equal(read_fast(content), IMAGE)
 
 
 def test_pieces_of_sparse_strips_are_sparse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_lists, "PIECE_BYTES", 3 * 16)
+    monkeypatch.setattr(tile_lists, "PIECE_BYTES", 3 * 16)
     content = tiff({**tags_of("none", 12), COUNTS: (4, [0, 160])}, strips("none", 12))
     np.testing.assert_array_equal(read_fast(content), read_rasterio(content))
     assert (header_of(content).layout.byte_counts[0, :, 0] == [0] * 4 + [48] * 3 + [16]).all()
@@ -129,7 +129,7 @@ def test_rows_may_be_as_long_as_memory_allows_and_tiles_too(tiled: bool) -> None
     tags |= {322: (4, [2**15]), 323: (4, [2**15])} if tiled else {}
     content = tiff(tags, [bytes(100)] * (32 if tiled else 1))
     if tiled:
-        with pytest.raises(ReadError, match="absurd block: 32768 rows x 32768 columns"):
+        with pytest.raises(ReadError, match="absurd tile: 32768 rows x 32768 columns"):
             header_of(content)
     else:
         assert "a strip of 1,073,741,824 bytes" in str(fast_path_refusal(header_of(content), 1))
@@ -182,4 +182,4 @@ def test_a_mask_that_only_gdal_finds_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(content := pages(300, mask=290))
     scene = SceneFile(str(tmp_path / "a.tif"), LocalStore(tmp_path), "a.tif", None, header_of(content))
     with pytest.raises(ReadError, match="has a mask that was not planned for, being a TIFF with more than 256 direct"):
-        list(gdal_reader.read_blocks([scene], Window(0, 0, 22, 16), 1, lambda one: one.href))
+        list(gdal_reader.read_scenes([scene], Window(0, 0, 22, 16), 1, lambda one: one.href))

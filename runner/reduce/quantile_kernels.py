@@ -1,58 +1,58 @@
 """Order statistics over time, many pixel columns at once.
 
 Batcher's merge exchange (Knuth, The Art of Computer Programming 3, 5.2.2, algorithm M) compares the same places
-whatever the values, so that one comparison of two scenes is vector code over a strip of pixels: for 100 scenes ten
+for any values, so that one comparison of two scenes is vector code over a strip of pixels: for 100 scenes ten
 times as fast as sorting pixel by pixel.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.host.compiled import compiled
-from runner.reduce.kernels import is_valid
-from runner.reduce.pixel_types import LimitsTuple
-
-Stack = npt.NDArray[Any]
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
+from runner.reduce.arrays import Floats, Integers, Stack
+from runner.reduce.pixel_types import Limits
+from runner.reduce.row_kernels import is_valid
 
 STRIP: Final = 128  # pixels sorted together; 100 scenes of float32 take 50 KiB
 
 
-@compiled
-def order_statistics(
-    stack: Stack, limits: LimitsTuple, fractions: Floats, highest: Any, counts: Integers, pairs: Stack
-) -> None:
-    """Find the values around each fraction of each pixel's valid values.
+class Ranks(NamedTuple):
+    """The values around each fraction of each pixel's valid values: of rank floor(h) and floor(h) + 1.
 
-    `stack` is (scenes, pixels); `limits` are `Pixels.limits`; `highest` is the highest value of the type. Writes
-    the number of valid values to `counts` (pixels), and to `pairs` (fractions, 2, pixels) the values of rank floor(h)
-    and floor(h) + 1, h = fraction * (count - 1), counted from 0; the last one twice at the end. Without valid values
-    nothing is written to `pairs`.
+    h = fraction * (count - 1), counted from 0; at the end the last value stands for both. Where count is 0 nothing is
+    written to `pairs`.
     """
+
+    fractions: Floats
+    counts: Integers  # (pixels)
+    pairs: Stack  # (fractions, 2, pixels)
+
+
+@compiled
+def order_statistics(stack: Stack, limits: Limits, highest: Any, ranks: Ranks) -> None:
+    """Fill the counts and pairs of `ranks` for a stack (scenes, pixels); `highest` is the highest value of the type."""
     scenes, pixels = stack.shape
     strip = np.empty((scenes, STRIP), stack.dtype)
     strip[:] = highest
     for start in range(0, pixels, STRIP):
         width = min(STRIP, pixels - start)
-        valid = counts[start : start + width]
+        valid = ranks.counts[start : start + width]
         for x in range(width):
             valid[x] = 0
         for scene in range(scenes):
             _load(stack[scene][start : start + width], limits, highest, strip[scene], valid)
         _sort(strip)
         for x in range(width):
-            for i in range(fractions.shape[0] if valid[x] else 0):
-                rank = np.int64(fractions[i] * (valid[x] - 1))
-                pairs[i, 0, start + x] = strip[rank, x]
-                pairs[i, 1, start + x] = strip[min(rank + 1, valid[x] - 1), x]
+            for i in range(ranks.fractions.shape[0] if valid[x] else 0):
+                rank = np.int64(ranks.fractions[i] * (valid[x] - 1))
+                ranks.pairs[i, 0, start + x] = strip[rank, x]
+                ranks.pairs[i, 1, start + x] = strip[min(rank + 1, valid[x] - 1), x]
 
 
 @compiled
-def _load(values: Stack, limits: LimitsTuple, highest: Any, row: Stack, counts: Integers) -> None:
-    """Copy one scene's values; what is missing becomes the highest value, and so sorts behind the valid ones."""
+def _load(values: Stack, limits: Limits, highest: Any, row: Stack, counts: Integers) -> None:
+    """Copy a scene's values; missing ones become the highest value, and so sort behind the valid ones."""
     for x in range(values.shape[0]):
         value = np.float64(values[x])
         valid = is_valid(value, limits)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.read.etag import if_match, same_version
+from runner.read.version import if_match, same_version
 
 FORMS = ['"0a1b"', "0a1b", 'W/"0a1b"', '"0A1B"', '"0a1b-gzip"', '"0a1b--gzip"', 'W/"0a1b-gzip"', '"0a1b;gzip"']
 

@@ -6,9 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.host.compiled import compiled
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+from runner.reduce.arrays import Bools, Floats
 
 _MAX_COUNT: Final = 2**26  # its square is exact
 _SPLIT: Final = 134217729.0  # 2**27 + 1

@@ -23,14 +23,14 @@ SPATIAL = "~stage@stages.temporal_mean"
 
 
 def in_strips(stack: Stack, rows: int) -> Stack:
-    """Scenes of 26,000 x 20,000 bytes in strips of so many rows."""
+    """Scenes of 26,000 x 20,000 bytes in strips of `rows` rows."""
     count = -(-HEIGHT // rows)
-    changes = {"width": WIDTH, "height": HEIGHT, "block_height": rows, "block_width": WIDTH, "tiled": False, "bits": 8}
-    changes |= {"blocks_down": count, "blocks_across": 1, "dtype": "uint8", "compression": "deflate"}
+    changes = {"width": WIDTH, "height": HEIGHT, "tile_height": rows, "tile_width": WIDTH, "tiled": False, "bits": 8}
+    changes |= {"tiles_down": count, "tiles_across": 1, "dtype": "uint8", "compression": "deflate"}
     changes |= {"offsets": np.arange(1, count + 1, dtype=np.uint64).reshape(1, count, 1) * np.uint64(STORED)}
     changes |= {"byte_counts": np.full((1, count, 1), STORED // count, np.uint64)}
     header = stack.scenes[0].header
-    header = replace(header, layout=replace(header.layout, **changes), shape=(HEIGHT, WIDTH), dtype="uint8")
+    header = replace(header, layout=replace(header.layout, **changes), dtype="uint8")
     scenes = tuple(replace(scene, header=header) for scene in stack.scenes)
     grid = replace(stack.grid, height=HEIGHT, width=WIDTH)
     return replace(stack, grid=grid, dtype=np.dtype(np.uint8), nodata=0, scenes=scenes)
