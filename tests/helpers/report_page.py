@@ -1,14 +1,19 @@
 """A report, parsed by the standard library's HTML parser, to be asked by simple CSS selectors."""
 
+import json
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from imagecodecs import png_decode
+
+from runner.report.page import write_report
 
 _VOID = {"meta", "img", "br", "wbr", "link", "input", "hr"}
 _CLOSED_BY = {"td": {"td", "th", "tr"}, "th": {"td", "th", "tr"}, "tr": {"tr"}}  # ends that need not be written
@@ -125,3 +130,11 @@ class _Parser(HTMLParser):
 
     def handle_data(self, text: str) -> None:
         self.at.children.append(text)
+
+
+def edited(folder: Path, change: Callable[[dict[str, Any]], object]) -> Page:
+    """The page of the folder after a change of its run.json."""
+    facts = json.loads((folder / "run.json").read_text())
+    change(facts)
+    (folder / "run.json").write_text(json.dumps(facts))
+    return Page(write_report(folder))
