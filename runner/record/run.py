@@ -103,14 +103,14 @@ class Fetched(Struct, frozen=True):
     wait_seconds: Amount | None = None
 
 
-class PassRecord(Struct, frozen=True):
+class PassRecord(Struct, frozen=True, kw_only=True):
     """A pass as it was planned, on the cluster it had; the values from `fetched` on are known at its end."""
 
     name: str
+    stages: tuple[str, ...] = ()
     cluster: Cluster
     chunks: TaskSize
     tasks: Count
-    stages: tuple[str, ...] = ()
     weights: dict[str, str] = {}
     planned: Planned = Planned()
     gdal_options: dict[str, dict[str, str | None]] = {}  # worker by worker
