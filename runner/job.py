@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from runner import summary
 from runner.base.atomic import all_or_none
@@ -33,10 +35,10 @@ from runner.plan.records import Pass, Plan
 from runner.read.gdal_environment import gdal_environment
 from runner.read.store_errors import StoreError
 from runner.record.claim import refuse_emptied
-from runner.record.environment import dask_settings
 from runner.record.outputs import StageFiles, write_outputs
+from runner.record.run import PassRecord
 from runner.record.run_record import RunRecord
-from runner.record.sections import fetched_facts, opened_facts, result_facts, stack_facts
+from runner.record.sections import computed_pass, fetched, opened_pass, stack_record
 from runner.settings import EngineName, JobSettings, OnError, SourceKind, Verify
 from runner.source.checksums import damaged
 from runner.source.headers import SKIP_HINT
@@ -197,7 +199,7 @@ def _verified(job: JobSettings, inputs: Inputs) -> Inputs:
 
 def _keep_inputs(job: JobSettings, inputs: Inputs, record: RunRecord) -> None:
     write_inputs(record.folder / "inputs.parquet", inputs, job.source.band)
-    record.update(passes=[], stack=stack_facts(inputs), listing=fetched_facts(inputs.fetched))
+    record.change(passes=(), stack=stack_record(inputs), listing=fetched(inputs.fetched))
 
 
 def _compute(
@@ -222,9 +224,9 @@ def _compute(
         with record.during(one.name, stages):
             left = replace(one, blocks=kept.rest.blocks) if kept else one
             on_open = partial(record.put_pass, reused=reused)
-            result, facts = compute_pass(job, left, rule, stack, on_task, kept, on_open)
-        record.put_pass(facts, reused=reused)
-        tell(summary.describe_pass(facts))
+            result, computed = compute_pass(job, left, rule, stack, on_task, kept, on_open)
+        record.put_pass(computed, reused=reused)
+        tell(summary.describe_pass(computed))
         for line in summary.describe_beyond(result.beyond, raster_dtype(job.output.raster_dtype, stack.dtype)):
             log.warning("%s", line)
             tell(line)
@@ -239,8 +241,8 @@ def compute_pass(
     stack: Stack,
     on_task: OnTask = lambda _: None,
     kept: "Kept | None" = None,
-    on_open: Callable[[dict[str, Any]], object] = lambda _: None,
-) -> tuple[PassResult, dict[str, Any]]:
+    on_open: Callable[[PassRecord], object] = lambda _: None,
+) -> tuple[PassResult, PassRecord]:
     """Open a pass's cluster, compute its stages, and state what that took; `kept` has what is no block of the pass.
 
     `on_open` hears what is known once the cluster is there. Raises RunnerError.
@@ -250,21 +252,22 @@ def compute_pass(
     with open_cluster(one.cluster, options) as cluster, measured_usage(strangers) as usage:
         opened = time.monotonic()
         seen = cluster.gdal_options(sorted(options))
-        start = {"start_seconds": round(opened - started, 3), "gdal_options": seen, "dask": dask_settings()}
-        on_open(facts := {**opened_facts(one, cluster.size), **start})
+        planned = opened_pass(one, cluster.size, seen, opened - started)
+        on_open(planned)
         log.info("%s: %s, GDAL options %s", one.name, cluster.size, seen, extra={"pass": one.name})
         with progress_bar(one.name) as progress, failures_traced(cluster.watch, on_task) as losses:
             result = _run_engine(job, one, rule, stack, cluster, progress, on_task, kept)
         computed, away = time.monotonic(), cluster.watch.elsewhere()
-    facts |= result_facts(one, result, computed - opened)
-    told = {"pass": one.name, "seconds": facts["compute_seconds"], **(facts["fetched"] or {})}
-    log.info("%s computed in %.2f s", one.name, computed - opened, extra=told)
-    taken = {
-        "peak_bytes": usage.peak_bytes + away.peak_bytes,
-        "cpu_seconds": round(usage.cpu_seconds + away.cpu_seconds, 3),
-        "workers_lost": len(losses),
-    }
-    return result, facts | taken
+    computed_record = msgspec.structs.replace(
+        computed_pass(planned, result, computed - opened),
+        peak_bytes=usage.peak_bytes + away.peak_bytes,
+        cpu_seconds=round(usage.cpu_seconds + away.cpu_seconds, 3),
+        workers_lost=len(losses),
+    )
+    counts = msgspec.to_builtins(computed_record.fetched) or {}
+    extra = {"pass": one.name, "seconds": computed_record.compute_seconds, **counts}
+    log.info("%s computed in %.2f s", one.name, computed - opened, extra=extra)
+    return result, computed_record
 
 
 def _run_engine(  # noqa: PLR0913, PLR0917 - as run_pass, of both engines
@@ -332,6 +335,6 @@ def _write(
             written.append(StageFiles(stage, files))
         write_outputs(record.folder / "outputs.json", written)
         files = [file for one in written for file in one.files]
-        record.update(outputs=[file.path.name for file in files])
+        record.change(outputs=tuple(file.path.name for file in files))
     rows = [row for one in written for row in summary.result_rows(one.stage, one.files)]
     summary.show_results(rows, inputs, [file.path for file in files])

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from runner.plan.memory import block_bytes, large_blocks
 from runner.plan.memory_advice import REWRITE
 from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
+from runner.record.run import PassRecord
 from runner.settings import Over
 
 _AUX = ".aux.xml"
@@ -67,15 +67,14 @@ def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> 
     return [f"{len(hrefs)} of {scenes} scenes are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
 
 
-def describe_pass(facts: Mapping[str, Any]) -> str:
+def describe_pass(one: PassRecord) -> str:
     """One line: how long a pass took, on what, and what it fetched."""
-    fetched, cluster = facts["fetched"], facts["cluster"]
-    size = f"{cluster['kind']}, {cluster['threads']} threads"
-    amount = f", {in_bytes(fetched['bytes'])} in {fetched['requests']} requests" if fetched else ""
-    retried = f", {fetched['retries']} retried" if fetched and fetched["retries"] else ""
-    compiling = facts.get("compile_seconds") or 0.0
+    size = f"{one.cluster.kind}, {one.cluster.threads} threads"
+    amount = f", {in_bytes(one.fetched.bytes)} in {one.fetched.requests} requests" if one.fetched else ""
+    retried = f", {one.fetched.retries} retried" if one.fetched and one.fetched.retries else ""
+    compiling = one.compile_seconds or 0.0
     more = f", and {compiling:.1f} s of compiling" if compiling >= _WORTH_SAYING else ""
-    return f"{facts['name']}: {facts['compute_seconds'] - compiling:.1f} s ({size}){amount}{retried}{more}"
+    return f"{one.name}: {(one.compute_seconds or 0.0) - compiling:.1f} s ({size}){amount}{retried}{more}"
 
 
 def describe_compiling(dtype: str) -> str:

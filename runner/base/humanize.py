@@ -151,6 +151,11 @@ def by(sides: Iterable[str]) -> str:
     return " \N{MULTIPLICATION SIGN} ".join(sides)
 
 
+def sides(shape: Iterable[float]) -> str:
+    """The same of numbers."""
+    return by(map(count, shape))
+
+
 def span(start: float, stop: float) -> str:
     """A range of indices by its first and its last."""
     if not (_known(start) and _known(stop)):

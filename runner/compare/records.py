@@ -6,6 +6,7 @@ from typing import Any
 
 from runner.base.overrides import as_text
 from runner.compare.sections import ABSENT, Difference, Section
+from runner.record.run import Code
 from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder, flat
 
@@ -35,30 +36,27 @@ def _unequal(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[Differe
 
 def code(a: RunFolder, b: RunFolder) -> Section:
     """The commit, and what was changed since it."""
-    ours, theirs = (run.facts.get("code") or {} for run in (a, b))
-    found = _unequal(*({"commit": str(of.get("commit", "installed"))} for of in (ours, theirs)))
-    found += _unequal(*({"uncommitted changes": _changes(of)} for of in (ours, theirs)))
-    unknown = ours.get("dirty") and theirs.get("dirty") and not (_whole(ours) and _whole(theirs))
+    ours, theirs = a.record.code, b.record.code
+    found = _unequal(*({"commit": one.commit if one else "installed"} for one in (ours, theirs)))
+    found += _unequal(*({"uncommitted changes": _changes(one)} for one in (ours, theirs)))
+    changed = [one for one in (ours, theirs) if one and one.dirty]
+    unknown = len(changed) == 2 and not all(one.is_whole for one in changed)
     notes = ["both had uncommitted changes that were not recorded whole, so that these are not compared"]
-    return Section("code", found, f"commit {ours['commit']}" if ours else "installed", notes if unknown else [])
+    return Section("code", found, f"commit {ours.commit}" if ours else "installed", notes if unknown else [])
 
 
-def _changes(code: Mapping[str, Any]) -> str:
-    if not code.get("dirty"):
+def _changes(code: Code | None) -> str:
+    if code is None or not code.dirty:
         return "none"
-    if not _whole(code):
+    if not code.is_whole or code.diff is None:
         return "not recorded whole"
-    digest = hashlib.sha256(code["diff"].encode()).hexdigest()
-    return f"{len(code['diff'].splitlines())} lines, sha256 {digest[:12]}"
-
-
-def _whole(code: Mapping[str, Any]) -> bool:
-    return bool(code.get("diff")) and not code.get("diff_cut")
+    digest = hashlib.sha256(code.diff.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{len(code.diff.splitlines())} lines, sha256 {digest[:12]}"
 
 
 def kernels(a: RunFolder, b: RunFolder) -> Section:
     """The version of the arithmetic; of older runs it is not known."""
-    known = [run.facts.get("kernels") for run in (a, b)]
+    known = [run.record.kernels for run in (a, b)]
     if not all(known):
         return Section("kernels", [], "not recorded by both, so not compared")
     return Section("kernels", _unequal(*({"kernels": str(one)} for one in known)), f"version {known[0]}")
@@ -67,8 +65,7 @@ def kernels(a: RunFolder, b: RunFolder) -> Section:
 def packages(a: RunFolder, b: RunFolder) -> Section:
     """Versions of what a result depends on; those that only one run recorded are no difference but noted."""
     ours, theirs = (
-        {"python": str(run.facts.get("python")), "platform": str(run.facts.get("platform")), **run.facts["versions"]}
-        for run in (a, b)
+        {"python": str(run.python), "platform": str(run.platform), **run.versions} for run in (a.record, b.record)
     )
     both = [name for name in ours if name in theirs]
     single = sorted(set(ours) ^ set(theirs))

@@ -113,7 +113,7 @@ def _asked(run: RunFolder, more: Sequence[str] = ()) -> str:
     """What the values depend on, besides stage, statistic and scenes: all else must not change them."""
     config = run.config
     source = config.get("source") or {}
-    settings = [config.get("mask"), (config.get("output") or {}).get("raster_dtype"), run.facts.get("kernels")]
+    settings = [config.get("mask"), (config.get("output") or {}).get("raster_dtype"), run.record.kernels]
     stages = (config.get("stages") or {}).items()
     settings += [[name, stage.get("min_count"), stage.get("weights")] for name, stage in sorted(stages)]
     return json.dumps([*settings, *(source.get(name) for name in (*SOURCE, *more))], default=str)

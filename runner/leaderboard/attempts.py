@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from runner.errors import RecordError, expanded
-from runner.leaderboard.jobs import JobRecord, Status
+from runner.leaderboard.jobs import JobRecord, Status, sweep_status
 from runner.leaderboard.sweep_folder import SWEEP, attempt_folders, check_schema, find_sweeps, is_sweep, read_record
-from runner.record import run_folder as runs
+from runner.record.repeat import without_folder
 from runner.record.run_files import read_json
 from runner.record.run_folder import RunFolder, read_run
 
@@ -43,11 +43,8 @@ class PastAttempt:
     @property
     def fetched(self) -> tuple[float | None, float | None]:
         """Bytes and requests of all passes; None if GDAL fetched, which does not tell."""
-        passes = self.run.facts["passes"] if self.run else []
-        if not passes or not all(one.get("fetched") for one in passes):
-            return None, None
-        bytes_, requests = (sum(one["fetched"][name] for one in passes) for name in ("bytes", "requests"))
-        return float(bytes_), float(requests)
+        fetched = self.run.record.fetched if self.run else None
+        return (None, None) if fetched is None else (float(fetched.bytes), float(fetched.requests))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +64,14 @@ class Sweep:
     @property
     def processes(self) -> int:
         """How many its runs were made by."""
-        runs = [one.run.facts for one in self.attempts if one.run]
-        return len({(facts.get("host"), facts.get("pid")) for facts in runs})
+        runs = [one.run.record for one in self.attempts if one.run]
+        return len({(run.host, run.pid) for run in runs})
 
     @property
     def status(self) -> str:
         """That of sweep.json, KILLED if its process is gone; of a plain multirun, whether any of its runs goes on."""
         if self.facts:
-            return runs.status(self.facts)
+            return sweep_status(self.facts)
         return "RUNNING" if any(one.status == "RUNNING" for one in self.attempts) else "ENDED"
 
     @property
@@ -106,7 +103,7 @@ def read_sweep(path: Path) -> Sweep:
         raise RecordError(
             f"{path} is no sweep: it holds neither {SWEEP} nor numbered run folders; name the sweep's folder"
         )
-    alive = bool(facts) and runs.status(facts) == "RUNNING"
+    alive = bool(facts) and sweep_status(facts) == "RUNNING"
     found, problems = [], []
     for folder in attempt_folders(path):
         try:
@@ -207,9 +204,10 @@ def _run_of(folder: Path) -> RunFolder | None:
 
 def _plain(folder: Path) -> PastAttempt:
     run = read_run(folder)
-    passes = run.facts["passes"]
-    words = tuple(word for word in map(str, run.facts["overrides"]) if not word.lstrip("+").startswith("output.dir="))
-    peaks, seconds = ([one[name] for one in passes if one.get(name)] for name in ("peak_bytes", "cpu_seconds"))
+    words = tuple(without_folder(run.record.overrides))
+    peaks, seconds = (
+        [value for one in run.record.passes if (value := getattr(one, name))] for name in ("peak_bytes", "cpu_seconds")
+    )
     return PastAttempt(
         path=folder, job=int(folder.name), repeat=1, rung="all", baseline=False, overrides=words, settings={},
         status=run.status, reason=run.error, order=int(folder.name), wall_seconds=run.seconds,

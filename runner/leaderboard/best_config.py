@@ -90,11 +90,10 @@ def _said(board: Leaderboard, best: Row, run: RunFolder) -> str:
 
 def _origin(board: Leaderboard, best: Row, run: RunFolder) -> Iterator[str]:
     """Where it comes from: for the comment."""
-    facts = run.facts
+    ran = run.record
     many = f", the median of {len(best.walls)} runs" if len(best.walls) > 1 else ""
     ratio = "" if best.ratio is None or best.baseline else f", {best.ratio:.3g}x the baseline's speed"
-    memory = facts.get("memory_bytes")
-    machine = f"{facts.get('host')}, {facts.get('cores')} cores, {humanize.size(memory)}, {facts.get('platform')}"
+    machine = f"{ran.host}, {ran.cores} cores, {humanize.size(ran.memory_bytes)}, {ran.platform}"
     jobs = humanize.plural(len(board.rows), "job")
     yield f"The best of {jobs} of the sweep {board.sweep.path.name}: {board.names[best.job]}"
     yield f"{humanize.seconds(best.wall_seconds)}{many}, {humanize.size(best.peak_bytes)}{ratio}; job {best.job}"

@@ -4,9 +4,12 @@ import math
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from types import NoneType
 from typing import Any
+
+from runner.record.run_folder import current_status
 
 SCHEMA_VERSION = 1
 ALL, FEW = "all", "few"  # rungs: every scene, or those of sweep.prune
@@ -131,3 +134,19 @@ def _parted(word: str) -> tuple[str, str]:
     """Key and value of a word; what `~KEY` drops has that as its value."""
     key, _, value = word.partition("=")
     return key.lstrip("+~"), "dropped" if key.startswith("~") else value
+
+
+def sweep_status(facts: Mapping[str, Any]) -> str:
+    """The status in `sweep.json`, or KILLED if its process has died."""
+    host, pid = facts.get("host"), facts.get("pid")
+    moments = (_time_of(facts.get(name)) for name in ("started", "heartbeat"))
+    return current_status(str(facts.get("status", "UNKNOWN")), host, pid if isinstance(pid, int) else None, *moments)
+
+
+def _time_of(text: object) -> datetime | None:
+    """A recorded time; None for text that is not a time with its zone."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

@@ -18,6 +18,7 @@ from runner.leaderboard.attempts import Sweep
 from runner.leaderboard.board import Leaderboard, answer, bits_in_words, reasons_once, tie_rule
 from runner.leaderboard.labels import short_keys, shown_keys
 from runner.leaderboard.rows import Row
+from runner.record.run import Run
 from runner.report.charts import bar
 
 PAGE: Final = "sweep.html"
@@ -204,16 +205,16 @@ def _facts(board: Leaderboard) -> Iterator[tuple[str, Sequence[tuple[str, str]]]
     yield "Settings of the sweep", [(name, _as_typed(of)) for name, of in sweep.settings.items() if of is not None]
     row = board.best or next((row for row in board.rows if row.completed), None)
     run = next((one.run for one in row.completed if one.run), None) if row else None
-    facts = run.facts if run else {}
-    versions = facts.get("versions") or {}
-    memory = facts.get("memory_bytes")
-    machine = [
-        ("host", facts.get("host")), ("cores", facts.get("cores")), ("memory", memory and humanize.size(memory)),
-        ("platform", facts.get("platform")), ("Python", facts.get("python")),
-        ("commit", (facts.get("code") or {}).get("commit")),
-        *((name, versions.get(name)) for name in _FEW_VERSIONS),
-    ]  # fmt: skip
+    machine = _machine(run.record) if run else []
     yield "Machine and versions", [(name, str(said)) for name, said in machine if said]
+
+
+def _machine(run: Run) -> list[tuple[str, object]]:
+    return [
+        ("host", run.host), ("cores", run.cores), ("memory", run.memory_bytes and humanize.size(run.memory_bytes)),
+        ("platform", run.platform), ("Python", run.python), ("commit", run.code and run.code.commit),
+        *((name, run.versions.get(name)) for name in _FEW_VERSIONS),
+    ]  # fmt: skip
 
 
 def _as_typed(value: object) -> str:

@@ -88,7 +88,7 @@ class Row:
     @property
     def megabytes_per_second(self) -> float | None:
         """Median, while computing."""
-        return _median(self._each(lambda one: one.run.megabytes_per_second if one.run else None))
+        return _median(self._each(lambda one: one.run.record.megabytes_per_second if one.run else None))
 
     @property
     def measured(self) -> bool:

@@ -12,11 +12,11 @@ from typing import Any
 
 from runner.base.redact import redact_tree
 from runner.errors import OutputError, RecordError, SweepError, expanded, printable
-from runner.leaderboard.jobs import SCHEMA_VERSION, Attempt, JobRecord
+from runner.leaderboard.jobs import SCHEMA_VERSION, Attempt, JobRecord, sweep_status
 from runner.record.environment import machine_facts
 from runner.record.events import timestamp
 from runner.record.run_files import read_json
-from runner.record.run_folder import find_runs, readable, status
+from runner.record.run_folder import find_runs, readable
 
 SWEEP, JOB = "sweep.json", "job.json"
 BEST_FOLDER = "experiment"  # where best.yaml lies: Hydra looks for experiment=best there
@@ -226,12 +226,12 @@ def again(path: Path, facts: Mapping[str, Any]) -> SweepFolder:
                 f"sweep.{key}={now}: the sweep in {path} was begun with {was}, and its jobs are compared with each "
                 f"other; give sweep.{key}={was}, or begin a new sweep"
             )
-    if status(before) == "RUNNING":
+    if sweep_status(before) == "RUNNING":
         raise SweepError(f"{path}: this sweep runs, as process {before.get('pid')} on {before.get('host')}")
     for run in readable(find_runs(path)):
         if run.status == "RUNNING":
             raise SweepError(f"{run.path}: this job outlived its sweep and runs; wait until process "
-                             f"{run.facts.get('pid')} has ended, or end it")  # fmt: skip
+                             f"{run.record.pid} has ended, or end it")  # fmt: skip
     return SweepFolder(path, {**before, **facts, "begun": before.get("begun", before.get("started"))})
 
 

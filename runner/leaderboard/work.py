@@ -27,7 +27,7 @@ def different_work(rows: Sequence[Row]) -> tuple[str, ...]:
     settings = [{key: str(of) for key, of in flat(run.config).items() if _chooses(key)} for run in runs]
     keys = dict.fromkeys(key for one in settings for key in one)
     said = [f"{key} ({_several(values)})" for key in keys if len(values := _values(settings, key)) > 1]
-    scenes = sorted({run.scenes for run in runs if run.scenes is not None})
+    scenes = sorted({run.record.stack.scenes for run in runs if run.record.stack})
     counts = [f"the number of scenes ({_several(map(str, scenes))})"] if len(scenes) > 1 else []
     return tuple([*said, *counts] or ["the scenes they read"])
 

@@ -15,10 +15,10 @@ from runner.base.overrides import as_text
 from runner.errors import RecordError, printable
 from runner.log.verb import OUTPUTS, Verb
 from runner.record.repeat import without_folder
+from runner.record.run import STATUSES
 from runner.record.run_folder import RunFolder, find_runs, flat, read_run
-from runner.record.run_schema import STATUSES
 
-_STATUSES = (*STATUSES, "KILLED", "UNREADABLE")
+_STATUSES = (*STATUSES, "UNREADABLE")
 _COLUMNS = ["run", "when", "status", "stack", "scenes", "wall", "MB/s", "retries", "overrides"]
 _LEFT = 4  # columns of words
 _ELASTIC = "overrides"  # which is cut where the terminal is too narrow, and last, so that others need not be padded
@@ -112,7 +112,7 @@ def _wanted(entry: Entry, options: Namespace) -> bool:
         return not any(asks)
     settings = entry.settings
     return (
-        (options.stack is None or fnmatchcase(entry.run.stack_name, options.stack))
+        (options.stack is None or fnmatchcase(entry.run.record.stack_name, options.stack))
         and (options.since is None or entry.run.started >= options.since)
         and (options.until is None or entry.run.started < options.until)
         and all(key in settings and matches(settings[key], text) for key, text in options.where)
@@ -180,17 +180,17 @@ def _row(entry: Entry) -> list[str]:
     run = entry.run
     if run is None:
         return [entry.name, "", entry.status, "", "", "", "", "", ""]
-    speed = run.megabytes_per_second
+    speed = run.record.megabytes_per_second
     return [
         entry.name,
         f"{run.started.astimezone():%Y-%m-%d %H:%M:%S}",
         entry.status,
-        run.stack_name,
-        _or_dash(run.scenes),
+        run.record.stack_name,
+        _or_dash(run.record.scenes),
         "-" if run.seconds is None else f"{run.seconds:.1f} s",
         "-" if speed is None else f"{speed:.1f}",
-        _or_dash(run.retries),
-        " ".join(without_folder(run.facts["overrides"])),
+        _or_dash(run.record.retries),
+        " ".join(without_folder(run.record.overrides)),
     ]
 
 
@@ -218,13 +218,13 @@ def _describe(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:
     return {
         **facts,
         "started": run.started.isoformat(),
-        "stack": run.stack_name,
-        "scenes": run.scenes,
+        "stack": run.record.stack_name,
+        "scenes": run.record.scenes,
         "seconds": run.seconds,
-        "megabytes_per_second": run.megabytes_per_second,
-        "retries": run.retries,
+        "megabytes_per_second": run.record.megabytes_per_second,
+        "retries": run.record.retries,
         "error": run.error,
-        "overrides": run.facts["overrides"],
+        "overrides": run.record.overrides,
         "settings": {key: entry.settings[key] for key in keys if key in entry.settings},
     }
 

@@ -49,7 +49,7 @@ def _run(options: Namespace) -> int:
 def new_folder(outputs: Path, earlier: RunFolder) -> Path:
     """A folder's name of now, as runs have them."""
     now = datetime.now().astimezone()
-    return outputs / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}_{earlier.stack_name or 'run'}_rerun"
+    return outputs / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}_{earlier.record.stack_name or 'run'}_rerun"
 
 
 def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned: bool) -> RunFolder:
@@ -59,7 +59,7 @@ def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned:
 
     rows = earlier.inputs()
     with begun_again(earlier, overrides, folder, resumed=False) as (job, record):
-        record.update(rerun_of=str(earlier.path.absolute()))
+        record.change(rerun_of=str(earlier.path.absolute()))
         run_job(job, record, recorded_inputs(earlier, [row for row in rows if row.used], rows, pinned=pinned))
     tell(f"run folder: {relative_path(record.folder)}, {record.seconds:.1f} s in all")
     return read_run(Path(relative_path(record.folder)))

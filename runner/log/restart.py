@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from runner.base.command import command
 from runner.errors import RecordError, expanded
 from runner.record.repeat import without_folder
@@ -41,13 +43,13 @@ def begun_again(
     stop_on_signals()
     logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
     folder = expanded(again.job.output.dir).absolute()
-    words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
-    facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
+    words = [redact(word) for word in (*without_folder(earlier.record.overrides), *overrides)]
+    attempt = replace(earlier.record, status=earlier.status)  # which may be KILLED, as run.json never says
     command = [redact(word) for word in sys.argv]
     with reported_run(
-        folder, job_config.resolved(again.tree), command, words, earlier=facts if resumed else None
+        folder, job_config.resolved(again.tree), command, words, earlier=attempt if resumed else None
     ) as record:
-        record.update(config_flags=earlier.config_flags)  # by which the overrides mean what they meant
+        record.change(config_flags=earlier.record.config_flags)  # by which the overrides mean what they meant
         keep_config(folder, again.tree, words)
         yield again.job, record
 

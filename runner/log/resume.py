@@ -73,9 +73,7 @@ def _resumable(folder: Path) -> RunFolder:
     """The run in a folder. Raises RecordError for one that runs."""
     run = read_run(folder)
     if run.status == "RUNNING":
-        raise RecordError(
-            f"{folder} is running, as process {run.facts.get('pid')} on {run.facts.get('host')}; stop it, or wait"
-        )
+        raise RecordError(f"{folder} is running, as process {run.record.pid} on {run.record.host}; stop it, or wait")
     return run
 
 

@@ -5,7 +5,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+
+from msgspec.structs import asdict
 
 from runner.base.command import command
 from runner.base.console import say, show_table, table
@@ -13,8 +14,9 @@ from runner.errors import RecordError, printable
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.claim import left_nothing
 from runner.record.repeat import command_line, quoted, repeat_command, without_folder
+from runner.record.run import PassRecord, Run, TaskExtent
 from runner.record.run_files import OutputFile
-from runner.record.run_folder import RunFolder, choose_run, unended
+from runner.record.run_folder import RunFolder, choose_run
 
 _HEADING = 12  # characters
 _EXAMPLES = """\
@@ -35,23 +37,23 @@ def _run(options: Namespace) -> int:
         say(text)
     for heading, text in what_it_was(run):
         say(f"{heading:<{_HEADING}} {printable(text)}")
-    if run.facts["passes"]:
-        show_table(table("", _PASS_COLUMNS, [_pass_row(one) for one in run.facts["passes"]]))
+    if run.record.passes:
+        show_table(table("", _PASS_COLUMNS, [_pass_row(one) for one in run.record.passes]))
     _show_outputs(run)
     _show_what_to_do(run)
     return 0
 
 
 def _show_what_to_do(run: RunFolder) -> None:
-    folder = shlex.quote(_shown(run.path))
+    folder, record = shlex.quote(_shown(run.path)), run.record
     if left_nothing(run.path):
-        words = [*without_folder(run.facts["overrides"]), f"output.dir={_shown(run.path)}"]
+        overrides = [*without_folder(record.overrides), f"output.dir={_shown(run.path)}"]
         say("\nit left nothing; again, in its folder, or with another source:")
-        say(f"  {printable(command_line(run.config_flags, words, command()))}")
+        say(f"  {printable(command_line(record.config_flags, overrides, command()))}")
         say(f"  {command()} log resume {folder} -- source.url=...")
         return
     say("\nagain, with the scenes that there are now, or with those of this run:")
-    say(f"  {printable(repeat_command(run.config_flags, run.facts['overrides'], command()))}")
+    say(f"  {printable(repeat_command(record.config_flags, record.overrides, command()))}")
     say(f"  {command()} log rerun {folder}")
     if run.status in ("FAILED", "INTERRUPTED", "KILLED"):
         say(f"or go on where it ended:\n  {command()} log resume {folder}")
@@ -63,77 +65,67 @@ def _show_what_to_do(run: RunFolder) -> None:
 def how_it_ended(run: RunFolder) -> list[str]:
     """The folder, the status, and what went wrong and where."""
     took = "" if run.seconds is None else f" after {run.seconds:.1f} s"
-    code = run.facts.get("exit_code")
+    code, failure = run.record.exit_code, run.record.error
     lines = [_shown(run.path), f"{run.status}{took}{'' if code is None else f', exit code {code}'}{_remark(run)}"]
-    if run.error:
-        lines.append(f"error: {run.error}")
-    error = run.facts.get("error")
-    if isinstance(error, dict):
-        places = [f"{key} {_place(error[key])}" for key in ("pass", "scene", "block") if error.get(key)]
-        lines += [f"in {', '.join(places)}"] if places else []
+    if failure:
+        lines.append(f"error: {failure}")
+        task = _task(failure.block) if failure.block else None
+        places = [("pass", failure.pass_name), ("scene", failure.scene), ("block", task)]
+        where = ", ".join(f"{name} {place}" for name, place in places if place)
+        lines += [f"in {where}"] if where else []
     return lines
 
 
 def _remark(run: RunFolder) -> str:
     if run.status == "KILLED":
-        last = run.facts.get("heartbeat")
+        last = run.record.heartbeat
         return f"; it could not say so itself{f', its last sign of life was {_local(last)}' if last else ''}"
-    return f"; process {run.facts.get('pid')} on {run.facts.get('host')}" if run.status == "RUNNING" else ""
+    return f"; process {run.record.pid} on {run.record.host}" if run.status == "RUNNING" else ""
 
 
-def _place(found: object) -> str:
-    if not isinstance(found, Mapping):
-        return str(found)
-    return ", ".join(f"{key} {value}" for key, value in found.items())
+def _task(extent: TaskExtent) -> str:
+    return ", ".join(f"{name} {value}" for name, value in asdict(extent).items())
 
 
 def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
     """Headings and their texts."""
-    facts, source = run.facts, run.config.get("source") or {}
-    versions = facts.get("versions") or {}
-    code = facts.get("code")
-    commit = (
-        f"commit {code['commit']}{', with uncommitted changes' if code.get('dirty') else ''}" if code else "installed"
-    )
+    record, code = run.record, run.record.code
+    commit = f"commit {code.commit}{', with uncommitted changes' if code.dirty else ''}" if code else "installed"
+    kernels = f", kernels {record.kernels}" if record.kernels else ""
+    phases = ", ".join(f"{name.split('_')[0]} {seconds:.2f} s" for name, seconds in record.phases.items() if seconds)
     lines = [
-        ("begun", _local(facts["started"])),
-        ("stack", _stack(run)),
-        ("source", str(source.get("url"))),
-        ("overrides", " ".join(map(quoted, facts["overrides"])) or "none"),
-        ("code", f"cog-stack-runner {versions.get('cog-stack-runner', '?')}, {commit}{_kernels(facts)}"),
-        ("machine", f"{facts.get('host')}, {facts.get('cores')} cores, {facts.get('platform')}"),
-        ("Python", f"{facts.get('python')}, {_packages(versions)}"),
+        ("started", _local(run.started)),
+        ("stack", _stack(record)),
+        ("source", str((run.config.get("source") or {}).get("url"))),
+        ("overrides", " ".join(map(quoted, record.overrides)) or "none"),
+        ("code", f"cog-stack-runner {record.versions.get('cog-stack-runner', '?')}, {commit}{kernels}"),
+        ("machine", f"{record.host}, {record.cores} cores, {record.platform}"),
+        ("Python", f"{record.python}, {_packages(record.versions)}"),
+        ("phases", phases),
+        ("rerun of", record.rerun_of),
+        ("resumed from", record.resumed_from),
     ]
-    if facts.get("phases"):
-        lines.append(
-            ("phases", ", ".join(f"{name.split('_')[0]} {of:.2f} s" for name, of in facts["phases"].items() if of))
-        )
-    earlier = [(word.replace("_", " "), str(facts[word])) for word in ("rerun_of", "resumed_from") if facts.get(word)]
-    return lines + earlier
+    return [(heading, text) for heading, text in lines if text]
 
 
-def _stack(run: RunFolder) -> str:
-    stack = run.facts.get("stack")
+def _stack(run: Run) -> str:
+    stack = run.stack
     if not stack:
-        return f"{run.stack_name}: {'its scenes were not found' if run.scenes is None else f'{run.scenes} scenes'}"
-    days = [str(stack[key])[:10] for key in ("first_datetime", "last_datetime") if stack.get(key)]
-    gone = f", {stack['left_out']} left out" if stack.get("left_out") else ""
+        return f"{run.stack_name}: its scenes were not found"
+    days = [f"{time:%Y-%m-%d}" for time in (stack.first_datetime, stack.last_datetime) if time]
+    gone = f", {stack.left_out} left out" if stack.left_out else ""
     return (
-        f"{run.stack_name}: {run.scenes} scenes from {' to '.join(days)}{gone}, {stack.get('width')} x "
-        f"{stack.get('height')} pixels {stack.get('dtype')}, {stack.get('crs')}, nodata {stack.get('nodata')}"
+        f"{stack.name}: {stack.scenes} scenes from {' to '.join(days)}{gone}, {stack.width} x {stack.height} pixels "
+        f"{stack.dtype}, {stack.crs}, nodata {stack.nodata}"
     )
-
-
-def _kernels(facts: Mapping[str, Any]) -> str:
-    return f", kernels {facts['kernels']}" if facts.get("kernels") else ""
 
 
 def _packages(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {of}" for name, of in versions.items() if name != "cog-stack-runner")
 
 
-def _local(time: str) -> str:
-    return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M:%S}"
+def _local(time: datetime) -> str:
+    return f"{time.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 # --- passes and outputs -----------------------------------------------------------------------------------------------
@@ -143,26 +135,24 @@ _PASS_COLUMNS = [
 ]  # fmt: skip
 
 
-def _pass_row(facts: Mapping[str, Any]) -> list[str]:
+def _pass_row(one: PassRecord) -> list[str]:
     from runner.summary import in_bytes  # noqa: PLC0415 - half a second of numpy, which lists spare
 
-    cluster, chunks, fetched = facts["cluster"], facts["chunks"], facts.get("fetched")
-    seconds = facts.get("compute_seconds")
-    amounts = ["-" if unended(facts) else "by GDAL", "-", "-", "-"]
+    cluster, chunks, fetched = one.cluster, one.chunks, one.fetched
+    amounts = ["by GDAL" if one.has_ended else "-", "-", "-", "-"]
     if fetched:
-        speed = f"{fetched['bytes'] / seconds / 1e6:.1f}" if seconds else "-"
-        amounts = [in_bytes(fetched["bytes"]), str(fetched["requests"]), str(fetched["retries"]), speed]
-    lost = f", {facts['workers_lost']} lost" if facts.get("workers_lost") else ""
-    threads = cluster["threads"] // max(cluster["n_workers"], 1)
+        speed = f"{fetched.bytes / one.compute_seconds / 1e6:.1f}" if one.compute_seconds else "-"
+        amounts = [in_bytes(fetched.bytes), str(fetched.requests), str(fetched.retries), speed]
+    lost = f", {one.workers_lost} lost" if one.workers_lost else ""
     return [
-        facts["name"],
-        f"{cluster['kind']}, {cluster['n_workers']} x {threads} threads{lost}",
-        f"{chunks['time']} x {chunks['y']} x {chunks['x']}",
-        str(facts["tasks"]),
-        _seconds(facts.get("start_seconds")),
-        "unended" if unended(facts) else _seconds(seconds),
+        one.name,
+        f"{cluster.kind}, {cluster.n_workers} x {cluster.threads // max(cluster.n_workers, 1)} threads{lost}",
+        f"{chunks.time} x {chunks.y} x {chunks.x}",
+        str(one.tasks),
+        _seconds(one.start_seconds),
+        _seconds(one.compute_seconds) if one.has_ended else "unended",
         *amounts,
-        in_bytes(facts["peak_bytes"]) if facts.get("peak_bytes") else "-",
+        in_bytes(one.peak_bytes) if one.peak_bytes else "-",
     ]
 
 
@@ -171,7 +161,7 @@ def _seconds(number: float | None) -> str:
 
 
 def _show_outputs(run: RunFolder) -> None:
-    names = run.facts.get("outputs") or []
+    names = run.record.outputs
     if not names:
         say("outputs: none")
         return

@@ -93,7 +93,7 @@ def check_files(run: RunFolder) -> Iterator[Check]:
     except RecordError as error:
         yield Check("outputs.json", Verdict.unknown, str(error))
         return
-    for name in sorted(set(run.facts.get("outputs") or []) - {file.name for file in files}):
+    for name in sorted(set(run.record.outputs) - {file.name for file in files}):
         yield Check("outputs.json", Verdict.failed, f"it does not name {name}, which the run wrote; it was altered")
     for file in files:
         whole = _check_file(run, file)

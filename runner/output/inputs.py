@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -10,7 +11,7 @@ from runner.output.arrow import table_of
 from runner.output.table import write_table
 
 _TIME = pa.timestamp("us", tz="UTC")
-_SCHEMA = pa.schema(
+SCHEMA: Final = pa.schema(
     [
         ("href", pa.string()),
         ("scene", pa.string()),
@@ -42,7 +43,7 @@ def write_inputs(path: Path, inputs: Inputs, band: int) -> None:
     """Write the table, scenes in their order and then what was left out; nodata is of a band. Raises OutputError."""
     rows = [_used(scene, inputs.stack.grid.crs_name, band) for scene in inputs.stack.scenes]
     rows += [_unused(item) for item in inputs.left_out]
-    write_table(path, table_of(rows, _SCHEMA))
+    write_table(path, table_of(rows, SCHEMA))
 
 
 def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:

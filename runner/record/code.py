@@ -1,10 +1,10 @@
-"""Which code ran: the commit of the checkout it lies in, and how that differs from the commit."""
+"""The code that ran: the commit of the checkout it lies in, and the difference from that commit."""
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from runner.base.redact import redact
+from runner.record.run import Code
 
 DIFF_BYTES = 64 * 2**10  # kept; a larger diff is cut
 _MARGIN = 4 * 2**10  # bytes read beyond, so that no secret is cut in two before it is found
@@ -12,8 +12,8 @@ _SECONDS = 20.0  # for a word of git; on a slow disk a checkout's state is not w
 _PARTS = ("runner", "conf")  # of the checkout: what a run executes and is composed from
 
 
-def git_state(package: Path) -> dict[str, Any] | None:
-    """Commit, whether the code differs from it, and that difference, without secrets; None when it was installed."""
+def git_state(package: Path) -> Code | None:
+    """Commit, whether the code differs from it, and that difference, without secrets; None if it was installed."""
     root = package.parent
     try:
         _git(root, "ls-files", "--error-unmatch", f"{package.name}/__init__.py")  # or it lies in somebody else's
@@ -24,7 +24,7 @@ def git_state(package: Path) -> dict[str, Any] | None:
         return None
     shown = redact(diff)
     kept = shown.encode()[:DIFF_BYTES].decode(errors="ignore")
-    return {"commit": commit, "dirty": bool(changed), "diff": kept, "diff_cut": len(kept) < len(shown)}
+    return Code(commit, bool(changed), kept, len(kept) < len(shown))
 
 
 def _git(root: Path, *words: str) -> str:

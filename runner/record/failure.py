@@ -1,25 +1,17 @@
-"""What ended a run, for `run.json`: the error, and how far it can be traced."""
+"""The error that ended a run, and the place that it can be traced to."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from runner.engine.trace import TaskTrace, trace_of
+from runner.record.run import Failure, TaskExtent
 
 
-def failure_facts(error: BaseException, running: dict[str, Any] | None) -> dict[str, Any]:
-    """Kind and message, the scene it names, the block it was at; `running` has the name and stages of the pass."""
+def failure(error: BaseException, pass_name: str | None, stages: Sequence[str]) -> Failure:
+    """Kind and message, the scene that it names, and the task, in the pass that was running."""
     chain = list(_chain(error))
     scene = next((str(one.href) for one in chain if hasattr(one, "href")), None)
-    task = next((found for one in chain if (found := trace_of(one))), None)
-    place = running or {"name": None, "stages": []}
-    return {
-        "kind": type(error).__name__,
-        "message": str(error),
-        "pass": place["name"],
-        "stages": place["stages"],
-        "scene": scene,
-        "block": _block(task),
-    }
+    task = next((trace for one in chain if (trace := trace_of(one))), None)
+    return Failure(type(error).__name__, str(error), pass_name, tuple(stages), scene, _extent(task))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -28,8 +20,8 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _block(task: TaskTrace | None) -> dict[str, int] | None:
+def _extent(task: TaskTrace | None) -> TaskExtent | None:
     if task is None or task.block is None:
         return None
     window, start, stop = task.block
-    return {**window._asdict(), "start": start, "stop": stop}
+    return TaskExtent(**window._asdict(), start=start, stop=stop)

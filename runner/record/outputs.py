@@ -1,45 +1,38 @@
-"""`outputs.json`: every file of results with its hash, and the hashes of the values in it."""
+"""`outputs.json`: every result file with its hash, and the hashes of the values in it."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from runner.base.atomic import written_aside
 from runner.base.redact import redact_tree
 from runner.output.digest import FileFacts, ValueFacts
 from runner.plan.records import StagePlan
-
-SCHEMA_VERSION = 1
+from runner.record.run_files import OutputFile, Outputs, StoredValues
 
 
 class StageFiles(NamedTuple):
-    """A stage and what it has left."""
+    """A stage and the files it has left."""
 
     stage: StagePlan
     files: list[FileFacts]
 
 
 def write_outputs(path: Path, stages: Sequence[StageFiles]) -> None:
-    """Write what the stages have left. Raises OutputError."""
-    files = [_file(stage, file) for stage, files in stages for file in files]
-    text = json.dumps(redact_tree({"schema": SCHEMA_VERSION, "files": files}), indent=1)
+    """Write the files that the stages have left. Raises OutputError."""
+    outputs = Outputs(files=tuple(_file(stage, file) for stage, files in stages for file in files))
+    text = json.dumps(redact_tree(msgspec.to_builtins(outputs)), indent=1)
     with written_aside(path) as aside:
         aside.write_text(text + "\n", "utf-8")
 
 
-def _file(stage: StagePlan, file: FileFacts) -> dict[str, Any]:
-    return {
-        "name": file.path.name,
-        "bytes": file.bytes,
-        "sha256": file.sha256,
-        "stage": stage.name,
-        "over": stage.over.value,
-        "values": [_values(one) for one in file.values],
-    }
+def _file(stage: StagePlan, file: FileFacts) -> OutputFile:
+    values = tuple(map(_values, file.values))
+    return OutputFile(file.path.name, file.bytes, file.sha256, stage.name, stage.over.value, values)
 
 
-def _values(one: ValueFacts) -> dict[str, Any]:
-    facts = asdict(one)
-    return facts | {"min": facts.pop("minimum"), "max": facts.pop("maximum")}
+def _values(one: ValueFacts) -> StoredValues:
+    return StoredValues(one.name, one.sha256, one.dtype, one.shape, one.nodata, one.count, one.minimum, one.maximum)

@@ -1,21 +1,28 @@
-"""The files of a run folder, read and checked: JSON, what outputs.json says of results, the rows of inputs.parquet."""
+"""The files of a run folder, read and checked: JSON, outputs.json, inputs.parquet."""
 
 import json
+import re
+import reprlib
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import Struct, field
 
 from runner.base.command import command
 from runner.errors import RecordError
+from runner.record.run import STATUSES
 
 if TYPE_CHECKING:
     from runner.model import Scene, StoredObject
 
 _LARGEST_BYTES: Final = 2**24  # read in a fifth of a second
 _DEEPEST: Final = 64  # levels
+Kind = TypeVar("Kind", bound=Struct)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -71,51 +78,82 @@ def _remedy(name: str) -> str:
     return remedies.get(name, "it was removed")
 
 
-@dataclass(frozen=True, slots=True)
-class StoredValues:
+def typed(file: Path, tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
+    """A tree of JSON as a record of this type. Raises RecordError with the path of a value that does not fit."""
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"{file}: {_misfit(str(error), tree)}; it was altered") from error
+
+
+_TYPES: Final = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false",
+                 "array": "a list", "object": "an object", "datetime": "a time"}  # fmt: skip
+
+
+def _misfit(problem: str, tree: object) -> str:
+    """The problem that msgspec found, with the value that is there; it tells the path and what it expected."""
+    problem, _, path = problem.replace("`", "").partition(" - at ")
+    keys = re.findall(r"[^.\[\]$]+", path)
+    if "..." in path or not keys:  # a key that msgspec does not tell, or the whole
+        return f"{path}: {problem}".removeprefix(": ")
+    if "missing" in problem:
+        return f"{path}: {problem}"
+    for key in keys:
+        tree = tree[int(key)] if isinstance(tree, list) else tree.get(key) if isinstance(tree, dict) else None
+    return f"{path} is {reprlib.repr(tree)}, wanted {_wanted(problem)}"
+
+
+def _wanted(problem: str) -> str:
+    """The end of the sentence: what belongs there."""
+    if "RFC3339" in problem or "timezone" in problem:
+        return "a time with its zone"
+    if "enum" in problem:
+        return f"one of {', '.join(STATUSES)}"
+    expected = problem.removeprefix("Expected ").partition(", got")[0]
+    for name, words in _TYPES.items():
+        expected = re.sub(rf"\b{name}\b", words, expected)
+    return expected.replace(" | ", " or ")
+
+
+class StoredValues(Struct, frozen=True):
     """One statistic as it was written; `sha256` is of its decoded values (`runner.output.digest`)."""
 
     name: str
     sha256: str
     dtype: str
     shape: tuple[int, ...]
+    nodata: int | float | str | None = None  # text is nan or inf, which JSON has no numbers for; so below
+    count: int | None = None  # of values that are not missing
+    minimum: int | float | str | None = field(default=None, name="min")
+    maximum: int | float | str | None = field(default=None, name="max")
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFile:
+class OutputFile(Struct, frozen=True):
     """One result file as it was written."""
 
     name: str
     bytes: int
     sha256: str
     stage: str
-    over: str  # space or time
+    over: Literal["space", "time"]
     values: tuple[StoredValues, ...]
 
 
+class Outputs(Struct, frozen=True, kw_only=True):
+    """`outputs.json`: every result file with its hash, and the hashes of its values."""
+
+    schema: Literal[1] = 1
+    files: tuple[OutputFile, ...]
+
+
 def read_outputs(folder: Path) -> tuple[OutputFile, ...]:
-    """What outputs.json says of each result. Raises RecordError if it is missing, or not as runs write it."""
+    """The result files that outputs.json lists. Raises RecordError if it is missing or altered."""
     file = folder / "outputs.json"
-    facts = read_json(file)
-    try:
-        files = tuple(_output_file(one) for one in facts["files"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(
-            f"{file} is not as runs write it ({type(error).__name__}: {error}); it was altered"
-        ) from error
+    files = typed(file, read_json(file), Outputs).files
     for one in files:
         if Path(one.name).name != one.name or one.name.startswith("."):
-            raise RecordError(f"{file} names '{one.name}', which is no file of its folder; it was altered")
+            raise RecordError(f"{file} names '{one.name}', which does not lie in its folder; it was altered")
     return files
-
-
-def _output_file(facts: Mapping[str, Any]) -> OutputFile:
-    values = tuple(
-        StoredValues(str(one["name"]), str(one["sha256"]), str(one["dtype"]), tuple(map(int, one["shape"])))
-        for one in facts["values"]
-    )
-    name, digest, stage, over = (str(facts[key]) for key in ("name", "sha256", "stage", "over"))
-    return OutputFile(name, int(facts["bytes"]), digest, stage, over, values)
 
 
 def altered_outputs(folder: Path) -> dict[Path, str]:

@@ -1,7 +1,7 @@
-"""Run folders read back: `run.json`; whether a run still lives; finding runs.
+"""Run folders read back: the record of each, whether it still runs, and finding them.
 
-Nothing heavy is imported here, so that hundreds of folders are listed at once. What a folder of an older version does
-not hold is said when it is asked for, not when the folder is opened.
+Nothing heavy is imported here, so that hundreds of folders are listed at once. A file that is missing is reported when
+it is asked for, not when the folder is opened.
 """
 
 import os
@@ -14,11 +14,9 @@ from typing import Any
 
 from runner.base.command import command
 from runner.errors import RecordError, expanded
-from runner.record.repeat import config_flags
-from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
-from runner.record.run_schema import RUN, misfit, time_of
+from runner.record.run import SCHEMA_VERSION, Run
+from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_json, read_outputs, typed
 
-SCHEMAS = (1, 2)
 HEARTBEAT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
 _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, for clocks that were set
 
@@ -28,130 +26,79 @@ _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """One run, read from its folder; `facts` is its run.json, of schema 1 or 2."""
+    """A run, read from its folder."""
 
     path: Path
-    facts: dict[str, Any]
+    record: Run
 
     @property
     def status(self) -> str:
-        """See `status`."""
-        return status(self.facts)
+        """The recorded status, or KILLED; see `current_status`."""
+        run = self.record
+        return current_status(run.status, run.host, run.pid, run.started, run.heartbeat)
 
     @property
     def started(self) -> datetime:
-        """When it began, UTC."""
-        return datetime.fromisoformat(self.facts["started"])
+        """The moment it started."""
+        return self.record.started
 
     @property
     def config(self) -> dict[str, Any]:
         """The resolved config, nested."""
-        config: dict[str, Any] = self.facts["config"]
-        return config
-
-    @property
-    def stack_name(self) -> str:
-        """What its stack is called."""
-        stack = self.facts.get("stack") or self.config.get("source") or {}
-        return str(stack.get("name") or "")
-
-    @property
-    def scenes(self) -> int | None:
-        """Scenes of its stack; None if it ended before they were known."""
-        stack = self.facts.get("stack") or {}
-        found = stack.get("scenes", self.facts.get("scenes"))
-        return None if found is None else int(found)
+        return self.record.config
 
     @property
     def seconds(self) -> float | None:
         """From start to end, or as far as is known: to the last heartbeat of a run that was killed, to now."""
-        if self.facts.get("seconds") is not None and self.status != "RUNNING":
-            return float(self.facts["seconds"])
-        last = self.facts.get("heartbeat") if self.status == "KILLED" else datetime.now(UTC).isoformat()
-        return (datetime.fromisoformat(last) - self.started).total_seconds() if last else None
-
-    @property
-    def ended_passes(self) -> list[dict[str, Any]]:
-        """What it says of its passes, without one that it was still at."""
-        return [one for one in self.facts["passes"] if not unended(one)]
-
-    @property
-    def megabytes_per_second(self) -> float | None:
-        """Bytes fetched divided by the seconds of computing on them, of all ended passes; None if not known."""
-        passes = self.ended_passes
-        seconds = sum((one.get("compute_seconds") or 0) - (one.get("compile_seconds") or 0) for one in passes)
-        if not seconds or not all(one.get("fetched") for one in passes):
-            return None
-        return float(sum(one["fetched"]["bytes"] for one in passes) / seconds / 1e6)
-
-    @property
-    def retries(self) -> int | None:
-        """Requests that had to be sent again, in all ended passes; None if GDAL fetched, which does not tell."""
-        passes = self.ended_passes
-        if not passes or not all(one.get("fetched") for one in passes):
-            return None
-        return int(sum(one["fetched"]["retries"] for one in passes))
-
-    @property
-    def config_flags(self) -> list[str]:
-        """The words that named config files when its job was first asked for; older records have the command alone."""
-        flags = self.facts.get("config_flags")
-        return [str(word) for word in flags] if isinstance(flags, list) else config_flags(self.facts["command"])
+        if self.record.seconds is not None and self.status != "RUNNING":
+            return self.record.seconds
+        last = self.record.heartbeat if self.status == "KILLED" else datetime.now(UTC)
+        return (last - self.started).total_seconds() if last else None
 
     @property
     def error(self) -> str | None:
         """`Kind: message` of what ended it."""
-        error = self.facts.get("error")
-        return f"{error.get('kind')}: {error.get('message')}" if isinstance(error, dict) else error
+        return None if self.record.error is None else str(self.record.error)
 
     def outputs(self) -> tuple[OutputFile, ...]:
-        """What outputs.json says of each result. Raises RecordError if it is missing, or no such table."""
+        """The result files that outputs.json lists. Raises RecordError if it is missing or altered."""
         return read_outputs(self.path)
 
     def inputs(self) -> tuple[RecordedInput, ...]:
-        """The rows of inputs.parquet, scenes in their order first. Raises RecordError if there are none to be read."""
+        """The rows of inputs.parquet, scenes in their order first. Raises RecordError if they cannot be read."""
         return read_inputs(self.path)
 
 
 def read_run(path: Path) -> RunFolder:
-    """The run in this folder. Raises RecordError if run.json is not there, altered, or of a schema to come."""
+    """The run in this folder. Raises RecordError if run.json is missing, altered, or of another schema."""
     file = path / "run.json"
-    facts = read_json(file)
-    schema = facts.get("schema")
-    if schema not in SCHEMAS:
+    tree = read_json(file)
+    if tree.get("schema") != SCHEMA_VERSION:
         raise RecordError(
-            f"{file} has schema {schema}, this version reads {' and '.join(map(str, SCHEMAS))}; "
-            "use the version that wrote it, or a newer one"
+            f"{file} has schema {tree.get('schema')}, this version reads {SCHEMA_VERSION}; use the version that wrote "
+            "it, or a newer one"
         )
-    problem = misfit(facts, RUN)
-    if problem:
-        raise RecordError(f"{file}: {problem}; it was altered")
-    return RunFolder(path, facts)
+    return RunFolder(path, typed(file, tree, Run))
 
 
-def unended(one: Mapping[str, Any]) -> bool:
-    """Whether a pass was opened but did not end, so that what it took is not known."""
-    return one.get("compute_seconds", 0) is None
+def current_status(
+    recorded: str, host: str | None, pid: int | None, started: datetime | None, heartbeat: datetime | None
+) -> str:
+    """RUNNING, COMPLETED, FAILED, INTERRUPTED as recorded; KILLED for a run that is recorded as RUNNING but has died.
 
-
-def status(facts: Mapping[str, Any]) -> str:
-    """RUNNING, COMPLETED, FAILED, INTERRUPTED as recorded; KILLED for one that says RUNNING and lives no more.
-
-    On this host that is so if its process is gone: one that was halted (Ctrl-Z) is silent, and goes on. Of a run on
-    another host, or without a process's number, it is so if its heartbeat is older than 15 s.
+    On this host a run has died if its process has: one that is suspended (Ctrl-Z) is silent, and goes on. On another
+    host, or without a process's number, it has died if its heartbeat is older than 15 s.
     """
-    said = str(facts.get("status", "UNKNOWN"))
-    if said != "RUNNING":
-        return said
-    if facts.get("host") == platform.node() and isinstance(facts.get("pid"), int):
-        return "RUNNING" if _lives(facts["pid"], time_of(facts.get("started"))) else "KILLED"
-    beat = time_of(facts.get("heartbeat"))
-    silent = beat is not None and (datetime.now(UTC) - beat).total_seconds() > HEARTBEAT_SECONDS
+    if recorded != "RUNNING":
+        return recorded
+    if host == platform.node() and pid is not None:
+        return "RUNNING" if _is_alive(pid, started) else "KILLED"
+    silent = heartbeat is not None and (datetime.now(UTC) - heartbeat).total_seconds() > HEARTBEAT_SECONDS
     return "KILLED" if silent else "RUNNING"
 
 
-def _lives(pid: int, began: datetime | None) -> bool:
-    """Whether the process of a record is there: no zombie, and no other that was given its number since."""
+def _is_alive(pid: int, began: datetime | None) -> bool:
+    """Whether the process of a record exists: neither a zombie, nor a later process with the same number."""
     import psutil  # noqa: PLC0415 - only for runs that say RUNNING, of which a list has few
 
     try:
@@ -160,7 +107,7 @@ def _lives(pid: int, began: datetime | None) -> bool:
         return before and process.status() != psutil.STATUS_ZOMBIE
     except psutil.AccessDenied:  # it is there, and another user's
         return True
-    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two for what can be no process's number
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # the last two for a number that no process can have
         return False
 
 

@@ -1,4 +1,4 @@
-"""`run.json`: what a run was and how it ended, true from its first second to its last."""
+"""`run.json` written: the record of a run, true from its first second to its last."""
 
 import errno
 import hashlib
@@ -8,23 +8,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
+
 import runner
-from runner.base.redact import redact_tree
+from runner.base.redact import redact, redact_tree
 from runner.errors import Interrupted, OutputError
 from runner.record.claim import RECORD, Reserve, claim, reclaim
 from runner.record.code import git_state
-from runner.record.environment import library_versions, machine_facts
-from runner.record.events import events_kept, timestamp
-from runner.record.failure import failure_facts
+from runner.record.environment import dask_settings, library_versions, machine_facts
+from runner.record.events import events_kept
+from runner.record.failure import failure
 from runner.record.lock import held
 from runner.record.repeat import config_flags
+from runner.record.run import PassRecord, Run, Status
 from runner.record.trace_table import TraceLog
 from runner.reduce import KERNELS
 
-SCHEMA_VERSION = 2
 HEARTBEAT_SECONDS = 2.0
 _PATIENCE_SECONDS = 3.0
 _FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
@@ -38,99 +42,112 @@ class RunRecord:
     Any thread may change it. `trace` keeps the attempts at its tasks.
     """
 
-    def __init__(self, folder: Path, facts: Mapping[str, Any], reserve: Reserve) -> None:
+    def __init__(self, folder: Path, run: Run, reserve: Reserve) -> None:
         self.folder = folder
         self.trace = TraceLog(folder / "trace.parquet")
-        self.running: dict[str, Any] | None = None
-        self.last_act: Callable[[Path], object] | None = (
-            None  # of the folder, once the run has ended, as making its page
-        )
+        self.last_act: Callable[[Path], object] | None = None  # of the folder, once the run has ended: making its page
+        self._running: tuple[str | None, Sequence[str]] = (None, ())  # the pass under way, and its stages
         self._path = folder / RECORD
         self._reserve = reserve
-        self._facts: dict[str, Any] = {}
-        self._lock = threading.RLock()  # a signal may unwind its holder, and the same thread then says how it ended
+        self._run = run
+        self._lock = threading.RLock()  # a signal may unwind its holder, and the same thread then records the end
         self._started = time.monotonic()
-        self.update(**facts)
+        self.change()
 
-    def update(self, **facts: Any) -> None:
-        """Add or replace facts."""
-        redacted = redact_tree(facts)
+    @property
+    def run(self) -> Run:
+        """The record so far."""
+        return self._run
+
+    def change(self, **values: Any) -> None:
+        """Replace fields of the record."""
         with self._lock:
-            self._facts |= redacted
+            self._run = _redacted(replace(self._run, **values))
             self._write()
 
-    def put_pass(self, facts: Mapping[str, Any], reused: int = 0) -> None:
-        """Say what a pass is, and took once that is known; `reused` of its blocks were there from another run.
+    def put_pass(self, one: PassRecord, reused: int = 0) -> None:
+        """Record a pass once it is open, and again at its end; `reused` of its tasks were restored.
 
-        It comes in place of what was said of that pass before; dask's settings are kept for all of them.
+        It replaces the earlier record of that pass. Settings of dask are kept for all passes together.
         """
         with self._lock:
-            others = [one for one in self._facts["passes"] if one["name"] != redact_tree(facts["name"])]
-            one = {key: value for key, value in facts.items() if key != "dask"}
-            passes = [*others, {**one, "reused": reused}]
-            self.update(passes=passes, dask={**self._facts["dask"], **facts.get("dask", {})})
+            others = [earlier for earlier in self._run.passes if earlier.name != redact(one.name)]
+            passes = (*others, replace(one, reused=reused))
+            self.change(passes=passes, dask={**self._run.dask, **dask_settings()})
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a part of the run that is no pass."""
+        """Time a part of the run that is not a pass."""
         started = time.monotonic()
         yield
         self.put_phase(name, time.monotonic() - started)
 
     def put_phase(self, name: str, seconds: float) -> None:
-        """Say how long a part of the run took."""
+        """Record the seconds of a part of the run."""
         with self._lock:
-            self.update(phases={**self._facts["phases"], f"{name}_seconds": round(seconds, 3)})
+            self.change(phases={**self._run.phases, f"{name}_seconds": round(seconds, 3)})
 
     @contextmanager
     def during(self, name: str, stages: Sequence[str]) -> Iterator[None]:
-        """Note which pass is running, so that an error or a signal is put down to it; write its trace at the end."""
-        self.running = {"name": name, "stages": list(stages)}
+        """Note the pass that is running, to which an error or a signal is attributed; write its trace at the end."""
+        self._running = name, stages
         try:
             yield
         except BaseException:
-            with _told_if_unwritten("trace.parquet"):  # what ends the pass matters more
+            with _warned_if_unwritten("trace.parquet"):  # what ends the pass matters more
                 self.trace.write()
             raise
-        self.running = None
+        self._running = None, ()
         self.trace.write()
 
     @property
     def seconds(self) -> float:
-        """Since the run began."""
+        """Seconds since the run started."""
         return time.monotonic() - self._started
 
-    def close(self, status: str, exit_code: int, error: BaseException | None = None) -> None:
-        """Say how the run ended, on a full disk too."""
+    def close(self, status: Status, exit_code: int, error: BaseException | None = None) -> None:
+        """Record the end of the run, on a full disk too."""
         self._reserve.release()
-        self.update(
+        self.change(
             status=status,
             exit_code=exit_code,
-            error=None if error is None else failure_facts(error, self.running),
-            ended=timestamp(),
+            error=None if error is None else failure(error, *self._running),
+            ended=datetime.now(UTC),
             seconds=round(self.seconds, 3),
         )
 
     def beat(self) -> None:
-        """Say that the run lives. Where that cannot be written, results cannot either, and they say so."""
-        with _told_if_unwritten("run.json"), self._lock:
-            self._facts["seconds"] = round(self.seconds, 3)
+        """Show that the run is alive. Where that cannot be written, results cannot either, and they report it."""
+        with _warned_if_unwritten("run.json"), self._lock:
+            self._run = replace(self._run, seconds=round(self.seconds, 3))
             self._write()
 
     def describe(self) -> None:
         """Find out what takes a while: versions, and the state of the code."""
-        with _told_if_unwritten("run.json"):
-            self.update(versions=library_versions(), code=git_state(Path(runner.__file__).parent))
+        with _warned_if_unwritten("run.json"):
+            self.change(versions=library_versions(), code=git_state(Path(runner.__file__).parent))
 
     def _write(self) -> None:
-        self._facts["heartbeat"] = timestamp()
-        aside = self._path.with_suffix(".json.part")
-        try:
-            aside.write_text(json.dumps(self._facts, indent=1) + "\n", "utf-8")
-            aside.replace(self._path)
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
+        self._run = replace(self._run, heartbeat=datetime.now(UTC))
+        write_run(self._path, self._run)
+
+
+def write_run(path: Path, run: Run) -> None:
+    """Write the record aside, and rename it. Raises OSError."""
+    aside = path.with_suffix(".json.part")
+    try:
+        aside.write_text(json.dumps(msgspec.to_builtins(run), indent=1) + "\n", "utf-8")
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def _redacted(run: Run) -> Run:
+    """The run without secrets; its status and its times hold none."""
+    tree = msgspec.to_builtins(run)
+    plain = {name: tree[name] for name in ("status", "started", "heartbeat", "ended")}
+    return msgspec.convert({**redact_tree(tree), **plain}, Run)
 
 
 @contextmanager
@@ -139,20 +156,23 @@ def recorded_run(
     config: Mapping[str, Any],
     command: Sequence[str],
     overrides: Sequence[str],
-    earlier: Mapping[str, Any] | None = None,
+    earlier: Run | None = None,
 ) -> Iterator[RunRecord]:
     """Claim `folder` for one run, and record how that ends.
 
     Raises OutputError if the folder holds a run already, or files of others that the run would write over.
 
-    With `earlier`, the run.json that is there, it is that run which goes on: what it says stays in `attempts`. Who
-    resumes it holds the folder already.
+    With `earlier`, the record that is there, that run goes on and becomes one of its `attempts`. Whoever resumes it
+    holds the folder already.
     """
-    reserve = claim(folder, config) if earlier is None else reclaim(folder, config, earlier.get("config") or {})
-    origin = {} if earlier is None else _resumed(folder, earlier)
+    reserve = claim(folder, config) if earlier is None else reclaim(folder, config, earlier.config)
+    run = _first_record(config, command, overrides)
+    if earlier is not None:
+        attempts = (*earlier.attempts, earlier.attempt)
+        run = replace(run, attempts=attempts, rerun_of=earlier.rerun_of, resumed_from=str(folder))
     try:
         with held(folder) if earlier is None else nullcontext(), events_kept(folder):
-            record = RunRecord(folder, _first_facts(config, command, overrides) | origin, reserve)
+            record = RunRecord(folder, run, reserve)
             with _last_act(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
                 yield record
     except OSError as error:
@@ -187,7 +207,7 @@ def _last_act(record: RunRecord) -> Iterator[None]:
         yield
     finally:
         if record.last_act:
-            with _told_if_unwritten("run.json"), record.phase("report"):
+            with _warned_if_unwritten("run.json"), record.phase("report"):
                 try:
                     record.last_act(record.folder)
                 except Exception:
@@ -226,7 +246,7 @@ def _beside(work: Callable[[], None], name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _told_if_unwritten(name: str) -> Iterator[None]:
+def _warned_if_unwritten(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, OutputError) as error:
@@ -235,44 +255,23 @@ def _told_if_unwritten(name: str) -> Iterator[None]:
 
 # Imports come before the run's first second, compiled kernels from disk or the compiler; the demo alone has an archive.
 _PHASES = ("imports", "archive", "listing", "kernels", "compiling", "writing", "report")
-_OF_AN_ATTEMPT = ("started", "heartbeat", "ended", "seconds", "status", "exit_code", "error", "command", "overrides",
-                  "config_sha256", "kernels", "host", "pid", "passes")  # fmt: skip
 
 
-def _resumed(folder: Path, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    attempt = {name: earlier.get(name) for name in _OF_AN_ATTEMPT}
-    attempts = [*earlier.get("attempts", ()), attempt]
-    return {"attempts": attempts, "rerun_of": earlier.get("rerun_of"), "resumed_from": str(folder)}
-
-
-def _first_facts(config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA_VERSION,
-        "status": "RUNNING",
-        "exit_code": None,
-        "error": None,
-        "started": timestamp(),
-        "ended": None,
-        "heartbeat": None,
-        "seconds": None,
-        "command": list(command),
-        "overrides": list(overrides),
-        "config_flags": config_flags(command),
-        "config": config,
-        "config_sha256": config_sha256(config),
-        "code": None,
+def _first_record(config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str]) -> Run:
+    return Run(
+        status="RUNNING",
+        started=datetime.now(UTC),
+        command=tuple(command),
+        overrides=tuple(overrides),
+        config_flags=tuple(config_flags(command)),
+        config=dict(config),
+        config_sha256=config_sha256(config),
         **machine_facts(),
-        "versions": {},
-        "dask": {},
-        "kernels": KERNELS,
-        "phases": dict.fromkeys(f"{name}_seconds" for name in _PHASES),
-        "stack": None,
-        "passes": [],
-        "outputs": [],
-        "rerun_of": None,
-        "resumed_from": None,
-        "attempts": [],
-    }
+        versions={},
+        kernels=KERNELS,
+        phases=dict.fromkeys(f"{name}_seconds" for name in _PHASES),
+        passes=(),
+    )
 
 
 def config_sha256(config: Mapping[str, Any]) -> str:

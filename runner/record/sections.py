@@ -1,73 +1,71 @@
-"""What `run.json` says of the stack and of a pass."""
+"""The stack and the passes of a run, as its record has them."""
 
 from dataclasses import asdict
-from typing import Any, Final
+
+from msgspec.structs import replace
 
 from runner.cluster.workers import ClusterSize
 from runner.engine.results import PassResult
 from runner.model import Inputs
 from runner.plan.records import Pass
 from runner.read.fetch import FetchCounts
-from runner.record.events import timestamp
+from runner.record.run import Cluster, Fetched, PassRecord, Planned, StackRecord, TaskSize
 
 
-def stack_facts(inputs: Inputs) -> dict[str, Any]:
-    """The stack: how many scenes, when, on which grid, of what."""
+def stack_record(inputs: Inputs) -> StackRecord:
+    """The stack: its scenes, its time, its grid, its pixels."""
     stack = inputs.stack
-    return {
-        "name": stack.name,
-        "scenes": len(stack.scenes),
-        "left_out": len(inputs.left_out),
-        "height": stack.grid.height,
-        "width": stack.grid.width,
-        "dtype": stack.dtype.name,
-        "nodata": stack.nodata,
-        "crs": stack.grid.crs_name,
-        "transform": list(stack.grid.transform),
-        "first_datetime": timestamp(stack.scenes[0].time.timestamp()),
-        "last_datetime": timestamp(stack.scenes[-1].time.timestamp()),
-        "units": stack.units,
-    }
+    return StackRecord(
+        name=stack.name,
+        scenes=len(stack.scenes),
+        left_out=len(inputs.left_out),
+        height=stack.grid.height,
+        width=stack.grid.width,
+        dtype=stack.dtype.name,
+        nodata=stack.nodata,
+        crs=stack.grid.crs_name,
+        transform=stack.grid.transform,
+        first_datetime=stack.scenes[0].time,
+        last_datetime=stack.scenes[-1].time,
+        units=stack.units,
+    )
 
 
-_KNOWN_AT_THE_END: Final = (
-    "fetched", "compute_seconds", "read_seconds", "reduce_seconds", "compile_seconds",
-    "megabytes_per_second",
-    "peak_bytes", "cpu_seconds", "workers_lost",
-)  # fmt: skip
+def opened_pass(
+    one: Pass, size: ClusterSize, gdal_options: dict[str, dict[str, str | None]], start_seconds: float
+) -> PassRecord:
+    """A pass as it was planned, on the cluster that has started for it."""
+    return PassRecord(
+        name=one.name,
+        stages=tuple(stage.name for stage in one.stages),
+        cluster=Cluster(**asdict(size)),
+        weights={stage.name: stage.weights.value for stage in one.stages},
+        chunks=TaskSize(*one.chunks),
+        tasks=len(one.blocks),
+        planned=Planned(**asdict(one.cost), worker_bytes=one.worker_bytes),
+        gdal_options=gdal_options,
+        start_seconds=round(start_seconds, 3),
+    )
 
 
-def opened_facts(one: Pass, size: ClusterSize) -> dict[str, Any]:
-    """A pass as it was planned, on the cluster it has; null what only its end will tell."""
-    return {
-        "name": one.name,
-        "stages": [stage.name for stage in one.stages],
-        "cluster": asdict(size),
-        "weights": {stage.name: stage.weights.value for stage in one.stages},
-        "chunks": one.chunks._asdict(),
-        "tasks": len(one.blocks),
-        "planned": {**asdict(one.cost), "worker_bytes": one.worker_bytes},
-        **dict.fromkeys(_KNOWN_AT_THE_END),
-    }
-
-
-def result_facts(one: Pass, result: PassResult, compute_seconds: float) -> dict[str, Any]:
-    """What a pass took. Waiting for machine code is part of its seconds, and not of its rate."""
+def computed_pass(opened: PassRecord, result: PassResult, compute_seconds: float) -> PassRecord:
+    """The same with what its reading took. Waiting for machine code is part of its seconds, and not of its rate."""
     computing = max(compute_seconds - (result.compile_seconds or 0.0), 1e-3)
-    fetched = None if result.fetched is None or one.cost.requests is None else result.fetched  # GDAL does not tell
-    return {
-        "fetched": None if fetched is None else fetched_facts(fetched),
-        "compute_seconds": round(compute_seconds, 3),
-        "read_seconds": _rounded(result.read_seconds),
-        "reduce_seconds": _rounded(result.reduce_seconds),
-        "compile_seconds": _rounded(result.compile_seconds),
-        "megabytes_per_second": None if fetched is None else round(fetched.bytes / computing / 1e6, 3),
-    }
+    counts = None if opened.planned.requests is None else result.fetched  # GDAL does not count
+    return replace(
+        opened,
+        fetched=None if counts is None else fetched(counts),
+        compute_seconds=round(compute_seconds, 3),
+        read_seconds=_rounded(result.read_seconds),
+        reduce_seconds=_rounded(result.reduce_seconds),
+        compile_seconds=_rounded(result.compile_seconds),
+        megabytes_per_second=None if counts is None else round(counts.bytes / computing / 1e6, 3),
+    )
 
 
-def fetched_facts(fetched: FetchCounts) -> dict[str, Any]:
+def fetched(counts: FetchCounts) -> Fetched:
     """Requests and bytes, retries, and seconds of waiting."""
-    return {**asdict(fetched), "wait_seconds": round(fetched.wait_seconds, 3)}
+    return Fetched(counts.requests, counts.bytes, counts.retries, round(counts.wait_seconds, 3))
 
 
 def _rounded(seconds: float | None) -> float | None:

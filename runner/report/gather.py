@@ -3,30 +3,20 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
 from runner.base import humanize
+from runner.errors import RecordError
 from runner.record.claim import left_nothing
+from runner.record.run_files import read_outputs
+from runner.record.run_folder import read_run
+from runner.report.environment import texts
+from runner.report.passes import passes_of
 from runner.report.picture import read_raster
-from runner.report.records import (  # fmt: skip
-    Contents,
-    Event,
-    Floats,
-    Gap,
-    InputRow,
-    OutputFile,
-    OutputValues,
-    Raster,
-    SceneTable,
-    Tasks,
-)
-from runner.report.run_facts import run_facts
-from runner.report.tasks import with_unended
-from runner.report.tree import Tree
+from runner.report.records import EMPTY, Contents, Event, Floats, Gap, InputRow, Raster, Run, SceneTable, Tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +55,7 @@ class _Reader:
             return None
         try:
             return parse(path)
-        except (OSError, ValueError, ArrowException, RasterioError) as error:
+        except (OSError, ValueError, ArrowException, RasterioError, RecordError) as error:
             self.gaps.append(Gap(name, f"cannot be read{_LOSES.get(name, '')}: {error}"))
             return None
 
@@ -77,22 +67,23 @@ class _Reader:
 def read_folder(folder: Path) -> Contents:
     """All that the folder tells."""
     reader = _Reader(folder)
-    run = run_facts(reader.read("run.json", _json) or Tree(None))
+    run = reader.read("run.json", lambda path: read_run(path.parent))
+    record, status = (run.record, run.status) if run else (EMPTY, "UNKNOWN")
     inputs = reader.read("inputs.parquet", _inputs)
     tasks = reader.read("trace.parquet", _tasks)
     tables = [reader.read(name, _scene_table) for name in reader.named(".parquet") if name not in _OWN_TABLES]
-    outputs = reader.read("outputs.json", lambda path: _outputs(_json(path)))
+    outputs = reader.read("outputs.json", lambda path: read_outputs(path.parent))
     rasters = _rasters(reader)
     known = {gap.name for gap in reader.gaps}
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    lost = [Gap(name, f"{_ABSENT}, though run.json names it") for name in run.outputs if name not in there | known]
-    unended = run.status in ("FAILED", "INTERRUPTED", "KILLED", "RUNNING")  # which explains what is not there
+    lost = [Gap(name, f"{_ABSENT}, though run.json names it") for name in record.outputs if name not in there | known]
+    unended = status in ("FAILED", "INTERRUPTED", "KILLED", "RUNNING")  # which explains what is not there
     gaps = [gap for gap in reader.gaps if not (unended and gap.why.startswith(_ABSENT))]
     return Contents(
         name=folder.name,
         path=str(folder.resolve()),
         left_nothing=left_nothing(folder),
-        run=replace(run, passes=with_unended(run.passes, tasks)),
+        run=Run(record, status, passes_of(record, tasks)),
         inputs=inputs,
         tasks=tasks,
         tables=[table for table in tables if table is not None],
@@ -102,10 +93,6 @@ def read_folder(folder: Path) -> Contents:
         gaps=[*gaps, *lost],
         unwritten=[gap.name for gap in reader.gaps if gap not in gaps],
     )
-
-
-def _json(path: Path) -> Tree:
-    return Tree(json.loads(path.read_text("utf-8")))
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
@@ -217,7 +204,7 @@ def _scene_table(path: Path) -> SceneTable:
         },
         units={field.name: (field.metadata or {}).get(b"units", b"").decode() for field in fields},
         by_area=frozenset(field.name for field in fields if (field.metadata or {}).get(b"weights") == b"area"),
-        provenance=dict(Tree(json.loads(origin)).pairs()),
+        provenance=dict(texts(json.loads(origin))),
     )
 
 
@@ -234,32 +221,7 @@ def _rasters(reader: _Reader) -> list[Raster]:
     return [raster for raster in read if raster is not None]
 
 
-# --- what was written, and what was said ----------------------------------------------------------------------------
-
-
-def _outputs(tree: Tree) -> list[OutputFile]:
-    return [
-        OutputFile(
-            name=one.text("name") or "",
-            bytes=one.number("bytes"),
-            sha256=one.text("sha256") or "",
-            stage=one.text("stage") or "",
-            values=tuple(map(_output_values, one.items("values"))),
-        )
-        for one in tree.items("files")
-    ]
-
-
-def _output_values(tree: Tree) -> OutputValues:
-    return OutputValues(
-        name=tree.text("name") or "",
-        sha256=tree.text("sha256") or "",
-        dtype=tree.text("dtype") or "",
-        shape=humanize.by(humanize.count(item.number()) for item in tree.items("shape")),
-        count=tree.number("count"),
-        least=tree.number("min"),
-        most=tree.number("max"),
-    )
+# --- the log ----------------------------------------------------------------------------
 
 
 def _events(path: Path) -> list[Event]:
@@ -276,7 +238,7 @@ def _events(path: Path) -> list[Event]:
 
 def _event(line: str) -> Event | None:
     try:
-        tree = Tree(json.loads(line))
-    except ValueError:
+        event = json.loads(line)
+        return Event(*(str(event[name]) for name in ("time", "level", "event")))
+    except (ValueError, KeyError, TypeError):
         return None
-    return Event(tree.text("time") or "", tree.text("level") or "", tree.text("event") or "")

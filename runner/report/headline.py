@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,7 +10,8 @@ from markupsafe import Markup
 from runner.base import humanize
 from runner.base.command import COMMAND
 from runner.record import repeat
-from runner.report.records import Attempt, Contents, PassFacts, Problem, Run
+from runner.record.run import TaskExtent
+from runner.report.records import Contents, PassFacts, Problem, Run
 
 _WORDS: Final = {
     "COMPLETED": "Everything asked for was computed and written.",
@@ -70,22 +70,41 @@ def status_words(run: Run) -> str:
 
 def problem(run: Run) -> Problem | None:
     """What ended the run, in words: long paths stand once, below the message, which has their ends."""
-    if run.problem is None:
+    error = run.record.error
+    if error is None:
         return None
-    message, scene = run.problem.message, dict(run.problem.place).get("scene", "")
+    message, scene = error.message, error.scene or ""
     if len(scene) > _LONG and scene in message:
         message = message.replace(scene, "…/" + "/".join(scene.rsplit("/", 2)[-2:]))
-    return replace(run.problem, kind=_KINDS.get(run.problem.kind, f"Unexpected: {run.problem.kind}."), message=message)
+    place = [
+        ("pass", error.pass_name),
+        ("stages", ", ".join(error.stages) if "+".join(error.stages) != error.pass_name else ""),
+        ("scene", scene),
+        ("block", _block(error.block)),
+    ]
+    known = tuple((name, text) for name, text in place if text)
+    return Problem(_KINDS.get(error.kind, f"Unexpected: {error.kind}."), message, known)
+
+
+def _block(block: TaskExtent | None) -> str:
+    if block is None:
+        return ""
+    rows = humanize.span(block.row, block.row + block.height)
+    columns = humanize.span(block.column, block.column + block.width)
+    return f"rows {rows}, columns {columns}, scenes {humanize.span(block.start, block.stop)}"
 
 
 def attempts(contents: Contents) -> tuple[str, list[tuple[str, str, str]]] | None:
     """Of a run that was resumed: what was reused, and (when, how it ended, how long) of each attempt; else None."""
-    run = contents.run
+    run = contents.run.record
     if not run.attempts:
         return None
-    goes = [*run.attempts, Attempt(run.started, run.lived_seconds, run.status)]
-    rows = [(humanize.moment(one.started), one.status.lower(), humanize.seconds(one.seconds)) for one in goes]
-    return f"Resumed: this is attempt {len(goes)}.{_reused(contents)}", rows
+    ends = [*(one.status.replace("RUNNING", "KILLED") for one in run.attempts), contents.run.status]
+    rows = [
+        (humanize.moment(one.started.timestamp()), end.lower(), humanize.seconds(one.lived_seconds))
+        for one, end in zip([*run.attempts, run], ends, strict=True)
+    ]
+    return f"Resumed: this is attempt {len(rows)}.{_reused(contents)}", rows
 
 
 def _reused(contents: Contents) -> str:
@@ -110,7 +129,8 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
     run = contents.run
     if run.status not in ("FAILED", "INTERRUPTED", "KILLED"):
         return []
-    hint = _REMEDIES.get(run.problem.kind) if run.problem and not _REMEDY.search(run.problem.message) else None
+    error = run.record.error
+    hint = _REMEDIES.get(error.kind) if error and not _REMEDY.search(error.message) else None
     once = ", once it is fixed" if run.status == "FAILED" else ""
     again = (f"Go on where it ended{once}:", f"{COMMAND} log resume {shlex.quote(contents.path)}")
     if contents.left_nothing:
@@ -122,14 +142,14 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
 def repeat_command(contents: Contents) -> str:
     """The command line that starts the same job again: in its folder if the run left nothing there, else in another."""
     run = contents.run
-    words = repeat.without_folder(run.overrides)
+    words = repeat.without_folder(run.record.overrides)
     folder = [f"output.dir={contents.path}"] if _is_folder_named(run) and contents.left_nothing else []
-    return repeat.command_line(run.config_flags, [*words, *folder])
+    return repeat.command_line(run.record.config_flags, [*words, *folder])
 
 
 def _is_folder_named(run: Run) -> bool:
     """Whether the overrides say `output.dir`."""
-    return len(repeat.without_folder(run.overrides)) < len(run.overrides)
+    return len(repeat.without_folder(run.record.overrides)) < len(run.record.overrides)
 
 
 def repeat_note(contents: Contents) -> str:
@@ -164,7 +184,7 @@ def data(value: float | None, shown: str) -> Markup:
 
 def _wall_figure(run: Run) -> Figure:
     until = "from start to exit" if run.ended is not None else "to the last sign of life"
-    imports = run.phases.get("imports_seconds")
+    imports = run.record.phases.get("imports_seconds")
     if imports:
         until = f"{until}, after {humanize.seconds(imports)} of imports"
     return Figure("wall time", data(run.lived_seconds, humanize.seconds(run.lived_seconds)), until)
@@ -196,7 +216,7 @@ def scene_counts(contents: Contents) -> tuple[float | None, float | None]:
     if contents.inputs is not None:
         used = sum(row.used for row in contents.inputs)
         return used, len(contents.inputs) - used
-    stack = contents.run.stack
+    stack = contents.run.record.stack
     return (stack.scenes, stack.left_out) if stack else (None, None)
 
 
@@ -210,9 +230,8 @@ def _of_plan(run: Run, bytes_: float | None, planned: float | None) -> str:
     """What was planned; a resumed run reads less, since it does not read again what is finished."""
     if bytes_ is None or not planned:
         return ""
-    return (
-        f"of {humanize.size(planned)} planned; the rest reused" if run.attempts else f"{humanize.size(planned)} planned"
-    )
+    amount = f"{humanize.size(planned)} planned"
+    return f"of {amount}; the rest reused" if run.record.attempts else amount
 
 
 def computing_seconds(run: Run) -> float | None:
@@ -246,21 +265,21 @@ def _peak(one: PassFacts) -> float:
 
 def segments(run: Run) -> list[Segment]:
     """Where the time went, from the start of the process on; what no phase claims is the rest."""
-    compiling = (run.phases.get("compiling_seconds") or 0.0) + (_total(run, "compile_seconds") or 0.0)
+    compiling = (run.record.phases.get("compiling_seconds") or 0.0) + (_total(run, "compile_seconds") or 0.0)
     parts = [
-        ("starting Python, imports", "imports", run.phases.get("imports_seconds")),
-        ("demo archive", "archive", run.phases.get("archive_seconds")),
-        ("listing and headers", "listing", run.phases.get("listing_seconds")),
-        ("loading compiled code", "kernels", run.phases.get("kernels_seconds")),
+        ("starting Python, imports", "imports", run.record.phases.get("imports_seconds")),
+        ("demo archive", "archive", run.record.phases.get("archive_seconds")),
+        ("listing and headers", "listing", run.record.phases.get("listing_seconds")),
+        ("loading compiled code", "kernels", run.record.phases.get("kernels_seconds")),
         ("compiling, once for each type of pixels", "compile", compiling),
         ("starting workers", "starting", _total(run, "start_seconds")),
         ("computing", "computing", computing_seconds(run)),
-        ("writing", "writing", run.phases.get("writing_seconds")),
-        ("this report", "reporting", run.phases.get("report_seconds")),
+        ("writing", "writing", run.record.phases.get("writing_seconds")),
+        ("this report", "reporting", run.record.phases.get("report_seconds")),
     ]
     known = [(name, css, seconds) for name, css, seconds in parts if seconds and seconds >= _LEAST_SECONDS]
     claimed = sum(seconds for _, _, seconds in known)
-    wall = max((run.lived_seconds or 0.0) + (run.phases.get("imports_seconds") or 0.0), claimed)
+    wall = max((run.lived_seconds or 0.0) + (run.record.phases.get("imports_seconds") or 0.0), claimed)
     if not known or not wall:
         return []
     rest = [("the rest", "other", wall - claimed)] if wall - claimed >= _LEAST_SECONDS else []

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from runner.base import humanize
 from runner.report import place
 from runner.report.headline import Figure, data, scene_counts
-from runner.report.records import Contents, Floats, SceneTable, Tasks
+from runner.report.records import Contents, Floats, SceneTable, Tasks, seconds_of
 from runner.report.series import valid_fractions
 
 _NO_NAMES: Final = ("local", "manifest", "source", "", humanize.UNKNOWN)  # of sources that their users did not name
@@ -23,13 +23,13 @@ _UNITLESS: Final = (None, "", "1")
 
 def title(contents: Contents) -> str:
     """What the run is about: the name of its source, or where its files lie if nobody named that."""
-    source = contents.run.config.get("source")
+    source = contents.run.record.config.get("source")
     source = source if isinstance(source, dict) else {}
-    stack = contents.run.stack
+    stack = contents.run.record.stack
     name = stack.name if stack else str(source.get("name") or "")
     if name not in _NO_NAMES:
         return name
-    url = str(source.get("url") or "") if contents.run.config else ""
+    url = str(source.get("url") or "") if contents.run.record.config else ""
     return _of_url(url) or _of_url(humanize.common_start([row.href for row in contents.inputs or []])) or contents.name
 
 
@@ -53,7 +53,7 @@ def figures(contents: Contents) -> list[Figure]:
 
 def where(contents: Contents) -> dict[str, Any] | None:
     """The place in words, its extent, and its map; None if the grid or its CRS is not known."""
-    raster, stack = next(iter(contents.rasters), None), contents.run.stack
+    raster, stack = next(iter(contents.rasters), None), contents.run.record.stack
     if raster is not None and raster.wkt:
         return _where(raster.wkt, raster.crs, raster.transform, raster.shape)
     if raster is None and stack is not None and stack.crs and stack.transform and stack.shape:
@@ -91,10 +91,10 @@ def _period(contents: Contents) -> Figure | None:
 
 def _times(contents: Contents) -> Floats:
     """Of the scenes, in order."""
-    stack = contents.run.stack
+    stack = contents.run.record.stack
     found = [row.time for row in contents.inputs or [] if row.used and row.time is not None]
     if not found and stack:
-        found = [time for time in (stack.first_time, stack.last_time) if time is not None]
+        found = [time for time in map(seconds_of, (stack.first_datetime, stack.last_datetime)) if time is not None]
     return np.sort(np.array(found, np.float64))
 
 
@@ -167,7 +167,7 @@ def _level_figure(contents: Contents, name: str, mean: float, scenes: str, pixel
 
 
 def _units(contents: Contents) -> str:
-    stack = contents.run.stack
+    stack = contents.run.record.stack
     said = [*([stack.units] if stack else []), *(raster.units for raster in contents.rasters)]
     known = next((units for units in said if units not in _UNITLESS), None)
     return f"in {known}" if known else "without units"

@@ -10,7 +10,7 @@ import numpy as np
 from runner.base import humanize
 from runner.base.atomic import written_aside
 from runner.base.redact import redact
-from runner.report import headline, overview, results, series, tasks, timeline
+from runner.report import environment, headline, overview, results, series, tasks, timeline
 from runner.report.charts import bar
 from runner.report.gather import read_folder
 from runner.report.picture import VIRIDIS
@@ -63,7 +63,7 @@ def _render(context: dict[str, Any]) -> str:
 
 def _context(contents: Contents) -> dict[str, Any]:
     """Everything the template shows."""
-    run = contents.run
+    run, code = contents.run, contents.run.record.code
     return {
         "contents": contents,
         "run": run,
@@ -84,20 +84,21 @@ def _context(contents: Contents) -> dict[str, Any]:
         **_task_context(contents),
         **_input_context(contents),
         "outputs": contents.outputs,
-        "config": _yaml(run.config),
-        "provenance": _provenance(contents),
+        "config": _yaml(run.record.config),
+        "origin": [("Written into the results", _provenance(contents)), *environment.described(run.record)],
         "command": headline.repeat_command(contents) + headline.repeat_note(contents),
-        "diff": (run.diff or "")[:_MOST_DIFF],
+        "code": code,
+        "diff": (code.diff or "")[:_MOST_DIFF] if code else "",
     }
 
 
 def _subtitle(contents: Contents) -> str:
     """What is computed of which scenes, in a line."""
-    stack = contents.run.stack
+    stack = contents.run.record.stack
     stages = list(dict.fromkeys(name for one in contents.run.passes for name in one.name.split("+")))
     if stack is None:
         return ""
-    grid = f"{humanize.by(map(humanize.count, stack.shape))} pixels {stack.dtype or ''}" if stack.shape else ""
+    grid = f"{humanize.sides(stack.shape)} pixels {stack.dtype or ''}" if stack.shape else ""
     nodata = f"nodata {stack.nodata}" if stack.nodata is not None else "no nodata value"
     said = [*([" and ".join(stages)] if stages else []), grid, stack.crs, nodata]
     return ", ".join(part for part in said if part)

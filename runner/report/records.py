@@ -1,10 +1,14 @@
 """What a report is made of, once the files of a run folder are read."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from runner.record import run as stored
+from runner.record.run_files import OutputFile
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -19,7 +23,7 @@ class Gap(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What ended a run before its time; what is unknown is None."""
+    """The error that ended a run, in words for people."""
 
     kind: str
     message: str
@@ -28,7 +32,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class PassFacts:
-    """One pass as run.json tells it; what is unknown is None."""
+    """One pass as its page shows it; a value that is unknown is None."""
 
     name: str
     cluster: str = ""
@@ -58,69 +62,47 @@ class PassFacts:
         return None if self.worker_bytes is None else self.worker_bytes * (self.workers or 1)
 
 
-@dataclass(frozen=True, slots=True)
-class StackFacts:
-    """The stack as run.json tells it."""
-
-    name: str
-    scenes: float | None
-    left_out: float | None
-    shape: tuple[float, float] | None  # (height, width)
-    dtype: str | None
-    nodata: str | None
-    crs: str | None
-    transform: tuple[float, float, float, float, float, float] | None
-    first_time: float | None  # seconds since 1970
-    last_time: float | None
-    units: str | None
-
-
-class Attempt(NamedTuple):
-    """One of several goes at a run: the earlier ones of a run that was resumed."""
-
-    started: float | None  # seconds since 1970
-    seconds: float | None
-    status: str
+_NEVER: Final = datetime.fromtimestamp(0, UTC)
+EMPTY: Final = stored.Run(status="RUNNING", started=_NEVER, command=(), overrides=(), passes=(), config={}, versions={})
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """run.json."""
+    """A run as its page shows it: its record, or EMPTY if that cannot be read, and passes as far as they are known."""
 
-    status: str
-    exit_code: float | None
-    problem: Problem | None
-    started: float | None  # seconds since 1970, as the next two
-    ended: float | None
-    heartbeat: float | None
-    seconds: float | None
-    overrides: tuple[str, ...]
-    config_flags: tuple[str, ...]  # the words that named config files, before the overrides
-    config: dict[str, Any]
-    passes: tuple[PassFacts, ...]
-    stack: StackFacts | None
-    phases: dict[str, float]
-    outputs: tuple[str, ...]
-    environment: tuple[tuple[str, str], ...]
-    versions: tuple[tuple[str, str], ...]
-    dask: tuple[tuple[str, str], ...]
-    gdal: tuple[tuple[str, str], ...]
-    commit: str | None
-    dirty: bool
-    diff: str | None
-    attempts: tuple[Attempt, ...]  # before this one, in the same folder
+    record: stored.Run = EMPTY
+    status: str = "UNKNOWN"
+    passes: tuple[PassFacts, ...] = ()
+
+    @property
+    def started(self) -> float | None:
+        """Seconds since 1970, as `ended` and `heartbeat`."""
+        return None if self.record is EMPTY else self.record.started.timestamp()
+
+    @property
+    def ended(self) -> float | None:
+        """The end, if it was recorded."""
+        return seconds_of(self.record.ended)
+
+    @property
+    def heartbeat(self) -> float | None:
+        """The last sign of life."""
+        return seconds_of(self.record.heartbeat)
 
     @property
     def in_pieces(self) -> bool:
         """Whether its trace has pieces of results, not tasks: dask cut these in many that share what they read."""
-        return self.config.get("engine") == "xarray"
+        return self.record.config.get("engine") == "xarray"
 
     @property
     def lived_seconds(self) -> float | None:
         """From the start to the end, or to the last heartbeat of a run whose end was not recorded."""
-        if self.seconds is not None or self.started is None or self.heartbeat is None:
-            return self.seconds
-        return max(self.heartbeat - self.started, 0.0)
+        return self.record.lived_seconds
+
+
+def seconds_of(time: datetime | None) -> float | None:
+    """A time as seconds since 1970."""
+    return None if time is None else time.timestamp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,30 +212,6 @@ class Raster:
     picture_shape: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputValues:
-    """The decoded values of one statistic in a file."""
-
-    name: str
-    sha256: str
-    dtype: str
-    shape: str
-    count: float | None
-    least: float | None
-    most: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class OutputFile:
-    """One file of the results."""
-
-    name: str
-    bytes: float | None
-    sha256: str
-    stage: str
-    values: tuple[OutputValues, ...]
-
-
 class Event(NamedTuple):
     """A warning or an error of the log."""
 
@@ -274,7 +232,7 @@ class Contents:
     tasks: Tasks | None
     tables: list[SceneTable]
     rasters: list[Raster]
-    outputs: list[OutputFile] | None
+    outputs: tuple[OutputFile, ...] | None
     events: list[Event]
     gaps: list[Gap]
     unwritten: list[str]  # files that a run which ended before its time had not come to

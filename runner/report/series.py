@@ -228,7 +228,8 @@ class Coverage(NamedTuple):
 
 def valid_fractions(table: SceneTable, run: Run) -> Floats | None:
     """The share of valid pixels of each scene; None if the table does not tell."""
-    pixels = run.stack.shape[0] * run.stack.shape[1] if run.stack and run.stack.shape else None
+    shape = run.record.stack.shape if run.record.stack else None
+    pixels = shape[0] * shape[1] if shape else None
     if "valid_fraction" in table.columns:
         return table.columns["valid_fraction"]
     return table.columns["count"] / pixels if "count" in table.columns and pixels else None

@@ -1,13 +1,12 @@
-"""What each task was, what took longest, and what the trace tells of passes that did not end."""
+"""Each task in words, and those that took longest."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
 from runner.base import humanize
 from runner.report.charts import bar
-from runner.report.records import Floats, PassFacts, Tasks
+from runner.report.records import Floats, Tasks
 
 _SLOWEST: Final = 10
 _MOST_SCENES: Final = 2**22  # of a stack; a trace that tells of more is damaged
@@ -95,35 +94,3 @@ def scene_seconds(tasks: Tasks) -> Floats | None:
     np.add.at(change, stop, -each)
     seconds = np.cumsum(change)[:-1]
     return None if np.ptp(seconds) <= 1e-9 * max(seconds.max(), 1.0) else seconds
-
-
-def with_unended(passes: tuple[PassFacts, ...], tasks: Tasks | None) -> tuple[PassFacts, ...]:
-    """The passes, with what the attempts add up to of those that did not end; older records lack these altogether."""
-    if tasks is None:
-        return passes
-    names, known = np.array(tasks.pass_name), {one.name for one in passes}
-    lacking = [PassFacts(name, ended=False) for name in dict.fromkeys(tasks.pass_name) if name not in known]
-    return tuple(one if one.ended else _added_up(one, tasks.where(names == one.name)) for one in [*passes, *lacking])
-
-
-def _added_up(one: PassFacts, tasks: Tasks) -> PassFacts:
-    tasks = tasks.where(np.array([status != "reused" for status in tasks.status], bool))
-    timed = tasks.where(np.isfinite(tasks.seconds))
-    peaks: dict[tuple[str, ...], float] = {}
-    for lane, peak in zip(tasks.lane, tasks.peak_bytes, strict=True):
-        peaks[lane[:2]] = max(peaks.get(lane[:2], 0.0), float(np.nan_to_num(peak)))
-    return replace(
-        one,
-        requests=_sum(tasks.requests),
-        bytes=_sum(tasks.bytes),
-        retries=_sum(tasks.retries),
-        compute_seconds=float(timed.stop.max() - timed.start.min()) if len(timed) else None,
-        read_seconds=_sum(tasks.fetch + tasks.decode),
-        reduce_seconds=_sum(tasks.reduce),
-        peak_bytes=sum(peaks.values()) or None,
-    )
-
-
-def _sum(numbers: Floats) -> float | None:
-    """Of those that are known."""
-    return float(np.nansum(numbers)) if np.isfinite(numbers).any() else None

@@ -1,4 +1,4 @@
-"""Run folders for the tests of what looks at them: written by hand, or real ones with all that schema 2 asks for."""
+"""Run folders for the tests of what looks at them: a record alone, or real ones with outputs.json added."""
 
 import contextlib
 import hashlib
@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import msgspec
 import numpy as np
 import pandas as pd
 import rasterio
+from msgspec.structs import replace
 from waiting import LONG
 
 from runner.log import cli
+from runner.record import run_record
+from runner.record.run import Cluster, Code, Fetched, PassRecord, Run, StackRecord, TaskSize
 
 CONFIG: dict[str, Any] = {
     "engine": "block",
@@ -31,14 +35,14 @@ CONFIG: dict[str, Any] = {
     },
     "output": {"dir": "/somewhere/else"},
 }
-PASS: dict[str, Any] = {
-    "name": "spatial_mean+temporal_mean", "stages": ["spatial_mean", "temporal_mean"], "tasks": 6,
-    "cluster": {"kind": "threads", "n_workers": 1, "threads": 2}, "chunks": {"time": 4, "y": 512, "x": 512},
-    "fetched": {"requests": 48, "bytes": 80_000_000, "retries": 3}, "start_seconds": 0.1, "compute_seconds": 2.0,
-    "peak_bytes": 500_000_000,
-}  # fmt: skip
+PASS = PassRecord(
+    name="spatial_mean+temporal_mean", stages=("spatial_mean", "temporal_mean"), tasks=6,
+    cluster=Cluster("threads", n_workers=1, threads=2), chunks=TaskSize(4, 512, 512),
+    fetched=Fetched(requests=48, bytes=80_000_000, retries=3), start_seconds=0.1, compute_seconds=2.0,
+    peak_bytes=500_000_000,
+)  # fmt: skip
 # As it stands while it is under way, and for good if it does not end.
-UNENDED: dict[str, Any] = {**PASS, **dict.fromkeys(("fetched", "compute_seconds", "peak_bytes"))}
+UNENDED = replace(PASS, fetched=None, compute_seconds=None, peak_bytes=None)
 
 
 def ask(cwd: Path, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -78,8 +82,8 @@ def change(folder: Path, **facts: Any) -> Path:
     return folder
 
 
-def write_run(folder: Path, settings: dict[str, Any] | None = None, **facts: Any) -> Path:
-    """A completed run of schema 2, without files beside run.json; `settings` are dotted keys of its config."""
+def write_run(folder: Path, settings: dict[str, Any] | None = None, **values: Any) -> Path:
+    """A completed run, without files beside run.json; `settings` are dotted keys of its config, `values` its fields."""
     config = json.loads(json.dumps(CONFIG))
     for key, value in (settings or {}).items():
         node = config
@@ -87,16 +91,17 @@ def write_run(folder: Path, settings: dict[str, Any] | None = None, **facts: Any
         for part in above:
             node = node.setdefault(part, {})
         node[last] = value
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    whole = {
-        "schema": 2, "status": "COMPLETED", "exit_code": 0, "error": None, "started": now, "ended": now,
-        "heartbeat": now, "seconds": 12.5, "command": ["/x/runner/__main__.py"], "overrides": [], "config": config,
-        "code": {"commit": "c0ffee", "dirty": False}, "python": "3.11.7", "platform": "Linux", "host": platform.node(),
-        "versions": {"cog-stack-runner": "0.1.0", "numpy": "2.4.6"}, "pid": os.getpid(), "cores": 2, "kernels": "1",
-        "stack": {"name": config["source"]["name"], "scenes": 4}, "passes": [PASS], "outputs": [],
-    }  # fmt: skip
+    now = datetime.now(UTC)
+    run = Run(
+        status="COMPLETED", exit_code=0, started=now, ended=now, heartbeat=now, seconds=12.5,
+        command=("/x/runner/__main__.py",), overrides=(), config=config, code=Code("c0ffee"), python="3.11.7",
+        platform="Linux", host=platform.node(), versions={"cog-stack-runner": "0.1.0", "numpy": "2.4.6"},
+        pid=os.getpid(), cores=2, kernels="1", stack=StackRecord(config["source"]["name"], scenes=4), passes=(PASS,),
+    )  # fmt: skip
     folder.mkdir(parents=True)
-    (folder / "run.json").write_text(json.dumps({**whole, **facts}))
+    run_record.write_run(
+        folder / "run.json", msgspec.convert({**msgspec.to_builtins(run), **msgspec.to_builtins(values)}, Run)
+    )
     return folder
 
 

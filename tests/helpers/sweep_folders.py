@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from log_folders import PASS, write_run
+from msgspec.structs import replace
 
 from runner.config import job_config as config
 from runner.config.vocabulary import config_dir
 from runner.leaderboard.board import Leaderboard, read_leaderboard
+from runner.record.run import STATUSES, Failure
 
 MB = 10**6
 ROW, BLOCK, SCENE = ({"chunks": name} for name in ("row", "block", "scene"))
@@ -88,11 +90,11 @@ def write_results(folder: Path, job: Job, status: str, wall: float) -> None:
     """The run: run.json, and outputs.json of one that completed."""
     completed = status == "COMPLETED"
     settings = {"engine": job.engine, "source.exclude": list(job.scenes), **job.more}
-    fetched = [PASS] if job.engine == "block" else [{**PASS, "fetched": None}]
+    fetched = [PASS] if job.engine == "block" else [replace(PASS, fetched=None)]
     whole = {"config": dict(job.config)} if job.config else {}
     write_run(
-        folder, settings, status=status, seconds=wall - 0.5, overrides=job.words, **whole,
-        passes=fetched if completed else [], error=None if completed else {"kind": "ReadError", "message": "gone"},
+        folder, settings, status=status if status in STATUSES else "RUNNING", seconds=wall - 0.5, overrides=job.words,
+        passes=fetched if completed else (), error=None if completed else Failure("ReadError", "gone"), **whole,
     )  # fmt: skip
     if completed:
         values = [{"name": "mean", "sha256": digest(job.bits), "dtype": "float32", "shape": [4, 4]}]

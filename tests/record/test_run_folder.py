@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from log_folders import PASS, UNENDED, change, write_run
+from log_folders import PASS, UNENDED, change, facts_of, write_run
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from runner.compare.records import compare
 from runner.errors import ConfigError, RecordError
 from runner.log.ls import describe, read_entry, rows
 from runner.log.show import how_it_ended, what_it_was
 from runner.record.repeat import repeat_command
-from runner.record.run_folder import choose_run, find_runs, flat, read_run, status
+from runner.record.run import Failure, PassRecord, TaskExtent
+from runner.record.run_folder import choose_run, current_status, find_runs, flat, read_run
+from runner.record.run_record import write_run as write_record
 
-
-def ago(seconds: float) -> str:
-    return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+AS_JSON = to_builtins(PASS)
 
 
 def dead_pid() -> int:
@@ -33,15 +35,19 @@ def dead_pid() -> int:
     return process.pid
 
 
-def running(beat: float | None = None, started: float = 0, **facts: Any) -> dict[str, Any]:
-    """What a run says of itself that lives here, began, and last beat, so many seconds ago."""
-    said = {"status": "RUNNING", "host": platform.node(), "pid": os.getpid(), "started": ago(started)}
-    return said | facts | ({} if beat is None else {"heartbeat": ago(beat)})
+def ago(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def running(beat: float | None = None, started: float | None = 0, **facts: Any) -> str:
+    """The status of a run that is recorded as running here, and that started, and last beat, so many seconds ago."""
+    life = {"recorded": "RUNNING", "host": platform.node(), "pid": os.getpid(), "started": ago(started)}
+    return current_status(**{**life, "heartbeat": ago(beat), **facts})
 
 
 @pytest.mark.parametrize("said", ["COMPLETED", "FAILED", "INTERRUPTED"])
 def test_a_run_that_said_how_it_ended_is_believed(said: str) -> None:
-    assert status({"status": said, "heartbeat": ago(1000), "host": "elsewhere", "pid": 1}) == said
+    assert running(recorded=said, beat=1000, host="elsewhere", pid=1) == said
 
 
 @pytest.mark.parametrize(
@@ -56,42 +62,42 @@ def test_a_run_that_said_how_it_ended_is_believed(said: str) -> None:
         ({"host": "elsewhere"}, "RUNNING"),
         ({"started": -3600}, "RUNNING"),
     ],
-    ids=["beating", "halted", "silent", "beating elsewhere", "silent elsewhere", "schema 1", "schema 1 elsewhere",
-         "clock set"],
+    ids=["beating", "suspended", "silent", "beating elsewhere", "silent elsewhere", "just started",
+         "just started elsewhere", "clock set"],
 )  # fmt: skip
 def test_a_run_that_says_running_is_killed_once_its_heart_is_still_unless_its_process_is_seen(
     facts: dict[str, Any], wanted: str
 ) -> None:
-    assert status(running(**facts)) == wanted
+    assert running(**facts) == wanted
 
 
 def test_a_run_whose_process_is_gone_is_killed_at_once() -> None:
-    assert [status(running(pid=pid, beat=1)) for pid in (dead_pid(), 2**22 + 1, 2**80, -1)] == ["KILLED"] * 4
+    assert [running(pid=pid, beat=1) for pid in (dead_pid(), 2**22 + 1, 2**80, -1)] == ["KILLED"] * 4
 
 
 def test_a_run_that_was_halted_lives() -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-        assert status(running(pid=process.pid, beat=1000)) == "RUNNING"
+        assert running(pid=process.pid, beat=1000) == "RUNNING"
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert status(running(pid=process.pid, beat=1000)) == "KILLED"
+        assert running(pid=process.pid, beat=1000) == "KILLED"
 
 
 def test_a_process_that_has_ended_but_is_not_yet_buried_is_gone() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie until it is waited for otherwise
-        assert status(running(pid=process.pid)) == "KILLED"
+        assert running(pid=process.pid) == "KILLED"
 
 
 def test_a_process_that_was_given_the_number_of_a_dead_one_is_another() -> None:
-    assert status(running(started=10 * 365 * 86400)) == "KILLED"
+    assert running(started=10 * 365 * 86400) == "KILLED"
 
 
-@pytest.mark.parametrize("facts", [{"pid": None}, {"heartbeat": "soon"}, {"started": None}, {"started": "2026-11-23"}])
-def test_what_is_not_known_of_a_run_kills_it_not(facts: dict[str, Any]) -> None:
-    assert status({**running(beat=1), **facts}) == "RUNNING"
+@pytest.mark.parametrize("facts", [{"pid": None}, {"heartbeat": None}, {"started": None}])
+def test_a_run_is_not_killed_by_what_is_unknown_of_it(facts: dict[str, Any]) -> None:
+    assert running(**{"beat": 1, **facts}) == "RUNNING"
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -103,8 +109,9 @@ def test_what_is_not_known_of_a_run_kills_it_not(facts: dict[str, Any]) -> None:
         ("", "is empty: the run ended in its first moment"),
         ('{"schema": 2, "sta', "cannot be read as JSON"),
         ("[1]", "holds a list, wanted an object"),
-        ('{"schema": 3}', "schema 3, this version reads 1 and 2"),
-        ('{"schema": 2, "status": 7}', "'status' is 7, wanted one of RUNNING"),
+        ('{"schema": 3}', "schema 3, this version reads 2"),
+        ('{"schema": 2}', "Object missing required field status; it was altered"),
+        ('{"schema": 2, "status": 7}', r"\$\.status is 7, wanted .*; it was altered"),
     ],
 )
 def test_a_record_that_is_none_is_named_with_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
@@ -117,27 +124,49 @@ def test_a_record_that_is_none_is_named_with_what_is_wrong(tmp_path: Path, text:
 @pytest.mark.parametrize(
     ("facts", "problem"),
     [
-        ({"status": "WAT"}, "'status' is 'WAT', wanted one of RUNNING, COMPLETED, FAILED, INTERRUPTED; it was altered"),
-        ({"seconds": "abc"}, "'seconds' is 'abc', wanted a number"),
-        ({"seconds": float("nan")}, "'seconds' is nan, wanted a number"),
-        ({"heartbeat": "0001-01-01T00:00:00+00:00"}, "'heartbeat' is .*, wanted a time with its zone"),
-        ({"versions": None}, "'versions' is None, wanted an object"),
-        ({"versions": {"numpy": 2}}, r"'versions\.numpy' is 2, wanted text"),
-        ({"overrides": ["chunks=row", 1]}, r"'overrides\[1\]' is 1, wanted text"),
-        ({"passes": [1]}, r"'passes\[0\]' is 1, wanted an object"),
-        ({"passes": [PASS, {**PASS, "cluster": None}]}, r"'passes\[1\]\.cluster' is None, wanted an object"),
-        ({"passes": [{**PASS, "fetched": {"bytes": 1}}]}, r"'passes\[0\]\.fetched\.requests' is None, wanted a number"),
+        ({"status": "WAT"}, r"\$\.status is 'WAT', wanted one of RUNNING, COMPLETED, .*; it was altered"),
+        ({"seconds": "abc"}, r"\$\.seconds is 'abc', wanted a number or null"),
+        ({"seconds": float("nan")}, r"\$\.seconds is nan, wanted a number >= 0"),
+        ({"started": "2026-11-23T06:00:00"}, r"\$\.started is .*, wanted a time with its zone"),
+        ({"started": "soon"}, r"\$\.started is 'soon', wanted a time with its zone"),
+        ({"heartbeat": "0001-01-01T00:00:00+00:00"}, "heartbeat is .*, wanted a year from 1970 on"),
+        ({"versions": None}, r"\$\.versions is None, wanted an object"),
+        ({"versions": {"numpy": 2}}, r"\$\.versions\[\.\.\.\]: Expected str, got int"),
+        ({"overrides": ["chunks=row", 1]}, r"\$\.overrides\[1\] is 1, wanted text"),
+        ({"passes": [1]}, r"\$\.passes\[0\] is 1, wanted an object"),
+        ({"passes": [AS_JSON, {**AS_JSON, "cluster": None}]}, r"\$\.passes\[1\]\.cluster is None, wanted an object"),
+        ({"passes": [{**AS_JSON, "tasks": "six"}]}, r"\$\.passes\[0\]\.tasks is 'six', wanted a whole number"),
+        ({"passes": [{**AS_JSON, "fetched": {"bytes": 1}}]}, r"\$\.passes\[0\]\.fetched: .* field requests"),
+        ({"config": {"source": 3}}, r"config\.source is 3, wanted an object"),
     ],
     ids=str,
 )
 def test_a_value_that_no_run_writes_is_named(tmp_path: Path, facts: dict[str, Any], problem: str) -> None:
-    with pytest.raises(RecordError, match=problem):
-        read_run(write_run(tmp_path / "run", **facts))
+    with pytest.raises(RecordError, match=problem) as caught:
+        read_run(change(write_run(tmp_path / "run"), **facts))
+    assert str(tmp_path / "run/run.json") in str(caught.value)
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run")).record
+    write_record(tmp_path / "run.json", run)
+    assert read_run(tmp_path).record == run
+
+
+def test_a_key_that_this_version_does_not_know_is_ignored(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run")).record
+    newer = {"weather": "fair", "passes": [{**AS_JSON, "energy_joules": 7}]}
+    assert read_run(change(tmp_path / "run", **newer)).record == run
 
 
 def test_whatever_is_written_over_a_value_the_run_is_told_or_refused(tmp_path: Path) -> None:
-    whole = read_run(write_run(tmp_path / "whole", phases={"listing_seconds": 1.5}, outputs=["a.tif"], attempts=[{}]))
-    for facts in altered(whole.facts, [None, "abc", -1, [1], {"a": 1}, 10**400]):
+    phases, earlier = {"listing_seconds": 1.5}, read_run(write_run(tmp_path / "earlier")).record.attempt
+    failure = Failure("ReadError", "gone", block=TaskExtent(0, 0, 1, 1, 0, 1))
+    write_run(
+        tmp_path / "whole", phases=phases, outputs=["a.tif"], attempts=[replace(earlier, passes=())], error=failure
+    )
+    whole = read_run(tmp_path / "whole")
+    for facts in altered(facts_of(whole.path), [None, "abc", -1, [1], {"a": 1}, 10**400]):
         (tmp_path / "run.json").write_text(json.dumps(facts))
         entry = read_entry(tmp_path, tmp_path.parent)
         assert rows([entry])
@@ -145,7 +174,7 @@ def test_whatever_is_written_over_a_value_the_run_is_told_or_refused(tmp_path: P
         if entry.run:
             assert how_it_ended(entry.run)
             assert what_it_was(entry.run)
-            assert repeat_command(entry.run.config_flags, entry.run.facts["overrides"])
+            assert repeat_command(entry.run.record.config_flags, entry.run.record.overrides)
             assert compare(entry.run, whole, ["config", "code", "kernels", "packages"])
 
 
@@ -158,14 +187,8 @@ def altered(tree: Any, values: list[Any]) -> Iterator[Any]:
             yield new
 
 
-def test_a_time_without_its_zone_is_refused(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", started="2026-11-23T06:00:00")
-    with pytest.raises(RecordError, match="'started'.*wanted a time with its zone"):
-        read_run(folder)
-
-
-def test_what_an_older_folder_does_not_hold_is_said_when_asked_for(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run", schema=1))
+def test_a_file_that_is_missing_is_reported_when_it_is_asked_for(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "run"))
     with pytest.raises(RecordError, match=r"outputs\.json is missing: run it again with this version"):
         run.outputs()
     with pytest.raises(RecordError, match=r"inputs\.parquet is missing: it was removed, or the run ended before it"):
@@ -177,7 +200,7 @@ def test_outputs_cannot_name_a_file_elsewhere(tmp_path: Path, name: str) -> None
     folder = write_run(tmp_path / "run")
     one = {"name": name, "bytes": 1, "sha256": "", "stage": "s", "over": "time", "values": []}
     (folder / "outputs.json").write_text(json.dumps({"schema": 1, "files": [one]}))
-    with pytest.raises(RecordError, match="is no file of its folder"):
+    with pytest.raises(RecordError, match="does not lie in its folder"):
         read_run(folder).outputs()
 
 
@@ -189,35 +212,35 @@ def test_inputs_that_are_no_table_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "error", "wanted"),
-    [
-        (1, "SourceError: nothing matches", "SourceError: nothing matches"),
-        (2, {"kind": "SourceError", "message": "nothing matches", "pass": None}, "SourceError: nothing matches"),
-        (2, None, None),
-    ],
+    ("error", "text"), [(Failure("SourceError", "nothing matches"), "SourceError: nothing matches"), (None, None)]
 )
-def test_the_error_of_either_schema_is_one_text(tmp_path: Path, schema: int, error: object, wanted: str) -> None:
-    assert read_run(write_run(tmp_path / "run", schema=schema, error=error)).error == wanted
+def test_the_error_is_one_text(tmp_path: Path, error: Failure | None, text: str | None) -> None:
+    assert read_run(write_run(tmp_path / "run", error=error)).error == text
 
 
-def test_speed_and_retries_are_those_of_all_passes_or_unknown(tmp_path: Path) -> None:
-    run = read_run(write_run(tmp_path / "run"))
-    assert (run.megabytes_per_second, run.retries) == (40.0, 3)
-    gdal = read_run(change(tmp_path / "run", passes=[{**run.facts["passes"][0], "fetched": None}]))
-    assert (gdal.megabytes_per_second, gdal.retries) == (None, None)
-
-
-def test_speed_and_retries_are_those_of_the_passes_that_ended(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", status="INTERRUPTED", passes=[PASS, UNENDED])
-    assert (read_run(folder).megabytes_per_second, read_run(folder).retries) == (40.0, 3)
-    run = read_run(change(folder, passes=[UNENDED]))
-    assert (run.megabytes_per_second, run.retries) == (None, None)
+@pytest.mark.parametrize(
+    ("passes", "speed"),
+    [
+        ([PASS], (40.0, 3)),
+        ([PASS, UNENDED], (40.0, 3)),
+        ([PASS, PASS], (40.0, 6)),
+        ([replace(PASS, fetched=None)], (None, None)),
+        ([UNENDED], (None, None)),
+        ([], (None, None)),
+    ],
+    ids=["one", "one of two ended", "two", "by GDAL", "none ended", "none"],
+)
+def test_speed_and_retries_are_those_of_all_passes_that_ended_or_unknown(
+    tmp_path: Path, passes: list[PassRecord], speed: tuple[float | None, int | None]
+) -> None:
+    run = read_run(write_run(tmp_path / "run", passes=passes)).record
+    assert (run.megabytes_per_second, run.retries) == speed
 
 
 def test_a_killed_runs_time_ends_with_its_last_heartbeat(tmp_path: Path) -> None:
     folder = write_run(
         tmp_path / "run", status="RUNNING", started="2026-03-02T14:05:09.250+00:00",
-        heartbeat="2026-03-02T14:05:49.250+00:00", seconds=None, pid=dead_pid()
+        heartbeat="2026-03-02T14:05:49.250+00:00", seconds=None, pid=dead_pid(), ended=None
     )  # fmt: skip
     run = read_run(folder)
     assert (run.status, run.seconds) == ("KILLED", 40)

@@ -1,6 +1,5 @@
 """What stands first on the page: what was computed of what, when and where; then how the run went."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from log_folders import write_run
 from report_page import Page, edited
 from run_folders import SMALL, make_run_folder
 
@@ -55,8 +55,10 @@ def test_the_title_is_the_sources_name_or_where_its_files_lie(folder: Path, name
 
 
 def test_a_run_that_ended_before_its_scenes_were_found_is_named_by_its_source(tmp_path: Path) -> None:
-    tmp_path.joinpath("run.json").write_text(json.dumps({"config": {"source": {"name": "local", "url": "/a/lake/*"}}}))
-    assert title(read_folder(tmp_path)) == "lake"
+    folder = write_run(
+        tmp_path / "run", {"source.name": "local", "source.url": "/a/lake/*"}, status="FAILED", stack=None
+    )
+    assert title(read_folder(folder)) == "lake"
 
 
 def test_an_empty_folder_is_named_by_itself(tmp_path: Path) -> None:
