@@ -15,8 +15,10 @@ from log_folders import PASS, write_run
 
 from runner.config import job_config as config
 from runner.config.vocabulary import config_dir
+from runner.leaderboard.board import Leaderboard, read_leaderboard
 
 MB = 10**6
+ROW, BLOCK, SCENE = ({"chunks": name} for name in ("row", "block", "scene"))
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,11 @@ def composed(*words: str) -> dict[str, Any]:
         tree = compose("config", list(words))
         tree.output.dir = "outputs/test"
         return config.resolved(tree)
+
+
+def board_of(folder: Path, *jobs: Job, **facts: Any) -> Leaderboard:
+    return read_leaderboard(write_sweep(folder / "sweep", jobs, **facts))
+
+
+def places(board: Leaderboard) -> list[tuple[int, int | None]]:
+    return [(row.job, row.rank) for row in board.rows]

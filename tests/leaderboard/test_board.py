@@ -8,24 +8,27 @@ from typing import Any
 import duckdb
 import pytest
 from log_folders import asked, write_run
-from sweep_folders import CLUSTERS, MB, Job, clusters, grid, trouble, write_results, write_sweep
+from sweep_folders import (
+    BLOCK,
+    CLUSTERS,
+    MB,
+    ROW,
+    SCENE,
+    Job,
+    board_of,
+    clusters,
+    grid,
+    places,
+    trouble,
+    write_results,
+    write_sweep,
+)  # fmt: skip
 
 from runner.errors import RecordError
 from runner.leaderboard.attempts import choose_sweep
-from runner.leaderboard.board import Leaderboard, answer, read_leaderboard
+from runner.leaderboard.board import answer, read_leaderboard
 from runner.leaderboard.show import show_leaderboard, write_leaderboard
 from runner.leaderboard.table import WIDTH, cells
-
-ROW, BLOCK, SCENE = ({"chunks": name} for name in ("row", "block", "scene"))
-
-
-def board_of(folder: Path, *jobs: Job, **facts: Any) -> Leaderboard:
-    return read_leaderboard(write_sweep(folder / "sweep", jobs, **facts))
-
-
-def places(board: Leaderboard) -> list[tuple[int, int | None]]:
-    return [(row.job, row.rank) for row in board.rows]
-
 
 # --- ranks ----------------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+from browser import measured
 from log_folders import change
 from report_page import Page
 from sweep_folders import CLUSTERS, Job, clusters, grid, trouble, write_results, write_sweep
-from test_report_browser import browser, measured  # noqa: F401 - a fixture, by its name
 
 from runner.leaderboard.board import read_leaderboard
 from runner.leaderboard.figures import axes
@@ -168,12 +168,8 @@ def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("jobs", SWEEPS.values(), ids=SWEEPS)
-def test_it_fits_every_width_and_no_label_lies_on_another(
-    browser: str,  # noqa: F811 - the fixture
-    tmp_path: Path,
-    jobs: list[Job],
-) -> None:
+def test_it_fits_every_width_and_no_label_lies_on_another(tmp_path: Path, jobs: list[Job]) -> None:
     write_leaderboard(write_sweep(tmp_path / "sweep", jobs))
-    for one in measured(browser, tmp_path / "sweep/sweep.html", tmp_path):
+    for one in measured(tmp_path / "sweep/sweep.html", tmp_path):
         told = {name: one[name] for name in ("overflow", "overlapping", "outside", "cut")}
         assert told == {"overflow": 0, "overlapping": [], "outside": [], "cut": []}, one["width"]

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from report_page import Page
-from sweep_folders import Job, write_sweep
-from test_sweep_leaderboard import BLOCK, ROW, board_of, places
+from sweep_folders import BLOCK, ROW, Job, board_of, places, write_sweep
 
 from runner.leaderboard.board import answer, reasons_once
 from runner.leaderboard.show import write_leaderboard
