@@ -160,7 +160,7 @@ raise SystemExit(3)
     job = start(code, tmp_path)
 
     def end_it() -> None:
-        wait_until(lambda: job._family.peak_bytes)
+        wait_until(lambda: job._tree.usage.peak_bytes)
         (tmp_path / "seen").touch()
 
     threading.Thread(target=end_it).start()
@@ -180,7 +180,7 @@ def test_memory_is_that_of_all_processes_of_a_job(tmp_path: Path) -> None:
 def test_a_job_below_its_limit_of_memory_goes_on(tmp_path: Path) -> None:
     job = start(HOLDS, tmp_path)
     limits = Limits(memory_bytes=150_000_000)
-    ended = stopped_once(lambda: job._family.resident_bytes > 90_000_000, job, limits, signal.SIGTERM)
+    ended = stopped_once(lambda: job._tree.resident_bytes > 90_000_000, job, limits, signal.SIGTERM)
     assert ended.cause is Cause.stopped
 
 
