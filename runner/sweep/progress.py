@@ -1,4 +1,4 @@
-"""How far a sweep is: a line for every run that ended, and on a terminal a bar, with the time that is left."""
+"""The progress of a sweep: a line for every run that ended, and on a terminal a bar, with the time that is left."""
 
 import time
 from collections.abc import Callable
@@ -6,14 +6,15 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from runner.base.console import news, progress_bar, tell
-from runner.leaderboard.jobs import Attempt, Job, JobRecord, Status
+from runner.leaderboard.records import JobRecord, Status
+from runner.sweep.jobs import attempt_name
 
 
 class Progress:
-    """Told of every run that ended; the time left goes by the mean of those, less the ones `there` before."""
+    """Counts the runs that ended, from the `earlier` ones on; the time left follows from the mean of the new ones."""
 
-    def __init__(self, total: int, there: int = 0) -> None:
-        self._total, self._there, self._count = total, there, there
+    def __init__(self, total: int, earlier: int = 0) -> None:
+        self._total, self._earlier, self._count = total, earlier, earlier
         self._stack = ExitStack()
         self._show: Callable[[int, int], None] = lambda _done, _total: None
 
@@ -30,23 +31,22 @@ class Progress:
         self._stack.close()
 
     def done(self, record: JobRecord) -> None:
-        """One more has ended."""
+        """Report a run that has ended."""
         self._count += 1
-        each = (time.monotonic() - self._began) / (self._count - self._there)
-        rest = each * (self._total - self._count)
-        left = f"; about {in_time(rest)} left" if self._count < self._total else ""
-        tell(f"{self._count} of {self._total}: {describe(record)}{left}")
+        each = (time.monotonic() - self._began) / (self._count - self._earlier)
+        remaining = each * (self._total - self._count)
+        estimate = f"; about {in_time(remaining)} left" if self._count < self._total else ""
+        tell(f"{self._count} of {self._total}: {describe(record)}{estimate}")
         self._show(self._count, self._total)
 
 
 def describe(record: JobRecord) -> str:
     """A run that ended, in a line."""
-    name = Attempt(Job(record.job, ()), record.repeat, record.rung).name
-    words = " ".join(f"{key}={value}" for key, value in record.varied.items())
-    told = f"{name} {words} {record.status}".replace("  ", " ")
+    name = attempt_name(record.job, record.repeat, record.rung)
+    line = " ".join([name, *(f"{key}={value}" for key, value in record.varied.items()), record.status])
     if record.status is Status.COMPLETED:
-        return f"{told} in {record.wall_seconds:.1f} s"
-    return f"{told}: {record.reason}"
+        return f"{line} in {record.wall_seconds:.1f} s"
+    return f"{line}: {record.reason}"
 
 
 def in_time(seconds: float) -> str:

@@ -11,7 +11,8 @@ from scenes_on_disk import speckle, write_scene
 from sweep_folders import Job, write_sweep
 
 from runner.compare.values import relative_differences
-from runner.leaderboard.board import answer, read_leaderboard
+from runner.leaderboard.answer import answer
+from runner.leaderboard.board import read_leaderboard
 from runner.leaderboard.show import write_leaderboard
 from runner.record.run_folder import read_run
 

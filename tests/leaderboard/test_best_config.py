@@ -63,7 +63,7 @@ def test_its_comment_says_where_it_comes_from(tmp_path: Path) -> None:
     assert lines[:3] == [
         "# @package _global_",
         "# The best of 2 jobs of the sweep 14-05-09_sweep: chunks=row",
-        "# 2.10 s, the median of 3 runs, 500 MB, 3x the baseline's speed; job 0",
+        "# 2.10 s, the median of 3 runs, 500 MB, 3x as fast as the baseline; job 0",
     ]
     assert lines[3].startswith("# on 2026-11-23, on ")
 
@@ -94,7 +94,7 @@ def test_a_winner_whose_record_is_lost_leaves_the_table(
     shown = capsys.readouterr().out
     assert re.search(r"No best\.yaml: \S*000/run\.json", shown)
     assert "unknown" in shown
-    assert "the best again" not in shown
+    assert "to run the best again" not in shown
     assert not (sweep / "experiment/best.yaml").exists()  # that of the earlier look
 
 

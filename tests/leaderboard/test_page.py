@@ -36,7 +36,7 @@ def test_the_answer_stands_first(tmp_path: Path) -> None:
     page = page_of(tmp_path / "sweep", clusters())
     said = page.one("p.answer").text
     assert said.startswith("Fastest: spatial_mean.cluster=threads temporal_mean.cluster=threads: 2.40 s")
-    assert "3.83x the baseline's speed (9.20 s)" in said
+    assert "3.83x as fast as the baseline (9.20 s)" in said
 
 
 def test_the_table_has_every_job_and_why_it_did_not_complete(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_sweep_for_memory_is_plotted_by_memory(tmp_path: Path) -> None:
     page = Page(folder / "sweep.html")
     assert page.one("p.answer").text == "Least memory: chunks=b: 300 MB, median of 2 from 300 MB to 300 MB, 4.10 s."
     assert [one.text for one in page.all("table.board th") if one.attributes.get("colspan")] == ["memory"]
-    assert "peak memory; a dot is a job" in page.source
+    assert "peak memory; each dot is a job" in page.source
 
 
 def test_a_baseline_of_the_grid_is_on_its_axis(tmp_path: Path) -> None:
@@ -107,13 +107,13 @@ def test_a_baseline_of_the_grid_is_on_its_axis(tmp_path: Path) -> None:
 def test_the_command_is_the_one_that_was_typed_and_a_resumed_sweep_began_when_it_was_begun(tmp_path: Path) -> None:
     typed = ["-m", "hydra/launcher=isolated", "--config-dir", "my conf", "chunks=row,block", "hydra.sweep.dir=here"]
     folder = write_sweep(tmp_path / "sweep", [Job({"chunks": "row"})], command=["/x/runner/__main__.py", *typed],
-                         begun="2026-11-22T09:00:00.000+00:00")  # fmt: skip
+                         first_started="2026-11-22T09:00:00Z")  # fmt: skip
     write_leaderboard(folder)
     facts = facts_of(Page(folder / "sweep.html"))
     assert facts["command"] == f"cog-stack-runner {shlex.join(typed)}"
     assert facts["started"] == "2026-11-22 09:00:00 UTC"
     assert facts["resumed"] == "2026-11-23 14:05:09 UTC"
-    assert facts["took"].endswith("since then")
+    assert facts["took"].endswith("since it was resumed")
 
 
 @pytest.mark.parametrize(

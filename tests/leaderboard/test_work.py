@@ -7,7 +7,7 @@ import pytest
 from report_page import Page
 from sweep_folders import BLOCK, ROW, Job, board_of, places, write_sweep
 
-from runner.leaderboard.board import answer, reasons_once
+from runner.leaderboard.answer import answer, reasons_once
 from runner.leaderboard.show import write_leaderboard
 
 # --- different work ---------------------------------------------------------------------------------------------------
@@ -61,10 +61,13 @@ def test_settings_that_change_no_values_are_the_same_work(tmp_path: Path) -> Non
     ("reasons", "said"),
     [
         (["too large", "too large"], ["jobs 1, 2: too large"]),
-        (["needs 492 MiB", "needs 500 MiB"], ["jobs 1, 2, alike but for numbers; job 1: needs 492 MiB"]),
+        (
+            ["needs 492 MiB", "needs 500 MiB"],
+            ["jobs 1, 2, for the same reason with other numbers; job 1: needs 492 MiB"],
+        ),
         (["too large", "no such option"], ["too large", "no such option"]),
     ],
-)
+)  # fmt: skip
 def test_a_reason_that_several_jobs_share_stands_once(tmp_path: Path, reasons: list[str], said: list[str]) -> None:
     refused = [Job({"chunks": why + str(at)}, status="REFUSED", reason=why) for at, why in enumerate(reasons)]
     board = write_leaderboard(write_sweep(tmp_path / "sweep", [Job(ROW), *refused]))

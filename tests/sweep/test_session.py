@@ -1,6 +1,7 @@
 """The story of a sweep in one process: Hydra composes it as ever, but what a job's process would do is made up."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ Sweep = Callable[..., Path]
 
 @pytest.fixture
 def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
-    """Run the sweep of these words in the folder `sweep`; jobs with the word `failing` fail."""
+    """Run the sweep of these overrides in the folder `sweep`; jobs with the override `failing` fail."""
     monkeypatch.chdir(tmp_path)
     job_config.register_settings()
     monkeypatch.setattr("runner.leaderboard.best_config.write_best", lambda _board: None)  # no job leaves a config here
@@ -63,7 +64,7 @@ def varied(folder: Path) -> list[str]:
     return [record["varied"].get("chunks") for record in records(folder).values()]
 
 
-# --- words ------------------------------------------------------------------------------------------------------------
+# --- overrides --------------------------------------------------------------------------------------------------------
 
 
 def test_a_cluster_for_all_stages_is_one_setting_of_a_sweep(sweep: Sweep) -> None:
@@ -92,6 +93,45 @@ def test_a_secret_in_a_config_file_is_not_written_by_hydra_either(sweep: Sweep, 
     assert not (tmp_path / "sweep").exists()
 
 
+# --- wrong settings ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("chunks=row,rwo", "chunks=rwo: no such option; did you mean 'row'"),
+        ("fetch.in_fligth=4,8", "fetch.in_fligth: there is no such setting; did you mean 'fetch.in_flight"),
+        ("stages.spatial_mean.statistics=[mean],[meen]", "meen"),
+        ("fetch.in_flight=4,0", "fetch.in_flight=0: wanted a whole number from 1 on"),
+        ("stages.spatial_mean.cluster={kind:threads},{kind:threads,n_workers:7}", "n_workers=7: wanted 1 or nothing"),
+    ],
+)
+def test_a_value_that_no_job_can_have_refuses_the_whole_sweep(sweep: Sweep, override: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)) as refusal:
+        sweep(*GRID, override, "mask=nodata,none")
+    assert refusal.value.exit_code == 2
+    assert not Path("sweep").exists()
+
+
+def test_settings_that_contradict_each_other_are_a_row(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sweep(*GRID[:2], "cluster=threads,processes", "cluster.n_workers=1,2")
+    assert list(statuses(folder).values()) == ["COMPLETED", "REFUSED", "COMPLETED", "COMPLETED"]
+    shown = capsys.readouterr()
+    assert "1 of 4 jobs cannot run; the table says why" in shown.err
+    assert "REFUSED: job 1, cluster=threads cluster.n_workers=2: stages.spatial_mean.cluster.n_workers=2: " in shown.out
+
+
+def test_a_job_that_the_plan_refuses_is_a_row_that_names_its_setting_once(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = "chunks=scene: a task needs 3 GB"
+    refusal = lambda _planner, job: problem if job.chunks.y == "all" else None  # noqa: E731
+    monkeypatch.setattr("runner.sweep.session.Planner.refusal", refusal)
+    folder = sweep(*GRID)
+    assert statuses(folder) == {"000": "COMPLETED", "001": "COMPLETED", "002": "REFUSED"}
+    assert f"REFUSED: job 2: {problem}\n" in capsys.readouterr().out
+
+
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +140,7 @@ def test_a_resume_with_another_baseline_is_refused_and_changes_nothing(sweep: Sw
     folder = sweep(*GRID, "sweep.baseline=['chunks=row']")
     before = files(folder)
     assert varied(folder) == ["row", "block", "scene"]
-    with pytest.raises(SweepError, match=r"sweep.baseline=.*: the sweep in .* was begun with \['chunks=row'\]"):
+    with pytest.raises(SweepError, match=r"sweep.baseline=.*: the sweep in .* started with \[chunks=row\]"):
         sweep(*GRID, f"sweep.baseline=[{baseline}]", f"sweep.resume={folder}")
     assert files(folder) == before
 
@@ -114,7 +154,7 @@ def test_a_resume_of_jobs_whose_files_have_changed_is_refused_and_changes_nothin
     folder = sweep(*words)
     before = files(folder)
     (mine.parent / "own.yaml").write_text("y: 200\n")
-    with pytest.raises(SweepError, match=r"sweep/002: the config of this job is not what it was"):
+    with pytest.raises(SweepError, match=r"sweep/002: the config of this job has changed"):
         sweep(*words, f"sweep.resume={folder}")
     assert files(folder) == before
 
@@ -125,11 +165,11 @@ def test_a_resume_of_what_is_complete_runs_nothing(sweep: Sweep) -> None:
     assert records(sweep(*GRID, "sweep.resume=auto")) == before
 
 
-def test_the_words_of_a_resume_may_stand_in_another_order(sweep: Sweep) -> None:
+def test_the_overrides_of_a_resume_may_have_another_order(sweep: Sweep) -> None:
     folder = sweep(*GRID, "mask=nodata,none")
     before = records(folder)
     assert records(sweep(GRID[2], *GRID[:2], "mask=nodata,none", "sweep.resume=auto")) == before
-    with pytest.raises(SweepError, match="give the words in the order of its first command"):
+    with pytest.raises(SweepError, match="give the overrides in the order of its first command"):
         sweep("mask=nodata,none", *GRID, "sweep.resume=auto")
     assert records(folder) == before
 
@@ -193,6 +233,17 @@ def test_a_search_counts_over_all_its_trials_and_ends_with_those_that_there_are(
     assert "nothing new is proposed after 2 trials" in shown.err
     assert "have not started" not in shown.out
     assert files(folder)["sweep.json"]["planned"] == 6
+
+
+@pytest.mark.usefixtures("_optuna")
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [("chunks=row,rwo", "chunks=rwo: no such option"), ("fetch.in_fligth=interval(1,8)", "did you mean")],
+)
+def test_a_search_among_values_that_do_not_exist_is_refused(sweep: Sweep, override: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        sweep(*SEARCH[:2], override, SEARCH[3])
+    assert not Path("sweep").exists()
 
 
 @pytest.mark.usefixtures("_optuna")
