@@ -10,11 +10,17 @@ from runner.base import humanize
 from runner.base.command import COMMAND
 from runner.leaderboard import agreement
 from runner.leaderboard.board import Leaderboard
-from runner.leaderboard.ranking import tie
+from runner.leaderboard.ranking import ASSUMED, tie
 from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row
 
 _NUMBERS: Final = re.compile(r"\d+(\.\d+)?")
+_ENDS: Final = {
+    **{status: status.lower() for status in Status},
+    Status.RUNNING: "still running",
+    Status.TIMEOUT: "ran out of time",
+    Status.OUT_OF_MEMORY: "ran out of memory",
+}
 
 
 def answer(board: Leaderboard) -> list[str]:
@@ -25,7 +31,7 @@ def answer(board: Leaderboard) -> list[str]:
 
 def _disagreement(board: Leaderboard) -> Iterator[str]:
     if board.disagreeing:
-        jobs = ", ".join(f"{row.job} ({_difference(row)})" for row in board.disagreeing)
+        jobs = ", ".join(f"job {row.job} ({_difference(row)})" for row in board.disagreeing)
         reference = board.disagreeing[0].agreement.reference
         what = "BITS" if any(row.agreement.apart is None for row in board.disagreeing) else "VALUES"
         yield (
@@ -101,7 +107,8 @@ def _against_baseline(board: Leaderboard, best: Row) -> str:
 def tie_rule(board: Leaderboard) -> str:
     """The differences that count as noise, and the reason."""
     if board.noise.assumed:
-        return "No job was repeated, so differences under 10 % are assumed to be noise; sweep.repeats=3 measures it."
+        hint = "; sweep.repeats=3 measures it" if board.sweep.isolated else ""
+        return f"No job was repeated, so differences under {100 * ASSUMED:.0f} % are assumed to be noise{hint}."
     return f"Differences under {100 * clear_difference(board):.2g} % are noise, given the spread of the repeats."
 
 
@@ -117,17 +124,13 @@ def _losers(board: Leaderboard) -> Iterator[str]:
     """The number of jobs that did not complete, by status, and of attempts that have not started."""
     statuses = [row.status for row in board.rows if row.status is not Status.COMPLETED]
     if statuses:
-        counts = ", ".join(f"{statuses.count(status)} {_in_words(status)}" for status in dict.fromkeys(statuses))
+        counts = ", ".join(f"{statuses.count(status)} {_ENDS[status]}" for status in dict.fromkeys(statuses))
         yield f"{len(board.rows) - len(statuses)} of {humanize.plural(len(board.rows), 'job')} completed; {counts}."
     planned = board.sweep.record.planned if board.sweep.record else 0
     attempts = [one for one in board.sweep.attempts if one.status not in (Status.REFUSED, Status.PRUNED)]
     started = sum(one.on_all_scenes for one in attempts) or len(attempts)  # the plan is that of the last rung
     if planned > started:
         yield f"{planned - started} of {humanize.plural(planned, 'run')} have not started."
-
-
-def _in_words(status: Status) -> str:
-    return status.lower().replace("_", " ")
 
 
 def bits_in_words(board: Leaderboard) -> tuple[str, str]:

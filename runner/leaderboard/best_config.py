@@ -81,7 +81,10 @@ def _text(board: Leaderboard, best: Row, run: RunFolder) -> str:
         lost = _lost(body, expected)
     except (HydraException, OmegaConfBaseException, ConfigError) as error:
         raise RecordError(f"{run.path}: its config cannot be composed by this version: {error}") from error
-    lines = [*_origin(board, best, run), *([f"but without its {', '.join(lost)}"] if lost else [])]
+    lines = [
+        *_origin(board, best, run),
+        *([f"It differs from the winner's config in {', '.join(lost)}"] if lost else []),
+    ]
     comment = "".join(f"# {redact(' '.join(line.split()))}\n" for line in lines)
     return f"# @package _global_\n{comment}{redact(body)}"
 

@@ -56,7 +56,7 @@ def pareto_figure(board: Leaderboard) -> Markup:
         _front_line(plot, [row for row in rows if row.front]),
         *(_dot(plot, board, row) for row in sorted(rows, key=lambda row: row.front)),
     ]
-    front = [("series0", "no other job is both faster and smaller")] if any(row.front for row in rows) else []
+    front = [("series0", "no other job takes both less time and less memory")] if any(row.front for row in rows) else []
     title = Markup("<b>peak memory against wall time</b>{}").format(
         legend([*front, ("plain", "others" if front else "jobs")])
     )
@@ -282,7 +282,9 @@ def _order_panel(
     plot = Plot(scale_of(orders, margin=0.03), scale_of(values, margin=0.1), 140)
     titles = [f"{board.names[row.job]}: {value:.3g}{unit}" for _, value, row in points]
     title = Markup("<b>{}</b> {}").format(measure, text)
-    x_ticks = [tick for tick in number_ticks(plot.x, _MOST_TICKS) if tick.at >= 0 and "." not in tick.text]
+    x_ticks = [
+        tick for tick in number_ticks(plot.x, min(_MOST_TICKS, len(points))) if tick.at >= 0 and "." not in tick.text
+    ]
     marks = [plot.line(orders, values, "plain thin"), plot.points(orders, values, titles, "series0")]
     drawn = panel(title, 140, marks, number_ticks(plot.y, 4, unit), x_ticks)
     return tag("div", [drawn, x_axis(x_ticks, "position in the order of the runs")], class_="chart")

@@ -140,8 +140,8 @@ def _where(sweep: Sweep) -> str:
 
 
 def _figures(board: Leaderboard) -> Iterator[Figure]:
-    """The figures at the top."""
-    ranked = [row for row in board.rows if row.rank]
+    """The figures at the top; without a winner, none of them praises a job."""
+    ranked = [row for row in board.rows if row.rank] if board.best else []
     if ranked:
         fastest = min(ranked, key=lambda row: row.wall_seconds or float("inf"))
         yield Figure("fastest", humanize.seconds(fastest.wall_seconds), _named(board, fastest))

@@ -77,10 +77,10 @@ def _reason(board: Leaderboard, group: list[Row], reason: str) -> str:
     return f"{status}{named}{line if len(line) <= _REASON else f'{line[:_REASON]}...'}"
 
 
-def _table(heads: list[str], rows: list[list[str]], texts: int, board: Leaderboard) -> Table:
+def _table(heads: list[str], rows: list[list[str]], texts: list[str], board: Leaderboard) -> Table:
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, head in enumerate(heads):
-        left = 0 < number < texts
+    for head in heads:
+        left = head in texts
         drawn.add_column(Text(head), justify="left" if left else "right", no_wrap=not left, overflow="fold")
     for row, cells_ in zip(board.rows, rows, strict=False):
         style = (

@@ -126,25 +126,26 @@ def values(row: Row) -> str:
     return verdicts.get(own.verdict, "")
 
 
-def cells(board: Leaderboard, width: int = WIDTH) -> tuple[list[str], list[list[str]], int]:
-    """Heads, rows, and the number of columns with text.
+def cells(board: Leaderboard, width: int = WIDTH) -> tuple[list[str], list[list[str]], list[str]]:
+    """Heads, rows, and the heads of columns with text.
 
     Each key has a column; all share one if that table would be wider than `width`. Columns of numbers are left out
     before that, one by one: the page and the Parquet file have them too.
     """
     numbers = figures(board)
     keys = short_keys(shown_keys(board.rows))
+    numbering: dict[str, Cell] = {"rank": place, "job": lambda row: str(row.job)}
     settings: dict[str, Cell] = {name: _setting(key) for key, name in keys.items()}
     optional = [name for name in ("requests", "few scenes", "fetched", "CPU", "rate") if name in numbers]
     for dropped in range(len(optional) + 1):
         kept = {name: cell for name, cell in numbers.items() if name not in optional[:dropped]}
-        columns = _columns(board.rows, {"": place, **settings, **kept, "bits": values})
+        columns = _columns(board.rows, {**numbering, **settings, **kept, "bits": values})
         if _width(columns) <= width:
-            return list(columns), _transposed(columns), 1 + len(settings)
+            return list(columns), _transposed(columns), list(settings)
     kept = {name: cell for name, cell in numbers.items() if name not in optional}
     folded: Cell = lambda row: board.names[row.job]  # noqa: E731 - one of many cells
-    columns = _columns(board.rows, {"": place, FOLDED: folded, **kept, "bits": values})
-    return list(columns), _transposed(columns), 2
+    columns = _columns(board.rows, {**numbering, FOLDED: folded, **kept, "bits": values})
+    return list(columns), _transposed(columns), [FOLDED]
 
 
 def _setting(key: str) -> Cell:

@@ -50,7 +50,7 @@ def test_a_job_that_left_a_scene_out_is_shouted_though_its_repeats_agree(tmp_pat
     board = write_leaderboard(folder)
     assert (board.exit_code, board.best) == (1, None)
     assert answer(board)[0].startswith("NOT THE SAME BITS: 1 job computed other values than job 0")
-    assert "1 (from 1 scene instead of 2" in answer(board)[0]
+    assert "job 1 (from 1 scene instead of 2" in answer(board)[0]
 
 
 def test_scenes_that_changed_between_the_repeats_are_shouted(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_scenes_that_changed_between_the_repeats_are_shouted(tmp_path: Path) -> 
         change_digest(folder / name)
     board = read_leaderboard(folder)
     assert verdicts(folder) == {0: "differ", 1: "differ"}
-    assert "0 (from one repeat to the next, from scenes that have changed, temporal_mean: mean)" in answer(board)[0]
+    assert "job 0 (from one repeat to the next, from scenes that have changed, temporal_mean: mean)" in answer(board)[0]
 
 
 def test_jobs_that_choose_the_same_scenes_by_other_words_must_agree(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_values_of_the_other_engine_that_no_rounding_explains_name_no_winner(tmp
     board = write_leaderboard(engines(tmp_path / "sweep", pixels, wrong))
     assert (board.exit_code, board.best) == (1, None)
     assert answer(board)[0].startswith("NOT THE SAME VALUES: 1 job computed other values than job 0")
-    assert "1 (temporal_mean: mean, by up to 0." in answer(board)[0]
+    assert "job 1 (temporal_mean: mean, by up to 0." in answer(board)[0]
 
 
 def test_what_rounding_leaves_of_nothing_is_no_difference(tmp_path: Path) -> None:
