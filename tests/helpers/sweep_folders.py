@@ -82,10 +82,12 @@ def write_sweep(folder: Path, jobs: Iterable[Job], **values: Any) -> Path:
 
 def write_attempt(sweep: SweepFolder, job: Job, wall: float, attempt: Attempt, order: int) -> None:
     status = Status.COMPLETED if attempt.rung == FEW else Status(job.status)
-    record = replace(attempt.record(dict(job.settings), status, job.reason), order=order)
+    record = attempt.record(dict(job.settings), status, job.reason)
     if status not in (Status.REFUSED, Status.PRUNED):
         write_results(sweep.of(attempt), job, status, wall)
-        record = replace(record, exit_code=0, wall_seconds=wall, cpu_seconds=1.5 * wall, peak_bytes=int(job.peak))
+        record = replace(
+            record, order=order, exit_code=0, wall_seconds=wall, cpu_seconds=1.5 * wall, peak_bytes=int(job.peak)
+        )
     sweep.keep(attempt, record)
 
 
