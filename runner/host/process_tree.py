@@ -65,7 +65,7 @@ class ProcessTree:
 
     @property
     def lives(self) -> bool:
-        """Whether any of them has not ended."""
+        """True if any of them has not ended."""
         return any(map(lives, self._members))
 
     def _search_is_due(self) -> bool:
@@ -85,7 +85,7 @@ class ProcessTree:
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether a process has not ended. A zombie has: it holds no memory, and may wait for its parent for good."""
+    """True if a process has not ended. A zombie has: it holds no memory, and may wait for its parent for good."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:

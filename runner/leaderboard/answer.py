@@ -127,8 +127,8 @@ def _losers(board: Leaderboard) -> Iterator[str]:
         counts = ", ".join(f"{statuses.count(status)} {_ENDS[status]}" for status in dict.fromkeys(statuses))
         yield f"{len(board.rows) - len(statuses)} of {humanize.plural(len(board.rows), 'job')} completed; {counts}."
     planned = board.sweep.record.planned if board.sweep.record else 0
-    attempts = [one for one in board.sweep.attempts if one.status not in (Status.REFUSED, Status.PRUNED)]
-    started = sum(one.on_all_scenes for one in attempts) or len(attempts)  # the plan is that of the last rung
+    attempts = [own for own in board.sweep.attempts if own.status not in (Status.REFUSED, Status.PRUNED)]
+    started = sum(own.on_all_scenes for own in attempts) or len(attempts)  # the plan is that of the last rung
     if planned > started:
         yield f"{planned - started} of {humanize.plural(planned, 'run')} have not started."
 

@@ -40,21 +40,21 @@ class PastAttempt:
 
     @property
     def completed(self) -> bool:
-        """Whether it came to its end."""
+        """True if it came to its end."""
         return self.record.status is Status.COMPLETED
 
     @property
     def on_all_scenes(self) -> bool:
-        """Whether it is not of the first rung of a pruned sweep, on few scenes."""
+        """True unless it belongs to the first rung of a pruned sweep, on few scenes."""
         return self.record.rung == ALL
 
     @property
     def fetched(self) -> tuple[float | None, float | None]:
         """Bytes and requests of all passes; None if GDAL fetched, which does not count."""
         passes = self.run.facts["passes"] if self.run else []
-        if not passes or not all(one.get("fetched") for one in passes):
+        if not passes or not all(ran.get("fetched") for ran in passes):
             return None, None
-        bytes_, requests = (sum(one["fetched"][name] for one in passes) for name in ("bytes", "requests"))
+        bytes_, requests = (sum(ran["fetched"][name] for ran in passes) for name in ("bytes", "requests"))
         return float(bytes_), float(requests)
 
 
@@ -69,7 +69,7 @@ class Sweep:
 
     @property
     def isolated(self) -> bool:
-        """Whether each job had a process of its own."""
+        """True if each job had a process of its own."""
         return self.record is not None
 
     @property
@@ -185,8 +185,8 @@ def _recorded(folder: Path, record: JobRecord, alive: bool) -> PastAttempt:
 def _plain(folder: Path) -> PastAttempt:
     run = read_run(folder)
     passes = run.facts["passes"]
-    overrides = tuple(one for one in map(str, run.facts["overrides"]) if key_of(one) != "output.dir")
-    peaks, seconds = ([one[name] for one in passes if one.get(name)] for name in ("peak_bytes", "cpu_seconds"))
+    overrides = tuple(text for text in map(str, run.facts["overrides"]) if key_of(text) != "output.dir")
+    peaks, seconds = ([ran[name] for ran in passes if ran.get(name)] for name in ("peak_bytes", "cpu_seconds"))
     record = JobRecord(
         job=int(folder.name), overrides=overrides, varied={}, status=Status(run.status), reason=run.error,
         order=int(folder.name), wall_seconds=run.seconds, cpu_seconds=sum(seconds) if seconds else None,

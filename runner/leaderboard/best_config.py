@@ -92,13 +92,13 @@ def _text(board: Leaderboard, best: Row, run: RunFolder) -> str:
 def _origin(board: Leaderboard, best: Row, run: RunFolder) -> Iterator[str]:
     """The lines of the comment: the sweep, the measurements, the machine."""
     facts = run.facts
-    many = f", the median of {len(best.walls)} runs" if len(best.walls) > 1 else ""
+    repeats = f", the median of {len(best.walls)} runs" if len(best.walls) > 1 else ""
     ratio = "" if best.ratio is None or best.baseline else f", {best.ratio:.3g}x as fast as the baseline"
     memory = facts.get("memory_bytes")
     machine = f"{facts.get('host')}, {facts.get('cores')} cores, {humanize.size(memory)}, {facts.get('platform')}"
     jobs = humanize.plural(len(board.rows), "job")
     yield f"The best of {jobs} of the sweep {board.sweep.path.name}: {board.names[best.job]}"
-    yield f"{humanize.seconds(best.wall_seconds)}{many}, {humanize.size(best.peak_bytes)}{ratio}; job {best.job}"
+    yield f"{humanize.seconds(best.wall_seconds)}{repeats}, {humanize.size(best.peak_bytes)}{ratio}; job {best.job}"
     yield f"on {board.sweep.started:%Y-%m-%d}, on {machine}"
 
 

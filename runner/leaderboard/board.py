@@ -92,7 +92,7 @@ def different_work(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _is_work(key: str) -> bool:
-    """Whether a setting chooses the values or the scenes."""
+    """True if a setting chooses the values or the scenes."""
     of_stage = key.startswith("stages.") and any(part in key for part in _OF_STAGE)
     return of_stage or key in _OTHERS or key.startswith(_OF_SOURCE)
 

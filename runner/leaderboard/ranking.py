@@ -36,7 +36,7 @@ class Noise:
 
     @property
     def assumed(self) -> bool:
-        """Whether nothing was repeated."""
+        """True if nothing was repeated."""
         return self.freedom == 0
 
     def least_difference(self, n: int, m: int) -> float:
@@ -57,7 +57,7 @@ def noise_of(samples: Sequence[Sequence[float]]) -> Noise:
 
 
 def tie(a: float, n: int, b: float, m: int, noise: Noise) -> bool:
-    """Whether medians a of n and b of m repeats differ by noise alone."""
+    """True if medians a of n and b of m repeats differ by noise alone."""
     return abs(a - b) <= noise.least_difference(n, m) * min(a, b)
 
 
@@ -73,7 +73,7 @@ def ranks(medians: Sequence[float], repeats: Sequence[int], noise: Noise) -> lis
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Whether each point is on the front: no other is better in one measure and at least equal in the other.
+    """True for each point on the front: no other is better in one measure and at least equal in the other.
 
     Less is better in both.
     """

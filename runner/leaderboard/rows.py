@@ -99,17 +99,17 @@ class Row:
 
     @property
     def measured(self) -> bool:
-        """Whether it completed with a wall time, ranked or not."""
+        """True if it completed with a wall time, ranked or not."""
         return self.status is Status.COMPLETED and bool(self.walls)
 
     @property
     def failed(self) -> bool:
-        """Whether it went wrong, or was cut off."""
+        """True if it went wrong, or was cut off."""
         return self.status not in _NO_FAULT
 
     @property
     def differs(self) -> bool:
-        """Whether its values are not those of the others."""
+        """True if its values differ from those of the others."""
         return self.agreement.verdict == bits.DIFFER
 
     def measure(self, objective: str) -> list[float]:
@@ -120,8 +120,8 @@ class Row:
         """The median of the objective."""
         return _median(self.measure(objective))
 
-    def _each(self, of: Callable[[PastAttempt], float | None]) -> list[float]:
-        return [value for attempt in self.completed if (value := of(attempt)) is not None]
+    def _each(self, measure: Callable[[PastAttempt], float | None]) -> list[float]:
+        return [value for attempt in self.completed if (value := measure(attempt)) is not None]
 
 
 def rows_of(attempts: Sequence[PastAttempt]) -> list[Row]:
@@ -140,8 +140,8 @@ def ranked(rows: Sequence[Row], objective: Sequence[str]) -> tuple[list[Row], No
     noise = noise_of([row.measure(first) for row in able])
     able.sort(key=lambda row: (median(row.measure(first)), row.job))
     numbers = ranks([median(row.measure(first)) for row in able], [len(row.measure(first)) for row in able], noise)
-    many = Counter(numbers)
-    able = [replace(row, rank=rank, tied=many[rank] > 1) for row, rank in zip(able, numbers, strict=True)]
+    count = Counter(numbers)
+    able = [replace(row, rank=rank, tied=count[rank] > 1) for row, rank in zip(able, numbers, strict=True)]
     if second:  # it decides among jobs that tie in the first
         able.sort(key=lambda row: (row.rank, *(row.level(objective) or 0.0 for objective in second)))
     others = sorted((row for row in rows if row.job not in {ranked.job for ranked in able}), key=_last)

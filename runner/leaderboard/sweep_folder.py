@@ -18,7 +18,7 @@ def attempt_folders(path: Path) -> Iterator[Path]:
 
 
 def is_sweep(path: Path) -> bool:
-    """Whether jobs of a sweep lie in this folder."""
+    """True if jobs of a sweep lie in this folder."""
     return (path / SWEEP).is_file() or any(attempt_folders(path))
 
 

@@ -60,7 +60,7 @@ class JobList:
     def add_trial(self, overrides: Sequence[str], number: int | None = None) -> Job:
         """Add a job of a search, with the number that an earlier sweep gave it; or the baseline, if it is the same."""
         job = self.add(overrides, number)
-        base = next((one for one in self.jobs if one.baseline and one.config_sha256 == job.config_sha256), None)
+        base = next((base for base in self.jobs if base.baseline and base.config_sha256 == job.config_sha256), None)
         if base is None:
             return job
         self.jobs.remove(job)

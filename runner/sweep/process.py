@@ -67,7 +67,7 @@ class StopSign:
 
     @property
     def raised(self) -> bool:
-        """Whether jobs must end."""
+        """True if jobs must end."""
         return self._event.is_set()
 
 
@@ -148,7 +148,7 @@ class JobProcess:
 
 
 def _group_lives(leader: int) -> bool:
-    """Whether a process of its group has not ended, be it below the leader or not."""
+    """True if a process of its group has not ended, be it below the leader or not."""
     for pid in psutil.pids():
         with suppress(OSError, psutil.Error):  # it has ended meanwhile
             if os.getpgid(pid) == leader and lives(psutil.Process(pid)):

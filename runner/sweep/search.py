@@ -166,7 +166,7 @@ def distribution(override: Override) -> "BaseDistribution":
 
 
 def _has_point(override: Override) -> bool:
-    """Whether an interval was written with a decimal point, or as float(...): then it has all numbers."""
+    """True if an interval was written with a decimal point, or as float(...): then it has all numbers."""
     written = str(override.input_line).partition("=")[2]
     return "." in written or "float" in written
 

@@ -151,7 +151,8 @@ class Session:
             return overrides
         limit = self.jobs.settings[attempt.job.number].source.limit
         scenes = few if limit is None else min(few, limit)
-        return [*(one for one in overrides if key_of(one) != "source.limit"), f"source.limit={scenes}"]
+        others = (override for override in overrides if key_of(override) != "source.limit")
+        return [*others, f"source.limit={scenes}"]
 
     def _warm_up(self, attempts: Sequence[Attempt]) -> None:
         """Make an unmeasured run for each engine: it compiles kernels, and the system caches the files."""

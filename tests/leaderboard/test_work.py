@@ -1,4 +1,4 @@
-"""Sweeps whose jobs cannot be compared have no winner, and what several jobs share is said once."""
+"""Sweeps with jobs that cannot be compared have no winner, and a reason that jobs share is shown once."""
 
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def test_other_work_that_did_not_complete_leaves_the_winner(tmp_path: Path) -> N
     assert board.unlike == ()
 
 
-def test_settings_that_change_no_values_are_the_same_work(tmp_path: Path) -> None:
+def test_settings_that_do_not_change_values_are_the_same_work(tmp_path: Path) -> None:
     jobs = [Job(ROW, more={"fetch.in_flight": 4}), Job(BLOCK, more={"fetch.in_flight": 8})]
     assert board_of(tmp_path, *jobs).unlike == ()
 
@@ -68,7 +68,7 @@ def test_settings_that_change_no_values_are_the_same_work(tmp_path: Path) -> Non
         (["too large", "no such option"], ["too large", "no such option"]),
     ],
 )  # fmt: skip
-def test_a_reason_that_several_jobs_share_stands_once(tmp_path: Path, reasons: list[str], said: list[str]) -> None:
+def test_a_reason_that_several_jobs_share_is_shown_once(tmp_path: Path, reasons: list[str], said: list[str]) -> None:
     refused = [Job({"chunks": why + str(at)}, status="REFUSED", reason=why) for at, why in enumerate(reasons)]
     board = write_leaderboard(write_sweep(tmp_path / "sweep", [Job(ROW), *refused]))
     assert [reason for _, reason in reasons_once(board.rows)] == said
@@ -76,7 +76,7 @@ def test_a_reason_that_several_jobs_share_stands_once(tmp_path: Path, reasons: l
     assert [row[2] for row in page.rows("table.board") if len(row) == 3] == said
 
 
-def test_a_sweep_of_which_half_was_refused_is_not_green(tmp_path: Path) -> None:
+def test_a_sweep_with_refused_jobs_is_not_green(tmp_path: Path) -> None:
     jobs = [Job(ROW), Job(BLOCK, status="REFUSED", reason="too large")]
     board = write_leaderboard(write_sweep(tmp_path / "sweep", jobs))
     page = Page(tmp_path / "sweep/sweep.html")

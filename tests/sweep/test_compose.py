@@ -34,8 +34,8 @@ def test_a_list_of_the_sweep_needs_neither_brackets_nor_quotes(typed: str, value
 
 
 def test_other_overrides_stay_as_they_are() -> None:
-    words = ["-m", "chunks=row,block", "sweep.timeout=3", "--config-dir", "sweep.baseline", "~sweep.baseline"]
-    assert as_hydra_reads(words, multirun=True) == words
+    overrides = ["-m", "chunks=row,block", "sweep.timeout=3", "--config-dir", "sweep.baseline", "~sweep.baseline"]
+    assert as_hydra_reads(overrides, multirun=True) == overrides
 
 
 @pytest.mark.parametrize("key", ["timeout", "prune", "repeats", "n_jobs", "trials", "keep"])

@@ -35,7 +35,7 @@ def start(code: str, folder: Path) -> JobProcess:
 
 
 def stopped_once(condition: Callable[[], object], process: JobProcess, limits: Limits, number: int) -> Ended:
-    """How a job ended that is to end by a signal, once it is as far as that."""
+    """The end of a job that gets a signal once the condition holds."""
     sign = StopSign()
 
     def stop() -> None:
@@ -53,12 +53,12 @@ def stopped_once(condition: Callable[[], object], process: JobProcess, limits: L
 
 
 def says(folder: Path, text: str) -> bool:
-    """Whether a job has said something."""
+    """True if a job has printed this text."""
     log = folder / "console.log"
     return log.is_file() and text in log.read_text()
 
 
-def test_a_job_that_ends_by_itself_says_what_it_took(tmp_path: Path) -> None:
+def test_the_resources_of_a_job_are_measured(tmp_path: Path) -> None:
     # It ends once its memory was seen, which a busy machine looks at late.
     code = f"""
 import time, pathlib
@@ -80,7 +80,7 @@ raise SystemExit(3)
     assert 5e6 < ended.peak_bytes < 1e9
 
 
-def test_memory_is_that_of_all_processes_of_a_job(tmp_path: Path) -> None:
+def test_the_memory_of_all_processes_of_a_job_counts(tmp_path: Path) -> None:
     ended = start(HOLDS_TWICE, tmp_path).watch(Limits(memory_bytes=150_000_000), StopSign())
     assert ended.cause is Cause.memory
     assert ended.exit_code == -signal.SIGTERM
@@ -107,7 +107,7 @@ def test_a_job_deaf_to_signals_is_killed_after_a_while(tmp_path: Path, monkeypat
     assert (tmp_path / "console.log").read_text() == "deaf\n"
 
 
-def test_what_a_job_leaves_behind_is_gone_before_the_next_begins(
+def test_processes_that_a_job_leaves_have_ended_before_the_next_job_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGKILL takes effect a while after it was sent."""
