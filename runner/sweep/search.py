@@ -35,8 +35,8 @@ def search(session: Session, fixed: Sequence[str], swept: Sequence[Override]) ->
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = {override.get_key_element(): distribution(override) for override in swept}
     _refuse_impossible(session, fixed, space)
-    session.jobs.swept = tuple(map(key_of, space))
-    session.jobs.add_baseline(fixed, session.settings.baseline)
+    session.job_list.swept = tuple(map(key_of, space))
+    session.job_list.add_baseline(fixed, session.settings.baseline)
     trials = _Search(session, list(fixed), space)
     trials.add_earlier()
     with session.opened():
@@ -65,7 +65,7 @@ class _Search:
         """Run every trial: first the baseline and those of an earlier sweep, then new ones."""
         settings, session = self._session.settings, self._session
         session.planned = settings.repeats * (max(settings.trials, self._trials) + bool(settings.baseline))
-        session.run(session.jobs.jobs)
+        session.run(session.job_list.jobs)
         study = self._study()
         while self._trials < settings.trials:
             if not self._run_proposals(study, min(settings.n_jobs, settings.trials - self._trials)):
@@ -76,7 +76,7 @@ class _Search:
     @property
     def _trials(self) -> int:
         """The number of jobs without the baseline, even if it was proposed."""
-        return sum(not job.baseline for job in self._session.jobs.jobs)
+        return sum(not job.baseline for job in self._session.job_list.jobs)
 
     def _run_proposals(self, study: "Study", count: int) -> list[Job]:
         """Run `count` new jobs. A proposal that has run before is answered at once, and does not count as a trial."""
@@ -100,7 +100,7 @@ class _Search:
         return jobs
 
     def _add(self, overrides: tuple[str, ...], number: int | None = None) -> Job:
-        self._known[overrides] = self._session.jobs.add_trial([*self._fixed, *overrides], number)
+        self._known[overrides] = self._session.job_list.add_trial([*self._fixed, *overrides], number)
         return self._known[overrides]
 
     def _overrides(self, values: Mapping[str, object]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ class Session:
     question: Sequence[str]  # the overrides that make the jobs: a resume must have the same
     settings: SweepSettings = field(init=False)
     sweep: SweepFolder = field(init=False)
-    jobs: JobList = field(init=False)
+    job_list: JobList = field(init=False)
     planned: int | None = None  # attempts of a search, whose jobs come one by one
     _planner: Planner = field(default_factory=Planner)
     _warm: set[str] = field(default_factory=set)  # the engines that have run
@@ -47,7 +47,7 @@ class Session:
 
     def __post_init__(self) -> None:
         self.settings = self.composer.settings()
-        self.jobs = JobList(self.composer)
+        self.job_list = JobList(self.composer)
         limits = Limits(self.settings.timeout, memory_limit_bytes(self.settings))
         self._pad = Launchpad(limits, self.settings.start)
 
@@ -59,7 +59,7 @@ class Session:
         raises SweepError if a run has not completed. A sweep that comes in batches is opened for each.
         """
         self.find()
-        self._refuse_changed(self.jobs.jobs)
+        self._refuse_changed(self.job_list.jobs)
         with _table_kept(self.sweep.path, self._record_varied, whole=whole), self.sweep.running():
             yield
             if whole:
@@ -104,7 +104,7 @@ class Session:
             if status is Status.REFUSED:
                 continue
             planned = status is Status.COMPLETED
-            reason = None if planned else job.refusal or self._planner.refusal(self.jobs.settings[job.number])
+            reason = None if planned else job.refusal or self._planner.refusal(self.job_list.settings[job.number])
             if reason is None:
                 able.append(job)
             else:
@@ -118,7 +118,7 @@ class Session:
         if self._status(attempt) in (status, Status.COMPLETED):
             return
         self.sweep.set_aside(attempt)
-        self.sweep.keep(attempt, attempt.record(self.jobs.varied(attempt.job), status, " ".join(reason.split())))
+        self.sweep.keep(attempt, attempt.record(self.job_list.varied(attempt.job), status, " ".join(reason.split())))
 
     def _run_rung(self, jobs: Sequence[Job], rung: Rung) -> None:
         attempts = fair_order(jobs, self.settings.repeats, rung, self.settings.seed + self._order)
@@ -141,7 +141,7 @@ class Session:
 
     def _attempt(self, order: int, attempt: Attempt) -> JobRecord:
         self._cool(attempt.job)
-        record = replace(attempt.record(self.jobs.varied(attempt.job), Status.RUNNING), order=order)
+        record = replace(attempt.record(self.job_list.varied(attempt.job), Status.RUNNING), order=order)
         command = self.composer.command(self._overrides(attempt), self.sweep.of(attempt))
         return attempted(self.sweep, self._pad, attempt, command, record)
 
@@ -149,7 +149,7 @@ class Session:
         overrides, few = list(attempt.job.overrides), self.settings.prune
         if attempt.rung == ALL or few is None:
             return overrides
-        limit = self.jobs.settings[attempt.job.number].source.limit
+        limit = self.job_list.settings[attempt.job.number].source.limit
         scenes = few if limit is None else min(few, limit)
         others = (override for override in overrides if key_of(override) != "source.limit")
         return [*others, f"source.limit={scenes}"]
@@ -159,7 +159,7 @@ class Session:
         if self.settings.start is not Start.warm:
             return
         for attempt in sorted(attempts, key=lambda attempt: attempt.job.number):
-            engine = self.jobs.settings[attempt.job.number].engine.value
+            engine = self.job_list.settings[attempt.job.number].engine.value
             if engine not in self._warm:
                 self._warm.add(engine)
                 folder = self.sweep.path / _WARM_UP
@@ -167,7 +167,7 @@ class Session:
 
     def _cool(self, job: Job) -> None:
         if self.settings.start is Start.cold:
-            forget_files(self._planner.local_files(self.jobs.settings[job.number]))
+            forget_files(self._planner.local_files(self.job_list.settings[job.number]))
 
     def end_search(self) -> None:
         """Record that no more attempts are planned than there were."""
@@ -219,11 +219,11 @@ class Session:
 
     def _record_varied(self) -> None:
         """Correct the varied overrides of jobs that came one by one, since they started before all were known."""
-        jobs = {(job.number, job.config_sha256): job for job in self.jobs.jobs}
+        jobs = {(job.number, job.config_sha256): job for job in self.job_list.jobs}
         for record in self.sweep.records():
             job = jobs.get((record.job, record.config_sha256))
-            if job is not None and record.varied != self.jobs.varied(job):
-                corrected = replace(record, varied=self.jobs.varied(job))
+            if job is not None and record.varied != self.job_list.varied(job):
+                corrected = replace(record, varied=self.job_list.varied(job))
                 self.sweep.keep(Attempt(job, record.repeat, record.rung), corrected)
 
     def _refuse_changed(self, jobs: Sequence[Job]) -> None:

@@ -22,7 +22,13 @@ Sweep = Callable[..., Path]
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+def returns() -> list[Any]:
+    """The results of each sweep for Hydra."""
+    return []
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch, returns: list[Any]) -> Sweep:
     """Run the sweep of these overrides in the folder `sweep`; jobs with the override `failing` fail."""
     monkeypatch.chdir(tmp_path)
     job_config.register_settings()
@@ -39,7 +45,7 @@ def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatc
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             overrides = ("hydra/launcher=isolated", f"hydra.sweep.dir={tmp_path / 'sweep'}", *overrides)
-            hydra.multirun("config", lambda _: None, list(overrides), with_log_configuration=False)
+            returns.append(hydra.multirun("config", lambda _: None, list(overrides), with_log_configuration=False))
         return tmp_path / "sweep"
 
     return run
@@ -210,6 +216,14 @@ def test_a_baseline_with_wrong_settings_ends_the_sweep_before_it_starts(sweep: S
     with pytest.raises(ConfigError, match=rf"sweep\.baseline.*{override}"):
         sweep(*GRID, f"sweep.baseline=['{override}']")
     assert not Path("sweep/sweep.json").exists()
+
+
+@pytest.mark.parametrize("baseline", ["chunks=notebook", "chunks=block"])
+def test_another_sweeper_gets_a_result_for_each_of_its_jobs(sweep: Sweep, returns: list[Any], baseline: str) -> None:
+    sweep("hydra/sweeper=basic", *GRID, f"sweep.baseline=['{baseline}']")
+    ((batch,),) = returns
+    assert [job.overrides[-1] for job in batch] == ["chunks=row", "chunks=block", "chunks=scene"]
+    assert [job.return_value for job in batch] == [1.0, 1.0, 1.0]
 
 
 # --- a search ---------------------------------------------------------------------------------------------------------

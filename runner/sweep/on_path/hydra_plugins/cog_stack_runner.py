@@ -54,7 +54,7 @@ class IsolatedLauncher(Launcher):
         batch = [list(map(as_typed, of_the_jobs(parser.parse_overrides(list(typed))))) for typed in job_overrides]
         if self._session is None:
             self._session = self.session([override for overrides in batch for override in overrides])
-        session, jobs = self._session, self._session.jobs
+        session, jobs = self._session, self._session.job_list
         if jobs.jobs:
             added = [jobs.add(overrides) for overrides in batch]
         else:
@@ -62,7 +62,7 @@ class IsolatedLauncher(Launcher):
             added = jobs.add_grid(fixed, batch, session.settings.baseline)
         with session.opened(whole=False):
             session.run(added)
-        return [_returned(job.overrides, session.values(job)) for job in added]
+        return [_returned(job.overrides, session.values(job)) for job in added[-len(batch) :]]  # without the baseline
 
 
 class TuningSweeper(BasicSweeper):
@@ -85,7 +85,7 @@ class TuningSweeper(BasicSweeper):
         if session.settings.search is not None:
             return search(session, fixed, swept)
         combinations = [[*fixed, *values] for values in itertools.product(*map(_values, swept))]
-        jobs = session.jobs.add_grid(fixed, combinations, session.settings.baseline)
+        jobs = session.job_list.add_grid(fixed, combinations, session.settings.baseline)
         with session.opened():
             session.run(jobs)
         return None
