@@ -18,6 +18,7 @@ from runner.leaderboard.answer import answer, bits_in_words, clear_difference, r
 from runner.leaderboard.attempts import Sweep
 from runner.leaderboard.board import Leaderboard
 from runner.leaderboard.labels import short_keys, shown_keys
+from runner.leaderboard.pareto import pareto_figure
 from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row
 from runner.report.charts import bar
@@ -93,7 +94,7 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
         "lines": [_line(board, row, keys, numbers) for row in board.rows],
         "rule": tie_rule(board),
         "tolerance": f"{agreement.TOLERANCE:g}",
-        "pareto": figures.pareto_figure(board),
+        "pareto": pareto_figure(board),
         "axes": figures.axes_figure(board),
         "order": figures.order_figure(board),
         "best": best,
