@@ -1,43 +1,31 @@
 """The progress of a sweep: a line for every run that ended, and on a terminal a bar, with the time that is left."""
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from runner.base.console import news, progress_bar, tell
 from runner.leaderboard.records import JobRecord, Status
 from runner.sweep.jobs import attempt_name
 
 
-class Progress:
-    """Counts the runs that ended, from the `earlier` ones on; the time left follows from the mean of the new ones."""
+@contextmanager
+def progress(total: int, earlier: int = 0) -> Iterator[Callable[[JobRecord], None]]:
+    """Yield a function that reports each run as it ends, after `earlier` ones, with an estimate of the time left."""
+    started, count = time.monotonic(), earlier
+    on_terminal = news.is_terminal and total
+    with progress_bar("sweep") if on_terminal else nullcontext(lambda _done, _total: None) as show:
+        show(count, total)
 
-    def __init__(self, total: int, earlier: int = 0) -> None:
-        self._total, self._earlier, self._count = total, earlier, earlier
-        self._stack = ExitStack()
-        self._show: Callable[[int, int], None] = lambda _done, _total: None
+        def report(record: JobRecord) -> None:
+            nonlocal count
+            count += 1
+            remaining = (time.monotonic() - started) / (count - earlier) * (total - count)
+            estimate = f"; about {in_time(remaining)} left" if count < total else ""
+            tell(f"{count} of {total}: {describe(record)}{estimate}")
+            show(count, total)
 
-    def __enter__(self) -> "Progress":
-        self._began = time.monotonic()
-        if news.is_terminal and self._total:
-            self._show = self._stack.enter_context(progress_bar("sweep"))
-            self._show(self._count, self._total)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def done(self, record: JobRecord) -> None:
-        """Report a run that has ended."""
-        self._count += 1
-        each = (time.monotonic() - self._began) / (self._count - self._earlier)
-        remaining = each * (self._total - self._count)
-        estimate = f"; about {in_time(remaining)} left" if self._count < self._total else ""
-        tell(f"{self._count} of {self._total}: {describe(record)}{estimate}")
-        self._show(self._count, self._total)
+        yield report
 
 
 def describe(record: JobRecord) -> str:
@@ -50,7 +38,7 @@ def describe(record: JobRecord) -> str:
 
 
 def in_time(seconds: float) -> str:
-    """A duration for people."""
+    """A duration for people, without a false precision."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -24,7 +24,7 @@ from runner.sweep.jobs import Attempt, Job, fair_order
 from runner.sweep.launch import Launchpad, attempted, unmeasured
 from runner.sweep.preflight import Planner, forget_files
 from runner.sweep.process import Limits
-from runner.sweep.progress import Progress
+from runner.sweep.progress import progress
 
 _WARM_UP = ".warm-up"
 
@@ -133,11 +133,11 @@ class Session:
         tasks = [partial(self._attempt, order, attempt) for order, attempt in todo]
         earlier = self._order - len(todo) if self.planned else 0
         with (
-            Progress(self.planned or len(tasks), earlier) as progress,
+            progress(self.planned or len(tasks), earlier) as report,
             closing(self._pad.each(tasks, self.settings.n_jobs)) as records,
         ):
             for record in records:
-                progress.done(record)
+                report(record)
 
     def _attempt(self, order: int, attempt: Attempt) -> JobRecord:
         self._cool(attempt.job)
