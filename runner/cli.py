@@ -30,7 +30,7 @@ from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, ex
 from runner.host.signals import stop_on_signals
 from runner.record.events import libraries_hushed
 from runner.settings import Action
-from runner.sweep.plugins import let_hydra_find_plugins
+from runner.sweep import let_hydra_find_plugins
 
 _NO_FOLDER: Final = "hydra.run.dir=."
 

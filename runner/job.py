@@ -22,7 +22,7 @@ from runner.engine.results import PassResult, Values
 from runner.engine.trace import OnTask, failures_traced
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
-from runner.host.memory import child_pids, measured_usage
+from runner.host.process_tree import child_pids, measured_usage
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names

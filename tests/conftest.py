@@ -12,7 +12,7 @@ from jobs import Cli
 from scenes_on_disk import speckle, write_scene
 from waiting import LONG
 
-from runner.sweep.plugins import let_hydra_find_plugins
+from runner.sweep import let_hydra_find_plugins
 
 # Other work on the machine is no failure.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from runner.host.memory import Usage, own_usage
+from runner.host.process_tree import Usage, own_usage
 
 _PATIENCE_SECONDS = 10.0  # with a scheduler that is to tell how it went
 

@@ -1,10 +1,9 @@
-"""Whether all jobs of a sweep computed the same bits.
+"""The agreement of a sweep's jobs: all must compute the same bits.
 
-The block engine promises the same bits for all chunks, clusters, readers and orders. So jobs that ask for the same
-values (the same scenes, mask and source settings) must agree in every statistic that they share, and must have found
-the same scenes; which of them is right, a disagreement does not tell, so that the bits of most attempts are taken as
-the reference. `engine=xarray` promises no bits, since it sums in another order: its values must be close to those of
-the reference.
+The block engine gives the same bits for all chunks, clusters, readers and orders. So jobs that ask for the same values
+(the same scenes, mask and source settings) must agree in every statistic that they share, and must find the same
+scenes. A disagreement does not show which job is right, so the bits of most attempts are the reference. `engine=xarray`
+sums in another order, which changes the last bits: its values must be close to those of the reference.
 """
 
 import hashlib
@@ -21,9 +20,9 @@ from runner.record.run_folder import RunFolder, read_run
 
 SAME: Final = "same"
 DIFFER: Final = "differ"
-CLOSE: Final = "close"  # compared by values, `apart` says how far, at most `TOLERANCE`
-ALONE: Final = "alone"  # no other attempt promises the same bits
-UNKNOWN: Final = "unknown"  # no run.json or outputs.json, or results that are gone
+CLOSE: Final = "close"  # compared by values, which are `apart` by at most `TOLERANCE`
+ALONE: Final = "alone"  # no other attempt must have the same bits
+UNKNOWN: Final = "unknown"  # run.json, outputs.json or the results are missing
 TOLERANCE: Final = 1e-5  # relative: float32 rounds to 6e-8, float64 sums in any order are closer; a fault is larger
 SOURCE: Final = (
     "band",
@@ -37,24 +36,24 @@ SCENES: Final = ("kind", "url", "datetime_regex", "start", "end", "exclude", "li
 
 T = TypeVar("T")
 Key = tuple[str, str]  # stage and statistic
-Objects = tuple[tuple[str, str, int | None], ...]  # href, ETag and size, or when it was modified if it has no ETag
+Objects = tuple[tuple[str, str, int | None], ...]  # href, ETag (or else the time of the last change), size
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What is to be said of one attempt's values; `sha256` is over the digests of all of them."""
+    """The verdict on an attempt's values; `sha256` is over the digests of all of them."""
 
     verdict: str
     sha256: str = ""
-    differs_in: tuple[str, ...] = ()  # statistics, and what is to be said of its scenes
+    differs_in: tuple[str, ...] = ()  # statistics, and the difference of its scenes
     apart: float | None = None  # the largest relative difference, if they were compared by values
-    reference: int | None = None  # the job that it was held against
-    work: str = ""  # the same of all that computed the same statistics of the same scenes; "" if unknown
+    reference: int | None = None  # the job that it was compared with
+    work: str = ""  # equal for all attempts with the same statistics of the same scenes; "" if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class _Values:
-    """One attempt's results."""
+    """The results of an attempt."""
 
     attempt: PastAttempt
     run: RunFolder
@@ -66,51 +65,53 @@ class _Values:
 
 @dataclass(frozen=True, slots=True)
 class _Reference:
-    """What most attempts of a group have; of equally many, the first job's."""
+    """The results of most attempts of a group; those of the first job if there are equally many."""
 
     digests: dict[Key, str]
     objects: Objects | None
 
 
 def agreements(attempts: Iterable[PastAttempt]) -> dict[tuple[int, int], Agreement]:
-    """By (job, repeat), of each completed attempt."""
-    found: dict[tuple[int, int], Agreement] = {}
+    """The agreement of each completed attempt, by (job, repeat)."""
+    verdicts: dict[tuple[int, int], Agreement] = {}
     values: list[_Values] = []
     for attempt in attempts:
-        if attempt.status != "COMPLETED":
+        if not attempt.completed:
             continue
         try:
             values.append(_values_of(attempt, attempt.run or read_run(attempt.path)))
         except RecordError:
-            found[attempt.job, attempt.repeat] = Agreement(UNKNOWN)
+            verdicts[attempt.job, attempt.record.repeat] = Agreement(UNKNOWN)
     for number, group in enumerate(_groups(values)):
-        for one, said in _compared(group):
-            work = json.dumps([number, sorted(one.digests)])
-            found[one.attempt.job, one.attempt.repeat] = replace(said, work=work)
-    return found
+        for own, agreement in _compared(group):
+            work = json.dumps([number, sorted(own.digests)])
+            verdicts[own.attempt.job, own.attempt.record.repeat] = replace(agreement, work=work)
+    return verdicts
 
 
 def _groups(values: Iterable[_Values]) -> Iterable[list[_Values]]:
-    """Those that ask for the same belong together, whatever scenes they found; so do those that found the same."""
+    """Groups of attempts that ask for the same values, or read the same scenes by other settings."""
     first: dict[str, Hashable] = {}
     groups: dict[Hashable, list[_Values]] = {}
-    for one in values:
-        asked = _asked(one.run, SCENES)
-        objects = first.setdefault(asked, asked if one.objects is None else one.objects)
-        groups.setdefault((_asked(one.run), objects), []).append(one)
+    for own in values:
+        question = _question(own.run, SCENES)
+        objects = first.setdefault(question, question if own.objects is None else own.objects)
+        groups.setdefault((_question(own.run), objects), []).append(own)
     return groups.values()
 
 
 def _values_of(attempt: PastAttempt, run: RunFolder) -> _Values:
     digests = {
-        (file.stage, one.name): f"{one.sha256} {one.dtype} {one.shape}" for file in run.outputs() for one in file.values
+        (file.stage, values.name): f"{values.sha256} {values.dtype} {values.shape}"
+        for file in run.outputs()
+        for values in file.values
     }
     whole = hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()
     return _Values(attempt, run, run.config.get("engine") != "xarray", digests, whole, _objects(run))
 
 
-def _asked(run: RunFolder, more: Sequence[str] = ()) -> str:
-    """What the values depend on, besides stage, statistic and scenes: all else must not change them."""
+def _question(run: RunFolder, more: Sequence[str] = ()) -> str:
+    """The settings that the values depend on, besides stage, statistic and scenes."""
     config = run.config
     source = config.get("source") or {}
     settings = [config.get("mask"), (config.get("output") or {}).get("raster_dtype"), run.record.kernels]
@@ -122,46 +123,46 @@ def _asked(run: RunFolder, more: Sequence[str] = ()) -> str:
 def _objects(run: RunFolder) -> Objects | None:
     """The objects of its stack."""
     try:
-        return tuple((one.href, one.etag or str(one.modified), one.size) for one in run.inputs() if one.used)
+        return tuple((row.href, row.etag or str(row.modified), row.size) for row in run.inputs() if row.used)
     except RecordError:
         return None
 
 
 def _compared(group: list[_Values]) -> Iterator[tuple[_Values, Agreement]]:
-    exact = [one for one in group if one.exact]
-    right = _reference(exact or group)
-    holder = next((one for one in exact if not _unlike(one, right)), (exact or _baseline_first(group))[0])
-    shared = Counter(key for one in exact for key in one.digests)
-    for one in group:
-        if one.exact:
-            unlike = _unlike(one, right)
-            verdict = DIFFER if unlike else SAME if any(shared[key] > 1 for key in one.digests) else ALONE
-            against = None if verdict == ALONE else holder.attempt.job
-            yield one, Agreement(verdict, one.sha256, unlike, reference=against)
+    exact = [own for own in group if own.exact]
+    reference = _reference(exact or group)
+    model = next((own for own in exact if not _differences(own, reference)), (exact or _baseline_first(group))[0])
+    shared = Counter(key for own in exact for key in own.digests)
+    for own in group:
+        if own.exact:
+            differences = _differences(own, reference)
+            verdict = DIFFER if differences else SAME if any(shared[key] > 1 for key in own.digests) else ALONE
+            job = None if verdict == ALONE else model.attempt.job
+            yield own, Agreement(verdict, own.sha256, differences, reference=job)
         elif len(group) == 1:
-            yield one, Agreement(ALONE, one.sha256)
+            yield own, Agreement(ALONE, own.sha256)
         else:
-            yield one, _by_values(one, holder)
+            yield own, _by_values(own, model)
 
 
-def _reference(several: Sequence[_Values]) -> _Reference:
-    keys = dict.fromkeys(key for one in several for key in one.digests)
-    digests = {key: _most(one.digests[key] for one in several if key in one.digests) for key in keys}
-    return _Reference(digests, _most(one.objects for one in several))
+def _reference(group: Sequence[_Values]) -> _Reference:
+    keys = dict.fromkeys(key for own in group for key in own.digests)
+    digests = {key: _most_common(own.digests[key] for own in group if key in own.digests) for key in keys}
+    return _Reference(digests, _most_common(own.objects for own in group))
 
 
-def _most(several: Iterable[T]) -> T:
-    return Counter(several).most_common(1)[0][0]
+def _most_common(values: Iterable[T]) -> T:
+    return Counter(values).most_common(1)[0][0]
 
 
-def _unlike(one: _Values, right: _Reference) -> tuple[str, ...]:
-    """In what an exact one is not the reference."""
-    statistics = [f"{stage}: {name}" for (stage, name), of in one.digests.items() if right.digests[stage, name] != of]
-    return _with_scenes(statistics, one.objects, right.objects)
+def _differences(own: _Values, reference: _Reference) -> tuple[str, ...]:
+    """The statistics in which exact values differ from the reference, and the difference of the scenes."""
+    statistics = [f"{key[0]}: {key[1]}" for key, digest in own.digests.items() if reference.digests[key] != digest]
+    return _with_scenes(statistics, own.objects, reference.objects)
 
 
 def _with_scenes(statistics: Sequence[str], ours: Objects | None, theirs: Objects | None) -> tuple[str, ...]:
-    """Before the statistics that differ, why: other scenes, which are a difference by themselves, or changed ones."""
+    """The statistics that differ, after the reason: other scenes, which are a difference alone, or changed ones."""
     if ours is None or theirs is None or ours == theirs:
         return tuple(statistics)
     if {href for href, *_ in ours} != {href for href, *_ in theirs}:
@@ -171,16 +172,17 @@ def _with_scenes(statistics: Sequence[str], ours: Objects | None, theirs: Object
 
 
 def _baseline_first(group: Sequence[_Values]) -> list[_Values]:
-    return sorted(group, key=lambda one: not one.attempt.baseline)
+    return sorted(group, key=lambda own: not own.attempt.record.baseline)
 
 
-def _by_values(one: _Values, holder: _Values) -> Agreement:
+def _by_values(own: _Values, model: _Values) -> Agreement:
     from runner.compare.values import relative_differences  # noqa: PLC0415 - GDAL, for the few that need it
 
     try:
-        found = {} if one.digests == holder.digests else relative_differences(holder.run, one.run)
+        apart = {} if own.digests == model.digests else relative_differences(model.run, own.run)
     except RecordError:
-        return Agreement(UNKNOWN, one.sha256)
-    apart = max(found.values(), default=0.0)
-    unlike = _with_scenes([str(key) for key, of in found.items() if of > TOLERANCE], one.objects, holder.objects)
-    return Agreement(DIFFER if unlike else CLOSE, one.sha256, unlike, apart, holder.attempt.job)
+        return Agreement(UNKNOWN, own.sha256)
+    statistics = [str(key) for key, difference in apart.items() if difference > TOLERANCE]
+    differences = _with_scenes(statistics, own.objects, model.objects)
+    verdict = DIFFER if differences else CLOSE
+    return Agreement(verdict, own.sha256, differences, max(apart.values(), default=0.0), model.attempt.job)

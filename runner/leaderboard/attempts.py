@@ -1,202 +1,179 @@
-"""A sweep's folder read back: what was tried, how it ended, what it took.
+"""The attempts of a sweep read back from its folder, with the runs that they made.
 
-Each attempt at a job has a folder, with the `job.json` of the launcher and the files of an ordinary run. The folders of
-a plain Hydra multirun, which have no job.json, are read by their run.json alone: their wall time then lacks the start
-of Python, their memory is that of their passes, and under Hydra's own launcher all of them ran in one process.
+Each attempt at a job has a folder, with the `job.json` of the sweep and the files of an ordinary run. A plain Hydra
+multirun has no job.json, so that its run.json stands in: the wall time then lacks the start of Python, the memory is
+that of the passes, and under Hydra's own launcher all jobs ran in one process.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
 
+from msgspec import structs
+
+from runner.base.overrides import key_of, parted
 from runner.errors import RecordError, expanded
-from runner.leaderboard.jobs import JobRecord, Status, sweep_status
-from runner.leaderboard.sweep_folder import SWEEP, attempt_folders, check_schema, find_sweeps, is_sweep, read_record
-from runner.record.repeat import without_folder
-from runner.record.run_files import read_json
+from runner.leaderboard.records import ALL, SWEEP, JobRecord, Status, SweepRecord, read_job_record, read_sweep_record
+from runner.leaderboard.sweep_folder import attempt_folders, find_sweeps, is_sweep
 from runner.record.run_folder import RunFolder, read_run
-
-DROPPED: Final = "dropped"  # the value of a key that an override deletes
+from runner.settings import SweepSettings
 
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """One run of one job; what is unknown is None. `rung` is "few" for the first scenes of a pruned sweep."""
+    """An attempt at a job, and its run, which is None if it did not get as far as its record."""
 
     path: Path
-    job: int
-    repeat: int
-    rung: str
-    baseline: bool
-    overrides: tuple[str, ...]
-    settings: Mapping[str, str]  # key or group -> value, of what differs between the jobs
-    status: str
-    reason: str | None
-    order: int
-    wall_seconds: float | None
-    cpu_seconds: float | None
-    peak_bytes: float | None
-    run: RunFolder | None  # None if it was never begun
+    record: JobRecord
+    run: RunFolder | None
+
+    @property
+    def job(self) -> int:
+        """The number of the job."""
+        return self.record.job
+
+    @property
+    def status(self) -> Status:
+        """The recorded status, or KILLED."""
+        return self.record.status
+
+    @property
+    def completed(self) -> bool:
+        """True if it came to its end."""
+        return self.record.status is Status.COMPLETED
+
+    @property
+    def on_all_scenes(self) -> bool:
+        """True unless it belongs to the first rung of a pruned sweep, on few scenes."""
+        return self.record.rung == ALL
 
     @property
     def fetched(self) -> tuple[float | None, float | None]:
-        """Bytes and requests of all passes; None if GDAL fetched, which does not tell."""
+        """Bytes and requests of all passes; None if GDAL fetched, which does not count."""
         fetched = self.run.record.fetched if self.run else None
         return (None, None) if fetched is None else (float(fetched.bytes), float(fetched.requests))
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """All attempts, by job and repeat; `facts` is sweep.json, empty for a plain multirun."""
+    """All attempts of a sweep, by job and repeat; `record` is None for a plain multirun."""
 
     path: Path
-    facts: dict[str, Any]
+    record: SweepRecord | None
     attempts: tuple[PastAttempt, ...]
-    problems: tuple[str, ...]  # folders that cannot be read, and why
+    problems: tuple[str, ...]  # of folders that cannot be read
 
     @property
     def isolated(self) -> bool:
-        """Whether each job had a process of its own."""
-        return bool(self.facts)
+        """True if each job had a process of its own."""
+        return self.record is not None
+
+    @property
+    def runs(self) -> list[RunFolder]:
+        """The runs of all attempts."""
+        return [attempt.run for attempt in self.attempts if attempt.run]
 
     @property
     def processes(self) -> int:
-        """How many its runs were made by."""
-        runs = [one.run.record for one in self.attempts if one.run]
-        return len({(run.host, run.pid) for run in runs})
+        """The number of processes that made its runs."""
+        return len({(run.record.host, run.record.pid) for run in self.runs})
 
     @property
     def status(self) -> str:
-        """That of sweep.json, KILLED if its process is gone; of a plain multirun, whether any of its runs goes on."""
-        if self.facts:
-            return sweep_status(self.facts)
-        return "RUNNING" if any(one.status == "RUNNING" for one in self.attempts) else "ENDED"
+        """The recorded status, or KILLED; RUNNING or ENDED for a plain multirun."""
+        if self.record is not None:
+            return self.record.current_status
+        return "RUNNING" if any(attempt.status is Status.RUNNING for attempt in self.attempts) else "ENDED"
 
     @property
     def started(self) -> datetime:
-        """When it began, UTC; without a record of that, when something was last put into its folder."""
-        if self.facts:
-            return datetime.fromisoformat(self.facts["started"])
+        """The moment it started; without a record and runs, the moment of the last change of its folder."""
+        if self.record is not None:
+            return self.record.started
         changed = datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
-        return min((one.run.started for one in self.attempts if one.run), default=changed)
+        return min((run.started for run in self.runs), default=changed)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The `sweep` section of its config."""
-        found = self.facts.get("settings")
-        return found if isinstance(found, dict) else {}
+    def settings(self) -> SweepSettings:
+        """The section `sweep` of its config."""
+        return self.record.settings if self.record else SweepSettings()
 
     @property
     def objective(self) -> tuple[str, ...]:
-        """What is to be small: wall, peak, or both in the order in which they count."""
-        asked = self.settings.get("objective") or ["wall"]
-        names = asked if isinstance(asked, list) else [asked]
-        return tuple(dict.fromkeys(name for name in map(str, names) if name in ("wall", "peak"))) or ("wall",)
+        """The measures to rank by, wall or peak or both, in their order."""
+        return tuple(dict.fromkeys(objective.value for objective in self.settings.objective)) or ("wall",)
 
 
 def read_sweep(path: Path) -> Sweep:
-    """The sweep in this folder. Raises RecordError if it is none."""
-    facts = _sweep_facts(path)
-    if not facts and not is_sweep(path):
+    """The sweep in this folder. Raises RecordError if there is none."""
+    record = read_sweep_record(path)
+    if record is None and not is_sweep(path):
         raise RecordError(
-            f"{path} is no sweep: it holds neither {SWEEP} nor numbered run folders; name the sweep's folder"
+            f"{path} is not a sweep: it holds neither {SWEEP} nor numbered run folders; name the sweep's folder"
         )
-    alive = bool(facts) and sweep_status(facts) == "RUNNING"
-    found, problems = [], []
+    alive = record is not None and record.current_status == "RUNNING"
+    attempts, problems = [], []
     for folder in attempt_folders(path):
         try:
-            record = read_record(folder)
-            found.append(_launched(folder, record, alive) if record else _plain(folder))
+            job = read_job_record(folder)
+            attempts.append(_recorded(folder, job, alive) if job else _plain(folder))
         except RecordError as error:
             problems.append(str(error))
-    attempts = found if facts else _with_settings(found)
-    return Sweep(
-        path, facts, tuple(sorted(attempts, key=lambda one: (one.job, one.repeat, one.order))), tuple(problems)
-    )
+    if record is None:
+        attempts = list(_with_varied(attempts))
+    attempts.sort(key=lambda attempt: (attempt.job, attempt.record.repeat, attempt.record.order or 0))
+    return Sweep(path, record, tuple(attempts), tuple(problems))
 
 
-def choose_sweep(word: str, outputs: Path) -> Path:
-    """The folder that `word` means: a path, `last`, or what only one sweep below `outputs` has in its name.
+def choose_sweep(name: str, outputs: Path) -> Path:
+    """The folder that `name` means: a path, `last`, or a part of the name that only one sweep below `outputs` has.
 
     Raises RecordError if there is none, or more than one.
     """
-    path = expanded(word)
+    path = expanded(name)
     if path.is_dir():
         return path
-    found = list(find_sweeps(outputs))
-    if word == "last":
-        if not found:
+    sweeps = list(find_sweeps(outputs))
+    if name == "last":
+        if not sweeps:
             raise RecordError(
                 f"last: there is no sweep below {outputs}/; run one, or name another folder with --outputs"
             )
-        return _newest(found)
-    named = [one for one in found if word in str(one.relative_to(outputs))]
-    if len(named) != 1:
-        have = "no sweep" if not named else f"{len(named)} sweeps ({', '.join(one.name for one in named[:5])})"
+        return _newest(sweeps)
+    matches = [sweep for sweep in sweeps if name in str(sweep.relative_to(outputs))]
+    if len(matches) != 1:
+        names = ", ".join(match.name for match in matches[:5])
+        have = f"{len(matches)} sweeps ({names}) have" if matches else "no sweep has"
         raise RecordError(
-            f"{word}: no folder, and {have} below {outputs}/ with that in the name; say more of it, or 'last'"
+            f"{name}: there is no such folder, and {have} it in the name below {outputs}/; give more of the name, "
+            "or 'last'"
         )
-    return named[0]
+    return matches[0]
 
 
-def _newest(found: Sequence[Path]) -> Path:
-    """Of those that can be read. Raises RecordError if none can be."""
-    began, problems = {}, list[RecordError]()
-    for path in found:
+def _newest(sweeps: Sequence[Path]) -> Path:
+    """The newest that can be read. Raises RecordError if none can be."""
+    started, problems = {}, list[RecordError]()
+    for path in sweeps:
         try:
-            began[path] = read_sweep(path).started
+            started[path] = read_sweep(path).started
         except RecordError as error:
             problems.append(error)
-    if not began:
+    if not started:
         raise problems[0]
-    return max(began, key=lambda path: (began[path], str(path)))
+    return max(started, key=lambda path: (started[path], str(path)))
 
 
-# --- reading ------------------------------------------------------------------------------------------------------
-
-
-def _sweep_facts(path: Path) -> dict[str, Any]:
-    file = path / SWEEP
-    if not file.is_file():
-        return {}
-    facts = read_json(file)
-    check_schema(file, facts)
+def _recorded(folder: Path, record: JobRecord, alive: bool) -> PastAttempt:
+    """An attempt by its job.json, with its run if that can be read."""
+    if record.status is Status.RUNNING and not alive:
+        record = structs.replace(record, status=Status.KILLED)
     try:
-        zone = datetime.fromisoformat(facts["started"]).tzinfo
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{file}: 'started' is {facts.get('started')!r}, wanted a time; it was altered") from error
-    if zone is None:
-        raise RecordError(f"{file}: 'started' is {facts['started']!r}, which has no zone; it was altered")
-    return facts
-
-
-def _launched(folder: Path, record: JobRecord, alive: bool) -> PastAttempt:
-    """By job.json, with the run beside it if that can be read."""
-    return PastAttempt(
-        path=folder,
-        job=record.job,
-        repeat=record.repeat,
-        rung=record.rung,
-        baseline=record.baseline,
-        overrides=tuple(record.overrides),
-        settings=record.varied,
-        status="KILLED" if record.status is Status.RUNNING and not alive else record.status.value,
-        reason=record.reason,
-        order=record.order or 0,
-        wall_seconds=record.wall_seconds,
-        cpu_seconds=record.cpu_seconds,
-        peak_bytes=record.peak_bytes,
-        run=_run_of(folder),
-    )
-
-
-def _run_of(folder: Path) -> RunFolder | None:
-    try:
-        return read_run(folder)
-    except RecordError:  # it ended before it wrote one, or was never begun: job.json says how it ended
-        return None
+        run = read_run(folder)
+    except RecordError:  # it ended before it wrote one, or never started: job.json has the reason
+        run = None
+    return PastAttempt(folder, record, run)
 
 
 # --- plain multiruns --------------------------------------------------------------------------------------------------
@@ -204,32 +181,27 @@ def _run_of(folder: Path) -> RunFolder | None:
 
 def _plain(folder: Path) -> PastAttempt:
     run = read_run(folder)
-    words = tuple(without_folder(run.record.overrides))
+    overrides = tuple(text for text in run.record.overrides if key_of(text) != "output.dir")
     peaks, seconds = (
-        [value for one in run.record.passes if (value := getattr(one, name))] for name in ("peak_bytes", "cpu_seconds")
+        [value for ran in run.record.passes if (value := getattr(ran, name))] for name in ("peak_bytes", "cpu_seconds")
     )
-    return PastAttempt(
-        path=folder, job=int(folder.name), repeat=1, rung="all", baseline=False, overrides=words, settings={},
-        status=run.status, reason=run.error, order=int(folder.name), wall_seconds=run.seconds,
-        cpu_seconds=sum(seconds) if seconds else None, peak_bytes=max(peaks, default=None), run=run,
+    record = JobRecord(
+        job=int(folder.name), overrides=overrides, varied={}, status=Status(run.status), reason=run.error,
+        order=int(folder.name), wall_seconds=run.seconds, cpu_seconds=sum(seconds) if seconds else None,
+        peak_bytes=max(peaks, default=None),
     )  # fmt: skip
+    return PastAttempt(folder, record, run)
 
 
-def _with_settings(attempts: list[PastAttempt]) -> Iterator[PastAttempt]:
-    """The same, with what differs in their overrides; those of equal overrides are one job, tried again."""
-    said = [dict(map(parted, one.overrides)) for one in attempts]
-    keys = dict.fromkeys(key for one in said for key in one)
-    differing = [key for key in keys if len({one.get(key) for one in said}) > 1]
+def _with_varied(attempts: Sequence[PastAttempt]) -> Iterator[PastAttempt]:
+    """The attempts with the overrides in which they differ; those with equal overrides are repeats of one job."""
+    values = [dict(map(parted, attempt.record.overrides)) for attempt in attempts]
+    keys = dict.fromkeys(key for own in values for key in own)
+    varied = [key for key in keys if len({own.get(key) for own in values}) > 1]
     first: dict[tuple[str, ...], int] = {}
-    times: dict[int, int] = {}
-    for attempt, words in sorted(zip(attempts, said, strict=True), key=lambda pair: pair[0].job):
-        job = first.setdefault(tuple(sorted(attempt.overrides)), attempt.job)
-        times[job] = times.get(job, 0) + 1
-        settings = {key: words[key] for key in differing if key in words}
-        yield replace(attempt, job=job, repeat=times[job], settings=settings)
-
-
-def parted(override: str) -> tuple[str, str]:
-    """The key of an override and its value as typed; the value of ~key is DROPPED."""
-    key, _, value = override.partition("=")
-    return key.lstrip("+~"), DROPPED if key.startswith("~") else value
+    repeats: dict[int, int] = {}
+    for attempt, own in sorted(zip(attempts, values, strict=True), key=lambda pair: pair[0].job):
+        job = first.setdefault(tuple(sorted(attempt.record.overrides)), attempt.job)
+        repeats[job] = repeats.get(job, 0) + 1
+        differing = {key: own[key] for key in varied if key in own}
+        yield replace(attempt, record=structs.replace(attempt.record, job=job, repeat=repeats[job], varied=differing))

@@ -1,7 +1,7 @@
 """The winner as an experiment: `experiment/best.yaml` in the sweep's folder, where Hydra looks for `experiment=best`.
 
-It says what the winner's config has besides the defaults: options of config groups by name, and single values. What it
-composes to is held against the winner's own config before it is written.
+It holds the differences of the winner's config from the defaults: options of config groups, and single values. It is
+composed and compared with the winner's own config before it is written.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,15 +33,15 @@ from runner.leaderboard.sweep_folder import BEST_FOLDER
 from runner.record.run_folder import RunFolder, flat, read_run
 
 BEST: Final = f"{BEST_FOLDER}/best.yaml"
-_NOT_THE_JOBS: Final = ("output.dir", "sweep", "hydra")  # keys, or the first part of keys
-_FREE: Final = ("gdal.options.", "stages.")  # where a config may have fewer keys than another
+_NOT_THE_JOBS: Final = frozenset({"output.dir", "sweep", "hydra"})  # keys, or the first part of keys
+_FREE: Final = ("gdal.options.", "stages.")  # sections in which one config may have fewer keys than another
 _CLUSTERS: Final = tuple(f"cluster@stages.{stage}.cluster" for stage in STAGES)
-_GONE: Final = object()
+_MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An option of a config group, `option` None for one that is left out; `added` to what the defaults have."""
+    """An option of a config group; None deletes the group's choice, and `added` adds one to the defaults."""
 
     group: str
     package: str | None
@@ -50,14 +50,14 @@ class Choice:
 
     @property
     def key(self) -> str:
-        """As in a defaults list."""
+        """The key in a defaults list."""
         return f"/{self.group}@{self.package}" if self.package else f"/{self.group}"
 
 
 def write_best(board: Leaderboard) -> Path | None:
-    """Write the winner's config and give its path; what an earlier look has left is removed before.
+    """Write the winner's config and return its path; an earlier file is removed first.
 
-    Raises OutputError if it cannot be written, RecordError if the winner's config cannot be read or composed any more.
+    Raises OutputError if it cannot be written, RecordError if the winner's config cannot be read or composed.
     """
     path = board.sweep.path / BEST
     if path.parent.is_symlink():
@@ -65,48 +65,49 @@ def write_best(board: Leaderboard) -> Path | None:
     path.unlink(missing_ok=True)
     if board.best is None:
         return None
-    run = next((one.run for one in board.best.completed if one.run), None) or read_run(board.best.completed[0].path)
-    said = _said(board, board.best, run)
+    text = _text(board, board.best, board.best.run or read_run(board.best.completed[0].path))
     path.parent.mkdir(exist_ok=True)
     with written_aside(path) as aside:
-        aside.write_text(said, "utf-8")
+        aside.write_text(text, "utf-8")
     return path
 
 
-def _said(board: Leaderboard, best: Row, run: RunFolder) -> str:
+def _text(board: Leaderboard, best: Row, run: RunFolder) -> str:
     """The whole file."""
-    wanted = _own(_stored_config(run))
+    expected = _of_the_job(_stored_config(run))
     try:
-        choices = list(_choices(best.attempts[0].overrides))
-        base = _own(_composed(choices))
-        body = _body(choices, base, wanted)
-        lost = _lost(body, wanted)
+        choices = list(_choices(best.attempts[0].record.overrides))
+        body = _body(choices, _of_the_job(_composed(choices)), expected)
+        lost = _lost(body, expected)
     except (HydraException, OmegaConfBaseException, ConfigError) as error:
         raise RecordError(f"{run.path}: its config cannot be composed by this version: {error}") from error
-    lines = [*_origin(board, best, run), *([f"but without its {', '.join(lost)}"] if lost else [])]
+    lines = [
+        *_origin(board, best, run),
+        *([f"It differs from the winner's config in {', '.join(lost)}"] if lost else []),
+    ]
     comment = "".join(f"# {redact(' '.join(line.split()))}\n" for line in lines)
     return f"# @package _global_\n{comment}{redact(body)}"
 
 
 def _origin(board: Leaderboard, best: Row, run: RunFolder) -> Iterator[str]:
-    """Where it comes from: for the comment."""
+    """The lines of the comment: the sweep, the measurements, the machine."""
     ran = run.record
-    many = f", the median of {len(best.walls)} runs" if len(best.walls) > 1 else ""
-    ratio = "" if best.ratio is None or best.baseline else f", {best.ratio:.3g}x the baseline's speed"
+    repeats = f", the median of {len(best.walls)} runs" if len(best.walls) > 1 else ""
+    ratio = "" if best.ratio is None or best.baseline else f", {best.ratio:.3g}x as fast as the baseline"
     machine = f"{ran.host}, {ran.cores} cores, {humanize.size(ran.memory_bytes)}, {ran.platform}"
     jobs = humanize.plural(len(board.rows), "job")
     yield f"The best of {jobs} of the sweep {board.sweep.path.name}: {board.names[best.job]}"
-    yield f"{humanize.seconds(best.wall_seconds)}{many}, {humanize.size(best.peak_bytes)}{ratio}; job {best.job}"
+    yield f"{humanize.seconds(best.wall_seconds)}{repeats}, {humanize.size(best.peak_bytes)}{ratio}; job {best.job}"
     yield f"on {board.sweep.started:%Y-%m-%d}, on {machine}"
 
 
 # --- choices of groups ------------------------------------------------------------------------------------------------
 
 
-def _choices(words: Sequence[str]) -> Iterator[Choice]:
-    """Of the words of a command line, and of an experiment among them, those that choose an option of our groups."""
+def _choices(overrides: Sequence[str]) -> Iterator[Choice]:
+    """The options of our groups that a command line chooses, and an experiment on it."""
     own: dict[str, Choice] = {}
-    for override in OverridesParser.create().parse_overrides(for_each_stage(words, STAGES, _CLUSTERS)):
+    for override in OverridesParser.create().parse_overrides(for_each_stage(overrides, STAGES, _CLUSTERS)):
         group, option = override.key_or_group, override.value()
         if group == "experiment" and isinstance(option, str):
             own = {choice.key: choice for choice in _experiment_choices(option)} | own
@@ -120,7 +121,7 @@ def _choices(words: Sequence[str]) -> Iterator[Choice]:
 
 def _experiment_choices(name: str) -> Iterator[Choice]:
     file = config_dir() / "experiment" / f"{name}.yaml"
-    if not file.is_file():  # of the user's own: its values will do
+    if not file.is_file():  # the user's own: its values are written one by one
         return
     for entry in (yaml.safe_load(file.read_text("utf-8")) or {}).get("defaults", ()):
         for key, option in entry.items() if isinstance(entry, dict) else ():
@@ -141,28 +142,26 @@ def _is_option(group: str, option: str) -> bool:
 
 
 def _stored_config(run: RunFolder) -> dict[str, Any]:
-    """The winner's config as it was composed, interpolations as they are; of other runs as it was resolved."""
+    """The winner's config as it was composed, interpolations as they are; or else as it was resolved."""
     file = run.path / ".hydra" / "config.yaml"
     try:
-        found = load_yaml(file) if file.is_file() else run.config
+        config = load_yaml(file) if file.is_file() else run.config
     except ConfigError as error:
         raise RecordError(str(error)) from error
-    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+    return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}
 
 
-def _own(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted key -> value, without what is no job's."""
-    return {
-        key: of for key, of in flat(tree).items() if key not in _NOT_THE_JOBS and key.split(".")[0] not in _NOT_THE_JOBS
-    }
+def _of_the_job(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value, without the settings of a sweep or of Hydra."""
+    return {key: value for key, value in flat(tree).items() if _NOT_THE_JOBS.isdisjoint({key, key.split(".")[0]})}
 
 
-def _body(choices: Sequence[Choice], base: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """The experiment: Hydra wants additions first, overrides last."""
-    added = [{one.key: one.option} for one in choices if one.added]
-    overridden = [{f"override {one.key}": one.option} for one in choices if not one.added]
+def _body(choices: Sequence[Choice], base: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """The experiment: Hydra requires additions first, overrides last."""
+    added = [{choice.key: choice.option} for choice in choices if choice.added]
+    overridden = [{f"override {choice.key}": choice.option} for choice in choices if not choice.added]
     tree: dict[str, Any] = {"defaults": added + overridden} if choices else {}
-    for key, value in wanted.items():
+    for key, value in expected.items():
         if key not in base or base[key] != value:
             _put(tree, key.split("."), value)
     return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)) if tree else "{}\n"
@@ -174,44 +173,43 @@ def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def _lost(body: str, wanted: Mapping[str, Any]) -> list[str]:
-    """The keys in which the experiment is not the winner's config after all; what is younger than that is none."""
+def _lost(body: str, expected: Mapping[str, Any]) -> list[str]:
+    """The keys in which the experiment differs from the winner's config; keys that are newer than it do not count."""
     with TemporaryDirectory() as folder:
         file = Path(folder, BEST)
         file.parent.mkdir()
         file.write_text(f"# @package _global_\n{body}", "utf-8")
-        words = [f"hydra.searchpath=[{folder}]", "experiment=best"]
-        found = _own(_tree(words))
-    more = [key for key in found if key.startswith(_FREE) and key not in wanted]
-    return [*(key for key in wanted if wanted[key] != found.get(key, _GONE)), *more]
+        composed = _of_the_job(_tree([f"hydra.searchpath=[{folder}]", "experiment=best"]))
+    more = [key for key in composed if key.startswith(_FREE) and key not in expected]
+    return [*(key for key in expected if expected[key] != composed.get(key, _MISSING)), *more]
 
 
 def _composed(choices: Sequence[Choice]) -> dict[str, Any]:
     """The defaults with these options."""
-    return _tree([_word(one) for one in choices])
+    return _tree(list(map(_override, choices)))
 
 
-def _word(choice: Choice) -> str:
+def _override(choice: Choice) -> str:
     key = choice.key.removeprefix("/")
     if choice.option is None:
         return f"~{key}"
     return f"{'+' * choice.added}{key}={choice.option}"
 
 
-def _tree(words: Sequence[str]) -> dict[str, Any]:
+def _tree(overrides: Sequence[str]) -> dict[str, Any]:
     job_config.register_settings()
     with _hydra_aside(), initialize_config_dir(str(config_dir()), version_base="1.3"):
-        found = OmegaConf.to_container(compose("config", list(words)), enum_to_str=True)
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+        tree = OmegaConf.to_container(compose("config", list(overrides)), enum_to_str=True)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
 
 
 @contextmanager
 def _hydra_aside() -> Iterator[None]:
-    """Hydra composes one application at a time; that of a sweep, at whose end we are, comes back afterwards."""
-    here = GlobalHydra.instance()
-    held, here.hydra = here.hydra, None
+    """Set the running application of Hydra aside, that of the sweep: Hydra composes one at a time."""
+    instance = GlobalHydra.instance()
+    running, instance.hydra = instance.hydra, None
     try:
         yield
     finally:
-        GlobalHydra.instance().hydra = held
+        GlobalHydra.instance().hydra = running

@@ -1,11 +1,11 @@
-"""From a leaderboard to its page, `sweep.html`: one file that loads nothing."""
+"""The page of a leaderboard, `sweep.html`: one file that loads nothing."""
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from markupsafe import Markup
 
 from runner import report
@@ -14,9 +14,12 @@ from runner.base.atomic import written_aside
 from runner.base.command import COMMAND
 from runner.base.redact import redact
 from runner.leaderboard import agreement, figures, table
+from runner.leaderboard.answer import answer, bits_in_words, clear_difference, reasons_once, tie_rule
 from runner.leaderboard.attempts import Sweep
-from runner.leaderboard.board import Leaderboard, answer, bits_in_words, reasons_once, tie_rule
+from runner.leaderboard.board import Leaderboard
 from runner.leaderboard.labels import short_keys, shown_keys
+from runner.leaderboard.pareto import pareto_figure
+from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row
 from runner.record.run import Run
 from runner.report.charts import bar
@@ -34,7 +37,7 @@ class Figure(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A row of the table: its cells in words and numbers, and a bar for what it is ranked by."""
+    """A row of the table: its cells, and a bar for the first objective."""
 
     row: Row
     link: str | None  # to the report of its first run
@@ -48,7 +51,7 @@ class Line(NamedTuple):
 
 
 def write_page(board: Leaderboard, best: str | None) -> Path:
-    """Make the page, `best` being the text of the winner's config; its path. Raises OutputError."""
+    """Write the page and return its path; `best` is the text of the winner's config. Raises OutputError."""
     path = board.sweep.path / PAGE
     page = redact(_render(_context(board, best)))
     with written_aside(path) as aside:
@@ -73,7 +76,7 @@ def _render(context: dict[str, Any]) -> str:
 
 
 def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
-    """Everything the template shows."""
+    """The values of the template."""
     first, *others = answer(board)
     keys = short_keys(shown_keys(board.rows))
     numbers = table.figures(board)
@@ -92,7 +95,7 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
         "lines": [_line(board, row, keys, numbers) for row in board.rows],
         "rule": tie_rule(board),
         "tolerance": f"{agreement.TOLERANCE:g}",
-        "pareto": figures.pareto_figure(board),
+        "pareto": pareto_figure(board),
         "axes": figures.axes_figure(board),
         "order": figures.order_figure(board),
         "best": best,
@@ -102,7 +105,7 @@ def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
 
 
 def _state(board: Leaderboard) -> str:
-    """What colours the page."""
+    """The class of the page, which colours it."""
     if board.exit_code:
         return "failed"
     if board.sweep.status == "COMPLETED" and (_refused(board) or board.unlike):
@@ -111,14 +114,14 @@ def _state(board: Leaderboard) -> str:
 
 
 def _refused(board: Leaderboard) -> int:
-    return sum(row.status == "REFUSED" for row in board.rows)
+    return sum(row.status is Status.REFUSED for row in board.rows)
 
 
 def _status(board: Leaderboard) -> str:
     """The sweep's status, how many of its jobs were refused, and whether none could win."""
     refused = _refused(board)
-    said = [f"{refused} of {len(board.rows)} refused"] if refused else []
-    return ", ".join([board.sweep.status, *said, *(["no winner"] if board.unlike else [])])
+    parts = [f"{refused} of {len(board.rows)} refused"] if refused else []
+    return ", ".join([board.sweep.status, *parts, *(["no winner"] if board.unlike else [])])
 
 
 def _subtitle(board: Leaderboard) -> str:
@@ -130,18 +133,17 @@ def _subtitle(board: Leaderboard) -> str:
 
 
 def _where(sweep: Sweep) -> str:
-    """In what processes: those of a plain multirun are its launcher's affair."""
+    """The processes of the jobs, which the launcher of a plain multirun chose."""
     if sweep.isolated:
         return "in a fresh process"
     if sweep.processes == 1:
         return "in one process, one after the other"
-    own = sweep.processes == sum(one.run is not None for one in sweep.attempts)
-    return "in a process of its own" if own else f"in one of {sweep.processes} processes"
+    return "in a process of its own" if sweep.processes == len(sweep.runs) else f"in one of {sweep.processes} processes"
 
 
 def _figures(board: Leaderboard) -> Iterator[Figure]:
-    """The figures at the top."""
-    ranked = [row for row in board.rows if row.rank]
+    """The figures at the top; without a winner, none of them praises a job."""
+    ranked = [row for row in board.rows if row.rank] if board.best else []
     if ranked:
         fastest = min(ranked, key=lambda row: row.wall_seconds or float("inf"))
         yield Figure("fastest", humanize.seconds(fastest.wall_seconds), _named(board, fastest))
@@ -150,44 +152,39 @@ def _figures(board: Leaderboard) -> Iterator[Figure]:
         yield Figure(
             "baseline",
             humanize.seconds(board.baseline.wall_seconds),
-            f"the fastest has {most:.3g}x its speed" if most else "",
+            f"the fastest is {most:.3g}x as fast" if most else "",
         )
     small = min((row for row in ranked if row.peak_bytes), key=lambda row: row.peak_bytes or 0.0, default=None)
     if small:
         yield Figure("lowest memory", humanize.size(small.peak_bytes), _named(board, small))
-    done = sum(row.status == "COMPLETED" for row in board.rows)
+    done = sum(row.status is Status.COMPLETED for row in board.rows)
     failed = sum(row.failed for row in board.rows)
     yield Figure("jobs completed", f"{done} of {len(board.rows)}", _trouble(failed, _refused(board)))
     if board.unlike:
         return
     yield Figure(
         "smallest clear difference",
-        f"{100 * _least(board):.2g} %",
-        "assumed" if board.noise.assumed else "by the repeats",
+        f"{100 * clear_difference(board):.2g} %",
+        "assumed" if board.noise.assumed else "from the spread of the repeats",
     )
     yield Figure("same bits", *bits_in_words(board))
 
 
 def _trouble(failed: int, refused: int) -> str:
-    counts = ((failed, "failed"), (refused, "refused"))
-    return ", ".join(f"{count} {what}" for count, what in counts if count)
+    counts = {"failed": failed, "refused": refused}
+    return ", ".join(f"{count} {status}" for status, count in counts.items() if count)
 
 
 def _named(board: Leaderboard, row: Row) -> Markup:
     return humanize.breakable(humanize.cut(board.names[row.job], 80))
 
 
-def _least(board: Leaderboard) -> float:
-    many = sorted(len(row.walls) for row in board.rows if row.rank) or [1]
-    return board.noise.least_difference(many[len(many) // 2], many[len(many) // 2])
-
-
 def _line(board: Leaderboard, row: Row, keys: Mapping[str, str], numbers: Mapping[str, table.Cell]) -> Line:
     first = board.sweep.objective[0]
-    reason = next((said for rows, said in reasons_once(board.rows) if rows[-1].job == row.job), "")
-    most = max((one.level(first) or 0.0 for one in board.rows if one.measured), default=0.0)
+    reason = next((text for rows, text in reasons_once(board.rows) if rows[-1].job == row.job), "")
+    most = max((other.level(first) or 0.0 for other in board.rows if other.measured), default=0.0)
     share = humanize.ratio(row.level(first), most) if row.measured else None
-    paths = [one.path / "report.html" for one in row.attempts]
+    paths = [attempt.path / "report.html" for attempt in row.attempts]
     link = next((f"{path.parent.name}/{path.name}" for path in paths if path.is_file()), None)
     css = "bad" if row.failed or row.differs else "best" if row is board.best else "out" if not row.measured else ""
     settings = [row.settings.get(key, humanize.UNKNOWN) for key in keys]
@@ -195,18 +192,17 @@ def _line(board: Leaderboard, row: Row, keys: Mapping[str, str], numbers: Mappin
     return Line(row, link, table.place(row), settings, bar(share), shown, table.values(row), css, reason)
 
 
-# --- how it came about ------------------------------------------------------------------------------------------------
+# --- provenance -------------------------------------------------------------------------------------------------------
 
 
 def _facts(board: Leaderboard) -> Iterator[tuple[str, Sequence[tuple[str, str]]]]:
-    """Titles, each with its facts."""
+    """The sections of the provenance."""
     sweep = board.sweep
     yield "Sweep", list(_sweep_facts(board))
-    yield "Settings of the sweep", [(name, _as_typed(of)) for name, of in sweep.settings.items() if of is not None]
+    yield "Settings of the sweep", list(_settings(sweep))
     row = board.best or next((row for row in board.rows if row.completed), None)
-    run = next((one.run for one in row.completed if one.run), None) if row else None
-    machine = _machine(run.record) if run else []
-    yield "Machine and versions", [(name, str(said)) for name, said in machine if said]
+    machine = _machine(row.run.record) if row and row.run else []
+    yield "Machine and versions", [(name, str(value)) for name, value in machine if value]
 
 
 def _machine(run: Run) -> list[tuple[str, object]]:
@@ -217,31 +213,30 @@ def _machine(run: Run) -> list[tuple[str, object]]:
     ]  # fmt: skip
 
 
-def _as_typed(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+def _settings(sweep: Sweep) -> Iterator[tuple[str, str]]:
+    settings = msgspec.to_builtins(sweep.settings) if sweep.isolated else {}
+    for name, value in settings.items():
+        if value is not None:
+            yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _sweep_facts(board: Leaderboard) -> Iterator[tuple[str, str]]:
-    sweep = board.sweep
-    facts = sweep.facts
-    words = list(map(str, (facts.get("command") or [])[1:] or facts.get("overrides") or []))
+    sweep, record = board.sweep, board.sweep.record
+    typed = (record.command[1:] or record.overrides) if record else ()
     yield "folder", str(sweep.path)
-    if words:
-        yield "command", shlex.join([COMMAND, *words])
+    if typed:
+        yield "command", shlex.join([COMMAND, *typed])
     if board.baseline and board.baseline.attempts:
-        yield "baseline", " ".join(board.baseline.attempts[0].overrides) or "the defaults"
-    begun = datetime.fromisoformat(facts.get("begun") or sweep.started.isoformat())
-    yield "started", f"{begun:%Y-%m-%d %H:%M:%S} UTC"
-    if begun != sweep.started:
+        yield "baseline", " ".join(board.baseline.attempts[0].record.overrides) or "the defaults"
+    first = (record and record.first_started) or sweep.started
+    yield "started", f"{first:%Y-%m-%d %H:%M:%S} UTC"
+    if first != sweep.started:
         yield "resumed", f"{sweep.started:%Y-%m-%d %H:%M:%S} UTC"
-    if facts.get("ended"):
-        ended = datetime.fromisoformat(facts["ended"])
-        yield (
-            "took",
-            humanize.seconds((ended - sweep.started).total_seconds()) + " since then" * (begun != sweep.started),
-        )
-    yield "ranked by", " and then ".join(figures.MEASURES[one] for one in sweep.objective)
+    if record and record.ended:
+        seconds = humanize.seconds((record.ended - sweep.started).total_seconds())
+        yield "took", seconds if first == sweep.started else f"{seconds} since it was resumed"
+    yield "ranked by", ", then by ".join(figures.MEASURES[objective] for objective in sweep.objective)
     if not sweep.isolated:
-        shared = sweep.processes < sum(one.run is not None for one in sweep.attempts)
-        yield "wall time", "as each run measured itself, without the start of Python"
-        yield "memory", f"of the passes{', and of what earlier jobs left in the process' if shared else ''}"
+        shared = sweep.processes < len(sweep.runs)
+        yield "wall time", "as each run measured it, without the start of Python"
+        yield "memory", f"of the passes{', including what earlier jobs left in the process' if shared else ''}"

@@ -14,7 +14,10 @@ from runner.base.console import results, say, show_table
 from runner.base.humanize import relative_path
 from runner.base.redact import redact
 from runner.errors import RecordError
-from runner.leaderboard.board import Leaderboard, answer, read_leaderboard, reasons_once
+from runner.leaderboard.answer import answer, reasons_once
+from runner.leaderboard.board import Leaderboard, read_leaderboard
+from runner.leaderboard.records import Status
+from runner.leaderboard.rows import Row
 from runner.leaderboard.sweep_folder import BEST_FOLDER
 from runner.leaderboard.table import FOLDED, PARQUET, WIDTH, cells, write_parquet
 
@@ -23,10 +26,10 @@ _REASON: Final = 300  # characters
 
 
 def write_leaderboard(folder: Path) -> Leaderboard:
-    """Make `sweep.parquet`, `sweep.html` and the winner's config of what lies in the sweep's folder, and nothing else.
+    """Write `sweep.parquet`, `sweep.html` and the winner's config into the sweep's folder.
 
-    May be called at any time, also while the sweep goes on. Raises RecordError if the folder is no sweep, OutputError
-    if it cannot be written to.
+    It can be called at any time, also while the sweep is running. Raises RecordError if the folder is not a sweep,
+    OutputError if it cannot be written to.
     """
     from runner.leaderboard.best_config import write_best  # noqa: PLC0415 - Hydra, which a table alone spares
     from runner.leaderboard.page import write_page  # noqa: PLC0415 - as above
@@ -44,40 +47,40 @@ def write_leaderboard(folder: Path) -> Leaderboard:
 
 
 def show_leaderboard(board: Leaderboard) -> None:
-    """Print the table, what it comes to, why some did not complete, and the files that were written."""
-    heads, rows, words = cells(board, min(results.width, WIDTH) if results.is_terminal else WIDTH)
-    drawn = _table(heads, rows[:_MOST_ROWS], words, board)
+    """Print the table, the reasons why jobs did not complete, the answer, and the files that were written."""
+    heads, rows, texts = cells(board, min(results.width, WIDTH) if results.is_terminal else WIDTH)
+    drawn = _table(heads, rows[:_MOST_ROWS], texts, board)
     if results.is_terminal or FOLDED not in heads:
         show_table(drawn)
-    else:  # what is folded may as well be wrapped
+    else:  # folded settings may as well be wrapped
         Console(file=results.file, width=WIDTH).print(drawn)
     if len(rows) > _MOST_ROWS:
         say(f"and {len(rows) - _MOST_ROWS} more, see {PARQUET}")
-    for several, reason in reasons_once(board.rows):
-        one = several[0]
-        named = f"job {one.job}, {board.names[one.job]}: " if len(several) == 1 else ""
-        status = "" if one.status == "COMPLETED" else f"{one.status}: "
-        say(redact(f"{status}{named}{text_of(reason)}"))
+    for group, reason in reasons_once(board.rows):
+        say(redact(_reason(board, group, reason)))
     say("")
-    for at, line in enumerate(answer(board)):
-        results.print(redact(line), style="bold" if at == 0 else None, markup=False, soft_wrap=True)
+    for number, line in enumerate(answer(board)):
+        results.print(redact(line), style="bold" if number == 0 else None, markup=False, soft_wrap=True)
     for path in board.files:
         say(f"wrote {relative_path(path)}")
     if any(path.parent.name == BEST_FOLDER for path in board.files):
-        asked = ["--config-dir", relative_path(board.sweep.path), "experiment=best"]
-        say(f"the best again: {command()} {shlex.join(asked)}")
+        arguments = ["--config-dir", relative_path(board.sweep.path), "experiment=best"]
+        say(f"to run the best again: {command()} {shlex.join(arguments)}")
 
 
-def text_of(reason: str) -> str:
-    """One line of it."""
-    line = " ".join(reason.split())
-    return line if len(line) <= _REASON else f"{line[:_REASON]}..."
+def _reason(board: Leaderboard, group: list[Row], reason: str) -> str:
+    """The reason of a group of jobs, in one line that names a single job once."""
+    row, line = group[0], " ".join(reason.split())
+    status = "" if row.status is Status.COMPLETED else f"{row.status}: "
+    name = board.names[row.job]
+    named = "" if len(group) > 1 else f"job {row.job}: " if line.startswith(name) else f"job {row.job}, {name}: "
+    return f"{status}{named}{line if len(line) <= _REASON else f'{line[:_REASON]}...'}"
 
 
-def _table(heads: list[str], rows: list[list[str]], words: int, board: Leaderboard) -> Table:
+def _table(heads: list[str], rows: list[list[str]], texts: list[str], board: Leaderboard) -> Table:
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for at, head in enumerate(heads):
-        left = 0 < at < words
+    for head in heads:
+        left = head in texts
         drawn.add_column(Text(head), justify="left" if left else "right", no_wrap=not left, overflow="fold")
     for row, cells_ in zip(board.rows, rows, strict=False):
         style = (

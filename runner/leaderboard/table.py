@@ -8,11 +8,12 @@ from runner.base import humanize
 from runner.leaderboard import agreement
 from runner.leaderboard.board import Leaderboard
 from runner.leaderboard.labels import short_keys, shown_keys
+from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row
 
 PARQUET: Final = "sweep.parquet"
 WIDTH: Final = 100  # characters of a terminal that a table must fit
-FOLDED: Final = "settings"  # the head of the column that holds all keys, where they do not fit
+FOLDED: Final = "settings"  # the head of the column with all keys, where they do not fit
 _GAP: Final = 2
 _NONE: Final = humanize.UNKNOWN
 
@@ -27,15 +28,15 @@ def write_parquet(path: Path, board: Leaderboard) -> None:
     from runner.output.table import write_table  # noqa: PLC0415 - as above
 
     keys = list(dict.fromkeys(key for row in board.rows for key in row.settings))
-    number, whole, words = pa.float64(), pa.int64(), pa.string()
+    number, whole, text = pa.float64(), pa.int64(), pa.string()
     schema = pa.schema(
         [
             ("job", whole), ("rank", whole), ("tied", pa.bool_()), ("on_front", pa.bool_()), ("baseline", pa.bool_()),
-            ("status", words), ("reason", words), *((key, words) for key in keys), ("completed", whole),
+            ("status", text), ("reason", text), *((key, text) for key in keys), ("completed", whole),
             ("wall_seconds", number), ("wall_seconds_each", pa.list_(number)), ("cpu_seconds", number),
             ("peak_bytes", number), ("fetched_bytes", number), ("requests", number), ("megabytes_per_second", number),
-            ("first_rung_seconds", number), ("speed_to_baseline", number), ("bits", words), ("bits_sha256", words),
-            ("largest_relative_difference", number), ("folders", pa.list_(words)),
+            ("first_rung_seconds", number), ("speed_to_baseline", number), ("bits", text), ("bits_sha256", text),
+            ("largest_relative_difference", number), ("folders", pa.list_(text)),
         ]
     )  # fmt: skip
     rows = [{**facts, **facts["settings"]} for facts in describe(board)["jobs"]]
@@ -43,7 +44,7 @@ def write_parquet(path: Path, board: Leaderboard) -> None:
 
 
 def describe(board: Leaderboard) -> dict[str, Any]:
-    """The same as JSON has it."""
+    """The leaderboard as JSON."""
     best = board.best
     return {
         "sweep": str(board.sweep.path),
@@ -67,7 +68,7 @@ def _describe(row: Row) -> dict[str, Any]:
         "peak_bytes": row.peak_bytes, "fetched_bytes": row.fetched_bytes, "requests": row.requests,
         "megabytes_per_second": row.megabytes_per_second, "first_rung_seconds": row.few_seconds,
         "speed_to_baseline": row.ratio, "bits": row.agreement.verdict, "bits_sha256": row.agreement.sha256,
-        "largest_relative_difference": apart, "folders": [one.path.name for one in row.attempts],
+        "largest_relative_difference": apart, "folders": [attempt.path.name for attempt in row.attempts],
     }  # fmt: skip
 
 
@@ -77,7 +78,7 @@ Cell = Callable[[Row], str]
 
 
 def figures(board: Leaderboard) -> dict[str, Cell]:
-    """Columns of numbers by their heads, of what the sweep knows."""
+    """Columns of numbers by their heads, without those in which all values are unknown."""
     cells: dict[str, Cell] = {
         "wall": wall,
         "speed": speed,
@@ -93,14 +94,14 @@ def figures(board: Leaderboard) -> dict[str, Cell]:
 
 
 def wall(row: Row) -> str:
-    """The median with half the range in percent, or the status of what did not complete."""
-    if row.rank is None and row.status != "COMPLETED":
+    """The median with half the range in percent; the status of a job that did not complete."""
+    if row.rank is None and row.status is not Status.COMPLETED:
         return row.status
     return humanize.seconds(row.wall_seconds) + ("" if row.spread is None else f" ±{100 * row.spread:.0f}%")
 
 
 def speed(row: Row) -> str:
-    """How many times the baseline's."""
+    """The speed relative to the baseline."""
     if row.baseline:
         return "baseline"
     return _NONE if row.ratio is None else f"{row.ratio:.2f}x"
@@ -112,45 +113,47 @@ def place(row: Row) -> str:
 
 
 def values(row: Row) -> str:
-    """Whether its bits are those of the others, or how far its values are from theirs."""
-    said = row.agreement
-    if said.verdict == agreement.CLOSE:
-        return "equal" if said.apart == 0 else f"\N{LESS-THAN OR EQUAL TO}{said.apart:.1g}"
-    words = {
+    """The verdict on its bits, or the largest difference of its values."""
+    own = row.agreement
+    if own.verdict == agreement.CLOSE:
+        return "equal" if own.apart == 0 else f"\N{LESS-THAN OR EQUAL TO}{own.apart:.1g}"
+    verdicts = {
         agreement.SAME: "same",
         agreement.DIFFER: "DIFFER",
         agreement.ALONE: "only one",
         agreement.UNKNOWN: "unknown",
     }
-    return words.get(said.verdict, "")
+    return verdicts.get(own.verdict, "")
 
 
-def cells(board: Leaderboard, width: int = WIDTH) -> tuple[list[str], list[list[str]], int]:
-    """Heads, rows, and how many columns hold words: a column per key, or all in one where that is wider than `width`.
+def cells(board: Leaderboard, width: int = WIDTH) -> tuple[list[str], list[list[str]], list[str]]:
+    """Heads, rows, and the heads of columns with text.
 
-    Numbers give way that the page and the Parquet file have too, if even that is too wide.
+    Each key has a column; all share one if that table would be wider than `width`. Columns of numbers are left out
+    before that, one by one: the page and the Parquet file have them too.
     """
     numbers = figures(board)
     keys = short_keys(shown_keys(board.rows))
+    numbering: dict[str, Cell] = {"rank": place, "job": lambda row: str(row.job)}
     settings: dict[str, Cell] = {name: _setting(key) for key, name in keys.items()}
     optional = [name for name in ("requests", "few scenes", "fetched", "CPU", "rate") if name in numbers]
-    for gone in range(len(optional) + 1):
-        kept = {name: cell for name, cell in numbers.items() if name not in optional[:gone]}
-        found = _drawn(board.rows, {"": place, **settings, **kept, "bits": values})
-        if _width(found) <= width:
-            return list(found), _transposed(found), 1 + len(settings)
+    for dropped in range(len(optional) + 1):
+        kept = {name: cell for name, cell in numbers.items() if name not in optional[:dropped]}
+        columns = _columns(board.rows, {**numbering, **settings, **kept, "bits": values})
+        if _width(columns) <= width:
+            return list(columns), _transposed(columns), list(settings)
     kept = {name: cell for name, cell in numbers.items() if name not in optional}
     folded: Cell = lambda row: board.names[row.job]  # noqa: E731 - one of many cells
-    found = _drawn(board.rows, {"": place, FOLDED: folded, **kept, "bits": values})
-    return list(found), _transposed(found), 2
+    columns = _columns(board.rows, {**numbering, FOLDED: folded, **kept, "bits": values})
+    return list(columns), _transposed(columns), [FOLDED]
 
 
 def _setting(key: str) -> Cell:
     return lambda row: row.settings.get(key, "baseline" if row.baseline and not row.settings else _NONE)
 
 
-def _drawn(rows: Sequence[Row], columns: Mapping[str, Cell]) -> dict[str, list[str]]:
-    return {head: [cell(row) for row in rows] for head, cell in columns.items()}
+def _columns(rows: Sequence[Row], cells: Mapping[str, Cell]) -> dict[str, list[str]]:
+    return {head: [cell(row) for row in rows] for head, cell in cells.items()}
 
 
 def _width(columns: Mapping[str, Sequence[str]]) -> int:

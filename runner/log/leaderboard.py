@@ -1,4 +1,4 @@
-"""`leaderboard`: which job of a sweep was best, by how much, and whether all computed the same."""
+"""`leaderboard`: the best job of a sweep, by how much it won, and whether all jobs agree."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -13,15 +13,14 @@ examples
   cog-stack-runner log leaderboard 14-05-09_sweep   a part of the folder's name will do
   cog-stack-runner log leaderboard last --json | jq '.jobs[] | [.rank, .wall_seconds, .settings]'
 
-Made from the folders alone, also of a sweep that goes on, and of a plain multirun (-m). It writes into the sweep's
-folder: sweep.parquet, a row per job; sweep.html, one page with plots; experiment/best.yaml, the winner's config:
+It reads the sweep's folder alone, also while the sweep is running, and that of a plain multirun (-m). It writes into
+the folder: sweep.parquet, a row per job; sweep.html, one page with plots; experiment/best.yaml, the winner's config:
   cog-stack-runner --config-dir SWEEP experiment=best
 With --json nothing is written.
 
 Jobs rank by the median of their repeats; a difference that the noise explains is a tie (=), and without repeats 10 %
 is assumed to be noise. Exit code: 0; 1 if a job failed, died, was stopped or ran out of time or memory, or if two jobs
-computed other bits from the same scenes (those that the plan refused, and that were pruned, are no failures); 2 if that
-is no sweep."""
+computed different bits from the same scenes (refused and pruned jobs have not failed); 2 if this is not a sweep."""
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 import runner
 from runner.base.redact import redact, redact_tree
 from runner.errors import Interrupted, OutputError
+from runner.host.heartbeat import beating, beside
 from runner.record.claim import RECORD, Reserve, claim, reclaim
 from runner.record.code import git_state
 from runner.record.environment import dask_settings, library_versions, machine_facts
@@ -29,8 +30,6 @@ from runner.record.run import PassRecord, Run, Status
 from runner.record.trace_table import TraceLog
 from runner.reduce import KERNELS
 
-HEARTBEAT_SECONDS = 2.0
-_PATIENCE_SECONDS = 3.0
 _FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 log = logging.getLogger(__name__)
@@ -173,7 +172,7 @@ def recorded_run(
     try:
         with held(folder) if earlier is None else nullcontext(), events_kept(folder):
             record = RunRecord(folder, run, reserve)
-            with _last_act(record), _outcome(record), _heartbeat(record), _beside(record.describe, "description"):
+            with _last_act(record), _outcome(record), beating(record.beat), beside(record.describe, "description"):
                 yield record
     except OSError as error:
         if not folder.is_dir():
@@ -212,37 +211,6 @@ def _last_act(record: RunRecord) -> Iterator[None]:
                     record.last_act(record.folder)
                 except Exception:
                     log.warning("report.html cannot be made", exc_info=True)
-
-
-@contextmanager
-def _heartbeat(record: RunRecord) -> Iterator[None]:
-    """Show every two seconds that the run lives."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(HEARTBEAT_SECONDS):
-            record.beat()
-
-    with _beside(beat, "heartbeat"):
-        try:
-            yield
-        finally:
-            stop.set()
-
-
-@contextmanager
-def _beside(work: Callable[[], None], name: str) -> Iterator[None]:
-    """Do something in a thread, and wait for its end; not for long if the run was interrupted, which has to end."""
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    thread.start()
-    patience = None
-    try:
-        yield
-    except KeyboardInterrupt:
-        patience = _PATIENCE_SECONDS
-        raise
-    finally:
-        thread.join(patience)
 
 
 @contextmanager

@@ -1,11 +1,10 @@
-"""The words of a job: composed and checked in the sweep's own process, and as the command line of the job's process."""
+"""The overrides of a job: composed and checked in the sweep's own process, and as the command line of the job's."""
 
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dask.utils import parse_bytes
 from hydra.core.hydra_config import HydraConfig
@@ -17,20 +16,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.base.overrides import key_of
 from runner.config import job_config
 from runner.config.messages import explain
 from runner.config.origins import located
-from runner.config.overrides import without_escapes
+from runner.config.overrides import refuse_overrides, without_escapes
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
 from runner.record.run_record import config_sha256
 from runner.settings import Action, JobSettings, SweepSettings
-from runner.sweep.baseline import check_baseline
 
-# Hydra's settings that are the sweep's; all others are handed on to its jobs.
+# Hydra's settings for the sweep; all others are handed on to its jobs.
 _OF_THE_SWEEP = re.compile(r"[+~]*hydra[./](launcher|sweeper|sweep|run|mode)\b")
-_PLACES = ("output.dir",)
-_OWN_FOLDER = "${hydra:runtime.output_dir}"  # of each job, as Hydra gives it
+_OWN_FOLDER = "${hydra:runtime.output_dir}"  # each job's, from Hydra
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +40,22 @@ class Composer:
 
     @property
     def folder(self) -> Path:
-        """Where a new sweep goes."""
+        """The folder of a new sweep."""
         return Path(self.master.hydra.sweep.dir)
 
     @property
     def outputs(self) -> Path:
-        """Where sweeps lie: of outputs/DATE/TIME_sweep it is outputs/."""
+        """The folder of all sweeps: outputs/ for outputs/DATE/TIME_sweep."""
         above = self.folder.parent
         return above.parent if re.fullmatch(r"\d{4}-\d\d-\d\d", above.name) else above
 
     @property
-    def words(self) -> list[str]:
-        """The overrides of the command line, but Hydra's own."""
+    def overrides(self) -> list[str]:
+        """The overrides of the command line, without Hydra's own."""
         return job_config.typed_words(self.master.hydra)
 
-    def facts(self) -> dict[str, Any]:
-        """The section `sweep` as plain values."""
-        facts = OmegaConf.to_container(self.master.sweep, resolve=True, enum_to_str=True)
-        assert isinstance(facts, dict)
-        return {str(key): value for key, value in facts.items()}
-
     def settings(self) -> SweepSettings:
-        """The section `sweep`. Raises ConfigError for a value that cannot be."""
+        """The section `sweep`, checked. Raises ConfigError."""
         try:
             settings = OmegaConf.to_object(self.master.sweep)
         except OmegaConfBaseException as error:
@@ -75,13 +67,17 @@ class Composer:
             raise located(error) from error.__cause__
         return settings
 
-    def job(self, words: Sequence[str]) -> tuple[JobSettings, str]:
-        """The checked job of these words, and the hash of its config. Raises ConfigError."""
+    def tree(self, overrides: Sequence[str]) -> DictConfig:
+        """The composed tree of a job. Raises ConfigError for an option or a key that does not exist."""
         setup_globals()
         try:
-            tree = self.context.config_loader.load_sweep_config(self.master, [*words, "output.dir=sweep"])
+            return self.context.config_loader.load_sweep_config(self.master, [*overrides, "output.dir=sweep"])
         except (HydraException, OmegaConfBaseException, YAMLError) as error:
             raise explain(error) from error
+
+    def job(self, overrides: Sequence[str]) -> tuple[JobSettings, str]:
+        """The checked job of these overrides, and the hash of its config. Raises ConfigError."""
+        tree = self.tree(overrides)
         HydraConfig.instance().set_config(tree)
         choices = dict(tree.hydra.runtime.choices)
         with read_write(tree), open_dict(tree):
@@ -91,11 +87,11 @@ class Composer:
             raise ConfigError("action=plan: a sweep plans its jobs before it runs them; plan one of them without -m")
         return job, config_sha256(job_config.resolved(tree))
 
-    def command(self, words: Sequence[str], folder: Path) -> list[str]:
+    def command(self, overrides: Sequence[str], folder: Path) -> list[str]:
         """The command line of a job that runs in `folder`."""
         place = quoted(str(folder))
         own = ["hydra.mode=RUN", f"hydra.run.dir={place}", f"output.dir={place}"]
-        return [sys.executable, *_safe_path(), "-m", "runner", *self._flags(), *words, *self._handed_on(), *own]
+        return [sys.executable, *_safe_path(), "-m", "runner", *self._flags(), *overrides, *self._handed_on(), *own]
 
     def _flags(self) -> Iterator[str]:
         hydra = self.master.hydra
@@ -108,30 +104,40 @@ class Composer:
             yield from ("--config-name", hydra.job.config_name)
 
     def _handed_on(self) -> Iterator[str]:
-        return (word for word in job_config.typed_words(self.master.hydra, "hydra") if not _OF_THE_SWEEP.match(word))
+        overrides = job_config.typed_words(self.master.hydra, "hydra")
+        return (override for override in overrides if not _OF_THE_SWEEP.match(override))
 
 
 def _safe_path() -> list[str]:
-    """The flag with which a `runner.py` of the user's, in the current folder, does not come before this package."""
+    """The flag that keeps a `runner.py` in the current folder from hiding this package."""
     return [] if Path(__file__).parents[2] == Path.cwd() else ["-P"]
 
 
+# --- the section `sweep` ----------------------------------------------------------------------------------------------
+
+
 def check_settings(sweep: SweepSettings) -> None:
-    """Check how a sweep is to be run, and the words of its baseline. Raises ConfigError."""
+    """Check the limits of a sweep's settings, and the overrides of its baseline. Raises ConfigError."""
     job_config.check_limits(sweep, "sweep.")
-    wanted = (
+    checks = (
         ("objective", bool(sweep.objective), "[wall], [peak], or both"),
         ("prune", not (sweep.search and sweep.prune), "nothing with sweep.search"),
         ("memory_limit", memory_limit_bytes(sweep) != 0, "a size such as 2GiB"),
     )
-    for key, holds, what in wanted:
+    for key, holds, expected in checks:
         if not holds:
-            raise ConfigError(f"sweep.{key}={getattr(sweep, key)}: wanted {what}")
-    check_baseline(sweep.baseline or [])
+            raise ConfigError(f"sweep.{key}={getattr(sweep, key)}: wanted {expected}")
+    refuse_overrides(sweep.baseline or [])
+    for override in sweep.baseline or []:
+        if key_of(override).startswith("sweep."):
+            raise ConfigError(
+                f"sweep.baseline={override}: this is a setting of the whole sweep; give overrides of a job, such as "
+                "chunks=row"
+            )
 
 
 def memory_limit_bytes(sweep: SweepSettings) -> int | None:
-    """`sweep.memory_limit`; 0 for what is no size."""
+    """`sweep.memory_limit` in bytes; 0 for text that is not a size."""
     if sweep.memory_limit is None:
         return None
     try:
@@ -140,37 +146,42 @@ def memory_limit_bytes(sweep: SweepSettings) -> int | None:
         return 0
 
 
+# --- overrides of the command line ------------------------------------------------------------------------------------
+
+
 def quoted(text: str) -> str:
     """A value as Hydra's grammar reads it back, whatever its characters."""
     return text if re.fullmatch(r"[\w./-]+", text) else QuotedString(text, Quote.single).with_quotes()
 
 
-def own_folder(word: str) -> ConfigError:
-    """For an `output.dir`, which no two jobs can have."""
-    return ConfigError(f"{word}: each job of a sweep has a folder of its own; hydra.sweep.dir=FOLDER names the sweep's")
+def refuse_folder(tree: DictConfig) -> None:
+    """Raise ConfigError for an `output.dir` in a config file, or on the command line."""
+    output = OmegaConf.to_container(tree.output, enum_to_str=True)
+    assert isinstance(output, dict)
+    typed = [override for override in job_config.typed_words(tree.hydra) if key_of(override) == "output.dir"]
+    if typed or output["dir"] != _OWN_FOLDER:
+        raise _own_folder(typed[0] if typed else f"output.dir={output['dir']}")
 
 
-def refuse_place(tree: DictConfig) -> None:
-    """Raise ConfigError for an `output.dir` of a config file, or of the command line."""
-    place = OmegaConf.to_container(tree.output, enum_to_str=True)
-    assert isinstance(place, dict)
-    named = [word for word in job_config.typed_words(tree.hydra) if word.lstrip("+").startswith("output.dir=")]
-    if named or place["dir"] != _OWN_FOLDER:
-        raise own_folder(named[0] if named else f"output.dir={place['dir']}")
+def _own_folder(override: str) -> ConfigError:
+    return ConfigError(
+        f"{override}: each job of a sweep has a folder of its own; hydra.sweep.dir=FOLDER names the sweep's"
+    )
 
 
 def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
-    """Without what is the sweep's own, and each key once: the last word on it. Raises ConfigError for swept settings
-    of the sweep itself.
+    """The overrides of jobs, without those of the sweep itself; of several for one key, the last.
+
+    Raises ConfigError if a setting of the sweep itself has several values.
     """
     kept: dict[str, Override] = {}
     for override in overrides:
         key = override.key_or_group
-        if key in _PLACES:
-            raise own_folder(str(override.input_line))
+        if key == "output.dir":
+            raise _own_folder(str(override.input_line))
         if key == "sweep" or key.startswith("sweep."):
             if override.is_sweep_override():
-                raise ConfigError(f"{override.input_line}: give one value, which is the whole sweep's")
+                raise ConfigError(f"{override.input_line}: give one value, for the whole sweep")
         else:
             name = override.get_key_element()
             kept.pop(name, None)
@@ -178,6 +189,6 @@ def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
     return list(kept.values())
 
 
-def word_of(override: Override) -> str:
-    """An override that is not swept, as a word."""
+def as_typed(override: Override) -> str:
+    """An override with one value, as text."""
     return without_escapes(f"{override.get_key_element()}={override.get_value_element_as_str()}")

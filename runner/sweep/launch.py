@@ -1,4 +1,4 @@
-"""Attempts at jobs, run in processes: so many at a time, each with its limits, and all ended together by a signal."""
+"""Attempts at jobs, run in processes: a few at a time, each with its limits, and all ended together by a signal."""
 
 import os
 import signal
@@ -7,21 +7,24 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from types import FrameType
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from runner.base.console import tell
 from runner.errors import Interrupted, RecordError
 from runner.host.signals import STOPPING, heeded_signals
-from runner.leaderboard.jobs import Attempt, JobRecord, Status
-from runner.leaderboard.sweep_folder import SweepFolder
-from runner.record.events import timestamp
+from runner.leaderboard.records import JobRecord, Status
 from runner.record.run_folder import read_run
 from runner.settings import Start
 from runner.summary import in_bytes
+from runner.sweep.folder import SweepFolder
+from runner.sweep.jobs import Attempt
 from runner.sweep.process import Cause, Ended, JobProcess, Limits, StopSign
 
 Done = TypeVar("Done")
@@ -30,7 +33,7 @@ CONSOLE = "console.log"
 
 @dataclass(slots=True)
 class Launchpad:
-    """Starts processes and knows those that run."""
+    """Starts processes, and keeps those that are running."""
 
     limits: Limits
     start: Start
@@ -38,7 +41,7 @@ class Launchpad:
     _running: set[JobProcess] = field(default_factory=set)
 
     def run(self, command: Sequence[str], folder: Path) -> Ended:
-        """One process from start to end; its output goes to the folder's `console.log`."""
+        """Run one process from start to end; its output goes to the folder's `console.log`."""
         with tempfile.TemporaryDirectory(prefix="runner-kernels-") as empty:
             kernels = {"NUMBA_CACHE_DIR": empty} if self.start is Start.cold else {}
             process = JobProcess(command, folder / CONSOLE, {**os.environ, **kernels})
@@ -49,7 +52,7 @@ class Launchpad:
                 self._running.discard(process)
 
     def each(self, tasks: Sequence[Callable[[], Done]], at_once: int) -> Generator[Done, None, None]:
-        """Do the tasks in threads and yield what they give, as it comes. What ends this ends all processes first."""
+        """Do the tasks in threads and yield their results as they come; an error or a signal ends all processes."""
         with ThreadPoolExecutor(at_once, thread_name_prefix="job") as pool:
             futures: list[Future[Done]] = []
             try:
@@ -85,21 +88,22 @@ class Launchpad:
 def attempted(
     sweep: SweepFolder, pad: Launchpad, attempt: Attempt, command: Sequence[str], record: JobRecord
 ) -> JobRecord:
-    """Run an attempt in its folder, and write down how it stands before and after."""
+    """Run an attempt in its folder, and keep its record before and after."""
     sweep.set_aside(attempt)
-    record.status, record.started = Status.RUNNING, timestamp()
+    record = replace(record, started=datetime.now(UTC))
     sweep.keep(attempt, record)
-    ended = pad.run(command, sweep.of(attempt))
-    record.ended = timestamp()
-    record.status, record.reason = outcome(ended, sweep.of(attempt), pad.limits)
-    record.exit_code, record.wall_seconds = ended.exit_code, round(ended.wall_seconds, 3)
-    record.cpu_seconds, record.peak_bytes = round(ended.cpu_seconds, 3), ended.peak_bytes
+    end = pad.run(command, sweep.of(attempt))
+    status, reason = outcome(end, sweep.of(attempt), pad.limits)
+    record = replace(
+        record, status=status, reason=reason, exit_code=end.exit_code, ended=datetime.now(UTC),
+        wall_seconds=round(end.wall_seconds, 3), cpu_seconds=round(end.cpu_seconds, 3), peak_bytes=end.peak_bytes,
+    )  # fmt: skip
     sweep.keep(attempt, record)
     return record
 
 
 def unmeasured(pad: Launchpad, command: Sequence[str], folder: Path) -> None:
-    """A run that warms up for others; of its folder nothing stays."""
+    """Make a run that warms up for others, and remove its folder."""
     rmtree(folder, ignore_errors=True)
     folder.mkdir()
     with closing(pad.each([partial(pad.run, command, folder)], 1)) as ends:
@@ -110,7 +114,7 @@ def unmeasured(pad: Launchpad, command: Sequence[str], folder: Path) -> None:
 
 
 def outcome(ended: Ended, folder: Path, limits: Limits) -> tuple[Status, str | None]:
-    """What an end means, and the reason for it in one line."""
+    """The status after an end, and the reason for it in one line."""
     if ended.cause is not None:
         taken, allowed = in_bytes(ended.peak_bytes), in_bytes(limits.memory_bytes or 0)
         ours = {
@@ -125,24 +129,24 @@ def outcome(ended: Ended, folder: Path, limits: Limits) -> tuple[Status, str | N
         return Status.DIED, _of_signal(-ended.exit_code)
     if ended.exit_code in [128 + number for number in STOPPING]:
         return Status.INTERRUPTED, f"stopped by signal {ended.exit_code - 128}, which the sweep did not send"
-    return Status.FAILED, _told_reason(folder)
+    return Status.FAILED, _reported_reason(folder)
 
 
 def _of_signal(number: int) -> str:
-    known = number in {one.value for one in signal.Signals}
+    known = number in {item.value for item in signal.Signals}
     name = signal.Signals(number).name if known else f"signal {number}"
     hint = "; the system does that when memory runs out" if number == signal.SIGKILL else ""
     return f"killed by {name}{hint}"
 
 
-def _told_reason(folder: Path) -> str:
-    """What the run put down as its error; of one that had not begun, its last words."""
+def _reported_reason(folder: Path) -> str:
+    """The error that the run recorded; if it did not get as far as that, the last line of its console."""
     try:
-        told = read_run(folder).error
+        reason = read_run(folder).error
     except RecordError:
-        told = None
-    if told is None:
+        reason = None
+    if reason is None:
         lines = (folder / CONSOLE).read_text("utf-8").splitlines()
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-        told = (errors or [line for line in lines if line.strip()] or ["it said nothing"])[-1]
-    return " ".join(told.split())
+        reason = (errors or [line for line in lines if line.strip()] or ["it printed nothing"])[-1]
+    return " ".join(reason.split())

@@ -1,4 +1,4 @@
-"""What the plan says of a job before it is launched; and the files it will read, where they lie on this machine."""
+"""A job planned before it starts, and the local files that it will read."""
 
 import os
 from collections.abc import Iterable
@@ -16,13 +16,16 @@ from runner.source.stores import Stores
 
 
 class Planner:
-    """Plans jobs; the inputs of equal sources are found once."""
+    """Plans jobs; the inputs of equal sources are listed once."""
 
     def __init__(self) -> None:
-        self._found: dict[str, Inputs | None] = {}
+        self._inputs_by_source: dict[str, Inputs | None] = {}
 
     def refusal(self, job: JobSettings) -> str | None:
-        """Why the job cannot be run as configured; None if it can, or if its inputs cannot be found: it will say so."""
+        """The reason why the job cannot run as configured; None if it can, or if its inputs cannot be found.
+
+        Then the run itself reports the error.
+        """
         inputs = self._inputs(job)
         if inputs is None:
             return None
@@ -33,7 +36,7 @@ class Planner:
         return None
 
     def local_files(self, job: JobSettings) -> list[Path]:
-        """Those that the job's pixels come from."""
+        """The files on this machine with the job's pixels."""
         if job.source.kind is SourceKind.demo:
             return list(ensure_archive(default_cache_dir()).rglob("*.tif"))
         inputs = self._inputs(job)
@@ -41,10 +44,10 @@ class Planner:
         return [Path(place.key) for place in places if place.bucket is None]
 
     def _inputs(self, job: JobSettings) -> Inputs | None:
-        asked = repr((job.source, job.on_error))
-        if asked not in self._found:
-            self._found[asked] = _find(job)
-        return self._found[asked]
+        source = repr((job.source, job.on_error))
+        if source not in self._inputs_by_source:
+            self._inputs_by_source[source] = _find(job)
+        return self._inputs_by_source[source]
 
 
 def _find(job: JobSettings) -> Inputs | None:
@@ -57,15 +60,15 @@ def _find(job: JobSettings) -> Inputs | None:
 
 
 def forget_files(paths: Iterable[Path]) -> None:
-    """Ask the system to drop what it holds of these files in memory. What it may not drop, it keeps."""
+    """Ask the system to drop these files from its cache; it keeps what it may not drop."""
     if not hasattr(os, "posix_fadvise"):  # macOS
         return
     for path in paths:
         try:
-            opened = os.open(path, os.O_RDONLY)
+            handle = os.open(path, os.O_RDONLY)
         except OSError:
             continue
         try:
-            os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
-            os.close(opened)
+            os.close(handle)

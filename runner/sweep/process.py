@@ -1,4 +1,4 @@
-"""One job as a process of its own: started, watched with all it starts, ended when it must end."""
+"""A job as a process of its own: started, watched with all it starts, ended if it must end."""
 
 import os
 import signal
@@ -15,18 +15,19 @@ from typing import IO
 import psutil
 
 from runner.base.redact import redact
+from runner.host.process_tree import ProcessTree, lives
 
-_LOOK_SECONDS = 0.1  # between two looks at the memory of the processes that are known
-_FAMILY_SECONDS = 0.5  # between two looks for new ones, which cost 10 ms each
+_LOOK_SECONDS = 0.1  # between two looks at the memory of the known processes
+_SEARCH_SECONDS = 0.5  # between two searches for new processes
 _GRACE_SECONDS = 15.0  # from a signal to SIGKILL: a run ends its workers and writes its report within 10 s
-_GRACE_OF_MEMORY_SECONDS = 3.0  # a job that takes too much goes on taking
+_GRACE_OF_MEMORY_SECONDS = 3.0  # a job that takes too much memory takes more meanwhile
 _LAST_LINES_SECONDS = 2.0
 _DYING_SECONDS = 60.0  # after SIGKILL: a process whose disk hangs does not end
 _DYING_LOOK_SECONDS = 0.005
 
 
 class Cause(Enum):
-    """Why a job was ended from here."""
+    """The reason for which the sweep ended a job."""
 
     timeout = "timeout"
     memory = "memory"
@@ -35,7 +36,7 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a job may take: seconds from its start, bytes resident in all its processes."""
+    """The limits of a job: seconds from its start, bytes resident in all its processes."""
 
     seconds: float | None = None
     memory_bytes: int | None = None
@@ -43,7 +44,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a process ended and what it took. A negative exit code is a signal's number."""
+    """The end of a process, and the resources it took. A negative exit code is a signal's number."""
 
     exit_code: int
     cause: Cause | None
@@ -54,7 +55,7 @@ class Ended:
 
 @dataclass(slots=True)
 class StopSign:
-    """Set once for all jobs, with the number of the signal that they are to get."""
+    """A flag for all jobs, with the number of the signal that ends them."""
 
     number: int = signal.SIGTERM
     _event: threading.Event = field(default_factory=threading.Event)
@@ -66,7 +67,7 @@ class StopSign:
 
     @property
     def raised(self) -> bool:
-        """Whether jobs are to end."""
+        """True if jobs must end."""
         return self._event.is_set()
 
 
@@ -81,7 +82,7 @@ class JobProcess:
         )  # fmt: skip
         self._done = threading.Event()
         self._ended, self._cpu = 0.0, 0.0
-        self._family = _Family(self._popen.pid)
+        self._tree = ProcessTree(self._popen.pid, search_seconds=_SEARCH_SECONDS)
         assert self._popen.stdout is not None
         self._threads = (
             threading.Thread(target=self._wait, name="job's end", daemon=True),
@@ -91,10 +92,10 @@ class JobProcess:
             thread.start()
 
     def watch(self, limits: Limits, stop: StopSign) -> Ended:
-        """Wait for its end, which comes early where a limit is passed or `stop` is raised."""
+        """Wait for its end; end it if a limit is exceeded or `stop` is raised."""
         cause = None
         while not self._done.wait(_LOOK_SECONDS):
-            self._family.look()
+            self._tree.look()
             cause = self._cause(limits, stop)
             if cause:
                 self._end(cause, stop)
@@ -103,30 +104,30 @@ class JobProcess:
         self._end_what_it_left()
         self._threads[1].join(_LAST_LINES_SECONDS)
         assert self._popen.returncode is not None
-        return Ended(self._popen.returncode, cause, self._ended - self._began, self._cpu, self._family.peak_bytes)
+        return Ended(self._popen.returncode, cause, self._ended - self._began, self._cpu, self._tree.usage.peak_bytes)
 
     def kill(self) -> None:
-        """Kill it and all it started; they are gone a little later."""
-        self._family.kill()
+        """Kill it and all it started; they end a little later."""
+        self._tree.kill()
         self._kill_group()
 
     def _end_what_it_left(self) -> None:
-        """Kill it and wait until it is gone: the next job must not start beside its memory."""
+        """Kill it and wait for the end of its processes, so that the next job has their memory."""
         self.kill()
         stop = time.monotonic() + _DYING_SECONDS
-        while (self._family.lives() or _group_lives(self._popen.pid)) and time.monotonic() < stop:
+        while (self._tree.lives or _group_lives(self._popen.pid)) and time.monotonic() < stop:
             time.sleep(_DYING_LOOK_SECONDS)
 
     def _cause(self, limits: Limits, stop: StopSign) -> Cause | None:
         if stop.raised:
             return Cause.stopped
-        if limits.memory_bytes is not None and self._family.resident_bytes > limits.memory_bytes:
+        if limits.memory_bytes is not None and self._tree.resident_bytes > limits.memory_bytes:
             return Cause.memory
         late = limits.seconds is not None and time.monotonic() - self._began > limits.seconds
         return Cause.timeout if late else None
 
     def _end(self, cause: Cause, stop: StopSign) -> None:
-        """The job's first process gets the signal, and ends the others; who is left after a while is killed."""
+        """Send the signal to the job's first process, which ends the others; kill those that remain after a while."""
         number = stop.number if cause is Cause.stopped else signal.SIGTERM
         if not self._done.is_set():
             os.kill(self._popen.pid, number)
@@ -134,11 +135,11 @@ class JobProcess:
             self.kill()
 
     def _kill_group(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # nobody is left; macOS says the second of zombies
+        with suppress(ProcessLookupError, PermissionError):  # none is left; macOS raises the second for zombies
             os.killpg(self._popen.pid, signal.SIGKILL)
 
     def _wait(self) -> None:
-        """`wait4` gives the CPU time of the job with all the processes it waited for."""
+        """Wait by `wait4`, which gives the CPU time of the job with all the processes it waited for."""
         _, status, usage = os.wait4(self._popen.pid, 0)
         self._ended = time.monotonic()
         self._cpu = usage.ru_utime + usage.ru_stime
@@ -146,68 +147,17 @@ class JobProcess:
         self._done.set()
 
 
-class _Family:
-    """A process and all below it, and the memory they hold; shared pages count in each."""
-
-    def __init__(self, pid: int) -> None:
-        self.resident_bytes = 0
-        self.peak_bytes = 0
-        self._root = psutil.Process(pid)
-        self._members: set[psutil.Process] = {self._root}
-        self._searched = 0.0
-
-    def look(self) -> None:
-        if time.monotonic() - self._searched > _FAMILY_SECONDS:
-            self._search()
-        self.resident_bytes = sum(map(_resident_bytes, self._members))
-        self.peak_bytes = max(self.peak_bytes, self.resident_bytes)
-
-    def _search(self) -> None:
-        self._searched = time.monotonic()
-        try:
-            self._members |= {self._root, *self._root.children(recursive=True)}
-        except psutil.Error:
-            return
-        self._members = {one for one in self._members if one.is_running()}
-
-    def kill(self) -> None:
-        self._search()
-        for one in self._members:
-            try:
-                one.kill()
-            except psutil.Error:
-                continue
-
-    def lives(self) -> bool:
-        return any(map(_lives, self._members))
-
-
 def _group_lives(leader: int) -> bool:
-    """Whether anybody in its process group has not ended, known as a child of it or not."""
+    """True if a process of its group has not ended, be it below the leader or not."""
     for pid in psutil.pids():
         with suppress(OSError, psutil.Error):  # it has ended meanwhile
-            if os.getpgid(pid) == leader and _lives(psutil.Process(pid)):
+            if os.getpgid(pid) == leader and lives(psutil.Process(pid)):
                 return True
     return False
 
 
-def _lives(process: psutil.Process) -> bool:
-    """Whether it has not ended. A zombie has: it holds no memory, and may wait for its parent for good."""
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
-def _resident_bytes(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
 def _keep_lines(output: IO[bytes], log: Path) -> None:
-    """Write every line without its secrets; on a full disk the job's own words matter less than its going on."""
+    """Write every line without its secrets; on a full disk lines are lost, and the job goes on."""
     with output, log.open("w", encoding="utf-8") as kept:
         for line in output:
             try:

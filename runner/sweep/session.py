@@ -1,41 +1,44 @@
-"""The story of a sweep: compose its jobs, refuse what cannot run, run the others in a fair order, keep the table."""
+"""The story of a sweep: refuse the jobs that cannot run, run the others in random order, keep the table."""
 
 import math
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from statistics import median
 
-from runner.base.console import tell
+from msgspec.structs import replace
+
+from runner.base.console import complain, tell
+from runner.base.humanize import relative_path
+from runner.base.overrides import key_of
 from runner.base.redact import redact
-from runner.errors import ConfigError, SweepError
-from runner.leaderboard.jobs import ALL, FEW, SETTLED, Attempt, Job, JobRecord, Status, fair_order, varied_words
-from runner.leaderboard.sweep_folder import SweepFolder, again, earlier_sweep, first_facts, living, new_sweep
-from runner.settings import JobSettings, Objective, Start, SweepSettings
+from runner.errors import RunnerError, SweepError
+from runner.leaderboard.records import ALL, FEW, SETTLED, TROUBLE, JobRecord, Rung, Status
+from runner.settings import Objective, Start, SweepSettings
 from runner.sweep.compose import Composer, memory_limit_bytes
-from runner.sweep.ending import refuse_trouble, table_kept
+from runner.sweep.folder import SweepFolder, earlier_sweep, first_record, new_sweep, resumed_sweep
+from runner.sweep.job_list import JobList
+from runner.sweep.jobs import Attempt, Job, fair_order
 from runner.sweep.launch import Launchpad, attempted, unmeasured
 from runner.sweep.preflight import Planner, forget_files
 from runner.sweep.process import Limits
-from runner.sweep.progress import Progress
+from runner.sweep.progress import progress
 
 _WARM_UP = ".warm-up"
 
 
 @dataclass(slots=True)
 class Session:
-    """A sweep under way: its folder, and its jobs so far with what they are to run."""
+    """A sweep under way: its folder, its jobs so far, and the results of their attempts."""
 
     composer: Composer
-    question: Sequence[str]  # the words that make the jobs, by which the same sweep is known again
+    question: Sequence[str]  # the overrides that make the jobs: a resume must have the same
     settings: SweepSettings = field(init=False)
     sweep: SweepFolder = field(init=False)
-    jobs: list[Job] = field(default_factory=list)
-    swept: tuple[str, ...] = ()  # keys of a search, whose jobs come one by one
-    planned: int | None = None  # runs of a search, of which no batch of jobs can say how many
-    _composed: dict[int, JobSettings] = field(default_factory=dict)
+    job_list: JobList = field(init=False)
+    planned: int | None = None  # attempts of a search, whose jobs come one by one
     _planner: Planner = field(default_factory=Planner)
     _warm: set[str] = field(default_factory=set)  # the engines that have run
     _order: int = 0
@@ -44,104 +47,48 @@ class Session:
 
     def __post_init__(self) -> None:
         self.settings = self.composer.settings()
+        self.job_list = JobList(self.composer)
         limits = Limits(self.settings.timeout, memory_limit_bytes(self.settings))
         self._pad = Launchpad(limits, self.settings.start)
 
     @contextmanager
     def opened(self, *, whole: bool = True) -> Iterator[None]:
-        """The sweep's folder, new or an earlier one's; whatever ends it, the table is kept.
+        """Open the folder of the sweep, new or an earlier one's; the table is kept, whatever ends the block.
 
-        Raises SweepError for one that cannot be resumed, which is left as it is, and at the end, if it is the `whole`
-        sweep, if a run has not completed. One that comes in batches is opened for each.
+        Raises SweepError for a sweep that cannot be resumed, which is left as it is. At the end of a `whole` sweep it
+        raises SweepError if a run has not completed. A sweep that comes in batches is opened for each.
         """
         self.find()
-        self._refuse_changed(self.jobs)
-        with table_kept(self.sweep.path, self._say_what_varies, whole=whole), living(self.sweep):
+        self._refuse_changed(self.job_list.jobs)
+        with _table_kept(self.sweep.path, self._record_varied, whole=whole), self.sweep.running():
             yield
             if whole:
-                refuse_trouble(self.sweep)
+                _refuse_trouble(self.sweep)
 
     def find(self) -> None:
-        """Claim the folder, or read an earlier sweep's, of which nothing is changed before it is opened.
+        """Claim a new folder, or read an earlier sweep's, in which nothing changes before it is opened.
 
-        Raises SweepError for one that cannot be resumed.
+        Raises SweepError for a sweep that cannot be resumed.
         """
         if self._is_found:
             return
-        folder, question = self.composer.folder, [redact(word) for word in self.question]
-        facts = first_facts(
-            list(map(redact, sys.argv)), list(map(redact, self.composer.words)), question, self.composer.facts()
-        )
+        record = first_record(self.composer.overrides, self.question, self.settings)
         if self.settings.resume is None:
-            self.sweep = new_sweep(folder, facts)
+            self.sweep = new_sweep(self.composer.folder, record)
         else:
-            self.sweep = again(earlier_sweep(self.settings.resume, question, self.composer.outputs), facts)
+            path = earlier_sweep(self.settings.resume, record.question, self.composer.outputs)
+            self.sweep = resumed_sweep(path, record)
             for problem in self.sweep.damaged():
                 tell(f"{problem}; it counts as not run")
         self._is_found = True
 
-    # --- jobs ---------------------------------------------------------------------------------------------------------
-
-    def add(self, several: Sequence[Sequence[str]], *, baseline: bool = False) -> list[Job]:
-        """Compose the jobs of these words; those whose settings cannot be are refused, by the reason."""
-        return [self._add(tuple(words), baseline) for words in several]
-
-    def add_trial(self, words: Sequence[str], number: int | None = None) -> Job:
-        """One more job of a search, of this number if an earlier sweep gave it one; or the baseline, if it is that."""
-        job = self._add(tuple(words), number=number)
-        base = next((one for one in self.jobs if one.baseline and one.config_sha256 == job.config_sha256), None)
-        if base is None:
-            return job
-        self.jobs.remove(job)
-        del self._composed[job.number]
-        return base
-
-    def _add(self, words: tuple[str, ...], baseline: bool = False, number: int | None = None) -> Job:
-        if number is None:
-            number = max((job.number for job in self.jobs), default=-1) + 1
-        sha, refusal = None, None
-        try:
-            self._composed[number], sha = self.composer.job(words)
-        except ConfigError as error:
-            refusal = str(error)
-        self.jobs.append(Job(number, words, baseline, sha, refusal))
-        return self.jobs[-1]
-
-    def add_grid(self, fixed: Sequence[str], several: Sequence[Sequence[str]]) -> list[Job]:
-        """The baseline, if there is one, and the jobs; a job with the baseline's config is the baseline itself.
-
-        Raises ConfigError where no job's settings can be, or the baseline's cannot.
-        """
-        base = self.add_baseline(fixed)
-        jobs = self.add(several)
-        twin = next((job for job in jobs if base and job.config_sha256 == base[0].config_sha256), None)
-        if twin is not None:
-            self._let_stand_for_the_baseline(twin)
-        if all(job.refusal for job in self.jobs):
-            raise ConfigError(str(self.jobs[-1].refusal))
-        return self.jobs
-
-    def add_baseline(self, fixed: Sequence[str]) -> list[Job]:
-        """The job that the others are compared with, if one is asked for. Raises ConfigError if it cannot be."""
-        base = self.add([self._baseline_words(fixed)], baseline=True) if self.settings.baseline else []
-        if base and base[0].refusal:
-            raise ConfigError(f"sweep.baseline: {base[0].refusal}")
-        return base
-
-    def _baseline_words(self, fixed: Sequence[str]) -> list[str]:
-        own = self.settings.baseline or []
-        keys = {_key(word) for word in own}
-        return [*(word for word in fixed if _key(word) not in keys), *own]
-
-    def _let_stand_for_the_baseline(self, twin: Job) -> None:
-        """The job of number 0, which was added as the baseline, is dropped, and the others count from 0."""
-        self._composed = {number - 1: job for number, job in self._composed.items() if number}
-        self.jobs = [replace(job, number=job.number - 1, baseline=job is twin) for job in self.jobs[1:]]
-
     # --- running ------------------------------------------------------------------------------------------------------
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Run jobs as often as asked, on few scenes first if asked. What an earlier sweep has settled stays."""
+        """Run each job as often as `sweep.repeats` says, on few scenes first with `sweep.prune`.
+
+        Attempts that an earlier sweep has settled stay.
+        """
         self._refuse_changed(jobs)
         able = self._able(jobs)
         if self.settings.prune is not None:
@@ -150,30 +97,30 @@ class Session:
         self._run_rung(able, ALL)
 
     def _able(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those that are not refused; of the others that is written down."""
+        """The jobs that can run; the refusals of the others are recorded."""
         able = []
         for job in jobs:
             status = self._status(Attempt(job))
             if status is Status.REFUSED:
                 continue
             planned = status is Status.COMPLETED
-            reason = None if planned else job.refusal or self._planner.refusal(self._composed[job.number])
+            reason = None if planned else job.refusal or self._planner.refusal(self.job_list.settings[job.number])
             if reason is None:
                 able.append(job)
             else:
                 self._settle(Attempt(job), Status.REFUSED, reason)
         if len(able) < len(jobs):
-            tell(f"{len(jobs) - len(able)} of {len(jobs)} jobs are refused by the plan")
+            tell(f"{len(jobs) - len(able)} of {len(jobs)} jobs cannot run; the table says why")
         return able
 
     def _settle(self, attempt: Attempt, status: Status, reason: str) -> None:
-        """Write down an attempt that is not launched, unless an earlier sweep says the same or has run it."""
+        """Record an attempt that does not start, unless an earlier sweep has recorded the same or has run it."""
         if self._status(attempt) in (status, Status.COMPLETED):
             return
         self.sweep.set_aside(attempt)
-        self.sweep.keep(attempt, JobRecord.of(attempt, self._varied(attempt.job), status, " ".join(reason.split())))
+        self.sweep.keep(attempt, attempt.record(self.job_list.varied(attempt.job), status, " ".join(reason.split())))
 
-    def _run_rung(self, jobs: Sequence[Job], rung: str) -> None:
+    def _run_rung(self, jobs: Sequence[Job], rung: Rung) -> None:
         attempts = fair_order(jobs, self.settings.repeats, rung, self.settings.seed + self._order)
         ordered = list(enumerate(attempts, start=self._order))
         self._order += len(ordered)
@@ -181,54 +128,60 @@ class Session:
         todo = [(order, attempt) for order, attempt in ordered if self._status(attempt) not in stay]
         self.sweep.update(planned=self.planned or len(ordered))
         if len(todo) < len(ordered):
-            tell(f"{len(ordered) - len(todo)} of {len(ordered)} runs are there already")
+            tell(f"{len(ordered) - len(todo)} of {len(ordered)} runs have completed before")
         self._warm_up([attempt for _, attempt in todo])
         tasks = [partial(self._attempt, order, attempt) for order, attempt in todo]
-        there = self._order - len(todo) if self.planned else 0
+        earlier = self._order - len(todo) if self.planned else 0
         with (
-            Progress(self.planned or len(tasks), there) as progress,
+            progress(self.planned or len(tasks), earlier) as report,
             closing(self._pad.each(tasks, self.settings.n_jobs)) as records,
         ):
             for record in records:
-                progress.done(record)
+                report(record)
 
     def _attempt(self, order: int, attempt: Attempt) -> JobRecord:
         self._cool(attempt.job)
-        record = JobRecord.of(attempt, self._varied(attempt.job), Status.RUNNING)
-        record.order = order
-        command = self.composer.command(self._words(attempt), self.sweep.of(attempt))
+        record = replace(attempt.record(self.job_list.varied(attempt.job), Status.RUNNING), order=order)
+        command = self.composer.command(self._overrides(attempt), self.sweep.of(attempt))
         return attempted(self.sweep, self._pad, attempt, command, record)
 
-    def _words(self, attempt: Attempt) -> list[str]:
-        words, few = list(attempt.job.words), self.settings.prune
+    def _overrides(self, attempt: Attempt) -> list[str]:
+        overrides, few = list(attempt.job.overrides), self.settings.prune
         if attempt.rung == ALL or few is None:
-            return words
-        limit = self._composed[attempt.job.number].source.limit
+            return overrides
+        limit = self.job_list.settings[attempt.job.number].source.limit
         scenes = few if limit is None else min(few, limit)
-        return [*(word for word in words if _key(word) != "source.limit"), f"source.limit={scenes}"]
+        others = (override for override in overrides if key_of(override) != "source.limit")
+        return [*others, f"source.limit={scenes}"]
 
     def _warm_up(self, attempts: Sequence[Attempt]) -> None:
-        """An unmeasured run for each engine: it compiles kernels, and has the files read once."""
+        """Make an unmeasured run for each engine: it compiles kernels, and the system caches the files."""
         if self.settings.start is not Start.warm:
             return
-        for attempt in sorted(attempts, key=lambda one: one.job.number):
-            engine = self._composed[attempt.job.number].engine.value
+        for attempt in sorted(attempts, key=lambda attempt: attempt.job.number):
+            engine = self.job_list.settings[attempt.job.number].engine.value
             if engine not in self._warm:
                 self._warm.add(engine)
                 folder = self.sweep.path / _WARM_UP
-                unmeasured(self._pad, self.composer.command(self._words(attempt), folder), folder)
+                unmeasured(self._pad, self.composer.command(self._overrides(attempt), folder), folder)
 
     def _cool(self, job: Job) -> None:
         if self.settings.start is Start.cold:
-            forget_files(self._planner.local_files(self._composed[job.number]))
+            forget_files(self._planner.local_files(self.job_list.settings[job.number]))
 
     def end_search(self) -> None:
-        """No more runs are planned than there were."""
+        """Record that no more attempts are planned than there were."""
         self.sweep.update(planned=self._order)
 
-    # --- what came of it ----------------------------------------------------------------------------------------------
+    # --- results ------------------------------------------------------------------------------------------------------
 
-    def value(self, job: Job, objective: Objective, rung: str = ALL) -> float | None:
+    def values(self, job: Job) -> list[float] | None:
+        """The value of every objective; None if an attempt at the job has not completed."""
+        values = [self._value(job, objective) for objective in self.settings.objective]
+        known = [value for value in values if value is not None]
+        return known if len(known) == len(values) else None
+
+    def _value(self, job: Job, objective: Objective, rung: Rung = ALL) -> float | None:
         """The median over the job's repeats, in seconds or bytes; None if one of them did not complete."""
         attempts = [Attempt(job, repeat, rung) for repeat in range(1, self.settings.repeats + 1)]
         records = [self.sweep.record(attempt) for attempt in attempts]
@@ -240,19 +193,13 @@ class Session:
         known = [float(value) for value in values if value is not None]
         return median(known) if len(known) == len(attempts) else None
 
-    def values(self, job: Job) -> list[float] | None:
-        """Of every objective; None if a run of the job has not completed."""
-        found = [self.value(job, objective) for objective in self.settings.objective]
-        known = [value for value in found if value is not None]
-        return known if len(known) == len(found) else None
-
     def _best(self, jobs: Sequence[Job]) -> list[Job]:
-        """The best share of jobs by their first rung, and the baseline; of the others it is written down.
+        """The best share of jobs by their first rung, and the baseline; the others are recorded as pruned.
 
-        What did not complete its first rung does not go on, and stands with its own end and reason, not as pruned.
+        A job that did not complete its first rung does not go on; its own status and reason stand, not PRUNED.
         """
         first, count = self.settings.objective[0], max(2, math.ceil(self.settings.keep * len(jobs)))
-        values = {job.number: value for job in jobs if (value := self.value(job, first, FEW)) is not None}
+        values = {job.number: value for job in jobs if (value := self._value(job, first, FEW)) is not None}
         ranked = sorted((job for job in jobs if job.number in values), key=lambda job: values[job.number])
         going = {job.number for job in ranked[:count]} | {job.number for job in ranked if job.baseline}
         for job in jobs:
@@ -270,29 +217,73 @@ class Session:
         record = self.sweep.record(attempt)
         return None if record is None else record.status
 
-    def _say_what_varies(self) -> None:
-        """Jobs that came one by one could not say it as they were begun. What is not of these jobs keeps its words."""
-        jobs = {(job.number, job.config_sha256): job for job in self.jobs}
+    def _record_varied(self) -> None:
+        """Correct the varied overrides of jobs that came one by one, since they started before all were known."""
+        jobs = {(job.number, job.config_sha256): job for job in self.job_list.jobs}
         for record in self.sweep.records():
             job = jobs.get((record.job, record.config_sha256))
-            if job is not None and record.varied != self._varied(job):
-                record.varied = self._varied(job)
-                self.sweep.keep(Attempt(job, record.repeat, record.rung), record)
-
-    def _varied(self, job: Job) -> dict[str, str]:
-        return varied_words(self.jobs, self.swept)[job.number]
+            if job is not None and record.varied != self.job_list.varied(job):
+                corrected = replace(record, varied=self.job_list.varied(job))
+                self.sweep.keep(Attempt(job, record.repeat, record.rung), corrected)
 
     def _refuse_changed(self, jobs: Sequence[Job]) -> None:
-        """An earlier sweep's runs are kept only where they are of the very config. Raises SweepError."""
+        """Raise SweepError for a job that an earlier sweep ran with another config."""
         for job in jobs:
             record = self.sweep.record(Attempt(job)) or self.sweep.record(Attempt(job, rung=FEW))
             if record is not None and record.config_sha256 not in (None, job.config_sha256):
                 raise SweepError(
-                    f"{self.sweep.of(Attempt(job))}: the config of this job is not what it was, though its words are; "
-                    "give the words in the order of its first command, or, if a file of conf/ or of the experiment has "
-                    "changed, begin a new sweep"
+                    f"{self.sweep.of(Attempt(job))}: the config of this job has changed, though its overrides have "
+                    "not; give the overrides in the order of its first command, or, if a file of conf/ or of the "
+                    "experiment has changed, start a new sweep"
                 )
 
 
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~")
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def _refuse_trouble(sweep: SweepFolder) -> None:
+    """Raise SweepError if a run did not complete, or none has run."""
+    records, folder = sweep.records(), relative_path(sweep.path)
+    trouble = [record.status for record in records if record.status in TROUBLE]
+    if not trouble and any(record.status is Status.COMPLETED for record in records):
+        return
+    kinds = ", ".join(f"{trouble.count(kind)} {kind}" for kind in Status if kind in trouble)
+    what = f"{len(trouble)} of {len(records)} runs did not complete ({kinds})" if trouble else "no job has run"
+    raise SweepError(
+        f"{what}; job.json in each folder of {folder} says why, and the same command with sweep.resume={folder} "
+        "runs those again"
+    )
+
+
+@contextmanager
+def _table_kept(folder: Path, prepare: Callable[[], None], *, whole: bool) -> Iterator[None]:
+    """Write and show the table after the block, whatever ended it.
+
+    Raises SweepError if the jobs of a `whole` sweep disagree in their bits.
+    """
+    try:
+        yield
+    except BaseException:
+        _keep_table(folder, prepare)
+        raise
+    disagreeing = _keep_table(folder, prepare)
+    if disagreeing and whole:
+        raise SweepError(
+            f"{disagreeing} jobs computed other bits than the rest, as the table in {relative_path(folder)} says"
+        )
+
+
+def _keep_table(folder: Path, prepare: Callable[[], None]) -> int:
+    """The number of jobs with other bits. If the table cannot be made, the console says so; the outcome stays."""
+    from runner.leaderboard.show import show_leaderboard, write_leaderboard  # noqa: PLC0415 - at the end alone
+
+    try:
+        prepare()
+        board = write_leaderboard(folder)
+        show_leaderboard(board)
+    except RunnerError as error:
+        complain(redact(str(error)))
+        return 0
+    finally:
+        tell(f"sweep folder: {relative_path(folder)}")
+    return len(board.disagreeing)

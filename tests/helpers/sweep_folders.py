@@ -1,4 +1,4 @@
-"""Sweeps' folders written by hand, as the launcher and its jobs leave them, without a process."""
+"""Folders of sweeps, written as the launcher and its jobs write them, without a process."""
 
 import hashlib
 import json
@@ -11,13 +11,18 @@ from itertools import count, product
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from log_folders import PASS, write_run
 from msgspec.structs import replace
 
 from runner.config import job_config as config
 from runner.config.vocabulary import config_dir
 from runner.leaderboard.board import Leaderboard, read_leaderboard
+from runner.leaderboard.records import FEW, SWEEP, Status, SweepRecord, write_record
 from runner.record.run import STATUSES, Failure
+from runner.sweep import jobs as sweep_jobs
+from runner.sweep.folder import SweepFolder
+from runner.sweep.jobs import Attempt
 
 MB = 10**6
 ROW, BLOCK, SCENE = ({"chunks": name} for name in ("row", "block", "scene"))
@@ -38,52 +43,58 @@ class Job:
     scenes: Sequence[str] = ("a", "b")
     few: float | None = None  # wall seconds of a first rung
     more: Mapping[str, Any] = field(default_factory=dict)  # other settings of its config, by dotted key
-    fixed: Sequence[str] = ()  # words of its command that all jobs have
+    fixed: Sequence[str] = ()  # overrides that all jobs have
     config: Mapping[str, Any] | None = None  # a whole one, instead of the made-up one
 
     @property
-    def words(self) -> list[str]:
-        return [*(f"{key}={value}" for key, value in self.settings.items()), *self.fixed]
+    def overrides(self) -> tuple[str, ...]:
+        return (*(f"{key}={value}" for key, value in self.settings.items()), *self.fixed)
+
+    def of(self, number: int) -> sweep_jobs.Job:
+        return sweep_jobs.Job(number, self.overrides, self.baseline)
 
 
-def write_sweep(folder: Path, jobs: Iterable[Job], **facts: Any) -> Path:
-    """A sweep that the isolated launcher has ended, its attempts in the order of repeats, then jobs."""
+def write_sweep(folder: Path, jobs: Iterable[Job], **values: Any) -> Path:
+    """A sweep that the isolated launcher has ended, its attempts in the order of repeats, then jobs.
+
+    `values` are those of sweep.json, as JSON has them.
+    """
     jobs = list(jobs)
     folder.mkdir(parents=True)
-    settings = {"repeats": max((len(job.walls) for job in jobs), default=1), "seed": 0, "objective": ["wall"]}
+    repeats = max((len(job.walls) for job in jobs), default=0)
     whole = {
-        "schema": 1, "status": "COMPLETED", "started": "2026-11-23T14:05:09.000+00:00",
-        "ended": "2026-11-23T14:09:12.000+00:00", "heartbeat": "2026-11-23T14:09:12.000+00:00", "pid": os.getpid(),
-        "host": platform.node(), "command": ["runner"], "overrides": ["-m", "chunks=row,block"], "settings": settings,
-        "planned": len(jobs), "cores": 2, "memory_bytes": 24 * 10**9,
+        "status": "COMPLETED", "started": "2026-11-23T14:05:09Z", "ended": "2026-11-23T14:09:12Z",
+        "heartbeat": "2026-11-23T14:09:12Z", "pid": os.getpid(), "host": platform.node(), "command": ["runner"],
+        "overrides": ["-m", "chunks=row,block"], "settings": {"repeats": max(repeats, 1)}, "planned": len(jobs),
+        "cores": 2, "memory_bytes": 24 * 10**9,
     }  # fmt: skip
-    (folder / "sweep.json").write_text(json.dumps({**whole, **facts}))
-    order = count()
+    record = msgspec.convert({**whole, **values}, SweepRecord)
+    write_record(folder / SWEEP, record)
+    sweep, order = SweepFolder(folder, record), count()
     for number, job in enumerate(jobs):
         if job.few is not None:
-            write_attempt(folder / f"{number:03}-few", number, job, 1, job.few, next(order), rung="few")
-    for repeat in range(max((len(job.walls) for job in jobs), default=0)):
+            write_attempt(sweep, job, job.few, Attempt(job.of(number), rung=FEW), next(order))
+    for repeat in range(repeats):
         for number, job in enumerate(jobs):
             if repeat < len(job.walls):
-                name = f"{number:03}" + (f"-{repeat + 1}" if repeat else "")
-                write_attempt(folder / name, number, job, repeat + 1, job.walls[repeat], next(order))
+                write_attempt(sweep, job, job.walls[repeat], Attempt(job.of(number), repeat + 1), next(order))
     return folder
 
 
-def write_attempt(folder: Path, number: int, job: Job, repeat: int, wall: float, order: int, rung: str = "all") -> None:
-    status = "COMPLETED" if rung == "few" else job.status
-    launched = status not in ("REFUSED", "PRUNED")
-    if launched:
-        write_results(folder, job, status, wall)
-    else:
-        folder.mkdir()
-    facts = {
-        "schema": 1, "job": number, "repeat": repeat, "rung": rung, "baseline": job.baseline, "overrides": job.words,
-        "varied": dict(job.settings), "status": status, "reason": job.reason, "exit_code": 0 if launched else None,
-        "order": order, "started": None, "ended": None, "wall_seconds": wall if launched else None,
-        "cpu_seconds": 1.5 * wall if launched else None, "peak_bytes": job.peak if launched else None,
-    }  # fmt: skip
-    (folder / "job.json").write_text(json.dumps(facts))
+def write_attempt(sweep: SweepFolder, job: Job, wall: float, attempt: Attempt, order: int) -> None:
+    status = Status.COMPLETED if attempt.rung == FEW else Status(job.status)
+    record = attempt.record(dict(job.settings), status, job.reason)
+    if status not in (Status.REFUSED, Status.PRUNED):
+        write_results(sweep.of(attempt), job, status, wall)
+        record = replace(
+            record, order=order, exit_code=0, wall_seconds=wall, cpu_seconds=1.5 * wall, peak_bytes=int(job.peak)
+        )
+    sweep.keep(attempt, record)
+
+
+def alter(file: Path, **values: Any) -> None:
+    """Change values of a JSON file as no writer would."""
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
 def write_results(folder: Path, job: Job, status: str, wall: float) -> None:
@@ -93,8 +104,9 @@ def write_results(folder: Path, job: Job, status: str, wall: float) -> None:
     fetched = [PASS] if job.engine == "block" else [replace(PASS, fetched=None)]
     whole = {"config": dict(job.config)} if job.config else {}
     write_run(
-        folder, settings, status=status if status in STATUSES else "RUNNING", seconds=wall - 0.5, overrides=job.words,
-        passes=fetched if completed else (), error=None if completed else Failure("ReadError", "gone"), **whole,
+        folder, settings, status=status if status in STATUSES else "RUNNING", seconds=wall - 0.5, **whole,
+        overrides=tuple(job.overrides), passes=fetched if completed else (),
+        error=None if completed else Failure("ReadError", "gone"),
     )  # fmt: skip
     if completed:
         values = [{"name": "mean", "sha256": digest(job.bits), "dtype": "float32", "shape": [4, 4]}]
@@ -143,13 +155,13 @@ def trouble() -> list[Job]:
 
 
 @cache
-def composed(*words: str) -> dict[str, Any]:
-    """The config that these words make, as run.json has it."""
+def composed(*overrides: str) -> dict[str, Any]:
+    """The config that these overrides make, as run.json has it."""
     from hydra import compose, initialize_config_dir
 
     config.register_settings()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        tree = compose("config", list(words))
+        tree = compose("config", list(overrides))
         tree.output.dir = "outputs/test"
         return config.resolved(tree)
 

@@ -1,4 +1,4 @@
-"""Whether the jobs of a sweep computed the same: the scenes that they found, repeats, and what may be rounded."""
+"""The agreement of a sweep's jobs: in their scenes, over repeats, and except for rounding."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ from scenes_on_disk import speckle, write_scene
 from sweep_folders import Job, write_sweep
 
 from runner.compare.values import relative_differences
-from runner.leaderboard.board import answer, read_leaderboard
+from runner.leaderboard.answer import answer
+from runner.leaderboard.board import read_leaderboard
 from runner.leaderboard.show import write_leaderboard
 from runner.record.run_folder import read_run
 
@@ -41,7 +42,7 @@ def verdicts(folder: Path) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("bits", ["other", "right"], ids=["other values", "by chance the same"])
-def test_a_job_that_left_a_scene_out_is_shouted_though_its_repeats_agree(tmp_path: Path, bits: str) -> None:
+def test_a_job_that_left_a_scene_out_is_reported_though_its_repeats_agree(tmp_path: Path, bits: str) -> None:
     skips = Job({"reader": "cog"}, (1.0, 1.0), bits=bits)
     folder = write_sweep(tmp_path / "sweep", [Job({"reader": "gdal"}, (2.0, 2.0)), skips])
     for name in ("000", "000-2", "001", "001-2"):
@@ -49,10 +50,10 @@ def test_a_job_that_left_a_scene_out_is_shouted_though_its_repeats_agree(tmp_pat
     board = write_leaderboard(folder)
     assert (board.exit_code, board.best) == (1, None)
     assert answer(board)[0].startswith("NOT THE SAME BITS: 1 job computed other values than job 0")
-    assert "1 (from 1 scene instead of 2" in answer(board)[0]
+    assert "job 1 (from 1 scene instead of 2" in answer(board)[0]
 
 
-def test_scenes_that_changed_between_the_repeats_are_shouted(tmp_path: Path) -> None:
+def test_scenes_that_changed_between_the_repeats_are_reported(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "sweep", [Job(ROW, (2.0, 2.0)), Job(BLOCK, (1.0, 1.0))])
     for name in ("000", "000-2", "001", "001-2"):
         write_inputs(folder / name, {"a": "changed" if name.endswith("-2") else "first"})
@@ -61,10 +62,10 @@ def test_scenes_that_changed_between_the_repeats_are_shouted(tmp_path: Path) -> 
         change_digest(folder / name)
     board = read_leaderboard(folder)
     assert verdicts(folder) == {0: "differ", 1: "differ"}
-    assert "0 (from one repeat to the next, from scenes that have changed, temporal_mean: mean)" in answer(board)[0]
+    assert "job 0 (from one repeat to the next, from scenes that have changed, temporal_mean: mean)" in answer(board)[0]
 
 
-def test_jobs_that_choose_the_same_scenes_by_other_words_must_agree(tmp_path: Path) -> None:
+def test_jobs_that_choose_the_same_scenes_by_other_settings_must_agree(tmp_path: Path) -> None:
     jobs = [Job({"source.limit": "2"}, more={"source.limit": 2}), Job({"source.limit": "3"}, more={"source.limit": 3})]
     folder = write_sweep(tmp_path / "sweep", jobs)
     for name in ("000", "001"):
@@ -72,7 +73,7 @@ def test_jobs_that_choose_the_same_scenes_by_other_words_must_agree(tmp_path: Pa
     assert verdicts(folder) == {0: "same", 1: "same"}
 
 
-def test_jobs_without_a_statistic_in_common_are_not_said_to_agree(tmp_path: Path) -> None:
+def test_jobs_without_a_common_statistic_do_not_agree(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "sweep", [Job(ROW), Job(BLOCK)])
     facts = (folder / "001/outputs.json").read_text()
     (folder / "001/outputs.json").write_text(facts.replace('"mean"', '"max"'))
@@ -91,24 +92,24 @@ def engines(folder: Path, block: np.ndarray, xarray: np.ndarray) -> Path:
     return sweep
 
 
-def test_what_the_other_engine_rounds_otherwise_is_close(tmp_path: Path) -> None:
+def test_values_that_the_other_engine_rounds_differently_are_close(tmp_path: Path) -> None:
     pixels = speckle((300, 200), holes=0)
     folder = engines(tmp_path / "sweep", pixels, np.nextafter(pixels, np.float32(9)))
     assert verdicts(folder) == {0: "alone", 1: "close"}
     assert read_leaderboard(folder).exit_code == 0
 
 
-def test_values_of_the_other_engine_that_no_rounding_explains_name_no_winner(tmp_path: Path) -> None:
+def test_values_of_the_other_engine_that_rounding_does_not_explain_name_no_winner(tmp_path: Path) -> None:
     pixels = speckle((600, 200), holes=0)
     wrong = pixels.copy()
     wrong[550, 7] = 1.5 * pixels.max()
     board = write_leaderboard(engines(tmp_path / "sweep", pixels, wrong))
     assert (board.exit_code, board.best) == (1, None)
     assert answer(board)[0].startswith("NOT THE SAME VALUES: 1 job computed other values than job 0")
-    assert "1 (temporal_mean: mean, by up to 0." in answer(board)[0]
+    assert "job 1 (temporal_mean: mean, by up to 0." in answer(board)[0]
 
 
-def test_what_rounding_leaves_of_nothing_is_no_difference(tmp_path: Path) -> None:
+def test_rounding_of_zero_is_not_a_difference(tmp_path: Path) -> None:
     pixels = speckle((300, 200), holes=0)
     pixels[5, 5], rounded = 0, pixels.copy()
     rounded[5, 5] = 1e-9  # relative to itself all of it

@@ -38,22 +38,22 @@ CASES = {
 }  # fmt: skip
 
 
-def winner(folder: Path, *words: str, **same: object) -> Path:
-    """A sweep whose winner is the job of these words."""
-    jobs = [Job({"engine": "block"}, (2.0,), fixed=words, config=composed(*words)),
-            Job({"engine": "xarray"}, (9.0,), fixed=words, config=composed(*words))]  # fmt: skip
+def winner(folder: Path, *overrides: str, **same: object) -> Path:
+    """A sweep whose winner is the job of these overrides."""
+    jobs = [Job({"engine": "block"}, (2.0,), fixed=overrides, config=composed(*overrides)),
+            Job({"engine": "xarray"}, (9.0,), fixed=overrides, config=composed(*overrides))]  # fmt: skip
     return write_sweep(folder, jobs)
 
 
-@pytest.mark.parametrize("words", CASES.values(), ids=CASES)
-def test_it_composes_to_the_winners_config(tmp_path: Path, words: tuple[str, ...]) -> None:
-    sweep = winner(tmp_path / "sweep", *words)
+@pytest.mark.parametrize("overrides", CASES.values(), ids=CASES)
+def test_it_composes_to_the_winners_config(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    sweep = winner(tmp_path / "sweep", *overrides)
     write_leaderboard(sweep)
     found = flat(composed(f"hydra.searchpath=[{sweep}]", "experiment=best"))
-    assert found == flat(composed(*words))
+    assert found == flat(composed(*overrides))
 
 
-def test_its_comment_says_where_it_comes_from(tmp_path: Path) -> None:
+def test_its_comment_names_its_origin(tmp_path: Path) -> None:
     sweep = write_sweep(tmp_path / "14-05-09_sweep", [
         Job({"chunks": "row"}, (2.0, 2.1, 2.2), fixed=(), config=composed("chunks=row")),
         Job({"chunks": "notebook"}, (6.3, 6.3, 6.3), baseline=True, config=composed("chunks=notebook")),
@@ -63,7 +63,7 @@ def test_its_comment_says_where_it_comes_from(tmp_path: Path) -> None:
     assert lines[:3] == [
         "# @package _global_",
         "# The best of 2 jobs of the sweep 14-05-09_sweep: chunks=row",
-        "# 2.10 s, the median of 3 runs, 500 MB, 3x the baseline's speed; job 0",
+        "# 2.10 s, the median of 3 runs, 500 MB, 3x as fast as the baseline; job 0",
     ]
     assert lines[3].startswith("# on 2026-11-23, on ")
 
@@ -74,7 +74,7 @@ def test_a_name_cannot_break_out_of_the_comment(tmp_path: Path) -> None:
     assert yaml.safe_load((sweep / "experiment/best.yaml").read_text()) == {}
 
 
-def test_a_winner_that_cannot_be_composed_any_more_leaves_the_table(tmp_path: Path) -> None:
+def test_a_winner_that_can_no_longer_be_composed_leaves_the_table(tmp_path: Path) -> None:
     altered = {**composed(), "no_such_key": 1}
     sweep = write_sweep(tmp_path / "sweep", [Job({"chunks": "row"}, config=altered)])
     board = write_leaderboard(sweep)
@@ -83,7 +83,7 @@ def test_a_winner_that_cannot_be_composed_any_more_leaves_the_table(tmp_path: Pa
 
 
 @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_text('{"schema": 2, "sta')])
-def test_a_winner_whose_record_is_lost_leaves_the_table(
+def test_a_winner_without_a_record_leaves_the_table(
     tmp_path: Path, damage: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweep = winner(tmp_path / "sweep")
@@ -94,11 +94,11 @@ def test_a_winner_whose_record_is_lost_leaves_the_table(
     shown = capsys.readouterr().out
     assert re.search(r"No best\.yaml: \S*000/run\.json", shown)
     assert "unknown" in shown
-    assert "the best again" not in shown
+    assert "to run the best again" not in shown
     assert not (sweep / "experiment/best.yaml").exists()  # that of the earlier look
 
 
-def test_what_an_earlier_look_has_left_goes_with_the_winner(tmp_path: Path) -> None:
+def test_an_earlier_file_is_removed_if_there_is_no_winner(tmp_path: Path) -> None:
     sweep = winner(tmp_path / "sweep")
     write_leaderboard(sweep)
     assert (sweep / "experiment/best.yaml").is_file()
@@ -108,7 +108,7 @@ def test_what_an_earlier_look_has_left_goes_with_the_winner(tmp_path: Path) -> N
     assert not (sweep / "experiment/best.yaml").exists()
 
 
-def test_a_folder_that_leads_elsewhere_is_left_alone(tmp_path: Path) -> None:
+def test_a_link_in_place_of_its_folder_is_refused(tmp_path: Path) -> None:
     sweep = winner(tmp_path / "sweep")
     theirs = tmp_path / "elsewhere/best.yaml"
     theirs.parent.mkdir()
@@ -132,8 +132,8 @@ def test_an_application_of_hydra_that_runs_is_left_as_it_is(tmp_path: Path) -> N
 def test_a_run_with_it_is_the_winners_run_and_gives_the_same_bits(cli: Cli, tmp_path: Path) -> None:
     for day in (6, 12):
         write_scene(tmp_path / f"data/S1A_202001{day:02}.tif", speckle((300, 300), seed=day))
-    words = ("source=local", f"source.url={tmp_path}/data/*.tif", "hydra.sweep.dir=sweep")
-    done(cli("-m", *words, "chunks=row,block"))
+    overrides = ("source=local", f"source.url={tmp_path}/data/*.tif", "hydra.sweep.dir=sweep")
+    done(cli("-m", *overrides, "chunks=row,block"))
     best = write_leaderboard(tmp_path / "sweep").best
     assert best is not None
     done(cli("--config-dir", "sweep", "experiment=best", "output.dir=again"))

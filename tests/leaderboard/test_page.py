@@ -36,7 +36,7 @@ def test_the_answer_stands_first(tmp_path: Path) -> None:
     page = page_of(tmp_path / "sweep", clusters())
     said = page.one("p.answer").text
     assert said.startswith("Fastest: spatial_mean.cluster=threads temporal_mean.cluster=threads: 2.40 s")
-    assert "3.83x the baseline's speed (9.20 s)" in said
+    assert "3.83x as fast as the baseline (9.20 s)" in said
 
 
 def test_the_table_has_every_job_and_why_it_did_not_complete(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_sweep_for_memory_is_plotted_by_memory(tmp_path: Path) -> None:
     page = Page(folder / "sweep.html")
     assert page.one("p.answer").text == "Least memory: chunks=b: 300 MB, median of 2 from 300 MB to 300 MB, 4.10 s."
     assert [one.text for one in page.all("table.board th") if one.attributes.get("colspan")] == ["memory"]
-    assert "peak memory; a dot is a job" in page.source
+    assert "peak memory; each dot is a job" in page.source
 
 
 def test_a_baseline_of_the_grid_is_on_its_axis(tmp_path: Path) -> None:
@@ -104,16 +104,16 @@ def test_a_baseline_of_the_grid_is_on_its_axis(tmp_path: Path) -> None:
     assert list(axis.values) == ["row", "notebook"]
 
 
-def test_the_command_is_the_one_that_was_typed_and_a_resumed_sweep_began_when_it_was_begun(tmp_path: Path) -> None:
+def test_the_command_is_as_it_was_typed_and_a_resumed_sweep_started_when_it_first_did(tmp_path: Path) -> None:
     typed = ["-m", "hydra/launcher=isolated", "--config-dir", "my conf", "chunks=row,block", "hydra.sweep.dir=here"]
     folder = write_sweep(tmp_path / "sweep", [Job({"chunks": "row"})], command=["/x/runner/__main__.py", *typed],
-                         begun="2026-11-22T09:00:00.000+00:00")  # fmt: skip
+                         first_started="2026-11-22T09:00:00Z")  # fmt: skip
     write_leaderboard(folder)
     facts = facts_of(Page(folder / "sweep.html"))
     assert facts["command"] == f"cog-stack-runner {shlex.join(typed)}"
     assert facts["started"] == "2026-11-22 09:00:00 UTC"
     assert facts["resumed"] == "2026-11-23 14:05:09 UTC"
-    assert facts["took"].endswith("since then")
+    assert facts["took"].endswith("since it was resumed")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_the_command_is_the_one_that_was_typed_and_a_resumed_sweep_began_when_it
     [((7, 7, 7), "in one process, one after the other"), ((7, 8, 9), "in a process of its own"),
      ((7, 8, 7), "in one of 2 processes")],
 )  # fmt: skip
-def test_it_says_in_which_processes_another_launchers_jobs_ran(
+def test_the_page_names_the_processes_of_another_launchers_jobs(
     tmp_path: Path, pids: tuple[int, ...], said: str
 ) -> None:
     for number, pid in enumerate(pids):
@@ -136,7 +136,7 @@ def test_it_says_in_which_processes_another_launchers_jobs_ran(
 
 
 def facts_of(page: Page) -> dict[str, str]:
-    """What stands under "Sweep"."""
+    """The facts under "Sweep"."""
     names, said = (page.all("dl.facts")[0].all(kind) for kind in ("dt", "dd"))
     return {name.text: one.text for name, one in zip(names, said, strict=True)}
 
@@ -159,7 +159,7 @@ def test_it_loads_nothing_and_runs_nothing(tmp_path: Path, jobs: list[Job]) -> N
 EVIL = '<script>alert("x")</script>&"\'><b onmouseover=alert(1)>'
 
 
-def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
+def test_texts_from_outside_are_escaped(tmp_path: Path) -> None:
     jobs = [Job({EVIL: EVIL}, (2.0,)), Job({EVIL: "row"}, (3.0,), 4e8), Job({EVIL: "x"}, status="FAILED", reason=EVIL)]
     page = page_of(tmp_path / "sweep", jobs)
     assert not page.all("script")
@@ -170,6 +170,6 @@ def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("jobs", SWEEPS.values(), ids=SWEEPS)
 def test_it_fits_every_width_and_no_label_lies_on_another(tmp_path: Path, jobs: list[Job]) -> None:
     write_leaderboard(write_sweep(tmp_path / "sweep", jobs))
-    for one in measured(tmp_path / "sweep/sweep.html", tmp_path):
-        told = {name: one[name] for name in ("overflow", "overlapping", "outside", "cut")}
-        assert told == {"overflow": 0, "overlapping": [], "outside": [], "cut": []}, one["width"]
+    for layout in measured(tmp_path / "sweep/sweep.html", tmp_path):
+        problems = {name: layout[name] for name in ("overflow", "overlapping", "outside", "cut")}
+        assert problems == {"overflow": 0, "overlapping": [], "outside": [], "cut": []}, layout["width"]

@@ -30,8 +30,13 @@ def test_without_repeats_the_noise_is_an_assumption() -> None:
         ([2.0, 2.1, 3.0], [3, 3, 3], QUIET, [1, 2, 3]),
         ([2.0, 2.1, 3.0], [3, 3, 3], LOUD, [1, 1, 3]),
         ([2.0, 2.19, 2.21], [1, 1, 1], UNKNOWN, [1, 1, 3]),  # 10 % of 2.0
-        ([2.0, 2.15, 2.3], [1, 1, 1], UNKNOWN, [1, 1, 3]),  # the third ties with the second, but that is no chain
-        ([2.0, 2.019, 2.021], [3, 3, 3], Noise(0.0, 9), [1, 1, 3]),  # less than 1 % is never told apart
+        (
+            [2.0, 2.15, 2.3],
+            [1, 1, 1],
+            UNKNOWN,
+            [1, 1, 3],
+        ),  # ties do not form chains: the third ties with the second
+        ([2.0, 2.019, 2.021], [3, 3, 3], Noise(0.0, 9), [1, 1, 3]),  # differences under 1 % are always ties
     ],
 )
 def test_ties_share_a_rank(medians: list[float], repeats: list[int], noise: Noise, wanted: list[int]) -> None:
@@ -39,7 +44,7 @@ def test_ties_share_a_rank(medians: list[float], repeats: list[int], noise: Nois
 
 
 @pytest.mark.parametrize(("many", "noise"), [(3, 0.02), (5, 0.08)])
-def test_equal_jobs_are_told_apart_about_once_in_twenty_times(many: int, noise: float) -> None:
+def test_equal_jobs_get_different_ranks_about_once_in_twenty_times(many: int, noise: float) -> None:
     chance = random.Random(1)
     apart = 0
     for _ in range(600):
@@ -59,11 +64,11 @@ def test_equal_jobs_are_told_apart_about_once_in_twenty_times(many: int, noise: 
         ([], []),
     ],
 )
-def test_the_front_is_what_no_other_beats(points: list[tuple[float, float]], wanted: list[bool]) -> None:
+def test_the_front_has_the_points_that_no_other_beats(points: list[tuple[float, float]], wanted: list[bool]) -> None:
     assert front(points) == wanted
 
 
-def test_a_drift_is_seen_and_noise_is_none() -> None:
+def test_a_drift_is_found_and_noise_is_not() -> None:
     chance = random.Random(2)
     orders = list(range(30))
     noise = [1 + chance.gauss(0, 0.01) for _ in orders]

@@ -1,4 +1,4 @@
-"""Sweeps whose jobs cannot be compared have no winner, and what several jobs share is said once."""
+"""Sweeps with jobs that cannot be compared have no winner, and a reason that jobs share is shown once."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from report_page import Page
 from sweep_folders import BLOCK, ROW, Job, board_of, places, write_sweep
 
-from runner.leaderboard.board import answer, reasons_once
+from runner.leaderboard.answer import answer, reasons_once
 from runner.leaderboard.show import write_leaderboard
 
 # --- different work ---------------------------------------------------------------------------------------------------
@@ -49,7 +49,7 @@ def test_other_work_that_did_not_complete_leaves_the_winner(tmp_path: Path) -> N
     assert board.unlike == ()
 
 
-def test_settings_that_change_no_values_are_the_same_work(tmp_path: Path) -> None:
+def test_settings_that_do_not_change_values_are_the_same_work(tmp_path: Path) -> None:
     jobs = [Job(ROW, more={"fetch.in_flight": 4}), Job(BLOCK, more={"fetch.in_flight": 8})]
     assert board_of(tmp_path, *jobs).unlike == ()
 
@@ -61,11 +61,14 @@ def test_settings_that_change_no_values_are_the_same_work(tmp_path: Path) -> Non
     ("reasons", "said"),
     [
         (["too large", "too large"], ["jobs 1, 2: too large"]),
-        (["needs 492 MiB", "needs 500 MiB"], ["jobs 1, 2, alike but for numbers; job 1: needs 492 MiB"]),
+        (
+            ["needs 492 MiB", "needs 500 MiB"],
+            ["jobs 1, 2, for the same reason with other numbers; job 1: needs 492 MiB"],
+        ),
         (["too large", "no such option"], ["too large", "no such option"]),
     ],
-)
-def test_a_reason_that_several_jobs_share_stands_once(tmp_path: Path, reasons: list[str], said: list[str]) -> None:
+)  # fmt: skip
+def test_a_reason_that_several_jobs_share_is_shown_once(tmp_path: Path, reasons: list[str], said: list[str]) -> None:
     refused = [Job({"chunks": why + str(at)}, status="REFUSED", reason=why) for at, why in enumerate(reasons)]
     board = write_leaderboard(write_sweep(tmp_path / "sweep", [Job(ROW), *refused]))
     assert [reason for _, reason in reasons_once(board.rows)] == said
@@ -73,7 +76,7 @@ def test_a_reason_that_several_jobs_share_stands_once(tmp_path: Path, reasons: l
     assert [row[2] for row in page.rows("table.board") if len(row) == 3] == said
 
 
-def test_a_sweep_of_which_half_was_refused_is_not_green(tmp_path: Path) -> None:
+def test_a_sweep_with_refused_jobs_is_not_green(tmp_path: Path) -> None:
     jobs = [Job(ROW), Job(BLOCK, status="REFUSED", reason="too large")]
     board = write_leaderboard(write_sweep(tmp_path / "sweep", jobs))
     page = Page(tmp_path / "sweep/sweep.html")

@@ -27,13 +27,14 @@ from waiting import LONG, wait_until
 from runner.base.atomic import written_aside
 from runner.engine.trace import NOTE, TaskTrace
 from runner.errors import Interrupted, OutputError, ReadError, RecordError, SourceError
+from runner.host.heartbeat import HEARTBEAT_SECONDS
 from runner.plan.records import Block
 from runner.read.header import Window
 from runner.record.code import DIFF_BYTES, git_state
 from runner.record.lock import held
 from runner.record.run import Code
 from runner.record.run_folder import read_run
-from runner.record.run_record import HEARTBEAT_SECONDS, config_sha256, recorded_run
+from runner.record.run_record import config_sha256, recorded_run
 
 CANARY = "canary-4711-secret"
 
@@ -127,7 +128,7 @@ def test_only_a_run_that_was_interrupted_ends_before_its_code_is_known(
 ) -> None:
     """Git is slow on a busy machine: it answers once nobody waits any more, or half a second later."""
     gone = threading.Event()
-    monkeypatch.setattr("runner.record.run_record._PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("runner.host.heartbeat._PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr(
         "runner.record.run_record.git_state", lambda _: Code("late", gone.wait(LONG if stopped else 0.5))
     )

@@ -1,4 +1,4 @@
-"""The experiments that tune: every job of theirs can be, and one of them from its command to a run with its answer."""
+"""The experiments that tune: every job is valid, and one sweep from its command to a run of its winner."""
 
 import itertools
 import json
@@ -17,18 +17,18 @@ MOST_RUNS = 30  # of the demo, which takes some three seconds
 
 
 def swept(path: Path) -> list[tuple[str, ...]]:
-    """The words of each job, and last those of the baseline."""
-    told = yaml.safe_load(path.read_text())
-    params = told["hydra"]["sweeper"]["params"]
-    several = [[f"{key}={value}" for value in str(values).split(",")] for key, values in params.items()]
-    return [*itertools.product(*several), tuple(told["sweep"]["baseline"])]
+    """The overrides of each job, and last those of the baseline."""
+    experiment = yaml.safe_load(path.read_text())
+    params = experiment["hydra"]["sweeper"]["params"]
+    swept = [[f"{key}={value}" for value in str(values).split(",")] for key, values in params.items()]
+    return [*itertools.product(*swept), tuple(experiment["sweep"]["baseline"])]
 
 
 @pytest.mark.parametrize("path", TUNING, ids=lambda path: path.stem)
-def test_every_job_of_it_can_be_and_they_are_all_different(path: Path) -> None:
+def test_every_job_of_it_is_valid_and_different(path: Path) -> None:
     *grid, baseline = swept(path)
-    jobs = [compose(f"experiment={path.stem}", *words) for words in grid]
-    assert not any(one == other for one, other in itertools.combinations(jobs, 2))
+    jobs = [compose(f"experiment={path.stem}", *overrides) for overrides in grid]
+    assert not any(a == b for a, b in itertools.combinations(jobs, 2))
     assert compose(f"experiment={path.stem}", *baseline)
     assert (len(grid) + 1) * yaml.safe_load(path.read_text())["sweep"]["repeats"] <= MOST_RUNS
 
@@ -39,8 +39,8 @@ def test_it_begins_with_one_question(path: Path) -> None:
 
 
 def test_a_sweep_of_the_demo_names_a_winner_that_can_be_run(cli: Cli, tmp_path: Path) -> None:
-    words = ("source.limit=2", "sweep.repeats=1", "hydra.sweep.dir=sweep")
-    done = cli("experiment=tune_clusters", *words, timeout=1200)
+    overrides = ("source.limit=2", "sweep.repeats=1", "hydra.sweep.dir=sweep")
+    done = cli("experiment=tune_clusters", *overrides, timeout=1200)
     assert done.returncode == 0, done.stderr
     assert "threads" in done.stdout
     board: dict[str, Any] = json.loads(ask(tmp_path, "leaderboard", "sweep", "--json").stdout)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow  # each starts sweeps
 ISOLATED = ("-m", "hydra/launcher=isolated", "hydra.sweep.dir=sweep", "source=local", "source.url=data/*.tif")
 # A cluster that is waited for, and does not come: for as long as the test wants.
 _AWAY = "kind:address,address:'tcp://127.0.0.1:1',start_timeout"
-FINE, FAILING, REFUSED = "{kind:threads}", f"{{{_AWAY}:0.2}}", "{kind:threads,n_workers:7}"
+FINE, FAILING, REFUSED = "{kind:threads}", f"{{{_AWAY}:0.2}}", "{kind:processes,n_workers:1,memory_limit:1MB}"
 SLOW, KILLED = f"{{{_AWAY}:5000}}", f"{{{_AWAY}:6000}}"
 CLUSTER = "stages.spatial_mean.cluster"
 
@@ -70,7 +70,7 @@ def test_jobs_that_end_in_every_way_are_rows_and_only_those_in_trouble_run_again
 ) -> None:
     (tmp_path / "mine/experiment").mkdir(parents=True)
     (tmp_path / "mine/experiment/ends.yaml").write_text(EXPERIMENT)
-    sweep, words = tmp_path / "sweep", ("--config-dir", "mine", "experiment=ends")
+    sweep, overrides = tmp_path / "sweep", ("--config-dir", "mine", "experiment=ends")
 
     def kill_those_that_wait() -> None:
         for name in ("003", "004"):
@@ -78,14 +78,14 @@ def test_jobs_that_end_in_every_way_are_rows_and_only_those_in_trouble_run_again
 
     killer = threading.Thread(target=kill_those_that_wait)
     killer.start()
-    done = cli(*words)
+    done = cli(*overrides)
     killer.join()
 
     assert done.returncode == 1, done.stderr
     assert column(sweep, "status") == ["COMPLETED", "FAILED", "REFUSED", "DIED", "DIED"]
     assert column(sweep, "baseline") == [True, False, False, False, False]
     reasons = [str(reason) for reason in column(sweep, "reason")]
-    wanted = ("None", "no dask scheduler answers", "wanted 1 or nothing", "SIGKILL", "SIGKILL")
+    wanted = ("None", "no dask scheduler answers", "memory_limit", "SIGKILL", "SIGKILL")
     assert all(part in reason for part, reason in zip(wanted, reasons, strict=True)), reasons
     assert sorted(order for order in column(sweep, "order") if order is not None) == [0, 1, 2, 3]
     assert [path.name for path in (sweep / "002").iterdir()] == ["job.json"]
@@ -96,7 +96,7 @@ def test_jobs_that_end_in_every_way_are_rows_and_only_those_in_trouble_run_again
     assert (sweep / "sweep.parquet").is_file()
     before = {name: row["started"] for name, row in rows(sweep).items()}
 
-    again = cli(*words, "sweep.resume=sweep", "sweep.timeout=2")
+    again = cli(*overrides, "sweep.resume=sweep", "sweep.timeout=2")
     assert again.returncode == 1, again.stderr
     after = rows(sweep)
     assert {name for name in after if after[name]["started"] != before[name]} == {"001", "003", "004"}
@@ -111,8 +111,8 @@ def test_jobs_that_end_in_every_way_are_rows_and_only_those_in_trouble_run_again
 def test_a_signal_ends_the_job_cleanly_and_keeps_the_table(
     tmp_path: Path, folder_of_scenes: Path, number: int, code: int
 ) -> None:
-    words = [*ISOLATED, f"{CLUSTER}={FINE},{SLOW}", "sweep.repeats=2", "sweep.n_jobs=2"]
-    command = [sys.executable, "-m", "runner", *words]
+    overrides = [*ISOLATED, f"{CLUSTER}={FINE},{SLOW}", "sweep.repeats=2", "sweep.n_jobs=2"]
+    command = [sys.executable, "-m", "runner", *overrides]
     sweep = tmp_path / "sweep"
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -135,8 +135,8 @@ def test_a_signal_ends_the_job_cleanly_and_keeps_the_table(
 
 
 def test_few_scenes_choose_the_settings_that_get_all_scenes(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
-    words = (*ISOLATED, "chunks=block,row,scene", "sweep.prune=2", "sweep.keep=0.1", "sweep.repeats=2")
-    done = cli(*words)
+    overrides = (*ISOLATED, "chunks=block,row,scene", "sweep.prune=2", "sweep.keep=0.1", "sweep.repeats=2")
+    done = cli(*overrides)
     assert done.returncode == 0, done.stderr
     sweep = tmp_path / "sweep"
     assert {f"00{job}-few{again}" for job in range(3) for again in ("", "-2")} < rows(sweep).keys()
@@ -147,21 +147,21 @@ def test_few_scenes_choose_the_settings_that_get_all_scenes(cli: Cli, tmp_path: 
     scenes = {name: json.loads((sweep / name / "run.json").read_text())["stack"]["scenes"] for name in whole}
     assert set(scenes.values()) == {4}
     assert json.loads((sweep / "000-few/run.json").read_text())["stack"]["scenes"] == 2
-    again = cli(*words, "sweep.resume=auto")
+    again = cli(*overrides, "sweep.resume=auto")
     assert again.returncode == 0, again.stderr
     assert not (sweep / ".earlier").exists()
 
 
-def test_a_search_goes_on_where_it_was_ended(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
+def test_a_search_is_resumed_where_it_ended(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     pytest.importorskip("optuna", reason="the extra `search` is not installed")
-    words = (*ISOLATED, "fetch.in_flight=interval(1,8)", "chunks=block,row", "sweep.search=optuna",
+    overrides = (*ISOLATED, "fetch.in_flight=interval(1,8)", "chunks=block,row", "sweep.search=optuna",
              "sweep.objective=[wall,peak]")  # fmt: skip
-    first = cli(*words, "sweep.trials=2")
+    first = cli(*overrides, "sweep.trials=2")
     assert first.returncode == 0, first.stderr
     before = rows(tmp_path / "sweep")
     assert list(before) == ["000", "001"]
     assert all(1 <= int(row["varied"]["fetch.in_flight"]) <= 8 for row in before.values())
-    again = cli(*words, "sweep.trials=3", "sweep.resume=sweep")
+    again = cli(*overrides, "sweep.trials=3", "sweep.resume=sweep")
     assert again.returncode == 0, again.stderr
     after = rows(tmp_path / "sweep")
     assert list(after) == ["000", "001", "002"]
@@ -182,7 +182,7 @@ def test_a_search_without_optuna_says_how_to_get_it(cli: Cli, tmp_path: Path) ->
     assert "pip install 'optuna>=4.2'" in done.stderr
 
 
-def test_submitit_runs_the_jobs_and_tells_of_those_that_fail(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
+def test_submitit_runs_the_jobs_and_reports_those_that_fail(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra `submitit` is not installed")
     local = ("-m", "hydra/launcher=submitit_local", "hydra.sweep.dir=sweep", "source=local")
     done = cli(*local, "source.url=data/*.tif,nothing/*.tif")
@@ -193,23 +193,24 @@ def test_submitit_runs_the_jobs_and_tells_of_those_that_fail(cli: Cli, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
         (["sweep.repeats=2"], "sweep.repeats=2: this is a single job; give -m and hydra/launcher=isolated"),
         (["-m", "chunks=block,row", "sweep.repeats=2"], "this is for hydra/launcher=isolated, which is not chosen"),
         ([*ISOLATED, "chunks=block,row", "sweep.repeats=0"], "sweep.repeats=0: wanted a whole number from 1 on"),
-        ([*ISOLATED, "sweep.seed=1,2"], "sweep.seed=1,2: give one value, which is the whole sweep's"),
-        ([*ISOLATED, "fetch.in_flight=interval(1,8)"], "an interval has no end of values; set sweep.search=optuna"),
-        ([*ISOLATED, "fetch.in_flight=0,-1"], "fetch.in_flight=-1: wanted a whole number from 1 on"),
+        ([*ISOLATED, "sweep.seed=1,2"], "sweep.seed=1,2: give one value, for the whole sweep"),
+        ([*ISOLATED, "fetch.in_flight=interval(1,8)"], "an interval has any number of values; set sweep.search=optuna"),
+        ([*ISOLATED, "fetch.in_flight=0,-1"], "fetch.in_flight=0: wanted a whole number from 1 on"),
+        ([*ISOLATED, "chunks=block,rwo"], "chunks=rwo: no such option; did you mean 'row'"),
         ([*ISOLATED, "chunks=block,row", "sweep.resume=nowhere"], "there is no sweep.json"),
         ([*ISOLATED, "sweep.baseline=[gdal.options.GDAL_HTTP_BEARER=x]"], "a secret has no place in a setting"),
         ([*ISOLATED, "chunks=block,row", "sweep.baseline=chunks=nope"], "sweep.baseline: chunks=nope: no such option"),
     ],
 )
-def test_a_sweep_that_cannot_be_is_one_line_and_leaves_nothing(
-    cli: Cli, tmp_path: Path, words: list[str], message: str
+def test_wrong_settings_of_a_sweep_are_one_line_and_leave_nothing(
+    cli: Cli, tmp_path: Path, overrides: list[str], message: str
 ) -> None:
-    done = cli(*words)
+    done = cli(*overrides)
     assert done.returncode in (1, 2)
     assert message in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1

@@ -1,6 +1,7 @@
 """The story of a sweep in one process: Hydra composes it as ever, but what a job's process would do is made up."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,19 @@ Sweep = Callable[..., Path]
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
-    """Run the sweep of these words in the folder `sweep`; jobs with the word `failing` fail."""
+def returns() -> list[Any]:
+    """The results of each sweep for Hydra."""
+    return []
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch, returns: list[Any]) -> Sweep:
+    """Run the sweep of these overrides in the folder `sweep`; jobs with the override `failing` fail."""
     monkeypatch.chdir(tmp_path)
     job_config.register_settings()
     monkeypatch.setattr("runner.leaderboard.best_config.write_best", lambda _board: None)  # no job leaves a config here
 
-    def run(*words: str, failing: str = "none") -> Path:
+    def run(*overrides: str, failing: str = "none") -> Path:
         def ended(_pad: Launchpad, command: Sequence[str], folder: Path) -> Ended:
             wrong = failing in command
             (folder / CONSOLE).write_text("error: s3://b/k is damaged\n" if wrong else "")
@@ -37,15 +44,15 @@ def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatc
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
-            words = ("hydra/launcher=isolated", f"hydra.sweep.dir={tmp_path / 'sweep'}", *words)
-            hydra.multirun("config", lambda _: None, list(words), with_log_configuration=False)
+            overrides = ("hydra/launcher=isolated", f"hydra.sweep.dir={tmp_path / 'sweep'}", *overrides)
+            returns.append(hydra.multirun("config", lambda _: None, list(overrides), with_log_configuration=False))
         return tmp_path / "sweep"
 
     return run
 
 
 def files(folder: Path) -> dict[str, Any]:
-    """What every JSON file of the sweep holds."""
+    """Every JSON file of the sweep."""
     paths = [folder / "sweep.json", *folder.glob("[0-9]*/job.json")]
     return {str(path.relative_to(folder)): json.loads(path.read_text()) for path in paths}
 
@@ -63,7 +70,7 @@ def varied(folder: Path) -> list[str]:
     return [record["varied"].get("chunks") for record in records(folder).values()]
 
 
-# --- words ------------------------------------------------------------------------------------------------------------
+# --- overrides --------------------------------------------------------------------------------------------------------
 
 
 def test_a_cluster_for_all_stages_is_one_setting_of_a_sweep(sweep: Sweep) -> None:
@@ -74,13 +81,13 @@ def test_a_cluster_for_all_stages_is_one_setting_of_a_sweep(sweep: Sweep) -> Non
 
 
 @pytest.mark.parametrize("launcher", ["isolated", "basic"])
-@pytest.mark.parametrize("word", ["output.dir=x", "output.dir=x,y", "experiment=theirs"])
-def test_a_folder_for_all_jobs_is_refused(sweep: Sweep, tmp_path: Path, launcher: str, word: str) -> None:
+@pytest.mark.parametrize("override", ["output.dir=x", "output.dir=x,y", "experiment=theirs"])
+def test_a_folder_for_all_jobs_is_refused(sweep: Sweep, tmp_path: Path, launcher: str, override: str) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/theirs.yaml").write_text("# @package _global_\noutput: {dir: x}\n")
     wanted = r"output.dir=x(,y)?: each job of a sweep has a folder of its own; hydra.sweep.dir=FOLDER names the sweep's"
     with pytest.raises(ConfigError, match=wanted):
-        sweep(*GRID, f"hydra/launcher={launcher}", f"hydra.searchpath=[file://{tmp_path}]", word)
+        sweep(*GRID, f"hydra/launcher={launcher}", f"hydra.searchpath=[file://{tmp_path}]", override)
     assert not (tmp_path / "sweep").exists()
 
 
@@ -92,6 +99,45 @@ def test_a_secret_in_a_config_file_is_not_written_by_hydra_either(sweep: Sweep, 
     assert not (tmp_path / "sweep").exists()
 
 
+# --- wrong settings ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("chunks=row,rwo", "chunks=rwo: no such option; did you mean 'row'"),
+        ("fetch.in_fligth=4,8", "fetch.in_fligth: there is no such setting; did you mean 'fetch.in_flight"),
+        ("stages.spatial_mean.statistics=[mean],[meen]", "meen"),
+        ("fetch.in_flight=4,0", "fetch.in_flight=0: wanted a whole number from 1 on"),
+        ("stages.spatial_mean.cluster={kind:threads},{kind:threads,n_workers:7}", "n_workers=7: wanted 1 or nothing"),
+    ],
+)
+def test_a_value_that_no_job_can_have_refuses_the_whole_sweep(sweep: Sweep, override: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(problem)) as refusal:
+        sweep(*GRID, override, "mask=nodata,none")
+    assert refusal.value.exit_code == 2
+    assert not Path("sweep").exists()
+
+
+def test_settings_that_contradict_each_other_are_a_row(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = sweep(*GRID[:2], "cluster=threads,processes", "cluster.n_workers=1,2")
+    assert list(statuses(folder).values()) == ["COMPLETED", "REFUSED", "COMPLETED", "COMPLETED"]
+    shown = capsys.readouterr()
+    assert "1 of 4 jobs cannot run; the table says why" in shown.err
+    assert "REFUSED: job 1, cluster=threads cluster.n_workers=2: stages.spatial_mean.cluster.n_workers=2: " in shown.out
+
+
+def test_a_job_that_the_plan_refuses_is_a_row_that_names_its_setting_once(
+    sweep: Sweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = "chunks=scene: a task needs 3 GB"
+    refusal = lambda _planner, job: problem if job.chunks.y == "all" else None  # noqa: E731
+    monkeypatch.setattr("runner.sweep.session.Planner.refusal", refusal)
+    folder = sweep(*GRID)
+    assert statuses(folder) == {"000": "COMPLETED", "001": "COMPLETED", "002": "REFUSED"}
+    assert f"REFUSED: job 2: {problem}\n" in capsys.readouterr().out
+
+
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
@@ -100,7 +146,7 @@ def test_a_resume_with_another_baseline_is_refused_and_changes_nothing(sweep: Sw
     folder = sweep(*GRID, "sweep.baseline=['chunks=row']")
     before = files(folder)
     assert varied(folder) == ["row", "block", "scene"]
-    with pytest.raises(SweepError, match=r"sweep.baseline=.*: the sweep in .* was begun with \['chunks=row'\]"):
+    with pytest.raises(SweepError, match=r"sweep.baseline=.*: the sweep in .* started with \[chunks=row\]"):
         sweep(*GRID, f"sweep.baseline=[{baseline}]", f"sweep.resume={folder}")
     assert files(folder) == before
 
@@ -108,14 +154,14 @@ def test_a_resume_with_another_baseline_is_refused_and_changes_nothing(sweep: Sw
 def test_a_resume_of_jobs_whose_files_have_changed_is_refused_and_changes_nothing(sweep: Sweep) -> None:
     mine = Path("mine/chunks/row.yaml")
     mine.parent.mkdir(parents=True)
-    words = (*GRID, f"hydra.searchpath=[file://{mine.parent.parent.absolute()}]")
+    overrides = (*GRID, f"hydra.searchpath=[file://{mine.parent.parent.absolute()}]")
     (mine.parent / "own.yaml").write_text("y: 100\n")
-    words = tuple(word.replace("scene", "own") for word in words)
-    folder = sweep(*words)
+    overrides = tuple(override.replace("scene", "own") for override in overrides)
+    folder = sweep(*overrides)
     before = files(folder)
     (mine.parent / "own.yaml").write_text("y: 200\n")
-    with pytest.raises(SweepError, match=r"sweep/002: the config of this job is not what it was"):
-        sweep(*words, f"sweep.resume={folder}")
+    with pytest.raises(SweepError, match=r"sweep/002: the config of this job has changed"):
+        sweep(*overrides, f"sweep.resume={folder}")
     assert files(folder) == before
 
 
@@ -125,16 +171,16 @@ def test_a_resume_of_what_is_complete_runs_nothing(sweep: Sweep) -> None:
     assert records(sweep(*GRID, "sweep.resume=auto")) == before
 
 
-def test_the_words_of_a_resume_may_stand_in_another_order(sweep: Sweep) -> None:
+def test_the_overrides_of_a_resume_may_have_another_order(sweep: Sweep) -> None:
     folder = sweep(*GRID, "mask=nodata,none")
     before = records(folder)
     assert records(sweep(GRID[2], *GRID[:2], "mask=nodata,none", "sweep.resume=auto")) == before
-    with pytest.raises(SweepError, match="give the words in the order of its first command"):
+    with pytest.raises(SweepError, match="give the overrides in the order of its first command"):
         sweep("mask=nodata,none", *GRID, "sweep.resume=auto")
     assert records(folder) == before
 
 
-def test_a_run_whose_record_was_damaged_is_made_again(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_a_damaged_record_runs_again(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     folder = sweep(*GRID)
     (folder / "001/job.json").write_text('{"schema": 1, "sta')
     sweep(*GRID, f"sweep.resume={folder}")
@@ -147,29 +193,37 @@ def test_a_run_whose_record_was_damaged_is_made_again(sweep: Sweep, capsys: pyte
 
 
 def test_a_job_that_fails_on_few_scenes_is_failed_not_pruned(sweep: Sweep, tmp_path: Path) -> None:
-    words = (*GRID, "sweep.prune=2", "sweep.repeats=2", "sweep.keep=0.1")
+    overrides = (*GRID, "sweep.prune=2", "sweep.repeats=2", "sweep.keep=0.1")
     with pytest.raises(SweepError, match="2 of 10 runs did not complete"):
-        sweep(*words, failing="chunks=scene")
+        sweep(*overrides, failing="chunks=scene")
     board = read_leaderboard(tmp_path / "sweep")
     assert {row.job: row.status for row in board.rows} == {0: "COMPLETED", 1: "COMPLETED", 2: "FAILED"}
     failed = board.rows[-1]
     assert failed.reason == "on few scenes: 2 of 2 attempts FAILED: s3://b/k is damaged"
     assert failed.few_seconds is None
     assert board.exit_code == 1
-    assert statuses(sweep(*words, "sweep.resume=auto"))["002"] == "PRUNED"
+    assert statuses(sweep(*overrides, "sweep.resume=auto"))["002"] == "PRUNED"
     with pytest.raises(SweepError, match="1 of"):
-        sweep(*words, "sweep.repeats=3", "sweep.resume=auto", failing="chunks=scene")
+        sweep(*overrides, "sweep.repeats=3", "sweep.resume=auto", failing="chunks=scene")
     assert read_leaderboard(tmp_path / "sweep").rows[-1].status == "FAILED"
 
 
 # --- the baseline -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("word", ["sweep.repeats=2", "chunks=nope", "source.limit=0"])
-def test_a_baseline_that_cannot_be_ends_the_sweep_before_it_begins(sweep: Sweep, word: str) -> None:
-    with pytest.raises(ConfigError, match=rf"sweep\.baseline.*{word}"):
-        sweep(*GRID, f"sweep.baseline=['{word}']")
+@pytest.mark.parametrize("override", ["sweep.repeats=2", "chunks=nope", "source.limit=0"])
+def test_a_baseline_with_wrong_settings_ends_the_sweep_before_it_starts(sweep: Sweep, override: str) -> None:
+    with pytest.raises(ConfigError, match=rf"sweep\.baseline.*{override}"):
+        sweep(*GRID, f"sweep.baseline=['{override}']")
     assert not Path("sweep/sweep.json").exists()
+
+
+@pytest.mark.parametrize("baseline", ["chunks=notebook", "chunks=block"])
+def test_another_sweeper_gets_a_result_for_each_of_its_jobs(sweep: Sweep, returns: list[Any], baseline: str) -> None:
+    sweep("hydra/sweeper=basic", *GRID, f"sweep.baseline=['{baseline}']")
+    ((batch,),) = returns
+    assert [job.overrides[-1] for job in batch] == ["chunks=row", "chunks=block", "chunks=scene"]
+    assert [job.return_value for job in batch] == [1.0, 1.0, 1.0]
 
 
 # --- a search ---------------------------------------------------------------------------------------------------------
@@ -183,25 +237,36 @@ def _optuna() -> None:
 
 
 @pytest.mark.usefixtures("_optuna")
-def test_a_search_counts_over_all_its_trials_and_ends_with_those_that_there_are(
+def test_a_search_counts_over_all_its_trials_and_ends_when_all_have_run(
     sweep: Sweep, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = sweep(*SEARCH, "sweep.trials=5", "sweep.repeats=2", "sweep.baseline=['engine=xarray']")
     shown = capsys.readouterr()
-    told = [line.partition(":")[0] for line in shown.err.splitlines() if " COMPLETED in " in line]
-    assert told == [f"{at} of 12" for at in range(1, 7)]
+    counts = [line.partition(":")[0] for line in shown.err.splitlines() if " COMPLETED in " in line]
+    assert counts == [f"{number} of 12" for number in range(1, 7)]
     assert "nothing new is proposed after 2 trials" in shown.err
     assert "have not started" not in shown.out
     assert files(folder)["sweep.json"]["planned"] == 6
 
 
 @pytest.mark.usefixtures("_optuna")
-def test_a_proposal_that_is_the_baseline_is_no_job_of_its_own(sweep: Sweep) -> None:
-    words = (*SEARCH, "sweep.trials=2", "sweep.baseline=['chunks=row']")
-    folder = sweep(*words)
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [("chunks=row,rwo", "chunks=rwo: no such option"), ("fetch.in_fligth=interval(1,8)", "did you mean")],
+)
+def test_a_search_among_values_that_do_not_exist_is_refused(sweep: Sweep, override: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        sweep(*SEARCH[:2], override, SEARCH[3])
+    assert not Path("sweep").exists()
+
+
+@pytest.mark.usefixtures("_optuna")
+def test_a_proposal_that_equals_the_baseline_is_not_another_job(sweep: Sweep) -> None:
+    overrides = (*SEARCH, "sweep.trials=2", "sweep.baseline=['chunks=row']")
+    folder = sweep(*overrides)
     records_before = records(folder)
     assert varied(folder) == ["row", "block"]
-    assert records(sweep(*words, "sweep.resume=auto")) == records_before
+    assert records(sweep(*overrides, "sweep.resume=auto")) == records_before
 
 
 @pytest.mark.usefixtures("_optuna")
@@ -214,7 +279,7 @@ def test_a_search_with_another_baseline_is_refused_and_changes_nothing(sweep: Sw
 
 
 @pytest.mark.usefixtures("_optuna")
-def test_trials_keep_their_numbers_where_a_record_is_lost(sweep: Sweep) -> None:
+def test_trials_keep_their_numbers_if_a_record_is_lost(sweep: Sweep) -> None:
     folder = sweep(*SEARCH, "sweep.trials=2")
     first, second = records(folder).values()
     (folder / "000/job.json").write_text("")

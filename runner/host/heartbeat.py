@@ -1,0 +1,40 @@
+"""A sign of life, written while a run or a sweep goes on."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+HEARTBEAT_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 3.0
+
+
+@contextmanager
+def beating(beat: Callable[[], None]) -> Iterator[None]:
+    """Call `beat` every two seconds until the block ends."""
+    done = threading.Event()
+
+    def beats() -> None:
+        while not done.wait(HEARTBEAT_SECONDS):
+            beat()
+
+    with beside(beats, "heartbeat"):
+        try:
+            yield
+        finally:
+            done.set()
+
+
+@contextmanager
+def beside(work: Callable[[], None], name: str) -> Iterator[None]:
+    """Do `work` in a thread and wait for its end; not for long after an interrupt, when the process has to end."""
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    patience = None
+    try:
+        yield
+    except KeyboardInterrupt:
+        patience = _PATIENCE_SECONDS
+        raise
+    finally:
+        thread.join(patience)

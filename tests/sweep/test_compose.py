@@ -1,0 +1,44 @@
+"""Overrides of a sweep as users type them, and the limits of its settings."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from runner.config.overrides import as_hydra_reads
+from runner.errors import ConfigError
+from runner.settings import SweepSettings
+from runner.sweep.compose import check_settings
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("sweep.baseline=chunks=row", ["chunks=row"]),
+        ("sweep.baseline=[chunks=row]", ["chunks=row"]),
+        ("sweep.baseline=chunks=row,engine=xarray", ["chunks=row", "engine=xarray"]),
+        ("sweep.baseline=['chunks=row', \"mask=none\"]", ["chunks=row", "mask=none"]),
+        ("sweep.baseline=stages.a.statistics=[mean,q05],~stage@stages.b", ["stages.a.statistics=[mean,q05]",
+                                                                            "~stage@stages.b"]),
+        ("+sweep.baseline=source.url='a,b'", ["source.url='a,b'"]),
+        (r"sweep.baseline=source.datetime_regex=(?P<date>\d{8})\\", [r"source.datetime_regex=(?P<date>\d{8})\\"]),
+        ("sweep.baseline=[]", []),
+        ("sweep.baseline=null", None),
+        ("sweep.objective=peak", ["peak"]),
+        ("sweep.objective=[wall,peak]", ["wall", "peak"]),
+        ("sweep.objective=wall,peak", ["wall", "peak"]),
+    ],
+)  # fmt: skip
+def test_a_list_of_the_sweep_needs_neither_brackets_nor_quotes(typed: str, values: list[str] | None) -> None:
+    (read,) = as_hydra_reads([typed])
+    assert OverridesParser.create().parse_override(read).value() == values
+    assert as_hydra_reads([read]) == [read]
+
+
+def test_other_overrides_stay_as_they_are() -> None:
+    overrides = ["-m", "chunks=row,block", "sweep.timeout=3", "--config-dir", "sweep.baseline", "~sweep.baseline"]
+    assert as_hydra_reads(overrides, multirun=True) == overrides
+
+
+@pytest.mark.parametrize("key", ["timeout", "prune", "repeats", "n_jobs", "trials", "keep"])
+def test_nothing_is_no_limit(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"sweep\.{key}=0: wanted .* (above 0|from 1)"):
+        check_settings(SweepSettings(**{key: 0}))
