@@ -179,7 +179,7 @@ def _from_entry_point(name: str) -> Statistic:
         close = get_close_matches(name, known, 1) or ["mean"]
         raise ConfigError(
             f"there is no statistic '{name}'; did you mean '{close[0]}'? There are {', '.join(_BUILT_IN)}, quantiles "
-            f"by percentage as q05 or q99_9, and those that packages add by entry points of {GROUP}"
+            f"by percentage as q05 or q99_9, and what packages add by entry points of {GROUP}"
         )
     loaded = points[name].load()
     if isinstance(loaded, Statistic):
