@@ -20,8 +20,8 @@ With --json nothing is written.
 
 Jobs rank by the median of their repeats; a difference that the noise explains is a tie (=), and without repeats 10 %
 is assumed to be noise. Exit code: 0; 1 if a job failed, died, was stopped or ran out of time or memory, or if two jobs
-computed other bits from the same scenes (those that the plan refused, and that were pruned, are no failures); 2 if that
-is no sweep."""
+computed other bits from the same scenes (jobs that the plan refused or that were pruned are not failures); 2 if that is
+not a sweep."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
