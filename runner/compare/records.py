@@ -1,4 +1,4 @@
-"""What two runs differ in: config, code, kernels, packages, inputs, values; each by itself, as lines for people."""
+"""Differences of two runs in config, code, kernels, packages, inputs and values, as lines for people."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -63,7 +63,7 @@ def kernels(a: RunFolder, b: RunFolder) -> Section:
 
 
 def packages(a: RunFolder, b: RunFolder) -> Section:
-    """Versions of what a result depends on; those that only one run recorded are no difference but noted."""
+    """Versions of the packages that results depend on; one that only one run recorded is a note, not a difference."""
     ours, theirs = (
         {"python": str(run.python), "platform": str(run.platform), **run.versions} for run in (a.record, b.record)
     )
@@ -91,7 +91,7 @@ def inputs(a: RunFolder, b: RunFolder) -> Section:
 
 
 def _sides(one: RecordedInput | None, other: RecordedInput | None) -> tuple[str, str] | None:
-    """How an object stands in both runs, if that differs and either used it."""
+    """The state of an object in both runs, if it differs and either run used it."""
     if not any(row and row.used for row in (one, other)):
         return None
     if one and other and one.used and other.used:

@@ -1,4 +1,4 @@
-"""The values of two runs held against each other: the same bits, or how far apart and where."""
+"""The values of two runs compared: the same bits, or their distance and its place."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Where a statistic lies: a column of a table over space, or a raster over time."""
+    """The file of a statistic: a column of a table over space, or a raster over time."""
 
     key: Key
     over: Over
@@ -59,8 +59,9 @@ def results_of(run: RunFolder) -> dict[Key, Result]:
 def differing_values(a: RunFolder, b: RunFolder) -> Section:
     """Compare by the digests of outputs.json, and the values themselves where these differ or are missing.
 
-    A digest tells nothing of a file that is no longer what was written, nor of where the values lie: a result that was
-    altered, is gone, or has its pixels or scenes elsewhere, differs. Raises RecordError for one that cannot be read.
+    A digest says nothing of a file that has changed since it was written, nor of the place of its values: a result
+    that was altered or deleted, or has its pixels or scenes elsewhere, differs. Raises RecordError
+    for one that cannot be read.
     """
     without = [run for run in (a, b) if run.status != "COMPLETED"]
     if without:
@@ -89,7 +90,7 @@ def _digests(run: RunFolder) -> tuple[dict[Key, StoredValues], str]:
 
 
 def _compare(one: Result, other: Result, same: bool, altered: Mapping[Path, str]) -> Iterator[Difference]:
-    """What differs; `same` says that both were the same bits when they were written."""
+    """The differences; `same` says that both were the same bits when they were written."""
     if one.over is not other.over:
         yield Difference(str(one.key), f"over {one.over.value}", f"over {other.over.value}")
         return
@@ -125,7 +126,7 @@ def _grid(raster: Any) -> tuple[Any, ...]:
     return raster.crs, raster.transform
 
 
-# --- how far apart ----------------------------------------------------------------------------------------------------
+# --- distance ---------------------------------------------------------------------------------------------------------
 
 
 class Largest(NamedTuple):
@@ -139,7 +140,7 @@ class Largest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How far two results are apart; `place` is an index into them."""
+    """The distance between two results; `place` is an index into them."""
 
     floor: float = 0.0  # values smaller than that count as that much where differences are relative
     cells: int = 0
@@ -203,7 +204,7 @@ def _compare_columns(one: Result, other: Result) -> str:
 
 
 def _columns_apart(one: Result, other: Result, small: float = 0.0) -> tuple[Spread, list[str], int]:
-    """How far apart two columns are, the scenes that both have, and how many only one has; `small` as in `Spread`."""
+    """The distance of two columns, the scenes in both, and the number of those in one; `small` as in `Spread`."""
     tables = [read_table(result.path) for result in (one, other)]
     columns = [
         column(result.path, table, one.key.statistic) for result, table in zip((one, other), tables, strict=True)
@@ -234,7 +235,7 @@ def _compare_rasters(one: Result, other: Result) -> str:
 
 
 def _rasters_apart(ours: Any, theirs: Any, small: float = 0.0) -> Spread:
-    """How far apart two opened rasters of one shape are; `small` is the part of the largest value that is the floor."""
+    """The distance of two opened rasters of one shape; `small` is the part of the largest value that is the floor."""
     columns = slice(0, ours.width)
     parts = [slice(top, min(top + _ROWS, ours.height)) for top in range(0, ours.height, _ROWS)]
     largest = max(_magnitude(read_window(ours, rows, columns)) for rows in parts) if small else 0.0

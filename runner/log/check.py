@@ -1,11 +1,11 @@
-"""What `verify` checks, one thing at a time, and how each check ended."""
+"""One check of `verify`, and its verdict."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Verdict(Enum):
-    """How a check ended."""
+    """The verdict of a check."""
 
     ok = "ok"
     failed = "FAILED"
@@ -14,7 +14,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was checked, and what was found."""
+    """A check: its subject, its verdict, and the finding in words."""
 
     what: str
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""`diff`: two runs held against each other: how they were asked for, with what, of what, and what came out."""
+"""`diff`: two runs compared: their configs, code, packages, inputs and values."""
 
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def _run(options: Namespace) -> int:
 
 
 def _describe(run: RunFolder) -> str:
-    return f"{run.path}: {run.status}, begun {run.started.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{run.path}: {run.status}, started {run.started.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def show_section(section: Section, most: int | None = _SHOWN) -> None:

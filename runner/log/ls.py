@@ -1,4 +1,4 @@
-"""`ls`: the runs below a folder, newest first, with what tells them apart."""
+"""`ls`: the runs below a folder, newest first, with the settings in which they differ."""
 
 import difflib
 import json
@@ -39,7 +39,7 @@ Times are local here, UTC in --json. KILLED is a run that lives no more and coul
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One folder: a run, or (run None) what keeps it from being read."""
+    """One folder: a run, or (run None) the problem that keeps it from being read."""
 
     name: str
     path: Path
@@ -61,8 +61,8 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=OUTPUTS, metavar="FOLDER", help="default: outputs/")
     parser.add_argument("--status", type=_statuses, metavar="S[,S]", help=f"of {', '.join(_STATUSES).lower()}")
     parser.add_argument("--stack", metavar="NAME", help="the stack's name, or a pattern such as 'senti*'")
-    parser.add_argument("--since", type=_day_start, metavar="DATE", help="begun on that day (or time) or later")
-    parser.add_argument("--until", type=_day_end, metavar="DATE", help="begun on that day (or time) or before")
+    parser.add_argument("--since", type=_day_start, metavar="DATE", help="started on that day (or time) or later")
+    parser.add_argument("--until", type=_day_end, metavar="DATE", help="started on that day (or time) or before")
     parser.add_argument(
         "--where", type=_condition, action="append", default=[], metavar="KEY=VALUE",
         help="a dotted setting and its value, or a pattern; may be given again",
@@ -120,7 +120,7 @@ def _wanted(entry: Entry, options: Namespace) -> bool:
 
 
 def matches(value: object, text: str) -> bool:
-    """Whether a setting's value is what `text` spells: itself, an equal number, or one that fits a pattern."""
+    """Whether a setting's value is spelled by `text`: itself, an equal number, or a pattern that it fits."""
     spelled = as_text(value)
     if text == spelled:
         return True
@@ -205,7 +205,7 @@ def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def describe(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """The same as records, with every setting in which the runs differ."""
+    """The runs as JSON objects, with every setting in which they differ."""
     keys = differing([entry.settings for entry in entries])
     return [_describe(entry, keys) for entry in entries]
 

@@ -1,6 +1,6 @@
-"""A random sample of a run's values, computed again from the source and held against what is stored.
+"""A random sample of a run's values, computed again from the source and compared with the files.
 
-Two kinds of blocks give final values by themselves: a small window with all scenes gives every temporal statistic of
+Two kinds of tasks give final values: a small window with all scenes gives every temporal statistic of
 its pixels, a whole scene gives its row of every table. Sums are exact, so both must be the stored ones to the bit,
 however the run had cut its own blocks. The reference engine, engine=xarray, rounds on its way: its must be close.
 """
@@ -83,7 +83,7 @@ def _check_values(sampler: "_Sampler", count: int) -> Iterator[Check]:
         yield Check("read again", Verdict.failed, str(error))
         return
     read, stored = sampler.fetched, sum(scene.size for scene in sampler.scenes)
-    amount = f"{in_bytes(read.bytes)} in {read.requests} requests" if read.requests else "by GDAL, which does not tell"
+    amount = f"{in_bytes(read.bytes)} in {read.requests} requests" if read.requests else "by GDAL, which does not count"
     amount += f", of {in_bytes(stored)} stored; headers apart"
     yield Check("read again", Verdict.ok, amount)
 
@@ -104,7 +104,7 @@ class _Sampler:
         self._stack = make_stack(self.job.source, self.scenes)
 
     def over_time(self, count: int) -> Iterator[Check]:
-        """Windows with all scenes."""
+        """Check windows with all scenes."""
         stages = [stage for stage in self._stages() if stage.over is Over.time]
         if not stages:
             return
@@ -118,7 +118,7 @@ class _Sampler:
         yield from self._compare(stages, self._some(cut(self._stack, chunks), count), "windows", self._compare_window)
 
     def over_space(self, count: int) -> Iterator[Check]:
-        """Whole scenes."""
+        """Check whole scenes."""
         stages = [stage for stage in self._stages() if stage.over is Over.space]
         if not stages:
             return
@@ -215,7 +215,7 @@ class _Sampler:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How a block's values compare: how many cells, how many of them differ, and the first of these in words."""
+    """The comparison of a task's values: cells, unequal cells, and the first unequal one in words."""
 
     cells: int
     unequal: int = 0

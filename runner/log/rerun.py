@@ -1,4 +1,4 @@
-"""`rerun`: a run done again, from the config and the very objects that it recorded; and whether it gives the same."""
+"""`rerun`: a run repeated from the config and the objects that it recorded, and its values compared."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from runner.base.console import progress_bar, say, tell
 from runner.compare.records import compare
 from runner.errors import RecordError, SourceError
 from runner.log.diff import show_section
-from runner.log.restart import begun_again
+from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.run_files import RecordedInput, altered_outputs
 from runner.record.run_folder import RunFolder, choose_run, flat, read_run
@@ -31,7 +31,7 @@ examples
 The config is the recorded one, whatever conf/ says now. The scenes are the recorded ones, in their order: an object
 that has changed or is gone ends it, named with both ETags; --unpinned takes and names what has changed.
 The new folder stands beside others in outputs/, unless output.dir says where. Exit code: 0 done, and the values that
-both runs have are the same bits, 1 they differ or the run failed, 2 it could not be begun."""
+both runs have are the same bits, 1 they differ or the run failed, 2 it could not be started."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -58,7 +58,7 @@ def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned:
     from runner.job import run_job  # noqa: PLC0415 - all that a run imports, which the other verbs spare
 
     rows = earlier.inputs()
-    with begun_again(earlier, overrides, folder, resumed=False) as (job, record):
+    with restarted_run(earlier, overrides, folder, resumed=False) as (job, record):
         record.change(rerun_of=str(earlier.path.absolute()))
         run_job(job, record, recorded_inputs(earlier, [row for row in rows if row.used], rows, pinned=pinned))
     tell(f"run folder: {relative_path(record.folder)}, {record.seconds:.1f} s in all")
@@ -68,7 +68,7 @@ def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned:
 def recorded_inputs(
     earlier: RunFolder, wanted: Sequence[RecordedInput], rows: Sequence[RecordedInput], *, pinned: bool
 ) -> "Callable[[JobSettings], Inputs]":
-    """What finds the inputs of a job: the `wanted` of the recorded `rows`, in their order; the rest stays left out.
+    """A function that finds the inputs of a job: the `wanted` ones of the recorded `rows`, in their order.
 
     Files beside them are pinned too, unless another source.sidecars than the earlier run's is asked for.
     """

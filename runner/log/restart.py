@@ -1,4 +1,4 @@
-"""A recorded run begun once more, by its own config: in a new folder by `rerun`, in its own by `resume`."""
+"""A recorded run started again from its config: in a new folder by `rerun`, in its own by `resume`."""
 
 import logging
 import sys
@@ -23,7 +23,7 @@ _CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "so
 
 
 @contextmanager
-def begun_again(
+def restarted_run(
     earlier: RunFolder, overrides: list[str], folder: Path, *, resumed: bool
 ) -> Iterator[tuple["JobSettings", "RunRecord"]]:
     """The job of an earlier run with these overrides, and its record: in `folder`, or in an overridden `output.dir`.

@@ -10,7 +10,7 @@ from runner.base.command import command
 from runner.base.console import say, tell
 from runner.errors import RecordError
 from runner.log.rerun import recorded_inputs
-from runner.log.restart import begun_again
+from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.lock import held
 from runner.record.repeat import quoted
@@ -84,7 +84,7 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
     _refuse_other_folder(overrides)
     folder = earlier.path.absolute()
     rows = _found_inputs(earlier)
-    with begun_again(earlier, overrides, folder, resumed=True) as (job, record):
+    with restarted_run(earlier, overrides, folder, resumed=True) as (job, record):
         if job.engine is EngineName.xarray:
             tell("engine=xarray keeps no blocks: everything is computed again")
         elif not any(folder.glob("partials/*.npz")):
@@ -94,7 +94,7 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
 
 
 def _not_pinned(earlier: RunFolder, rows: Sequence[RecordedInput]) -> "Callable[[JobSettings], Inputs]":
-    """What finds the scenes again as they are now, in order of time; what could not be read may have been mended."""
+    """A function that finds the scenes as they are now, in order of time; unreadable ones may have been repaired."""
     wanted = [row for row in rows if row.used or row.skipped]
     in_time = sorted(wanted, key=lambda row: (row.time, row.scene, row.href))
     return recorded_inputs(earlier, in_time, rows, pinned=False)

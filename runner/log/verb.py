@@ -1,4 +1,4 @@
-"""What a verb of `cog-stack-runner log` is: a name, its arguments, and what it does."""
+"""The verbs of `cog-stack-runner log`: a name, its arguments, and its function."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -10,10 +10,10 @@ OUTPUTS = Path("outputs")
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """One verb. `run` gives the exit code; RunnerErrors that it raises are told in one line.
+    """One verb. `run` gives the exit code; RunnerErrors that it raises are shown in one line.
 
-    With `overrides`, words after `--` are taken, as `options.overrides`; `trouble` is the exit code of errors, None if
-    each has its own.
+    With `overrides`, arguments after `--` are accepted, as `options.overrides`; `trouble` is the exit code of errors,
+    None if each has its own.
     """
 
     name: str
@@ -32,7 +32,7 @@ def add_run(parser: ArgumentParser, name: str = "run", what: str = "which run") 
 
 
 def add_outputs(parser: ArgumentParser) -> None:
-    """Where RUN is looked for."""
+    """The option that names the folder in which RUN is searched."""
     parser.add_argument(
         "--outputs", type=Path, default=OUTPUTS, metavar="FOLDER", help="where runs are looked for (outputs/)"
     )

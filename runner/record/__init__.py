@@ -1,1 +1,1 @@
-"""What a run writes down about itself, and the same files read back."""
+"""The files in which a run records itself, written and read back."""

@@ -1,4 +1,4 @@
-"""The folder of a run: claimed for one run alone, and for none that would write over the files of others."""
+"""The folder of a run: claimed for one run, and refused to a run that would overwrite the files of others."""
 
 import os
 import shlex
@@ -88,7 +88,7 @@ def left_nothing(folder: Path) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a run that left nothing says of itself; its folder is as good as new."""
+    """Remove the record of a run that left nothing, so that its folder is free again."""
     if not left_nothing(folder) or any((folder / name).is_symlink() for name in (RECORD, *_FILES)):
         return
     with held(folder):
@@ -132,14 +132,14 @@ def _some(names: list[str]) -> str:
 
 
 def _names(config: Mapping[str, Any]) -> Iterable[str]:
-    """Whatever a run of this config writes."""
+    """The names of all files that a run of this config writes."""
     stages = config.get("stages") or {}
     results = (output_names(name, Over[one["over"]], one["statistics"]) for name, one in stages.items())
     return dict.fromkeys(chain(_FILES, *results))
 
 
 def _known_names(config: Mapping[str, Any]) -> set[str]:
-    """The same of a record, which may have been altered."""
+    """The names for a recorded config, which may have been altered."""
     try:
         return set(_names(config))
     except (AttributeError, KeyError, TypeError):

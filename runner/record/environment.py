@@ -1,4 +1,4 @@
-"""What a run runs on: this machine, its limits, the versions of what a result depends on."""
+"""The machine and its limits, and the versions of the packages that results depend on."""
 
 import os
 import platform

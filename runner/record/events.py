@@ -12,7 +12,7 @@ from typing import Any
 from runner.base.redact import RedactingFormatter, redact_tree
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-# At level DEBUG, clients tell whole answers, and an answer may be a temporary key; numba, all that it compiles.
+# At level DEBUG, clients log whole answers, which may hold a temporary key; numba logs all that it compiles.
 _TALKATIVE = frozenset(
     {"aiobotocore", "aiohttp", "asyncio", "boto3", "botocore", "fsspec", "httpcore", "httpx", "numba", "requests",
      "s3fs", "s3transfer", "urllib3"}

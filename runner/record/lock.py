@@ -17,7 +17,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     handle = os.open(folder, os.O_RDONLY)  # which processes that are started do not inherit
     try:
-        with suppress(OSError):  # of a file system without locks: there, the record alone tells who lives
+        with suppress(OSError):  # of a file system without locks: there, only the record shows a run that is alive
             _lock(handle, folder)
         yield
     finally:

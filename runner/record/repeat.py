@@ -32,7 +32,7 @@ def without_folder(overrides: Sequence[str]) -> list[str]:
 
 
 def config_flags(command: Sequence[str]) -> list[str]:
-    """Those of the command's words that name config files: they change what an override means."""
+    """The arguments of a command that name config files: they change what an override means."""
     found: list[str] = []
     for at, word in enumerate(command):
         if word in _CONFIG_FLAGS:

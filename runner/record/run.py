@@ -155,7 +155,7 @@ class StackRecord(Struct, frozen=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One attempt at a run, of which a resumed run has several."""
+    """One attempt at a run; a resumed run has several."""
 
     status: Status
     started: Moment

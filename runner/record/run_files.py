@@ -58,7 +58,7 @@ def _too_deep(file: Path) -> RecordError:
 
 
 def _is_deeper(tree: object, levels: int) -> bool:
-    """Whether more than so many levels of lists and objects lie in each other."""
+    """Whether lists and objects are nested in more than this number of levels."""
     level = [tree]
     for _ in range(levels + 1):
         level = [below for one in level for below in _children(one)]
@@ -91,10 +91,10 @@ _TYPES: Final = {"str": "text", "int": "a whole number", "float": "a number", "b
 
 
 def _misfit(problem: str, tree: object) -> str:
-    """The problem that msgspec found, with the value that is there; it tells the path and what it expected."""
+    """The problem that msgspec found, with the value that is there; msgspec names the path and the type."""
     problem, _, path = problem.replace("`", "").partition(" - at ")
     keys = re.findall(r"[^.\[\]$]+", path)
-    if "..." in path or not keys:  # a key that msgspec does not tell, or the whole
+    if "..." in path or not keys:  # a key that msgspec does not name, or the whole
         return f"{path}: {problem}".removeprefix(": ")
     if "missing" in problem:
         return f"{path}: {problem}"
@@ -157,7 +157,7 @@ def read_outputs(folder: Path) -> tuple[OutputFile, ...]:
 
 
 def altered_outputs(folder: Path) -> dict[Path, str]:
-    """The result files that are not what outputs.json tells of, each with how; none if it cannot be read."""
+    """The result files that have changed since they were written, each with the change; none without outputs.json."""
     try:
         files = read_outputs(folder)
     except RecordError:
@@ -181,7 +181,7 @@ def _alteration(path: Path, sha256: str) -> str:
 class RecordedInput:
     """One object as a run found it: a scene of its stack, or (not `used`) left out for a `reason`.
 
-    `skipped` tells of those what could not be read.
+    `skipped` marks one that was left out because it could not be read.
     """
 
     href: str
@@ -199,11 +199,11 @@ class RecordedInput:
 
     @property
     def beside(self) -> str | None:
-        """What stood beside it, in a word, "nothing" included; None where an older run did not record it."""
+        """The digest of the files beside it, or "nothing"; None if it was not recorded."""
         return self.sidecars_sha256 or (None if self.sidecars else "nothing")
 
     def changed_beside(self, scene: "Scene") -> str | None:
-        """What is told if the files beside it say something else by now; None if they do not, or it is not known."""
+        """A message if the files beside it have changed; None if they have not, or if that is unknown."""
         if self.beside in (None, scene.sidecars_sha256 or "nothing"):
             return None
         names = ", ".join(dict.fromkeys((*self.sidecars, *scene.sidecars)))

@@ -99,7 +99,7 @@ def current_status(
 
 def _is_alive(pid: int, began: datetime | None) -> bool:
     """Whether the process of a record exists: neither a zombie, nor a later process with the same number."""
-    import psutil  # noqa: PLC0415 - only for runs that say RUNNING, of which a list has few
+    import psutil  # noqa: PLC0415 - only for runs recorded as RUNNING, which are few
 
     try:
         process = psutil.Process(pid)
@@ -164,7 +164,7 @@ def _last(found: Mapping[str, Path], outputs: Path) -> RunFolder:
 
 
 def readable(paths: Iterable[Path]) -> Iterator[RunFolder]:
-    """Those of the folders whose run.json can be read."""
+    """The runs in these folders, without those whose run.json cannot be read."""
     for path in paths:
         try:
             yield read_run(path)

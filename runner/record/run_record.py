@@ -192,7 +192,7 @@ def _outcome(record: RunRecord) -> Iterator[None]:
         log.warning("interrupted, exit code %d", code)
         record.close("INTERRUPTED", code, stop)
         raise
-    except (Exception, SystemExit) as error:  # a library may exit; that is no good end either
+    except (Exception, SystemExit) as error:  # a library may exit, which is a failure too
         log.exception("failed")
         record.close("FAILED", getattr(error, "exit_code", 1), error)
         raise

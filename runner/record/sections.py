@@ -49,7 +49,7 @@ def opened_pass(
 
 
 def computed_pass(opened: PassRecord, result: PassResult, compute_seconds: float) -> PassRecord:
-    """The same with what its reading took. Waiting for machine code is part of its seconds, and not of its rate."""
+    """The pass with its times and its reading. Waiting for machine code is part of its seconds, and not of its rate."""
     computing = max(compute_seconds - (result.compile_seconds or 0.0), 1e-3)
     counts = None if opened.planned.requests is None else result.fetched  # GDAL does not count
     return replace(

@@ -130,7 +130,7 @@ def panel(
 def lanes(
     title: Markup | str, names: Sequence[tuple[str, str]], marks: Iterable[Markup], lane: int, x_ticks: Sequence[Tick]
 ) -> Markup:
-    """A panel with a lane of so many pixels for each (name, what it says when pointed at)."""
+    """A panel with a lane of `lane` pixels for each (name, what it says when pointed at)."""
     height = lane * len(names)
     grid = [tag("path", class_="grid", d=f"M{tick.at * WIDTH:.1f},0V{height}") for tick in x_ticks]
     rows = [tag("path", class_="grid", d=f"M0,{at * lane}H{WIDTH}") for at in range(len(names) + 1)]
@@ -149,7 +149,7 @@ def lanes(
 
 
 def _place(at: int, tick: Tick, many: int) -> str | None:
-    """What gives way where it is narrow: labels between every second or third, and the middle of one at an end."""
+    """The class of a label by which it gives way on a narrow page: every second or third one stays."""
     odd = many > 3 and at % (3 if many > 5 else 2) > 0
     classes = ["odd"] * odd + ["start"] * (tick.at < 0.06) + ["end"] * (tick.at > 0.94)
     return " ".join(classes) or None
@@ -180,7 +180,7 @@ def bar(fraction: float | None, css: str = "") -> Markup:
 
 
 def spread_evenly(start: Floats, stop: Floats, amount: Floats, edges: Floats) -> Floats:
-    """How much of the amounts falls between any two edges, each spread evenly from its start to its stop.
+    """The amounts between any two edges, each amount spread evenly from its start to its stop.
 
     The sum over the bins is the sum of the amounts, if the edges hold all of them. NaN counts as nothing.
     """

@@ -45,7 +45,7 @@ class _Reader:
         self.gaps: list[Gap] = []
 
     def read(self, name: str, parse: Callable[[Path], Read]) -> Read | None:
-        """What `parse` makes of the file; None, and a gap, if it is not there or damaged."""
+        """The file as `parse` reads it; None, and a gap, if it is missing or damaged."""
         from pyarrow import ArrowException  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
         from rasterio.errors import RasterioError  # noqa: PLC0415 - as above
 
@@ -65,7 +65,7 @@ class _Reader:
 
 
 def read_folder(folder: Path) -> Contents:
-    """All that the folder tells."""
+    """The contents of the folder."""
     reader = _Reader(folder)
     run = reader.read("run.json", lambda path: read_run(path.parent))
     record, status = (run.record, run.status) if run else (EMPTY, "UNKNOWN")
@@ -181,7 +181,7 @@ def _scene_table(path: Path) -> SceneTable:
 
     table = _columns(path)
     if "datetime" not in table.column_names:
-        raise ValueError("it has no column datetime, so it is no table of scenes")
+        raise ValueError("it has no column datetime, so it is not a table of scenes")
     order = np.argsort(_numbers(table, "datetime"), kind="stable")
     fields = [
         field

@@ -1,4 +1,4 @@
-"""What stands at the top: how the run ended and what to do about it, its figures, where its time went."""
+"""The top of the page: the end of the run and its remedies, its figures, and its time by parts."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ _WORDS: Final = {
     "INTERRUPTED": "The run was stopped from outside; what was finished stays.",
     "KILLED": "The run says RUNNING but shows no sign of life: its process was killed, or its machine went down.",
     "RUNNING": "The run was under way when this page was made.",
-    "UNKNOWN": "run.json does not tell how the run ended.",
+    "UNKNOWN": "run.json does not say how the run ended.",
 }
 _KINDS: Final = {
     "ConfigError": "A setting is wrong.",
@@ -64,12 +64,12 @@ class Segment(NamedTuple):
 
 
 def status_words(run: Run) -> str:
-    """What a status means."""
+    """The meaning of a status."""
     return _WORDS.get(run.status, "")
 
 
 def problem(run: Run) -> Problem | None:
-    """What ended the run, in words: long paths stand once, below the message, which has their ends."""
+    """The error that ended the run: long paths stand once, below the message, which has their ends."""
     error = run.record.error
     if error is None:
         return None
@@ -153,13 +153,13 @@ def _is_folder_named(run: Run) -> bool:
 
 
 def repeat_note(contents: Contents) -> str:
-    """What the command leaves out: the run's own folder, which is taken."""
+    """A remark that the command leaves out the run's own folder, which is taken."""
     named = _is_folder_named(contents.run)
     return "   # in a new folder, since output.dir holds this run" if named and not contents.left_nothing else ""
 
 
 def figures(contents: Contents) -> list[Figure]:
-    """How it ran, in figures; nothing of what the folder does not tell."""
+    """Times, amounts and memory in figures; unknown ones are left out."""
     run = contents.run
     computing = computing_seconds(run)
     bytes_, requests, retries = (_total(run, name) for name in ("bytes", "requests", "retries"))
@@ -227,7 +227,7 @@ def _total(run: Run, name: str) -> float | None:
 
 
 def _of_plan(run: Run, bytes_: float | None, planned: float | None) -> str:
-    """What was planned; a resumed run reads less, since it does not read again what is finished."""
+    """The planned bytes; a resumed run fetches less, since it restores finished tasks."""
     if bytes_ is None or not planned:
         return ""
     amount = f"{humanize.size(planned)} planned"
@@ -264,7 +264,7 @@ def _peak(one: PassFacts) -> float:
 
 
 def segments(run: Run) -> list[Segment]:
-    """Where the time went, from the start of the process on; what no phase claims is the rest."""
+    """The parts of the wall time, from the start of the process on; time without a phase is the rest."""
     compiling = (run.record.phases.get("compiling_seconds") or 0.0) + (_total(run, "compile_seconds") or 0.0)
     parts = [
         ("starting Python, imports", "imports", run.record.phases.get("imports_seconds")),

@@ -1,4 +1,4 @@
-"""What was computed of what, at a glance: the title, the period, scenes, valid pixels, the mean, the place."""
+"""The overview: the title, the period, scenes, valid pixels, the mean, the place."""
 
 import re
 from collections import Counter
@@ -22,7 +22,7 @@ _UNITLESS: Final = (None, "", "1")
 
 
 def title(contents: Contents) -> str:
-    """What the run is about: the name of its source, or where its files lie if nobody named that."""
+    """The title: the name of the source, or the folder of its files if the source has no name."""
     source = contents.run.record.config.get("source")
     source = source if isinstance(source, dict) else {}
     stack = contents.run.record.stack
@@ -46,7 +46,7 @@ def _of_url(url: str) -> str:
 
 
 def figures(contents: Contents) -> list[Figure]:
-    """What the folder tells of period, scenes, valid pixels, the mean; nothing of what it does not."""
+    """Period, scenes, valid pixels and the mean; unknown ones are left out."""
     found = [_period(contents), _scenes(contents), _valid(contents), _level(contents)]
     return [figure for figure in found if figure is not None]
 
@@ -103,7 +103,7 @@ def _long(seconds: float) -> str:
 
 
 def _every(times: Floats) -> str:
-    """How often there is a scene, if that is regular."""
+    """The interval between scenes, if it is regular."""
     steps = np.diff(times)
     middle = float(np.median(steps))
     if steps.size < 2 or middle == 0 or float(np.ptp(steps)) > _ALIKE * middle:

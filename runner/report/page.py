@@ -22,9 +22,9 @@ _PICTURE: Final = "data:image/png;base64,"
 _PICTURES: Final = re.compile(f"({_PICTURE}[A-Za-z0-9+/=]{{1000,}})")
 _FEW_INPUTS = 60  # a table as long as that is shown at once
 _MOST_DIFF = 65536  # characters
-_UNTIMED: Final = "The trace does not tell when its tasks began, so there is no timeline."
+_UNTIMED: Final = "The trace does not record when its tasks started, so there is no timeline."
 _UNTIMED_PIECES: Final = (
-    "With engine=xarray dask cuts the tasks in many, which several pieces of results share; the trace tells when each "
+    "With engine=xarray dask cuts the tasks in many, which several pieces of results share; the trace records when a "
     "piece was ready, not when it started or how long its bytes took, so there is no timeline."
 )
 
@@ -93,7 +93,7 @@ def _context(contents: Contents) -> dict[str, Any]:
 
 
 def _subtitle(contents: Contents) -> str:
-    """What is computed of which scenes, in a line."""
+    """The stages, the grid and the pixels, in a line."""
     stack = contents.run.record.stack
     stages = list(dict.fromkeys(name for one in contents.run.passes for name in one.name.split("+")))
     if stack is None:
@@ -167,7 +167,7 @@ def _task_context(contents: Contents) -> dict[str, Any]:
     if found is None:
         return {"timeline": "", "slowest_tasks": [], "failed_tasks": [], "slowest_scenes": [], "untold": ""}
     seconds, line = tasks.scene_seconds(found), timeline.timeline_figure(contents)
-    alike = "Every task held all scenes, so what each scene took cannot be told." if seconds is None else ""
+    alike = "Every task held all scenes, so the time of a single scene is unknown." if seconds is None else ""
     return {
         "timeline": line,
         "slowest_tasks": tasks.slowest_tasks(found),
@@ -243,7 +243,7 @@ def _yaml(tree: dict[str, Any]) -> str:
 
 
 def _provenance(contents: Contents) -> list[tuple[str, str]]:
-    """What every file of the run says of its origin, by the first that does."""
+    """The provenance in the first result file that has one."""
     from_tables = [table.provenance for table in contents.tables]
     found = next((origin for origin in [*from_tables, *(raster.tags for raster in contents.rasters)] if origin), {})
     own = ("stage", "min_count", "weights", "statistic", "units", "AREA_OR_POINT")

@@ -28,10 +28,10 @@ _FURTHEST = 4e307  # from 0: of what float64 holds so much that scales can be dr
 
 
 def read_raster(path: Path, most_pixels: int) -> Raster:
-    """Band 1 of a GeoTIFF, with a picture whose longer side has at most so many pixels.
+    """Band 1 of a GeoTIFF, with a picture whose longer side has at most `most_pixels` pixels.
 
     Means and the like are stretched from the 2nd to the 98th percentile, counts and fractions over all they have.
-    Raises RasterioError for what is no GeoTIFF.
+    Raises RasterioError for a file that is not a GeoTIFF.
     """
     import rasterio  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
 
@@ -67,7 +67,7 @@ def read_raster(path: Path, most_pixels: int) -> Raster:
 
 
 def _read_small(raster: "DatasetReader", most_pixels: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """(y, x) values, averaged unless they are whole numbers, and which of them are no nodata."""
+    """(y, x) values, averaged unless they are whole numbers, and a mask of those that have data."""
     whole = np.dtype(raster.dtypes[0]).kind in "iu"
     pixels = _overview(raster, most_pixels)
     if pixels is None:

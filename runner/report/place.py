@@ -1,4 +1,4 @@
-"""Where on Earth a grid lies: its centre and edges in degrees, and a small map of the world that shows them."""
+"""The place of a grid on Earth: its centre and edges in degrees, and a small map of the world."""
 
 import math
 from pathlib import Path
@@ -63,7 +63,7 @@ def _outline(transform: Transform, shape: tuple[float, float]) -> tuple[list[flo
 
 
 def axis_unit(crs: Any) -> str:
-    """What a CRS counts along its axes: m, degrees, US survey foot."""
+    """The unit of a CRS along its axes: m, degrees, US survey foot."""
     from rasterio.crs import CRS  # noqa: PLC0415 - as in place_of
 
     crs = CRS.from_user_input(crs)

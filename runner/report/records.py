@@ -1,4 +1,4 @@
-"""What a report is made of, once the files of a run folder are read."""
+"""The contents of a run folder, as a report shows them."""
 
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -58,7 +58,7 @@ class PassFacts:
 
     @property
     def planned_peak_bytes(self) -> float | None:
-        """What the plan allows all workers together."""
+        """The bytes that the plan allows all workers together."""
         return None if self.worker_bytes is None else self.worker_bytes * (self.workers or 1)
 
 
@@ -151,12 +151,12 @@ class Tasks:
 
     @property
     def seconds(self) -> Floats:
-        """How long each attempt took."""
+        """Seconds that each attempt took."""
         return self.stop - self.start
 
     @property
     def worked(self) -> Floats:
-        """The same without the time in which it waited for machine code."""
+        """Seconds that each attempt took, without waiting for machine code."""
         return self.seconds - np.nan_to_num(self.compiling)
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> "Tasks":
@@ -168,7 +168,7 @@ class Tasks:
         return Tasks(**columns)
 
     def since(self, began: float) -> "Tasks":
-        """The same with times counted from then."""
+        """The attempts with times counted from `began`."""
         return replace(self, start=self.start - began, stop=self.stop - began)
 
 
@@ -222,7 +222,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """All that a run folder tells; None where its file does not."""
+    """All contents of a run folder; None for a file that cannot be read."""
 
     name: str
     path: str  # absolute, since a page is opened from anywhere

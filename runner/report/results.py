@@ -114,12 +114,12 @@ def _values(raster: Raster) -> list[str]:
 
 
 def coverage_raster(rasters: Sequence[Raster]) -> Raster | None:
-    """The raster that tells how many values each pixel has."""
+    """The raster that counts the values of each pixel."""
     return next((raster for name in _COVERAGE for raster in rasters if raster.statistic == name), None)
 
 
 def columns(rasters: int) -> int:
-    """How many rasters of so many stand beside each other, so that none is a stamp beside nothing."""
+    """The number of columns for these rasters, so that none stands alone and small."""
     if rasters <= 2 or rasters == 4:
         return min(rasters, 2)
     return 3

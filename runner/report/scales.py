@@ -34,7 +34,7 @@ class Scale:
     high: float
 
     def at(self, value: Number) -> Number:
-        """Where a value lies, 0 at the low end and 1 at the high one."""
+        """The place of a value, 0 at the low end and 1 at the high one."""
         return (value - self.low) / (self.high - self.low)
 
 
@@ -59,14 +59,14 @@ def time_scale(times: Floats) -> Scale:
 
 
 def round_step(span: float, most: int) -> float:
-    """The least of 1, 2, 5 times a power of ten that gives at most so many steps."""
+    """The least of 1, 2, 5 times a power of ten that gives at most `most` steps."""
     rough = max(span / max(most, 1), 1e-300)
     power = 10.0 ** math.floor(math.log10(rough))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= rough * (1 - 1e-9))
 
 
 def number_ticks(scale: Scale, most: int, unit: str = "", *, whole: bool = False) -> list[Tick]:
-    """Round numbers, with the digits that tell them apart; `whole` ones of counts."""
+    """Round numbers, with enough digits to differ; `whole` ones of counts."""
     step = round_step(scale.high - scale.low, most)
     if whole:
         step = max(step, 1.0)

@@ -1,4 +1,4 @@
-"""Figures of the tables: every statistic of every scene over time, by orbit where the table tells it, and coverage."""
+"""Figures of the tables: every statistic of every scene over time, by orbit if the table has it, and coverage."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -75,7 +75,7 @@ def _quantiles(table: SceneTable) -> list[str]:
 
 
 def _quantile(name: str) -> float | None:
-    """0.05 of q05, 0.999 of q99_9; None of what is no quantile."""
+    """0.05 of q05, 0.999 of q99_9; None of a name that is not a quantile."""
     digits = name.removeprefix("q").replace("_", ".")
     return float(digits) / 100 if name.startswith("q") and digits.replace(".", "", 1).isdigit() else None
 
@@ -227,7 +227,7 @@ class Coverage(NamedTuple):
 
 
 def valid_fractions(table: SceneTable, run: Run) -> Floats | None:
-    """The share of valid pixels of each scene; None if the table does not tell."""
+    """The share of valid pixels of each scene; None if the table does not say."""
     shape = run.record.stack.shape if run.record.stack else None
     pixels = shape[0] * shape[1] if shape else None
     if "valid_fraction" in table.columns:
@@ -236,7 +236,7 @@ def valid_fractions(table: SceneTable, run: Run) -> Floats | None:
 
 
 def coverage(table: SceneTable, run: Run) -> Coverage | None:
-    """Which scenes have the fewest valid pixels; None if the table does not tell, or has but one scene."""
+    """The scenes with the fewest valid pixels; None if the table does not count them, or has only one scene."""
     fraction = valid_fractions(table, run)
     if fraction is None or fraction.size < 2:
         return None

@@ -9,7 +9,7 @@ from runner.report.charts import bar
 from runner.report.records import Floats, Tasks
 
 _SLOWEST: Final = 10
-_MOST_SCENES: Final = 2**22  # of a stack; a trace that tells of more is damaged
+_MOST_SCENES: Final = 2**22  # of a stack; a trace with more is damaged
 
 
 def described(tasks: Tasks, at: int) -> str:

@@ -1,4 +1,4 @@
-"""Who did what when, how fast, and with how much memory: one figure with one axis of time."""
+"""Tasks, throughput and memory over time: one figure with one axis."""
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -53,7 +53,7 @@ class _Timeline:
         return sum(len(lane.rows) for lane in self.lanes) <= _MOST_BARS
 
     def across(self, time: float) -> float:
-        """Where a time lies, in units of the plot."""
+        """The place of a time, in units of the plot."""
         return float(self.x.at(time)) * WIDTH
 
     def ticks(self) -> list[Tick]:
@@ -77,7 +77,7 @@ def timeline_figure(contents: Contents) -> Markup:
 
 
 def _timeline(contents: Contents) -> _Timeline | None:
-    """What was taken over from an earlier run has no place in it."""
+    """The timeline of the attempts of this run; restored tasks have no place in it."""
     tasks = contents.tasks
     if tasks is None:
         return None
@@ -194,7 +194,7 @@ def _failures(line: _Timeline) -> list[Markup]:
 
 
 def _losses(line: _Timeline) -> list[Markup]:
-    """A line down all lanes where an attempt failed of which nobody knows when it began or where it ran."""
+    """A line down all lanes where an attempt failed whose start or place is unknown."""
     tasks, height = line.tasks, line.lane_height * len(line.lanes)
     failed = np.array([status == "failed" for status in tasks.status], bool)
     lost = np.flatnonzero(failed & np.isnan(tasks.start) & np.isfinite(tasks.stop))
@@ -213,7 +213,7 @@ def _losses(line: _Timeline) -> list[Markup]:
 
 
 def _passes(line: _Timeline) -> Markup:
-    """Which pass ran when, where there are several."""
+    """The passes in time, if there are several."""
     names = np.array(line.tasks.pass_name)
     spans = []
     for name in dict.fromkeys(line.tasks.pass_name):

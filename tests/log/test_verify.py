@@ -219,7 +219,7 @@ def test_a_run_on_the_demo_archive_is_verified_when_its_server_is_long_gone(tmp_
     ("words", "text"),
     [
         (("engine=xarray",), "2 of 2 windows computed again, 150,000 values as stored within 1e-06"),
-        (("reader=gdal",), "read again: by GDAL, which does not tell"),
+        (("reader=gdal",), "read again: by GDAL, which does not count"),
     ],
     ids=["xarray", "gdal"],
 )
