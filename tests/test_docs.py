@@ -31,6 +31,7 @@ from runner.log import cli as log_cli
 from runner.output import inputs
 from runner.record import trace_table
 from runner.settings import ClusterSettings, StageSettings
+from runner.sweep.job_list import JobList
 from runner.sweep.session import Session
 
 COMMANDS = list({command.words: command for page in PAGES for command in commands(page)}.values())  # each once
@@ -60,7 +61,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Session, "add_grid", functools.partialmethod(add_each_word, whole=Session.add_grid))
+    monkeypatch.setattr(JobList, "add_grid", functools.partialmethod(add_each_word, whole=JobList.add_grid))
     monkeypatch.setattr(Session, "opened", lambda _session, **_: contextlib.nullcontext())
     monkeypatch.setattr(Session, "run", refuse_refused)
     monkeypatch.setattr("runner.sweep.search.search", add_first_values)
@@ -77,7 +78,9 @@ def shown_file(block: Block) -> tuple[str, str]:
     return named_file(block), block.text
 
 
-def add_each_word(session: Session, fixed: Sequence[str], several: Sequence[Sequence[str]], *, whole: Any) -> Any:
+def add_each_word(
+    jobs: JobList, fixed: Sequence[str], several: Sequence[Sequence[str]], baseline: Sequence[str] | None, *, whole: Any
+) -> Any:
     """Add jobs that have every word of a grid at least once, not the whole grid."""
     seen: set[str] = set()
     chosen = []
@@ -85,7 +88,7 @@ def add_each_word(session: Session, fixed: Sequence[str], several: Sequence[Sequ
         if not seen.issuperset(words):
             chosen.append(words)
             seen.update(words)
-    return whole(session, fixed, chosen)
+    return whole(jobs, fixed, chosen, baseline)
 
 
 def refuse_refused(_session: Session, jobs: Sequence[Any]) -> None:
@@ -98,7 +101,7 @@ def add_first_values(session: Session, fixed: Sequence[str], swept: Sequence[Any
 
     values = {one.get_key_element(): vars(distribution(one)) for one in swept}
     first = [f"{key}={of['low'] if 'low' in of else of['choices'][0]}" for key, of in values.items()]
-    session.run(session.add_grid(fixed, [[*fixed, *first]]))
+    session.run(session.job_list.add_grid(fixed, [[*fixed, *first]], session.settings.baseline))
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -198,6 +198,7 @@ def test_submitit_runs_the_jobs_and_reports_those_that_fail(cli: Cli, tmp_path: 
         (["sweep.repeats=2"], "sweep.repeats=2: this is a single job; give -m and hydra/launcher=isolated"),
         (["-m", "chunks=block,row", "sweep.repeats=2"], "this is for hydra/launcher=isolated, which is not chosen"),
         ([*ISOLATED, "chunks=block,row", "sweep.repeats=0"], "sweep.repeats=0: wanted a whole number from 1 on"),
+        (["-m", "chunks=block,rwo"], "chunks=rwo: no such option; did you mean 'row'"),
         ([*ISOLATED, "sweep.seed=1,2"], "sweep.seed=1,2: give one value, for the whole sweep"),
         ([*ISOLATED, "fetch.in_flight=interval(1,8)"], "an interval has any number of values; set sweep.search=optuna"),
         ([*ISOLATED, "fetch.in_flight=0,-1"], "fetch.in_flight=0: wanted a whole number from 1 on"),
@@ -215,4 +216,4 @@ def test_wrong_settings_of_a_sweep_are_one_line_and_leave_nothing(
     assert message in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("error:")]) == 1
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.rglob("sweep.json"))
+    assert not [*tmp_path.rglob("sweep.json"), *tmp_path.rglob("multirun.yaml")]

@@ -4,6 +4,7 @@ import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -89,6 +90,17 @@ class TuningSweeper(BasicSweeper):
         with session.opened():
             session.run(jobs)
         return None
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Compose all jobs of a batch. If one cannot be, a folder that Hydra has just made for the sweep is removed."""
+        try:
+            super().validate_batch_is_legal(batch)
+        except Exception:
+            assert self.config is not None
+            folder = Path(self.config.hydra.sweep.dir)
+            if [file.name for file in folder.iterdir()] == ["multirun.yaml"]:
+                rmtree(folder)
+            raise
 
     def _sweep_elsewhere(self, arguments: list[str]) -> Any:
         """Run all jobs by another launcher of Hydra's; the task gives each job's exit code."""
