@@ -14,7 +14,7 @@ from runner.errors import printable
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
 from runner.output.names import raster_name
-from runner.plan.memory import block_bytes, large_blocks
+from runner.plan.memory import large_tiles
 from runner.plan.memory_advice import REWRITE
 from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
@@ -137,13 +137,13 @@ def show_plan(plan: Plan, stack: Stack) -> None:
         if len(one.stages) > 1:
             saved = in_bytes(one.cost.stored_bytes * (len(one.stages) - 1))
             results.print(f"{one.name}: fused, which saves reading and decoding {saved}", soft_wrap=True)
-        if large_blocks(stack):
-            results.print(_about_large_blocks(one, stack), soft_wrap=True)
+        if large_tiles(stack):
+            results.print(_about_large_tiles(one, stack), soft_wrap=True)
         elif one.cost.over_read > 1:
-            block = " x ".join(map(str, stack.scenes[0].header.block_shape))
+            tile = " x ".join(map(str, stack.tile_shape))
             results.print(
-                f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' blocks of {block}, so that "
-                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole blocks (chunks.snap=true) spare that",
+                f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' tiles of {tile}, so that "
+                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that",
                 soft_wrap=True,
             )
 
@@ -162,13 +162,13 @@ def describe_keys(stack: Stack) -> list[str]:
     ]
 
 
-def _about_large_blocks(one: Pass, stack: Stack) -> str:
-    """How often files with large blocks, such as one strip, are decoded, and what spares it."""
-    block_y, block_x = stack.scenes[0].header.block_shape
+def _about_large_tiles(one: Pass, stack: Stack) -> str:
+    """The times that files with large tiles, such as one strip, are decoded, and what avoids it."""
+    tile_y, tile_x = stack.tile_shape
     times = f"{one.cost.over_read:.1f} times" if one.cost.over_read > 1 else "once"
     return (
-        f"{one.name}: each of the files' blocks of {block_y} x {block_x} ({in_bytes(block_bytes(stack))}) is decoded "
-        f"{times}; files with smaller blocks take less memory and time: {REWRITE}"
+        f"{one.name}: each of the files' tiles of {tile_y} x {tile_x} ({in_bytes(stack.tile_bytes)}) is decoded "
+        f"{times}; files with smaller tiles take less memory and time: {REWRITE}"
     )
 
 
@@ -178,7 +178,7 @@ def _plan_facts(one: Pass) -> dict[str, str]:
         "statistics": "; ".join(f"{stage.over.value}: {', '.join(_labels(stage))}" for stage in one.stages),
         "cluster": f"{one.cluster.kind.value}, {workers.processes} x {workers.threads} threads",
         "task": f"{chunks.time} scenes x {chunks.y} x {chunks.x} pixels",
-        "tasks": f"{len(one.blocks)}, {len(one.blocks) / (workers.processes * workers.threads):.1f} a thread",
+        "tasks": f"{len(one.tasks)}, {len(one.tasks) / (workers.processes * workers.threads):.1f} a thread",
         "requests": "by GDAL" if cost.requests is None else str(cost.requests),
         "stored": in_bytes(cost.stored_bytes),
         "decoded": in_bytes(cost.decoded_bytes),

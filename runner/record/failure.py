@@ -9,7 +9,7 @@ from runner.engine.trace import TaskTrace, trace_of
 def failure_facts(error: BaseException, running: dict[str, Any] | None) -> dict[str, Any]:
     """Kind and message, the scene it names, the block it was at; `running` has the name and stages of the pass."""
     chain = list(_chain(error))
-    scene = next((str(one.href) for one in chain if hasattr(one, "href")), None)
+    scene = next((str(href) for one in chain if (href := getattr(one, "href", None))), None)
     task = next((found for one in chain if (found := trace_of(one))), None)
     place = running or {"name": None, "stages": []}
     return {
@@ -29,7 +29,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _block(task: TaskTrace | None) -> dict[str, int] | None:
-    if task is None or task.block is None:
+    if task is None or task.task is None:
         return None
-    window, start, stop = task.block
+    window, start, stop = task.task
     return {**window._asdict(), "start": start, "stop": stop}

@@ -45,7 +45,7 @@ def opened_facts(one: Pass, size: ClusterSize) -> dict[str, Any]:
         "cluster": asdict(size),
         "weights": {stage.name: stage.weights.value for stage in one.stages},
         "chunks": one.chunks._asdict(),
-        "tasks": len(one.blocks),
+        "tasks": len(one.tasks),
         "planned": {**asdict(one.cost), "worker_bytes": one.worker_bytes},
         **dict.fromkeys(_KNOWN_AT_THE_END),
     }
