@@ -53,7 +53,7 @@ def trace_of(folder: Path) -> pd.DataFrame:
 def spoil(path: Path) -> None:
     """Make the first block of the second block row unreadable."""
     with rasterio.open(path) as raster:
-        place = int(raster.get_tag_item("TASK_OFFSET_0_1", "TIFF", 1))
+        place = int(raster.get_tag_item("BLOCK_OFFSET_0_1", "TIFF", 1))
     content = bytearray(path.read_bytes())
     content[place : place + 100] = b"\xff" * 100
     path.write_bytes(content)
