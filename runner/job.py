@@ -184,22 +184,22 @@ class _Run:
     def _computed(self, plan: Plan, stack: Stack, partials: "Partials | None") -> Results:
         """The values of every stage, pass by pass."""
         values: Results = {}
-        for one in plan.passes:
-            values |= self._computed_pass(one, stack, partials)
+        for pass_ in plan.passes:
+            values |= self._computed_pass(pass_, stack, partials)
         return values
 
-    def _computed_pass(self, one: Pass, stack: Stack, partials: "Partials | None") -> Results:
-        checkpoint = None if partials is None else partials.of_pass(one, stack)
+    def _computed_pass(self, pass_: Pass, stack: Stack, partials: "Partials | None") -> Results:
+        checkpoint = None if partials is None else partials.of_pass(pass_, stack)
         for line in checkpoint.describe(explain=self.explain) if checkpoint else ():
-            log.info("%s: %s", one.name, line)
-            tell(redact(f"{one.name}: {line}"))
+            log.info("%s: %s", pass_.name, line)
+            tell(redact(f"{pass_.name}: {line}"))
         reused = len(checkpoint.taken) if checkpoint else 0
-        left = replace(one, tasks=checkpoint.remaining.tasks) if checkpoint else one
-        with self.record.during(one.name, [stage.name for stage in one.stages]), progress_bar(one.name) as bar:
-            observer = _RecordedPass(left, self.record, reused, bar)
-            result, usage = compute_pass(left, stack, observer, checkpoint)
+        remaining = replace(pass_, tasks=checkpoint.remaining.tasks) if checkpoint else pass_
+        with self.record.during(pass_.name, [stage.name for stage in pass_.stages]), progress_bar(pass_.name) as bar:
+            observer = _RecordedPass(remaining, self.record, reused, bar)
+            result, usage = compute_pass(remaining, stack, observer, checkpoint)
         observer.computed(result, usage)
-        for line in summary.describe_beyond(result.beyond, one.raster):
+        for line in summary.describe_beyond(result.beyond, pass_.raster):
             log.warning("%s", line)
             tell(line)
         return result.values
@@ -254,7 +254,7 @@ def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
 class _RecordedPass(Observer):
     """Writes into the run's record what happens in a pass, and shows its progress."""
 
-    one: Pass
+    pass_: Pass
     record: RunRecord
     reused_tasks: int
     bar: Callable[[int, int], None]
@@ -262,11 +262,11 @@ class _RecordedPass(Observer):
 
     def opened(self, size: ClusterSize, gdal_options: Mapping[str, Mapping[str, str | None]], seconds: float) -> None:
         start = {"start_seconds": round(seconds, 3), "gdal_options": gdal_options, "dask": dask_settings()}
-        self.facts = {**opened_facts(self.one, size), **start}
+        self.facts = {**opened_facts(self.pass_, size), **start}
         self.record.put_pass(self.facts, reused=self.reused_tasks)
 
     def compiling(self) -> None:
-        tell(summary.describe_compiling(self.one.reading.rule.pixels.dtype.name))
+        tell(summary.describe_compiling(self.pass_.reading.rule.pixels.dtype.name))
 
     def reused(self, trace: TaskTrace) -> None:
         self._add(trace, reused=True)
@@ -282,15 +282,15 @@ class _RecordedPass(Observer):
 
     def computed(self, result: PassResult, usage: PassUsage) -> None:
         """The pass is complete."""
-        self.facts |= result_facts(self.one, result, usage.compute_seconds) | {
+        self.facts |= result_facts(self.pass_, result, usage.compute_seconds) | {
             "peak_bytes": usage.peak_bytes,
             "cpu_seconds": round(usage.cpu_seconds, 3),
             "workers_lost": usage.workers_lost,
         }
-        facts = {"pass": self.one.name, "seconds": self.facts["compute_seconds"], **(self.facts["fetched"] or {})}
-        log.info("%s computed in %.2f s", self.one.name, usage.compute_seconds, extra=facts)
+        facts = {"pass": self.pass_.name, "seconds": self.facts["compute_seconds"], **(self.facts["fetched"] or {})}
+        log.info("%s computed in %.2f s", self.pass_.name, usage.compute_seconds, extra=facts)
         self.record.put_pass(self.facts, reused=self.reused_tasks)
         tell(summary.describe_pass(self.facts))
 
     def _add(self, trace: TaskTrace, *, reused: bool = False) -> None:
-        self.record.trace.add(self.one.name, [stage.name for stage in self.one.stages], trace, reused=reused)
+        self.record.trace.add(self.pass_.name, [stage.name for stage in self.pass_.stages], trace, reused=reused)

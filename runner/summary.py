@@ -1,4 +1,4 @@
-"""What a run found, plans and gave, in words and short tables for the console."""
+"""Lines and tables for the console: inputs, plan, passes, results."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
@@ -42,12 +42,12 @@ def describe_inputs(inputs: Inputs) -> str:
 
 
 def _of_files_beside(stack: Stack) -> str:
-    """How many scenes another file places or completes, and such a file."""
+    """The number of scenes that another file places or completes, with an example."""
     beside = [[href for href in scene.sidecars if not href.endswith(_AUX)] for scene in stack.scenes]
     completed = [[href for href in scene.sidecars if href.endswith(_AUX)] for scene in stack.scenes]
     kinds = {"placed by a world file": beside, f"completed by a {_AUX}": completed}
-    found = {words: [hrefs[0] for hrefs in of if hrefs] for words, of in kinds.items()}
-    return "".join(f", {len(of)} {words} ({_end_of(of[0])})" for words, of in found.items() if of)
+    examples = {kind: [hrefs[0] for hrefs in scenes if hrefs] for kind, scenes in kinds.items()}
+    return "".join(f", {len(hrefs)} {kind} ({_end_of(hrefs[0])})" for kind, hrefs in examples.items() if hrefs)
 
 
 def _end_of(href: str) -> str:
@@ -56,14 +56,14 @@ def _end_of(href: str) -> str:
 
 
 def describe_skipped(inputs: Inputs) -> list[str]:
-    """A line for each scene that was left out since it cannot be read, up to some of them."""
+    """A line for each of the first scenes that cannot be read, and one for the number of the others."""
     skipped = [redact(f"left out: {printable(one.item.href)}: {one.reason}") for one in inputs.left_out if one.skipped]
     more = len(skipped) - _MOST_NAMED
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
 
 def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> list[str]:
-    """A line for each reason why some of so many scenes are not read by the fast reader."""
+    """A line for each reason why the fast reader leaves scenes to GDAL; `scenes` is the number of all."""
     return [f"{len(hrefs)} of {scenes} scenes are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
 
 
@@ -79,12 +79,12 @@ def describe_pass(facts: Mapping[str, Any]) -> str:
 
 
 def describe_compiling(dtype: str) -> str:
-    """One line, when a run finds that its kernels are not there."""
+    """One line for a run whose kernels must be compiled."""
     return f"compiling for {dtype} pixels, which takes some seconds once; later runs find it on disk"
 
 
 def describe_weights(plan: Plan, stack: Stack) -> list[str]:
-    """A line for each stage that counts pixels by area, and of which statistics, or that ought to and cannot."""
+    """A line for each stage that weighs pixels by area, or that ought to and cannot."""
     return [line for stage in plan.stages if (line := _describe_weights(stage, stack))]
 
 
@@ -104,7 +104,7 @@ def _describe_weights(stage: StagePlan, stack: Stack) -> str:
 
 
 def describe_too_few(plan: Plan, stack: Stack) -> list[str]:
-    """A line for each stage over time that needs more scenes than are left, so that all of its values are missing."""
+    """A line for each stage over time whose values are all missing, since min_count exceeds the scenes."""
     scenes = len(stack.scenes)
     left = f"{scenes} scene{'s are' if scenes > 1 else ' is'} left"
     return [
@@ -192,7 +192,7 @@ def _labels(stage: StagePlan) -> list[str]:
 
 
 def result_rows(stage: StagePlan, files: Sequence[FileFacts]) -> list[list[str]]:
-    """What each statistic of a stage came to, for `show_results`."""
+    """Lowest and highest value of each statistic of a stage, for `show_results`."""
     labels = dict(zip(stage.statistics, _labels(stage), strict=True))
     return [
         [f"{stage.name}: {labels[one.name]}", _number(one.minimum), _number(one.maximum), _missing(one)]

@@ -1,4 +1,4 @@
-"""Remaining tasks of a plan, once some of its pixels are done, in whatever tasks they were done.
+"""Remaining tasks of a plan, once some of its pixels are done, in tasks of this plan or of others.
 
 Sums are exact and combine in any order. So tasks of another plan serve as well, as long as no pixel counts twice.
 """

@@ -35,22 +35,22 @@ class Requirements:
     _versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, one: Pass, stack: Stack) -> "Requirements":
+    def of(cls, pass_: Pass, stack: Stack) -> "Requirements":
         """The requirements of these stages on this stack."""
-        needs = {axis: summed(one.stages, axis) for axis in Over}
+        needs = {axis: summed(pass_.stages, axis) for axis in Over}
         names = [need.name for need in fields(Needs)]
         scenes = [(scene.href, _version(scene)) for scene in stack.scenes]
         return cls(
             scenes=scenes,
             whole=Window(0, 0, stack.grid.height, stack.grid.width),
-            rule=_rule_facts(one.reading.rule) | _weight_facts(one, stack),
+            rule=_rule_facts(pass_.reading.rule) | _weight_facts(pass_, stack),
             held={axis: frozenset(name for name in names if getattr(of, name)) for axis, of in needs.items() if of},
             ordered={
                 stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
-                for stage in one.stages
+                for stage in pass_.stages
                 if stage.ordered
             },
-            over={stage.name: stage.over for stage in one.stages},
+            over={stage.name: stage.over for stage in pass_.stages},
             _numbers={scene: number for number, scene in enumerate(scenes)},
             _versions=dict(scenes),
         )
@@ -115,7 +115,7 @@ def _rule_facts(rule: PixelRule) -> dict[str, str]:
     }
 
 
-def _weight_facts(one: Pass, stack: Stack) -> dict[str, str]:
-    if all(stage.weights is Weights.none for stage in one.stages):
+def _weight_facts(pass_: Pass, stack: Stack) -> dict[str, str]:
+    if all(stage.weights is Weights.none for stage in pass_.stages):
         return {}
     return {"the area of pixels": hashlib.sha256(row_areas(stack.grid).tobytes()).hexdigest()[:16]}

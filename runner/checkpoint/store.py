@@ -46,9 +46,9 @@ class Partials:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def of_pass(self, one: Pass, stack: Stack) -> "PassTasks":
+    def of_pass(self, pass_: Pass, stack: Stack) -> "PassTasks":
         """The kept tasks that serve a pass, and the tasks that remain."""
-        requirements = Requirements.of(one, stack)
+        requirements = Requirements.of(pass_, stack)
         served: list[tuple[KeptTask, Task]] = []
         refused: list[tuple[KeptTask, str]] = []
         for kept in self._kept:
@@ -60,7 +60,7 @@ class Partials:
             else:
                 refused.append((kept, place))
         taken = [served[number] for number in disjoint([task for _, task in served])]
-        remaining = remaining_of(one.tasks, [task for _, task in taken], len(stack.scenes))
+        remaining = remaining_of(pass_.tasks, [task for _, task in taken], len(stack.scenes))
         self._room = max(FEW_BYTES, sum(scene.size for scene in stack.scenes) // 2)
         return PassTasks(self, requirements, remaining, taken, refused, Coalescing.of(remaining.tasks))
 

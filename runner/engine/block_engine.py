@@ -56,19 +56,19 @@ class Checkpoint(Protocol):
 
 
 def run_pass(
-    one: Pass, stack: Stack, cluster: Cluster, observer: Observer, checkpoint: Checkpoint | None = None
+    pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer, checkpoint: Checkpoint | None = None
 ) -> PassResult:
     """Compute the stages of a pass.
 
     Raises ReadError for a scene that cannot be read, RunnerError if the tasks do not add up to the stack.
     """
-    assembly, before = _Assembly(one, stack), compile_seconds()
+    assembly, before = _Assembly(pass_, stack), compile_seconds()
     for result, windows, trace in checkpoint.restored() if checkpoint else ():
         if trace:
             observer.reused(trace)
         assembly.take(result, windows)
-    shared = Shared.of(one.reading, stack, one.stages)
-    tasks = [NumberedTask(number, task) for number, task in enumerate(one.tasks)]
+    shared = Shared.of(pass_.reading, stack, pass_.stages)
+    tasks = [NumberedTask(number, task) for number, task in enumerate(pass_.tasks)]
     waited: dict[Place | None, float] = {}  # by thread, for machine code
     with (
         compiling_told(observer.compiling),
@@ -83,7 +83,7 @@ def run_pass(
             assembly.take(result, [result.task.window])
             if checkpoint:
                 checkpoint.keep(result, trace)
-            observer.progress(done, len(one.tasks))
+            observer.progress(done, len(pass_.tasks))
     return replace(assembly.finish(), compile_seconds=max(compile_seconds() - before, *waited.values(), 0.0))
 
 
@@ -115,7 +115,7 @@ def describe_task(stack: Stack, task: Task) -> str:
 class _Assembly:
     """Combines the results of tasks. Over time, a window is finished as soon as its last scenes have come."""
 
-    one: Pass
+    pass_: Pass
     stack: Stack
     values: dict[str, dict[str, Values]] = field(init=False)
     _windows: dict[Window, Partial] = field(default_factory=dict)
@@ -129,14 +129,14 @@ class _Assembly:
 
     def __post_init__(self) -> None:
         self.values = {
-            stage.name: {name: self._empty(stage, name) for name in stage.statistics} for stage in self.one.stages
+            stage.name: {name: self._empty(stage, name) for name in stage.statistics} for stage in self.pass_.stages
         }
 
     def _empty(self, stage: StagePlan, name: str) -> Values:
         dtype = statistic(name).dtype
         if stage.over is Over.space:
             return np.full(len(self.stack.scenes), 0 if dtype.kind == "i" else np.nan, dtype)
-        kind = np.min_scalar_type(-1 - len(self.stack.scenes)) if dtype.kind == "i" else self.one.raster
+        kind = np.min_scalar_type(-1 - len(self.stack.scenes)) if dtype.kind == "i" else self.pass_.raster
         return np.empty((self.stack.grid.height, self.stack.grid.width), kind)
 
     def take(self, result: TaskResult, windows: Sequence[Window]) -> None:
@@ -145,7 +145,7 @@ class _Assembly:
         self._fetched.add(result.fetched)
         self._read_seconds += result.read_seconds
         self._reduce_seconds += result.reduce_seconds
-        for stage in self.one.stages:
+        for stage in self.pass_.stages:
             counts = counts_over(result, stage.over)
             for name, values in result.ordered.get(stage.name, {}).items():
                 enough = statistic(name).where_enough(values, counts, stage.min_count)
@@ -182,13 +182,13 @@ class _Assembly:
         if self._scenes is not None:
             self._check(self._scenes.seen, self.stack.grid.pixels, "a scene")
             self._finish_stages(self._scenes, Over.space, np.s_[:,])
-        over_time, pixels = any(stage.over is Over.time for stage in self.one.stages), self.stack.grid.pixels
+        over_time, pixels = any(stage.over is Over.time for stage in self.pass_.stages), self.stack.grid.pixels
         if self._windows or (over_time and self._finished_pixels != pixels):
-            raise RunnerError(f"{self.one.name}: {self._finished_pixels} of {pixels} pixels are whole; run again")
+            raise RunnerError(f"{self.pass_.name}: {self._finished_pixels} of {pixels} pixels are whole; run again")
         return PassResult(self.values, self._fetched, self._read_seconds, self._reduce_seconds, frozenset(self._beyond))
 
     def _finish_stages(self, partial: Partial, over: Over, place: tuple[slice, ...]) -> None:
-        for stage in self.one.stages:
+        for stage in self.pass_.stages:
             if stage.over is over:
                 summed = [name for name in stage.statistics if not statistic(name).ordered]
                 for name, values in finish(partial, summed, stage.min_count, stage.weights).items():
@@ -202,7 +202,7 @@ class _Assembly:
         """Raise RunnerError unless every pixel of every scene was seen once."""
         if not (seen == expected).all():
             raise RunnerError(
-                f"{self.one.name}: {place} saw {seen.min()} to {seen.max()} pixels a cell, wanted {expected}; "
+                f"{self.pass_.name}: {place} saw {seen.min()} to {seen.max()} pixels a cell, wanted {expected}; "
                 "run again, and report it if it happens twice"
             )
 

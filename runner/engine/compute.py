@@ -20,21 +20,21 @@ log = logging.getLogger(__name__)
 
 
 def compute_pass(
-    one: Pass, stack: Stack, observer: Observer | None = None, checkpoint: "Checkpoint | None" = None
+    pass_: Pass, stack: Stack, observer: Observer | None = None, checkpoint: "Checkpoint | None" = None
 ) -> tuple[PassResult, PassUsage]:
     """Compute the stages of a pass on its own cluster. `checkpoint` adds the tasks that are not in the pass.
 
     Raises RunnerError.
     """
-    observer, options = observer or Observer(), one.reading.gdal_options
+    observer, options = observer or Observer(), pass_.reading.gdal_options
     started, strangers = time.monotonic(), child_pids()  # such as the demo's server
-    with open_cluster(one.cluster, options) as cluster, measured_usage(strangers) as usage:
+    with open_cluster(pass_.cluster, options) as cluster, measured_usage(strangers) as usage:
         opened = time.monotonic()
         in_force = cluster.gdal_options(sorted(options))
         observer.opened(cluster.size, in_force, opened - started)
-        log.info("%s: %s, GDAL options %s", one.name, cluster.size, in_force, extra={"pass": one.name})
+        log.info("%s: %s, GDAL options %s", pass_.name, cluster.size, in_force, extra={"pass": pass_.name})
         with failures_observed(cluster.watch, observer) as losses:
-            result = _run(one, stack, cluster, observer, checkpoint)
+            result = _run(pass_, stack, cluster, observer, checkpoint)
         computed, elsewhere = time.monotonic(), cluster.watch.elsewhere()
     return result, PassUsage(
         compute_seconds=computed - opened,
@@ -44,11 +44,13 @@ def compute_pass(
     )
 
 
-def _run(one: Pass, stack: Stack, cluster: Cluster, observer: Observer, checkpoint: "Checkpoint | None") -> PassResult:
-    if one.engine is EngineName.xarray:
+def _run(
+    pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer, checkpoint: "Checkpoint | None"
+) -> PassResult:
+    if pass_.engine is EngineName.xarray:
         from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
 
-        return xarray_engine.run_pass(one, stack, cluster, observer)
+        return xarray_engine.run_pass(pass_, stack, cluster, observer)
     from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
 
-    return block_engine.run_pass(one, stack, cluster, observer, checkpoint)
+    return block_engine.run_pass(pass_, stack, cluster, observer, checkpoint)

@@ -32,23 +32,23 @@ from runner.source.stores import gdal_path
 Part = tuple[tuple[slice, ...], Delayed]
 
 
-def run_pass(one: Pass, stack: Stack, cluster: Cluster, observer: Observer) -> PassResult:
+def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) -> PassResult:
     """Compute the stages of a pass. Its tasks are the pieces of its results. Raises ReadError."""
-    rule = one.reading.rule
-    pixels = open_stack(stack, one.chunks, rule)
-    if any(stage.weights is Weights.area for stage in one.stages):
+    rule = pass_.reading.rule
+    pixels = open_stack(stack, pass_.chunks, rule)
+    if any(stage.weights is Weights.area for stage in pass_.stages):
         pixels = pixels.assign_coords({AREA: ("y", row_areas(stack.grid))})
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
     results: dict[str, dict[str, Values]] = {}
     beyond: set[tuple[str, str]] = set()
-    for stage in one.stages:
+    for stage in pass_.stages:
         dims = ("y", "x") if stage.over is Over.space else ("time",)
         lazy = {
             name: statistic(name, stage.weights).from_xarray(pixels, valid, dims, stage.min_count).data
             for name in stage.statistics
         }
         pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
-        narrow = one.raster if stage.over is Over.time else None
+        narrow = pass_.raster if stage.over is Over.time else None
         results[stage.name] = {name: _empty(array, narrow) for name, array in lazy.items()}
         for piece, (value, trace) in zip(pieces, _compute(pieces, cluster, observer), strict=True):
             with overflow_noted(beyond, stage.name, piece.statistic):

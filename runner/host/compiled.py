@@ -45,7 +45,7 @@ def _refused(function: Kernel) -> Kernel:
             "or choose engine=xarray"
         )
 
-    return refuse  # type: ignore[return-value]  # whatever it is called with
+    return refuse  # type: ignore[return-value]  # it takes any arguments
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types

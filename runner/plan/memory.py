@@ -84,7 +84,7 @@ def large_tiles(stack: Stack) -> bool:
 
 
 def _fetched_bytes(stack: Stack, options: FetchOptions) -> int:
-    """Bytes of ranges on their way, waiting, and being decoded. One range is fetched whatever its size."""
+    """Bytes of ranges on their way, waiting, and being decoded. One range is always fetched, even a large one."""
     counts = [scene.header.layout.byte_counts for scene in stack.scenes[:100]]
     row = max(int(of_scene.sum(axis=-1).max()) for of_scene in counts)
     tile = max(int(of_scene.max()) for of_scene in counts)

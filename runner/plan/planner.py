@@ -226,6 +226,6 @@ def _cost(stack: Stack, chunks: Chunks, requests: int | None) -> Cost:
 
 
 def _times_read(size: int, chunk: int, tile: int) -> float:
-    """How often the tiles of an axis are decoded: 1 where chunks are whole tiles, more where they cut them."""
+    """The times that tiles of an axis are decoded: 1 where chunks are whole tiles, more where they cut them."""
     touched = sum(-(-min(start + chunk, size) // tile) - start // tile for start in range(0, size, chunk))
     return touched / -(-size // tile)

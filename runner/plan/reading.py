@@ -1,4 +1,4 @@
-"""How the scenes of a stack are read: by which reader, from which stores, and by which rule pixels count."""
+"""Reading of a stack: the reader, the stores, and the rule by which pixels count."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ _TOGETHER_BYTES: Final = 128 * 2**20  # of tiles of several scenes, decoded toge
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How scenes become values. Picklable; a worker opens its own stores."""
+    """The way from stored scenes to values. Picklable; a worker opens its own stores."""
 
     rule: PixelRule
     reader: ReaderName
@@ -64,7 +64,7 @@ def fetch_options(settings: FetchSettings) -> FetchOptions:
 
 
 def left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
-    """Why `reader=auto` leaves scenes to GDAL: their hrefs by reason."""
+    """Reasons why `reader=auto` leaves scenes to GDAL, each with the hrefs."""
     reasons: dict[str, list[str]] = {}
     if job.engine is EngineName.block and job.reader is ReaderName.auto:
         for scene in stack.scenes:

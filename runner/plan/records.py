@@ -29,7 +29,7 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """What a cluster offers, known before it starts: processes, threads in each, bytes for each (None: unknown)."""
+    """Processes of a cluster, threads and bytes of each (None: unknown), known before it starts."""
 
     processes: int
     threads: int
@@ -59,7 +59,7 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one pass reads, without retries."""
+    """Requests and bytes that one pass reads, without retries."""
 
     requests: int | None  # None where GDAL decides
     stored_bytes: int  # of the files' tiles, counted each time they are read
@@ -98,4 +98,4 @@ class Plan:
     @property
     def stages(self) -> tuple[StagePlan, ...]:
         """All stages, in the order they run."""
-        return tuple(stage for one in self.passes for stage in one.stages)
+        return tuple(stage for pass_ in self.passes for stage in pass_.stages)
