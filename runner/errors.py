@@ -1,4 +1,4 @@
-"""What a user is told when a run cannot go on: what, where, got, wanted, what to do."""
+"""Errors that a user can fix. Each says what, where, got, wanted, what to do."""
 
 import re
 from pathlib import Path
@@ -24,9 +24,14 @@ def _escaped(character: str) -> str:
 
 
 class RunnerError(Exception):
-    """A failure that is explained to the user in its message; `exit_code` is the process's."""
+    """A failure that its message explains to the user; `exit_code` is the process's.
+
+    `href` is the scene at fault, `task` the trace of the task that raised it (`runner.engine.trace`); None if unknown.
+    """
 
     exit_code = 1
+    href: str | None = None
+    task: object = None
 
 
 class ConfigError(RunnerError):
@@ -50,13 +55,15 @@ class ClusterError(RunnerError):
 class ReadError(RunnerError):
     """A scene's bytes cannot be read or decoded; `href` names it."""
 
+    href: str
+
     def __init__(self, href: str, problem: str) -> None:
         super().__init__(f"{printable(href)}: {problem}")
         self.href = href
         self.problem = problem
 
     def __reduce__(self) -> tuple[type["ReadError"], tuple[str, str], dict[str, Any]]:
-        """Keep both fields, and what was noted on it, when the error crosses from a worker process."""
+        """Keep all attributes when the error crosses from a worker process."""
         return type(self), (self.href, self.problem), vars(self)
 
 

@@ -1,4 +1,4 @@
-"""The records a run is made of, once settings and headers are known."""
+"""Records of a run, once settings and headers are known: scenes, grids, stacks, inputs."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,15 +27,15 @@ def locate(href: str) -> Location:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object as the archive lists it; a manifest gives no size, ETag or time of change."""
+    """One object as the archive lists it. A manifest gives no size, ETag or time of change."""
 
     href: str
     size: int | None = None  # bytes
     etag: str | None = None
     modified: datetime | None = None
-    time: datetime | None = None  # from a manifest or a record; otherwise the key tells
-    columns: tuple[tuple[str, str], ...] = ()  # further ones of the manifest, or recorded groups: name, value
-    sidecars: tuple[str, ...] = ()  # hrefs of files beside it, as far as the listing shows them
+    time: datetime | None = None  # from a manifest or a record; None if it follows from the key
+    columns: tuple[tuple[str, str], ...] = ()  # name and value: further columns of a manifest, or recorded groups
+    sidecars: tuple[str, ...] = ()  # hrefs of files beside it that the listing shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class Scene:
     etag: str | None
     modified: datetime | None
     header: Header
-    sidecars: tuple[str, ...] = ()  # hrefs of files beside it that the header was completed from
-    sidecars_sha256: str | None = None  # of what they say of its pixels and place
+    sidecars: tuple[str, ...] = ()  # hrefs of files beside it that completed the header
+    sidecars_sha256: str | None = None  # of what these files say about its pixels and place
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the pixels of a stack lie."""
+    """CRS, transform and shape that all scenes of a stack share."""
 
     crs: str | None  # WKT
     crs_name: str  # for people: EPSG:32610
@@ -81,6 +81,17 @@ class Stack:
     units: str | None
     scenes: tuple[Scene, ...]
 
+    @property
+    def tile_shape(self) -> tuple[int, int]:
+        """Rows and columns of the files' tiles."""
+        return self.scenes[0].header.block_shape
+
+    @property
+    def tile_bytes(self) -> int:
+        """Bytes of a decoded tile, with all its bands."""
+        height, width = self.tile_shape
+        return height * width * self.scenes[0].header.bands * self.dtype.itemsize
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -90,19 +101,20 @@ class LeftOut:
     scene: str | None
     time: datetime | None
     reason: str
-    skipped: bool = False  # by on_error=skip, since it cannot be read
+    skipped: bool = False  # by on_error=skip, because it cannot be read
 
     @property
     def beyond_limit(self) -> bool:
-        """Whether source.limit alone left it out."""
+        """True if source.limit alone left it out."""
         return self.reason.startswith("beyond source.limit=")
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the archive held and what became of it; `fetched` is what listing it and reading the headers cost.
+    """The stack, and the objects of the archive that are not in it.
 
-    `notes` are lines for the console on how names and dates were read.
+    `fetched` counts the requests for listings and headers. `notes` are lines for the console on how names and dates
+    were read.
     """
 
     stack: Stack
@@ -112,5 +124,5 @@ class Inputs:
 
     @property
     def skipped(self) -> int:
-        """How many scenes were left out since they cannot be read."""
-        return sum(one.skipped for one in self.left_out)
+        """The number of scenes that cannot be read."""
+        return sum(item.skipped for item in self.left_out)

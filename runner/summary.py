@@ -1,4 +1,4 @@
-"""What a run found, plans and gave, in words and short tables for the console."""
+"""Lines and tables for the console: inputs, plan, passes, results."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
@@ -13,7 +13,7 @@ from runner.errors import printable
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
 from runner.output.names import raster_name
-from runner.plan.memory import block_bytes, large_blocks
+from runner.plan.memory import large_tiles
 from runner.plan.memory_advice import REWRITE
 from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
@@ -42,12 +42,12 @@ def describe_inputs(inputs: Inputs) -> str:
 
 
 def _of_files_beside(stack: Stack) -> str:
-    """How many scenes another file places or completes, and such a file."""
+    """The number of scenes that another file places or completes, with an example."""
     beside = [[href for href in scene.sidecars if not href.endswith(_AUX)] for scene in stack.scenes]
     completed = [[href for href in scene.sidecars if href.endswith(_AUX)] for scene in stack.scenes]
     kinds = {"placed by a world file": beside, f"completed by a {_AUX}": completed}
-    found = {words: [hrefs[0] for hrefs in of if hrefs] for words, of in kinds.items()}
-    return "".join(f", {len(of)} {words} ({_end_of(of[0])})" for words, of in found.items() if of)
+    examples = {kind: [hrefs[0] for hrefs in scenes if hrefs] for kind, scenes in kinds.items()}
+    return "".join(f", {len(hrefs)} {kind} ({_end_of(hrefs[0])})" for kind, hrefs in examples.items() if hrefs)
 
 
 def _end_of(href: str) -> str:
@@ -56,14 +56,14 @@ def _end_of(href: str) -> str:
 
 
 def describe_skipped(inputs: Inputs) -> list[str]:
-    """A line for each scene that was left out since it cannot be read, up to some of them."""
+    """A line for each of the first scenes that cannot be read, and one for the number of the others."""
     skipped = [redact(f"left out: {printable(one.item.href)}: {one.reason}") for one in inputs.left_out if one.skipped]
     more = len(skipped) - _MOST_NAMED
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
 
 def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> list[str]:
-    """A line for each reason why some of so many scenes are not read by the fast reader."""
+    """A line for each reason why the fast reader leaves scenes to GDAL; `scenes` is the number of all."""
     return [f"{len(hrefs)} of {scenes} scenes are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
 
 
@@ -78,12 +78,12 @@ def describe_pass(one: PassRecord) -> str:
 
 
 def describe_compiling(dtype: str) -> str:
-    """One line, when a run finds that its kernels are not there."""
+    """One line for a run whose kernels must be compiled."""
     return f"compiling for {dtype} pixels, which takes some seconds once; later runs find it on disk"
 
 
 def describe_weights(plan: Plan, stack: Stack) -> list[str]:
-    """A line for each stage that counts pixels by area, and of which statistics, or that ought to and cannot."""
+    """A line for each stage that weighs pixels by area, or that ought to and cannot."""
     return [line for stage in plan.stages if (line := _describe_weights(stage, stack))]
 
 
@@ -103,7 +103,7 @@ def _describe_weights(stage: StagePlan, stack: Stack) -> str:
 
 
 def describe_too_few(plan: Plan, stack: Stack) -> list[str]:
-    """A line for each stage over time that needs more scenes than are left, so that all of its values are missing."""
+    """A line for each stage over time whose values are all missing, since min_count exceeds the scenes."""
     scenes = len(stack.scenes)
     left = f"{scenes} scene{'s are' if scenes > 1 else ' is'} left"
     return [
@@ -136,13 +136,13 @@ def show_plan(plan: Plan, stack: Stack) -> None:
         if len(one.stages) > 1:
             saved = in_bytes(one.cost.stored_bytes * (len(one.stages) - 1))
             results.print(f"{one.name}: fused, which saves reading and decoding {saved}", soft_wrap=True)
-        if large_blocks(stack):
-            results.print(_about_large_blocks(one, stack), soft_wrap=True)
+        if large_tiles(stack):
+            results.print(_about_large_tiles(one, stack), soft_wrap=True)
         elif one.cost.over_read > 1:
-            block = " x ".join(map(str, stack.scenes[0].header.block_shape))
+            tile = " x ".join(map(str, stack.tile_shape))
             results.print(
-                f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' blocks of {block}, so that "
-                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole blocks (chunks.snap=true) spare that",
+                f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' tiles of {tile}, so that "
+                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that",
                 soft_wrap=True,
             )
 
@@ -161,13 +161,13 @@ def describe_keys(stack: Stack) -> list[str]:
     ]
 
 
-def _about_large_blocks(one: Pass, stack: Stack) -> str:
-    """How often files with large blocks, such as one strip, are decoded, and what spares it."""
-    block_y, block_x = stack.scenes[0].header.block_shape
+def _about_large_tiles(one: Pass, stack: Stack) -> str:
+    """The times that files with large tiles, such as one strip, are decoded, and what avoids it."""
+    tile_y, tile_x = stack.tile_shape
     times = f"{one.cost.over_read:.1f} times" if one.cost.over_read > 1 else "once"
     return (
-        f"{one.name}: each of the files' blocks of {block_y} x {block_x} ({in_bytes(block_bytes(stack))}) is decoded "
-        f"{times}; files with smaller blocks take less memory and time: {REWRITE}"
+        f"{one.name}: each of the files' tiles of {tile_y} x {tile_x} ({in_bytes(stack.tile_bytes)}) is decoded "
+        f"{times}; files with smaller tiles take less memory and time: {REWRITE}"
     )
 
 
@@ -177,7 +177,7 @@ def _plan_facts(one: Pass) -> dict[str, str]:
         "statistics": "; ".join(f"{stage.over.value}: {', '.join(_labels(stage))}" for stage in one.stages),
         "cluster": f"{one.cluster.kind.value}, {workers.processes} x {workers.threads} threads",
         "task": f"{chunks.time} scenes x {chunks.y} x {chunks.x} pixels",
-        "tasks": f"{len(one.blocks)}, {len(one.blocks) / (workers.processes * workers.threads):.1f} a thread",
+        "tasks": f"{len(one.tasks)}, {len(one.tasks) / (workers.processes * workers.threads):.1f} a thread",
         "requests": "by GDAL" if cost.requests is None else str(cost.requests),
         "stored": in_bytes(cost.stored_bytes),
         "decoded": in_bytes(cost.decoded_bytes),
@@ -191,7 +191,7 @@ def _labels(stage: StagePlan) -> list[str]:
 
 
 def result_rows(stage: StagePlan, files: Sequence[FileFacts]) -> list[list[str]]:
-    """What each statistic of a stage came to, for `show_results`."""
+    """Lowest and highest value of each statistic of a stage, for `show_results`."""
     labels = dict(zip(stage.statistics, _labels(stage), strict=True))
     return [
         [f"{stage.name}: {labels[one.name]}", _number(one.minimum), _number(one.maximum), _missing(one)]

@@ -149,7 +149,7 @@ def test_the_plan_is_printed_and_nothing_written(cli: Cli, tmp_path: Path) -> No
     done = cli("action=plan", "chunks=notebook", "chunks.y=300")
     assert done.returncode == 0, done.stderr
     assert "demo: 12 scenes from 2020-" in done.stderr
-    assert "cut the files' blocks of 512 x 512" in done.stdout
+    assert "cut the files' tiles of 512 x 512" in done.stdout
     assert [path.name for path in tmp_path.rglob("*")] == ["outputs"]
 
 

@@ -20,11 +20,11 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 from tiff_files import CODES, COUNTS, IMAGE, OFFSETS, header_of, strips, tags_of, tiff
 
-from runner.engine.blocks import make_reading, run_blocks
+from runner.engine.tasks import Shared, run_tasks
 from runner.model import Scene, Stack
 from runner.plan.masking import PixelRule, make_rule
-from runner.plan.readers import by_gdal
-from runner.plan.records import Block, StagePlan
+from runner.plan.reading import make_reading
+from runner.plan.records import StagePlan, Task
 from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.header import SceneFile, ScenePixels, Window
@@ -186,7 +186,7 @@ def by_readers(job: JobSettings, stack: Stack, rule: PixelRule) -> tuple[int, fl
     path = Path(scene.href)
     file = SceneFile(scene.href, LocalStore(path.parent), path.name, None, scene.header)
     window = Window(0, 0, *scene.header.shape)
-    if by_gdal(job.reader, scene.header, rule.band):
+    if make_reading(job, stack).by_gdal(scene):
         parts = gdal_reader.read_scenes([file], window, rule.band, lambda one: one.href)
     else:
         parts = fast_reader.read_scenes([file], window, rule.band, FetchOptions(), FetchCounts())
@@ -203,9 +203,9 @@ def _valid(parts: Iterator[ScenePixels], rule: PixelRule, scene: Scene) -> Itera
 def by_engine(job: JobSettings, stack: Stack, rule: PixelRule) -> tuple[int, float]:
     """Count and mean by the block engine."""
     stage = StagePlan("spatial_mean", Over.space, ("count", "mean"))
-    reading = make_reading(job, stack, rule, (stage,))
-    block = Block(Window(0, 0, stack.grid.height, stack.grid.width), 0, 1)
-    (result,) = run_blocks(reading, iter([block]))
+    shared = Shared.of(replace(make_reading(job, stack), rule=rule), stack, (stage,))
+    task = Task(Window(0, 0, stack.grid.height, stack.grid.width), 0, 1)
+    (result,) = run_tasks(shared, iter([task]))
     assert result.over_space is not None
     values = finish(result.over_space, ["count", "mean"])
     return int(values["count"][0]), float(values["mean"][0])

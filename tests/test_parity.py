@@ -18,15 +18,15 @@ from faulty_server import FaultyServer, at_first, faulty_server
 from moto import moto_server
 from scenes_on_disk import write_scene
 
-from runner.cluster.workers import Cluster, open_cluster
+from runner.cluster.open import open_cluster
+from runner.cluster.workers import Cluster
 from runner.demo.archive import ArchiveSpec, ensure_archive
 from runner.demo.server import serve
 from runner.engine import block_engine
-from runner.engine.blocks import make_reading
+from runner.engine.compute import compute_pass
+from runner.engine.observer import Observer
 from runner.engine.results import Values
-from runner.job import compute_pass
 from runner.model import Stack
-from runner.plan.masking import make_rule
 from runner.plan.planner import make_plan
 from runner.read.fetch import FetchCounts
 from runner.settings import (
@@ -149,10 +149,9 @@ def stack_of(job: JobSettings) -> Stack:
 def compute(job: JobSettings) -> Results:
     """Every stage's statistics, as a run computes them."""
     stack = stack_of(job)
-    rule = make_rule(job, stack)
     values: Results = {}
     for one in make_plan(job, stack).passes:
-        values |= compute_pass(job, one, rule, stack)[0].values
+        values |= compute_pass(one, stack)[0].values
     return values
 
 
@@ -198,13 +197,13 @@ def test_a_raster_too_narrow_for_a_value_is_named_with_what_holds_it(tmp_path: P
     job = JobSettings(source=source, engine=engine, stages=stages)
     stack = stack_of(job)
     passes = make_plan(job, stack).passes
-    beyond = {name for one in passes for name in compute_pass(job, one, make_rule(job, stack), stack)[0].beyond}
+    beyond = {name for one in passes for name in compute_pass(one, stack)[0].beyond}
     (line,) = describe_beyond(beyond, np.dtype(np.float32))
     assert line.startswith("time_sum.tif: some values are beyond float32")
     assert line.endswith("output.raster_dtype=float64 holds them")
     job.output.raster_dtype = RasterDtype.float64
     for one in make_plan(job, stack).passes:
-        result = compute_pass(job, one, make_rule(job, stack), stack)[0]
+        result = compute_pass(one, stack)[0]
         assert not result.beyond
         for statistics in result.values.values():
             assert np.isfinite(statistics["sum"]).all()
@@ -258,15 +257,11 @@ def clusters(scheduler: str) -> Iterator[dict[str, Cluster]]:
 
 def compute_on(cluster: Cluster, job: JobSettings, stack: Stack) -> tuple[Results, FetchCounts]:
     """Every stage's statistics from the block engine on a cluster that is open; retries hardly wait."""
-    rule = make_rule(job, stack)
     values: Results = {}
     counts = FetchCounts()
     for one in make_plan(job, stack).passes:
-        reading = make_reading(job, stack, rule, one.stages)
-        reading = replace(reading, fetch=replace(reading.fetch, backoff_seconds=0.001))
-        result = block_engine.run_pass(
-            one, stack, reading, cluster, stack.dtype, lambda done, total: None, lambda trace: None
-        )
+        reading = replace(one.reading, fetch=replace(one.reading.fetch, backoff_seconds=0.001))
+        result = block_engine.run_pass(replace(one, reading=reading), stack, cluster, Observer())
         assert result.fetched is not None
         counts.add(result.fetched)
         values |= result.values

@@ -1,5 +1,6 @@
-"""Results of neighbouring blocks, joined before they are kept: the sums of a window take as many bytes for one scene as
-for a hundred.
+"""Coalescing: results of neighbouring tasks are joined before they are kept.
+
+The sums of a window take as many bytes for one scene as for a hundred.
 """
 
 from collections import Counter
@@ -9,106 +10,106 @@ from typing import Final
 
 import numpy as np
 
-from runner.engine.blocks import BlockResult
+from runner.engine.tasks import TaskResult
 from runner.engine.trace import TaskTrace, Work
-from runner.plan.records import Block
+from runner.plan.records import Task
 from runner.read.header import Window
 from runner.reduce.partial import Partial, among, combine
 
-ENOUGH: Final = 32  # scenes: what is kept of so many DEFLATE scenes of speckle is 5 % of their bytes
-FEW_BYTES: Final = 2**28  # that may be kept without joining, so that a changed scene spoils no other's blocks
-_PIXEL_BYTES: Final = 7  # of a block's pixel in its file, if its sums are of float32 pixels
+ENOUGH: Final = 32  # scenes: kept sums of that many DEFLATE scenes of speckle take 5 % of the scenes' bytes
+FEW_BYTES: Final = 2**28  # that may be kept without joining, so that a changed scene spoils its own tasks only
+_PIXEL_BYTES: Final = 7  # of a task's pixel in its file, if its sums are of float32 pixels
 _MOST_PIXELS: Final = 2**23  # of all windows under way, each of which may take 24 bytes
-Result = tuple[BlockResult, TaskTrace]
+Result = tuple[TaskResult, TaskTrace]
 
 
 @dataclass(slots=True)
-class Joining:
-    """Blocks that have come and are not kept yet, window by window.
+class Coalescing:
+    """Tasks that have finished and are not kept yet, window by window.
 
-    `left` counts those of each that are to come; with `enough` scenes they wait no longer.
+    `to_come` counts the tasks of each window that are missing. Results of `enough` scenes do not wait for them.
     """
 
-    left: Counter[Window]
+    to_come: Counter[Window]
     enough: int = ENOUGH
     _waiting: dict[Window, list[Result]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, blocks: Iterable[Block]) -> "Joining":
-        """For these blocks, which may come in any order."""
-        left = Counter(block.window for block in blocks)
-        size = sum(window.height * window.width * count for window, count in left.items()) * _PIXEL_BYTES
-        return cls(left, ENOUGH if size > FEW_BYTES else 1)
+    def of(cls, tasks: Iterable[Task]) -> "Coalescing":
+        """For these tasks, which may finish in any order."""
+        to_come = Counter(task.window for task in tasks)
+        size = sum(window.height * window.width * count for window, count in to_come.items()) * _PIXEL_BYTES
+        return cls(to_come, ENOUGH if size > FEW_BYTES else 1)
 
-    def add(self, result: BlockResult, trace: TaskTrace) -> Iterator[Result]:
-        """Take a block, and yield what is to be kept now."""
-        window = result.block.window
-        self.left[window] -= 1
+    def add(self, result: TaskResult, trace: TaskTrace) -> Iterator[Result]:
+        """Take a task, and yield the results to be kept now."""
+        window = result.task.window
+        self.to_come[window] -= 1
         if result.over_time is None:  # a few bytes for each scene
             yield result, trace
             return
-        runs = self._waiting.pop(window, [])
-        runs = _joined([*runs, (result, trace)])
-        if self.left[window] <= 0:
-            yield from runs
+        results = _joined([*self._waiting.pop(window, []), (result, trace)])
+        if self.to_come[window] <= 0:
+            yield from results
             return
-        yield from (run for run in runs if _scenes(run) >= self.enough)
-        self._waiting[window] = [run for run in runs if _scenes(run) < self.enough]
+        yield from (ready for ready in results if _scenes(ready) >= self.enough)
+        self._waiting[window] = [waiting for waiting in results if _scenes(waiting) < self.enough]
         yield from self._crowded_out()
 
     def rest(self) -> Iterator[Result]:
-        """What waits yet, where no more blocks come."""
+        """The results that still wait when no more tasks come."""
         while self._waiting:
             yield from self._waiting.popitem()[1]
 
     def _crowded_out(self) -> Iterator[Result]:
-        """What waits longest, where windows take too much memory."""
-        while sum(len(runs) * window.height * window.width for window, runs in self._waiting.items()) > _MOST_PIXELS:
+        """The results that have waited longest, where windows take too much memory."""
+        while sum(len(results) * of.height * of.width for of, results in self._waiting.items()) > _MOST_PIXELS:
             yield from self._waiting.pop(next(iter(self._waiting)))
 
 
-def _scenes(run: Result) -> int:
-    return run[0].block.stop - run[0].block.start
+def _scenes(result: Result) -> int:
+    return result[0].task.stop - result[0].task.start
 
 
-def _joined(runs: list[Result]) -> list[Result]:
-    """Results of one window, with those joined whose scenes follow one another."""
+def _joined(results: list[Result]) -> list[Result]:
+    """Results of one window; those of consecutive scenes are joined."""
     joined: list[Result] = []
-    for run in sorted(runs, key=lambda one: one[0].block.start):
-        if joined and joined[-1][0].block.stop == run[0].block.start:
-            joined[-1] = _join(*joined[-1], *run)
+    for result in sorted(results, key=lambda result: result[0].task.start):
+        if joined and joined[-1][0].task.stop == result[0].task.start:
+            joined[-1] = _join(joined[-1], result)
         else:
-            joined.append(run)
+            joined.append(result)
     return joined
 
 
-def _join(one: BlockResult, first: TaskTrace, other: BlockResult, second: TaskTrace) -> Result:
-    block = Block(one.block.window, one.block.start, other.block.stop)
+def _join(left: Result, right: Result) -> Result:
+    (first, first_trace), (second, second_trace) = left, right
+    task = Task(first.task.window, first.task.start, second.task.stop)
     result = replace(
-        other,
-        block=block,
-        over_time=combine([part for part in (one.over_time, other.over_time) if part]),
-        over_space=_side_by_side(one.over_space, other.over_space),
+        second,
+        task=task,
+        over_time=combine([partial for partial in (first.over_time, second.over_time) if partial]),
+        over_space=_side_by_side(first.over_space, second.over_space),
         ordered={
-            stage: {name: np.concatenate([values, other.ordered[stage][name]]) for name, values in statistics.items()}
-            for stage, statistics in one.ordered.items()
+            stage: {name: np.concatenate([values, second.ordered[stage][name]]) for name, values in statistics.items()}
+            for stage, statistics in first.ordered.items()
         },
     )
-    return result, _trace(block, first, second)
+    return result, _trace(task, first_trace, second_trace)
 
 
-def _side_by_side(one: Partial | None, other: Partial | None) -> Partial | None:
-    """Partials over space of scenes and of those that follow them."""
-    if one is None or other is None:
+def _side_by_side(first: Partial | None, second: Partial | None) -> Partial | None:
+    """Partials over space of consecutive scenes as one."""
+    if first is None or second is None:
         return None
-    scenes = len(one.counts) + len(other.counts)
-    return combine([among(one, 0, scenes), among(other, len(one.counts), scenes)])
+    scenes = len(first.counts) + len(second.counts)
+    return combine([among(first, 0, scenes), among(second, len(first.counts), scenes)])
 
 
-def _trace(block: Block, one: TaskTrace, other: TaskTrace) -> TaskTrace:
-    """As of one task that did the work of both, at the second's place."""
+def _trace(task: Task, first: TaskTrace, second: TaskTrace) -> TaskTrace:
+    """The trace of one task that did the work of both, at the second's place."""
     work = None
-    if one.work and other.work:
-        work = Work(*map(sum, zip(astuple(one.work), astuple(other.work), strict=True)))
-    started = min((at for at in (one.started, other.started) if at is not None), default=None)
-    return replace(other, block=block, started=started, work=work)
+    if first.work and second.work:
+        work = Work(*map(sum, zip(astuple(first.work), astuple(second.work), strict=True)))
+    started = min((time for time in (first.started, second.started) if time is not None), default=None)
+    return replace(second, task=task, started=started, work=work)

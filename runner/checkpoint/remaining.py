@@ -1,6 +1,6 @@
-"""What is left of a plan once some of its pixels are done, whatever cut they were done in.
+"""Remaining tasks of a plan, once some of its pixels are done, in tasks of this plan or of others.
 
-Sums are exact and combine in any order, so that blocks of another plan serve as well, as long as none counts twice.
+Sums are exact and combine in any order. So tasks of another plan serve as well, as long as no pixel counts twice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,77 +8,77 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runner.plan.records import Block
+from runner.plan.records import Task
 from runner.read.header import Window
 
-Run = tuple[int, int]  # of scenes, start to stop
+Span = tuple[int, int]  # of scenes, start to stop
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """The blocks to be read yet, and for each window of done blocks those that its cells over time are finished in."""
+class Remaining:
+    """Tasks still to run; and for each window of finished tasks, the windows into which its temporal sums are split."""
 
-    blocks: tuple[Block, ...]
+    tasks: tuple[Task, ...]
     parts: dict[Window, tuple[Window, ...]]
 
 
-def disjoint(blocks: Sequence[Block]) -> list[int]:
-    """Which of these blocks to take, so that windows are the same or have no pixel in common, and scenes neither.
+def disjoint(tasks: Sequence[Task]) -> list[int]:
+    """The numbers of tasks that do not overlap: windows are equal or have no pixel in common; scenes of a window too.
 
     Windows that hold most go first.
     """
     by_window: dict[Window, list[int]] = {}
-    for number, block in enumerate(blocks):
-        by_window.setdefault(block.window, []).append(number)
-    sizes = {window: sum(_size(blocks[number]) for number in numbers) for window, numbers in by_window.items()}
-    cover = _Cover(by_window)
+    for number, task in enumerate(tasks):
+        by_window.setdefault(task.window, []).append(number)
+    sizes = {window: sum(_size(tasks[number]) for number in numbers) for window, numbers in by_window.items()}
+    coverage = _Coverage(by_window)
     taken: list[int] = []
-    for window in sorted(by_window, key=lambda one: (-sizes[one], one)):
-        if not cover.owners(window):
-            cover.take(window, 0)
-            taken += _disjoint_runs(blocks, by_window[window])
+    for window in sorted(by_window, key=lambda window: (-sizes[window], window)):
+        if not coverage.owners(window):
+            coverage.take(window, 0)
+            taken += _disjoint_scenes(tasks, by_window[window])
     return sorted(taken)
 
 
-def _size(block: Block) -> int:
-    return block.window.height * block.window.width * (block.stop - block.start)
+def _size(task: Task) -> int:
+    return task.window.height * task.window.width * (task.stop - task.start)
 
 
-def _disjoint_runs(blocks: Sequence[Block], numbers: Iterable[int]) -> Iterator[int]:
-    taken: list[Run] = []
-    for number in sorted(numbers, key=lambda one: (blocks[one].start - blocks[one].stop, blocks[one].start)):
-        block = blocks[number]
-        if all(stop <= block.start or block.stop <= start for start, stop in taken):
-            taken.append((block.start, block.stop))
+def _disjoint_scenes(tasks: Sequence[Task], numbers: Iterable[int]) -> Iterator[int]:
+    taken: list[Span] = []
+    for number in sorted(numbers, key=lambda number: (tasks[number].start - tasks[number].stop, tasks[number].start)):
+        task = tasks[number]
+        if all(stop <= task.start or task.stop <= start for start, stop in taken):
+            taken.append((task.start, task.stop))
             yield number
 
 
-def rest_of(planned: Sequence[Block], done: Sequence[Block], scenes: int) -> Rest:
-    """The planned blocks less those done, of a stack of so many scenes; `done` are such as `disjoint` chooses."""
-    runs: dict[Window, list[Run]] = {}
-    for block in done:
-        runs.setdefault(block.window, []).append((block.start, block.stop))
-    windows = list(runs)
-    cover = _Cover([*windows, *(block.window for block in planned)])
+def remaining_of(planned: Sequence[Task], done: Sequence[Task], scenes: int) -> Remaining:
+    """The planned tasks of a stack without those done; `done` are tasks that `disjoint` chose."""
+    spans: dict[Window, list[Span]] = {}
+    for task in done:
+        spans.setdefault(task.window, []).append((task.start, task.stop))
+    windows = list(spans)
+    coverage = _Coverage([*windows, *(task.window for task in planned)])
     for number, window in enumerate(windows):
-        cover.take(window, number)
-    left: list[Block] = []
+        coverage.take(window, number)
+    tasks: list[Task] = []
     parts: dict[Window, dict[Window, None]] = {window: {} for window in windows}
-    for block in planned:
-        held = [windows[number] for number in cover.owners(block.window)]
-        for window in held:
-            common = _common(block.window, window)
-            for start, stop in _gaps(runs[window], block.start, block.stop):
-                left.append(Block(common, start, stop))
+    for task in planned:
+        covered = [windows[number] for number in coverage.owners(task.window)]
+        for window in covered:
+            common = _common(task.window, window)
+            for start, stop in _gaps(spans[window], task.start, task.stop):
+                tasks.append(Task(common, start, stop))
                 parts[window][common] = None
-        left += [Block(window, block.start, block.stop) for window in _less(block.window, held)]
-    whole = {window: (window,) for window in windows if not list(_gaps(runs[window], 0, scenes))}
-    return Rest(tuple(left), {window: tuple(found) for window, found in parts.items()} | whole)
+        tasks += [Task(window, task.start, task.stop) for window in _less(task.window, covered)]
+    whole = {window: (window,) for window in windows if not list(_gaps(spans[window], 0, scenes))}
+    return Remaining(tuple(tasks), {window: tuple(split) for window, split in parts.items()} | whole)
 
 
-def _gaps(runs: Iterable[Run], start: int, stop: int) -> Iterator[Run]:
-    """What is left of scenes `start` to `stop` between these runs."""
-    for first, last in sorted(runs):
+def _gaps(spans: Iterable[Span], start: int, stop: int) -> Iterator[Span]:
+    """The scenes from `start` to `stop` that are in none of these spans."""
+    for first, last in sorted(spans):
         if first > start and min(first, stop) > start:
             yield start, min(first, stop)
         start = max(start, last)
@@ -94,11 +94,11 @@ def _common(one: Window, other: Window) -> Window:
 
 
 def _less(window: Window, others: Iterable[Window]) -> list[Window]:
-    """What is left of a window, in as wide rectangles as may be."""
-    left = [window]
+    """A window without others, in rectangles as wide as possible."""
+    rectangles = [window]
     for other in others:
-        left = [part for one in left for part in _less_one(one, other)]
-    return left
+        rectangles = [part for rectangle in rectangles for part in _less_one(rectangle, other)]
+    return rectangles
 
 
 def _less_one(one: Window, other: Window) -> Iterator[Window]:
@@ -116,22 +116,22 @@ def _less_one(one: Window, other: Window) -> Iterator[Window]:
     yield from (part for part in around if part.height and part.width and part != common)
 
 
-class _Cover:
-    """Who owns what of the grid, told between the edges of windows alone."""
+class _Coverage:
+    """Owners of the grid's pixels, stored for the cells between the edges of windows."""
 
     def __init__(self, windows: Iterable[Window]) -> None:
-        found = np.array([*set(windows)], np.int64).reshape(-1, 4)
-        self._rows = np.unique(np.concatenate([found[:, 0], found[:, 0] + found[:, 2]]))
-        self._columns = np.unique(np.concatenate([found[:, 1], found[:, 1] + found[:, 3]]))
+        edges = np.array([*set(windows)], np.int64).reshape(-1, 4)
+        self._rows = np.unique(np.concatenate([edges[:, 0], edges[:, 0] + edges[:, 2]]))
+        self._columns = np.unique(np.concatenate([edges[:, 1], edges[:, 1] + edges[:, 3]]))
         self._owner = np.full((max(0, len(self._rows) - 1), max(0, len(self._columns) - 1)), -1, np.int64)
 
     def take(self, window: Window, owner: int) -> None:
-        """Give it to a number from 0 on."""
+        """Give a window to an owner, numbered from 0."""
         self._owner[self._place(window)] = owner
 
     def owners(self, window: Window) -> list[int]:
-        """Whom parts of it belong to."""
-        return [int(one) for one in np.unique(self._owner[self._place(window)]) if one >= 0]
+        """The owners of parts of a window."""
+        return [int(owner) for owner in np.unique(self._owner[self._place(window)]) if owner >= 0]
 
     def _place(self, window: Window) -> tuple[slice, slice]:
         top, below = np.searchsorted(self._rows, [window.row, window.row + window.height])

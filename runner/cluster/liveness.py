@@ -1,7 +1,7 @@
-"""Whether a dask scheduler and its workers still answer; who has fallen silent is given up, and others do its tasks.
+"""Liveness of a dask scheduler and its workers. A silent worker is given up, and others do its tasks.
 
-A process that is stopped, or a machine that is cut off, keeps its connections open: a scheduler would wait for it for
-minutes, and a client for its scheduler for good.
+A suspended process, or a machine that is cut off, keeps its connections open: a scheduler would wait for it for
+minutes, and a client would wait for its scheduler forever.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Liveness:
-    """Looks after the scheduler and the workers behind a client; `seconds` is how long they may be silent."""
+    """Watches the scheduler and the workers of a client. `seconds` is how long they may be silent."""
 
     def __init__(self, client: Any, seconds: float) -> None:
         self._client = client
@@ -34,7 +34,7 @@ class Liveness:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Give up silent workers while the block runs."""
+        """Give up silent workers in this context."""
         stop = threading.Event()
         thread = threading.Thread(target=self._watch, args=(stop,), name="liveness", daemon=True)
         thread.start()
@@ -45,7 +45,7 @@ class Liveness:
             thread.join(_LEAVING_SECONDS)
 
     def take(self, done: "queue.SimpleQueue[Any]") -> Any:
-        """The next of what is done. Raises ClusterError if nothing can come any more."""
+        """The next future that is done. Raises ClusterError if none can come any more."""
         while True:
             try:
                 return done.get(timeout=1.0)
@@ -53,7 +53,7 @@ class Liveness:
                 self.check()
 
     def ask(self, everywhere: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """The answers of a call to all workers; it is repeated without a worker that was given up meanwhile.
+        """The answers of a call to all workers. If one is given up meanwhile, the others are asked again.
 
         Raises ClusterError.
         """
@@ -67,13 +67,13 @@ class Liveness:
         raise ClusterError(f"workers do not answer ({problem}): {_REMEDY}") from problem
 
     def explain_cancelled(self, reason: BaseException) -> ClusterError:
-        """Why a task came to no end: its scheduler is gone, or all workers are that held what it needs."""
+        """The reason why a task was cancelled: its scheduler is gone, or the workers with its data are."""
         self.look()
-        return ClusterError(self._problem or f"workers are gone with what tasks need ({reason}); {_REMEDY}")
+        return ClusterError(self._problem or f"workers are gone with data that tasks need ({reason}); {_REMEDY}")
 
     def check(self) -> None:
-        """Raise ClusterError if there is nobody left to wait for."""
-        if self._client.status != "running":  # it has lost its futures, and is connecting again or closed
+        """Raise ClusterError if there is nothing left to wait for."""
+        if self._client.status != "running":  # it has lost its futures, and reconnects or is closed
             self._problem = f"the dask scheduler {_gone(self._client)}"
         if self._problem:
             raise ClusterError(self._problem)
@@ -82,17 +82,17 @@ class Liveness:
         """Give up the workers that are silent now."""
         try:
             self.check()
-            silent, left = self._client.run_on_scheduler(
+            silent, remaining = self._client.run_on_scheduler(
                 _give_up_silent(), limit=self.seconds, callback_timeout=self.seconds
             )
-        except Exception as error:  # noqa: BLE001 - a client that is closed, or cut off, raises this and that
+        except Exception as error:  # noqa: BLE001 - a closed client raises several kinds
             problem = f"the dask scheduler {_gone(self._client)} ({type(error).__name__}: {error})"
             self._problem = self._problem or problem
             return
         for worker in silent:
             log.warning("worker %s was silent for %g s and is given up", worker, self.seconds)
         now = time.time()
-        if left:
+        if remaining:
             self._last_worker = now
         elif silent or now - self._last_worker > self.seconds:
             self._problem = f"no worker is left: all have been silent or gone for {self.seconds:g} s; {_REMEDY}"
@@ -106,18 +106,18 @@ class Liveness:
 
 
 def _gone(client: Any) -> str:
-    """Of a scheduler that is there no more: where it was, and what to do."""
+    """The address of a lost scheduler, and what to do."""
     return f"at {client.scheduler.address} is gone or does not answer; look at its log, start it again, and resume"
 
 
 def _give_up_silent() -> Callable[..., Any]:
-    """Defined inside, so that it is sent by value: a scheduler need not have this package."""
+    """A function sent by value, since a scheduler need not have this package."""
 
     async def give_up(dask_scheduler: Any, limit: float) -> tuple[list[str], int]:
         import time  # noqa: PLC0415 - the scheduler's own
 
         now = time.time()
-        silent = [one.address for one in dask_scheduler.workers.values() if now - one.last_seen > limit]
+        silent = [worker.address for worker in dask_scheduler.workers.values() if now - worker.last_seen > limit]
         for address in silent:
             await dask_scheduler.remove_worker(address, stimulus_id=f"silent-{now}")
         return silent, len(dask_scheduler.workers)

@@ -1,58 +1,265 @@
-"""A block's task with its trace, which is made around the work and never inside its loops."""
+"""The work of a task on a worker: fetch, inflate, mask, accumulate; a partial comes back."""
 
-import time
-from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from runner.engine.blocks import BlockResult, Reading, run_blocks
-from runner.engine.trace import NOTE, Task, TaskTrace, Work, here
-from runner.host.memory import peak_bytes
-from runner.plan.records import Block
-from runner.read.fetch import StoppedError
+from runner.host.compile_clock import compile_seconds, working_seconds
+from runner.model import Scene, Stack, locate
+from runner.plan.reading import Reading
+from runner.plan.records import StagePlan, Task
+from runner.plan.weights import row_areas
+from runner.read import fast_reader, gdal_reader
+from runner.read.decode import ByteArray
+from runner.read.fetch import FetchCounts, StopFlag
+from runner.read.header import SceneFile, ScenePixels
+from runner.reduce.fused import FusedSums
+from runner.reduce.partial import Needs, Partial
+from runner.reduce.pixel_types import Pixels, Place
+from runner.reduce.spatial import SpatialSums
+from runner.reduce.statistics import finish_ordered, needs, statistic
+from runner.reduce.temporal import TemporalSums
+from runner.settings import Over, Weights
+from runner.source.stores import gdal_path
 
-
-def run_traced(reading: Reading, tasks: Iterator[Task]) -> Generator[tuple[BlockResult, TaskTrace], None, None]:
-    """Run blocks, and say what each was. An error carries it too, for `trace_of`. Raises ReadError."""
-    taken: deque[Task] = deque()  # the one under way first, then those whose ranges are fetched ahead
-
-    def blocks() -> Iterator[Block]:
-        for task in tasks:
-            taken.append(task)
-            yield task.block
-
-    with closing(run_blocks(reading, blocks())) as results:
-        while True:
-            started = time.time()
-            try:
-                result = next(results, None)
-            except StoppedError:
-                raise  # given up from outside, no failure of its own
-            except Exception as error:
-                if taken:
-                    reason = f"{type(error).__name__}: {error}"
-                    vars(error)[NOTE] = TaskTrace(*taken[0], here(), started, time.time(), peak_bytes(), error=reason)
-                raise
-            if result is None:
-                return
-            done = taken.popleft()
-            yield result, TaskTrace(*done, here(), started, time.time(), peak_bytes(), work=_work_of(result))
+Values = npt.NDArray[Any]
 
 
-def _work_of(result: BlockResult) -> Work:
-    fetched, block = result.fetched, result.block
-    partial = result.over_space or result.over_time  # the counts over space are fewer to add
-    assert partial is not None  # whatever a stage asks for, its pixels are counted
-    narrow = (block.stop - block.start) * block.window.height * block.window.width < 2**31  # and four times as fast
-    return Work(
-        fetch_seconds=fetched.wait_seconds,
-        decode_seconds=max(0.0, result.read_seconds - fetched.wait_seconds),
-        reduce_seconds=result.reduce_seconds,
-        bytes=fetched.bytes,
-        requests=fetched.requests,
-        retries=fetched.retries,
-        valid=int(partial.counts.sum(dtype=np.int32 if narrow else np.int64)),
-        compile_seconds=result.compile_seconds,
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The data that all tasks of a pass share."""
+
+    scenes: tuple[Scene, ...]
+    stages: tuple[StagePlan, ...]
+    reading: Reading
+    row_areas: npt.NDArray[np.float64] | None  # of the grid's pixels, where a stage is by area
+    stop: StopFlag = field(default_factory=StopFlag)
+
+    @classmethod
+    def of(cls, reading: Reading, stack: Stack, stages: tuple[StagePlan, ...]) -> "Shared":
+        """The data for these stages of a stack."""
+        by_area = any(stage.weights is Weights.area for stage in stages)
+        return cls(stack.scenes, stages, reading, row_areas(stack.grid) if by_area else None)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """The partials of a task.
+
+    `over_time` has the cells of its window, `over_space` the cells of its scenes; None if no stage asks for them.
+    `ordered` has, for each stage, the statistics that need all values: (rows, columns) over time, (scenes,) over space.
+    """
+
+    task: Task
+    over_time: Partial | None
+    over_space: Partial | None
+    ordered: dict[str, dict[str, Values]]
+    fetched: FetchCounts
+    read_seconds: float  # waiting for ranges, inflating, undoing the predictor
+    reduce_seconds: float
+    compile_seconds: float = 0.0  # waiting for machine code, which is in neither of the others
+
+
+def run_tasks(shared: Shared, tasks: Iterator[Task]) -> Generator[TaskResult, None, None]:
+    """Read and reduce tasks one after another. The next one is taken, and fetched, while the last is under way.
+
+    Raises ReadError.
+    """
+    with closing(_read(shared, tasks)) as parts:
+        while (result := _reduce(shared, parts)) is not None:
+            yield result
+
+
+def _reduce(shared: Shared, parts: Iterator["_Part"]) -> TaskResult | None:
+    """Take parts up to the end of their task; None if there are no more."""
+    started, compiling = working_seconds(), compile_seconds()
+    part = next(parts, None)
+    if part is None:
+        return None
+    collectors = _Collectors(shared, part.task)
+    reducing = 0.0
+    while part.pixels is not None:
+        before = working_seconds()
+        collectors.add(part.first, part.pixels)
+        reducing += working_seconds() - before
+        part = next(parts)
+    before = working_seconds()
+    over_time, over_space, ordered = collectors.finish()
+    now = working_seconds()
+    return TaskResult(
+        task=part.task,
+        over_time=over_time,
+        over_space=over_space,
+        ordered=ordered,
+        fetched=part.counts,
+        read_seconds=before - started - reducing,
+        reduce_seconds=reducing + now - before,
+        compile_seconds=compile_seconds() - compiling,
     )
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+class _Part(NamedTuple):
+    """Some pixels of a task, whose scenes are counted from scene `first` of the task; None after the last of them."""
+
+    task: Task
+    counts: FetchCounts  # of the task
+    first: int
+    pixels: fast_reader.Turn | ScenePixels | None
+
+
+def _read(shared: Shared, tasks: Iterator[Task]) -> Generator[_Part, None, None]:
+    """The pixels of tasks, each scene by the reader that takes it."""
+    by_gdal = [shared.reading.by_gdal(scene) for scene in shared.scenes]
+    if not any(by_gdal):
+        yield from _read_fast(shared, (_Portion(task, FetchCounts(), range(task.start, task.stop)) for task in tasks))
+        return
+    for task in tasks:
+        counts = FetchCounts()
+        for through_gdal, scenes in groupby(range(task.start, task.stop), by_gdal.__getitem__):
+            read = _read_through_gdal if through_gdal else _read_fast
+            parts = read(shared, iter([_Portion(task, counts, list(scenes))]))
+            yield from (part for part in parts if part.pixels is not None)
+        yield _Part(task, counts, 0, None)
+
+
+class _Portion(NamedTuple):
+    """Consecutive scenes of a task, by their numbers in the stack."""
+
+    task: Task
+    counts: FetchCounts
+    scenes: Sequence[int]
+
+    def part(self, pixels: fast_reader.Turn | ScenePixels | None) -> _Part:
+        """Pixels of these scenes."""
+        return _Part(self.task, self.counts, self.scenes[0] - self.task.start, pixels)
+
+
+def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
+    taken: list[_Portion] = []
+
+    def works() -> Iterator[fast_reader.Excerpt]:
+        for portion in portions:
+            taken.append(portion)
+            yield fast_reader.Excerpt(_files(shared, portion), portion.task.window, portion.counts)
+
+    reading = shared.reading
+    with closing(fast_reader.read_turns(works(), reading.rule.band, reading.fetch, shared.stop)) as turns:
+        for number, turn in turns:
+            yield taken[number].part(turn)
+
+
+def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
+    for portion in portions:
+        files, window, band = _files(shared, portion), portion.task.window, shared.reading.rule.band
+        for pixels in gdal_reader.read_scenes(files, window, band, lambda file: gdal_path(locate(file.href))):
+            shared.stop.check()
+            yield portion.part(pixels)
+
+
+def _files(shared: Shared, portion: _Portion) -> list[SceneFile]:
+    return [shared.reading.file_of(shared.scenes[number]) for number in portion.scenes]
+
+
+# --- collecting -----------------------------------------------------------------------------------------------------
+
+
+class _Collectors:
+    """Accumulators of a task's pixels."""
+
+    def __init__(self, shared: Shared, task: Task) -> None:
+        self._rule = shared.reading.rule
+        self._headers = [scene.header for scene in shared.scenes[task.start : task.stop]]
+        pixels, shape = self._rule.pixels, (task.window.height, task.window.width)
+        time_needs, space_needs = summed(shared.stages, Over.time), summed(shared.stages, Over.space)
+        self.over_time = TemporalSums(shape, pixels, time_needs) if time_needs else None
+        areas = None if shared.row_areas is None else shared.row_areas[task.window.row :]
+        self.over_space = SpatialSums(task.stop - task.start, pixels, space_needs, areas) if space_needs else None
+        self.ordered = [_Ordered(stage, task, pixels) for stage in shared.stages if stage.ordered]
+        needs = [axis_needs for axis_needs in (time_needs, space_needs) if axis_needs]
+        fused = self._rule.as_stored and not self.ordered and FusedSums.fits(pixels, needs)
+        self._fused = FusedSums(self.over_time, self.over_space, pixels) if fused else None
+
+    def add(self, first: int, part: fast_reader.Turn | ScenePixels) -> None:
+        """Add pixels whose scenes are counted from scene `first` of the task."""
+        if isinstance(part, ScenePixels):
+            self._add_pixels(first, part)
+        elif self._fused is not None and (encoded := fast_reader.side_by_side(part)) is not None:
+            self._add_encoded(self._fused, first, part, encoded)
+        else:
+            for tile in part:
+                self._add_pixels(first, tile.pixels())
+
+    def finish(self) -> tuple[Partial | None, Partial | None, dict[str, dict[str, Values]]]:
+        """The partials over time and over space, and the ordered statistics by stage."""
+        if self._fused:
+            self._fused.finish()
+        over_time = self.over_time.partial() if self.over_time else None
+        over_space = self.over_space.partial() if self.over_space else None
+        return over_time, over_space, {stage.stage.name: stage.finish() for stage in self.ordered}
+
+    def _add_encoded(self, fused: FusedSums, first: int, turn: fast_reader.Turn, encoded: ByteArray) -> None:
+        tile = turn[0]
+        height, width = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
+        place = Place(tile.rows.start, tile.columns.start, tile.row, tile.column, height, width)
+        scenes = [first + same_tile.scene for same_tile in turn]
+        for index in fused.add(scenes, encoded, tile.decoder.predictor, place):
+            pixels = turn[index].pixels().pixels
+            assert self.over_space
+            self.over_space.add_tile(scenes[index], pixels, place._replace(top=0, left=0))
+
+    def _add_pixels(self, first: int, part: ScenePixels) -> None:
+        scene = first + part.scene
+        values = self._rule.values(part.pixels, part.valid, self._headers[scene])
+        place = Place(0, 0, part.row, part.column, *values.shape)
+        if self.over_time:
+            self.over_time.add_tile(values, place)
+        if self.over_space:
+            self.over_space.add_tile(scene, values, place)
+        for ordered in self.ordered:
+            ordered.add_tile(scene, values, place)
+
+
+def counts_over(result: TaskResult, over: Over) -> Values:
+    """The valid pixels of each cell of a task: (rows, columns) over time, (scenes,) over space."""
+    partial = result.over_time if over is Over.time else result.over_space
+    assert partial is not None  # every stage counts its pixels
+    return partial.counts
+
+
+def summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
+    """The sums that stages over these axes need; None without such a stage. Every stage counts its pixels."""
+    along = [stage for stage in stages if stage.over is over]
+    if not along:
+        return None
+    total = Needs()
+    for stage in along:
+        total |= needs([name for name in stage.statistics if not statistic(name).ordered], stage.weights)
+    return total
+
+
+class _Ordered:
+    """All values of a task, (scenes, rows, columns), for the statistics of one stage that need them."""
+
+    def __init__(self, stage: StagePlan, task: Task, pixels: Pixels) -> None:
+        self.stage = stage
+        self._pixels = pixels
+        self._values = np.empty((task.stop - task.start, task.window.height, task.window.width), pixels.dtype)
+
+    def add_tile(self, scene: int, tile: Values, place: Place) -> None:
+        """Keep the values of a scene at a place."""
+        self._values[scene][place.of_window()] = tile
+
+    def finish(self) -> dict[str, Values]:
+        names = [name for name in self.stage.statistics if statistic(name).ordered]
+        if self.stage.over is Over.time:
+            return finish_ordered(self._values, self._pixels, names)
+        scenes = [finish_ordered(values.reshape(-1, 1), self._pixels, names) for values in self._values]
+        return {name: np.concatenate([scene[name] for scene in scenes]) for name in names}

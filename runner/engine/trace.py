@@ -1,35 +1,28 @@
-"""What a task was: who ran it, when, for which block, and what it took."""
+"""Trace of a task: its worker, its times, its window and scenes, and its work."""
 
-import logging
 import os
 import socket
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from runner.cluster.monitor import Loss, Watch
-from runner.errors import ReadError
-from runner.plan.records import Block
+from runner.errors import RunnerError
+from runner.plan.records import Task
 
-log = logging.getLogger(__name__)
-
-THIS_PROCESS = "this process"  # what a worker is called that is the run itself, as in `Cluster.gdal_options`
+THIS_PROCESS = "this process"  # the worker's name where the run itself works, as in `Cluster.gdal_options`
 
 
-class Task(NamedTuple):
-    """A block of a pass, and its number among them."""
+class NumberedTask(NamedTuple):
+    """A task of a pass, and its number there."""
 
     number: int
-    block: Block
+    task: Task
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a task runs. `worker` is its address, `key` what its scheduler calls the task (None without one).
+    """The worker of a task: its address, and the scheduler's key for the task (None without a scheduler).
 
     Of a worker that was lost no more is known.
     """
@@ -43,7 +36,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a task of the block engine took and saw. `fetch_seconds` are those it waited for ranges."""
+    """The time and the bytes of a task of the block engine. `fetch_seconds` are spent waiting for ranges."""
 
     fetch_seconds: float
     decode_seconds: float
@@ -59,67 +52,51 @@ class Work:
 class TaskTrace:
     """One attempt at a task. Times are seconds since 1970; `error` is None if it succeeded.
 
-    What is not known is None: the `place` and `stopped` of a task that was lost with its worker, the `started` of one
-    that dask cut in many, the `work` of one that failed or that GDAL read for dask.
+    Unknown fields are None: `place` and `stopped` of a task that was lost with its worker, `started` of a task that
+    dask divided, `work` of a task that failed or that GDAL read for dask.
     """
 
     number: int | None
-    block: Block | None
+    task: Task | None
     place: Place | None
     started: float | None
     stopped: float | None
-    peak_bytes: int | None = None  # of the process, since it began
+    peak_bytes: int | None = None  # of the process, since it started
     work: Work | None = None
     error: str | None = None
 
 
-NOTE: Final = "task"  # the name under which an error carries the trace of its task
-OnTask = Callable[[TaskTrace], None]
+class TaskError(Exception):
+    """An unexpected error of a task, with the trace of that task."""
+
+    def __init__(self, reason: str, trace: TaskTrace) -> None:
+        super().__init__(reason, trace)
+        self.trace = trace
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def trace_of(error: BaseException) -> TaskTrace | None:
-    """The task an error comes from, if it does."""
-    found = vars(error).get(NOTE)
-    return found if isinstance(found, TaskTrace) else None
-
-
-@contextmanager
-def failures_traced(watch: Watch, on_task: OnTask) -> Iterator[list[Loss]]:
-    """Tell of the task whose error ends the block, and of those lost with their workers, which are then in the list."""
-    losses: list[Loss] = []
-    try:
-        yield losses
-    except Exception as error:
-        failed = trace_of(error)
-        if failed is None and isinstance(error, ReadError):
-            failed = TaskTrace(None, None, None, None, time.time(), error=f"{type(error).__name__}: {error}")
-        if failed is not None:
-            on_task(failed)
-        _trace_losses(watch, on_task, losses)
-        raise
-    _trace_losses(watch, on_task, losses)
-
-
-def _trace_losses(watch: Watch, on_task: OnTask, losses: list[Loss]) -> None:
-    losses += watch.losses()
-    for loss in losses:
-        log.warning("worker %s was lost with %d tasks", loss.worker, len(loss.keys), extra={"worker": loss.worker})
-        for key in loss.keys:
-            on_task(TaskTrace(None, None, Place(loss.worker, key), None, loss.time, error="lost with its worker"))
+    """The trace of the task that raised an error, if a task did."""
+    if isinstance(error, TaskError):
+        return error.trace
+    task = error.task if isinstance(error, RunnerError) else None
+    return task if isinstance(task, TaskTrace) else None
 
 
 def here() -> Place:
-    """Where this is called."""
+    """The worker, process and thread of the caller."""
     worker, key = _dask_worker()
     return Place(worker, key, socket.gethostname(), os.getpid(), threading.get_native_id())
 
 
 def _dask_worker() -> tuple[str, str | None]:
-    distributed: Any = sys.modules.get("distributed")  # which a worker process has loaded; no other needs it
+    distributed: Any = sys.modules.get("distributed")  # a worker process has loaded it; no other process needs it
     if distributed is not None:
         try:
             worker = distributed.get_worker()
             return str(worker.address), str(worker.get_current_task())
-        except (ValueError, KeyError):  # a thread of no worker's
+        except (ValueError, KeyError):  # this thread is not a worker's
             pass
     return THIS_PROCESS, None

@@ -1,6 +1,6 @@
-"""Load the compiled kernels while the archive is being listed, so that the first block does not wait for them.
+"""Compiled kernels, loaded while the archive is being listed, so that the first task does not wait for them.
 
-On a first run they are compiled, which takes some seconds; worker processes then find them on disk.
+On a first run they are compiled, which takes some seconds. Worker processes then find them on disk.
 """
 
 import logging
@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def kernels_loading(on_ready: Callable[[str, float], object]) -> Iterator[None]:
-    """Load them in a thread; the block's end waits for it. Raises RunnerError if they cannot be used at all.
+    """Load kernels in a thread, and wait for it at the end. Raises RunnerError if they cannot be used at all.
 
-    `on_ready` hears what was waited for, `compiling` or `kernels` that are on disk, and for how many seconds.
+    `on_ready` gets `compiling`, or `kernels` if they were on disk, and the seconds of waiting.
     """
     compiled: list[float] = []
     refusals: list[RunnerError] = []
@@ -39,7 +39,7 @@ def kernels_loading(on_ready: Callable[[str, float], object]) -> Iterator[None]:
 
 
 def _try_once(compiled: list[float], refusals: list[RunnerError]) -> None:
-    """Use them, and leave what goes wrong to those who need them; it may be of no matter there."""
+    """Use the kernels once. An unexpected error is left to the tasks, which may not need what failed."""
     try:
         compiled.append(_use_once())
     except RunnerError as error:
@@ -49,8 +49,8 @@ def _try_once(compiled: list[float], refusals: list[RunnerError]) -> None:
 
 
 def _use_once() -> float:
-    """Load what a mean over float32 pixels with predictor 3 needs, as most stacks do; the seconds it was compiled."""
-    from runner.host.compile_clock import compile_seconds  # noqa: PLC0415 - numba is what is to be loaded meanwhile
+    """Load the kernels of a mean over float32 pixels with predictor 3, as most stacks need. Returns compile seconds."""
+    from runner.host.compile_clock import compile_seconds  # noqa: PLC0415 - numba is loaded here, in the thread
     from runner.reduce.fused import FusedSums  # noqa: PLC0415 - as above
     from runner.reduce.partial import Needs  # noqa: PLC0415 - as above
     from runner.reduce.pixel_types import Pixels, Place  # noqa: PLC0415 - as above

@@ -1,7 +1,6 @@
-"""The reference engine: the founding notebook's way, rioxarray and dask arrays, done right."""
+"""The reference engine: rioxarray and dask arrays, as in the founding notebook."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +13,13 @@ from dask.base import tokenize
 from dask.delayed import Delayed, delayed
 
 from runner.cluster.workers import Cluster
+from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
-from runner.engine.trace import OnTask, Task, TaskTrace, here
+from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
 from runner.model import Scene, Stack, locate
 from runner.plan.masking import PixelRule
-from runner.plan.records import Block, Chunks, Pass, StagePlan
+from runner.plan.records import Chunks, Pass, StagePlan, Task
 from runner.plan.weights import row_areas
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window
@@ -29,41 +29,31 @@ from runner.reduce.xarray_statistics import AREA
 from runner.settings import Over, Weights
 from runner.source.stores import gdal_path
 
-Progress = Callable[[int, int], None]
 Part = tuple[tuple[slice, ...], Delayed]
 
 
-def run_pass(
-    one: Pass,
-    stack: Stack,
-    rule: PixelRule,
-    cluster: Cluster,
-    raster: np.dtype,
-    progress: Progress,
-    on_task: OnTask,
-) -> PassResult:
-    """Compute the stages of a pass; floats over time are of the `raster` dtype. `on_task` hears of every piece of a
-    result. Raises ReadError.
-    """
-    pixels = open_stack(stack, one.chunks, rule)
-    if any(stage.weights is Weights.area for stage in one.stages):
+def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) -> PassResult:
+    """Compute the stages of a pass. Its tasks are the pieces of its results. Raises ReadError."""
+    rule = pass_.reading.rule
+    pixels = open_stack(stack, pass_.chunks, rule)
+    if any(stage.weights is Weights.area for stage in pass_.stages):
         pixels = pixels.assign_coords({AREA: ("y", row_areas(stack.grid))})
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
     results: dict[str, dict[str, Values]] = {}
     beyond: set[tuple[str, str]] = set()
-    for stage in one.stages:
+    for stage in pass_.stages:
         dims = ("y", "x") if stage.over is Over.space else ("time",)
         lazy = {
             name: statistic(name, stage.weights).from_xarray(pixels, valid, dims, stage.min_count).data
             for name in stage.statistics
         }
         pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
-        narrow = raster if stage.over is Over.time else None
+        narrow = pass_.raster if stage.over is Over.time else None
         results[stage.name] = {name: _empty(array, narrow) for name, array in lazy.items()}
-        for piece, (value, trace) in zip(pieces, _compute(pieces, cluster, progress), strict=True):
+        for piece, (value, trace) in zip(pieces, _compute(pieces, cluster, observer), strict=True):
             with overflow_noted(beyond, stage.name, piece.statistic):
                 results[stage.name][piece.statistic][piece.place] = value
-            on_task(trace)
+            observer.done(trace)
     return PassResult(results, beyond=frozenset(beyond))
 
 
@@ -73,7 +63,7 @@ def _empty(array: da.Array, floats: np.dtype | None) -> Values:
 
 @dataclass(frozen=True, slots=True)
 class SceneArray:
-    """A scene's values, (y, x), read when indexed: what dask asks of an array."""
+    """The values of a scene, (y, x), read when indexed, as dask expects of an array."""
 
     stored: GdalArray
     header: Header
@@ -86,7 +76,7 @@ class SceneArray:
 
     @property
     def dtype(self) -> np.dtype:
-        """The type that is accumulated."""
+        """The accumulated type."""
         return self.rule.pixels.dtype
 
     @property
@@ -104,11 +94,7 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS."""
     layers = [
         da.from_array(
-            SceneArray(
-                _stored(scene, rule.band),
-                scene.header,
-                rule,
-            ),
+            SceneArray(_stored(scene, rule.band), scene.header, rule),
             chunks=(chunks.y, chunks.x),
             name=f"scene-{tokenize(scene.href, scene.etag, str(rule), chunks)}",
             lock=False,
@@ -138,44 +124,43 @@ def _stored(scene: Scene, band: int) -> GdalArray:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A part of one statistic, and where it belongs in the whole."""
+    """A piece of one statistic, and its place in the whole."""
 
     statistic: str
     place: tuple[slice, ...]
-    block: Block
+    task: Task
     lazy: Delayed
 
 
 def _piece(stage: StagePlan, stack: Stack, name: str, place: tuple[slice, ...], lazy: Delayed) -> _Piece:
     if stage.over is Over.space:
-        return _Piece(
-            name, place, Block(Window(0, 0, stack.grid.height, stack.grid.width), place[0].start, place[0].stop), lazy
-        )
+        whole = Window(0, 0, stack.grid.height, stack.grid.width)
+        return _Piece(name, place, Task(whole, place[0].start, place[0].stop), lazy)
     rows, columns = place
     window = Window(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-    return _Piece(name, place, Block(window, 0, len(stack.scenes)), lazy)
+    return _Piece(name, place, Task(window, 0, len(stack.scenes)), lazy)
 
 
-def _compute(pieces: list[_Piece], cluster: Cluster, progress: Progress) -> list[tuple[Values, TaskTrace]]:
-    """Compute piece by piece, so that progress is seen and each worker's share stays small."""
+def _compute(pieces: list[_Piece], cluster: Cluster, observer: Observer) -> list[tuple[Values, TaskTrace]]:
+    """Compute piece by piece, so that progress shows and each worker's share stays small."""
     done = 0
 
     def count() -> None:
         nonlocal done
         done += 1
-        progress(done, len(pieces))
+        observer.progress(done, len(pieces))
 
-    tasks = (Task(number, piece.block) for number, piece in enumerate(pieces))
+    tasks = [NumberedTask(number, piece.task) for number, piece in enumerate(pieces)]
     traced = [delayed(partial(_traced, task))(piece.lazy) for task, piece in zip(tasks, pieces, strict=True)]
     return cluster.compute(traced, count)
 
 
-def _traced(task: Task, value: Any) -> tuple[Any, TaskTrace]:
-    """A piece, and where it was ready; when its first pixel was read, dask does not tell."""
-    return value, TaskTrace(task.number, task.block, here(), None, time.time(), peak_bytes())
+def _traced(numbered: NumberedTask, value: Any) -> tuple[Any, TaskTrace]:
+    """A piece with its trace. dask does not report when its first pixel was read."""
+    return value, TaskTrace(*numbered, here(), None, time.time(), peak_bytes())
 
 
 def _parts(array: da.Array) -> list[Part]:
-    """The blocks of a dask array with their place in it."""
+    """The chunks of a dask array with their places."""
     places = da.core.slices_from_chunks(array.chunks)
     return list(zip(places, array.to_delayed().ravel(), strict=True))

@@ -1,4 +1,4 @@
-"""What the control groups of Linux allow this process: memory and CPUs, at whatever level it is limited.
+"""Limits of this process by Linux control groups: memory and CPUs, at any level of the hierarchy.
 
 Sources: https://docs.kernel.org/admin-guide/cgroup-v2.html (memory.max, cpu.max),
 https://docs.kernel.org/admin-guide/cgroup-v1/memory.html, https://docs.kernel.org/scheduler/sched-bwc.html,
@@ -15,14 +15,14 @@ _NO_LIMIT = 2**60  # bytes; version 1 says "none" by the largest number of whole
 
 @dataclass(frozen=True, slots=True)
 class GroupLimits:
-    """The lowest limits of all groups around this process; None where there is none."""
+    """The lowest limits of all groups around this process; None without a limit."""
 
     memory_bytes: int | None = None
     cpus: float | None = None
 
 
 def group_limits(process: Path = Path("/proc/self"), root: Path = Path("/")) -> GroupLimits:
-    """Read the limits of a process. Without control groups there are none.
+    """Read the limits of a process; both None without control groups.
 
     Groups are nested, and each level may limit: Slurm and systemd set theirs far below the root of the hierarchy.
     """
@@ -45,7 +45,7 @@ def _folders(mounts: list[str], memberships: list[str], root: Path) -> Iterator[
         kind, _, options = after.split(" ", 2)
         if kind not in ("cgroup", "cgroup2"):
             continue
-        top, mounted_at = (_unescaped(word) for word in before.split()[3:5])
+        top, mounted_at = (_unescaped(field) for field in before.split()[3:5])
         controllers = [""] if kind == "cgroup2" else [name for name in options.split(",") if name in groups]
         for group in {groups[name] for name in controllers if name in groups}:
             place = root / mounted_at.lstrip("/")
@@ -53,14 +53,14 @@ def _folders(mounts: list[str], memberships: list[str], root: Path) -> Iterator[
 
 
 def _groups(memberships: list[str]) -> Iterator[tuple[str, str]]:
-    """Controller and group; version 2 has one group, under no controller's name."""
+    """Controller and group. Version 2 has one group, with an empty controller."""
     for line in memberships:
         _, controllers, group = line.split(":", 2)
         yield from ((name, group) for name in controllers.split(","))
 
 
 def _below(group: str, top: str) -> PurePosixPath:
-    """The group as seen from the mount, which shows what is below `top`; the mount itself for one elsewhere."""
+    """The group as seen from the mount, which shows groups below `top`; the mount itself for any other."""
     path = PurePosixPath(group)
     return path.relative_to(top) if path.is_relative_to(top) else PurePosixPath()
 
@@ -72,7 +72,7 @@ def _levels(mount: Path, group: PurePosixPath) -> Iterator[Path]:
 
 def _unescaped(text: str) -> str:
     """Blanks in a mount's path are written as octal numbers."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+    return re.sub(r"\\([0-7]{3})", lambda escape: chr(int(escape[1], 8)), text)
 
 
 def _memory_bytes(folder: Path) -> int | None:

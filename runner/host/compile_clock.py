@@ -1,6 +1,6 @@
-"""How long a thread waits for machine code: while it compiles itself, and while another thread has the compiler.
+"""Clock of the time a thread waits for machine code, while it compiles or another thread has the compiler.
 
-numba tells when it takes its compiler's lock, which it also does to load what is on disk, and when it compiles. Time
+numba reports when it takes its compiler's lock, which it also does to load code from disk, and when it compiles. Time
 under the lock counts if something was compiled meanwhile.
 """
 
@@ -29,7 +29,7 @@ class _Clock(event.Listener):  # type: ignore[misc]  # numba ships no types
         self.tell: Callable[[], object] | None = None
 
     def on_start(self, event: event.Event) -> None:
-        """Note when a thread asks for the compiler; tell of the first that compiles."""
+        """Note when a thread asks for the compiler; report the first compilation."""
         if event.kind == _COMPILE:
             tell, self.tell = self.tell, None
             if tell:
@@ -44,7 +44,7 @@ class _Clock(event.Listener):  # type: ignore[misc]  # numba ships no types
         if event.kind == _COMPILE:
             self.compiled += 1
             return
-        if self.thread.depth == 0:  # it asked before there was a clock
+        if self.thread.depth == 0:  # it asked before the clock started
             return
         self.thread.depth -= 1
         if self.thread.depth == 0 and self.compiled > self.thread.compiled:
@@ -60,18 +60,18 @@ def _clock() -> _Clock:
 
 
 def compile_seconds() -> float:
-    """What this thread has waited for machine code so far; counted from the first call in the process on."""
+    """Seconds that this thread has waited for machine code, since the first call in the process."""
     return _clock().thread.seconds
 
 
 def working_seconds() -> float:
-    """A clock that stands still while this thread waits for machine code."""
+    """A clock in seconds that stops while this thread waits for machine code."""
     return time.perf_counter() - compile_seconds()
 
 
 @contextmanager
 def compiling_told(tell: Callable[[], object]) -> Iterator[None]:
-    """Call `tell` if this process compiles something during the block, once, when it starts to."""
+    """Call `tell` once, when this process starts to compile something in this context."""
     clock = _clock()
     clock.tell = tell
     try:

@@ -1,4 +1,4 @@
-"""How kernels are compiled: when first called, without the GIL, by IEEE rules, and kept on disk for the next time."""
+"""Compiled kernels: compiled when first called, without the GIL, by IEEE rules, and cached on disk."""
 
 import hashlib
 import logging
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 def compiled(function: Kernel) -> Kernel:
     """Compile `function` lazily, once for each combination of argument types.
 
-    The machine code lies beside the source, or in the user's cache directory (NUMBA_CACHE_DIR moves it). Where none of
-    them can be written, as for an unknown user in a read-only container, every process compiles for itself. With
-    NUMBA_DISABLE_JIT a kernel raises PlanError when it is called.
+    The machine code lies beside the source, or in the user's cache directory (NUMBA_CACHE_DIR moves it). If neither can
+    be written, as for an unknown user in a read-only container, every process compiles for itself. With
+    NUMBA_DISABLE_JIT, a kernel raises PlanError when it is called.
     """
     if numba.core.config.DISABLE_JIT:
         return _refused(function)
-    # "numpy": dividing by zero gives inf or NaN instead of a check in every loop. fastmath stays off: it would let the
-    # compiler cancel the very terms that an error-free addition computes.
+    # "numpy": division by zero gives inf or NaN instead of a check in every loop. fastmath stays off: it would let the
+    # compiler cancel the terms that an error-free addition computes.
     kernel: Any = njit(nogil=True, error_model="numpy", fastmath=False)(function)
     with suppress(RuntimeError):  # numba: "cannot cache function ...: no locator available for file ..."
         kernel._cache = KernelCache(function)  # noqa: SLF001 - as njit(cache=True) does, with a cache of its own
@@ -45,14 +45,14 @@ def _refused(function: Kernel) -> Kernel:
             "or choose engine=xarray"
         )
 
-    return refuse  # type: ignore[return-value]  # whatever it is called with
+    return refuse  # type: ignore[return-value]  # it takes any arguments
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
-    """The machine code of one kernel on disk: what is damaged there is compiled again, what cannot be kept is not.
+    """The machine code of one kernel on disk. Damaged code is compiled again; a full disk does not stop a run.
 
-    Its stamp is of all kernels' sources: numba looks at the kernel's own file alone, and what it calls in others would
-    stay as it was when it was first compiled.
+    Its stamp covers the sources of all kernels: numba checks the kernel's own file only, and would keep old code of
+    functions in other files.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -60,10 +60,10 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         self._cache_file = _CheckedFiles(self._cache_path, self._impl.filename_base, _sources_stamp())
 
     def load_overload(self, sig: object, target_context: object) -> Any:
-        """The kept code for a signature; None if there is none, or if it is damaged."""
+        """The cached code for a signature; None without any, or if it is damaged."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception as error:  # noqa: BLE001 - what is unpickled of garbage raises anything
+        except Exception as error:  # noqa: BLE001 - unpickling garbage may raise anything
             log.warning("%s is damaged and compiled again: %s", self._cache_file.index, error)
             with suppress(OSError):
                 self._cache_file.index.unlink()
@@ -78,9 +78,9 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
 
 
 class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # numba has no types
-    """Files that end in their digest, which unpickling passes over, and tell which signature their code is of.
+    """Files that end with their digest, which unpickling ignores, and contain the signature of their code.
 
-    Processes that compile two signatures of a kernel at the same time may take the same file for both.
+    Two processes that compile two signatures of a kernel at the same time may use the same file for both.
     """
 
     @property
@@ -89,11 +89,11 @@ class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # numba has no t
         return Path(self._index_path)
 
     def load(self, key: object) -> Any:
-        """The code for a key, None if there is none. Raises ValueError for other code."""
-        kept = super().load(key)
-        if kept is not None and kept[0] != key:
+        """The code for a key, or None. Raises ValueError for code of another key."""
+        entry = super().load(key)
+        if entry is not None and entry[0] != key:
             raise ValueError("its code is of another signature")
-        return kept and kept[1]
+        return entry and entry[1]
 
     def save(self, key: object, data: object) -> None:
         """Keep the code for a key. Raises OSError."""
@@ -112,7 +112,7 @@ class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]  # numba has no t
 
 @cache
 def _sources_stamp() -> str:
-    """Changes with any file that kernels may lie in, and with how they are compiled."""
+    """A hash that changes with every file that may have kernels, and with this one."""
     rooms = sorted(path for room in _ROOMS for path in (Path(__file__).parents[1] / room).glob("*.py"))
     stamps = [(path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in (*rooms, Path(__file__))]
     return hashlib.sha256(repr(stamps).encode()).hexdigest()

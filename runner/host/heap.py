@@ -1,4 +1,4 @@
-"""What the C library does with memory that was freed; glibc can be told, others do as they like."""
+"""The heap of the C library: one for all threads, and freed memory returned. Only glibc has these settings."""
 
 import ctypes
 import os
@@ -11,10 +11,10 @@ _M_ARENA_MAX: Final = -8  # the same in its malloc.h
 
 
 def use_one_heap() -> None:
-    """Have all threads, and the processes that are started later, take memory from one heap; call it first of all.
+    """Let all threads, and processes started later, take memory from one heap. Call it before anything else.
 
-    By default each thread has a heap of its own: what one frees is of no use to the others, and a tenth of a run's
-    memory lies idle. Its buffers are large and few, so that no thread waits for the heap.
+    By default each thread has a heap of its own. Memory that one frees is useless to the others, and a tenth of a run's
+    memory lies idle. Buffers are large and few, so no thread waits for the heap.
     """
     if _VARIABLE not in os.environ:
         os.environ[_VARIABLE] = "1"
@@ -23,7 +23,7 @@ def use_one_heap() -> None:
 
 
 def release_free_memory() -> None:
-    """Give freed memory back to the system: a fifth of a run's would be kept."""
+    """Return freed memory to the system; otherwise the heap keeps a fifth of a run's memory."""
     if trim := _glibc("malloc_trim"):
         trim(0)
 

@@ -1,4 +1,4 @@
-"""The signals that stop a run, and holding them back while something must not be left half done."""
+"""Signals that stop a run, held back while something must not be left half done."""
 
 import os
 import signal
@@ -16,28 +16,28 @@ _OF_A_TERMINAL: Final = {signal.SIGINT, signal.SIGHUP}  # sent to the whole grou
 
 
 def heeded_signals() -> list[int]:
-    """Those of the stopping signals that stop this process: all, less a SIGHUP that it was told to ignore (nohup)."""
-    return [one for one in STOPPING if one != signal.SIGHUP or signal.getsignal(one) is not signal.SIG_IGN]
+    """The signals that stop this process: all, except a SIGHUP that nohup ignores."""
+    return [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Keep the stopping signals for the end of the block, so that nothing is left half started.
+    """Hold stopping signals until the end of this context, so that nothing is left half started.
 
-    Processes started meanwhile never see those that a terminal sends to the whole group: they inherit a mask, and it is
-    for us to close them. So does the tracker of multiprocessing, which passes over SIGINT by itself: if SIGHUP ended
-    it, a second one would know nothing of what the first was told. Starting it unblocks SIGINT here, so that the mask
-    is set once more. A second signal ends this process at once: what is begun here may never come to an end.
+    Processes started here never see the signals that a terminal sends to its whole group: they inherit a mask, and we
+    close them. The resource tracker of multiprocessing inherits it too. It ignores SIGINT; if SIGHUP stopped it, a
+    second tracker would not know what the first has registered. Starting the tracker unblocks SIGINT here, so the mask
+    is set once more. A second signal ends this process at once, since a start may hang.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
 
     def hold(number: int, _frame: FrameType | None) -> None:
-        if came:
+        if received:
             os._exit(128 + number)
-        came.append(number)
+        received.append(number)
 
     before = {number: signal.signal(number, hold) for number in heeded_signals()}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
@@ -49,17 +49,17 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 def stop_on_signals() -> None:
-    """Ctrl-C, SIGTERM and a terminal that closes unwind the run, so that workers are closed; a second one ends it."""
+    """Let Ctrl-C, SIGTERM and a closed terminal unwind the run, so that workers are closed. A second signal ends it."""
     numbers = heeded_signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for again in numbers:
-            signal.signal(again, lambda number, _frame: os._exit(128 + number))
+        for later in numbers:
+            signal.signal(later, lambda number, _frame: os._exit(128 + number))
         raise Interrupted(number)
 
     for number in numbers:

@@ -1,4 +1,4 @@
-"""Tasks on threads of this process: each thread takes the next one when it likes, and few results wait."""
+"""Tasks on threads of this process. Each thread takes the next task when it is ready, and few results wait."""
 
 import queue
 import threading
@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-_LOOK_SECONDS: Final = 0.05  # between two looks at threads that are ending
+_LOOK_SECONDS: Final = 0.05  # between two checks of threads that are ending
 
 
 def map_on_threads(
@@ -21,9 +21,9 @@ def map_on_threads(
     threads: int,
     stop: Callable[[], None],
 ) -> Generator[Result, None, None]:
-    """The results of all tasks, as they are done. `function` runs once on each thread, on tasks that all take from.
+    """The results of all tasks, as they are done. `function` runs once on each thread; all take from the same tasks.
 
-    An error of one thread is raised. However it ends, `stop` is called, and no thread is left.
+    Raises the error of a thread. At every end `stop` is called, and no thread is left.
     """
     waiting = _Shared(iter(tasks))
     done: queue.Queue[_Done[Result]] = queue.Queue(maxsize=threads)
@@ -54,13 +54,13 @@ class _Shared(Generic[Task]):
             return next(self._tasks)
 
     def close(self) -> None:
-        """There is nothing more to take."""
+        """Stop handing out tasks."""
         self._closed = True
 
 
 @dataclass(frozen=True, slots=True)
 class _Done(Generic[Result]):
-    """What a thread found: results, one of them to be taken, or the error that ended it."""
+    """The result of a thread, or the error that ended it."""
 
     results: tuple[Result, ...] = ()
     error: BaseException | None = None
@@ -77,16 +77,16 @@ def _work(
     tasks: Iterator[Task],
     done: "queue.Queue[_Done[Result]]",
 ) -> None:
-    """A thread's work: the first error ends it, which the taker of results raises."""
+    """The work of a thread. Its first error ends it, and is raised in the main thread."""
     try:
         for result in function(shared, tasks):
             done.put(_Done((result,)))
-    except BaseException as error:  # noqa: BLE001 - carried over to the main thread whatever it is
+    except BaseException as error:  # noqa: BLE001 - the main thread raises it
         done.put(_Done(error=error))
 
 
 def _empty(done: "queue.Queue[Any]", threads: Sequence[Future[None]]) -> None:
-    """Let threads that wait for room go on until they end."""
+    """Drain the queue until the threads that wait for room have ended."""
     while wait(threads, timeout=_LOOK_SECONDS).not_done:
         with suppress(queue.Empty):
             while True:

@@ -13,29 +13,29 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from runner.base.console import progress_bar
-from runner.cluster.workers import open_cluster
+from runner.cluster.open import open_cluster
 from runner.compare.values import Key, Result, pixel_place, results_of
-from runner.engine.blocks import BlockResult, Values, counts_over, make_reading, run_blocks
+from runner.engine.tasks import Shared, TaskResult, Values, counts_over, run_tasks
 from runner.errors import ReadError, RecordError
-from runner.job import opened_source
 from runner.log.check import Check, Verdict
 from runner.model import Scene, Stack
 from runner.output.digest import unequal_bits
 from runner.output.read_back import column, opened_raster, read_table, read_window
 from runner.plan.chunking import auto_window, cut
-from runner.plan.masking import make_rule
 from runner.plan.memory import raster_dtype
-from runner.plan.planner import fetch_options, plan_stages
-from runner.plan.records import Block, Chunks, StagePlan
+from runner.plan.planner import plan_stages
+from runner.plan.reading import Reading, fetch_options, make_reading
+from runner.plan.records import Chunks, StagePlan, Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder
 from runner.reduce.statistics import finish, statistic
 from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
+from runner.source.reachable import opened_source
 from runner.source.reopen import Found, look_up, read_scenes
 from runner.source.stack import make_stack
-from runner.source.stores import Stores, gdal_s3_options
+from runner.source.stores import Stores
 from runner.summary import in_bytes
 
 _CLOSE = 1e-6  # relative, of engine=xarray: float64 sums, float32 rasters
@@ -99,9 +99,11 @@ class _Sampler:
     random: random.Random
     fetched: FetchCounts = field(default_factory=FetchCounts)
     _stack: Stack = field(init=False)
+    _reading: Reading = field(init=False)
 
     def __post_init__(self) -> None:
         self._stack = make_stack(self.job.source, self.scenes)
+        self._reading = make_reading(replace(self.job, engine=EngineName.block), self._stack)
 
     def over_time(self, count: int) -> Iterator[Check]:
         """Check windows with all scenes."""
@@ -113,8 +115,8 @@ class _Sampler:
             text = f"not computed again, since {gone} of {self.scenes_recorded} scenes are not as recorded"
             yield from (Check(stage.name, Verdict.unknown, text) for stage in stages)
             return
-        y, x = auto_window(self._stack, make_rule(self.job, self._stack), tuple(stages))
-        chunks = Chunks(len(self.scenes), y, min(x, self._stack.scenes[0].header.block_shape[1]))
+        y, x = auto_window(self._stack, self._reading.rule, tuple(stages))
+        chunks = Chunks(len(self.scenes), y, min(x, self._stack.tile_shape[1]))
         yield from self._compare(stages, self._some(cut(self._stack, chunks), count), "windows", self._compare_window)
 
     def over_space(self, count: int) -> Iterator[Check]:
@@ -123,22 +125,22 @@ class _Sampler:
         if not stages:
             return
         window = Window(0, 0, self._stack.grid.height, self._stack.grid.width)
-        blocks = [Block(window, at, at + 1) for at in range(len(self.scenes))]
+        blocks = [Task(window, at, at + 1) for at in range(len(self.scenes))]
         yield from self._compare(stages, self._some(blocks, count), "scenes", self._compare_row)
 
     def _stages(self) -> list[StagePlan]:
         return [*plan_stages(self.job, self._stack).values()]
 
-    def _some(self, blocks: Sequence[Block], count: int) -> tuple[list[Block], int]:
+    def _some(self, blocks: Sequence[Task], count: int) -> tuple[list[Task], int]:
         chosen = sorted(self.random.sample(range(len(blocks)), min(count, len(blocks))))
         return [blocks[at] for at in chosen], len(blocks)
 
     def _compare(
         self,
         stages: list[StagePlan],
-        sampled: tuple[list[Block], int],
+        sampled: tuple[list[Task], int],
         what: str,
-        compare: Callable[[Result, Block, Values], "_Outcome"],
+        compare: Callable[[Result, Task, Values], "_Outcome"],
     ) -> Iterator[Check]:
         blocks, of_all = sampled
         computable = [_computable(stage) for stage in stages]
@@ -147,25 +149,24 @@ class _Sampler:
             for stage in computable:
                 for name, values in _finished(done, stage, len(self.scenes), self._stack.grid.pixels).items():
                     key = Key(stage.name, name)
-                    outcomes.setdefault(key, []).append(_tried(compare, results[key], done.block, values))
+                    outcomes.setdefault(key, []).append(_tried(compare, results[key], done.task, values))
         for stage in stages:
             for name in stage.statistics:
                 key = Key(stage.name, name)
                 close = "" if self.job.engine is EngineName.block else f" within {_CLOSE:g}"
                 yield _summed_up(key, outcomes.get(key), f"{len(blocks)} of {of_all} {what}", close)
 
-    def _computed(self, stages: tuple[StagePlan, ...], blocks: list[Block]) -> Iterator[BlockResult]:
+    def _computed(self, stages: tuple[StagePlan, ...], blocks: list[Task]) -> Iterator[TaskResult]:
         """The blocks' results. One scene at a time where all its values are ordered at once."""
         if not stages:
             return
         whole = any(stage.ordered and stage.over is Over.space for stage in stages)
         settings = ClusterSettings(kind=ClusterKind.sync if whole else ClusterKind.threads)
-        options = {**self.job.gdal.options, **gdal_s3_options(self.job.source.s3)}
-        reading = make_reading(self.job, self._stack, make_rule(self.job, self._stack), stages)
+        shared = Shared.of(self._reading, self._stack, stages)
         with (
-            open_cluster(settings, options) as cluster,
+            open_cluster(settings, self._reading.gdal_options) as cluster,
             progress_bar(stages[0].name) as progress,
-            closing(cluster.map(run_blocks, reading, blocks, reading.stop.set)) as results,
+            closing(cluster.map(run_tasks, shared, blocks, shared.stop.set)) as results,
         ):
             for done, result in enumerate(results, start=1):
                 self.fetched.add(result.fetched)
@@ -174,7 +175,7 @@ class _Sampler:
 
     # --- comparing ----------------------------------------------------------------------------------------------------
 
-    def _compare_window(self, result: Result, block: Block, values: Values) -> "_Outcome":
+    def _compare_window(self, result: Result, block: Task, values: Values) -> "_Outcome":
         window, grid = block.window, self._stack.grid
         floats = raster_dtype(self.job.output.raster_dtype, self._stack.dtype)
         with np.errstate(over="ignore"):  # infinite in the file too
@@ -194,7 +195,7 @@ class _Sampler:
         place = pixel_place(window.row + row, window.column + at, grid.transform)
         return _Outcome(stored.size, int(unequal.sum()), f"{place}: {_pair(stored[row, at], computed[row, at])}")
 
-    def _compare_row(self, result: Result, block: Block, values: Values) -> "_Outcome":
+    def _compare_row(self, result: Result, block: Task, values: Values) -> "_Outcome":
         scene, table = self.scenes[block.start], read_table(result.path)
         rows = [at for at, href in enumerate(table["href"].to_pylist()) if href == scene.href]
         if len(rows) != 1:
@@ -223,7 +224,7 @@ class _Outcome:
 
 
 def _tried(
-    compare: Callable[[Result, Block, Values], _Outcome], result: Result, block: Block, values: Values
+    compare: Callable[[Result, Task, Values], _Outcome], result: Result, block: Task, values: Values
 ) -> _Outcome:
     try:
         return compare(result, block, values)
@@ -238,7 +239,7 @@ def _computable(stage: StagePlan) -> StagePlan:
     return replace(stage, statistics=names)
 
 
-def _finished(done: BlockResult, stage: StagePlan, scenes: int, pixels: int) -> dict[str, Values]:
+def _finished(done: TaskResult, stage: StagePlan, scenes: int, pixels: int) -> dict[str, Values]:
     """A stage's statistics of one block. Raises RecordError if the block did not see every pixel once."""
     values = {
         name: statistic(name).where_enough(ordered, counts_over(done, stage.over), stage.min_count)
@@ -248,7 +249,7 @@ def _finished(done: BlockResult, stage: StagePlan, scenes: int, pixels: int) -> 
     if partial is not None:
         if not (partial.seen == wanted).all():
             raise RecordError(
-                f"{done.block.window} saw {partial.seen.min()} pixels a cell, wanted {wanted}; verify again"
+                f"{done.task.window} saw {partial.seen.min()} pixels a cell, wanted {wanted}; verify again"
             )
         summed = [name for name in stage.statistics if not statistic(name).ordered]
         values |= finish(partial, summed, stage.min_count, stage.weights)

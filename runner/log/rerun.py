@@ -19,6 +19,7 @@ from runner.record.run_folder import RunFolder, choose_run, flat, read_run
 if TYPE_CHECKING:
     from runner.model import Inputs, Scene
     from runner.settings import JobSettings
+    from runner.source.stores import Stores
 
 _CAUSES = ("config", "inputs", "packages", "code", "kernels")
 _EXAMPLES = """\
@@ -67,23 +68,21 @@ def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned:
 
 def recorded_inputs(
     earlier: RunFolder, wanted: Sequence[RecordedInput], rows: Sequence[RecordedInput], *, pinned: bool
-) -> "Callable[[JobSettings], Inputs]":
+) -> "Callable[[JobSettings, Stores], Inputs]":
     """A function that finds the inputs of a job: the `wanted` ones of the recorded `rows`, in their order.
 
     Files beside them are pinned too, unless another source.sidecars than the earlier run's is asked for.
     """
 
-    def find(job: "JobSettings") -> "Inputs":
+    def find(job: "JobSettings", stores: "Stores") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as in run_again
-        from runner.plan.planner import fetch_options  # noqa: PLC0415 - as above
         from runner.source.reopen import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
-        from runner.source.stores import Stores  # noqa: PLC0415 - as above
 
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
         if others_beside:
             _refuse_unlisted(job, wanted)
-        stores, names = Stores(job.source.s3, fetch_options(job.fetch)), [row.scene for row in wanted]
+        names = [row.scene for row in wanted]
         found = look_up([row.stored for row in wanted], stores)
         refuse_problems(found, job.on_error, pinned=pinned)
         with progress_bar("headers") as progress:

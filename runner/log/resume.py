@@ -20,6 +20,7 @@ from runner.record.run_folder import RunFolder, choose_run, read_run
 if TYPE_CHECKING:
     from runner.model import Inputs
     from runner.settings import JobSettings
+    from runner.source.stores import Stores
 
 _EXAMPLES = """\
 examples
@@ -27,10 +28,10 @@ examples
   cog-stack-runner log resume 14-05-09_demo --explain
   cog-stack-runner log resume RUN -- cluster@stages.spatial_mean.cluster=processes chunks=row
 
-After Ctrl-C, SIGTERM, a closed terminal, kill -9, a failure that was fixed: blocks that were finished lie in the run's
-partials/, and are not read again, whatever the cluster and the chunks are now; the results are the same bits as of a
-run at one go. A block is computed again if one of its objects has changed, or by an override that its values follow
-from (mask, band). A scene that could not be read is tried again; on_error=skip goes on without those that are gone.
+After Ctrl-C, SIGTERM, a closed terminal, kill -9, a failure that was fixed: finished tasks lie in the run's partials/,
+and are not read again, whatever the cluster and the chunks are now. The results are the same bits as those of a run
+without a break. A task is recomputed if one of its source files changed or if you override a setting that affects its
+values (mask, band). A scene that could not be read is tried again; on_error=skip goes on without those that are gone.
 A run that ended before it found its scenes takes any source (source.url=...).
 Exit code: 0 done, or there was nothing to do, 1 the run failed again, 2 it could not be started. Overrides are not
 applied to a complete run: rerun does that."""
@@ -41,7 +42,7 @@ def _arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help="resume, and say which blocks are kept, which are read and why, with their places; it is not a dry run",
+        help="resume, and say which tasks are kept, which are read and why, with their places; it is not a dry run",
     )
     add_outputs(parser)
 
@@ -86,14 +87,14 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
     rows = _found_inputs(earlier)
     with restarted_run(earlier, overrides, folder, resumed=True) as (job, record):
         if job.engine is EngineName.xarray:
-            tell("engine=xarray keeps no blocks: everything is computed again")
+            tell("engine=xarray keeps no tasks: everything is computed again")
         elif not any(folder.glob("partials/*.npz")):
-            tell("no finished blocks are kept: everything is read")
+            tell("no finished tasks are kept: everything is read")
         run_job(job, record, None if rows is None else _not_pinned(earlier, rows), explain=explain)
     tell(f"run folder: {earlier.path}, {record.seconds:.1f} s in all")
 
 
-def _not_pinned(earlier: RunFolder, rows: Sequence[RecordedInput]) -> "Callable[[JobSettings], Inputs]":
+def _not_pinned(earlier: RunFolder, rows: Sequence[RecordedInput]) -> "Callable[[JobSettings, Stores], Inputs]":
     """A function that finds the scenes as they are now, in order of time; unreadable ones may have been repaired."""
     wanted = [row for row in rows if row.used or row.skipped]
     in_time = sorted(wanted, key=lambda row: (row.time, row.scene, row.href))

@@ -1,1 +1,1 @@
-"""What a run will read, in which tasks and with how much memory, known before any cluster starts."""
+"""The plan of a run, made before any cluster starts: passes, tasks, requests, bytes, memory."""

@@ -1,4 +1,4 @@
-"""From pixels as stored to the values that are accumulated: one rule for both engines."""
+"""From stored pixels to accumulated values: one rule for both engines."""
 
 import math
 from collections.abc import Iterable
@@ -21,13 +21,13 @@ Values = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class PixelRule:
-    """How a stack's pixels are taken: as stored, or as float64 where scales or masks change them.
+    """The values of a stack's pixels: as stored, or float64 where scales or masks change them.
 
-    Masked integers of 64 bits stay what they are, since float64 would round them: one value of the type stands for what
-    is hidden.
+    Masked integers of 64 bits stay integers, since float64 would round them: one value of the type stands for hidden
+    pixels.
 
-    `pixels` says the type that is accumulated and what of it counts; `nodata` is of the pixels as stored. A file's own
-    mask and nodata exclude each other as GDAL has it (see `runner.read.masks`) unless both are asked for.
+    `pixels` has the accumulated type and the values that count; `nodata` is the value in the files. As in GDAL, a file
+    with a mask of its own ignores nodata (see `runner.read.masks`), unless `both` is set.
     """
 
     pixels: Pixels
@@ -39,13 +39,13 @@ class PixelRule:
 
     @property
     def as_stored(self) -> bool:
-        """Whether pixels are accumulated as they are in the files."""
+        """True if pixels are accumulated as they are in the files."""
         return not (self.scale or self.masks)
 
     def values(self, stored: Values, valid: Values | None, header: Header) -> Values:
-        """Stored pixels in the accumulated type, NaN or what stands for it where missing or not `valid`.
+        """Stored pixels in the accumulated type; NaN, or the value that stands for it, where missing or not `valid`.
 
-        Raises PlanError for a pixel that counts and has the value that stands for hidden ones.
+        Raises PlanError for a pixel that counts and has the value that stands for hidden pixels.
         """
         if self.as_stored:
             return stored
@@ -79,33 +79,33 @@ class PixelRule:
 
 
 def hides(mask: FileMask, nodata: float | int | None, *, both: bool) -> bool:
-    """Whether a file's own mask hides pixels; alpha gives way to nodata."""
+    """True if a file's own mask hides pixels; alpha gives way to nodata."""
     return mask is not FileMask.none and (both or mask is not FileMask.alpha or nodata is None)
 
 
 def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
-    """The rule of a job; nodata of the settings hides pixels in masked files too.
+    """The rule of a job. A nodata value of the settings hides pixels in masked files too.
 
-    Raises PlanError for a type of pixels there are no statistics of, and for a nodata value that they cannot have.
+    Raises PlanError for a pixel type without statistics, and for a nodata value that the pixels cannot have.
     """
     band = job.source.band
     nodata = None if job.mask is Mask.none else stack.nodata
     both = job.mask is Mask.both or job.source.nodata is not None
     valid_range = (job.source.valid_range[0], job.source.valid_range[1]) if job.source.valid_range else None
     headers = [scene.header for scene in stack.scenes]
-    _refuse_rounded(nodata, [one for one in headers if both or not one.mask_of(band).before_nodata])
+    _refuse_rounded(nodata, [header for header in headers if both or not header.mask_of(band).before_nodata])
     scale = job.source.mask_and_scale and any(
-        (one.scales[band - 1], one.offsets[band - 1]) != (1, 0) for one in headers
+        (header.scales[band - 1], header.offsets[band - 1]) != (1, 0) for header in headers
     )
-    masks = job.mask is not Mask.none and any(hides(one.mask_of(band), nodata, both=both) for one in headers)
+    masks = job.mask is not Mask.none and any(hides(header.mask_of(band), nodata, both=both) for header in headers)
     return PixelRule(
         _accumulated(stack.dtype, nodata, valid_range, scale, masks), nodata, band, scale, masks, both and masks
     )
 
 
 def _refuse_rounded(nodata: float | int | None, by_nodata: Iterable[Header]) -> None:
-    """Raise PlanError for half floats that were rounded, nodata pixels too, when their file was written."""
-    if nodata is None or math.isnan(nodata) or not any(one.layout.half_floats for one in by_nodata):
+    """Raise PlanError for half floats whose nodata pixels were rounded when their file was written."""
+    if nodata is None or math.isnan(nodata) or not any(header.layout.half_floats for header in by_nodata):
         return
     with np.errstate(over="ignore"):
         half = float(np.float16(nodata))

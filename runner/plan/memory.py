@@ -1,10 +1,11 @@
-"""How much memory a pass takes, by a stated model."""
+"""The memory that a pass takes, by a stated model."""
 
 import numpy as np
 
 from runner.model import Stack
 from runner.plan.masking import PixelRule
-from runner.plan.records import Block, Chunks, StagePlan, Workers
+from runner.plan.reading import Reading
+from runner.plan.records import Chunks, StagePlan, Task, Workers
 from runner.read.fetch import FetchOptions
 from runner.read.gdal_reader import MAX_PIECE_BYTES
 from runner.reduce.partial import Needs
@@ -14,59 +15,54 @@ from runner.reduce.temporal import TemporalSums
 from runner.settings import JobSettings, Over, RasterDtype
 
 PROCESS_BYTES = 330 * 2**20  # Python with numba, GDAL and pyarrow loaded (measured: action=run on one small scene)
-_LARGE_BLOCK_BYTES = 16 * 2**20  # a tile of 2048 x 2048 floats
+_LARGE_TILE_BYTES = 16 * 2**20  # a tile of 2048 x 2048 floats
 _COMBINING_BYTES = 16  # for each pixel: a layer and a count, while two partials of a window become one
-_MISSING_BYTES = 6  # for each pixel: whether it is missing, by each rule there is
-_IN_PIECES_BYTES = 80  # for each pixel: a 64-bit integer, its three parts and what becomes of them
+_MISSING_BYTES = 6  # for each pixel: a flag that it is missing, for each rule
+_IN_PIECES_BYTES = 80  # for each pixel: a 64-bit integer, its three parts and their intermediate values
 _SPARE_BYTES = 16  # for each pixel: what two floats do not hold, on its way to the limbs
 _WEIGHTED_BYTES = 32  # for each pixel of a tile: its value and its weight as float64, picked and copied
 _RESULT_BYTES = 3  # the rasters of a run lie in memory as they are, and twice more while GDAL writes the largest
 
 
 def bytes_per_pixel(stages: tuple[StagePlan, ...], stack: Stack, rule: PixelRule) -> int:
-    """What a pixel of a window takes in a task: its accumulators, the values to be ordered, and combining."""
+    """Bytes of a window's pixel in a task: its accumulators, the values to be ordered, and combining."""
     held = 0
     for stage in stages:
         if stage.over is not Over.time:
             continue
-        held += TemporalSums.bytes_per_pixel(rule.pixels, _summed(stage)) + _COMBINING_BYTES
+        held += TemporalSums.bytes_per_pixel(rule.pixels, _summed((stage,), Over.time)) + _COMBINING_BYTES
         held += stage.ordered * (len(stack.scenes) * rule.pixels.dtype.itemsize + 8 * len(stage.statistics))
     return max(held, 1)
 
 
 def limb_bytes(stages: tuple[StagePlan, ...], stack: Stack, rule: PixelRule) -> int:
-    """What a pixel of a window takes besides, where its sums are longer than two floats.
+    """Further bytes of a window's pixel, where its sums are longer than two floats.
 
-    They may be those of float64, but not those of what was made float64 here: scaled integers, say, have few bits more
-    than a float64. The squares of both may be, and those of 64-bit integers.
+    Sums of float64 files may be. Sums of values that became float64 here are not: scaled integers, say, have few bits
+    more than a float64. Squares of both may be, and squares of 64-bit integers.
     """
-    wide, found = stack.dtype.itemsize == 8, Needs()
+    wide, total = stack.dtype.itemsize == 8, _summed(stages, Over.time)
+    sums = total.sums and wide and not rule.pixels.in_pieces
+    return TemporalSums.limb_bytes_per_pixel(Needs(sums=sums, squares=total.squares and (wide or rule.scale)))
+
+
+def _summed(stages: tuple[StagePlan, ...], over: Over) -> Needs:
+    total = Needs()
     for stage in stages:
-        found |= _summed(stage) if stage.over is Over.time else Needs()
-    sums = found.sums and wide and not rule.pixels.in_pieces
-    return TemporalSums.limb_bytes_per_pixel(Needs(sums=sums, squares=found.squares and (wide or rule.scale)))
+        if stage.over is over:
+            total |= needs([name for name in stage.statistics if not statistic(name).ordered], stage.weights)
+    return total
 
 
-def _summed(stage: StagePlan) -> Needs:
-    return needs([name for name in stage.statistics if not statistic(name).ordered], stage.weights)
-
-
-def task_bytes(
-    stages: tuple[StagePlan, ...],
-    stack: Stack,
-    rule: PixelRule,
-    chunks: Chunks,
-    options: FetchOptions,
-    *,
-    by_gdal: bool,
-) -> int:
-    """The most that a thread holds: accumulators of its window, ranges ahead of their use, a block being decoded."""
+def task_bytes(stages: tuple[StagePlan, ...], stack: Stack, reading: Reading, chunks: Chunks, *, by_gdal: bool) -> int:
+    """The most that a thread holds: accumulators of its window, ranges ahead of their use, a tile being decoded."""
+    rule, options = reading.rule, reading.fetch
     limbs = limb_bytes(stages, stack, rule)
     window = (bytes_per_pixel(stages, stack, rule) + limbs) * chunks.y * chunks.x
     whole = sum(stage.ordered and stage.over is Over.space for stage in stages)
     if whole:  # the scene, for each stage; its valid pixels, and them partitioned
         window += (3 + whole) * stack.grid.pixels * rule.pixels.dtype.itemsize
-    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * block_bytes(stack)
+    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * stack.tile_bytes
     ahead = _fetched_bytes(stack, options)
     tile = _tile_pixels(stack, chunks, by_gdal=by_gdal)
     together = 1 if by_gdal else min(options.scenes_together, len(stack.scenes))
@@ -75,47 +71,40 @@ def task_bytes(
 
 
 def _weighted_bytes(stages: tuple[StagePlan, ...], rule: PixelRule, chunks: Chunks, tile: int) -> int:
-    """What sums by area take: limbs for each scene, and of a tile its pixels with their weights."""
-    found = Needs()
-    for stage in stages:
-        found |= _summed(stage) if stage.over is Over.space else Needs()
-    if not found.weighted:
+    """Bytes of sums by area: limbs for each scene, and the pixels of a tile with their weights."""
+    total = _summed(stages, Over.space)
+    if not total.weighted:
         return 0
-    return chunks.time * SpatialSums.bytes_per_scene(rule.pixels, found) + tile * _WEIGHTED_BYTES
+    return chunks.time * SpatialSums.bytes_per_scene(rule.pixels, total) + tile * _WEIGHTED_BYTES
 
 
-def block_bytes(stack: Stack) -> int:
-    """The bytes of a decoded block, with all its bands."""
-    header = stack.scenes[0].header
-    return header.block_shape[0] * header.block_shape[1] * header.bands * stack.dtype.itemsize
-
-
-def large_blocks(stack: Stack) -> bool:
-    """Whether the files' blocks are so large that to decode one again for each window costs more than to hold it."""
-    return block_bytes(stack) > _LARGE_BLOCK_BYTES
+def large_tiles(stack: Stack) -> bool:
+    """True if a tile is so large that decoding it again for each window costs more than holding it."""
+    return stack.tile_bytes > _LARGE_TILE_BYTES
 
 
 def _fetched_bytes(stack: Stack, options: FetchOptions) -> int:
-    """Ranges that are on their way, that wait, and that are being decoded. One range is fetched whatever its size."""
+    """Bytes of ranges on their way, waiting, and being decoded. One range is always fetched, even a large one."""
     counts = [scene.header.layout.byte_counts for scene in stack.scenes[:100]]
-    row, block = (int(max(of(one) for one in counts)) for of in (lambda one: one.sum(axis=-1).max(), np.max))
-    largest = max(min(options.max_range_bytes, row), block)
+    row = max(int(of_scene.sum(axis=-1).max()) for of_scene in counts)
+    tile = max(int(of_scene.max()) for of_scene in counts)
+    largest = max(min(options.max_range_bytes, row), tile)
     beyond = largest if largest > options.max_range_bytes else 0
     ahead = min(options.ahead_bytes + beyond, options.in_flight * largest)
     return ahead + (options.scenes_together + 1) * largest
 
 
 def _tile_pixels(stack: Stack, chunks: Chunks, *, by_gdal: bool) -> int:
-    """The pixels that a reader hands over together: those of a block in the window, or what GDAL reads at once."""
-    block_y, block_x = stack.scenes[0].header.block_shape
+    """Pixels that a reader hands over together: those of a tile in the window, or what GDAL reads at once."""
+    tile_y, tile_x = stack.tile_shape
     if not by_gdal:
-        return min(block_y, chunks.y) * min(block_x, chunks.x)
-    at_once = max(MAX_PIECE_BYTES // stack.dtype.itemsize, min(block_y, chunks.y) * chunks.x)
+        return min(tile_y, chunks.y) * min(tile_x, chunks.x)
+    at_once = max(MAX_PIECE_BYTES // stack.dtype.itemsize, min(tile_y, chunks.y) * chunks.x)
     return min(at_once, chunks.y * chunks.x)
 
 
 def _added_bytes(stack: Stack, rule: PixelRule) -> int:
-    """What a pixel takes from being read to being added, where it is not added as it is in the file."""
+    """Bytes of a pixel between being read and being added, where it is not added as stored."""
     in_pieces = _IN_PIECES_BYTES if rule.pixels.in_pieces else 0
     if rule.as_stored:
         return in_pieces
@@ -124,7 +113,7 @@ def _added_bytes(stack: Stack, rule: PixelRule) -> int:
 
 
 def result_bytes(job: JobSettings, stack: Stack) -> int:
-    """The rasters a run holds until they are written."""
+    """Bytes of the rasters that a run holds until they are written."""
     rasters = sum(len(stage.statistics) for stage in job.stages.values() if stage.over is Over.time)
     item = max(4, raster_dtype(job.output.raster_dtype, stack.dtype).itemsize)
     return stack.grid.pixels * item * (rasters + _RESULT_BYTES - 1) if rasters else 0
@@ -138,10 +127,10 @@ def raster_dtype(choice: RasterDtype, source: np.dtype) -> np.dtype:
 
 
 def waiting_bytes(
-    stages: tuple[StagePlan, ...], stack: Stack, rule: PixelRule, blocks: tuple[Block, ...], workers: Workers
+    stages: tuple[StagePlan, ...], stack: Stack, rule: PixelRule, tasks: tuple[Task, ...], workers: Workers
 ) -> int:
-    """Partials of windows whose other scenes have not come yet: of each window under way, one."""
-    largest = max(block.window.height * block.window.width for block in blocks)
-    parted = {block.window for block in blocks if block.stop - block.start < len(stack.scenes)}
+    """Bytes of partials that wait for other scenes of their windows: one for each window under way."""
+    largest = max(task.window.height * task.window.width for task in tasks)
+    divided = {task.window for task in tasks if task.stop - task.start < len(stack.scenes)}
     each = bytes_per_pixel(stages, stack, rule) + limb_bytes(stages, stack, rule)
-    return each * largest * min(workers.processes * workers.threads, len(parted))
+    return each * largest * min(workers.processes * workers.threads, len(divided))

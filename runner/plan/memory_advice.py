@@ -1,4 +1,4 @@
-"""What to set where a pass needs more memory than a worker may have: only what is computed to fit."""
+"""Settings that make a pass fit the memory of its workers, each of them computed to fit."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 from runner.errors import PlanError
 from runner.model import Stack
 from runner.plan.chunking import STRIP_ROWS
-from runner.plan.memory import large_blocks
+from runner.plan.memory import large_tiles
 from runner.plan.records import StagePlan, Workers
 from runner.reduce.statistics import statistic
 from runner.settings import ChunkSettings, JobSettings, Over
@@ -21,14 +21,14 @@ def refuse_too_large(
 ) -> int:
     """The bytes that a worker needs for these stages of one pass.
 
-    Raises PlanError, with the figures and what would fit, if that is more than it may have.
+    Raises PlanError, with the figures and settings that fit, if the worker may not have them.
     """
     settings = job.stages[stages[0].name].chunks or job.chunks
     needed = bytes_of(settings, workers)
     if workers.memory_bytes is None or needed <= workers.memory_bytes:
         return needed
     ways = _ways(job, stack, stages, workers)
-    fitting = (words for words, chunks, of in ways if bytes_of(chunks, of) <= (of.memory_bytes or 0))
+    fitting = (overrides for overrides, chunks, of in ways if bytes_of(chunks, of) <= (of.memory_bytes or 0))
     limit = " ".join(f"{key}={_mebibytes(needed)}MiB" for key in _cluster_keys(stages, "memory_limit"))
     raise PlanError(
         f"{'+'.join(stage.name for stage in stages)}: a worker of {workers.threads} threads would need "
@@ -38,25 +38,25 @@ def refuse_too_large(
 
 
 def _rewrite(stack: Stack) -> str:
-    if not large_blocks(stack):
+    if not large_tiles(stack):
         return ""
-    block_y, block_x = stack.scenes[0].header.block_shape
-    return f", or rewrite the files, whose blocks of {block_y} x {block_x} are decoded whole: {REWRITE}"
+    tile_y, tile_x = stack.tile_shape
+    return f", or rewrite the files, whose tiles of {tile_y} x {tile_x} are decoded whole: {REWRITE}"
 
 
 def _ways(
     job: JobSettings, stack: Stack, stages: tuple[StagePlan, ...], workers: Workers
 ) -> Iterator[tuple[str, ChunkSettings, Workers]]:
-    """What may be set, in the order of what it costs: words of the command line, and what they make."""
+    """Overrides with the chunks and workers that they give, the cheapest first."""
     settings = job.stages[stages[0].name].chunks or job.chunks
     smaller = list(_smaller_chunks(job, stack, stages))
-    for words, chunks in smaller:
-        yield words, chunks, workers
+    for overrides, chunks in smaller:
+        yield overrides, chunks, workers
     fewer = [threads for threads in (workers.threads // 2, 1) if 0 < threads < workers.threads]
-    for words, chunks in [("", settings), *smaller[-1:]]:
+    for overrides, chunks in [("", settings), *smaller[-1:]]:
         for threads in dict.fromkeys(fewer):
             set_threads = " ".join(f"{key}={threads}" for key in _cluster_keys(stages, "threads_per_worker"))
-            yield f"{words} {set_threads}".strip(), chunks, replace(workers, threads=threads)
+            yield f"{overrides} {set_threads}".strip(), chunks, replace(workers, threads=threads)
     if job.stages[stages[0].name].cluster.memory_limit in (None, "auto") and workers.memory_bytes:
         total = workers.memory_bytes * workers.processes
         for processes in range(workers.processes - 1, 0, -1):
@@ -67,20 +67,20 @@ def _ways(
 def _smaller_chunks(
     job: JobSettings, stack: Stack, stages: tuple[StagePlan, ...]
 ) -> Iterator[tuple[str, ChunkSettings]]:
-    """A row of file blocks, smaller and smaller, unless stages need whole scenes."""
+    """A row of tiles, smaller and smaller, unless stages need whole scenes."""
     if any(_whole_scenes(job, stage.name) for stage in stages):
         return
     settings = job.stages[stages[0].name].chunks or job.chunks
-    block_y, block_x = stack.scenes[0].header.block_shape
-    y, x = block_y * max(1, STRIP_ROWS // block_y), -(-stack.grid.width // block_x) * block_x
+    tile_y, tile_x = stack.tile_shape
+    y, x = tile_y * max(1, STRIP_ROWS // tile_y), -(-stack.grid.width // tile_x) * tile_x
     while y:
         chunks = replace(settings, y=y, x=x)
-        yield " ".join(_chunk_words(job, stages, y, x)), chunks
-        y, x = (y, x // 2 // block_x * block_x) if x > block_x else (y // 2 // block_y * block_y, x)
+        yield " ".join(_chunk_overrides(job, stages, y, x)), chunks
+        y, x = (y, x // 2 // tile_x * tile_x) if x > tile_x else (y // 2 // tile_y * tile_y, x)
 
 
-def _chunk_words(job: JobSettings, stages: tuple[StagePlan, ...], y: int, x: int) -> Iterator[str]:
-    """What sets chunks of these stages; those of all stages, unless one that shares them needs whole scenes."""
+def _chunk_overrides(job: JobSettings, stages: tuple[StagePlan, ...], y: int, x: int) -> Iterator[str]:
+    """Overrides that set the chunks of these stages: those of all stages, unless one of these needs whole scenes."""
     shared = [name for name, stage in job.stages.items() if not stage.chunks]
     own = [stage.name for stage in stages if job.stages[stage.name].chunks]
     if any(_whole_scenes(job, name) for name in shared):
@@ -90,9 +90,9 @@ def _chunk_words(job: JobSettings, stages: tuple[StagePlan, ...], y: int, x: int
         yield from (f"{key}.y={y}", f"{key}.x={x}")
 
 
-def _whole_scenes(job: JobSettings, name: str) -> bool:
-    stage = job.stages[name]
-    return stage.over is Over.space and any(statistic(one).ordered for one in stage.statistics)
+def _whole_scenes(job: JobSettings, stage_name: str) -> bool:
+    stage = job.stages[stage_name]
+    return stage.over is Over.space and any(statistic(name).ordered for name in stage.statistics)
 
 
 def _cluster_keys(stages: tuple[StagePlan, ...], key: str) -> list[str]:

@@ -1,11 +1,14 @@
-"""What a plan is made of."""
+"""Records of a plan: passes, their tasks and what they cost."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
+from runner.plan.reading import Reading
 from runner.read.header import Window
 from runner.reduce.statistics import statistic
-from runner.settings import ClusterSettings, Over, Weights
+from runner.settings import ClusterSettings, EngineName, Over, Weights
 
 
 class Chunks(NamedTuple):
@@ -16,8 +19,8 @@ class Chunks(NamedTuple):
     x: int
 
 
-class Block(NamedTuple):
-    """A window of the grid and a run of scenes, `start` to `stop`: the unit of work."""
+class Task(NamedTuple):
+    """A window of the grid and a range of scenes, `start` to `stop`: the unit of work."""
 
     window: Window
     start: int
@@ -26,7 +29,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """What a cluster offers, known before it starts: processes, threads in each, bytes for each (None: unknown)."""
+    """Processes of a cluster, threads and bytes of each (None: unknown), known before it starts."""
 
     processes: int
     threads: int
@@ -50,18 +53,18 @@ class StagePlan:
 
     @property
     def ordered(self) -> bool:
-        """Whether a statistic needs all values of a cell at once."""
+        """True if a statistic needs all values of a cell at once."""
         return any(statistic(name).ordered for name in self.statistics)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one pass reads, retries left out."""
+    """Requests and bytes that one pass reads, without retries."""
 
     requests: int | None  # None where GDAL decides
-    stored_bytes: int  # of the blocks in the files, counted each time they are read
+    stored_bytes: int  # of the files' tiles, counted each time they are read
     decoded_bytes: int
-    over_read: float  # blocks decoded, as a multiple of the blocks there are
+    over_read: float  # tiles decoded, as a multiple of the tiles in the files
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,13 @@ class Pass:
     """One reading of the stack by one cluster, for one stage or for several that are fused."""
 
     stages: tuple[StagePlan, ...]
+    engine: EngineName
     cluster: ClusterSettings
     workers: Workers
     chunks: Chunks
-    blocks: tuple[Block, ...]
+    tasks: tuple[Task, ...]
+    reading: Reading
+    raster: np.dtype  # of floats over time
     cost: Cost
     worker_bytes: int | None  # the most that a worker process will hold; None where dask decides
 
@@ -84,11 +90,12 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All passes of a run, in the order they run."""
+    """All passes of a run, in the order they run, and the reading that they share."""
 
     passes: tuple[Pass, ...]
+    reading: Reading
 
     @property
     def stages(self) -> tuple[StagePlan, ...]:
         """All stages, in the order they run."""
-        return tuple(stage for one in self.passes for stage in one.stages)
+        return tuple(stage for pass_ in self.passes for stage in pass_.stages)

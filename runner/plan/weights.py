@@ -1,4 +1,4 @@
-"""What a pixel counts over space: the same as all others, or by its area on the ellipsoid."""
+"""Weights of pixels over space: all the same, or by area on the ellipsoid."""
 
 import math
 import re
@@ -21,9 +21,9 @@ _NODES: Final = 8  # of the quadrature, whose error then is below e**16, some 1e
 
 
 def stage_weights(name: str, stage: StageSettings, grid: Grid) -> Weights:
-    """Whether a stage counts pixels by area: none or area.
+    """The weights of a stage, none or area.
 
-    Raises PlanError for a demand that the grid or the statistics do not allow.
+    Raises PlanError for a setting that the grid or the statistics do not allow.
     """
     demanded = stage.weights is Weights.area
     if stage.weights is Weights.none:
@@ -32,7 +32,7 @@ def stage_weights(name: str, stage: StageSettings, grid: Grid) -> Weights:
         if demanded:
             raise PlanError(f"stages.{name}.weights=area: {_why_not(stage, grid)}; wanted none or auto")
         return Weights.none
-    plain = [one for one in stage.statistics if not has_weights(one)]
+    plain = [name for name in stage.statistics if not has_weights(name)]
     if plain:
         raise PlanError(
             f"stages.{name}: {', '.join(plain)} cannot be taken by area, as weights={stage.weights.value} means on "
@@ -52,8 +52,8 @@ def _why_not(stage: StageSettings, grid: Grid) -> str:
     if stage.over is Over.time:
         return "over time all values of a pixel have the same area"
     if grid.crs is None:
-        return "the scenes have no CRS that tells the area of a pixel"
-    return f"{grid.crs_name} is no geographic CRS, and the area of a pixel is computed of latitudes only"
+        return "the scenes have no CRS, so the area of a pixel is unknown"
+    return f"{grid.crs_name} is not a geographic CRS, and areas are computed from latitudes only"
 
 
 def _is_geographic(grid: Grid) -> bool:
@@ -61,23 +61,23 @@ def _is_geographic(grid: Grid) -> bool:
 
 
 def is_mercator(grid: Grid) -> bool:
-    """Whether rows of a grid are parallels that are stretched the more the farther they are from the equator."""
+    """True for a Mercator projection, where pixels away from the equator cover less ground."""
     return _MERCATOR.search(grid.crs or "") is not None
 
 
 def row_areas(grid: Grid) -> Floats:
     """The area of a pixel of each row of a geographic grid, in square metres on its ellipsoid (rows,).
 
-    A pixel is what lies between two meridians and two parallels. Its area is the integral of the two radii of
-    curvature (Snyder, Map Projections: A Working Manual, 1987, chapter 4), a**2 (1 - e**2) * longitudes * the integral
-    of ds / (1 - e**2 s**2)**2 over s, the sine of the latitude; which Snyder's (3-12) is in closed form, where close
-    latitudes cancel. It is taken by Gauss and Legendre's quadrature. What lies beyond a pole is cut off.
+    A pixel lies between two meridians and two parallels. Its area is the integral of the two radii of curvature
+    (Snyder, Map Projections: A Working Manual, 1987, chapter 4): a**2 (1 - e**2) * longitudes * the integral of
+    ds / (1 - e**2 s**2)**2 over s, the sine of the latitude. Snyder's (3-12) is its closed form, in which close
+    latitudes cancel; Gauss-Legendre quadrature avoids that. Areas beyond a pole are cut off.
 
     Raises ValueError for a grid that is rotated, reaches beyond the poles, or has no ellipsoid.
     """
     a, b, _, d, e, f = grid.transform
     if b or d:
-        raise ValueError("the grid is rotated, so that a row has no one latitude")
+        raise ValueError("the grid is rotated, so a row does not have a single latitude")
     crs = CRS.from_wkt(grid.crs or "")
     axis, eccentricity = _ellipsoid(grid.crs or "")
     radians = crs.units_factor[1]
@@ -93,7 +93,7 @@ def row_areas(grid: Grid) -> Floats:
 def _zone_integrals(edges: Floats, eccentricity: float) -> Floats:
     """The integral of ds / (1 - e**2 s**2)**2 between neighbouring latitudes; `eccentricity` is e squared."""
     middles, halves = ((edges[:-1] + edges[1:]) / 2).tolist(), (np.abs(np.diff(edges)) / 2).tolist()
-    # By libm, as numpy's own sines differ with the instructions that a machine has.
+    # By libm: numpy's own sines differ with the instruction set of the machine.
     reach = np.array([math.cos(middle) * math.sin(half) for middle, half in zip(middles, halves, strict=True)])
     middle = np.array([math.sin(middle) * math.cos(half) for middle, half in zip(middles, halves, strict=True)])
     total = np.zeros(len(reach))
@@ -104,9 +104,9 @@ def _zone_integrals(edges: Floats, eccentricity: float) -> Floats:
 
 def _ellipsoid(wkt: str) -> tuple[float, float]:
     """Its semi-major axis, and the square of its eccentricity."""
-    found = _ELLIPSOID.search(wkt)
-    if not found:
-        raise ValueError("the CRS names no ellipsoid")
-    inverse = float(found[2])
+    ellipsoid = _ELLIPSOID.search(wkt)
+    if not ellipsoid:
+        raise ValueError("the CRS does not name an ellipsoid")
+    inverse = float(ellipsoid[2])
     flattening = 1 / inverse if inverse else 0.0  # a sphere is written as 0
-    return float(found[1]), flattening * (2 - flattening)
+    return float(ellipsoid[1]), flattening * (2 - flattening)

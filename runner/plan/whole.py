@@ -1,4 +1,4 @@
-"""Chunks that part values which an ordered statistic, such as a median, needs all at once."""
+"""Chunks that divide values which an ordered statistic, such as a median, needs all at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _NEEDS: Final = {Over.space: "whole scenes", Over.time: "all scenes at once"}
 
 @dataclass(frozen=True, slots=True)
 class _Conflict:
-    """The chunks of one stage, as they are typed, and what its statistics need."""
+    """The chunks of one stage as typed, the need of its statistics, and overrides that meet it."""
 
     typed: str
     need: str
@@ -23,36 +23,36 @@ class _Conflict:
 
 
 def refuse_parted_values(job: JobSettings) -> None:
-    """Raise ConfigError if chunks part what ordered statistics need, for all stages at once, with a remedy to paste.
+    """Raise ConfigError if chunks divide what ordered statistics need, for all stages at once, with a remedy to paste.
 
-    dask brings the chunks of the other engine together itself.
+    With engine=xarray, dask merges the chunks itself.
     """
     if job.engine is not EngineName.block:
         return
-    conflicts = [found for name, stage in job.stages.items() for found in _conflict(job, name, stage)]
+    conflicts = [conflict for name, stage in job.stages.items() for conflict in _conflict(job, name, stage)]
     if conflicts:
-        typed = dict.fromkeys(one.typed for one in conflicts)
-        remedies = dict.fromkeys(one.remedy for one in conflicts)
-        needs = " and ".join(one.need for one in conflicts)
+        typed = dict.fromkeys(conflict.typed for conflict in conflicts)
+        remedies = dict.fromkeys(conflict.remedy for conflict in conflicts)
+        needs = " and ".join(conflict.need for conflict in conflicts)
         raise ConfigError(f"{', '.join(typed)}: {needs}; add {' '.join(remedies)}")
 
 
 def _conflict(job: JobSettings, name: str, stage: StageSettings) -> Iterator[_Conflict]:
-    ordered = [one for one in stage.statistics if statistic(one).ordered]
+    ordered = [statistic_name for statistic_name in stage.statistics if statistic(statistic_name).ordered]
     key, chunks = (f"stages.{name}.chunks", stage.chunks) if stage.chunks else ("chunks", job.chunks)
-    parted = [axis for axis in _AXES[stage.over] if getattr(chunks, axis) not in ("auto", "all")]
-    if ordered and parted:
+    divided = [axis for axis in _AXES[stage.over] if getattr(chunks, axis) not in ("auto", "all")]
+    if ordered and divided:
         need = f"{', '.join(ordered)} of stages.{name} need{'s' * (len(ordered) == 1)} {_NEEDS[stage.over]}"
-        yield _Conflict(_typed(key, chunks, parted), need, _remedy(key, name, stage.over))
+        yield _Conflict(_typed(key, chunks, divided), need, _remedy(key, name, stage.over))
 
 
-def _typed(key: str, chunks: ChunkSettings, parted: list[str]) -> str:
+def _typed(key: str, chunks: ChunkSettings, axes: list[str]) -> str:
     option = OPTIONS.get((chunks.time, chunks.y, chunks.x))
-    return f"{key}={option}" if option else ", ".join(f"{key}.{axis}={getattr(chunks, axis)}" for axis in parted)
+    return f"{key}={option}" if option else ", ".join(f"{key}.{axis}={getattr(chunks, axis)}" for axis in axes)
 
 
 def _remedy(key: str, name: str, over: Over) -> str:
-    """What the command line gets in addition; chunks of its own for a stage that shares those of all stages."""
+    """Overrides to add: chunks of its own for a stage that shares the chunks of all stages."""
     if over is Over.space and key == "chunks":
         return f"stages.{name}.chunks=scene"
     return " ".join(f"{key}.{axis}=all" for axis in _AXES[over])

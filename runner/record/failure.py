@@ -9,7 +9,7 @@ from runner.record.run import Failure, TaskExtent
 def failure(error: BaseException, pass_name: str | None, stages: Sequence[str]) -> Failure:
     """Kind and message, the scene that it names, and the task, in the pass that was running."""
     chain = list(_chain(error))
-    scene = next((str(one.href) for one in chain if hasattr(one, "href")), None)
+    scene = next((str(href) for one in chain if (href := getattr(one, "href", None))), None)
     task = next((trace for one in chain if (trace := trace_of(one))), None)
     return Failure(type(error).__name__, str(error), pass_name, tuple(stages), scene, _extent(task))
 
@@ -21,7 +21,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _extent(task: TaskTrace | None) -> TaskExtent | None:
-    if task is None or task.block is None:
+    if task is None or task.task is None:
         return None
-    window, start, stop = task.block
+    window, start, stop = task.task
     return TaskExtent(**window._asdict(), start=start, stop=stop)

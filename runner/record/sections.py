@@ -41,7 +41,7 @@ def opened_pass(
         cluster=Cluster(**asdict(size)),
         weights={stage.name: stage.weights.value for stage in one.stages},
         chunks=TaskSize(*one.chunks),
-        tasks=len(one.blocks),
+        tasks=len(one.tasks),
         planned=Planned(**asdict(one.cost), worker_bytes=one.worker_bytes),
         gdal_options=gdal_options,
         start_seconds=round(start_seconds, 3),

@@ -85,12 +85,12 @@ class TraceLog:
 
     def _numbered(self) -> list[_Entry]:
         """All of them; a task that was lost with its worker is known by its key if another worker has done it since."""
-        done = {one.trace.place.key: one.trace for one in self._entries if one.trace.place and one.trace.block}
+        done = {one.trace.place.key: one.trace for one in self._entries if one.trace.place and one.trace.task}
 
         def with_number(entry: _Entry) -> _Entry:
             trace = entry.trace
-            again = done.get(trace.place.key) if trace.place and trace.place.key and not trace.block else None
-            return replace(entry, trace=replace(trace, number=again.number, block=again.block)) if again else entry
+            again = done.get(trace.place.key) if trace.place and trace.place.key and not trace.task else None
+            return replace(entry, trace=replace(trace, number=again.number, task=again.task)) if again else entry
 
         return [with_number(entry) for entry in self._entries]
 
@@ -114,9 +114,9 @@ def _row(entry: _Entry, attempt: int) -> dict[str, Any]:
 
 
 def _block(trace: TaskTrace) -> dict[str, int]:
-    if trace.block is None:
+    if trace.task is None:
         return {}
-    window, first, stop = trace.block
+    window, first, stop = trace.task
     pixels = (stop - first) * window.height * window.width
     return {**window._asdict(), "first_scene": first, "stop_scene": stop, "pixels": pixels}
 

@@ -1,18 +1,18 @@
-"""What is left of a plan when blocks of whatever other plans are done: every pixel of every scene once, and no more."""
+"""The remaining tasks of a plan, with those of other plans done, have every pixel of every scene once."""
 
 import numpy as np
 import pytest
 
-from runner.checkpoint.remaining import disjoint, rest_of
-from runner.plan.records import Block
+from runner.checkpoint.remaining import disjoint, remaining_of
+from runner.plan.records import Task
 from runner.read.header import Window
 
 SCENES, HEIGHT, WIDTH = 7, 50, 40
 
 
-def cut(scenes: int, height: int, width: int) -> list[Block]:
+def cut(scenes: int, height: int, width: int) -> list[Task]:
     return [
-        Block(
+        Task(
             Window(row, column, min(height, HEIGHT - row), min(width, WIDTH - column)),
             start,
             min(start + scenes, SCENES),
@@ -23,10 +23,10 @@ def cut(scenes: int, height: int, width: int) -> list[Block]:
     ]
 
 
-def counted(blocks: list[Block]) -> np.ndarray:
+def counted(tasks: list[Task]) -> np.ndarray:
     """How often each pixel is in them, (scene, row, column)."""
     counts = np.zeros((SCENES, HEIGHT, WIDTH), int)
-    for window, start, stop in blocks:
+    for window, start, stop in tasks:
         counts[start:stop, window.row : window.row + window.height, window.column : window.column + window.width] += 1
     return counts
 
@@ -35,21 +35,21 @@ def counted(blocks: list[Block]) -> np.ndarray:
 def test_done_and_left_together_are_every_pixel_once(seed: int) -> None:
     dice = np.random.default_rng(seed)
     cuts = [cut(int(dice.integers(1, 9)), int(dice.integers(5, 60)), int(dice.integers(5, 50))) for _ in range(3)]
-    some = [block for one in cuts[: 1 + seed % 2] for block in one if dice.random() < dice.random()]
+    some = [task for one in cuts[: 1 + seed % 2] for task in one if dice.random() < dice.random()]
     done = [some[number] for number in disjoint(some)]
-    rest = rest_of(cuts[2], done, SCENES)
-    assert (counted(done + list(rest.blocks)) == 1).all()
-    for window, parts in rest.parts.items():
-        inside = [block.window for block in rest.blocks if block.window in parts] or [window]
+    remaining = remaining_of(cuts[2], done, SCENES)
+    assert (counted(done + list(remaining.tasks)) == 1).all()
+    for window, parts in remaining.parts.items():
+        inside = [task.window for task in remaining.tasks if task.window in parts] or [window]
         assert set(inside) == set(parts)
-        assert (counted([Block(part, 0, 1) for part in parts]) == counted([Block(window, 0, 1)])).all()
+        assert (counted([Task(part, 0, 1) for part in parts]) == counted([Task(window, 0, 1)])).all()
 
 
-def test_with_the_same_cut_the_rest_is_what_was_not_done() -> None:
+def test_with_the_same_cut_the_tasks_not_done_remain() -> None:
     planned = cut(3, 16, 16)
-    assert rest_of(planned, planned[::2], SCENES).blocks == tuple(planned[1::2])
-    assert rest_of(planned, planned, SCENES).blocks == ()
-    assert rest_of(planned, [], SCENES).blocks == tuple(planned)
+    assert remaining_of(planned, planned[::2], SCENES).tasks == tuple(planned[1::2])
+    assert remaining_of(planned, planned, SCENES).tasks == ()
+    assert remaining_of(planned, [], SCENES).tasks == tuple(planned)
 
 
 def test_what_overlaps_is_taken_once_the_larger_first() -> None:

@@ -18,11 +18,12 @@ from distributed import LocalCluster
 from jobs import ROOT
 from waiting import LONG, lives, wait_until
 
-from runner.cluster.workers import Cluster, KillingTaskError, open_cluster
+from runner.cluster.open import open_cluster
+from runner.cluster.workers import Cluster, KillingTaskError
 from runner.engine.block_engine import _killer_named
-from runner.engine.trace import Task
+from runner.engine.trace import NumberedTask
 from runner.errors import ClusterError
-from runner.plan.records import Block
+from runner.plan.records import Task
 from runner.read.header import Window
 from runner.record.failure import failure_facts
 from runner.settings import ClusterKind, ClusterSettings
@@ -247,7 +248,7 @@ def test_a_scheduler_that_is_gone_ends_the_run_as_a_fault_of_the_cluster(tmp_pat
             process.kill()
 
 
-def die(_: None, tasks: Iterator[Task]) -> Iterator[None]:
+def die(_: None, tasks: Iterator[NumberedTask]) -> Iterator[None]:
     for task in tasks:
         if task.number == 3:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -255,26 +256,26 @@ def die(_: None, tasks: Iterator[Task]) -> Iterator[None]:
 
 
 def test_a_task_that_kills_its_workers_is_handed_back() -> None:
-    tasks = [Task(number, Block(Window(64 * number, 0, 64, 100), 0, 2)) for number in range(6)]
+    tasks = [NumberedTask(number, Task(Window(64 * number, 0, 64, 100), 0, 2)) for number in range(6)]
     with (
         open_cluster(ClusterSettings(ClusterKind.processes, n_workers=1), {}) as cluster,
         pytest.raises(KillingTaskError, match="workers died over and over") as caught,
     ):
         list(cluster.map(die, None, tasks, lambda: None))
-    assert isinstance(caught.value.task, Task)
+    assert isinstance(caught.value.work, NumberedTask)
 
 
-def test_the_block_that_killed_its_workers_is_named_with_its_scenes() -> None:
+def test_the_task_that_killed_its_workers_is_named_with_its_scenes() -> None:
     scenes = tuple(SimpleNamespace(name=f"S1A_2020010{day}", href=f"s3://b/{day}.tif") for day in (1, 2))
     stack: Any = SimpleNamespace(scenes=scenes)
     for start, words, scene in (
         (0, "2 scenes from S1A_20200101 to S1A_20200102", None),
         (1, "scene S1A_20200102", "2"),
     ):
-        task = Task(7, Block(Window(64, 0, 64, 100), start, 2))
+        task = NumberedTask(7, Task(Window(64, 0, 64, 100), start, 2))
         with pytest.raises(KillingTaskError) as caught, _killer_named(stack):
             raise KillingTaskError(task)
-        assert f"over and over at the block of {words}, rows 64 to 128, columns 0 to 100: mostly for" in str(
+        assert f"over and over at the task of {words}, rows 64 to 128, columns 0 to 100: mostly for" in str(
             caught.value
         )
         facts = failure_facts(caught.value, None)
@@ -286,7 +287,7 @@ def test_the_block_that_killed_its_workers_is_named_with_its_scenes() -> None:
 def test_workers_that_do_not_start_are_no_fault_of_the_runner(
     monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    monkeypatch.setattr("distributed.LocalCluster", Mock(side_effect=fault))
+    monkeypatch.setattr("runner.cluster.dask_workers.LocalCluster", Mock(side_effect=fault))
     with (
         pytest.raises(ClusterError, match=r"do not start \(.*ask for fewer by stages.NAME.cluster.n_workers, raise"),
         open_cluster(ClusterSettings(ClusterKind.processes, start_timeout=5), {}),

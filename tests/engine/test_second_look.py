@@ -10,10 +10,11 @@ from jobs import compose
 from scenes_on_disk import speckle, write_scene
 
 from runner.engine.second_look import confirmed
-from runner.engine.trace import NOTE, Place, TaskTrace
+from runner.engine.trace import Place, TaskTrace
 from runner.errors import ReadError
 from runner.model import Stack
-from runner.plan.records import Block
+from runner.plan.reading import make_reading
+from runner.plan.records import Task
 from runner.read.header import Window
 from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError
 from runner.settings import JobSettings
@@ -41,7 +42,7 @@ def stack_of(job: JobSettings) -> Stack:
 
 def seen_by(error: ReadError, worker: str) -> ReadError:
     """The error as the task of a worker brings it."""
-    vars(error)[NOTE] = TaskTrace(0, Block(Window(0, 0, 128, 200), 0, 1), Place(worker, None), 0, 1)
+    error.task = TaskTrace(0, Task(Window(0, 0, 128, 200), 0, 1), Place(worker, None), 0, 1)
     return error
 
 
@@ -58,7 +59,7 @@ def test_damage_that_is_seen_twice_is_the_objects(server: FaultyServer, tmp_path
     job = job_at(server, f"reader={reader}", "gdal=cloud")
     stack = stack_of(job)
     damage(tmp_path / "b/20200106.tif")
-    again = confirmed(job, stack, ReadError(stack.scenes[0].href, "a block is damaged"))
+    again = confirmed(make_reading(job, stack), stack, ReadError(stack.scenes[0].href, "a block is damaged"))
     assert not isinstance(again, StoreError)
     assert again.href == stack.scenes[0].href
 
@@ -67,7 +68,9 @@ def test_an_object_that_two_readings_miss_is_gone(server: FaultyServer, tmp_path
     job = job_at(server)
     stack = stack_of(job)
     (tmp_path / "b/20200106.tif").unlink()
-    assert isinstance(confirmed(job, stack, MissingError(stack.scenes[0].href, "not found")), MissingError)
+    assert isinstance(
+        confirmed(make_reading(job, stack), stack, MissingError(stack.scenes[0].href, "not found")), MissingError
+    )
 
 
 @pytest.mark.parametrize("reader", ["auto", "gdal"])
@@ -87,7 +90,7 @@ def test_a_fault_of_the_store_is_told_in_place_of_the_first(
     stack = stack_of(job)
     server.script = for_blocks(script)
     with pytest.raises(kind, match=words):
-        confirmed(job, stack, ReadError(stack.scenes[0].href, "GDAL cannot read it"))
+        confirmed(make_reading(job, stack), stack, ReadError(stack.scenes[0].href, "GDAL cannot read it"))
 
 
 def test_an_object_that_was_replaced_meanwhile_is_not_read(server: FaultyServer, tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_an_object_that_was_replaced_meanwhile_is_not_read(server: FaultyServer,
     stack = stack_of(job)
     write_scene(tmp_path / "b/20200106.tif", speckle(SHAPE, seed=3), blockxsize=128, blockysize=128)
     with pytest.raises(ChangedError):
-        confirmed(job, stack, ReadError(stack.scenes[0].href, "a block is damaged"))
+        confirmed(make_reading(job, stack), stack, ReadError(stack.scenes[0].href, "a block is damaged"))
 
 
 @pytest.mark.parametrize(
@@ -112,14 +115,14 @@ def test_a_fault_that_one_worker_sees_is_the_workers(
     job = compose("source=local", f"source.url={folder_of_scenes}/*0106*.tif", *words_of_job)
     stack = stack_of(job)
     with pytest.raises(StoreError, match=words):
-        confirmed(job, stack, seen_by(error(stack.scenes[0].href, "it fails"), "tcp://far:1"))
+        confirmed(make_reading(job, stack), stack, seen_by(error(stack.scenes[0].href, "it fails"), "tcp://far:1"))
 
 
 def test_a_fault_that_does_not_come_again_is_not_the_objects(server: FaultyServer) -> None:
     job = job_at(server)
     stack = stack_of(job)
     with pytest.raises(StoreError, match="it fails; but read again, by this process, it is whole"):
-        confirmed(job, stack, ReadError(stack.scenes[0].href, "it fails"))
+        confirmed(make_reading(job, stack), stack, ReadError(stack.scenes[0].href, "it fails"))
 
 
 def test_what_is_not_the_objects_fault_is_not_looked_at_again(server: FaultyServer) -> None:
@@ -127,5 +130,5 @@ def test_what_is_not_the_objects_fault_is_not_looked_at_again(server: FaultyServ
     stack = stack_of(job)
     before = server.requests
     with pytest.raises(DeniedError):
-        confirmed(job, stack, DeniedError(stack.scenes[0].href, "access denied"))
+        confirmed(make_reading(job, stack), stack, DeniedError(stack.scenes[0].href, "access denied"))
     assert server.requests == before

@@ -20,9 +20,9 @@ from log_folders import ask, asked, facts_of, write_run
 from scenes_on_disk import speckle, write_scene
 from waiting import LONG, wait_until
 
-from runner.checkpoint.remaining import Rest
-from runner.checkpoint.store import PassBlocks, kept_blocks
-from runner.plan.records import Block
+from runner.checkpoint.remaining import Remaining
+from runner.checkpoint.store import PassTasks, kept_tasks
+from runner.plan.records import Task
 from runner.read.header import Window
 from runner.record.lock import held
 
@@ -89,15 +89,15 @@ def held_up(server: FaultyServer, requests: int) -> Iterator[None]:
     server.blocks = None
 
 
-def stopped(cwd: Path, server: FaultyServer, number: int, *words: str, blocks: int = 4) -> tuple[int, str]:
-    """A run that gets a signal once so many blocks are kept; its exit code and what it said."""
-    requests = blocks * (2 if "chunks.time=2" in words else SCENES)
+def stopped(cwd: Path, server: FaultyServer, number: int, *words: str, tasks: int = 4) -> tuple[int, str]:
+    """A run that gets a signal once that many tasks are kept; its exit code and what it said."""
+    requests = tasks * (2 if "chunks.time=2" in words else SCENES)
     with held_up(server, requests):
         running = subprocess.Popen(command(server, *(words or EACH)), cwd=cwd, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: len(kept(cwd / "run")) >= blocks or running.poll() is not None)
+        wait_until(lambda: len(kept(cwd / "run")) >= tasks or running.poll() is not None)
         os.kill(running.pid, number)
         _, said = running.communicate(timeout=LONG)
-    assert len(kept(cwd / "run")) >= blocks, said
+    assert len(kept(cwd / "run")) >= tasks, said
     return running.returncode, said
 
 
@@ -119,7 +119,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_reads_only_what_is_
     done = len(kept(tmp_path / "run"))
     again = ask(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
-    assert f"{kept_blocks(done)}, {WINDOWS - done} are to be read" in again.stderr
+    assert f"{kept_tasks(done)}, {WINDOWS - done} are to be read" in again.stderr
     assert hashes(tmp_path / "run") == clean["values"]
     assert fetched(tmp_path / "run") == pytest.approx(clean["bytes"] * (1 - done / WINDOWS), rel=0.05)
     facts = facts_of(tmp_path / "run")
@@ -134,18 +134,18 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits_and_reads_only_what_is_
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(0, "0 finished blocks are kept"), (1, "1 finished block is kept"), (2, "2 finished blocks are kept")],
+    [(0, "0 finished tasks are kept"), (1, "1 finished task is kept"), (2, "2 finished tasks are kept")],
 )
-def test_one_block_is_one(count: int, said: str) -> None:
-    assert kept_blocks(count) == said
+def test_one_task_is_one(count: int, said: str) -> None:
+    assert kept_tasks(count) == said
 
 
 def test_a_resumption_that_kept_nothing_says_what_it_reads_if_asked(tmp_path: Path) -> None:
-    blocks = (Block(Window(0, 0, 64, 64), 0, 2), Block(Window(64, 0, 64, 64), 0, 2))
+    tasks = (Task(Window(0, 0, 64, 64), 0, 2), Task(Window(64, 0, 64, 64), 0, 2))
     nothing: Any = None
-    found = PassBlocks(nothing, nothing, Rest(blocks, {}), [], [], print, nothing)
+    found = PassTasks(nothing, nothing, Remaining(tasks, {}), [], [], nothing)
     assert list(found.describe()) == []
-    said = ["0 finished blocks are kept, 2 are to be read"]
+    said = ["0 finished tasks are kept, 2 are to be read"]
     assert list(found.describe(explain=True))[:1] == said
 
 
@@ -166,17 +166,17 @@ OTHERS = {
 def test_cluster_chunks_and_fusing_may_be_others(
     server: FaultyServer, tmp_path: Path, clean: dict[str, Any], words: list[str]
 ) -> None:
-    stopped(tmp_path, server, signal.SIGKILL, *EACH, "chunks.time=2", blocks=7)  # three of them to a window
+    stopped(tmp_path, server, signal.SIGKILL, *EACH, "chunks.time=2", tasks=7)  # three of them to a window
     again = ask(tmp_path, "resume", "run", "--", *words)
     assert again.returncode == 0, again.stderr
-    assert re.search(r"\d finished blocks? (is|are) kept", again.stderr)
+    assert re.search(r"\d finished tasks? (is|are) kept", again.stderr)
     assert hashes(tmp_path / "run") == clean["values"]
     if "reader=gdal" not in words and "fuse=false" not in words:
         assert fetched(tmp_path / "run") < 0.85 * clean["bytes"]
 
 
 def test_a_run_may_be_stopped_again_and_again(server: FaultyServer, tmp_path: Path, clean: dict[str, Any]) -> None:
-    stopped(tmp_path, server, signal.SIGKILL, blocks=2)
+    stopped(tmp_path, server, signal.SIGKILL, tasks=2)
     resume = [sys.executable, "-m", "runner.log", "resume", "run", "--", "chunks.time=2"]
     with held_up(server, 4 * 2):
         running = subprocess.Popen(resume, cwd=tmp_path, stderr=subprocess.DEVNULL)
@@ -190,16 +190,16 @@ def test_a_run_may_be_stopped_again_and_again(server: FaultyServer, tmp_path: Pa
     assert len(facts_of(tmp_path / "run")["attempts"]) == 2
 
 
-def test_blocks_of_a_replaced_object_are_computed_again_and_it_is_named(server: FaultyServer, tmp_path: Path) -> None:
-    stopped(tmp_path, server, signal.SIGKILL, *EACH, "chunks.time=2", blocks=7)
+def test_tasks_of_a_replaced_object_are_computed_again_and_it_is_named(server: FaultyServer, tmp_path: Path) -> None:
+    stopped(tmp_path, server, signal.SIGKILL, *EACH, "chunks.time=2", tasks=7)
     pixels = speckle((ROWS, COLUMNS), seed=77)
     write_scene(tmp_path / "buckets/b/S1A_20200101.tif", pixels, blockxsize=BLOCK, blockysize=BLOCK, predictor=3)
     again = ask(tmp_path, "resume", "run", "--explain")
     assert again.returncode == 0, again.stderr
-    assert "kept blocks are computed again: s3://b/S1A_20200101.tif has changed: it was ETag " in again.stderr
-    explained = [line for line in again.stderr.splitlines() if " blocks, rows 0 to " in line]
-    assert re.search(r"now ETag .* \(\d+ blocks, rows 0 to \d+, columns 0 to 256, scenes 0 to 2\)$", explained[0])
-    assert re.search(r"kept: \d+ blocks, rows 0 to \d+, columns 0 to 256, scenes 2 to \d+$", explained[1])
+    assert "kept tasks are computed again: s3://b/S1A_20200101.tif has changed: it was ETag " in again.stderr
+    explained = [line for line in again.stderr.splitlines() if " tasks, rows 0 to " in line]
+    assert re.search(r"now ETag .* \(\d+ tasks, rows 0 to \d+, columns 0 to 256, scenes 0 to 2\)$", explained[0])
+    assert re.search(r"kept: \d+ tasks, rows 0 to \d+, columns 0 to 256, scenes 2 to \d+$", explained[1])
     assert [line.split(": ")[1] for line in explained[1:]] == ["kept", "to be read"]
     table = pd.read_parquet(tmp_path / "run/spatial_mean.parquet")
     assert table["mean"][0] == pytest.approx(pixels[pixels != 0].mean(dtype=np.float64), rel=1e-12)
@@ -219,11 +219,11 @@ def test_blocks_of_a_replaced_object_are_computed_again_and_it_is_named(server: 
 def test_an_override_that_values_follow_from_computes_all_again_and_says_why(
     server: FaultyServer, tmp_path: Path, word: str, why: str
 ) -> None:
-    stopped(tmp_path, server, signal.SIGKILL, blocks=2)
+    stopped(tmp_path, server, signal.SIGKILL, tasks=2)
     again = ask(tmp_path, "resume", "run", "--", word, "chunks.y=auto", "chunks.x=auto", "chunks.time=auto")
     assert again.returncode == 0, again.stderr
-    assert "0 finished blocks are kept" in again.stderr
-    assert f"kept blocks are computed again: {why}" in again.stderr
+    assert "0 finished tasks are kept" in again.stderr
+    assert f"kept tasks are computed again: {why}" in again.stderr
 
 
 def test_ordered_statistics_are_kept_too(server: FaultyServer, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_torn_file_is_ignored(server: FaultyServer, tmp_path: Path, clean: dic
     again = ask(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
     assert "2 files in run/partials are ignored: torn, or of another version" in again.stderr
-    assert kept_blocks(len(files) - 2) in again.stderr
+    assert kept_tasks(len(files) - 2) in again.stderr
     assert hashes(tmp_path / "run") == clean["values"]
 
 
@@ -307,7 +307,7 @@ def test_a_scene_that_was_left_out_is_taken_in_once_it_is_mended(
 # --- what is not resumed ----------------------------------------------------------------------------------------------
 
 
-def test_a_complete_run_has_nothing_to_resume_and_keeps_its_blocks_if_asked(
+def test_a_complete_run_has_nothing_to_resume_and_keeps_its_tasks_if_asked(
     server: FaultyServer, tmp_path: Path
 ) -> None:
     words = ["output.keep_partials=true", *EACH]
@@ -356,10 +356,10 @@ def test_the_xarray_engine_keeps_nothing_and_says_so(
     stopped(tmp_path, server, signal.SIGKILL)
     done = ask(tmp_path, "resume", "run", "--", "engine=xarray")
     assert done.returncode == 0, done.stderr
-    assert "engine=xarray keeps no blocks: everything is computed again" in done.stderr
+    assert "engine=xarray keeps no tasks: everything is computed again" in done.stderr
 
 
 @pytest.mark.parametrize("word", ["source.limit=2", pytest.param("output.dir=elsewhere", marks=SLOW)])
 def test_other_scenes_or_another_folder_are_another_run(server: FaultyServer, tmp_path: Path, word: str) -> None:
-    stopped(tmp_path, server, signal.SIGKILL, blocks=1)
+    stopped(tmp_path, server, signal.SIGKILL, tasks=1)
     assert ask(tmp_path, "resume", "run", "--", word).returncode == 2

@@ -16,7 +16,7 @@ from runner.errors import ConfigError, PlanError
 from runner.model import Stack
 from runner.plan.chunking import cut
 from runner.plan.planner import make_plan
-from runner.plan.readers import left_to_gdal
+from runner.plan.reading import left_to_gdal
 from runner.plan.records import Chunks, Plan
 from runner.plan.whole import OPTIONS
 from runner.settings import OnError, S3Settings
@@ -105,7 +105,7 @@ def test_equal_stages_are_one_pass_and_others_are_not(stack: Stack) -> None:
 def test_scenes_are_shared_out_where_windows_leave_threads_idle(stack: Stack, threads: int, tasks: int) -> None:
     twelve = replace(stack, scenes=stack.scenes * 4)
     words = [f"stages.{name}.cluster.threads_per_worker={threads}" for name in ("spatial_mean", "temporal_mean")]
-    assert len(plan_of(twelve, *words).passes[0].blocks) == tasks
+    assert len(plan_of(twelve, *words).passes[0].tasks) == tasks
 
 
 def test_a_block_row_is_one_request(stack: Stack) -> None:

@@ -245,7 +245,7 @@ def test_a_mercator_projection_is_known_as_such(crs: str, wanted: bool) -> None:
 def test_scenes_without_a_crs_count_the_same() -> None:
     grid = Grid(None, "no CRS", (1, 0, 0, 0, -1, 0), 4, 5)
     assert stage_weights("a", StageSettings(), grid) is Weights.none
-    with pytest.raises(PlanError, match="no CRS that tells the area"):
+    with pytest.raises(PlanError, match="no CRS, so the area of a pixel is unknown"):
         stage_weights("a", StageSettings(weights=Weights.area), grid)
 
 
@@ -261,7 +261,7 @@ def test_scenes_without_a_crs_count_the_same() -> None:
         (
             StageSettings(weights=Weights.area),
             grid_of(DEGREES, (4, 5), "EPSG:32633"),
-            "stages.a.weights=area: EPSG:32633 is no geographic CRS",
+            "stages.a.weights=area: EPSG:32633 is not a geographic CRS",
         ),
         (
             StageSettings(Over.time, weights=Weights.area),
@@ -271,7 +271,8 @@ def test_scenes_without_a_crs_count_the_same() -> None:
         (
             StageSettings(),
             grid_of((0.1, 0.01, 10, 0.01, -0.1, 50), (4, 5)),
-            "stages.a.weights=auto: the grid is rotated, so that a row has no one latitude; set stages.a.weights=none",
+            "stages.a.weights=auto: the grid is rotated, so a row does not have a single latitude; "
+            "set stages.a.weights=none",
         ),
         (
             StageSettings(),

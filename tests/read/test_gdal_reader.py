@@ -14,15 +14,15 @@ from jobs import compose
 from obstore.store import LocalStore
 from scenes_on_disk import write_scene
 
-from runner import job as story
 from runner.demo.server import serve
+from runner.engine.compute import compute_pass
 from runner.errors import ReadError
-from runner.plan.masking import make_rule
 from runner.plan.planner import make_plan
 from runner.read import gdal_reader
 from runner.read.decode import fast_path_refusal
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, SceneFile, ScenePixels, Window, completed, read_header
+from runner.source.reachable import opened_source
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
@@ -242,8 +242,8 @@ def test_an_object_that_was_replaced_between_two_jobs_of_a_process_is_read_anew(
             pixels = np.full((40, 30), value, np.float32)
             write_scene(tmp_path / "x.tif", pixels).rename(tmp_path / "b/20200101.tif")
             job = compose(*words, *engine)
-            with story.opened_source(job) as job:
+            with opened_source(job) as job:
                 stack = find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack
                 (one,) = make_plan(job, stack).passes
-                result, _ = story.compute_pass(job, one, make_rule(job, stack), stack)
+                result, _ = compute_pass(one, stack)
             assert result.values["spatial_mean"]["mean"].tolist() == [value]

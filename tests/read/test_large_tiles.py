@@ -10,7 +10,8 @@ from scenes_on_disk import speckle, write_scene
 
 from runner.errors import PlanError
 from runner.model import Stack
-from runner.plan.planner import fetch_options, make_plan
+from runner.plan.planner import make_plan
+from runner.plan.reading import make_reading
 from runner.plan.records import Pass
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
@@ -71,7 +72,7 @@ def test_strips_are_kept_whole_where_they_fit(stack: Stack) -> None:
 @pytest.mark.parametrize(("rows", "together"), [(200, 8), (1300, 5), (HEIGHT, 1)])
 def test_fewer_large_blocks_are_decoded_together(stack: Stack, rows: int, together: int) -> None:
     large = in_strips(stack, rows)
-    assert fetch_options(compose().fetch, large).scenes_together == together
+    assert make_reading(compose(), large).fetch.scenes_together == together
 
 
 def test_what_a_large_strip_takes_is_planned(stack: Stack) -> None:
@@ -81,9 +82,7 @@ def test_what_a_large_strip_takes_is_planned(stack: Stack) -> None:
 
 
 def test_a_plan_that_does_not_fit_says_that_the_files_can_be_rewritten(stack: Stack) -> None:
-    with pytest.raises(
-        PlanError, match=r"or rewrite the files, whose blocks of 26000 x 20000 .*gdal_translate -of COG"
-    ):
+    with pytest.raises(PlanError, match=r"or rewrite the files, whose tiles of 26000 x 20000 .*gdal_translate -of COG"):
         pass_of(in_strips(stack, HEIGHT), 2)
 
 
@@ -95,4 +94,4 @@ def test_the_plan_says_how_often_a_strip_is_decoded(
     words = [f"stages.{name}.cluster.memory_limit={gibibytes}GiB" for name in ("spatial_mean", "temporal_mean")]
     words += [f"stages.{name}.cluster.threads_per_worker=1" for name in ("spatial_mean", "temporal_mean")]
     show_plan(make_plan(compose(*words), large), large)
-    assert f"blocks of 26000 x 20000 (520.0 MB) is decoded {times}; " in " ".join(capsys.readouterr().out.split())
+    assert f"tiles of 26000 x 20000 (520.0 MB) is decoded {times}; " in " ".join(capsys.readouterr().out.split())

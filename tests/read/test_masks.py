@@ -32,13 +32,13 @@ from small_tiffs import (
 )
 from tiff_files import tags_of
 
-from runner.engine.blocks import BlockResult, make_reading, run_blocks
+from runner.engine.tasks import Shared, TaskResult, run_tasks
 from runner.engine.xarray_engine import open_stack
 from runner.errors import PlanError, ReadError
 from runner.model import Stack
 from runner.plan.masking import PixelRule, make_rule
 from runner.plan.planner import make_plan
-from runner.plan.records import Block, Chunks
+from runner.plan.records import Chunks, Task
 from runner.read.header import Window, read_header
 from runner.read.masks import FileMask
 from runner.reduce.statistics import finish
@@ -311,7 +311,7 @@ def test_masked_integers_of_64_bits_are_summed_with_all_their_digits(
         pixels = open_stack(stack, Chunks(1, *SHAPE), rule).compute(scheduler="sync").values[0]
         assert pixels[rule.pixels.valid(pixels)].tolist() == numbers
         return
-    found = finish(one_block(job, stack, rule, 0).over_space, ["sum", "var"])
+    found = finish(one_task(job, stack, 0).over_space, ["sum", "var"])
     mean = sum(numbers, Fraction()) / len(numbers)
     assert found["sum"].tolist() == [float(sum(numbers, Fraction()))]
     assert found["var"].tolist() == [float(sum(((one - mean) ** 2 for one in numbers), Fraction()) / len(numbers))]
@@ -383,7 +383,7 @@ def assert_counted(path: Path, reader: str, expected: Bools, **changes: Any) -> 
 def counted(path: Path, reader: str, scene: int = 0, mask: Mask = Mask.nodata, **changes: Any) -> Bools:
     """Which pixels of a scene of a folder count; `changes` are settings of the source."""
     job, stack, rule = prepared(path.parent, reader, ["count"], Over.time, mask=mask, **changes)
-    found = by_xarray(stack, rule)[scene] if reader == "xarray" else by_blocks(job, stack, rule, scene)
+    found = by_xarray(stack, rule)[scene] if reader == "xarray" else by_tasks(job, stack, scene)
     return np.asarray(found, np.bool_)
 
 
@@ -402,16 +402,16 @@ def by_xarray(stack: Stack, rule: PixelRule) -> Any:
     return rule.pixels.valid(pixels.compute(scheduler="sync").values)
 
 
-def by_blocks(job: JobSettings, stack: Stack, rule: PixelRule, scene: int) -> Any:
-    result = one_block(job, stack, rule, scene)
+def by_tasks(job: JobSettings, stack: Stack, scene: int) -> Any:
+    result = one_task(job, stack, scene)
     assert result.over_time
     return result.over_time.counts
 
 
-def one_block(job: JobSettings, stack: Stack, rule: PixelRule, scene: int) -> BlockResult:
+def one_task(job: JobSettings, stack: Stack, scene: int) -> TaskResult:
     """A whole scene."""
     (one,) = make_plan(job, stack).passes
-    reading = make_reading(job, stack, rule, one.stages)
-    whole = Block(Window(0, 0, stack.grid.height, stack.grid.width), scene, scene + 1)
-    (result,) = run_blocks(reading, iter([whole]))
+    shared = Shared.of(one.reading, stack, one.stages)
+    whole = Task(Window(0, 0, stack.grid.height, stack.grid.width), scene, scene + 1)
+    (result,) = run_tasks(shared, iter([whole]))
     return result

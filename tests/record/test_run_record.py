@@ -25,10 +25,10 @@ from msgspec.structs import replace
 from waiting import LONG, wait_until
 
 from runner.base.atomic import written_aside
-from runner.engine.trace import NOTE, TaskTrace
+from runner.engine.trace import TaskTrace
 from runner.errors import Interrupted, OutputError, ReadError, RecordError, SourceError
 from runner.host.heartbeat import HEARTBEAT_SECONDS
-from runner.plan.records import Block
+from runner.plan.records import Task
 from runner.read.header import Window
 from runner.record.code import DIFF_BYTES, git_state
 from runner.record.lock import held
@@ -86,7 +86,7 @@ def test_a_failure_is_in_the_record_and_its_traceback_in_both_logs(tmp_path: Pat
 
 def test_a_failure_is_traced_to_its_pass_scene_and_block(tmp_path: Path) -> None:
     problem = ReadError("s3://b/k.tif", "gone")
-    vars(problem)[NOTE] = TaskTrace(3, Block(Window(512, 0, 512, 700), 2, 5), None, None, None)
+    problem.task = TaskTrace(3, Task(Window(512, 0, 512, 700), 2, 5), None, None, None)
     with pytest.raises(ReadError), recorded_run(tmp_path, {}, [], []) as record, record.during("a+b", ["a", "b"]):
         raise ReadError(problem.href, "gone; leave it out") from problem
     error = read(tmp_path)["error"]

@@ -19,16 +19,17 @@ import rasterio
 from jobs import Cli
 from waiting import LONG, wait_until
 
-from runner.cluster.workers import open_cluster
-from runner.engine.trace import Place, TaskTrace, Work, failures_traced, here
-from runner.plan.records import Block
+from runner.cluster.open import open_cluster
+from runner.engine.observer import Observer, failures_observed
+from runner.engine.trace import Place, TaskTrace, Work, here
+from runner.plan.records import Task
 from runner.read.header import Window
 from runner.record.trace_table import SCHEMA, TraceLog
 from runner.settings import ClusterKind, ClusterSettings
 
 pytestmark = pytest.mark.slow  # each starts runs
 
-BLOCK = Block(Window(0, 512, 256, 100), 3, 7)
+TASK = Task(Window(0, 512, 256, 100), 3, 7)
 PIXELS = 4 * 300 * 500
 SMALL = ("chunks.time=2", "chunks.y=256", "chunks.x=256")
 PROCESSES = tuple(f"cluster@stages.{stage}.cluster=processes" for stage in ("spatial_mean", "temporal_mean"))
@@ -174,16 +175,17 @@ def die_once(mark: str, numbers: Iterator[int]) -> Iterator[tuple[int, TaskTrace
         if number == 7 and not Path(mark).exists():
             Path(mark).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        yield number, TaskTrace(number, BLOCK, here(), time.time(), time.time())
+        yield number, TaskTrace(number, TASK, here(), time.time(), time.time())
 
 
 def test_a_worker_that_is_killed_is_counted_with_what_it_was_at(tmp_path: Path) -> None:
     log = TraceLog(tmp_path / "trace.parquet")
-    on_task = partial(log.add, "a", ["a"])
+    observer = Observer()
+    observer.failed = partial(log.add, "a", ["a"])  # type: ignore[method-assign]
     settings = ClusterSettings(ClusterKind.processes, n_workers=2)
-    with open_cluster(settings, {}) as cluster, failures_traced(cluster.watch, on_task) as losses:
+    with open_cluster(settings, {}) as cluster, failures_observed(cluster.watch, observer) as losses:
         for _, trace in cluster.map(die_once, str(tmp_path / "mark"), list(range(40)), lambda: None):
-            on_task(trace)
+            log.add("a", ["a"], trace)
     log.write()
     rows = trace_of(tmp_path)
     (loss,) = losses
@@ -202,7 +204,7 @@ def text_of(path: Path) -> str:
 
 # --- the table itself ---------------------------------------------------------------------------------------------
 
-DONE = TaskTrace(5, BLOCK, Place("tcp://w:1", "k-1", "h", 7, 8), 1.0, 2.5, 1000, Work(0.5, 0.25, 0.125, 10, 2, 1, 99))
+DONE = TaskTrace(5, TASK, Place("tcp://w:1", "k-1", "h", 7, 8), 1.0, 2.5, 1000, Work(0.5, 0.25, 0.125, 10, 2, 1, 99))
 
 
 def test_an_attempt_becomes_a_row(tmp_path: Path) -> None:

@@ -14,13 +14,12 @@ from log_folders import ask
 from rasterio.transform import from_origin
 from scenes_on_disk import speckle, write_scene
 
-from runner.checkpoint.store import Partials, PassBlocks
-from runner.engine.blocks import make_reading, run_blocks
+from runner.checkpoint.store import Partials, PassTasks
+from runner.engine.compute import compute_pass
 from runner.engine.results import Values
+from runner.engine.tasks import Shared, run_tasks
 from runner.engine.trace import TaskTrace
-from runner.job import compute_pass
 from runner.model import Stack
-from runner.plan.masking import make_rule
 from runner.plan.planner import make_plan
 from runner.plan.weights import row_areas
 from runner.settings import JobSettings, OnError, S3Settings
@@ -66,7 +65,7 @@ def stack_of(job: JobSettings) -> Stack:
 def over_space(job: JobSettings) -> dict[str, Values]:
     stack, found = stack_of(job), {}
     for one in make_plan(job, stack).passes:
-        found |= compute_pass(job, one, make_rule(job, stack), stack)[0].values
+        found |= compute_pass(one, stack)[0].values
     return found["spatial_mean"]
 
 
@@ -120,29 +119,29 @@ def test_without_weights_every_pixel_counts_the_same(folder: Path) -> None:
         np.testing.assert_array_equal(by_area[name], found[name])
 
 
-def test_blocks_that_are_kept_hold_sums_by_area_and_serve_any_min_count(folder: Path, tmp_path: Path) -> None:
+def test_tasks_that_are_kept_hold_sums_by_area_and_serve_any_min_count(folder: Path, tmp_path: Path) -> None:
     job = job_of(folder, "chunks=block")
     stack = stack_of(job)
-    (one,), rule = make_plan(job, stack).passes, make_rule(job, stack)
+    (one,) = make_plan(job, stack).passes
 
-    def kept() -> PassBlocks:
-        return Partials(tmp_path).of_pass(one, stack, rule, lambda trace: None)
+    def kept() -> PassTasks:
+        return Partials(tmp_path).of_pass(one, stack)
 
     first = kept()
-    reading = make_reading(job, stack, rule, one.stages)
-    for number, result in enumerate(run_blocks(reading, iter(one.blocks))):
-        first.keep(result, TaskTrace(number, result.block, None, None, 0.0))
+    shared = Shared.of(one.reading, stack, one.stages)
+    for number, result in enumerate(run_tasks(shared, iter(one.tasks))):
+        first.keep(result, TaskTrace(number, result.task, None, None, 0.0))
     first.close()
     second = kept()
-    assert not second.rest.blocks
-    result, _ = compute_pass(job, replace(one, blocks=()), rule, stack, kept=second)
+    assert not second.remaining.tasks
+    result, _ = compute_pass(replace(one, tasks=()), stack, checkpoint=second)
     for name, values in over_space(job).items():
         assert result.values["spatial_mean"][name].tobytes() == values.tobytes()
     stricter = make_plan(job_of(folder, "chunks=block", "stages.spatial_mean.min_count=9"), stack).passes[0]
-    assert not Partials(tmp_path).of_pass(stricter, stack, rule, lambda trace: None).rest.blocks
+    assert not Partials(tmp_path).of_pass(stricter, stack).remaining.tasks
     plain = job_of(folder, "chunks=block", "stages.spatial_mean.weights=none")
     (other,) = make_plan(plain, stack).passes
-    refused = Partials(tmp_path).of_pass(other, stack, rule, lambda trace: None)
+    refused = Partials(tmp_path).of_pass(other, stack)
     assert any("statistics over space now need" in line for line in refused.describe())
 
 

@@ -12,9 +12,8 @@ import xarray as xr
 from jobs import compose, local_source
 from scenes_on_disk import write_scene
 
+from runner.engine.compute import compute_pass
 from runner.engine.results import Values
-from runner.job import compute_pass
-from runner.plan.masking import make_rule
 from runner.plan.planner import make_plan
 from runner.reduce.partial import Partial
 from runner.reduce.pixel_types import Pixels, Place
@@ -79,10 +78,9 @@ def job_of(folder: Path, engine: str, counts: tuple[int, int]) -> JobSettings:
 def test_a_value_of_fewer_pixels_is_missing(folder: Path, engine: str, counts: tuple[int, int]) -> None:
     job = job_of(folder, engine, counts)
     stack = find_inputs(job.source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
-    rule = make_rule(job, stack)
     found: dict[str, dict[str, Values]] = {}
     for one in make_plan(job, stack).passes:
-        found |= compute_pass(job, one, rule, stack)[0].values
+        found |= compute_pass(one, stack)[0].values
     for stage, axes, least in zip(("spatial_mean", "temporal_mean"), ((1, 2), (0,)), counts, strict=True):
         for name, values in expected(scenes(), axes, least).items():
             np.testing.assert_allclose(found[stage][name], values, rtol=1e-12, err_msg=f"{stage} {name}")

@@ -1,7 +1,7 @@
-"""The file of one finished block: a plain .npz without pickles, whose member `header` is JSON.
+"""The file of one finished task: a plain .npz without pickles, whose member `header` is JSON.
 
-A float64 layer is kept without the bytes that are 0 in all its cells, the lowest first: sums of 100 float32 pixels have
-two such bytes of eight, and no second layer; counts are of the smallest type that holds them.
+A float64 layer is kept without the low bytes that are 0 in all its cells: sums of 100 float32 pixels have two of them
+in eight, and an empty second layer. Counts have the smallest type that holds them.
 """
 
 import hashlib
@@ -17,31 +17,39 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.base.atomic import renamed_at_end
-from runner.engine.blocks import BlockResult
+from runner.engine.tasks import TaskResult
 from runner.engine.trace import Place, TaskTrace, Work
-from runner.plan.records import Block
+from runner.plan.records import Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.reduce import KERNELS
 from runner.reduce.partial import Partial
 from runner.settings import Over
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 Arrays = dict[str, npt.NDArray[Any]]
 _TORN = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptBlock:
-    """What a kept block is of; `block` counts its scenes in the list of scenes named `scenes`.
+class Rules:
+    """The scenes, the rule for pixels and the axes of stages that a task's values follow from."""
 
-    `held` says for each axis what there is of it: names of sums, squares and extremes; `ordered` the statistics that
-    need all values. `rule` is how pixels were taken, in words that can be compared.
+    scenes: str  # the name of a list of scenes
+    pixels: Mapping[str, str]  # the rule for pixels, in texts that can be compared
+    over: Mapping[str, Over]  # by stage
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTask:
+    """Header of a kept task. `task` counts its scenes in the list of scenes named `scenes`.
+
+    `held` has the names of sums, squares and extremes along each axis, `ordered` the statistics that need all values.
     """
 
     path: Path
     scenes: str
-    block: Block
+    task: Task
     rule: Mapping[str, str]
     kernels: str
     held: Mapping[Over, frozenset[str]]
@@ -49,10 +57,8 @@ class KeptBlock:
     trace: TaskTrace
 
 
-def write_block(
-    folder: Path, scenes: str, rule: Mapping[str, str], over: Mapping[str, Over], result: BlockResult, trace: TaskTrace
-) -> KeptBlock:
-    """Keep a block's result in a file of its own; `over` is of each stage. Raises OSError."""
+def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace) -> KeptTask:
+    """Keep a task's result in a file of its own. Raises OSError."""
     arrays: Arrays = {}
     held: dict[str, list[str]] = {}
     for axis, partial in ((Over.time, result.over_time), (Over.space, result.over_space)):
@@ -61,14 +67,15 @@ def write_block(
             arrays |= {f"{axis.value}_{name}": array for name, array in _packed(partial).items()}
     ordered: dict[str, list[str]] = {}
     for stage, values in result.ordered.items():
-        ordered.setdefault(over[stage].value, []).extend(values)
-        arrays |= {f"{over[stage].value}_values_{name}": array for name, array in values.items()}
+        axis = rules.over[stage]
+        ordered.setdefault(axis.value, []).extend(values)
+        arrays |= {f"{axis.value}_values_{name}": array for name, array in values.items()}
     facts = {
         "schema": SCHEMA,
         "kernels": KERNELS,
-        "scenes": scenes,
-        "block": result.block,
-        "rule": dict(rule),
+        "scenes": rules.scenes,
+        "task": result.task,
+        "rule": dict(rules.pixels),
         "held": held,
         "ordered": ordered,
     }
@@ -77,28 +84,28 @@ def write_block(
     text = json.dumps({**facts, "trace": asdict(trace)}).encode()
     with renamed_at_end(final) as aside, aside.open("wb") as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
-    return _kept_block(final, json.loads(text))
+    return _kept_task(final, json.loads(text))
 
 
-def read_block(path: Path) -> KeptBlock | None:
-    """What a file is of, once all of it was held against its checksums; None if it is torn, or of another version."""
+def read_task(path: Path) -> KeptTask | None:
+    """The header of a file whose checksums are right; None if the file is torn, or of another version."""
     try:
         with zipfile.ZipFile(path) as whole:
             if whole.testzip() is not None:
                 return None
         with np.load(path, allow_pickle=False) as arrays:
             facts = json.loads(arrays["header"].tobytes())
-        return _kept_block(path, facts) if facts["schema"] == SCHEMA else None
+        return _kept_task(path, facts) if facts["schema"] == SCHEMA else None
     except _TORN:
         return None
 
 
-def _kept_block(path: Path, facts: Mapping[str, Any]) -> KeptBlock:
-    window, start, stop = facts["block"]
-    return KeptBlock(
+def _kept_task(path: Path, facts: Mapping[str, Any]) -> KeptTask:
+    window, start, stop = facts["task"]
+    return KeptTask(
         path=path,
         scenes=str(facts["scenes"]),
-        block=Block(Window(*window), start, stop),
+        task=Task(Window(*window), start, stop),
         rule=facts["rule"],
         kernels=str(facts["kernels"]),
         held={Over(axis): frozenset(names) for axis, names in facts["held"].items()},
@@ -110,13 +117,13 @@ def _kept_block(path: Path, facts: Mapping[str, Any]) -> KeptBlock:
 def _trace(facts: Mapping[str, Any]) -> TaskTrace:
     place = facts["place"] and Place(**facts["place"])
     work = facts["work"] and Work(**facts["work"])
-    return TaskTrace(**{**facts, "block": None, "place": place, "work": work})
+    return TaskTrace(**{**facts, "task": None, "place": place, "work": work})
 
 
 def read_result(
-    kept: KeptBlock, block: Block, held: Mapping[Over, frozenset[str]], ordered: Mapping[str, tuple[Over, list[str]]]
-) -> BlockResult:
-    """The result as if it came from `block`, with no more of it than is asked for: `ordered` stage by stage.
+    kept: KeptTask, task: Task, held: Mapping[Over, frozenset[str]], ordered: Mapping[str, tuple[Over, list[str]]]
+) -> TaskResult:
+    """The kept result as the result of `task`, limited to what `held` and, stage by stage, `ordered` name.
 
     Raises KeyError or ValueError for a file that was altered since.
     """
@@ -130,7 +137,7 @@ def read_result(
         stage: {name: arrays[f"{axis.value}_values_{name}"] for name in names}
         for stage, (axis, names) in ordered.items()
     }
-    return BlockResult(block, partials.get(Over.time), partials.get(Over.space), values, FetchCounts(), 0.0, 0.0)
+    return TaskResult(task, partials.get(Over.time), partials.get(Over.space), values, FetchCounts(), 0.0, 0.0)
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------
@@ -147,10 +154,10 @@ def _packed(partial: Partial) -> Arrays:
 
 
 def _used_bytes(layer: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """(cells, bytes in use) of float64 cells, little-endian; bits of -0.0 are in use too."""
+    """(cells, bytes in use) of float64 cells, little-endian. The sign of -0.0 is in use too."""
     layer = np.ascontiguousarray(layer, "<f8")
     used = int(np.bitwise_or.reduce(layer.view("<u8"))) if layer.size else 0
-    unused = next((at for at in range(8) if used >> 8 * at & 0xFF), 8)
+    unused = next((byte for byte in range(8) if used >> 8 * byte & 0xFF), 8)
     return np.ascontiguousarray(layer.view(np.uint8).reshape(-1, 8)[:, unused:])
 
 
@@ -161,13 +168,13 @@ def _all_bytes(used: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def _unpacked(arrays: Arrays, axis: Over, names: frozenset[str], counts: type[np.integer[Any]]) -> Partial:
-    """A partial with nothing but the counts and what is named."""
-    mine = {name.removeprefix(f"{axis.value}_"): array for name, array in arrays.items()}
-    wanted = {"seen": mine["seen"], "counts": mine["counts"].astype(counts)}
+    """A partial with the counts and what `names` has."""
+    packed = {name.removeprefix(f"{axis.value}_"): array for name, array in arrays.items()}
+    chosen = {"seen": packed["seen"], "counts": packed["counts"].astype(counts)}
     for name in names:
         if name == "extremes":
-            wanted[name] = mine[name]
+            chosen[name] = packed[name]
             continue
-        wanted[name] = np.stack([_all_bytes(mine[f"{name}_{number}"]) for number in (0, 1)])
-        wanted |= {key: mine[key] for key in (f"{name}_limbs", f"{name}_first", f"{name}_infinite") if key in mine}
-    return Partial.from_arrays(wanted)
+        chosen[name] = np.stack([_all_bytes(packed[f"{name}_{number}"]) for number in (0, 1)])
+        chosen |= {key: packed[key] for key in (f"{name}_limbs", f"{name}_first", f"{name}_infinite") if key in packed}
+    return Partial.from_arrays(chosen)

@@ -1,0 +1,121 @@
+"""Requirements of a pass on kept tasks: the scenes, the rules for pixels, and the sums that its stages need."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from runner.checkpoint.task_file import KeptTask
+from runner.engine.tasks import summed
+from runner.model import Scene, Stack
+from runner.plan.masking import PixelRule
+from runner.plan.records import Pass, Task
+from runner.plan.weights import row_areas
+from runner.read.header import Window
+from runner.reduce import KERNELS
+from runner.reduce.partial import Needs
+from runner.reduce.statistics import statistic
+from runner.settings import Over, Weights
+
+Version = tuple[str, str]  # of a scene: its href, and a text that identifies its contents
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """The conditions under which a kept task serves a pass."""
+
+    scenes: list[Version]
+    whole: Window
+    rule: dict[str, str]
+    held: dict[Over, frozenset[str]]
+    ordered: dict[str, tuple[Over, list[str]]]  # by stage
+    over: dict[str, Over]
+    _numbers: dict[Version, int] = field(default_factory=dict)
+    _versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pass_: Pass, stack: Stack) -> "Requirements":
+        """The requirements of these stages on this stack."""
+        needs = {axis: summed(pass_.stages, axis) for axis in Over}
+        names = [need.name for need in fields(Needs)]
+        scenes = [(scene.href, _version(scene)) for scene in stack.scenes]
+        return cls(
+            scenes=scenes,
+            whole=Window(0, 0, stack.grid.height, stack.grid.width),
+            rule=_rule_facts(pass_.reading.rule) | _weight_facts(pass_, stack),
+            held={axis: frozenset(name for name in names if getattr(of, name)) for axis, of in needs.items() if of},
+            ordered={
+                stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
+                for stage in pass_.stages
+                if stage.ordered
+            },
+            over={stage.name: stage.over for stage in pass_.stages},
+            _numbers={scene: number for number, scene in enumerate(scenes)},
+            _versions=dict(scenes),
+        )
+
+    def place(self, kept: KeptTask, scenes: Sequence[Version]) -> Task | str:
+        """The task of today's stack that a kept one stands for, or the reason why it does not serve."""
+        if kept.kernels != KERNELS:
+            return f"the arithmetic was version {kept.kernels} and is {KERNELS}"
+        for name, now in self.rule.items():
+            if kept.rule.get(name) != now:
+                return f"{name} was {kept.rule.get(name)} and is {now}"
+        lacking = self._lacking(kept)
+        if lacking:
+            return lacking
+        return self._task(kept, scenes[kept.task.start : kept.task.stop])
+
+    def _lacking(self, kept: KeptTask) -> str | None:
+        for axis, names in self.held.items():
+            if axis not in kept.held:
+                return f"stages over {axis.value} were computed apart"
+            if names - kept.held[axis]:
+                return f"statistics over {axis.value} now need {', '.join(sorted(names - kept.held[axis]))}"
+        for axis, ordered in self.ordered.values():
+            if set(ordered) - kept.ordered.get(axis, frozenset()):
+                return f"statistics over {axis.value} now need all values"
+        return None
+
+    def _task(self, kept: KeptTask, scenes: Sequence[Version]) -> Task | str:
+        for href, version in scenes:
+            now = self._versions.get(href)
+            if now != version:
+                return f"{href} is left out now" if now is None else f"{href} has changed: it was {version}, now {now}"
+        numbers = [self._numbers[scene] for scene in scenes]
+        if not numbers or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+            return "its scenes are in another order"
+        task = Task(kept.task.window, numbers[0], numbers[0] + len(numbers))
+        for axis, _ in self.ordered.values():
+            if axis is Over.time and len(numbers) < len(self.scenes):
+                return "statistics of all values need all scenes"
+            if axis is Over.space and task.window != self.whole:
+                return "statistics of all values need whole scenes"
+        return task
+
+
+def _version(scene: Scene) -> str:
+    version = f"ETag {scene.etag}" if scene.etag else f"{scene.size} bytes of {scene.modified}"
+    beside = f", beside it {scene.sidecars_sha256}" if scene.sidecars_sha256 else ""
+    return version + beside
+
+
+def _rule_facts(rule: PixelRule) -> dict[str, str]:
+    pixels = rule.pixels
+    return {
+        "source.band": str(rule.band),
+        "the pixels' type": np.dtype(pixels.dtype).name,
+        "nodata": repr(rule.nodata),
+        "nodata that is left out": repr(pixels.nodata),
+        "source.valid_range": repr(pixels.valid_range),
+        "scaling": str(rule.scale),
+        "masking by the files": str(rule.masks),
+        "masking by nodata too": str(rule.both),
+    }
+
+
+def _weight_facts(pass_: Pass, stack: Stack) -> dict[str, str]:
+    if all(stage.weights is Weights.none for stage in pass_.stages):
+        return {}
+    return {"the area of pixels": hashlib.sha256(row_areas(stack.grid).tobytes()).hexdigest()[:16]}

@@ -1,0 +1,56 @@
+"""One pass from its plan to its statistics: the cluster is opened, an engine computes, usage is measured."""
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from runner.cluster.open import open_cluster
+from runner.cluster.workers import Cluster
+from runner.engine.observer import Observer, failures_observed
+from runner.engine.results import PassResult, PassUsage
+from runner.host.process_tree import child_pids, measured_usage
+from runner.model import Stack
+from runner.plan.records import Pass
+from runner.settings import EngineName
+
+if TYPE_CHECKING:
+    from runner.engine.block_engine import Checkpoint
+
+log = logging.getLogger(__name__)
+
+
+def compute_pass(
+    pass_: Pass, stack: Stack, observer: Observer | None = None, checkpoint: "Checkpoint | None" = None
+) -> tuple[PassResult, PassUsage]:
+    """Compute the stages of a pass on its own cluster. `checkpoint` adds the tasks that are not in the pass.
+
+    Raises RunnerError.
+    """
+    observer, options = observer or Observer(), pass_.reading.gdal_options
+    started, strangers = time.monotonic(), child_pids()  # such as the demo's server
+    with open_cluster(pass_.cluster, options) as cluster, measured_usage(strangers) as usage:
+        opened = time.monotonic()
+        in_force = cluster.gdal_options(sorted(options))
+        observer.opened(cluster.size, in_force, opened - started)
+        log.info("%s: %s, GDAL options %s", pass_.name, cluster.size, in_force, extra={"pass": pass_.name})
+        with failures_observed(cluster.watch, observer) as losses:
+            result = _run(pass_, stack, cluster, observer, checkpoint)
+        computed, elsewhere = time.monotonic(), cluster.watch.elsewhere()
+    return result, PassUsage(
+        compute_seconds=computed - opened,
+        peak_bytes=usage.peak_bytes + elsewhere.peak_bytes,
+        cpu_seconds=usage.cpu_seconds + elsewhere.cpu_seconds,
+        workers_lost=len(losses),
+    )
+
+
+def _run(
+    pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer, checkpoint: "Checkpoint | None"
+) -> PassResult:
+    if pass_.engine is EngineName.xarray:
+        from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
+
+        return xarray_engine.run_pass(pass_, stack, cluster, observer)
+    from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
+
+    return block_engine.run_pass(pass_, stack, cluster, observer, checkpoint)

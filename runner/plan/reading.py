@@ -1,0 +1,74 @@
+"""Reading of a stack: the reader, the stores, and the rule by which pixels count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dask.utils import parse_bytes
+
+from runner.model import Scene, Stack, locate
+from runner.plan.masking import PixelRule, make_rule
+from runner.read.decode import fast_path_refusal
+from runner.read.fetch import FetchOptions
+from runner.read.header import SceneFile
+from runner.settings import EngineName, FetchSettings, JobSettings, ReaderName
+from runner.source.stores import Stores, gdal_s3_options, network_environment
+
+_TOGETHER_BYTES: Final = 128 * 2**20  # of tiles of several scenes, decoded together
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The way from stored scenes to values. Picklable; a worker opens its own stores."""
+
+    rule: PixelRule
+    reader: ReaderName
+    fetch: FetchOptions
+    stores: Stores
+    gdal_options: Mapping[str, str]
+
+    def by_gdal(self, scene: Scene) -> bool:
+        """True if GDAL reads the scene."""
+        if self.reader is ReaderName.auto:
+            return fast_path_refusal(scene.header, self.rule.band) is not None
+        return self.reader is ReaderName.gdal
+
+    def file_of(self, scene: Scene) -> SceneFile:
+        """The object of a scene, as readers open it."""
+        location = locate(scene.href)
+        version = scene.etag, scene.header, scene.size, scene.modified
+        return SceneFile(scene.href, self.stores.of(location), location.key, *version)
+
+
+def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -> Reading:
+    """Resolve how a job reads this stack; without `stores` it opens its own. Raises PlanError as `make_rule`."""
+    fetch, s3 = fetch_options(job.fetch), job.source.s3
+    together = max(1, min(fetch.scenes_together, _TOGETHER_BYTES // stack.tile_bytes))
+    return Reading(
+        rule=make_rule(job, stack),
+        reader=ReaderName.gdal if job.engine is EngineName.xarray else job.reader,
+        fetch=replace(fetch, scenes_together=together),
+        stores=stores or Stores(s3, fetch),
+        gdal_options={**network_environment(s3), **job.gdal.options, **gdal_s3_options(s3)},
+    )
+
+
+def fetch_options(settings: FetchSettings) -> FetchOptions:
+    """The options by which bytes are fetched."""
+    return FetchOptions(
+        in_flight=settings.in_flight,
+        ahead_bytes=int(parse_bytes(settings.ahead)),
+        attempts=settings.attempts,
+        timeout_seconds=settings.timeout,
+    )
+
+
+def left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
+    """Reasons why `reader=auto` leaves scenes to GDAL, each with the hrefs."""
+    reasons: dict[str, list[str]] = {}
+    if job.engine is EngineName.block and job.reader is ReaderName.auto:
+        for scene in stack.scenes:
+            reason = fast_path_refusal(scene.header, job.source.band)
+            if reason:
+                reasons.setdefault(reason, []).append(scene.href)
+    return reasons
