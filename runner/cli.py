@@ -2,7 +2,6 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.base.command import COMMAND
-from runner.base.console import complain, say, tell, tell_notes
+from runner.base.console import complain, say, tell, tell_notes, tell_traceback
 from runner.base.humanize import relative_path
-from runner.base.redact import redact
 from runner.base.streams import lost
 from runner.config import job_config
 from runner.config.arguments import parted
@@ -91,7 +89,7 @@ def _refuse_undecoded(words: Sequence[str]) -> None:
     for word in words:
         if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
             raise ConfigError(
-                f"{redact(ascii(word))}: not text in this locale's encoding, {sys.getfilesystemencoding()}; set "
+                f"{word!a}: not text in this locale's encoding, {sys.getfilesystemencoding()}; set "
                 "PYTHONUTF8=1 if it is UTF-8, or name the file by a pattern"
             )
 
@@ -165,12 +163,11 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
         _refuse_lost()
         return
     folder = expanded(job.output.dir).absolute()
-    overrides = [redact(text) for text in words]
-    command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
-    with reported_run(folder, job_config.resolved(tree), command, overrides) as record:
+    command = [word for word in sys.argv if word != _NO_FOLDER]
+    with reported_run(folder, job_config.resolved(tree), command, words) as record:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
-        keep_config(folder, tree, overrides)
+        keep_config(folder, tree, words)
         story.run_job(job, record)
     tell(f"run folder: {relative_path(folder)}, {record.seconds:.1f} s in all")
 
@@ -194,8 +191,8 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _explain(error: RunnerError, with_traceback: bool = False) -> int:
     if with_traceback:
-        sys.stderr.write(redact("".join(traceback.format_exception(error.__cause__ or error))))
-    complain(redact(str(error)))
+        tell_traceback(error.__cause__ or error)
+    complain(str(error))
     tell_notes(error.__cause__ if error.__cause__ and not hasattr(error, "__notes__") else error)
     return error.exit_code
 

@@ -173,7 +173,7 @@ def _find(job: JobSettings) -> Inputs:
 def _told(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, once people know of them. Raises SourceError if more could not be read than may be skipped."""
     tell(summary.describe_inputs(inputs))
-    for line in (*map(redact, inputs.notes), *summary.describe_skipped(inputs)):
+    for line in (*inputs.notes, *summary.describe_skipped(inputs)):
         tell(line)
     _refuse_too_many(job, inputs.left_out)
     for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
@@ -217,7 +217,7 @@ def _compute(
         kept = None if partials is None else partials.of_pass(one, stack, rule, on_reused)
         for line in kept.describe(explain=explain) if kept else ():
             log.info("%s: %s", one.name, line)
-            tell(redact(f"{one.name}: {line}"))
+            tell(f"{one.name}: {line}")
         reused = len(kept.taken) if kept else 0
         with record.during(one.name, stages):
             left = replace(one, blocks=kept.rest.blocks) if kept else one
@@ -303,7 +303,7 @@ def _without(job: JobSettings, inputs: Inputs, error: ReadError) -> Inputs:
     if job.on_error is OnError.stop:
         raise ReadError(error.href, f"{error.problem}; {SKIP_HINT}") from error
     log.warning("left out: %s", error)
-    tell(redact(f"left out: {error}"))
+    tell(f"left out: {error}")
     gone = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
     item = StoredObject(gone.href, gone.size, gone.etag, gone.modified)
     left_out = (*inputs.left_out, LeftOut(item, gone.name, gone.time, error.problem, skipped=True))

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from runner.base.console import results, table
-from runner.base.humanize import relative_path
-from runner.base.redact import redact
+from runner.base.console import say, show_table, table
+from runner.base.humanize import plural, relative_path, size
 from runner.errors import printable
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
@@ -29,7 +28,7 @@ def describe_inputs(inputs: Inputs) -> str:
     """One line: how many scenes, from when to when, read from which key, on which grid."""
     stack = inputs.stack
     first, last = stack.scenes[0], stack.scenes[-1]
-    size = sum(scene.size for scene in stack.scenes)
+    stored = sum(scene.size for scene in stack.scenes)
     cut = sum(one.beyond_limit for one in inputs.left_out)
     of_all = f"the first {len(stack.scenes)} of {len(stack.scenes) + cut}" if cut else f"{len(stack.scenes)}"
     left_out = f", {len(inputs.left_out) - cut} left out" if len(inputs.left_out) > cut else ""
@@ -37,7 +36,7 @@ def describe_inputs(inputs: Inputs) -> str:
         f"{stack.name}: {of_all} scenes from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
         f"{last.time:%Y-%m-%d}{left_out}, "
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
-        f"nodata {stack.nodata}, {in_bytes(size)} stored{_of_files_beside(stack)}"
+        f"nodata {stack.nodata}, {size(stored)} stored{_of_files_beside(stack)}"
     )
 
 
@@ -52,12 +51,12 @@ def _of_files_beside(stack: Stack) -> str:
 
 def _end_of(href: str) -> str:
     """The name of an object and of its folder."""
-    return printable(redact("/".join(href.split("/")[-2:])))
+    return printable("/".join(href.split("/")[-2:]))
 
 
 def describe_skipped(inputs: Inputs) -> list[str]:
     """A line for each scene that was left out since it cannot be read, up to some of them."""
-    skipped = [redact(f"left out: {printable(one.item.href)}: {one.reason}") for one in inputs.left_out if one.skipped]
+    skipped = [f"left out: {printable(one.item.href)}: {one.reason}" for one in inputs.left_out if one.skipped]
     more = len(skipped) - _MOST_NAMED
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
@@ -70,12 +69,12 @@ def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> 
 def describe_pass(facts: Mapping[str, Any]) -> str:
     """One line: how long a pass took, on what, and what it fetched."""
     fetched, cluster = facts["fetched"], facts["cluster"]
-    size = f"{cluster['kind']}, {cluster['threads']} threads"
-    amount = f", {in_bytes(fetched['bytes'])} in {fetched['requests']} requests" if fetched else ""
+    cluster_size = f"{cluster['kind']}, {plural(cluster['threads'], 'thread')}"
+    amount = f", {size(fetched['bytes'])} in {fetched['requests']} requests" if fetched else ""
     retried = f", {fetched['retries']} retried" if fetched and fetched["retries"] else ""
     compiling = facts.get("compile_seconds") or 0.0
     more = f", and {compiling:.1f} s of compiling" if compiling >= _WORTH_SAYING else ""
-    return f"{facts['name']}: {facts['compute_seconds'] - compiling:.1f} s ({size}){amount}{retried}{more}"
+    return f"{facts['name']}: {facts['compute_seconds'] - compiling:.1f} s ({cluster_size}){amount}{retried}{more}"
 
 
 def describe_compiling(dtype: str) -> str:
@@ -127,24 +126,24 @@ def describe_beyond(beyond: Iterable[tuple[str, str]], raster: np.dtype) -> list
 def show_plan(plan: Plan, stack: Stack) -> None:
     """Print the plan, one column per pass, and how keys were read."""
     for line in describe_keys(stack):
-        results.print(line, soft_wrap=True, markup=False)
+        say(line)
     facts = [_plan_facts(one) for one in plan.passes]
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
-    results.print(table(f"{stack.name}: {len(stack.scenes)} scenes", ["", *(one.name for one in plan.passes)], rows))
+    title = f"{stack.name}: {plural(len(stack.scenes), 'scene')}"
+    show_table(table(title, ["", *(one.name for one in plan.passes)], rows))
     for line in describe_weights(plan, stack) + describe_too_few(plan, stack):
-        results.print(line, soft_wrap=True, markup=False)
+        say(line)
     for one in plan.passes:
         if len(one.stages) > 1:
-            saved = in_bytes(one.cost.stored_bytes * (len(one.stages) - 1))
-            results.print(f"{one.name}: fused, which saves reading and decoding {saved}", soft_wrap=True)
+            saved = size(one.cost.stored_bytes * (len(one.stages) - 1))
+            say(f"{one.name}: fused, which saves reading and decoding {saved}")
         if large_blocks(stack):
-            results.print(_about_large_blocks(one, stack), soft_wrap=True)
+            say(_about_large_blocks(one, stack))
         elif one.cost.over_read > 1:
             block = " x ".join(map(str, stack.scenes[0].header.block_shape))
-            results.print(
+            say(
                 f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' blocks of {block}, so that "
-                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole blocks (chunks.snap=true) spare that",
-                soft_wrap=True,
+                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole blocks (chunks.snap=true) spare that"
             )
 
 
@@ -153,7 +152,7 @@ def describe_keys(stack: Stack) -> list[str]:
     return [
         ", ".join(
             [
-                f"{end} key: {printable(redact(scene.href))} is scene {printable(scene.name)}",
+                f"{end} key: {printable(scene.href)} is scene {printable(scene.name)}",
                 f"{scene.time:%Y-%m-%d %H:%M:%S}",
                 *(f"{name} {printable(text)}" for name, text in scene.groups.items()),
             ]
@@ -167,7 +166,7 @@ def _about_large_blocks(one: Pass, stack: Stack) -> str:
     block_y, block_x = stack.scenes[0].header.block_shape
     times = f"{one.cost.over_read:.1f} times" if one.cost.over_read > 1 else "once"
     return (
-        f"{one.name}: each of the files' blocks of {block_y} x {block_x} ({in_bytes(block_bytes(stack))}) is decoded "
+        f"{one.name}: each of the files' blocks of {block_y} x {block_x} ({size(block_bytes(stack))}) is decoded "
         f"{times}; files with smaller blocks take less memory and time: {REWRITE}"
     )
 
@@ -180,10 +179,10 @@ def _plan_facts(one: Pass) -> dict[str, str]:
         "task": f"{chunks.time} scenes x {chunks.y} x {chunks.x} pixels",
         "tasks": f"{len(one.blocks)}, {len(one.blocks) / (workers.processes * workers.threads):.1f} a thread",
         "requests": "by GDAL" if cost.requests is None else str(cost.requests),
-        "stored": in_bytes(cost.stored_bytes),
-        "decoded": in_bytes(cost.decoded_bytes),
-        "a worker's memory": "by dask" if one.worker_bytes is None else in_bytes(one.worker_bytes),
-        "it may have": "unknown" if workers.memory_bytes is None else in_bytes(workers.memory_bytes),
+        "stored": size(cost.stored_bytes),
+        "decoded": size(cost.decoded_bytes),
+        "a worker's memory": "by dask" if one.worker_bytes is None else size(one.worker_bytes),
+        "it may have": "unknown" if workers.memory_bytes is None else size(workers.memory_bytes),
     }
 
 
@@ -203,14 +202,14 @@ def result_rows(stage: StagePlan, files: Sequence[FileFacts]) -> list[list[str]]
 
 def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> None:
     """Print what came out, and the files it is in."""
-    results.print(table("", ["result", "lowest", "highest", "no data"], rows))
+    show_table(table("", ["result", "lowest", "highest", "no data"], rows))
     left_out = sum(not one.beyond_limit for one in inputs.left_out)
     if left_out:
-        results.print(f"{left_out} objects left out, each with its reason in inputs.parquet")
+        say(f"{plural(left_out, 'object')} left out, each with its reason in inputs.parquet")
     for line in describe_skipped(inputs):
-        results.print(line, soft_wrap=True, markup=False)
+        say(line)
     for path in files:
-        results.print(f"wrote {relative_path(path)}", soft_wrap=True, markup=False)
+        say(f"wrote {relative_path(path)}")
 
 
 def _number(value: float | int | None) -> str:
@@ -219,12 +218,3 @@ def _number(value: float | int | None) -> str:
 
 def _missing(values: ValueFacts) -> str:
     return f"{100 * (1 - values.count / prod(values.shape)):.1f} %"
-
-
-def in_bytes(count: float) -> str:
-    """A number of bytes for people, in powers of ten."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

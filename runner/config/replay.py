@@ -19,8 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.base.atomic import write_text
 from runner.base.command import command
-from runner.base.redact import redact_tree
+from runner.base.redact import BLANK, redact_tree
 from runner.config import job_config
 from runner.config.bounded_yaml import load_yaml
 from runner.config.messages import explain
@@ -29,7 +30,6 @@ from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
 from runner.settings import JobSettings
 
-_BLANK = "[redacted]"  # what runner.base.redact puts in a secret's place
 _NAME = "stored_run"
 _DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
 _CHOOSES = ("source.url", "source.exclude")  # which scenes; of no use where these are the recorded ones
@@ -149,7 +149,7 @@ def _blanks(node: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]
     if isinstance(node, dict):
         for key, value in node.items():
             yield from _blanks(value, (*at, str(key)))
-    elif _BLANK in str(node):
+    elif BLANK in str(node):
         yield at
 
 
@@ -175,5 +175,5 @@ def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
     plain = OmegaConf.to_container(tree, enum_to_str=True)
     assert isinstance(plain, dict)
     plain.pop("sweep", None)  # no setting of the job
-    OmegaConf.save(redact_tree(plain), kept / "config.yaml")
-    OmegaConf.save(overrides, kept / "overrides.yaml")
+    write_text(kept / "config.yaml", OmegaConf.to_yaml(redact_tree(plain)))
+    write_text(kept / "overrides.yaml", OmegaConf.to_yaml(overrides))

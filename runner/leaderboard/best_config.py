@@ -20,8 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.base import humanize
-from runner.base.atomic import written_aside
-from runner.base.redact import redact
+from runner.base.atomic import write_text
 from runner.config import job_config
 from runner.config.bounded_yaml import load_yaml
 from runner.config.overrides import for_each_stage
@@ -68,8 +67,7 @@ def write_best(board: Leaderboard) -> Path | None:
     run = next((one.run for one in board.best.completed if one.run), None) or read_run(board.best.completed[0].path)
     said = _said(board, board.best, run)
     path.parent.mkdir(exist_ok=True)
-    with written_aside(path) as aside:
-        aside.write_text(said, "utf-8")
+    write_text(path, said)
     return path
 
 
@@ -84,8 +82,8 @@ def _said(board: Leaderboard, best: Row, run: RunFolder) -> str:
     except (HydraException, OmegaConfBaseException, ConfigError) as error:
         raise RecordError(f"{run.path}: its config cannot be composed by this version: {error}") from error
     lines = [*_origin(board, best, run), *([f"but without its {', '.join(lost)}"] if lost else [])]
-    comment = "".join(f"# {redact(' '.join(line.split()))}\n" for line in lines)
-    return f"# @package _global_\n{comment}{redact(body)}"
+    comment = "".join(f"# {' '.join(line.split())}\n" for line in lines)
+    return f"# @package _global_\n{comment}{body}"
 
 
 def _origin(board: Leaderboard, best: Row, run: RunFolder) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """A sweep's folder: `sweep.json`, kept true while the sweep lives, and a folder with `job.json` for every attempt."""
 
-import json
 import os
 import platform
 import re
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runner.base.redact import redact_tree
+from runner.base.atomic import update_json
 from runner.errors import OutputError, RecordError, SweepError, expanded, printable
 from runner.leaderboard.jobs import SCHEMA_VERSION, Attempt, JobRecord
 from runner.record.environment import machine_facts
@@ -107,13 +106,10 @@ def check_schema(file: Path, facts: Mapping[str, Any]) -> None:
 
 
 def write_json(path: Path, facts: Mapping[str, Any]) -> None:
-    """Write it aside, without secrets, and rename."""
-    aside = path.with_name(f"{path.name}.part")
+    """Write a file of the sweep. Raises OutputError."""
     try:
-        aside.write_text(json.dumps(redact_tree(facts), indent=1) + "\n", "utf-8")
-        aside.replace(path)
+        update_json(path, facts)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise OutputError(f"{path}: {error.strerror or error}; free some space or set hydra.sweep.dir") from error
 
 

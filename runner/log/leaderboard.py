@@ -1,10 +1,8 @@
 """`leaderboard`: which job of a sweep was best, by how much, and whether all computed the same."""
 
-import json
 from argparse import ArgumentParser, Namespace
 
-from runner.base.console import say
-from runner.base.redact import redact_tree
+from runner.base.console import say_json
 from runner.log.verb import Verb, add_outputs
 
 _EXAMPLES = """\
@@ -39,7 +37,7 @@ def _run(options: Namespace) -> int:
     folder = choose_sweep(options.sweep, options.outputs)
     if options.json:
         board = boards.read_leaderboard(folder)
-        say(json.dumps(redact_tree(table.describe(board)), indent=1))
+        say_json(table.describe(board))
     else:
         board = show.write_leaderboard(folder)
         show.show_leaderboard(board)

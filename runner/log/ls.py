@@ -1,7 +1,6 @@
 """`ls`: the runs below a folder, newest first, with what tells them apart."""
 
 import difflib
-import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from runner.base.console import say, show_table, table, tell
+from runner.base.console import say_json, show_table, table, tell
 from runner.base.overrides import as_text
 from runner.errors import RecordError, printable
 from runner.log.verb import OUTPUTS, Verb
@@ -77,7 +76,7 @@ def _run(options: Namespace) -> int:
     _refuse_unknown_keys(every, [key for key, _ in options.where])
     chosen = sorted((entry for entry in every if _wanted(entry, options)), key=_age, reverse=True)
     if options.json:
-        say(json.dumps(describe(chosen), indent=1))
+        say_json(describe(chosen))
         return 0
     if chosen:
         show_table(table("", _COLUMNS, rows(chosen), _LEFT, _ELASTIC))

@@ -28,7 +28,6 @@ def begun_again(
 
     Signals end it from then on. Raises RunnerError.
     """
-    from runner.base.redact import redact  # noqa: PLC0415 - as above
     from runner.config import job_config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
     from runner.config.replay import blanked, keep_config, recompose  # noqa: PLC0415 - as above
     from runner.host.signals import stop_on_signals  # noqa: PLC0415 - as above
@@ -41,11 +40,10 @@ def begun_again(
     stop_on_signals()
     logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
     folder = expanded(again.job.output.dir).absolute()
-    words = [redact(word) for word in (*without_folder(earlier.facts["overrides"]), *overrides)]
+    words = [*without_folder(earlier.facts["overrides"]), *overrides]
     facts = {**earlier.facts, "status": earlier.status}  # which may be KILLED, as run.json never says
-    command = [redact(word) for word in sys.argv]
     with reported_run(
-        folder, job_config.resolved(again.tree), command, words, earlier=facts if resumed else None
+        folder, job_config.resolved(again.tree), sys.argv, words, earlier=facts if resumed else None
     ) as record:
         record.update(config_flags=earlier.config_flags)  # by which the overrides mean what they meant
         keep_config(folder, again.tree, words)

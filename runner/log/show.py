@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from runner.base import humanize
 from runner.base.command import command
 from runner.base.console import say, show_table, table
 from runner.errors import RecordError, printable
@@ -43,9 +44,9 @@ def _run(options: Namespace) -> int:
 
 
 def _show_what_to_do(run: RunFolder) -> None:
-    folder = shlex.quote(_shown(run.path))
+    folder = shlex.quote(humanize.relative_path(run.path))
     if left_nothing(run.path):
-        words = [*without_folder(run.facts["overrides"]), f"output.dir={_shown(run.path)}"]
+        words = [*without_folder(run.facts["overrides"]), f"output.dir={humanize.relative_path(run.path)}"]
         say("\nit left nothing; again, in its folder, or with another source:")
         say(f"  {printable(command_line(run.config_flags, words, command()))}")
         say(f"  {command()} log resume {folder} -- source.url=...")
@@ -64,7 +65,10 @@ def how_it_ended(run: RunFolder) -> list[str]:
     """The folder, the status, and what went wrong and where."""
     took = "" if run.seconds is None else f" after {run.seconds:.1f} s"
     code = run.facts.get("exit_code")
-    lines = [_shown(run.path), f"{run.status}{took}{'' if code is None else f', exit code {code}'}{_remark(run)}"]
+    lines = [
+        humanize.relative_path(run.path),
+        f"{run.status}{took}{'' if code is None else f', exit code {code}'}{_remark(run)}",
+    ]
     if run.error:
         lines.append(f"error: {run.error}")
     error = run.facts.get("error")
@@ -144,14 +148,12 @@ _PASS_COLUMNS = [
 
 
 def _pass_row(facts: Mapping[str, Any]) -> list[str]:
-    from runner.summary import in_bytes  # noqa: PLC0415 - half a second of numpy, which lists spare
-
     cluster, chunks, fetched = facts["cluster"], facts["chunks"], facts.get("fetched")
     seconds = facts.get("compute_seconds")
     amounts = ["-" if unended(facts) else "by GDAL", "-", "-", "-"]
     if fetched:
         speed = f"{fetched['bytes'] / seconds / 1e6:.1f}" if seconds else "-"
-        amounts = [in_bytes(fetched["bytes"]), str(fetched["requests"]), str(fetched["retries"]), speed]
+        amounts = [humanize.size(fetched["bytes"]), str(fetched["requests"]), str(fetched["retries"]), speed]
     lost = f", {facts['workers_lost']} lost" if facts.get("workers_lost") else ""
     threads = cluster["threads"] // max(cluster["n_workers"], 1)
     return [
@@ -162,7 +164,7 @@ def _pass_row(facts: Mapping[str, Any]) -> list[str]:
         _seconds(facts.get("start_seconds")),
         "unended" if unended(facts) else _seconds(seconds),
         *amounts,
-        in_bytes(facts["peak_bytes"]) if facts.get("peak_bytes") else "-",
+        humanize.size(facts["peak_bytes"]) if facts.get("peak_bytes") else "-",
     ]
 
 
@@ -185,18 +187,10 @@ def _show_outputs(run: RunFolder) -> None:
 
 
 def _output_row(path: Path, recorded: OutputFile | None) -> list[str]:
-    from runner.summary import in_bytes  # noqa: PLC0415 - as above
-
-    size = in_bytes(path.stat().st_size) if path.is_file() else "gone"
+    size = humanize.size(path.stat().st_size) if path.is_file() else "gone"
     if recorded is None:
         return [path.name, "", "", size]
     return [path.name, ", ".join(one.name for one in recorded.values), recorded.sha256[:16], size]
-
-
-def _shown(path: Path) -> str:
-    from runner.base.humanize import relative_path  # noqa: PLC0415 - as above
-
-    return relative_path(path)
 
 
 VERB = Verb("show", "what a run was, how it ended, what it took and left", _EXAMPLES, _arguments, _run)

@@ -17,11 +17,10 @@ from runner.record.run_folder import read_run
 from runner.settings import Over
 
 RECORD: Final = "run.json"
-_RECORD_ASIDE: Final = "run.json.part"
 _RESERVE: Final = ".reserve"
 _RESERVE_BYTES: Final = 2**18  # several times what run.json takes
 _FILES: Final = (
-    RECORD, _RECORD_ASIDE, "run.log", "events.jsonl", "trace.parquet", "inputs.parquet", "outputs.json",
+    RECORD, "run.log", "events.jsonl", "trace.parquet", "inputs.parquet", "outputs.json",
     "report.html", "partials", ".hydra", _RESERVE,
 )  # fmt: skip
 _BELOW: Final = (".hydra/config.yaml", ".hydra/overrides.yaml")
@@ -61,7 +60,7 @@ def reclaim(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, Any])
     before = _known_names(earlier)
     _refuse_others(folder, [name for name in _names(config) if name not in before], config)
     for path in folder.iterdir():
-        if path.name == _RECORD_ASIDE or final_name(path.name) in before:
+        if final_name(path.name) in before:
             with suppress(OSError):
                 path.unlink()
     try:

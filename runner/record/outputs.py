@@ -1,13 +1,11 @@
 """`outputs.json`: every file of results with its hash, and the hashes of the values in it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from runner.base.atomic import written_aside
-from runner.base.redact import redact_tree
+from runner.base.atomic import write_json
 from runner.output.digest import FileFacts, ValueFacts
 from runner.plan.records import StagePlan
 
@@ -24,9 +22,7 @@ class StageFiles(NamedTuple):
 def write_outputs(path: Path, stages: Sequence[StageFiles]) -> None:
     """Write what the stages have left. Raises OutputError."""
     files = [_file(stage, file) for stage, files in stages for file in files]
-    text = json.dumps(redact_tree({"schema": SCHEMA_VERSION, "files": files}), indent=1)
-    with written_aside(path) as aside:
-        aside.write_text(text + "\n", "utf-8")
+    write_json(path, {"schema": SCHEMA_VERSION, "files": files})
 
 
 def _file(stage: StagePlan, file: FileFacts) -> dict[str, Any]:

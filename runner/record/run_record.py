@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import runner
+from runner.base.atomic import update_json
 from runner.base.redact import redact_tree
 from runner.errors import Interrupted, OutputError
 from runner.record.claim import RECORD, Reserve, claim, reclaim
@@ -124,13 +125,7 @@ class RunRecord:
 
     def _write(self) -> None:
         self._facts["heartbeat"] = timestamp()
-        aside = self._path.with_suffix(".json.part")
-        try:
-            aside.write_text(json.dumps(self._facts, indent=1) + "\n", "utf-8")
-            aside.replace(self._path)
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
+        update_json(self._path, self._facts)
 
 
 @contextmanager

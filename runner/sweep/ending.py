@@ -6,7 +6,6 @@ from pathlib import Path
 
 from runner.base.console import complain, tell
 from runner.base.humanize import relative_path
-from runner.base.redact import redact
 from runner.errors import RunnerError, SweepError
 from runner.leaderboard.jobs import TROUBLE, Status
 from runner.leaderboard.sweep_folder import SweepFolder
@@ -53,7 +52,7 @@ def _keep_table(folder: Path, prepare: Callable[[], None]) -> int:
         board = write_leaderboard(folder)
         show_leaderboard(board)
     except RunnerError as error:
-        complain(redact(str(error)))
+        complain(str(error))
         return 0
     finally:
         tell(f"sweep folder: {relative_path(folder)}")

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TypeVar
 
 from runner.base.console import tell
+from runner.base.humanize import size
 from runner.errors import Interrupted, RecordError
 from runner.host.signals import STOPPING, heeded_signals
 from runner.leaderboard.jobs import Attempt, JobRecord, Status
@@ -21,7 +22,6 @@ from runner.leaderboard.sweep_folder import SweepFolder
 from runner.record.events import timestamp
 from runner.record.run_folder import read_run
 from runner.settings import Start
-from runner.summary import in_bytes
 from runner.sweep.process import Cause, Ended, JobProcess, Limits, StopSign
 
 Done = TypeVar("Done")
@@ -112,7 +112,7 @@ def unmeasured(pad: Launchpad, command: Sequence[str], folder: Path) -> None:
 def outcome(ended: Ended, folder: Path, limits: Limits) -> tuple[Status, str | None]:
     """What an end means, and the reason for it in one line."""
     if ended.cause is not None:
-        taken, allowed = in_bytes(ended.peak_bytes), in_bytes(limits.memory_bytes or 0)
+        taken, allowed = size(ended.peak_bytes), size(limits.memory_bytes or 0)
         ours = {
             Cause.timeout: (Status.TIMEOUT, f"ran longer than sweep.timeout={limits.seconds} seconds"),
             Cause.memory: (Status.OUT_OF_MEMORY, f"its processes held {taken}, and sweep.memory_limit is {allowed}"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 
-from runner.base.console import news, progress_bar, tell
+from runner.base.console import news_on_terminal, progress_bar, tell
 from runner.leaderboard.jobs import Attempt, Job, JobRecord, Status
 
 
@@ -19,7 +19,7 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         self._began = time.monotonic()
-        if news.is_terminal and self._total:
+        if news_on_terminal() and self._total:
             self._show = self._stack.enter_context(progress_bar("sweep"))
             self._show(self._count, self._total)
         return self

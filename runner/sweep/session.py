@@ -69,9 +69,7 @@ class Session:
         if self._is_found:
             return
         folder, question = self.composer.folder, [redact(word) for word in self.question]
-        facts = first_facts(
-            list(map(redact, sys.argv)), list(map(redact, self.composer.words)), question, self.composer.facts()
-        )
+        facts = first_facts(sys.argv, self.composer.words, question, self.composer.facts())
         if self.settings.resume is None:
             self.sweep = new_sweep(folder, facts)
         else:
