@@ -17,6 +17,7 @@ from yaml import YAMLError
 from runner.base.command import COMMAND
 from runner.base.console import complain, say, tell, tell_notes, tell_traceback
 from runner.base.humanize import relative_path
+from runner.base.overrides import key_of
 from runner.base.streams import lost
 from runner.config import job_config
 from runner.config.arguments import parted
@@ -100,7 +101,7 @@ def _folder_of_hydra(words: Sequence[str]) -> list[str]:
 
     The jobs of a multirun share a folder, which is Hydra's to make.
     """
-    keys = {word.partition("=")[0].lstrip("+") for word in words}
+    keys = set(map(key_of, words))
     elsewhere = ("output.dir" in keys or "action=plan" in words) and not keys & {"-m", "--multirun", "hydra.run.dir"}
     return [_NO_FOLDER] if elsewhere else []
 
@@ -174,7 +175,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
 
 def _refuse_sweep_words(words: Sequence[str]) -> None:
     for word in words:
-        if word.lstrip("+~").startswith("sweep."):
+        if key_of(word).startswith("sweep."):
             raise ConfigError(f"{word}: this is a single job; give -m and hydra/launcher=isolated for a sweep")
 
 

@@ -106,6 +106,12 @@ def plural(number: float | None, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{separator.join(names[:most])}{more}"
+
+
 def common_start(names: list[str]) -> str:
     """The folders that all names begin with, up to and with a slash."""
     if not names:

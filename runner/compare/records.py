@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from runner.base.overrides import as_text
+from runner.base.tree import flat
 from runner.compare.sections import ABSENT, Difference, Section
 from runner.record.run_files import RecordedInput
-from runner.record.run_folder import RunFolder, flat
+from runner.record.run_folder import RunFolder
 
 _OWN = frozenset({"output.dir"})  # each run has its own
 

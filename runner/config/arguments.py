@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from runner.base.command import command
+from runner.base.overrides import parse
+from runner.base.suggest import did_you_mean
 from runner.config.messages import pasted
-from runner.config.vocabulary import did_you_mean, groups, is_option, known_keys
+from runner.config.vocabulary import groups, is_option, known_keys
 from runner.errors import ConfigError
 
 _PLAIN: Final = frozenset({"--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
@@ -115,9 +117,9 @@ def _meant(word: str) -> str:
 
 def _refuse_other_shells(overrides: Sequence[str]) -> None:
     for word in overrides:
-        key, _, shell = word.partition("=")
-        if key in _COMPLETING and shell not in _SHELLS:
-            raise ConfigError(f"{word}: wanted one of {', '.join(_SHELLS)}{did_you_mean(shell, _SHELLS)}")
+        flag = parse(word)
+        if flag.key in _COMPLETING and flag.text not in _SHELLS:
+            raise ConfigError(f"{word}: wanted one of {', '.join(_SHELLS)}{did_you_mean(flag.text, _SHELLS)}")
 
 
 def _refuse_config_path(flags: Sequence[str]) -> None:

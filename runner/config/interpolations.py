@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from runner.base.suggest import did_you_mean
 from runner.config.messages import pasted
-from runner.config.vocabulary import did_you_mean, known_keys
+from runner.config.vocabulary import known_keys
 from runner.errors import ConfigError
 
 _NAMED: Final = re.compile(r"(?<!\\)\$\{([A-Za-z_][\w.]*)\}")

@@ -11,7 +11,9 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from runner.config.vocabulary import STAGES, did_you_mean, groups, instead_of, is_text, known_keys
+from runner.base.overrides import parse
+from runner.base.suggest import did_you_mean, instead_of
+from runner.config.vocabulary import STAGES, groups, is_text, known_keys
 from runner.errors import ConfigError
 
 _NO_SECRETS = (
@@ -164,10 +166,11 @@ def _explain_default(problem: str, wanted: str) -> ConfigError | None:
 
 def _explain_grammar(error: OverrideParseException) -> ConfigError:
     """Of texts only quotes that do not match are left to explain: all others are quoted where that is needed."""
-    key, mark, value = str(error.override).partition("=")
+    override = parse(str(error.override))
     problem = f"{error.override}: cannot be read as KEY=VALUE ({_first_line(error)})"
-    text = bool(mark) and is_text(key.lstrip("+"))
-    return ConfigError(f"{problem}; write {pasted(key, value.strip(QUOTES))}" if text else problem)
+    if override.value is None or not is_text(override.key):
+        return ConfigError(problem)
+    return ConfigError(f"{problem}; write {pasted(override.left, override.value.strip(QUOTES))}")
 
 
 # What OmegaConf says of a value of the wrong shape, and what we say after the key.

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import yaml
 
+from runner.base.overrides import parse
 from runner.config.vocabulary import config_dir, groups, is_section
 from runner.errors import ConfigError, printable
 
@@ -174,10 +175,9 @@ def _choice(key: str, value: str) -> str:
 
 def _keys_of(overrides: Iterable[str]) -> Iterator[str]:
     """The settings that overrides give a value; a choice of a group gives it to none by itself."""
-    for override in overrides:
-        name, _, value = override.lstrip("+~").partition("=")
-        if not re.search("[@/]", name) and (name not in groups() or value.startswith("{")):
-            yield name
+    for override in map(parse, overrides):
+        if not re.search("[@/]", override.key) and (override.key not in groups() or override.text.startswith("{")):
+            yield override.key
 
 
 def _entry(node: yaml.Node | None, names: list[str]) -> tuple[int, yaml.Node] | None:

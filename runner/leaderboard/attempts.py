@@ -9,16 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from runner.base.overrides import parse, without_folder
 from runner.errors import RecordError, expanded
 from runner.leaderboard.jobs import JobRecord, Status
 from runner.leaderboard.sweep_folder import SWEEP, attempt_folders, check_schema, find_sweeps, is_sweep, read_record
 from runner.record import run_folder as runs
 from runner.record.run_files import read_json
 from runner.record.run_folder import RunFolder, read_run
-
-DROPPED: Final = "dropped"  # the value of a key that an override deletes
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +207,7 @@ def _run_of(folder: Path) -> RunFolder | None:
 def _plain(folder: Path) -> PastAttempt:
     run = read_run(folder)
     passes = run.facts["passes"]
-    words = tuple(word for word in map(str, run.facts["overrides"]) if not word.lstrip("+").startswith("output.dir="))
+    words = tuple(without_folder(map(str, run.facts["overrides"])))
     peaks, seconds = ([one[name] for one in passes if one.get(name)] for name in ("peak_bytes", "cpu_seconds"))
     return PastAttempt(
         path=folder, job=int(folder.name), repeat=1, rung="all", baseline=False, overrides=words, settings={},
@@ -219,7 +218,7 @@ def _plain(folder: Path) -> PastAttempt:
 
 def _with_settings(attempts: list[PastAttempt]) -> Iterator[PastAttempt]:
     """The same, with what differs in their overrides; those of equal overrides are one job, tried again."""
-    said = [dict(map(parted, one.overrides)) for one in attempts]
+    said = [{word.key: word.setting for word in map(parse, one.overrides)} for one in attempts]
     keys = dict.fromkeys(key for one in said for key in one)
     differing = [key for key in keys if len({one.get(key) for one in said}) > 1]
     first: dict[tuple[str, ...], int] = {}
@@ -229,9 +228,3 @@ def _with_settings(attempts: list[PastAttempt]) -> Iterator[PastAttempt]:
         times[job] = times.get(job, 0) + 1
         settings = {key: words[key] for key in differing if key in words}
         yield replace(attempt, job=job, repeat=times[job], settings=settings)
-
-
-def parted(override: str) -> tuple[str, str]:
-    """The key of an override and its value as typed; the value of ~key is DROPPED."""
-    key, _, value = override.partition("=")
-    return key.lstrip("+~"), DROPPED if key.startswith("~") else value

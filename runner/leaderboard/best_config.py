@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.base import humanize
 from runner.base.atomic import write_text
+from runner.base.tree import flat
 from runner.config import job_config
 from runner.config.bounded_yaml import load_yaml
 from runner.config.overrides import for_each_stage
@@ -29,7 +30,7 @@ from runner.errors import ConfigError, OutputError, RecordError
 from runner.leaderboard.board import Leaderboard
 from runner.leaderboard.rows import Row
 from runner.leaderboard.sweep_folder import BEST_FOLDER
-from runner.record.run_folder import RunFolder, flat, read_run
+from runner.record.run_folder import RunFolder, read_run
 
 BEST: Final = f"{BEST_FOLDER}/best.yaml"
 _NOT_THE_JOBS: Final = ("output.dir", "sweep", "hydra")  # keys, or the first part of keys

@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import NoneType
 from typing import Any
 
+from runner.base.overrides import parse
+
 SCHEMA_VERSION = 1
 ALL, FEW = "all", "few"  # rungs: every scene, or those of sweep.prune
 
@@ -121,13 +123,7 @@ def fair_order(jobs: Sequence[Job], repeats: int, rung: str, seed: int) -> list[
 
 def varied_words(jobs: Sequence[Job], swept: Collection[str] = ()) -> dict[int, dict[str, str]]:
     """Of each job, by number, the words (key -> value) in which the jobs are not all alike, and of the `swept` keys."""
-    words = {job.number: dict(_parted(word) for word in job.words) for job in jobs}
+    words = {job.number: {one.key: one.setting for one in map(parse, job.words)} for job in jobs}
     keys = dict.fromkeys(key for one in words.values() for key in one)
     alike = {key for key in keys if len({one.get(key) for one in words.values()}) == 1} - {*swept}
     return {number: {k: v for k, v in one.items() if k not in alike} for number, one in words.items()}
-
-
-def _parted(word: str) -> tuple[str, str]:
-    """Key and value of a word; what `~KEY` drops has that as its value."""
-    key, _, value = word.partition("=")
-    return key.lstrip("+~"), "dropped" if key.startswith("~") else value

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from runner.base import humanize
+from runner.base.tree import flat
 from runner.leaderboard.agreement import SCENES, SOURCE
 from runner.leaderboard.rows import Row
-from runner.record.run_folder import flat
 
 _OF_SOURCE: Final = tuple(f"source.{name}" for name in (*SCENES, *SOURCE))
 _OTHERS: Final = ("mask", "output.raster_dtype")
@@ -43,6 +43,4 @@ def _values(settings: Iterable[Mapping[str, Any]], key: str) -> list[str]:
 
 
 def _several(values: Iterable[str]) -> str:
-    shown = [humanize.cut(value, 40) for value in values]
-    more = f" and {len(shown) - _MOST_VALUES} more" if len(shown) > _MOST_VALUES else ""
-    return ", ".join(shown[:_MOST_VALUES]) + more
+    return humanize.listed([humanize.cut(value, 40) for value in values], _MOST_VALUES)

@@ -9,7 +9,7 @@ from typing import NoReturn
 from runner.base.command import COMMAND
 from runner.base.console import complain, tell_notes, tell_traceback
 from runner.base.streams import lost
-from runner.config.vocabulary import did_you_mean
+from runner.base.suggest import did_you_mean
 from runner.errors import RunnerError
 from runner.log import diff, leaderboard, ls, rerun, resume, show, verify
 from runner.log.verb import Verb

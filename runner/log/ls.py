@@ -1,6 +1,5 @@
 """`ls`: the runs below a folder, newest first, with what tells them apart."""
 
-import difflib
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.base.console import say_json, show_table, table, tell
-from runner.base.overrides import as_text
+from runner.base.overrides import as_text, without_folder
+from runner.base.suggest import did_you_mean
+from runner.base.tree import flat
 from runner.errors import RecordError, printable
 from runner.log.verb import OUTPUTS, Verb
-from runner.record.repeat import without_folder
-from runner.record.run_folder import RunFolder, find_runs, flat, read_run
+from runner.record.run_folder import RunFolder, find_runs, read_run
 from runner.record.run_schema import STATUSES
 
 _STATUSES = (*STATUSES, "KILLED", "UNREADABLE")
@@ -135,8 +135,7 @@ def _refuse_unknown_keys(every: Sequence[Entry], keys: Sequence[str]) -> None:
     known = {key for entry in every for key in entry.settings} if keys else set()
     for key in keys:
         if key not in known:
-            near = difflib.get_close_matches(key, sorted(known), n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else "; a setting's keys are dotted, as chunks.y"
+            hint = did_you_mean(key, known) or "; a setting's keys are dotted, as chunks.y"
             raise RecordError(f"--where {key}: no run has such a setting{hint}")
 
 

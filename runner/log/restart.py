@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.base.command import command
+from runner.base.overrides import key_of, without_folder
 from runner.errors import RecordError, expanded
-from runner.record.repeat import without_folder
 from runner.record.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -56,6 +56,6 @@ def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> Non
     Raises RecordError.
     """
     for word in overrides:
-        key = word.partition("=")[0].lstrip("+~")
+        key = key_of(word)
         if key in _CHOOSING and key not in lost:
             raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run {command()}")

@@ -10,10 +10,10 @@ from typing import Any
 from runner.base import humanize
 from runner.base.command import command
 from runner.base.console import say, show_table, table
+from runner.base.overrides import command_line, for_shell, repeat_command, without_folder
 from runner.errors import RecordError, printable
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.claim import left_nothing
-from runner.record.repeat import command_line, quoted, repeat_command, without_folder
 from runner.record.run_files import OutputFile
 from runner.record.run_folder import RunFolder, choose_run, unended
 
@@ -103,7 +103,7 @@ def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
         ("begun", _local(facts["started"])),
         ("stack", _stack(run)),
         ("source", str(source.get("url"))),
-        ("overrides", " ".join(map(quoted, facts["overrides"])) or "none"),
+        ("overrides", " ".join(map(for_shell, facts["overrides"])) or "none"),
         ("code", f"cog-stack-runner {versions.get('cog-stack-runner', '?')}, {commit}{_kernels(facts)}"),
         ("machine", f"{facts.get('host')}, {facts.get('cores')} cores, {facts.get('platform')}"),
         ("Python", f"{facts.get('python')}, {_packages(versions)}"),

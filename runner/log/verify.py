@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runner.base.console import say
+from runner.base.overrides import key_of
 from runner.errors import RecordError, RunnerError
 from runner.host import signals
 from runner.log.check import Check, Verdict
@@ -64,7 +65,7 @@ def _job(run: RunFolder, overrides: list[str]) -> "JobSettings":
 
     lost = blanked(run.config)
     for word in overrides:
-        if not word.lstrip("+").startswith(_READING) and word.partition("=")[0].lstrip("+") not in lost:
+        if not word.lstrip("+").startswith(_READING) and key_of(word) not in lost:
             raise RecordError(f"{word}: a run is verified as it was; only {', '.join(_READING)} may be overridden")
     signals.stop_on_signals()
     return recompose(run.config, run.path / ".hydra/config.yaml", overrides, run.path, scenes_found=True).job

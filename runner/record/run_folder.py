@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from runner.base.command import command
+from runner.base.humanize import listed
+from runner.base.overrides import config_flags
 from runner.errors import RecordError, expanded
-from runner.record.repeat import config_flags
 from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_json, read_outputs
 from runner.record.run_schema import RUN, misfit, time_of
 
@@ -164,17 +165,6 @@ def _lives(pid: int, began: datetime | None) -> bool:
         return False
 
 
-def flat(config: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """Dotted key -> value, for every leaf of a nested config; lists, and what is empty, are leaves."""
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            leaves |= flat(value, f"{at}{key}.")
-        else:
-            leaves[f"{at}{key}"] = value
-    return leaves
-
-
 # --- finding ----------------------------------------------------------------------------------------------------------
 
 
@@ -202,8 +192,7 @@ def choose_run(word: str, outputs: Path) -> RunFolder:
     if len(names) == 1:
         return read_run(found[names[0]])
     if names:
-        some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        raise RecordError(f"{word}: {len(names)} runs have that in their name ({some}); say more of it")
+        raise RecordError(f"{word}: {len(names)} runs have that in their name ({listed(names, 5)}); say more of it")
     raise RecordError(
         f"{word}: no folder, and no run below {outputs}/ has that in its name; {command()} log ls names them"
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import runner
 from runner.base.atomic import update_json
+from runner.base.overrides import config_flags
 from runner.base.redact import redact_tree
 from runner.errors import Interrupted, OutputError
 from runner.record.claim import RECORD, Reserve, claim, reclaim
@@ -21,7 +22,6 @@ from runner.record.environment import library_versions, machine_facts
 from runner.record.events import events_kept, timestamp
 from runner.record.failure import failure_facts
 from runner.record.lock import held
-from runner.record.repeat import config_flags
 from runner.record.trace_table import TraceLog
 from runner.reduce import KERNELS
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from runner.base import humanize
 from runner.base.command import COMMAND
-from runner.record import repeat
+from runner.base.overrides import command_line, without_folder
 from runner.report.records import Attempt, Contents, PassFacts, Problem, Run
 
 _WORDS: Final = {
@@ -122,14 +122,14 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
 def repeat_command(contents: Contents) -> str:
     """The command line that starts the same job again: in its folder if the run left nothing there, else in another."""
     run = contents.run
-    words = repeat.without_folder(run.overrides)
+    words = without_folder(run.overrides)
     folder = [f"output.dir={contents.path}"] if _is_folder_named(run) and contents.left_nothing else []
-    return repeat.command_line(run.config_flags, [*words, *folder])
+    return command_line(run.config_flags, [*words, *folder])
 
 
 def _is_folder_named(run: Run) -> bool:
     """Whether the overrides say `output.dir`."""
-    return len(repeat.without_folder(run.overrides)) < len(run.overrides)
+    return len(without_folder(run.overrides)) < len(run.overrides)
 
 
 def repeat_note(contents: Contents) -> str:

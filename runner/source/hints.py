@@ -4,11 +4,11 @@ import glob
 import re
 from collections import Counter
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from fsspec.utils import glob_translate
 
+from runner.base.suggest import nearest
 from runner.errors import printable
 
 _TIFF = re.compile(r"\.tiff?$", re.IGNORECASE)
@@ -54,8 +54,8 @@ def missing_hint(folder: str) -> str:
         beside = [one.name for one in path.parent.iterdir() if one.is_dir()]
     except OSError:
         return said  # it may not be listed
-    near = get_close_matches(path.name, beside, n=1)
-    return f"{said}; did you mean {printable(str(path.with_name(near[0])))}" if near else said
+    near = nearest(path.name, beside)
+    return f"{said}; did you mean {printable(str(path.with_name(near)))}" if near else said
 
 
 def _bracket_hint(escaped: str, inside: Sequence[str]) -> str:

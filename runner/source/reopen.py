@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 
+from runner.base.humanize import listed
 from runner.errors import SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
 from runner.read.etag import same_version
@@ -110,10 +111,11 @@ def refuse_problems(found: Sequence[Found], on_error: OnError, *, pinned: bool) 
     problems = [one.problem for one in found if one.problem and (pinned if one.now else on_error is OnError.stop)]
     if not problems:
         return
-    some = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
     remedy = "bring them back, leave out what is gone with on_error=skip"
     remedy += ", or read what has changed as it is now by --unpinned" if pinned else ""
-    raise SourceError(f"{len(problems)} of {len(found)} objects are not as recorded: {some}; {remedy}")
+    raise SourceError(
+        f"{len(problems)} of {len(found)} objects are not as recorded: {listed(problems, 5, '; ')}; {remedy}"
+    )
 
 
 def read_scenes(

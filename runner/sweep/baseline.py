@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from runner.base.overrides import key_of
 from runner.config.overrides import refuse_overrides
 from runner.errors import ConfigError
 
@@ -10,7 +11,7 @@ def check_baseline(words: Sequence[str]) -> None:
     """Raises ConfigError for words that no job may have."""
     refuse_overrides(words)
     for word in words:
-        if word.lstrip("+~").startswith("sweep."):
+        if key_of(word).startswith("sweep."):
             raise ConfigError(
                 f"sweep.baseline={word}: that is the whole sweep's; give a job's words, such as chunks=row"
             )

@@ -9,7 +9,7 @@ from typing import Any
 
 from dask.utils import parse_bytes
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
 from hydra.types import HydraContext
@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.base.overrides import names_folder, quoted_if_needed
 from runner.config import job_config
 from runner.config.messages import explain
 from runner.config.origins import located
@@ -93,7 +94,7 @@ class Composer:
 
     def command(self, words: Sequence[str], folder: Path) -> list[str]:
         """The command line of a job that runs in `folder`."""
-        place = quoted(str(folder))
+        place = quoted_if_needed(str(folder))
         own = ["hydra.mode=RUN", f"hydra.run.dir={place}", f"output.dir={place}"]
         return [sys.executable, *_safe_path(), "-m", "runner", *self._flags(), *words, *self._handed_on(), *own]
 
@@ -140,11 +141,6 @@ def memory_limit_bytes(sweep: SweepSettings) -> int | None:
         return 0
 
 
-def quoted(text: str) -> str:
-    """A value as Hydra's grammar reads it back, whatever its characters."""
-    return text if re.fullmatch(r"[\w./-]+", text) else QuotedString(text, Quote.single).with_quotes()
-
-
 def own_folder(word: str) -> ConfigError:
     """For an `output.dir`, which no two jobs can have."""
     return ConfigError(f"{word}: each job of a sweep has a folder of its own; hydra.sweep.dir=FOLDER names the sweep's")
@@ -154,7 +150,7 @@ def refuse_place(tree: DictConfig) -> None:
     """Raise ConfigError for an `output.dir` of a config file, or of the command line."""
     place = OmegaConf.to_container(tree.output, enum_to_str=True)
     assert isinstance(place, dict)
-    named = [word for word in job_config.typed_words(tree.hydra) if word.lstrip("+").startswith("output.dir=")]
+    named = [word for word in job_config.typed_words(tree.hydra) if names_folder(word)]
     if named or place["dir"] != _OWN_FOLDER:
         raise own_folder(named[0] if named else f"output.dir={place['dir']}")
 

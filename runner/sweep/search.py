@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from runner.base.console import tell
+from runner.base.overrides import key_of, parse
 from runner.errors import ConfigError
 from runner.leaderboard.jobs import Job, JobRecord
 from runner.sweep.session import Session
@@ -31,7 +32,7 @@ def search(session: Session, fixed: Sequence[str], swept: Sequence[Override]) ->
         raise ConfigError("sweep.search=optuna: no key has more than one value; give KEY=interval(1,8), KEY=a,b")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = {one.get_key_element(): distribution(one) for one in swept}
-    session.swept = tuple(key.lstrip("+~") for key in space)
+    session.swept = tuple(map(key_of, space))
     session.add_baseline(fixed)
     trials = _Search(session, list(fixed), space)
     trials.add_earlier()
@@ -107,7 +108,7 @@ class _Search:
         for words, job in self._known.items():
             values = self._session.values(job)
             state = optuna.trial.TrialState.COMPLETE if values else optuna.trial.TrialState.FAIL
-            params = {key: _read(of, word.partition("=")[2])
+            params = {key: _read(of, parse(word).text)
                       for (key, of), word in zip(self._space.items(), words, strict=True)}  # fmt: skip
             study.add_trial(
                 optuna.trial.create_trial(params=params, distributions=self._space, values=values, state=state)
@@ -156,7 +157,7 @@ def distribution(override: Override) -> "BaseDistribution":
 
 def _has_point(override: Override) -> bool:
     """Whether an interval was written with a decimal point, or as float(...): then it is of all numbers."""
-    written = str(override.input_line).partition("=")[2]
+    written = parse(str(override.input_line)).text
     return "." in written or "float" in written
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from statistics import median
 
 from runner.base.console import tell
+from runner.base.overrides import key_of
 from runner.base.redact import redact
 from runner.errors import ConfigError, SweepError
 from runner.leaderboard.jobs import ALL, FEW, SETTLED, Attempt, Job, JobRecord, Status, fair_order, varied_words
@@ -128,8 +129,8 @@ class Session:
 
     def _baseline_words(self, fixed: Sequence[str]) -> list[str]:
         own = self.settings.baseline or []
-        keys = {_key(word) for word in own}
-        return [*(word for word in fixed if _key(word) not in keys), *own]
+        keys = {key_of(word) for word in own}
+        return [*(word for word in fixed if key_of(word) not in keys), *own]
 
     def _let_stand_for_the_baseline(self, twin: Job) -> None:
         """The job of number 0, which was added as the baseline, is dropped, and the others count from 0."""
@@ -203,7 +204,7 @@ class Session:
             return words
         limit = self._composed[attempt.job.number].source.limit
         scenes = few if limit is None else min(few, limit)
-        return [*(word for word in words if _key(word) != "source.limit"), f"source.limit={scenes}"]
+        return [*(word for word in words if key_of(word) != "source.limit"), f"source.limit={scenes}"]
 
     def _warm_up(self, attempts: Sequence[Attempt]) -> None:
         """An unmeasured run for each engine: it compiles kernels, and has the files read once."""
@@ -290,7 +291,3 @@ class Session:
                     "give the words in the order of its first command, or, if a file of conf/ or of the experiment has "
                     "changed, begin a new sweep"
                 )
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+~")

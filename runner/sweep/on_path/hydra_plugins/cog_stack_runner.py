@@ -15,6 +15,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from runner.base.overrides import key_of
 from runner.config.overrides import as_hydra_reads, without_escapes
 from runner.errors import ConfigError, SweepError
 
@@ -95,7 +96,7 @@ class TuningSweeper(BasicSweeper):
         refuse_place(self.config)
         refuse_others(Path(self.config.hydra.sweep.dir), ["multirun.yaml"])
         refuse_secrets(self.config)  # before Hydra writes multirun.yaml
-        own = [word for word in arguments if word.lstrip("+~").startswith("sweep.")]
+        own = [word for word in arguments if key_of(word).startswith("sweep.")]
         if own:
             raise ConfigError(f"{own[0]}: this is for hydra/launcher=isolated, which is not chosen")
         _forget_plugins()
