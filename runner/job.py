@@ -172,7 +172,7 @@ def _find(job: JobSettings) -> Inputs:
 
 def _told(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, once people know of them. Raises SourceError if more could not be read than may be skipped."""
-    tell(summary.describe_inputs(inputs))
+    tell(summary.describe_inputs(inputs, job.source))
     for line in (*inputs.notes, *summary.describe_skipped(inputs)):
         tell(line)
     _refuse_too_many(job, inputs.left_out)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from runner.base.console import say, show_table, table
-from runner.base.humanize import plural, relative_path, size
+from runner.base.humanize import nodata, plural, relative_path, size
 from runner.errors import printable
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
@@ -17,27 +17,36 @@ from runner.plan.memory import block_bytes, large_blocks
 from runner.plan.memory_advice import REWRITE
 from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
-from runner.settings import Over
+from runner.settings import Over, SourceSettings
 
 _AUX = ".aux.xml"
 _WORTH_SAYING = 0.05  # seconds
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
 
-def describe_inputs(inputs: Inputs) -> str:
-    """One line: how many scenes, from when to when, read from which key, on which grid."""
+def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
+    """One line: how many scenes, from when to when, read from which key, on which grid, and if pixels are scaled."""
     stack = inputs.stack
     first, last = stack.scenes[0], stack.scenes[-1]
     stored = sum(scene.size for scene in stack.scenes)
     cut = sum(one.beyond_limit for one in inputs.left_out)
-    of_all = f"the first {len(stack.scenes)} of {len(stack.scenes) + cut}" if cut else f"{len(stack.scenes)}"
+    of_all = f"the first {len(stack.scenes)} of {len(stack.scenes) + cut}" if cut else str(len(stack.scenes))
+    scenes = "scene" if len(stack.scenes) == 1 and not cut else "scenes"
     left_out = f", {len(inputs.left_out) - cut} left out" if len(inputs.left_out) > cut else ""
     return (
-        f"{stack.name}: {of_all} scenes from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
+        f"{stack.name}: {of_all} {scenes} from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
         f"{last.time:%Y-%m-%d}{left_out}, "
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
-        f"nodata {stack.nodata}, {size(stored)} stored{_of_files_beside(stack)}"
+        f"{nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} stored{_of_files_beside(stack)}"
     )
+
+
+def _scale(stack: Stack, source: SourceSettings) -> str:
+    """If source.mask_and_scale finds anything to do."""
+    headers = [scene.header for scene in stack.scenes]
+    if all(header.scale_of(source.band) == (1, 0) for header in headers):
+        return "no scale"
+    return "scaled" if source.mask_and_scale else "scale not applied"
 
 
 def _of_files_beside(stack: Stack) -> str:
@@ -70,7 +79,7 @@ def describe_pass(facts: Mapping[str, Any]) -> str:
     """One line: how long a pass took, on what, and what it fetched."""
     fetched, cluster = facts["fetched"], facts["cluster"]
     cluster_size = f"{cluster['kind']}, {plural(cluster['threads'], 'thread')}"
-    amount = f", {size(fetched['bytes'])} in {fetched['requests']} requests" if fetched else ""
+    amount = f", {size(fetched['bytes'])} in {plural(fetched['requests'], 'request')}" if fetched else ""
     retried = f", {fetched['retries']} retried" if fetched and fetched["retries"] else ""
     compiling = facts.get("compile_seconds") or 0.0
     more = f", and {compiling:.1f} s of compiling" if compiling >= _WORTH_SAYING else ""
@@ -175,8 +184,8 @@ def _plan_facts(one: Pass) -> dict[str, str]:
     cost, workers, chunks = one.cost, one.workers, one.chunks
     return {
         "statistics": "; ".join(f"{stage.over.value}: {', '.join(_labels(stage))}" for stage in one.stages),
-        "cluster": f"{one.cluster.kind.value}, {workers.processes} x {workers.threads} threads",
-        "task": f"{chunks.time} scenes x {chunks.y} x {chunks.x} pixels",
+        "cluster": f"{one.cluster.kind.value}, {workers.processes} x {plural(workers.threads, 'thread')}",
+        "task": f"{plural(chunks.time, 'scene')} x {chunks.y} x {chunks.x} pixels",
         "tasks": f"{len(one.blocks)}, {len(one.blocks) / (workers.processes * workers.threads):.1f} a thread",
         "requests": "by GDAL" if cost.requests is None else str(cost.requests),
         "stored": size(cost.stored_bytes),

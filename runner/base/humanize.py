@@ -112,6 +112,11 @@ def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
     return f"{separator.join(names[:most])}{more}"
 
 
+def nodata(value: object) -> str:
+    """nodata 0, or no nodata."""
+    return "no nodata" if value is None else f"nodata {value}"
+
+
 def common_start(names: list[str]) -> str:
     """The folders that all names begin with, up to and with a slash."""
     if not names:

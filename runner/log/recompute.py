@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from runner.base.console import progress_bar
-from runner.base.humanize import size
+from runner.base.humanize import plural, size
 from runner.cluster.workers import open_cluster
 from runner.compare.values import Key, Result, pixel_place, results_of
 from runner.engine.blocks import BlockResult, Values, counts_over, make_reading, run_blocks
@@ -83,7 +83,9 @@ def _check_values(sampler: "_Sampler", count: int) -> Iterator[Check]:
         yield Check("read again", Verdict.failed, str(error))
         return
     read, stored = sampler.fetched, sum(scene.size for scene in sampler.scenes)
-    amount = f"{size(read.bytes)} in {read.requests} requests" if read.requests else "by GDAL, which does not tell"
+    amount = (
+        f"{size(read.bytes)} in {plural(read.requests, 'request')}" if read.requests else "by GDAL, which does not tell"
+    )
     amount += f", of {size(stored)} stored; headers apart"
     yield Check("read again", Verdict.ok, amount)
 

@@ -117,14 +117,14 @@ def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
 
 
 def _stack(run: RunFolder) -> str:
-    stack = run.facts.get("stack")
+    stack, scenes = run.facts.get("stack"), humanize.plural(run.scenes, "scene")
     if not stack:
-        return f"{run.stack_name}: {'its scenes were not found' if run.scenes is None else f'{run.scenes} scenes'}"
+        return f"{run.stack_name}: {'its scenes were not found' if run.scenes is None else scenes}"
     days = [str(stack[key])[:10] for key in ("first_datetime", "last_datetime") if stack.get(key)]
     gone = f", {stack['left_out']} left out" if stack.get("left_out") else ""
     return (
-        f"{run.stack_name}: {run.scenes} scenes from {' to '.join(days)}{gone}, {stack.get('width')} x "
-        f"{stack.get('height')} pixels {stack.get('dtype')}, {stack.get('crs')}, nodata {stack.get('nodata')}"
+        f"{run.stack_name}: {scenes} from {' to '.join(days)}{gone}, {stack.get('width')} x "
+        f"{stack.get('height')} pixels {stack.get('dtype')}, {stack.get('crs')}, {humanize.nodata(stack.get('nodata'))}"
     )
 
 

@@ -94,9 +94,7 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
     valid_range = (job.source.valid_range[0], job.source.valid_range[1]) if job.source.valid_range else None
     headers = [scene.header for scene in stack.scenes]
     _refuse_rounded(nodata, [one for one in headers if both or not one.mask_of(band).before_nodata])
-    scale = job.source.mask_and_scale and any(
-        (one.scales[band - 1], one.offsets[band - 1]) != (1, 0) for one in headers
-    )
+    scale = job.source.mask_and_scale and any(header.scale_of(band) != (1, 0) for header in headers)
     masks = job.mask is not Mask.none and any(hides(one.mask_of(band), nodata, both=both) for one in headers)
     return PixelRule(
         _accumulated(stack.dtype, nodata, valid_range, scale, masks), nodata, band, scale, masks, both and masks

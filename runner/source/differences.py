@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rasterio.crs import CRS
 
+from runner.base.humanize import nodata
 from runner.errors import SourceError, printable
 from runner.model import Scene
 from runner.read.georeference import Transform
@@ -153,4 +154,4 @@ def _nodata_trait(band: int) -> Trait:
             return False
         return one.dtype != other.dtype or same_nodata(ours, theirs, one.dtype)
 
-    return Trait(lambda one, _: f"with nodata {one.nodata_of(band)}", same)
+    return Trait(lambda one, _: f"with {nodata(one.nodata_of(band))}", same)
