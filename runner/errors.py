@@ -1,4 +1,4 @@
-"""What a user is told when a run cannot go on: what, where, got, wanted, what to do."""
+"""The errors that end a run, each in words for its user: what, where, got, wanted, what to do."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ def printable(text: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a name from the command line or a folder was UTF-8, and can be written into a record."""
+    """Tell if a name from the command line or a folder was UTF-8, and can be written into a record."""
     return text.encode("utf-8", "ignore").decode() == text
 
 
@@ -44,7 +44,7 @@ class PlanError(RunnerError):
 
 
 class ClusterError(RunnerError):
-    """The workers of a stage do not start, or are gone."""
+    """The workers of a stage do not start, or are lost."""
 
 
 class ReadError(RunnerError):

@@ -152,7 +152,7 @@ def breakable(words: str) -> Markup:
 
 
 def cut(text: str, most: int) -> str:
-    """A text of at most so many characters, the middle left out."""
+    """A text of at most `most` characters, the middle left out."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
@@ -170,8 +170,6 @@ def span(start: float, stop: float) -> str:
 
 
 def relative_path(path: Path) -> str:
-    """A path as people would type it: relative to the current folder if it lies below."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    """A path as people would type it: relative to the current folder if it lies below. A last link is not followed."""
+    place, here = path.parent.resolve() / path.name, Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else path)

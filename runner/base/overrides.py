@@ -25,7 +25,7 @@ class Override:
 
     @property
     def left(self) -> str:
-        """What stands before the `=`."""
+        """The text before the `=`."""
         return f"{self.mark}{self.key}"
 
     @property
@@ -39,7 +39,7 @@ class Override:
         return DROPPED if self.mark == "~" else self.text
 
     def put(self, value: str) -> "Override":
-        """The same override with another value."""
+        """Give the override another value."""
         return replace(self, value=value)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The words after the command: Hydra's flags and the overrides of settings, in any order."""
+"""The arguments of the command: Hydra's flags and the overrides of settings, in any order."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -16,7 +16,7 @@ _PLAIN: Final = frozenset({"--help", "-h", "--hydra-help", "--version", "--resol
                            "--shell-completion", "-sc"})  # fmt: skip
 _KINDS: Final = ("job", "hydra", "all")
 _INFO: Final = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_VALUED: Final[Mapping[str, tuple[str, ...]]] = {  # with the values that there are, if they can be told
+_VALUED: Final[Mapping[str, tuple[str, ...]]] = {  # with their values, if those are known
     "--cfg": _KINDS, "-c": _KINDS, "--info": _INFO, "-i": _INFO, "--package": (), "-p": (), "--config-path": (),
     "-cp": (), "--config-name": (), "-cn": (), "--config-dir": (), "-cd": (),
 }  # fmt: skip
@@ -26,7 +26,7 @@ _SHELLS: Final = ("bash", "fish", "zsh")
 _VERBS: Final = ("ls", "show", "diff", "verify", "rerun", "resume", "leaderboard")
 
 
-def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def flags_and_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """(flags with their values, overrides), each in the order typed. Raises ConfigError for what is neither."""
     _refuse_spaces(words)
     flags, overrides = [], []

@@ -1,4 +1,4 @@
-"""What a config may say under `hydra`: checked once it is composed, before Hydra acts on any of it.
+"""The section `hydra` of a config, checked once it is composed and before Hydra acts on any of it.
 
 Hydra imports and calls what `_target_` names, and so do logging configs by `class`, `()` and `ext://`; it sets
 environment variables, and writes configs as they are, secrets too. A config folder may be somebody else's, so that only

@@ -76,7 +76,7 @@ def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     return job
 
 
-def words_of_job(hydra: Any, typed: Sequence[str]) -> list[str]:
+def overrides_of_job(hydra: Any, typed: Sequence[str]) -> list[str]:
     """The overrides of one job: as they were typed, but for the jobs of a multirun, which share a command line."""
     if hydra.mode is RunMode.MULTIRUN:
         return typed_words(hydra)
@@ -91,7 +91,7 @@ def typed_words(hydra: Any, kind: str = "task") -> list[str]:
 
 
 def resolved(tree: DictConfig) -> dict[str, Any]:
-    """The composed tree as plain values, interpolations resolved, enums by name; a sweep's settings are no job's."""
+    """The composed tree as plain values, interpolations resolved, enums by name; without a sweep's settings."""
     plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key != "sweep"}
@@ -223,7 +223,7 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
 
 
 def _has_place(url: str) -> bool:
-    """Whether a bucket, or a host without spaces and with a port that there is, follows the scheme."""
+    """Tell if a bucket, or a host without spaces and with a port that there is, follows the scheme."""
     try:
         parts = urlsplit(url)
         is_bucket = parts.scheme == "s3"

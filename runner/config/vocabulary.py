@@ -1,4 +1,4 @@
-"""The words that a config may use: groups, keys and their types."""
+"""The vocabulary of a config: groups, keys and their types."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -23,7 +23,7 @@ def groups() -> set[str]:
 
 
 def is_option(group: str, name: str) -> bool:
-    """Whether one of our groups has an option of this name."""
+    """Tell if one of our groups has an option of this name."""
     return "/" not in name and (config_dir() / group / f"{name}.yaml").is_file()
 
 
@@ -53,18 +53,18 @@ def _annotation(key: str) -> Any:
 
 
 def is_section(key: str) -> bool:
-    """Whether a key holds keys of its own."""
+    """Tell if a key holds keys of its own."""
     annotation = _annotation(key)
     return get_origin(annotation) is dict or record_in(annotation) is not None
 
 
 def is_text(key: str) -> bool:
-    """Whether a key's value is a text."""
+    """Tell if a key's value is a text."""
     annotation = _annotation(key)
     return get_origin(annotation) not in (list, dict) and str in (annotation, *get_args(annotation))
 
 
 def is_list(key: str) -> bool:
-    """Whether a key's value is a list."""
+    """Tell if a key's value is a list."""
     annotation = _annotation(key)
     return list in (get_origin(annotation), *map(get_origin, get_args(annotation)))

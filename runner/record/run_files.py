@@ -105,7 +105,7 @@ def read_outputs(folder: Path) -> tuple[OutputFile, ...]:
         ) from error
     for one in files:
         if Path(one.name).name != one.name or one.name.startswith("."):
-            raise RecordError(f"{file} names '{one.name}', which is no file of its folder; it was altered")
+            raise RecordError(f"{file} names '{one.name}', which is not a file of its folder; it was altered")
     return files
 
 

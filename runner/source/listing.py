@@ -1,4 +1,4 @@
-"""Which objects an archive holds: a glob over a bucket or a folder, or a manifest."""
+"""The objects of an archive: a glob over a bucket or a folder, or a manifest."""
 
 import asyncio
 import re
@@ -147,7 +147,7 @@ def _manifest_item(row: str, base: str, values: dict[Hashable, object]) -> Store
 
 
 def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject) -> str:
-    """What two rows say differently of one object."""
+    """The difference of two rows on one object."""
     both = f"rows {first} and {row} both name {printable(item.href)}"
     if twin.time != item.time:
         return f"{both}, with the times {twin.time:%Y-%m-%d %H:%M:%S} and {item.time:%Y-%m-%d %H:%M:%S}; wanted one"

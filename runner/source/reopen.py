@@ -39,7 +39,7 @@ class Found:
 
     @property
     def problem(self) -> str | None:
-        """How it is not the recorded one, with both ETags; None if it is."""
+        """The difference from the recorded object, with both ETags; None if it is the same."""
         then, now = self.recorded, self.now
         if now is None:
             return f"{then.href} is gone (recorded with ETag {then.etag})"
@@ -55,7 +55,7 @@ def _version(item: StoredObject) -> str:
 
 
 def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
-    """What lies at each href now, in order; no contents are read. Raises SourceError where no answer comes."""
+    """Look what lies at each href now, in order, without reading contents. Raises SourceError where no answer comes."""
 
     async def look(item: StoredObject) -> Found:
         location = locate(item.href)
@@ -156,7 +156,7 @@ def _with_sidecars(source: SourceSettings, found: Sequence[Found]) -> list[Found
 
 
 def is_in_bucket(href: str) -> bool:
-    """Whether an object lies in a bucket, not on this machine."""
+    """Tell if an object lies in a bucket, not on this machine."""
     return locate(href).bucket is not None
 
 
