@@ -1,8 +1,7 @@
-"""The command line: compose with Hydra, check, run; errors in one line and an exit code that tells."""
+"""The command line: compose with Hydra, check, run; each error in one line and an exit code of its own."""
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +15,12 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.base.command import COMMAND
-from runner.base.console import complain, say, tell, tell_notes
+from runner.base.console import complain, say, tell, tell_notes, tell_traceback
 from runner.base.humanize import relative_path
-from runner.base.redact import redact
+from runner.base.overrides import key_of
 from runner.base.streams import lost
 from runner.config import job_config
-from runner.config.arguments import parted
+from runner.config.arguments import flags_and_overrides
 from runner.config.messages import explain
 from runner.config.overrides import refuse_overrides
 from runner.config.replay import keep_config
@@ -52,7 +51,7 @@ def main() -> int:
 def _compose_and_run(arguments: Sequence[str]) -> int:
     """Let Hydra compose the job, or the jobs of a multirun, and run each; the exit code of all."""
     _refuse_undecoded(arguments)
-    flags, overrides = parted(arguments)
+    flags, overrides = flags_and_overrides(arguments)
     if "--version" in flags:
         _tell_version()
         return _refuse_lost()
@@ -81,28 +80,28 @@ def _wrong_setting(error: Exception) -> ConfigError:
     if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
         return explain(error)
     if isinstance(error, OSError):  # of the folder that Hydra makes
-        where = error.filename or "the current folder"  # which may be gone
+        where = error.filename or "the current folder"  # which may have been deleted
         return ConfigError(f"{where}: {error.strerror}; set output.dir, or go to a folder you can write to")
     return ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}")
 
 
 def _refuse_undecoded(words: Sequence[str]) -> None:
-    """Refuse bytes that are no text here, which nothing could be named or written by."""
+    """Refuse bytes that are not text here: nothing could be named or written by them."""
     for word in words:
         if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
             raise ConfigError(
-                f"{redact(ascii(word))}: not text in this locale's encoding, {sys.getfilesystemencoding()}; set "
+                f"{word!a}: not text in this locale's encoding, {sys.getfilesystemencoding()}; set "
                 "PYTHONUTF8=1 if it is UTF-8, or name the file by a pattern"
             )
 
 
 def _folder_of_hydra(words: Sequence[str]) -> list[str]:
-    """What keeps Hydra from making a folder of its own, in a current folder that may be read-only, for a job with one
-    and for a plan, which writes nothing.
+    """The override that keeps Hydra from making a folder of its own, where the current folder may be read-only.
 
-    The jobs of a multirun share a folder, which is Hydra's to make.
+    A job that names its folder needs none, nor does a plan, which writes nothing. The jobs of a multirun share a
+    folder, which Hydra makes.
     """
-    keys = {word.partition("=")[0].lstrip("+") for word in words}
+    keys = set(map(key_of, words))
     elsewhere = ("output.dir" in keys or "action=plan" in words) and not keys & {"-m", "--multirun", "hydra.run.dir"}
     return [_NO_FOLDER] if elsewhere else []
 
@@ -144,16 +143,16 @@ def _run(tree: DictConfig, typed: Sequence[str], *, first: bool) -> int:
 def _wants_traceback(tree: DictConfig) -> bool:
     try:
         return bool(OmegaConf.select(tree, "debug.traceback"))
-    except OmegaConfBaseException:  # told when the job is read
+    except OmegaConfBaseException:  # reported when the job is read
         return False
 
 
 def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
     hydra_config = HydraConfig.get()
     job = job_config.read_job(tree, dict(hydra_config.runtime.choices))
-    words = job_config.words_of_job(hydra_config, typed)
-    _refuse_sweep_words(words)
-    from runner import job as story  # noqa: PLC0415 - a wrong setting is told before a second of imports
+    overrides = job_config.overrides_of_job(hydra_config, typed)
+    _refuse_sweep_overrides(overrides)
+    from runner import job as story  # noqa: PLC0415 - a wrong setting is reported before a second of imports
     from runner.host.memory import process_seconds  # noqa: PLC0415 - as above
     from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - as above
     from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
@@ -165,8 +164,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
         _refuse_lost()
         return
     folder = expanded(job.output.dir).absolute()
-    overrides = [redact(text) for text in words]
-    command = [redact(text) for text in sys.argv if text != _NO_FOLDER]
+    command = [word for word in sys.argv if word != _NO_FOLDER]
     with reported_run(folder, job_config.resolved(tree), command, overrides) as record:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
@@ -175,9 +173,9 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
     tell(f"run folder: {relative_path(folder)}, {record.seconds:.1f} s in all")
 
 
-def _refuse_sweep_words(words: Sequence[str]) -> None:
-    for word in words:
-        if word.lstrip("+~").startswith("sweep."):
+def _refuse_sweep_overrides(overrides: Sequence[str]) -> None:
+    for word in overrides:
+        if key_of(word).startswith("sweep."):
             raise ConfigError(f"{word}: this is a single job; give -m and hydra/launcher=isolated for a sweep")
 
 
@@ -194,8 +192,8 @@ def _remove_if_empty(folder: Path) -> None:
 
 def _explain(error: RunnerError, with_traceback: bool = False) -> int:
     if with_traceback:
-        sys.stderr.write(redact("".join(traceback.format_exception(error.__cause__ or error))))
-    complain(redact(str(error)))
+        tell_traceback(error.__cause__ or error)
+    complain(str(error))
     tell_notes(error.__cause__ if error.__cause__ and not hasattr(error, "__notes__") else error)
     return error.exit_code
 

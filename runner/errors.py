@@ -14,7 +14,7 @@ def printable(text: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a name from the command line or a folder was UTF-8, and can be written into a record."""
+    """Tell if a name from the command line or a folder was UTF-8, and can be written into a record."""
     return text.encode("utf-8", "ignore").decode() == text
 
 
@@ -49,7 +49,7 @@ class PlanError(RunnerError):
 
 
 class ClusterError(RunnerError):
-    """The workers of a stage do not start, or are gone."""
+    """The workers of a stage do not start, or are lost."""
 
 
 class ReadError(RunnerError):

@@ -88,8 +88,8 @@ def _stores_of(job: JobSettings) -> Stores:
 
 def _announced(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, once they are on the console. Raises SourceError if too many scenes cannot be read."""
-    tell(summary.describe_inputs(inputs))
-    for line in (*map(redact, inputs.notes), *summary.describe_skipped(inputs)):
+    tell(summary.describe_inputs(inputs, job.source))
+    for line in (*inputs.notes, *summary.describe_skipped(inputs)):
         tell(line)
     _refuse_too_many(job, inputs.left_out)
     for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
@@ -194,7 +194,7 @@ class _Run:
         checkpoint = None if partials is None else partials.of_pass(pass_, stack)
         for line in checkpoint.describe(explain=self.explain) if checkpoint else ():
             log.info("%s: %s", pass_.name, line)
-            tell(redact(f"{pass_.name}: {line}"))
+            tell(f"{pass_.name}: {line}")
         reused = len(checkpoint.taken) if checkpoint else 0
         remaining = replace(pass_, tasks=checkpoint.remaining.tasks) if checkpoint else pass_
         with self.record.during(pass_.name, [stage.name for stage in pass_.stages]), progress_bar(pass_.name) as bar:
@@ -218,7 +218,7 @@ class _Run:
         if self.job.on_error is OnError.stop:
             raise ReadError(error.href, f"{error.problem}; {SKIP_HINT}") from error
         log.warning("left out: %s", error)
-        tell(redact(f"left out: {error}"))
+        tell(f"left out: {error}")
         skipped = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
         item = StoredObject(skipped.href, skipped.size, skipped.etag, skipped.modified)
         left_out = (*inputs.left_out, LeftOut(item, skipped.name, skipped.time, error.problem, skipped=True))

@@ -21,7 +21,7 @@ class Limits:
     whole: bool = False  # where the type is not int
 
     def hold(self, value: object) -> bool:
-        """Whether the value is one of the words, or a number within the bounds."""
+        """Tell if the value is one of the words, or a number within the bounds."""
         if type(value) is int or (type(value) is float and not self.whole):
             return self._has_bounds() and self._within(value)
         return any(type(word) is type(value) and word == value for word in self.words)
@@ -302,7 +302,7 @@ class FetchSettings:
     timeout: Annotated[float, _SECONDS] = 60.0
     """Largest number of seconds that one attempt may take."""
     verify: Verify = Verify.none
-    """Whether objects are checked against their checksums, which reads every byte twice."""
+    """Check objects against their checksums, which reads every byte twice."""
 
 
 @dataclass(slots=True)

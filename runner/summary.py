@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.base.console import results, table
-from runner.base.humanize import relative_path
-from runner.base.redact import redact
+from runner.base.console import say, show_table, table
+from runner.base.humanize import nodata, plural, relative_path, size
 from runner.errors import printable
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
@@ -18,27 +17,36 @@ from runner.plan.memory_advice import REWRITE
 from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
 from runner.record.run import PassRecord
-from runner.settings import Over
+from runner.settings import Over, SourceSettings
 
 _AUX = ".aux.xml"
 _WORTH_SAYING = 0.05  # seconds
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
 
-def describe_inputs(inputs: Inputs) -> str:
-    """One line: how many scenes, from when to when, read from which key, on which grid."""
+def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
+    """One line: how many scenes, from when to when, read from which key, on which grid, and if pixels are scaled."""
     stack = inputs.stack
     first, last = stack.scenes[0], stack.scenes[-1]
-    size = sum(scene.size for scene in stack.scenes)
+    stored = sum(scene.size for scene in stack.scenes)
     cut = sum(one.beyond_limit for one in inputs.left_out)
-    of_all = f"the first {len(stack.scenes)} of {len(stack.scenes) + cut}" if cut else f"{len(stack.scenes)}"
+    of_all = f"the first {len(stack.scenes)} of {len(stack.scenes) + cut}" if cut else str(len(stack.scenes))
+    scenes = "scene" if len(stack.scenes) == 1 and not cut else "scenes"
     left_out = f", {len(inputs.left_out) - cut} left out" if len(inputs.left_out) > cut else ""
     return (
-        f"{stack.name}: {of_all} scenes from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
+        f"{stack.name}: {of_all} {scenes} from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
         f"{last.time:%Y-%m-%d}{left_out}, "
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
-        f"nodata {stack.nodata}, {in_bytes(size)} stored{_of_files_beside(stack)}"
+        f"{nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} stored{_of_files_beside(stack)}"
     )
+
+
+def _scale(stack: Stack, source: SourceSettings) -> str:
+    """If source.mask_and_scale finds anything to do."""
+    headers = [scene.header for scene in stack.scenes]
+    if all(header.scale_of(source.band) == (1, 0) for header in headers):
+        return "no scale"
+    return "scaled" if source.mask_and_scale else "scale not applied"
 
 
 def _of_files_beside(stack: Stack) -> str:
@@ -52,12 +60,12 @@ def _of_files_beside(stack: Stack) -> str:
 
 def _end_of(href: str) -> str:
     """The name of an object and of its folder."""
-    return printable(redact("/".join(href.split("/")[-2:])))
+    return printable("/".join(href.split("/")[-2:]))
 
 
 def describe_skipped(inputs: Inputs) -> list[str]:
     """A line for each of the first scenes that cannot be read, and one for the number of the others."""
-    skipped = [redact(f"left out: {printable(one.item.href)}: {one.reason}") for one in inputs.left_out if one.skipped]
+    skipped = [f"left out: {printable(one.item.href)}: {one.reason}" for one in inputs.left_out if one.skipped]
     more = len(skipped) - _MOST_NAMED
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
@@ -69,12 +77,13 @@ def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> 
 
 def describe_pass(one: PassRecord) -> str:
     """One line: how long a pass took, on what, and what it fetched."""
-    size = f"{one.cluster.kind}, {one.cluster.threads} threads"
-    amount = f", {in_bytes(one.fetched.bytes)} in {one.fetched.requests} requests" if one.fetched else ""
-    retried = f", {one.fetched.retries} retried" if one.fetched and one.fetched.retries else ""
+    fetched = one.fetched
+    cluster = f"{one.cluster.kind}, {plural(one.cluster.threads, 'thread')}"
+    amount = f", {size(fetched.bytes)} in {plural(fetched.requests, 'request')}" if fetched else ""
+    retried = f", {fetched.retries} retried" if fetched and fetched.retries else ""
     compiling = one.compile_seconds or 0.0
     more = f", and {compiling:.1f} s of compiling" if compiling >= _WORTH_SAYING else ""
-    return f"{one.name}: {(one.compute_seconds or 0.0) - compiling:.1f} s ({size}){amount}{retried}{more}"
+    return f"{one.name}: {(one.compute_seconds or 0.0) - compiling:.1f} s ({cluster}){amount}{retried}{more}"
 
 
 def describe_compiling(dtype: str) -> str:
@@ -126,24 +135,24 @@ def describe_beyond(beyond: Iterable[tuple[str, str]], raster: np.dtype) -> list
 def show_plan(plan: Plan, stack: Stack) -> None:
     """Print the plan, one column per pass, and how keys were read."""
     for line in describe_keys(stack):
-        results.print(line, soft_wrap=True, markup=False)
+        say(line)
     facts = [_plan_facts(one) for one in plan.passes]
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
-    results.print(table(f"{stack.name}: {len(stack.scenes)} scenes", ["", *(one.name for one in plan.passes)], rows))
+    title = f"{stack.name}: {plural(len(stack.scenes), 'scene')}"
+    show_table(table(title, ["", *(one.name for one in plan.passes)], rows))
     for line in describe_weights(plan, stack) + describe_too_few(plan, stack):
-        results.print(line, soft_wrap=True, markup=False)
+        say(line)
     for one in plan.passes:
         if len(one.stages) > 1:
-            saved = in_bytes(one.cost.stored_bytes * (len(one.stages) - 1))
-            results.print(f"{one.name}: fused, which saves reading and decoding {saved}", soft_wrap=True)
+            saved = size(one.cost.stored_bytes * (len(one.stages) - 1))
+            say(f"{one.name}: fused, which saves reading and decoding {saved}")
         if large_tiles(stack):
-            results.print(_about_large_tiles(one, stack), soft_wrap=True)
+            say(_about_large_tiles(one, stack))
         elif one.cost.over_read > 1:
             tile = " x ".join(map(str, stack.tile_shape))
-            results.print(
+            say(
                 f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' tiles of {tile}, so that "
-                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that",
-                soft_wrap=True,
+                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that"
             )
 
 
@@ -152,7 +161,7 @@ def describe_keys(stack: Stack) -> list[str]:
     return [
         ", ".join(
             [
-                f"{end} key: {printable(redact(scene.href))} is scene {printable(scene.name)}",
+                f"{end} key: {printable(scene.href)} is scene {printable(scene.name)}",
                 f"{scene.time:%Y-%m-%d %H:%M:%S}",
                 *(f"{name} {printable(text)}" for name, text in scene.groups.items()),
             ]
@@ -166,7 +175,7 @@ def _about_large_tiles(one: Pass, stack: Stack) -> str:
     tile_y, tile_x = stack.tile_shape
     times = f"{one.cost.over_read:.1f} times" if one.cost.over_read > 1 else "once"
     return (
-        f"{one.name}: each of the files' tiles of {tile_y} x {tile_x} ({in_bytes(stack.tile_bytes)}) is decoded "
+        f"{one.name}: each of the files' tiles of {tile_y} x {tile_x} ({size(stack.tile_bytes)}) is decoded "
         f"{times}; files with smaller tiles take less memory and time: {REWRITE}"
     )
 
@@ -175,14 +184,14 @@ def _plan_facts(one: Pass) -> dict[str, str]:
     cost, workers, chunks = one.cost, one.workers, one.chunks
     return {
         "statistics": "; ".join(f"{stage.over.value}: {', '.join(_labels(stage))}" for stage in one.stages),
-        "cluster": f"{one.cluster.kind.value}, {workers.processes} x {workers.threads} threads",
-        "task": f"{chunks.time} scenes x {chunks.y} x {chunks.x} pixels",
+        "cluster": f"{one.cluster.kind.value}, {workers.processes} x {plural(workers.threads, 'thread')}",
+        "task": f"{plural(chunks.time, 'scene')} x {chunks.y} x {chunks.x} pixels",
         "tasks": f"{len(one.tasks)}, {len(one.tasks) / (workers.processes * workers.threads):.1f} a thread",
         "requests": "by GDAL" if cost.requests is None else str(cost.requests),
-        "stored": in_bytes(cost.stored_bytes),
-        "decoded": in_bytes(cost.decoded_bytes),
-        "a worker's memory": "by dask" if one.worker_bytes is None else in_bytes(one.worker_bytes),
-        "it may have": "unknown" if workers.memory_bytes is None else in_bytes(workers.memory_bytes),
+        "stored": size(cost.stored_bytes),
+        "decoded": size(cost.decoded_bytes),
+        "a worker's memory": "by dask" if one.worker_bytes is None else size(one.worker_bytes),
+        "it may have": "unknown" if workers.memory_bytes is None else size(workers.memory_bytes),
     }
 
 
@@ -202,14 +211,14 @@ def result_rows(stage: StagePlan, files: Sequence[FileFacts]) -> list[list[str]]
 
 def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> None:
     """Print what came out, and the files it is in."""
-    results.print(table("", ["result", "lowest", "highest", "no data"], rows))
+    show_table(table("", ["result", "lowest", "highest", "no data"], rows))
     left_out = sum(not one.beyond_limit for one in inputs.left_out)
     if left_out:
-        results.print(f"{left_out} objects left out, each with its reason in inputs.parquet")
+        say(f"{plural(left_out, 'object')} left out, each with its reason in inputs.parquet")
     for line in describe_skipped(inputs):
-        results.print(line, soft_wrap=True, markup=False)
+        say(line)
     for path in files:
-        results.print(f"wrote {relative_path(path)}", soft_wrap=True, markup=False)
+        say(f"wrote {relative_path(path)}")
 
 
 def _number(value: float | int | None) -> str:
@@ -218,12 +227,3 @@ def _number(value: float | int | None) -> str:
 
 def _missing(values: ValueFacts) -> str:
     return f"{100 * (1 - values.count / prod(values.shape)):.1f} %"
-
-
-def in_bytes(count: float) -> str:
-    """A number of bytes for people, in powers of ten."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from pages import GENERATED, MANUAL, PAGES, Block, Command, anchors, blocks, commands, inline_code, links, named_file
 
 from runner.config import job_config
-from runner.config.arguments import parted
+from runner.config.arguments import flags_and_overrides
 from runner.config.overrides import SHARED, refuse_overrides
 from runner.config.vocabulary import config_dir, groups, known_keys
 from runner.log import cli as log_cli
@@ -109,7 +109,7 @@ def add_first_values(session: Session, fixed: Sequence[str], swept: Sequence[Any
 
 @pytest.mark.parametrize("command", JOBS, ids=str)
 def test_a_job_can_be_composed(command: Command, reader: Path) -> None:
-    flags, overrides = parted(command.own_words or [])
+    flags, overrides = flags_and_overrides(command.own_words or [])
     compose_all(flags, overrides)
 
 

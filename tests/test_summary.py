@@ -3,11 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from jobs import local_source
 
 from runner.errors import printable
 from runner.model import Inputs
-from runner.settings import OnError, S3Settings
+from runner.settings import OnError, S3Settings, SourceSettings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 from runner.summary import describe_inputs, describe_keys
@@ -17,14 +18,18 @@ def find(folder: Path, **changes: object) -> Inputs:
     return find_inputs(local_source(folder, **changes), Stores(S3Settings()), OnError.stop, lambda done, total: None)
 
 
+def describe(inputs: Inputs, *, mask_and_scale: bool = True) -> str:
+    return describe_inputs(inputs, SourceSettings(mask_and_scale=mask_and_scale))
+
+
 def test_the_first_date_is_shown_with_the_name_it_was_read_from(folder_of_scenes: Path) -> None:
-    assert describe_inputs(find(folder_of_scenes)).startswith(
+    assert describe(find(folder_of_scenes)).startswith(
         "local: 4 scenes from 2020-01-06 (data/S1A_20200106_ASC.tif) to 2020-01-24, 500 x 300 pixels"
     )
 
 
 def test_what_the_limit_cuts_is_not_told_as_left_out(folder_of_scenes: Path) -> None:
-    said = describe_inputs(find(folder_of_scenes, limit=2, exclude=["*_20200106_*"]))
+    said = describe(find(folder_of_scenes, limit=2, exclude=["*_20200106_*"]))
     assert said.startswith(
         "local: the first 2 of 3 scenes from 2020-01-12 (data/S1A_20200112_ASC.tif) to 2020-01-18, 1 left out"
     )
@@ -38,8 +43,8 @@ def test_files_beside_the_scenes_that_were_used_are_told(folder_of_scenes: Path)
         replace(second, sidecars=("s3://b/data/b.tif.aux.xml", "s3://b/data/b.wld")),
         *others,
     )
-    said = describe_inputs(replace(inputs, stack=replace(inputs.stack, scenes=scenes)))
-    assert "placed by" not in describe_inputs(inputs)
+    said = describe(replace(inputs, stack=replace(inputs.stack, scenes=scenes)))
+    assert "placed by" not in describe(inputs)
     assert said.endswith(
         "stored, 2 placed by a world file (data/a.tfw), 1 completed by a .aux.xml (data/b.tif.aux.xml)"
     )
@@ -60,3 +65,23 @@ def test_names_that_a_terminal_would_obey_are_escaped(folder_of_scenes: Path) ->
     said = describe_keys(replace(inputs.stack, scenes=(odd,)))[0]
     assert said.startswith(r"first key: /data/\x1b[31mred\n\u202e.tif is scene a\tb, ")
     assert printable("M\udcfcller, Müller, \u2028") == r"M\xfcller, Müller, \u2028"
+
+
+@pytest.mark.parametrize(
+    ("scale", "mask_and_scale", "text"),
+    [(1.0, True, ", no scale, "), (0.01, True, ", scaled, "), (0.01, False, ", scale not applied, ")],
+)
+def test_it_is_told_if_no_file_has_a_scale(
+    folder_of_scenes: Path, scale: float, mask_and_scale: bool, text: str
+) -> None:
+    inputs = find(folder_of_scenes)
+    scenes = tuple(replace(one, header=replace(one.header, scales=(scale,))) for one in inputs.stack.scenes)
+    stack = replace(inputs.stack, scenes=scenes)
+    assert text in describe(replace(inputs, stack=stack), mask_and_scale=mask_and_scale)
+
+
+def test_one_scene_without_nodata_is_told_in_words(folder_of_scenes: Path) -> None:
+    inputs = find(folder_of_scenes, limit=1, exclude=["*_202001[12]*"])
+    said = describe(replace(inputs, stack=replace(inputs.stack, nodata=None)))
+    assert said.startswith("local: 1 scene from 2020-01-06 ")
+    assert ", no nodata, " in said

@@ -1,1 +1,1 @@
-"""What every room may use: atomic writes, secrets kept out, the console, numbers as people read them."""
+"""The ground of every room: atomic writes, secrets kept out, the console, overrides, numbers as people read them."""

@@ -1,28 +1,52 @@
-"""Nothing half-written under a final name: write aside, check, rename."""
+"""Files written aside, checked and renamed, so that nothing half-written has a final name; texts lose their secrets."""
 
+import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from runner.base.redact import redact, redact_tree
 from runner.errors import OutputError
 
 _ASIDE: Final = re.compile(r"\.(?P<stem>.+)\.\d+\.part(?P<suffix>\.[^.]+)(\..+)?")  # and what GDAL leaves beside it
 
 
+def write_text(final: Path, text: str) -> None:
+    """Write a text without its secrets. Raises OutputError as `written_aside` does."""
+    with written_aside(final) as aside:
+        aside.write_bytes(redact(text).encode("utf-8", "backslashreplace"))  # JSON holds halves of surrogate pairs
+
+
+def write_json(final: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts without their secrets. Raises OutputError as `written_aside` does."""
+    with written_aside(final) as aside:
+        aside.write_text(_json(facts), "utf-8")
+
+
+def update_json(final: Path, facts: Mapping[str, Any]) -> None:
+    """Write facts without their secrets, as often as they change. Raises OSError as `renamed_at_end` does."""
+    with renamed_at_end(final) as aside:
+        aside.write_text(_json(facts), "utf-8")
+
+
+def _json(facts: Mapping[str, Any]) -> str:
+    return json.dumps(redact_tree(facts), indent=1) + "\n"
+
+
 @contextmanager
 def written_aside(final: Path) -> Iterator[Path]:
-    """A name in the same folder to write to; it takes the final name once the block ends without an error.
+    """Yield a name in the same folder to write to; the file is on the disk before it takes its final name.
 
     Raises OutputError if the folder or the disk refuses.
     """
     try:
         with renamed_at_end(final) as aside:
             yield aside
-            with aside.open("rb") as written:
-                os.fsync(written.fileno())
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
     except OSError as error:
         raise OutputError(
             f"{final}: cannot be written: {error.strerror or error}; free some space or set output.dir"
@@ -31,7 +55,7 @@ def written_aside(final: Path) -> Iterator[Path]:
 
 @contextmanager
 def renamed_at_end(final: Path) -> Iterator[Path]:
-    """The same for a file that may be lost when the machine stops. Raises OSError; nothing is left of a failure."""
+    """Yield such a name for a file that may be lost when the machine stops. Raises OSError, and leaves no file then."""
     aside = final.with_name(f".{final.stem}.{os.getpid()}.part{final.suffix}")
     try:
         yield aside
@@ -42,7 +66,7 @@ def renamed_at_end(final: Path) -> Iterator[Path]:
 
 @contextmanager
 def all_or_none(files: Sequence[Path]) -> Iterator[None]:
-    """Write several files in the block, of which none stays if it ends by an error."""
+    """Remove all of these files if the block that writes them ends by an error."""
     try:
         yield
     except BaseException:
@@ -52,6 +76,6 @@ def all_or_none(files: Sequence[Path]) -> Iterator[None]:
 
 
 def final_name(aside: str) -> str | None:
-    """The name of the file for which one of this name was written aside; None if it was not."""
-    found = _ASIDE.fullmatch(aside)
-    return f"{found['stem']}{found['suffix']}" if found else None
+    """The final name of a file by the name that it has aside; None for any other file."""
+    match = _ASIDE.fullmatch(aside)
+    return f"{match['stem']}{match['suffix']}" if match else None

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from runner.base.humanize import relative_path
+
 COMMAND: Final = "cog-stack-runner"
 
 
@@ -24,5 +26,4 @@ def _shown(file: Path, by_name: str | None) -> str:
     """A file's name if that is what the shell runs; else its path, from the current folder if it lies below."""
     if by_name is not None and Path(by_name).absolute() == file:
         return file.name
-    here = Path.cwd()
-    return shlex.quote(str(file.relative_to(here) if file.is_relative_to(here) else file))
+    return shlex.quote(relative_path(file))

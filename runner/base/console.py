@@ -1,29 +1,36 @@
-"""What a person at the terminal sees: what was found, progress, results; plain lines where there is no terminal."""
+"""The console: news and errors on stderr, results on stdout; the only door to both, where secrets stay behind.
 
+Where there is no terminal, progress comes as plain lines.
+"""
+
+import json
+import sys
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from runner.base.redact import redact
+from runner.base.redact import redact, redact_tree
 from runner.errors import printable
 
-_PLAIN_EVERY = 5.0  # seconds between two progress lines where there is no terminal
-_WIDEST = 4000  # characters of a table's line, where no terminal limits it
+_PLAIN_EVERY: Final = 5.0  # seconds between two progress lines where there is no terminal
+_WIDEST: Final = 4000  # characters of a table's line, where no terminal limits it
 
-news = Console(stderr=True, highlight=False, emoji=False)  # progress and errors
-results = Console(highlight=False, emoji=False)  # what a run is for: tables
+_news = Console(stderr=True, highlight=False, emoji=False)  # progress and errors
+_results = Console(highlight=False, emoji=False)  # tables, and other text for which a command is called
 
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for one piece of long work; call what is yielded with (done, total)."""
-    with _bar(label) if news.is_terminal else _lines(label) as update:
+    """Show a bar for one piece of long work; call what is yielded with (done, total)."""
+    with (_bar if _news.is_terminal else _lines)(redact(label)) as update:
         yield update
 
 
@@ -36,7 +43,7 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=news) as progress:
+    with Progress(*columns, console=_news) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -50,31 +57,62 @@ def _lines(label: str) -> Iterator[Callable[[int, int], None]]:
         now = time.monotonic()
         if done == total or now - last >= _PLAIN_EVERY:
             last = now
-            news.print(f"{label}: {done} of {total}, {now - started:.1f} s", markup=False)
+            tell(f"{label}: {done} of {total}, {now - started:.1f} s")
 
     yield update
 
 
-def _lines_of(text: str) -> str:
-    """A text whose names move no cursor and colour nothing; its own ends of lines stay."""
-    return "\n".join(map(printable, text.split("\n")))
+def news_on_terminal() -> bool:
+    """Tell if people see news as it comes."""
+    return _news.is_terminal
+
+
+def width_of_terminal() -> int | None:
+    """The width of the terminal that shows results; None if there is no terminal."""
+    return _results.width if _results.is_terminal else None
+
+
+def _shown(text: str) -> str:
+    """A text without secrets, whose names move no cursor and colour nothing; its own ends of lines stay."""
+    return "\n".join(map(printable, redact(text).split("\n")))
 
 
 def tell(text: str) -> None:
-    """A line of news."""
-    news.print(_lines_of(text), markup=False, soft_wrap=True)
+    """Print a line of news."""
+    _news.print(_shown(text), markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """An error's one line, the only thing printed about it."""
-    news.print("error:", style="bold red", end=" ")
-    news.print(_lines_of(text), markup=False, soft_wrap=True)
+    """Print an error's one line, the only thing printed about it."""
+    _news.print("error:", style="bold red", end=" ")
+    _news.print(_shown(text), markup=False, soft_wrap=True)
 
 
 def tell_notes(error: BaseException) -> None:
-    """What was noted on an error for those who read it last: how to go on."""
+    """Print the notes on an error, which say how to go on."""
     for note in getattr(error, "__notes__", ()):
-        tell(redact(note))
+        tell(note)
+
+
+def tell_traceback(error: BaseException) -> None:
+    """Print where an error was raised."""
+    sys.stderr.write(redact("".join(traceback.format_exception(error))))
+
+
+def say(text: str, style: str | None = None) -> None:
+    """Print a line of results."""
+    _results.print(_shown(text), markup=False, soft_wrap=True, style=style)
+
+
+def say_json(facts: Mapping[str, Any] | Sequence[Any]) -> None:
+    """Print facts as JSON."""
+    _results.print(json.dumps(redact_tree(facts), indent=1), markup=False, soft_wrap=True)
+
+
+def say_page(text: str) -> None:
+    """Print a text of several lines as it is, for a program or a file."""
+    sys.stdout.write(redact(text))
+    sys.stdout.flush()
 
 
 def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1, elastic: str = "") -> Table:
@@ -82,34 +120,29 @@ def table(title: str, columns: list[str], rows: list[list[str]], left: int = 1, 
 
     Where it is too wide, cells are folded; with an `elastic` column, each row keeps to one line and that column is cut.
     """
-    drawn = Table(title=Text(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for at, column in enumerate(columns):
-        whole = at == 0 if not elastic else column != elastic
-        words = at < left or column == elastic
-        drawn.add_column(column, justify="left" if words else "right", no_wrap=whole, overflow="fold")
+    drawn = Table(title=Text(redact(title)), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for position, column in enumerate(columns):
+        unfolded = position == 0 if not elastic else column != elastic
+        to_the_left = position < left or column == elastic
+        drawn.add_column(column, justify="left" if to_the_left else "right", no_wrap=unfolded, overflow="fold")
     for row in rows:
-        drawn.add_row(*(_cell(text, column == elastic) for text, column in zip(row, columns, strict=True)))
+        drawn.add_row(*(cell(text, cut=column == elastic) for text, column in zip(row, columns, strict=True)))
     return drawn
 
 
-def _cell(text: str, cut: bool) -> Text:
-    """The text as it is, since [mean,count] is no markup, without ends of lines that would begin a row."""
-    shown = printable(text)
+def cell(text: str, *, cut: bool = False) -> Text:
+    """A cell of a table: the text without secrets, markup, or ends of lines, which would begin a row."""
+    shown = printable(redact(text))
     return Text(shown, no_wrap=True, overflow="ellipsis") if cut else Text(shown)
 
 
-def show_table(drawn: Table) -> None:
-    """Print a table; where there is no terminal each line is as long as its text, for those who search lines."""
-    if results.is_terminal:
-        results.print(drawn)
+def show_table(drawn: Table, width: int = _WIDEST) -> None:
+    """Print a table; without a terminal, each line is as long as its text, or `width`, for those who search lines."""
+    if _results.is_terminal:
+        _results.print(drawn)
         return
-    aside = Console(file=StringIO(), width=_WIDEST)
+    aside = Console(file=StringIO(), width=width)
     with aside.capture() as captured:
         aside.print(drawn)
     lines = (line.rstrip() for line in captured.get().splitlines())
-    results.print("\n".join(lines), soft_wrap=True, markup=False)
-
-
-def say(text: str) -> None:
-    """A line of results."""
-    results.print(_lines_of(text), markup=False, soft_wrap=True)
+    _results.print("\n".join(lines), soft_wrap=True, markup=False)

@@ -106,6 +106,17 @@ def plural(number: float | None, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
+def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{separator.join(names[:most])}{more}"
+
+
+def nodata(value: object) -> str:
+    """nodata 0, or no nodata."""
+    return "no nodata" if value is None else f"nodata {value}"
+
+
 def common_start(names: list[str]) -> str:
     """The folders that all names begin with, up to and with a slash."""
     if not names:
@@ -141,7 +152,7 @@ def breakable(words: str) -> Markup:
 
 
 def cut(text: str, most: int) -> str:
-    """A text of at most so many characters, the middle left out."""
+    """A text of at most `most` characters, the middle left out."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
@@ -164,8 +175,6 @@ def span(start: float, stop: float) -> str:
 
 
 def relative_path(path: Path) -> str:
-    """A path as people would type it: relative to the current folder if it lies below."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    """A path as people would type it: relative to the current folder if it lies below. A last link is not followed."""
+    place, here = path.parent.resolve() / path.name, Path.cwd()
+    return str(place.relative_to(here) if place.is_relative_to(here) else path)

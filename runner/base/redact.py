@@ -1,11 +1,15 @@
-"""Secrets stay out of what is written and shown: by the value they have in the environment, and by where they stand."""
+"""Secrets kept out of what is written and shown, known by their values in the environment and by where they stand.
+
+`runner.base.atomic` and `runner.base.console` call this for every text, and so do the formatters of the log.
+"""
 
 import logging
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 _NAMES = (
@@ -15,7 +19,7 @@ _NAMES = (
 )
 SECRET_NAMES = re.compile(_NAMES, re.IGNORECASE)
 _SHORTEST = 6  # characters; what is shorter would blank out ordinary words
-_BLANK = "[redacted]"
+BLANK: Final = "[redacted]"  # what takes a secret's place
 
 _USER = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")  # user:password, or a token alone, before a host
 _QUERY = re.compile(
@@ -29,33 +33,39 @@ _HEADER = re.compile(
     r"((?:authorization|cookie|x-api-key|x-amz-security-token)['\"]?\s*:\s*(?:b?['\"])?)[^\s'\"][^\r\n'\"]*",
     re.IGNORECASE,
 )
+_PICTURE = "data:image/png;base64,"
+_PICTURES = re.compile(rf"({_PICTURE}[A-Za-z0-9+/=]{{1000,}})")
 
 
 def redact(text: str) -> str:
-    """`text` without secrets.
+    """Give a text without secrets, pictures in it as they are.
 
-    These are the values of secret environment variables, and what stands in a secret's place: a user and password in a
-    URL, a signature in its query, a credential in a header, the value of NAME=value.
+    Secrets are the values of secret environment variables, and what stands in a secret's place: a user and password in
+    a URL, a signature in its query, a credential in a header, the value of NAME=value.
     """
-    return _blank(text, _secrets(os.environ))
+    secrets = _secrets(tuple(os.environ.items()))
+    if _PICTURE not in text:
+        return _blank(text, secrets)
+    return "".join(part if part.startswith(_PICTURE) else _blank(part, secrets) for part in _PICTURES.split(text))
 
 
 def redact_tree(node: Any) -> Any:
-    """The same for every string in a tree of dicts and lists, as JSON holds it; values under a secret's name go whole.
+    """Redact every string in a tree of dicts and lists, as JSON holds it; values under a secret's name go whole.
 
-    Numbers stay, but for those that JSON cannot hold; whatever else becomes text.
+    Numbers stay, except those that JSON cannot hold; everything else becomes text.
     """
-    return _blank_tree(node, _secrets(os.environ))
+    return _blank_tree(node, _secrets(tuple(os.environ.items())))
 
 
 def names_a_secret(text: str) -> bool:
-    """Whether a setting's name is a secret's, or its value holds or asks for one: NAME=x, {NAME: x}, ${oc.env:NAME}, a
-    password or a signature in a URL.
+    """Tell if a setting's name is a secret's, or if its value holds or asks for one.
+
+    Such are NAME=x, {NAME: x}, ${oc.env:NAME}, and a password or a signature in a URL.
     """
     named = rf"(?:{_NAMES})[\w.-]*['\"]?\s*[:=]\s*[^\s}}\]]|oc\.env:[^}}]*(?:{_NAMES})"
     user = r"//[^/\s]*:[^/\s]*@|proxy['\"]?\s*[:=]\s*[^\s/]*@"  # a proxy may be named without its scheme
-    found = re.search(named, text, re.IGNORECASE) or _QUERY.search(text) or re.search(user, text, re.IGNORECASE)
-    return found is not None
+    match = re.search(named, text, re.IGNORECASE) or _QUERY.search(text) or re.search(user, text, re.IGNORECASE)
+    return match is not None
 
 
 class RedactingFormatter(logging.Formatter):
@@ -69,9 +79,7 @@ class RedactingFormatter(logging.Formatter):
 def _blank_tree(node: Any, secrets: Sequence[str]) -> Any:
     if isinstance(node, Mapping):
         return {
-            _blank(str(key), secrets): _BLANK
-            if value and SECRET_NAMES.search(str(key))
-            else _blank_tree(value, secrets)
+            _blank(str(key), secrets): BLANK if value and SECRET_NAMES.search(str(key)) else _blank_tree(value, secrets)
             for key, value in node.items()
         }
     if isinstance(node, (list, tuple, set, frozenset)):
@@ -83,31 +91,32 @@ def _blank_tree(node: Any, secrets: Sequence[str]) -> Any:
 
 def _blank(text: str, secrets: Sequence[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, _BLANK)
+        text = text.replace(secret, BLANK)
     if ":" in text:
-        text = _HEADER.sub(rf"\1{_BLANK}", _USER.sub(_BLANK, text))
+        text = _HEADER.sub(rf"\1{BLANK}", _USER.sub(BLANK, text))
     if "=" in text:
-        text = _ASSIGNED.sub(rf"\1{_BLANK}", _QUERY.sub(rf"\1{_BLANK}", text))
+        text = _ASSIGNED.sub(rf"\1{BLANK}", _QUERY.sub(rf"\1{BLANK}", text))
     return text
 
 
 # --- secrets of the environment ---------------------------------------------------------------------------------
 
 
-def _secrets(environment: Mapping[str, str]) -> list[str]:
-    """What must not be seen, the longest first, so that a part of one does not spoil the whole."""
-    found = {
+@lru_cache(maxsize=1)
+def _secrets(environment: Iterable[tuple[str, str]]) -> list[str]:
+    """List what must not be seen, the longest first, so that a part of one does not spoil the whole."""
+    forms = {
         form
-        for name, value in environment.items()
+        for name, value in environment
         for part in _secret_parts(name, value)
         if len(part) >= _SHORTEST
         for form in _written(part)
     }
-    return sorted(found, key=len, reverse=True)
+    return sorted(forms, key=len, reverse=True)
 
 
 def _secret_parts(name: str, value: str) -> Iterator[str]:
-    """A secret variable's value, and what gives it away in part; of any other one the secrets of a URL, of NAME=x."""
+    """Yield a secret variable's value and its telling parts; of any other variable, the secrets in URLs and NAME=x."""
     if SECRET_NAMES.search(name) and not _is_path(value):
         yield value
         for line in re.split(r"[,\r\n]+", value):  # headers: NAME: SCHEME VALUE
@@ -122,12 +131,12 @@ def _secret_parts(name: str, value: str) -> Iterator[str]:
         user = value.rpartition("@")[0]
         yield user
         yield user.partition(":")[2]
-    for found in (*_QUERY.finditer(value), *_ASSIGNED.finditer(value)):
-        yield found[0].partition("=")[2]
+    for match in (*_QUERY.finditer(value), *_ASSIGNED.finditer(value)):
+        yield match[0].partition("=")[2]
 
 
 def _is_path(value: str) -> bool:
-    """Whether a variable says where something lies, as PWD and AWS_WEB_IDENTITY_TOKEN_FILE do; a path is no secret."""
+    """Tell if a value is a path, as of PWD and AWS_WEB_IDENTITY_TOKEN_FILE; a path is not a secret."""
     return value.startswith("/") and os.path.exists(value)  # noqa: PTH110 - Path raises where it may not look
 
 

@@ -40,7 +40,7 @@ def steady(stream: TextIO | None, descriptor: int) -> io.TextIOWrapper:
 
 
 def lost(stream: TextIO) -> OSError | None:
-    """What kept text of a steady stream from being written, unless nobody reads it any more."""
+    """The error that kept text of a steady stream from being written, unless nobody reads it any more."""
     stream.flush()
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     return raw.refusal if isinstance(raw, _Descriptor) else None
@@ -72,7 +72,7 @@ class _Descriptor(io.RawIOBase):
         return self._descriptor
 
     def isatty(self) -> bool:
-        """Whether a terminal shows it."""
+        """Tell if a terminal shows it."""
         return os.isatty(self._descriptor)
 
     def write(self, data: "ReadableBuffer") -> int:

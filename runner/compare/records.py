@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from runner.base.humanize import plural
 from runner.base.overrides import as_text
+from runner.base.tree import flat
 from runner.compare.sections import ABSENT, Difference, Section
 from runner.record.run import Code
 from runner.record.run_files import RecordedInput
-from runner.record.run_folder import RunFolder, flat
+from runner.record.run_folder import RunFolder
 
 _OWN = frozenset({"output.dir"})  # each run has its own
 
@@ -87,7 +89,7 @@ def inputs(a: RunFolder, b: RunFolder) -> Section:
     if not found and used[0] != used[1]:
         at, (one, other) = next((at, pair) for at, pair in enumerate(zip(*used, strict=True)) if pair[0] != pair[1])
         found.append(Difference(f"order, from scene {at + 1} on", one, other))
-    return Section("inputs", found, f"the same {len(used[0])} objects in the same order")
+    return Section("inputs", found, f"the same {plural(len(used[0]), 'object')} in the same order")
 
 
 def _sides(one: RecordedInput | None, other: RecordedInput | None) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""The words after the command: Hydra's flags and the overrides of settings, in any order."""
+"""The arguments of the command: Hydra's flags and the overrides of settings, in any order."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Final
 
 from runner.base.command import command
+from runner.base.overrides import parse
+from runner.base.suggest import did_you_mean
 from runner.config.messages import pasted
-from runner.config.vocabulary import did_you_mean, groups, is_option, known_keys
+from runner.config.vocabulary import groups, is_option, known_keys
 from runner.errors import ConfigError
 
 _PLAIN: Final = frozenset({"--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun", "-m",
                            "--shell-completion", "-sc"})  # fmt: skip
 _KINDS: Final = ("job", "hydra", "all")
 _INFO: Final = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-_VALUED: Final[Mapping[str, tuple[str, ...]]] = {  # with the values that there are, if they can be told
+_VALUED: Final[Mapping[str, tuple[str, ...]]] = {  # with their values, if those are known
     "--cfg": _KINDS, "-c": _KINDS, "--info": _INFO, "-i": _INFO, "--package": (), "-p": (), "--config-path": (),
     "-cp": (), "--config-name": (), "-cn": (), "--config-dir": (), "-cd": (),
 }  # fmt: skip
@@ -24,7 +26,7 @@ _SHELLS: Final = ("bash", "fish", "zsh")
 _VERBS: Final = ("ls", "show", "diff", "verify", "rerun", "resume", "leaderboard")
 
 
-def parted(words: Sequence[str]) -> tuple[list[str], list[str]]:
+def flags_and_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """(flags with their values, overrides), each in the order typed. Raises ConfigError for what is neither."""
     _refuse_spaces(words)
     flags, overrides = [], []
@@ -115,9 +117,9 @@ def _meant(word: str) -> str:
 
 def _refuse_other_shells(overrides: Sequence[str]) -> None:
     for word in overrides:
-        key, _, shell = word.partition("=")
-        if key in _COMPLETING and shell not in _SHELLS:
-            raise ConfigError(f"{word}: wanted one of {', '.join(_SHELLS)}{did_you_mean(shell, _SHELLS)}")
+        flag = parse(word)
+        if flag.key in _COMPLETING and flag.text not in _SHELLS:
+            raise ConfigError(f"{word}: wanted one of {', '.join(_SHELLS)}{did_you_mean(flag.text, _SHELLS)}")
 
 
 def _refuse_config_path(flags: Sequence[str]) -> None:

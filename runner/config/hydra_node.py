@@ -1,4 +1,4 @@
-"""What a config may say under `hydra`: checked once it is composed, before Hydra acts on any of it.
+"""The section `hydra` of a config, checked once it is composed and before Hydra acts on any of it.
 
 Hydra imports and calls what `_target_` names, and so do logging configs by `class`, `()` and `ext://`; it sets
 environment variables, and writes configs as they are, secrets too. A config folder may be somebody else's, so that only
@@ -6,14 +6,16 @@ what is listed here is let through.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Final
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner.base.overrides import key_of
 from runner.base.redact import names_a_secret
+from runner.base.tree import leaves
 from runner.config.messages import no_secret
 from runner.errors import ConfigError
 
@@ -47,7 +49,7 @@ def check_hydra(tree: DictConfig) -> None:
         _check_logging(f"hydra.{part}", plain.get(part))
     for part in ("launcher", "sweeper"):
         _check_plugin(tree, f"hydra.{part}", plain.get(part))
-    for key, value in _leaves(plain, "hydra"):
+    for key, value in leaves(plain, "hydra", of_lists=True):
         name = key.rpartition(".")[2]
         if name.startswith("_") and name.endswith("_") and value not in _TARGETS.get(key, ()):
             raise ConfigError(f"{key}={value}: a config names no Python but the launchers and sweepers that are known")
@@ -59,7 +61,7 @@ def _check_logging(key: str, node: object) -> None:
     """Streams and formats only. Files are refused too: run.log has every line, without its secrets."""
     if isinstance(node, str):
         raise ConfigError(f"{key}: wanted settings, got an interpolation")
-    for path, value in _leaves(node, key):
+    for path, value in leaves(node, key, of_lists=True):
         name = path.rpartition(".")[2]
         allowed = _LOGGING.get(name)
         if allowed is not None and value not in allowed:
@@ -73,7 +75,7 @@ def _check_plugin(tree: DictConfig, key: str, node: object) -> None:
     """Refuse an interpolation that may stand for settings which are not seen here."""
     if node is not None and not isinstance(node, dict):
         raise ConfigError(f"{key}: wanted settings, got {node}")
-    for path, value in _leaves(node, key):
+    for path, value in leaves(node, key, of_lists=True):
         if isinstance(value, str) and _ALONE.fullmatch(value) and not _stands_for_a_value(tree, path):
             raise ConfigError(f"{path}={value}: write the value out, or an interpolation that has one")
 
@@ -98,7 +100,7 @@ def _check_job(plain: Mapping[str, Any], typed: list[str]) -> None:
         raise ConfigError(f"hydra.callbacks.{next(iter(plain['callbacks']))}: a config names no Python")
     for name in _SHELL:
         key = f"hydra.launcher.{name}"
-        if (plain.get("launcher") or {}).get(name) and not any(one.lstrip("+").startswith(f"{key}=") for one in typed):
+        if (plain.get("launcher") or {}).get(name) and key not in map(key_of, typed):
             raise ConfigError(f"{key}: a shell runs that, so that it counts on the command line only: {key}=...")
 
 
@@ -110,15 +112,3 @@ def _check_folders(plain: Mapping[str, Any]) -> None:
             raise no_secret(f"hydra.{at}")
         if at == "sweep.subdir" and (PurePath(value).is_absolute() or ".." in PurePath(value).parts):
             raise ConfigError(f"hydra.{at}={value}: wanted a folder inside of hydra.sweep.dir")
-
-
-def _leaves(node: object, at: str) -> Iterator[tuple[str, object]]:
-    """Dotted key and value of each leaf, those in lists too."""
-    if isinstance(node, dict) and node:
-        for key, value in node.items():
-            yield from _leaves(value, f"{at}.{key}")
-    elif isinstance(node, list) and node:
-        for value in node:
-            yield from _leaves(value, at)
-    else:
-        yield at, node

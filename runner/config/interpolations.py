@@ -1,19 +1,20 @@
-"""What `${...}` in a config stands for: a setting that is there, and not more of them than a config can need."""
+"""Interpolations, `${...}`, in a config: each stands for a setting that exists, and there are not too many."""
 
 import os
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from runner.base.suggest import did_you_mean
 from runner.config.messages import pasted
-from runner.config.vocabulary import did_you_mean, known_keys
+from runner.config.vocabulary import known_keys
 from runner.errors import ConfigError
 
 _NAMED: Final = re.compile(r"(?<!\\)\$\{([A-Za-z_][\w.]*)\}")
 _BUILT: Final = re.compile(
     r"\$\{\s*oc\.env\s*:[^,}]*\$\{|\$\{[^:{}]*\$\{[^{}]*\}[^:{}]*:"
 )  # the name itself, piece by piece
-_TYPED: Final = ("hydra.overrides.", "hydra.job.override_dirname")  # the command line's words, once more
+_TYPED: Final = ("hydra.overrides.", "hydra.job.override_dirname")  # the command line once more
 _MOST: Final = 10_000  # values that one may stand for
 _ABSENT: Final = object()
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,11 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.base.redact import SECRET_NAMES, names_a_secret, redact
+from runner.base.suggest import did_you_mean, instead_of
+from runner.base.tree import leaves
 from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
 from runner.config.origins import located
 from runner.config.setting_fields import fields_of
-from runner.config.vocabulary import did_you_mean, instead_of, is_option, known_keys
+from runner.config.vocabulary import is_option, known_keys
 from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
@@ -74,7 +76,7 @@ def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     return job
 
 
-def words_of_job(hydra: Any, typed: Sequence[str]) -> list[str]:
+def overrides_of_job(hydra: Any, typed: Sequence[str]) -> list[str]:
     """The overrides of one job: as they were typed, but for the jobs of a multirun, which share a command line."""
     if hydra.mode is RunMode.MULTIRUN:
         return typed_words(hydra)
@@ -89,7 +91,7 @@ def typed_words(hydra: Any, kind: str = "task") -> list[str]:
 
 
 def resolved(tree: DictConfig) -> dict[str, Any]:
-    """The composed tree as plain values, interpolations resolved, enums by name; a sweep's settings are no job's."""
+    """The composed tree as plain values, interpolations resolved, enums by name; without a sweep's settings."""
     plain = OmegaConf.to_container(tree, resolve=True, enum_to_str=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key != "sweep"}
@@ -221,7 +223,7 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
 
 
 def _has_place(url: str) -> bool:
-    """Whether a bucket, or a host without spaces and with a port that there is, follows the scheme."""
+    """Tell if a bucket, or a host without spaces and with a port that there is, follows the scheme."""
     try:
         parts = urlsplit(url)
         is_bucket = parts.scheme == "s3"
@@ -237,7 +239,7 @@ def _has_place(url: str) -> bool:
 
 def _refuse_unknown_keys(tree: DictConfig) -> None:
     known = set(known_keys(stages=tuple(tree.stages)))
-    for key, value in _leaves(OmegaConf.to_container(tree)):
+    for key, value in leaves(OmegaConf.to_container(tree)):
         if key.rsplit(".", 1)[-1].startswith("_") and key.rsplit(".", 1)[-1].endswith("_"):
             raise ConfigError(f"{key}: a config holds values only; kinds and statistics are chosen by name")
         if key not in known and not key.startswith("gdal.options."):
@@ -248,20 +250,11 @@ def _refuse_unknown_keys(tree: DictConfig) -> None:
 
 def refuse_secrets(tree: DictConfig) -> None:
     """Refuse what must not, or cannot, be written down with the results, wherever it was set. Raises ConfigError."""
-    for key, value in _leaves(OmegaConf.to_container(tree)):
+    for key, value in leaves(OmegaConf.to_container(tree)):
         if isinstance(value, str) and names_a_secret(value):
             raise no_secret(key)
         if isinstance(value, str) and not is_utf8(value):
             raise ConfigError(f"{key}={printable(value)}: wanted UTF-8; rename what it names")
-
-
-def _leaves(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if not isinstance(node, dict) or not node:
-        if prefix:
-            yield prefix.removesuffix("."), node
-        return
-    for key, value in node.items():
-        yield from _leaves(value, f"{prefix}{key}.")
 
 
 def _no_value(tree: DictConfig, key: str) -> ConfigError:

@@ -1,4 +1,4 @@
-"""How Hydra composes a job here: words as people type them, and a look at the whole before Hydra acts on it."""
+"""The loader by which Hydra composes a job: overrides as people type them, and a check before Hydra acts on it."""
 
 import re
 from typing import Any
@@ -68,16 +68,16 @@ class JobLoader(ConfigLoaderImpl):
         return tree
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        """The tree of one job of a multirun, whose words come from a sweeper. Raises ConfigError as above."""
+        """The tree of one job of a multirun, whose overrides come from a sweeper. Raises ConfigError as above."""
         return super().load_sweep_config(master_config, list(map(without_escapes, sweep_overrides)))
 
     def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
-        """As Hydra shows it under --info."""
+        """The list that Hydra shows under --info."""
         words = [word for word in as_hydra_reads(overrides) if not is_shared(word)]
         return super().compute_defaults_list(config_name, words, run_mode)
 
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
-        """As Hydra does, noting where each file's values go."""
+        """Load a file as Hydra does, and note where its values go."""
         loaded = super()._load_single_config(default, repo)
         package = loaded.header["package"] if default.package is None else default.package
         note_merged(str(loaded.path), str(default.config_path), package)
@@ -86,7 +86,7 @@ class JobLoader(ConfigLoaderImpl):
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], JobConfigRepository]:
-        """As Hydra does before it loads anything, with a repository that checks what it is asked for."""
+        """Prepare as Hydra does, with a repository that checks what it is asked for."""
         parsed = OverridesParser.create().parse_overrides(overrides=overrides)
         repository = JobConfigRepository(self.repository)
         self._process_config_searchpath(config_name, parsed, repository)
@@ -99,12 +99,12 @@ def use_job_loader() -> None:
     bound_yaml()
 
 
-def _placed(problem: ConfigError, told: str) -> ConfigError:
-    """The error with the file and line that it comes from, if that is a file of the user's; `told` is Hydra's text."""
-    if "raised while composing config" not in told or not ORIGINS.files:
+def _placed(problem: ConfigError, text: str) -> ConfigError:
+    """The error with the file and line that it comes from, if that is a file of the user's; `text` is Hydra's."""
+    if "raised while composing config" not in text or not ORIGINS.files:
         return located(problem)
     ORIGINS.overrides = ()  # none of them is applied yet
-    misplaced = misplaced_value() if re.search("is not a subclass of|Cannot merge DictConfig", told) else None
+    misplaced = misplaced_value() if re.search("is not a subclass of|Cannot merge DictConfig", text) else None
     return misplaced or located(problem)
 
 
@@ -125,7 +125,7 @@ def _check(tree: DictConfig, config_name: str) -> None:
 
 
 def _resolves_to_a_secret(tree: DictConfig, key: str) -> bool:
-    """Whether a secret of the environment stands in the value, however its interpolation asks for it."""
+    """Tell if a secret of the environment stands in the value, however its interpolation asks for it."""
     try:
         value = OmegaConf.select(tree, key)
         text = str(OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value)

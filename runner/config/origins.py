@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import yaml
 
+from runner.base.humanize import relative_path
+from runner.base.overrides import parse
 from runner.config.vocabulary import config_dir, groups, is_section
 from runner.errors import ConfigError, printable
 
@@ -51,9 +53,8 @@ class ConfigFile:
 
 
 def shown(path: Path) -> str:
-    """A path as people would type it: relative where it lies below the current folder."""
-    here = Path.cwd()
-    return printable(str(path.relative_to(here) if path.is_relative_to(here) else path))
+    """A path as people would type it."""
+    return printable(relative_path(path))
 
 
 @dataclass(slots=True)
@@ -164,7 +165,7 @@ def misplaced_value() -> ConfigError | None:
 
 
 def _choice(key: str, value: str) -> str:
-    """How an option of a group is chosen in a file."""
+    """The hint on choosing an option of a group in a file."""
     package, _, group = key.rpartition(".")
     if group not in groups():
         return ""
@@ -173,11 +174,10 @@ def _choice(key: str, value: str) -> str:
 
 
 def _keys_of(overrides: Iterable[str]) -> Iterator[str]:
-    """The settings that overrides give a value; a choice of a group gives it to none by itself."""
-    for override in overrides:
-        name, _, value = override.lstrip("+~").partition("=")
-        if not re.search("[@/]", name) and (name not in groups() or value.startswith("{")):
-            yield name
+    """The settings that overrides give a value; the choice of a group alone gives a value to none."""
+    for override in map(parse, overrides):
+        if not re.search("[@/]", override.key) and (override.key not in groups() or override.text.startswith("{")):
+            yield override.key
 
 
 def _entry(node: yaml.Node | None, names: list[str]) -> tuple[int, yaml.Node] | None:

@@ -4,11 +4,11 @@ Types, defaults and meanings come from `runner.settings`, the options of the con
 """
 
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
+from runner.base.console import say_page
 from runner.config.setting_fields import SettingField, enums_in, fields_of, meaning, meaning_lines
 from runner.config.vocabulary import config_dir
 from runner.settings import ClusterSettings, JobSettings
@@ -163,4 +163,4 @@ def _header(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(reference())
+    say_page(reference())

@@ -19,8 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.base.atomic import write_text
 from runner.base.command import command
-from runner.base.redact import redact_tree
+from runner.base.redact import BLANK, redact_tree
+from runner.base.tree import flat, leaves
 from runner.config import job_config
 from runner.config.bounded_yaml import load_yaml
 from runner.config.messages import explain
@@ -29,9 +31,7 @@ from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
 from runner.settings import JobSettings
 
-_BLANK = "[redacted]"  # what runner.base.redact puts in a secret's place
 _NAME = "stored_run"
-_DEFAULTS = ["settings", "_self_", {"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
 _CHOOSES = ("source.url", "source.exclude")  # which scenes; of no use where these are the recorded ones
 
 
@@ -50,7 +50,7 @@ def recompose(
 
     What was blanked out in it, as a secret's value, is composed anew from the `.hydra/config.yaml` of the same run;
     with `scenes_found`, what only chooses scenes may stay blank. Raises ConfigError for an override that cannot be, a
-    value that is lost, or a setting that is no more.
+    value that is lost, or a setting that this version does not have.
     """
     refuse_overrides(overrides)
     job_config.register_settings()
@@ -76,7 +76,7 @@ def recompose(
 
 def _refuse_others(tree: Mapping[str, Any]) -> None:
     """No key but a job's: what is Hydra's own would be followed, and what names Python could be."""
-    python = next((".".join(path) for path in _paths(tree) if re.fullmatch(r"_.*_", path[-1])), None)
+    python = next((key for key in flat(tree) if re.search(r"(^|\.)_[^.]*_(\.|$)", key)), None)
     if python:
         raise ConfigError(f"{python}: a config holds values only and names no Python; the recorded config was altered")
     unknown = [key for key in tree if key not in {entry.name for entry in fields(JobSettings)}]
@@ -86,15 +86,8 @@ def _refuse_others(tree: Mapping[str, Any]) -> None:
         )
 
 
-def _paths(node: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of every key."""
-    for key, value in node.items() if isinstance(node, Mapping) else ():
-        yield (*at, str(key))
-        yield from _paths(value, (*at, str(key)))
-
-
 def _translated(tree: dict[str, Any], overrides: Sequence[str], choices: dict[str, Any]) -> Iterator[str]:
-    """The overrides in words that suit a config without a defaults list; what an option replaces leaves `tree`."""
+    """The overrides in a form that suits a config without a defaults list; what an option replaces leaves `tree`."""
     stages = [str(name) for name in tree.get("stages") or ()]
     packages = [f"cluster@stages.{stage}.cluster" for stage in stages]
     words = for_each_stage(as_hydra_reads(overrides), stages, packages)
@@ -129,10 +122,11 @@ def _drop(tree: dict[str, Any], path: Sequence[str]) -> None:
 
 def _with_blanks_filled(stored: Mapping[str, Any], yaml: Path) -> dict[str, Any]:
     tree: dict[str, Any] = deepcopy(dict(stored))
-    blanks = list(_blanks(tree))
+    blanks = blanked(tree)
     if blanks and yaml.is_file():
         unresolved = load_yaml(yaml)
-        for *above, last in blanks:
+        for key in blanks:
+            *above, last = key.split(".")
             node = _node(unresolved, above)
             if isinstance(node, dict) and last in node:
                 _node(tree, above)[last] = node[last]
@@ -141,16 +135,7 @@ def _with_blanks_filled(stored: Mapping[str, Any], yaml: Path) -> dict[str, Any]
 
 def blanked(stored: Mapping[str, Any]) -> set[str]:
     """The dotted keys of a run.json's config whose values are lost, at least in part."""
-    return {".".join(path) for path in _blanks(stored)}
-
-
-def _blanks(node: object, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths of leaves that were blanked out, wholly or in part."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _blanks(value, (*at, str(key)))
-    elif _BLANK in str(node):
-        yield at
+    return {key for key, value in leaves(stored) if BLANK in str(value)}
 
 
 def _node(tree: Any, path: Sequence[str]) -> Any:
@@ -160,8 +145,9 @@ def _node(tree: Any, path: Sequence[str]) -> Any:
 
 
 def _refuse_blanks(composed: DictConfig, needless: Sequence[str]) -> None:
-    for path in _blanks(OmegaConf.to_container(composed, resolve=True, throw_on_missing=False, enum_to_str=True)):
-        key = ".".join(path)
+    plain = OmegaConf.to_container(composed, resolve=True, throw_on_missing=False, enum_to_str=True)
+    assert isinstance(plain, dict)
+    for key in sorted(blanked({str(key): value for key, value in plain.items()})):
         if key not in needless:
             raise ConfigError(
                 f"{key}: a secret was blanked out in it when the run was recorded; give it again: -- {key}=..."
@@ -169,11 +155,11 @@ def _refuse_blanks(composed: DictConfig, needless: Sequence[str]) -> None:
 
 
 def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
-    """What Hydra itself would leave in .hydra/, without secrets."""
+    """Write the files that Hydra itself would leave in .hydra/, without secrets."""
     kept = folder / ".hydra"
     kept.mkdir(exist_ok=True)
     plain = OmegaConf.to_container(tree, enum_to_str=True)
     assert isinstance(plain, dict)
     plain.pop("sweep", None)  # no setting of the job
-    OmegaConf.save(redact_tree(plain), kept / "config.yaml")
-    OmegaConf.save(overrides, kept / "overrides.yaml")
+    write_text(kept / "config.yaml", OmegaConf.to_yaml(redact_tree(plain)))
+    write_text(kept / "overrides.yaml", OmegaConf.to_yaml(overrides))

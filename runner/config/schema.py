@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, get_args, get_origin
 
 from runner.base.command import COMMAND
-from runner.base.console import complain
+from runner.base.console import complain, say_page
 from runner.base.streams import lost
+from runner.base.suggest import did_you_mean
 from runner.config.setting_fields import SettingField, enums_in, fields_of, meaning, meaning_lines
-from runner.config.vocabulary import config_dir, did_you_mean, groups
+from runner.config.vocabulary import config_dir, groups
 from runner.errors import ConfigError
 from runner.read.gdal_environment import check_option_names, known_options
 from runner.settings import ClusterSettings, JobSettings, Limits, StageSettings
@@ -53,7 +54,7 @@ def main(words: Sequence[str]) -> int:
     except ConfigError as error:
         complain(str(error))
         return error.exit_code
-    sys.stdout.write(text)
+    say_page(text)
     return int(lost(sys.stdout) is not None)
 
 

@@ -31,7 +31,7 @@ class SettingField:
 
     @property
     def optional(self) -> bool:
-        """Whether the key may be null."""
+        """Tell if the key may be null."""
         return NoneType in get_args(self.annotation)
 
     @property
@@ -47,7 +47,7 @@ class SettingField:
 
     @property
     def is_table(self) -> bool:
-        """Whether the keys below it are names of the user's."""
+        """Tell if the keys below it are names of the user's."""
         return get_origin(self.annotation) is dict
 
 

@@ -1,6 +1,5 @@
-"""The words that a config may use: groups, keys and their types; and the nearest of them for one that is wrong."""
+"""The vocabulary of a config: groups, keys and their types."""
 
-import difflib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,7 @@ def groups() -> set[str]:
 
 
 def is_option(group: str, name: str) -> bool:
-    """Whether one of our groups has an option of this name."""
+    """Tell if one of our groups has an option of this name."""
     return "/" not in name and (config_dir() / group / f"{name}.yaml").is_file()
 
 
@@ -54,43 +53,18 @@ def _annotation(key: str) -> Any:
 
 
 def is_section(key: str) -> bool:
-    """Whether a key holds keys of its own."""
+    """Tell if a key holds keys of its own."""
     annotation = _annotation(key)
     return get_origin(annotation) is dict or record_in(annotation) is not None
 
 
 def is_text(key: str) -> bool:
-    """Whether a key's value is a text."""
+    """Tell if a key's value is a text."""
     annotation = _annotation(key)
     return get_origin(annotation) not in (list, dict) and str in (annotation, *get_args(annotation))
 
 
 def is_list(key: str) -> bool:
-    """Whether a key's value is a list."""
+    """Tell if a key's value is a list."""
     annotation = _annotation(key)
     return list in (get_origin(annotation), *map(get_origin, get_args(annotation)))
-
-
-def did_you_mean(got: str, known: Iterable[str], value: str = "") -> str:
-    """`; did you mean 'x'` for the nearest known word, with the value that it shall have; or nothing."""
-    known = sorted(known)
-    near = difflib.get_close_matches(got, known, n=1, cutoff=0.6) or _of_the_same_name(got, known)
-    return f"; did you mean '{near[0]}{value}'" if near else ""
-
-
-def instead_of(key: str, known: Iterable[str], value: str = "") -> str:
-    """`; did you mean 'x'` for a key that there is not; of a node that there is, the keys it has if none is near."""
-    node, _, name = key.rpartition(".")
-    words = sorted(known)
-    inside = [word.removeprefix(f"{node}.") for word in words if node and word.rpartition(".")[0] == node]
-    if not inside:
-        return did_you_mean(key, words, value)
-    near = difflib.get_close_matches(name, inside, n=1, cutoff=0.6)
-    found = [f"{node}.{near[0]}"] if near else _of_the_same_name(name, words)
-    return f"; did you mean '{found[0]}{value}'" if found else f"; {node} has {', '.join(inside)}"
-
-
-def _of_the_same_name(got: str, known: Iterable[str]) -> list[str]:
-    """The one key whose last part it is, as `exclude` is of `source.exclude`."""
-    found = [key for key in known if key.rpartition(".")[2] == got]
-    return found if len(found) == 1 else []

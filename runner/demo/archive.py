@@ -46,9 +46,9 @@ EDGE_SLOPE = {"ASC": math.tan(math.radians(13)), "DSC": -math.tan(math.radians(1
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSpec:
-    """What is in the archive; the same spec gives the same pixels.
+    """The contents of the archive; the same spec gives the same pixels.
 
-    `predictor` is TIFF's: 1 none, 2 differences, 3 floating point. With `distinct_scenes` only so many are made and
+    `predictor` is TIFF's: 1 none, 2 differences, 3 floating point. With `distinct_scenes` only that many are made and
     the others are hard links to them, date tag and ETag included: cheap, and as good for timing a reader.
     """
 
@@ -74,7 +74,7 @@ class ArchiveSpec:
 
     @property
     def distinct(self) -> int:
-        """How many scenes are made rather than linked."""
+        """The number of scenes that are made, not linked."""
         return self.scenes if self.distinct_scenes is None else min(self.scenes, self.distinct_scenes)
 
     def scene(self, index: int) -> "DemoScene":
@@ -104,7 +104,7 @@ class DemoScene:
 
     @property
     def growth(self) -> float:
-        """How far the crops are, from 0 on 15 February to 1 in August."""
+        """The growth of the crops, from 0 on 15 February to 1 in August."""
         return 0.5 - 0.5 * math.cos(2 * math.pi * (self.date.timetuple().tm_yday - 46) / 365.25)
 
 
@@ -166,7 +166,7 @@ def _fingerprint(spec: ArchiveSpec) -> str:
 
 
 def _is_whole(root: Path) -> bool:
-    """Whether every file named in the archive's manifest is there with its size."""
+    """Tell if every file named in the archive's manifest is there with its size."""
     try:
         sizes = json.loads((root / MANIFEST).read_text())
         return all((root / name).stat().st_size == size for name, size in sizes.items())
@@ -274,7 +274,7 @@ def _random_indices(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDA
 
 
 def _beyond_swath(rows: slice, spec: ArchiveSpec, scene: DemoScene, shift: float) -> npt.NDArray[np.bool_]:
-    """Which pixels (rows, columns) the swath does not reach."""
+    """The pixels (rows, columns) that the swath does not reach."""
     row, column = np.arange(rows.start, rows.stop)[:, None], np.arange(spec.width)[None, :]
     lean = EDGE_SLOPE[scene.orbit] * (row - spec.height / 2)
     if scene.left_out == 0:

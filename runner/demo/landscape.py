@@ -65,7 +65,7 @@ class _Noise:
         return _total(self._values, v)
 
     def slope(self, v: Floats) -> Floats:
-        """How much it rises per unit of u."""
+        """The rise per unit of u."""
         return _total(self._slopes, v)
 
 
@@ -137,7 +137,7 @@ class _Painter:
         return inside
 
     def _stream(self, v: Floats, shores: Floats) -> Bools:
-        """What runs from the lake down to the river."""
+        """The stream from the lake down to the river."""
         middle = 0.66 + 0.02 * np.sin(23.0 * v) + 0.008 * np.sin(61.0 * v) - 0.12 * (v - 0.3) + 0.004 * shores
         inside: Bools = (np.abs(self.u - middle) < 0.0018) & (v > 0.3)
         return inside

@@ -52,7 +52,7 @@ LIST_PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How a server behaves; the bandwidth is that of each connection."""
+    """The behaviour of a server; the bandwidth is that of each connection."""
 
     latency_seconds: float = 0.0
     bandwidth_bytes_per_second: float | None = None
@@ -62,7 +62,7 @@ class ServerOptions:
 
 @dataclass(slots=True)
 class Counters:
-    """What was asked and answered since the start or the last reset; bytes are those of objects' bodies."""
+    """Requests and answers since the start or the last reset; bytes are those of objects' bodies."""
 
     requests: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -106,7 +106,7 @@ class Buckets:
         return file, _object_info(key, os.fstat(file.fileno()))
 
     def info(self, bucket: str, key: str) -> ObjectInfo:
-        """What a listing says about one of its keys."""
+        """The entry of a listing for one of its keys."""
         return _object_info(key, (self.root / bucket / key).stat())
 
     def keys(self, bucket: str, prefix: str) -> Iterator[str]:
@@ -127,7 +127,7 @@ class Buckets:
 
 
 def _is_plain(key: str) -> bool:
-    """Whether a path names the same thing as a key does: no empty or dotted parts, and characters that UTF-8 has."""
+    """Tell if a path names the same thing as a key does: no empty or dotted parts, and characters that UTF-8 has."""
     is_text = key.encode(errors="ignore").decode() == key
     return is_text and "\0" not in key and not {"", ".", ".."} & set(key.split("/"))
 
@@ -186,7 +186,7 @@ class S3Server:
 
     @web.middleware
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Give the request an id, put a refusal into S3's words, and count."""
+        """Give the request an id, put a refusal in S3's terms, and count."""
         if request.path == STATS_PATH:
             return self.stats(request)
         request_id = secrets.token_hex(8).upper()

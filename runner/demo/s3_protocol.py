@@ -52,7 +52,7 @@ class Credentials(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a listing and the headers say about an object; `etag` is quoted, `size` in bytes."""
+    """The facts of an object in a listing and in headers; `etag` is quoted, `size` in bytes."""
 
     key: str
     etag: str
@@ -93,11 +93,11 @@ class ListQuery:
         )  # fmt: skip
 
     def entry(self, key: str) -> str:
-        """What stands for the key in the listing: itself, or the common prefix that it is rolled up into."""
+        """The entry for the key in the listing: itself, or the common prefix that it is rolled up into."""
         return key[: key.index(self.delimiter, len(self.prefix)) + len(self.delimiter)] if self.rolls_up(key) else key
 
     def rolls_up(self, key: str) -> bool:
-        """Whether the delimiter occurs after the prefix; true of a common prefix too."""
+        """Tell if the delimiter occurs after the prefix; true of a common prefix too."""
         return bool(self.delimiter) and self.delimiter in key[len(self.prefix) :]
 
 

@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def run_app(app: "web.Application", host: str, port: int, watch_stdin: bool) -> None:
-    """Serve until told to stop; prints the endpoint's URL as its only line on stdout."""
+    """Serve until stopped; print the endpoint's URL as its only line on stdout."""
     from aiohttp import web  # noqa: PLC0415 - see main
 
     stop = asyncio.Event()

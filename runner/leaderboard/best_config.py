@@ -20,8 +20,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.base import humanize
-from runner.base.atomic import written_aside
-from runner.base.redact import redact
+from runner.base.atomic import write_text
+from runner.base.tree import flat
 from runner.config import job_config
 from runner.config.bounded_yaml import load_yaml
 from runner.config.overrides import for_each_stage
@@ -30,7 +30,7 @@ from runner.errors import ConfigError, OutputError, RecordError
 from runner.leaderboard.board import Leaderboard
 from runner.leaderboard.rows import Row
 from runner.leaderboard.sweep_folder import BEST_FOLDER
-from runner.record.run_folder import RunFolder, flat, read_run
+from runner.record.run_folder import RunFolder, read_run
 
 BEST: Final = f"{BEST_FOLDER}/best.yaml"
 _NOT_THE_JOBS: Final = frozenset({"output.dir", "sweep", "hydra"})  # keys, or the first part of keys
@@ -67,8 +67,7 @@ def write_best(board: Leaderboard) -> Path | None:
         return None
     text = _text(board, board.best, board.best.run or read_run(board.best.completed[0].path))
     path.parent.mkdir(exist_ok=True)
-    with written_aside(path) as aside:
-        aside.write_text(text, "utf-8")
+    write_text(path, text)
     return path
 
 
@@ -85,8 +84,8 @@ def _text(board: Leaderboard, best: Row, run: RunFolder) -> str:
         *_origin(board, best, run),
         *([f"It differs from the winner's config in {', '.join(lost)}"] if lost else []),
     ]
-    comment = "".join(f"# {redact(' '.join(line.split()))}\n" for line in lines)
-    return f"# @package _global_\n{comment}{redact(body)}"
+    comment = "".join(f"# {' '.join(line.split())}\n" for line in lines)
+    return f"# @package _global_\n{comment}{body}"
 
 
 def _origin(board: Leaderboard, best: Row, run: RunFolder) -> Iterator[str]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from runner.base import humanize
+from runner.base.tree import flat
 from runner.leaderboard.agreement import SCENES, SOURCE
 from runner.leaderboard.attempts import Sweep, read_sweep
 from runner.leaderboard.labels import name_rows
 from runner.leaderboard.ranking import Noise
 from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row, ranked, rows_of
-from runner.record.run_folder import flat
 
 _OF_SOURCE: Final = tuple(f"source.{name}" for name in (*SCENES, *SOURCE))
 _OTHERS: Final = ("mask", "output.raster_dtype")

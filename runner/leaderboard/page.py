@@ -10,9 +10,8 @@ from markupsafe import Markup
 
 from runner import report
 from runner.base import humanize
-from runner.base.atomic import written_aside
+from runner.base.atomic import write_text
 from runner.base.command import COMMAND
-from runner.base.redact import redact
 from runner.leaderboard import agreement, figures, table
 from runner.leaderboard.answer import answer, bits_in_words, clear_difference, reasons_once, tie_rule
 from runner.leaderboard.attempts import Sweep
@@ -53,9 +52,7 @@ class Line(NamedTuple):
 def write_page(board: Leaderboard, best: str | None) -> Path:
     """Write the page and return its path; `best` is the text of the winner's config. Raises OutputError."""
     path = board.sweep.path / PAGE
-    page = redact(_render(_context(board, best)))
-    with written_aside(path) as aside:
-        aside.write_bytes(page.encode("utf-8", "backslashreplace"))
+    write_text(path, _render(_context(board, best)))
     return path
 
 

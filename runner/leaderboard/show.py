@@ -5,14 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from runner.base.command import command
-from runner.base.console import results, say, show_table
+from runner.base.console import cell, say, show_table, width_of_terminal
 from runner.base.humanize import relative_path
-from runner.base.redact import redact
 from runner.errors import RecordError
 from runner.leaderboard.answer import answer, reasons_once
 from runner.leaderboard.board import Leaderboard, read_leaderboard
@@ -48,19 +45,19 @@ def write_leaderboard(folder: Path) -> Leaderboard:
 
 def show_leaderboard(board: Leaderboard) -> None:
     """Print the table, the reasons why jobs did not complete, the answer, and the files that were written."""
-    heads, rows, texts = cells(board, min(results.width, WIDTH) if results.is_terminal else WIDTH)
+    heads, rows, texts = cells(board, min(width_of_terminal() or WIDTH, WIDTH))
     drawn = _table(heads, rows[:_MOST_ROWS], texts, board)
-    if results.is_terminal or FOLDED not in heads:
+    if FOLDED in heads:  # folded settings may as well be wrapped
+        show_table(drawn, WIDTH)
+    else:
         show_table(drawn)
-    else:  # folded settings may as well be wrapped
-        Console(file=results.file, width=WIDTH).print(drawn)
     if len(rows) > _MOST_ROWS:
         say(f"and {len(rows) - _MOST_ROWS} more, see {PARQUET}")
     for group, reason in reasons_once(board.rows):
-        say(redact(_reason(board, group, reason)))
+        say(_reason(board, group, reason))
     say("")
     for number, line in enumerate(answer(board)):
-        results.print(redact(line), style="bold" if number == 0 else None, markup=False, soft_wrap=True)
+        say(line, style="bold" if number == 0 else None)
     for path in board.files:
         say(f"wrote {relative_path(path)}")
     if any(path.parent.name == BEST_FOLDER for path in board.files):
@@ -81,10 +78,10 @@ def _table(heads: list[str], rows: list[list[str]], texts: list[str], board: Lea
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for head in heads:
         left = head in texts
-        drawn.add_column(Text(head), justify="left" if left else "right", no_wrap=not left, overflow="fold")
+        drawn.add_column(cell(head), justify="left" if left else "right", no_wrap=not left, overflow="fold")
     for row, cells_ in zip(board.rows, rows, strict=False):
         style = (
             "red" if row.failed or row.differs else "bold" if row is board.best else "dim" if not row.measured else None
         )
-        drawn.add_row(*(Text(redact(cell)) for cell in cells_), style=style)
+        drawn.add_row(*(cell(text) for text in cells_), style=style)
     return drawn

@@ -2,16 +2,14 @@
 
 import re
 import sys
-import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import NoReturn
 
 from runner.base.command import COMMAND
-from runner.base.console import complain, tell_notes
-from runner.base.redact import redact
+from runner.base.console import complain, tell_notes, tell_traceback
 from runner.base.streams import lost
-from runner.config.vocabulary import did_you_mean
+from runner.base.suggest import did_you_mean
 from runner.errors import RunnerError
 from runner.log import diff, leaderboard, ls, rerun, resume, show, verify
 from runner.log.verb import Verb
@@ -40,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return verb.run(options) or _shown(verb)
     except RunnerError as error:
-        complain(redact(str(error)))
+        complain(str(error))
         tell_notes(error)
         return error.exit_code if verb.trouble is None else verb.trouble
     except KeyboardInterrupt as stop:
@@ -49,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(getattr(stop, "exit_code", 130))
     except Exception as error:  # noqa: BLE001 - the last stop: a user gets one line
         if options.traceback:
-            sys.stderr.write(redact(traceback.format_exc()))
-        complain(redact(f"{type(error).__name__}: {error}. This is a fault of the runner; --traceback shows where"))
+            tell_traceback(error)
+        complain(f"{type(error).__name__}: {error}. This is a fault of the runner; --traceback shows where")
         return 1 if verb.trouble is None else verb.trouble
 
 
@@ -72,7 +70,7 @@ class _Parser(ArgumentParser):
         elif flag:
             known = set(re.findall(r"--[\w-]+", self.format_help()))
             message = f"{flag[1]}: there is no such flag{did_you_mean(flag[1], known)}"
-        complain(redact(f"{message}; see {self.prog} --help"))
+        complain(f"{message}; see {self.prog} --help")
         sys.exit(2)
 
 

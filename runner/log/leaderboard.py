@@ -1,10 +1,8 @@
 """`leaderboard`: the best job of a sweep, by how much it won, and whether all jobs agree."""
 
-import json
 from argparse import ArgumentParser, Namespace
 
-from runner.base.console import say
-from runner.base.redact import redact_tree
+from runner.base.console import say_json
 from runner.log.verb import Verb, add_outputs
 
 _EXAMPLES = """\
@@ -38,7 +36,7 @@ def _run(options: Namespace) -> int:
     folder = choose_sweep(options.sweep, options.outputs)
     if options.json:
         board = boards.read_leaderboard(folder)
-        say(json.dumps(redact_tree(table.describe(board)), indent=1))
+        say_json(table.describe(board))
     else:
         board = show.write_leaderboard(folder)
         show.show_leaderboard(board)

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.base.console import say, show_table, table, tell
-from runner.base.overrides import as_text
+from runner.base.overrides import as_text, without_folder
+from runner.base.tree import flat
 from runner.errors import RecordError, printable
 from runner.log.verb import OUTPUTS, Verb
-from runner.record.repeat import without_folder
 from runner.record.run import STATUSES
-from runner.record.run_folder import RunFolder, find_runs, flat, read_run
+from runner.record.run_folder import RunFolder, find_runs, read_run
 
 _STATUSES = (*STATUSES, "UNREADABLE")
 _COLUMNS = ["run", "when", "status", "stack", "scenes", "wall", "MB/s", "retries", "overrides"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from runner.base.console import progress_bar
+from runner.base.humanize import plural, size
 from runner.cluster.open import open_cluster
 from runner.compare.values import Key, Result, pixel_place, results_of
 from runner.engine.tasks import Shared, TaskResult, Values, counts_over, run_tasks
@@ -36,7 +37,6 @@ from runner.source.reachable import opened_source
 from runner.source.reopen import Found, look_up, read_scenes
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
-from runner.summary import in_bytes
 
 _CLOSE = 1e-6  # relative, of engine=xarray: float64 sums, float32 rasters
 _TINY = 1e-12  # of the largest value; what is left where such sums cancel out
@@ -83,8 +83,12 @@ def _check_values(sampler: "_Sampler", count: int) -> Iterator[Check]:
         yield Check("read again", Verdict.failed, str(error))
         return
     read, stored = sampler.fetched, sum(scene.size for scene in sampler.scenes)
-    amount = f"{in_bytes(read.bytes)} in {read.requests} requests" if read.requests else "by GDAL, which does not count"
-    amount += f", of {in_bytes(stored)} stored; headers apart"
+    amount = (
+        f"{size(read.bytes)} in {plural(read.requests, 'request')}"
+        if read.requests
+        else "by GDAL, which does not count"
+    )
+    amount += f", of {size(stored)} stored; headers apart"
     yield Check("read again", Verdict.ok, amount)
 
 

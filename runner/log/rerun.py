@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from runner.base.command import command
 from runner.base.console import progress_bar, say, tell
+from runner.base.tree import flat
 from runner.compare.records import compare
 from runner.errors import RecordError, SourceError
 from runner.log.diff import show_section
 from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.run_files import RecordedInput, altered_outputs
-from runner.record.run_folder import RunFolder, choose_run, flat, read_run
+from runner.record.run_folder import RunFolder, choose_run, read_run
 
 if TYPE_CHECKING:
     from runner.model import Inputs, Scene

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from runner.base.command import command
+from runner.base.overrides import without_folder
 from runner.errors import RecordError, expanded
-from runner.record.repeat import without_folder
 from runner.record.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from runner.base.command import command
 from runner.base.console import say, tell
+from runner.base.overrides import for_shell, names_folder
 from runner.errors import RecordError
 from runner.log.rerun import recorded_inputs
 from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.lock import held
-from runner.record.repeat import quoted
 from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder, choose_run, read_run
 
@@ -64,7 +64,7 @@ def _nothing_to_resume(folder: Path, overrides: list[str]) -> str:
     again = f"{command()} log rerun {shlex.quote(str(folder))}"
     if not overrides:
         return f"{folder} is complete: there is nothing to resume ({again} does it again)"
-    words = " ".join(map(quoted, overrides))
+    words = " ".join(map(for_shell, overrides))
     return (
         f"{folder} is complete: there is nothing to resume, and {words} is not applied; {again} -- {words} applies it"
     )
@@ -108,7 +108,7 @@ def _found_inputs(earlier: RunFolder) -> tuple[RecordedInput, ...] | None:
 
 def _refuse_other_folder(overrides: list[str]) -> None:
     for word in overrides:
-        if word.lstrip("+").startswith("output.dir="):
+        if names_folder(word):
             raise RecordError(f"{word}: a run is resumed in its own folder; rerun takes another")
 
 

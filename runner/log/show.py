@@ -8,12 +8,13 @@ from pathlib import Path
 
 from msgspec.structs import asdict
 
+from runner.base import humanize
 from runner.base.command import command
 from runner.base.console import say, show_table, table
+from runner.base.overrides import command_line, quoted, repeat_command, without_folder
 from runner.errors import RecordError, printable
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.claim import left_nothing
-from runner.record.repeat import command_line, quoted, repeat_command, without_folder
 from runner.record.run import PassRecord, Run, TaskExtent
 from runner.record.run_files import OutputFile
 from runner.record.run_folder import RunFolder, choose_run
@@ -136,13 +137,11 @@ _PASS_COLUMNS = [
 
 
 def _pass_row(one: PassRecord) -> list[str]:
-    from runner.summary import in_bytes  # noqa: PLC0415 - half a second of numpy, which lists spare
-
     cluster, chunks, fetched = one.cluster, one.chunks, one.fetched
     amounts = ["by GDAL" if one.has_ended else "-", "-", "-", "-"]
     if fetched:
         speed = f"{fetched.bytes / one.compute_seconds / 1e6:.1f}" if one.compute_seconds else "-"
-        amounts = [in_bytes(fetched.bytes), str(fetched.requests), str(fetched.retries), speed]
+        amounts = [humanize.size(fetched.bytes), str(fetched.requests), str(fetched.retries), speed]
     lost = f", {one.workers_lost} lost" if one.workers_lost else ""
     return [
         one.name,
@@ -152,7 +151,7 @@ def _pass_row(one: PassRecord) -> list[str]:
         _seconds(one.start_seconds),
         _seconds(one.compute_seconds) if one.has_ended else "unended",
         *amounts,
-        in_bytes(one.peak_bytes) if one.peak_bytes else "-",
+        humanize.size(one.peak_bytes) if one.peak_bytes else "-",
     ]
 
 
@@ -175,9 +174,7 @@ def _show_outputs(run: RunFolder) -> None:
 
 
 def _output_row(path: Path, recorded: OutputFile | None) -> list[str]:
-    from runner.summary import in_bytes  # noqa: PLC0415 - as above
-
-    size = in_bytes(path.stat().st_size) if path.is_file() else "gone"
+    size = humanize.size(path.stat().st_size) if path.is_file() else "gone"
     if recorded is None:
         return [path.name, "", "", size]
     return [path.name, ", ".join(one.name for one in recorded.values), recorded.sha256[:16], size]

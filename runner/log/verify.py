@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from runner.base.console import say
+from runner.base.humanize import plural
+from runner.base.overrides import key_of
 from runner.errors import RecordError, RunnerError
 from runner.host import signals
 from runner.log.check import Check, Verdict
@@ -55,7 +57,7 @@ def _run(options: Namespace) -> int:
     for check in _checks(run, job, options.blocks, seed):
         say(f"{check.verdict.value:<8} {check.what}: {check.text}")
         done, bad = done + 1, bad + (check.verdict is not Verdict.ok)
-    say(f"NOT verified: {bad} of {done} checks" if bad else f"verified: {done} checks")
+    say(f"NOT verified: {bad} of {plural(done, 'check')}" if bad else f"verified: {plural(done, 'check')}")
     return int(bad > 0)
 
 
@@ -64,7 +66,7 @@ def _job(run: RunFolder, overrides: list[str]) -> "JobSettings":
 
     lost = blanked(run.config)
     for word in overrides:
-        if not word.lstrip("+").startswith(_READING) and word.partition("=")[0].lstrip("+") not in lost:
+        if not word.lstrip("+").startswith(_READING) and key_of(word) not in lost:
             raise RecordError(f"{word}: a run is verified as it was; only {', '.join(_READING)} may be overridden")
     signals.stop_on_signals()
     return recompose(run.config, run.path / ".hydra/config.yaml", overrides, run.path, scenes_found=True).job
@@ -152,7 +154,9 @@ def check_inputs(run: RunFolder) -> Check:
     if others:
         text = f"its {len(used)} objects are not those that {', '.join(others)} was made of; one of them was altered"
         return Check("inputs.parquet", Verdict.failed, text)
-    return Check("inputs.parquet", Verdict.ok, f"{len(used)} objects, those that the results say they are made of")
+    return Check(
+        "inputs.parquet", Verdict.ok, f"{plural(len(used), 'object')}, those that the results say they are made of"
+    )
 
 
 VERB = Verb(

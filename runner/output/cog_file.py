@@ -134,7 +134,7 @@ _DTYPES: Final = {_LONG: "<u4", _LONG8: "<u8"}
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a TIFF, or a BigTIFF, counts and points (TIFF 6.0 section 2; libtiff's BigTIFF page)."""
+    """The widths of counts and offsets in a TIFF and a BigTIFF (TIFF 6.0 section 2; libtiff's BigTIFF page)."""
 
     head: bytes
     count: str
@@ -199,7 +199,7 @@ def _blocks(values: Raster) -> Iterator[Raster]:
 
 
 def _in_order(pool: Executor, function: Encode, items: Iterable[Raster], *, ahead: int) -> Iterator[Bytes]:
-    """The results in the order of the items, no more than so many ahead of their use."""
+    """The results in the order of the items, a few ahead of their use."""
     waiting: deque[Future[Bytes]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

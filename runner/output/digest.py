@@ -1,4 +1,4 @@
-"""What a file holds, in a few numbers: its bytes' hash, and that of the values that are decoded from it.
+"""The digest of a file: the hash of its bytes, and of the values that are decoded from it.
 
 Equal values have equal hashes, whatever the compression, the tiling or the machine: little-endian, in C order, every
 NaN the same one.
@@ -73,7 +73,7 @@ class ValueDigest:
         return found
 
     def facts(self) -> ValueFacts:
-        """What they came to."""
+        """The digest of all values."""
         lowest, highest = min(self._extremes, default=None), max(self._extremes, default=None)
         nodata = "nan" if self.dtype.kind == "f" and len(self.shape) > 1 else self.nodata  # a table has nulls
         name, dtype = self.name, self.dtype.name
@@ -97,12 +97,12 @@ def unequal_bits(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[
 
 
 def canonical(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same values, little-endian, in C order, each NaN the same (IEEE 754 leaves its payload to the machine)."""
+    """Values little-endian, in C order, each NaN the same (IEEE 754 leaves its payload to the machine)."""
     return _canonical(values, np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, np.bool_))
 
 
 def _canonical(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """The same values little-endian and in C order, with one NaN; a copy only where they are not."""
+    """Values little-endian and in C order, with one NaN; a copy only where they are not."""
     ordered = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     if ordered.dtype.kind == "f" and missing.any():
         return np.where(missing, ordered.dtype.type(np.nan), ordered)
@@ -110,7 +110,7 @@ def _canonical(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> npt.
 
 
 def _extremes(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_]) -> list[float | int]:
-    """The lowest and the highest that is not missing, of which there is one."""
+    """The lowest and the highest value that is not missing; there must be one."""
     if values.dtype.kind != "f":
         values = values[~missing] if missing.any() else values
     return [pick.reduce(values, axis=None).item() for pick in (np.fmin, np.fmax)]  # which pass over NaN

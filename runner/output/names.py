@@ -1,4 +1,4 @@
-"""What the files of a stage are called."""
+"""The names of a stage's files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import PurePath
@@ -23,7 +23,7 @@ def raster_name(stage: str, statistic: str) -> str:
 
 
 def sidecar_names(raster: str) -> Iterator[str]:
-    """Whatever would change how a raster of this name is read, in lower case; none beside a table."""
+    """The files that would change how a raster of this name is read, in lower case; none beside a table."""
     path = PurePath(raster.lower())
     if path.suffix == ".tif":
         yield from (f"{path}{ending}" for ending in _AFTER)

@@ -1,4 +1,4 @@
-"""What goes into a raster beside its pixels: smaller versions of it, and its statistics."""
+"""Smaller versions of a raster, and its statistics, which go into the file beside its pixels."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ _SLAB_ROWS: Final = 64  # at a time: what numpy allocates for them stays in the 
 
 
 def overviews(values: Raster, block: int, pool: Executor) -> Iterator[Raster]:
-    """Versions of `values` of half the size, half of that, and so on until one fits into a block of so many pixels.
+    """Versions of `values` of half the size, half of that, and so on until one fits into a block of this size.
 
     A pixel of floats is the mean of the up to four it covers, NaN left out; of integers, such as counts, the first.
     """

@@ -18,7 +18,7 @@ Values = npt.NDArray[Any]
 
 
 def read_table(path: Path) -> "Table":
-    """A table over space. Raises RecordError if it is no Parquet, or has no column of hrefs."""
+    """A table over space. Raises RecordError if it is not Parquet, or has no column of hrefs."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - a quarter of a second that rasters spare
     from pyarrow import ArrowException  # noqa: PLC0415 - as above
 
@@ -49,7 +49,7 @@ def column(path: Path, table: "Table", name: str) -> Values:
 
 @contextmanager
 def opened_raster(path: Path) -> Iterator["rasterio.DatasetReader"]:
-    """A raster over time, band 1 of which is (y, x) values. Raises RecordError, also for what is read within."""
+    """A raster over time, whose band 1 has (y, x) values. Raises RecordError, also for what is read within."""
     import rasterio  # noqa: PLC0415 - half a second that tables spare
 
     try:
@@ -77,7 +77,7 @@ def read_statistic(path: Path, over: str, name: str) -> Values:
 
 
 def read_provenance(path: Path, over: str) -> dict[str, str]:
-    """What a result's values follow from, as `runner.output.results.provenance` put it in. Raises RecordError."""
+    """The provenance of a result's values, as `runner.output.results.provenance` put it in. Raises RecordError."""
     if over == "space":
         text = (read_table(path).schema.metadata or {}).get(b"cog_stack_runner", b"{}")
         try:
@@ -89,7 +89,7 @@ def read_provenance(path: Path, over: str) -> dict[str, str]:
 
 
 def unreadable(path: Path, error: Exception) -> RecordError:
-    """What is wrong with a result that cannot be read."""
+    """The problem of a result that cannot be read."""
     if not path.exists():
         return RecordError(f"{path} is gone")
     return RecordError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}; it was cut off or altered")

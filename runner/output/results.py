@@ -1,4 +1,4 @@
-"""Which files a stage leaves, with the units and the provenance they carry."""
+"""The files of a stage, with the units and the provenance that they carry."""
 
 import hashlib
 import warnings
@@ -24,7 +24,7 @@ _RASTERS_TOGETHER = 2  # what one does on one core, such as reading back, goes b
 
 
 def provenance(source: SourceSettings, stack: Stack, mask: Mask) -> dict[str, str]:
-    """What the values follow from, the same for every run that must give the same values: no times, no machine."""
+    """The provenance of values, the same for every run that must give the same values: no times, no machine."""
     return {
         "software": f"cog-stack-runner {version('cog-stack-runner')}",
         "source": source.url,
@@ -75,7 +75,7 @@ def write_stage(
 
 
 def _metadata(stage: StagePlan, name: str, unit: str | None) -> dict[str, str]:
-    """What a column says of itself: its units, and whether a pixel counts by its area."""
+    """The attributes of a column: its units, and if a pixel counts by its area."""
     return ({"units": unit} if unit else {}) | ({"weights": stage.weights.value} if name in stage.by_area else {})
 
 

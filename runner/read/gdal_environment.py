@@ -5,13 +5,13 @@ environment variables here, set before workers start and inherited by them. GDAL
 not know.
 """
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 
+from runner.base.suggest import did_you_mean
 from runner.errors import ConfigError
 
 _OURS = {
@@ -64,8 +64,7 @@ def check_option_names(options: Mapping[str, str]) -> None:
         if name in _SENDING:
             raise ConfigError(f"{key}: that can send a file or a key of this machine to a server; {_MEANT}")
         if name not in known_options():
-            near = difflib.get_close_matches(name, known_options(), n=1, cutoff=0.6)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
+            hint = did_you_mean(name, known_options())
             raise ConfigError(
                 f"{key}: GDAL 3.10 knows no such option, and an option of a newer GDAL is set in the shell{hint}"
             )

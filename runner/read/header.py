@@ -47,6 +47,10 @@ class Header(Interpretation):
         """The nodata value of a band (from 1), None without one. Bands may differ by a file beside the TIFF."""
         return self.nodatas[band - 1] if 1 <= band <= len(self.nodatas) else None
 
+    def scale_of(self, band: int) -> tuple[float, float]:
+        """(scale, offset) of a band (from 1); (1, 0) if its pixels are values as they are."""
+        return self.scales[band - 1], self.offsets[band - 1]
+
     def mask_of(self, band: int) -> FileMask:
         """The mask of a band (from 1)."""
         return self.masks[band - 1] if 1 <= band <= len(self.masks) else FileMask.none

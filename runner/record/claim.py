@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from runner.base.atomic import final_name
 from runner.base.command import command
+from runner.base.humanize import listed
 from runner.errors import OutputError, RecordError
 from runner.output.names import output_names, sidecar_names
 from runner.record.lock import held
@@ -17,11 +18,10 @@ from runner.record.run_folder import read_run
 from runner.settings import Over
 
 RECORD: Final = "run.json"
-_RECORD_ASIDE: Final = "run.json.part"
 _RESERVE: Final = ".reserve"
 _RESERVE_BYTES: Final = 2**18  # several times what run.json takes
 _FILES: Final = (
-    RECORD, _RECORD_ASIDE, "run.log", "events.jsonl", "trace.parquet", "inputs.parquet", "outputs.json",
+    RECORD, "run.log", "events.jsonl", "trace.parquet", "inputs.parquet", "outputs.json",
     "report.html", "partials", ".hydra", _RESERVE,
 )  # fmt: skip
 _BELOW: Final = (".hydra/config.yaml", ".hydra/overrides.yaml")
@@ -61,7 +61,7 @@ def reclaim(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, Any])
     before = _known_names(earlier)
     _refuse_others(folder, [name for name in _names(config) if name not in before], config)
     for path in folder.iterdir():
-        if path.name == _RECORD_ASIDE or final_name(path.name) in before:
+        if final_name(path.name) in before:
             with suppress(OSError):
                 path.unlink()
     try:
@@ -114,21 +114,16 @@ def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]
     found = [name for name in names if os.path.lexists(folder / name)]
     if found:
         raise OutputError(
-            f"{folder} holds {_some(found)}, which the run would write over and which no run has left there; move "
+            f"{folder} holds {listed(found, 3)}, which the run would write over and which no run has left there; move "
             "them away, or choose another output.dir"
         )
     owners = {sidecar: name for name in _names(config) for sidecar in sidecar_names(name)}
     beside = [path.name for path in sorted(folder.iterdir()) if path.name.lower() in owners]
     if beside:
         raise OutputError(
-            f"{folder} holds {_some(beside)}, which would be read as a part of {owners[beside[0].lower()]}; move them "
-            "away, or choose another output.dir"
+            f"{folder} holds {listed(beside, 3)}, which would be read as a part of {owners[beside[0].lower()]}; move "
+            "them away, or choose another output.dir"
         )
-
-
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 def _names(config: Mapping[str, Any]) -> Iterable[str]:

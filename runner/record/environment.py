@@ -4,10 +4,10 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
+from runner.base.tree import leaves
 from runner.host.cgroup import group_limits
 
 OURSELVES = "cog-stack-runner"
@@ -55,13 +55,5 @@ def dask_settings() -> dict[str, Any]:
     defaults: dict[str, Any] = {}
     for some in dask.config.defaults:
         dask.config.update(defaults, some)
-    usual = dict(_leaves(defaults))
-    return {name: value for name, value in _leaves(dask.config.config) if usual.get(name, _MISSING) != value}
-
-
-def _leaves(node: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in node.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{at}{key}.")
-        else:
-            yield f"{at}{key}", value
+    usual = dict(leaves(defaults))
+    return {name: value for name, value in leaves(dask.config.config) if usual.get(name, _MISSING) != value}

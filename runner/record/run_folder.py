@@ -111,17 +111,6 @@ def _is_alive(pid: int, began: datetime | None) -> bool:
         return False
 
 
-def flat(config: Mapping[str, Any], at: str = "") -> dict[str, Any]:
-    """Dotted key -> value, for every leaf of a nested config; lists, and what is empty, are leaves."""
-    leaves: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            leaves |= flat(value, f"{at}{key}.")
-        else:
-            leaves[f"{at}{key}"] = value
-    return leaves
-
-
 # --- finding ----------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,8 @@ import msgspec
 from msgspec.structs import replace
 
 import runner
+from runner.base.atomic import update_json
+from runner.base.overrides import config_flags
 from runner.base.redact import redact, redact_tree
 from runner.errors import Interrupted, OutputError
 from runner.host.heartbeat import beating, beside
@@ -25,7 +27,6 @@ from runner.record.environment import dask_settings, library_versions, machine_f
 from runner.record.events import events_kept
 from runner.record.failure import failure
 from runner.record.lock import held
-from runner.record.repeat import config_flags
 from runner.record.run import PassRecord, Run, Status
 from runner.record.trace_table import TraceLog
 from runner.reduce import KERNELS
@@ -133,13 +134,7 @@ class RunRecord:
 
 def write_run(path: Path, run: Run) -> None:
     """Write the record aside, and rename it. Raises OSError."""
-    aside = path.with_suffix(".json.part")
-    try:
-        aside.write_text(json.dumps(msgspec.to_builtins(run), indent=1) + "\n", "utf-8")
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
+    update_json(path, msgspec.to_builtins(run))
 
 
 def _redacted(run: Run) -> Run:

@@ -17,7 +17,6 @@ cell.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial as bind
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from runner.base.suggest import nearest
 from runner.errors import ConfigError
 from runner.reduce import area_statistics
 from runner.reduce import xarray_statistics as reference
@@ -175,10 +175,9 @@ def _quantile(name: str, fraction: float) -> Statistic:
 def _from_entry_point(name: str) -> Statistic:
     points = entry_points(group=GROUP)
     if name not in points.names:
-        known = [*_BUILT_IN, "q05", "q25", "q75", "q95", *points.names]
-        close = get_close_matches(name, known, 1) or ["mean"]
+        near = nearest(name, [*_BUILT_IN, "q05", "q25", "q75", "q95", *points.names]) or "mean"
         raise ConfigError(
-            f"there is no statistic '{name}'; did you mean '{close[0]}'? There are {', '.join(_BUILT_IN)}, quantiles "
+            f"there is no statistic '{name}'; did you mean '{near}'? There are {', '.join(_BUILT_IN)}, quantiles "
             f"by percentage as q05 or q99_9, and what packages add by entry points of {GROUP}"
         )
     loaded = points[name].load()

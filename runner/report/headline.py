@@ -7,9 +7,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from runner.base import humanize
+from runner.base import humanize, overrides
 from runner.base.command import COMMAND
-from runner.record import repeat
 from runner.record.run import TaskExtent
 from runner.report.records import Contents, PassFacts, Problem, Run
 
@@ -142,14 +141,14 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
 def repeat_command(contents: Contents) -> str:
     """The command line that starts the same job again: in its folder if the run left nothing there, else in another."""
     run = contents.run
-    words = repeat.without_folder(run.record.overrides)
+    words = overrides.without_folder(run.record.overrides)
     folder = [f"output.dir={contents.path}"] if _is_folder_named(run) and contents.left_nothing else []
-    return repeat.command_line(run.record.config_flags, [*words, *folder])
+    return overrides.command_line(run.record.config_flags, [*words, *folder])
 
 
 def _is_folder_named(run: Run) -> bool:
     """Whether the overrides say `output.dir`."""
-    return len(repeat.without_folder(run.record.overrides)) < len(run.record.overrides)
+    return len(overrides.without_folder(run.record.overrides)) < len(run.record.overrides)
 
 
 def repeat_note(contents: Contents) -> str:

@@ -1,4 +1,4 @@
-"""What `fetch.verify=checksum` asks for: objects are read whole and held against their MD5 before any pixel counts.
+"""Checksums (`fetch.verify=checksum`): objects are read whole and compared with their MD5 before any pixel counts.
 
 S3's ETag is the MD5 of an object that was uploaded in one piece, and in plain text or under SSE-S3; after a multipart
 upload it ends in the number of parts, and under SSE-C and SSE-KMS it is no checksum either
@@ -72,7 +72,7 @@ def _problem(scene: Scene, expected: str, stores: Stores, fetch: FetchOptions, s
     return ReadError(
         scene.href,
         f"its bytes have the MD5 {got}, its ETag is {expected}: damaged since its upload (or encrypted by SSE-KMS or "
-        "SSE-C, whose ETags are no MD5: set fetch.verify=none); upload it again",
+        "SSE-C, whose ETags are not an MD5: set fetch.verify=none); upload it again",
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from rasterio.crs import CRS
 
+from runner.base.humanize import nodata
 from runner.errors import SourceError, printable
 from runner.model import Scene
 from runner.read.georeference import Transform
@@ -15,7 +16,7 @@ from runner.read.masks import FileMask
 from runner.reduce.nodata import same_nodata
 
 _TOLERANCE: Final = 1e-3  # pixels between the corners of two grids that count as one
-_MOST_KINDS: Final = 20  # that are told apart
+_MOST_KINDS: Final = 20  # that are distinguished
 _MOST_NAMED: Final = 4  # of these, in a message
 _FEW: Final = 5  # scenes that may be left out one by one
 
@@ -50,7 +51,7 @@ def _headline(scenes: Sequence[Scene]) -> str:
 
 
 def _kinds(scenes: Sequence[Scene], trait: Trait) -> list[list[Scene]]:
-    """Scenes of one kind together, the most frequent kind first; beyond so many kinds, all others are one."""
+    """Scenes of one kind together, the most frequent kind first; beyond `_MOST_KINDS`, all others are one."""
     kinds: list[list[Scene]] = []
     for scene in scenes:
         kind = next((one for one in kinds if trait.same(scene.header, one[0].header)), None)
@@ -74,7 +75,7 @@ def _remedy(scenes: Sequence[Scene], odd: Sequence[Scene]) -> str:
         patterns = ",".join(f'"{_pattern(one, scenes)}"' for one in odd)
         return f"Leave {'this one' if len(odd) == 1 else 'these'} out with 'source.exclude=[{patterns}]'"
     return (
-        "Run each kind by itself, with a narrower source.url or a source.exclude of your own, or warp all onto one grid"
+        "Run each kind on its own, with a narrower source.url or a source.exclude, or warp all onto one grid"
         " and type (gdalwarp -t_srs, -te, -tr, -ot)"
     )
 
@@ -144,7 +145,7 @@ TYPE: Final = (
 
 
 def _nodata_trait(band: int) -> Trait:
-    """What is nodata in a band: the pixels count, not the digits; but any value at all makes an alpha band give way."""
+    """The nodata value of a band: the pixels count, not the digits; but any value makes an alpha band give way."""
 
     def same(one: Header, other: Header) -> bool:
         ours, theirs = one.nodata_of(band), other.nodata_of(band)
@@ -153,4 +154,4 @@ def _nodata_trait(band: int) -> Trait:
             return False
         return one.dtype != other.dtype or same_nodata(ours, theirs, one.dtype)
 
-    return Trait(lambda one, _: f"with nodata {one.nodata_of(band)}", same)
+    return Trait(lambda one, _: f"with {nodata(one.nodata_of(band))}", same)

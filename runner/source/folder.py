@@ -46,7 +46,7 @@ def list_folder(pattern: str) -> Iterator[StoredObject]:
 
 
 def _is_broken_link(path: str) -> bool:
-    """Whether a name leads nowhere: its file was never fetched, or is gone."""
+    """Tell if a name leads nowhere: its file was never fetched, or was deleted."""
     return Path(path).is_symlink() and not Path(path).exists()
 
 

@@ -1,10 +1,11 @@
-"""Many requests of obstore at a time, in order, without leaving any behind."""
+"""Many requests of obstore at a time: answers in order, and no thread left behind."""
 
 import asyncio
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import cache
 from typing import TypeVar
 
 from runner.errors import RunnerError
@@ -15,16 +16,17 @@ _LONGEST_SECONDS = 1.0  # for a thread to leave Python
 
 
 async def together(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Item], at_once: int) -> list[Answer]:
-    """`ask` of each item, so many at once; answers in the items' order. Raises the first RunnerError of any.
+    """Ask for each item, `at_once` at a time; answers in the items' order. Raises the first RunnerError of any.
 
-    After a failure nothing more is begun; what has begun is waited for, not cancelled. obstore delivers its answers
-    from threads of its own, and one that still does so when the interpreter ends aborts the process (CPython before
-    3.14 ends such a thread by unwinding it, which Rust does not allow).
+    After a failure no further request starts; those under way are waited for, not cancelled. obstore delivers its
+    answers from threads of its own, and one that still does so when the interpreter ends aborts the process (CPython
+    before 3.14 ends such a thread by unwinding it, which Rust does not allow).
     """
+    _threads_of_others()
     gate = asyncio.Semaphore(at_once)
     failures: list[RunnerError] = []
 
-    async def one(item: Item) -> list[Answer]:
+    async def asked(item: Item) -> list[Answer]:
         async with gate:
             if failures:
                 return []
@@ -34,25 +36,28 @@ async def together(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Ite
                 failures.append(error)
                 return []
 
-    answers = await asyncio.gather(*map(one, items))
+    answers = await asyncio.gather(*map(asked, items))
     await _all_delivered()
     if failures:
         raise failures[0]
-    return [answer for found in answers for answer in found]
+    return [answer for of_item in answers for answer in of_item]
 
 
 def _unknown_threads() -> set[int]:
-    """Those that are in Python now and were not started by its `threading`."""
+    """Threads that are in Python now and were not started by its `threading`."""
     return sys._current_frames().keys() - {thread.ident for thread in threading.enumerate()}  # noqa: SLF001
 
 
-_ALWAYS_THERE = _unknown_threads()  # before obstore has any: a debugger's, or a test runner's
+@cache
+def _threads_of_others() -> set[int]:
+    """Such threads before the first request, when obstore has none: of a debugger, or of a test runner."""
+    return _unknown_threads()
 
 
 async def _all_delivered() -> None:
     """Wait until no thread of obstore's is in Python: the last answer was seen before its thread had left."""
     stop = time.monotonic() + _LONGEST_SECONDS
-    while _unknown_threads() - _ALWAYS_THERE:
+    while _unknown_threads() - _threads_of_others():
         if time.monotonic() > stop:
             return
         await asyncio.sleep(0.001)

@@ -140,7 +140,7 @@ class _HeaderReader:
         return found
 
     async def _whole(self, href: str) -> bytes:
-        """A file beside an object. Raises SourceError: one that cannot be read is no fault of the scene."""
+        """A file beside an object. Raises SourceError: one that cannot be read is not a fault of the scene."""
         try:
             return await self._fetched(href)
         except StoreError:

@@ -4,23 +4,23 @@ import glob
 import re
 from collections import Counter
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from fsspec.utils import glob_translate
 
+from runner.base.suggest import nearest
 from runner.errors import printable
 
 _TIFF = re.compile(r"\.tiff?$", re.IGNORECASE)
 
 
 def is_tiff(name: str) -> bool:
-    """Whether a key or path ends like a TIFF's."""
+    """Tell if a key or path ends like a TIFF's."""
     return _TIFF.search(name) is not None
 
 
 def nothing_hint(url: str, names: Sequence[str]) -> str:
-    """How to write what was probably meant; `names` are TIFFs that lie in the url's folders, as the url begins."""
+    """A hint on what was probably meant; `names` are TIFFs that lie in the url's folders, as the url begins."""
     folder = url.rstrip("/") + "/"
     below = [name for name in names if name.startswith(folder)]
     if below:
@@ -44,7 +44,7 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
 
 
 def missing_hint(folder: str) -> str:
-    """What to write instead of a folder that is not there: the nearest beside it, or a variable as we read it."""
+    """A hint in place of a folder that is not there: the nearest beside it, or a variable as we read it."""
     said = f"; there is no folder {printable(folder)}"
     variable = re.search(r"\$\{?(\w+)", folder)
     if variable:
@@ -54,12 +54,12 @@ def missing_hint(folder: str) -> str:
         beside = [one.name for one in path.parent.iterdir() if one.is_dir()]
     except OSError:
         return said  # it may not be listed
-    near = get_close_matches(path.name, beside, n=1)
-    return f"{said}; did you mean {printable(str(path.with_name(near[0])))}" if near else said
+    near = nearest(path.name, beside)
+    return f"{said}; did you mean {printable(str(path.with_name(near)))}" if near else said
 
 
 def _bracket_hint(escaped: str, inside: Sequence[str]) -> str:
-    """How to write a url with brackets in a folder's name, of which `inside` are the files."""
+    """A hint on a url with brackets in a folder's name; `inside` are its files."""
     meant = [name for name in inside if _matches(escaped, name)]
     if not meant:
         return nothing_hint(escaped, inside)
@@ -76,7 +76,7 @@ def _ending(names: Sequence[str]) -> str:
 
 
 def _matches_otherwise(url: str, name: str) -> bool:
-    """Whether only .tif, .tiff, .TIF or .TIFF keeps a name from matching."""
+    """Tell if only .tif, .tiff, .TIF or .TIFF keeps a name from matching."""
     return _matches(_TIFF.sub("", url) + ".*", name)
 
 

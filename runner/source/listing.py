@@ -1,16 +1,16 @@
-"""Which objects an archive holds: a glob over a bucket or a folder, or a manifest."""
+"""The objects of an archive: a glob over a bucket or a folder, or a manifest."""
 
 import asyncio
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from difflib import get_close_matches
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsspec.utils import glob_translate
 
+from runner.base.suggest import nearest
 from runner.errors import SourceError, printable
 from runner.model import StoredObject, locate
 from runner.read.fetch import FAILURES, ByteRange, fetch_start
@@ -147,7 +147,7 @@ def _manifest_item(row: str, base: str, values: dict[Hashable, object]) -> Store
 
 
 def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject) -> str:
-    """What two rows say differently of one object."""
+    """The difference of two rows on one object."""
     both = f"rows {first} and {row} both name {printable(item.href)}"
     if twin.time != item.time:
         return f"{both}, with the times {twin.time:%Y-%m-%d %H:%M:%S} and {item.time:%Y-%m-%d %H:%M:%S}; wanted one"
@@ -168,7 +168,7 @@ def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
         if len(names) == 1 and {"href", "datetime"} <= {one.strip(' "') for one in names[0].split(separator)}:
             return f"; they are separated by {word}, wanted commas"
     known = {name.strip().lower(): name for name in names}
-    near = [known[name] for one in missing for name in get_close_matches(one, known, n=1, cutoff=0.6)]
+    near = [known[name] for column in missing if (name := nearest(column, known))]
     return f"; is it {' and '.join(map(repr, near))}? rename it" if near else ""
 
 

@@ -48,7 +48,7 @@ def name_candidates(source: SourceSettings, items: Sequence[StoredObject]) -> li
 
 
 def _undated(source: SourceSettings, problems: Mapping[str, ValueError], listed: int) -> str:
-    """What the pattern finds instead of a date in the first of these keys, and a pattern that finds one in all."""
+    """The problem of the pattern with the first of these keys, and a pattern that finds a date in all."""
     href, problem = next(iter(problems.items()))
     more = f", and so for {len(problems)} of {listed} objects" if len(problems) > 1 else ""
     few = ", or leave out what has none with source.exclude" if 2 * len(problems) < listed else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import obstore
 
+from runner.base.humanize import listed
 from runner.errors import SourceError
 from runner.model import LeftOut, Scene, StoredObject, locate
 from runner.read.fetch import FAILURES, retried
@@ -38,7 +39,7 @@ class Found:
 
     @property
     def problem(self) -> str | None:
-        """How it is not the recorded one, with both ETags; None if it is."""
+        """The difference from the recorded object, with both ETags; None if it is the same."""
         then, now = self.recorded, self.now
         if now is None:
             return f"{then.href} is gone (recorded with ETag {then.etag})"
@@ -54,7 +55,7 @@ def _version(item: StoredObject) -> str:
 
 
 def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Found]:
-    """What lies at each href now, in order; no contents are read. Raises SourceError where no answer comes."""
+    """Look what lies at each href now, in order, without reading contents. Raises SourceError where no answer comes."""
 
     async def look(item: StoredObject) -> Found:
         location = locate(item.href)
@@ -110,10 +111,11 @@ def refuse_problems(found: Sequence[Found], on_error: OnError, *, pinned: bool) 
     problems = [one.problem for one in found if one.problem and (pinned if one.now else on_error is OnError.stop)]
     if not problems:
         return
-    some = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
     remedy = "bring them back, leave out what is gone with on_error=skip"
     remedy += ", or read what has changed as it is now by --unpinned" if pinned else ""
-    raise SourceError(f"{len(problems)} of {len(found)} objects are not as recorded: {some}; {remedy}")
+    raise SourceError(
+        f"{len(problems)} of {len(found)} objects are not as recorded: {listed(problems, 5, '; ')}; {remedy}"
+    )
 
 
 def read_scenes(
@@ -154,7 +156,7 @@ def _with_sidecars(source: SourceSettings, found: Sequence[Found]) -> list[Found
 
 
 def is_in_bucket(href: str) -> bool:
-    """Whether an object lies in a bucket, not on this machine."""
+    """Tell if an object lies in a bucket, not on this machine."""
     return locate(href).bucket is not None
 
 

@@ -56,7 +56,7 @@ async def _page(client: "_Client", asked: Asked, listing: Listing) -> Page:
 
 
 def _aside(work: Callable[[], bytes]) -> "asyncio.Future[bytes]":
-    """What `work` returns, from a thread that nobody waits for: a server may send a byte now and then for ever."""
+    """The result of `work`, from a thread that nobody waits for: a server may send a byte now and then for ever."""
     done: Future[bytes] = Future()
     done.set_running_or_notify_cancel()
 

@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 
 @dataclass(slots=True)
 class Listing:
-    """What the pages so far have told, by href."""
+    """The objects of the pages so far, by href."""
 
     found: dict[str, StoredObject] = field(default_factory=dict)
     last: str = ""
@@ -68,7 +68,7 @@ class Listing:
 
 
 def _follows(href: str, last: str) -> bool:
-    """Whether a key may come after another, on servers too that order without regard to case."""
+    """Tell if a key may come after another, on servers too that order without regard to case."""
     return href > last or href.casefold() > last.casefold()
 
 

@@ -40,7 +40,7 @@ def _left_out(candidate: Candidate, reason: str) -> LeftOut:
 
 def _excluded(source: SourceSettings, candidate: Candidate, start: datetime, stop: datetime) -> str | None:
     if not start <= candidate.time < stop:
-        return f"outside of source.start={source.start}, source.end={source.end}"
+        return f"outside of source.start={source.start or 'null'}, source.end={source.end or 'null'}"
     return excluded_by(source, candidate.scene) or excluded_by(source, candidate.item.href)
 
 

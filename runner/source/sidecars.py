@@ -34,7 +34,7 @@ MAX_BYTES: Final = 16 * 2**20  # of a file that is read; those of statistics tak
 
 
 def may_be_sidecar(name: str) -> bool:
-    """Whether a key or path ends like a file that stands beside another."""
+    """Tell if a key or path ends like a file that stands beside another."""
     return name.lower().endswith(_ENDINGS)
 
 
@@ -101,7 +101,7 @@ def _ending(href: str) -> str:
 
 
 def name_for_gdal(sidecar: str) -> str:
-    """What a sidecar is called beside a file called x.tif."""
+    """The names of a sidecar beside a file called x.tif."""
     return _PLACING.get(_ending(sidecar), "x.tif.aux.xml")
 
 

@@ -143,7 +143,7 @@ def _refuse_unsendable(keys: Any) -> None:
 
 
 def _of_credentials(error: Exception) -> str:
-    """What botocore says of credentials it does not get, without the words of a helper or a service of this machine.
+    """The reason why botocore gets no credentials, without the text of a helper or a service of this machine.
 
     These may hold a secret: credential_process prints keys, and a metadata service sends them.
     """
@@ -151,7 +151,7 @@ def _of_credentials(error: Exception) -> str:
 
     provider = getattr(error, "kwargs", {}).get("provider")
     if provider:
-        return f"the provider {provider} fails (its own words are left out, since they may hold a secret)"
+        return f"the provider {provider} fails (its own text is left out, since it may hold a secret)"
     if isinstance(error, RuntimeError) and "expired" in str(error):  # botocore's, after a renewal
         return "they have expired, and those that they are renewed by have too"
     if isinstance(error, (BotoCoreError, ClientError)):
@@ -171,7 +171,7 @@ def endpoint_of(s3: S3Settings) -> str | None:
 
 
 def gdal_s3_options(s3: S3Settings) -> Mapping[str, str]:
-    """The same setting as GDAL's configuration options, which it reads from the environment of every worker."""
+    """The setting as GDAL's configuration options, which it reads from the environment of every worker."""
     options = {"AWS_REGION": s3.region, "AWS_PROFILE": s3.profile}
     if s3.anonymous:
         options["AWS_NO_SIGN_REQUEST"] = "YES"
@@ -194,5 +194,5 @@ def gdal_path(location: Location) -> str:
 
 
 def describe(s3: S3Settings) -> str:
-    """The setting in a few words, for error messages."""
+    """A short form of the setting, for error messages."""
     return ", ".join(f"{name}={value}" for name, value in asdict(s3).items() if value) or "the AWS defaults"

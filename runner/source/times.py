@@ -18,7 +18,7 @@ _ORDINAL = re.compile(r"(\d{7})[T_-]?(\d\d)(\d\d)(\d\d)?")  # YYYYDDD and a time
 def time_groups(pattern: str) -> frozenset[str]:
     """The groups of `pattern` that make the time; the others become columns.
 
-    Raises ConfigError if it is no regular expression or names no date.
+    Raises ConfigError if it is not a regular expression, or names no date.
     """
     try:
         groups = re.compile(pattern).groupindex.keys()
@@ -47,7 +47,7 @@ def time_of_key(pattern: str, key: str) -> KeyTime:
     """The first date in the key's last part that has one; parts lie between slashes, the file name is the last.
 
     Products name the time of acquisition before that of processing, and folders hold exports of any day. In one part a
-    full date comes before seven digits, which may be a number of another kind. Matches that are no date are passed
+    full date comes before seven digits, which may be a number of another kind. Matches that are not a date are passed
     over. Raises ValueError that says what was found instead.
     """
     problem = "finds no date in it"
@@ -58,7 +58,7 @@ def time_of_key(pattern: str, key: str) -> KeyTime:
             return KeyTime(_plausible(time_of(groups)), groups, "/" in key[_end_of_time(match) :])
         except (ValueError, KeyError) as error:
             spelled = " ".join(text for name, text in groups.items() if name in TIME_GROUPS)
-            problem = f"finds '{spelled}', which is no date ({error})"
+            problem = f"finds '{spelled}', which is not a date ({error})"
     raise ValueError(problem)
 
 
@@ -87,7 +87,7 @@ def _matches(pattern: str, key: str) -> Iterator[re.Match[str]]:
 
 
 def _day_number(match: re.Match[str]) -> bool:
-    """Whether a match is of seven digits alone: no full date, and no time of day that shows what they are."""
+    """Tell if a match is of seven digits alone, without a full date or a time of day that shows what they are."""
     groups = match.groupdict()
     return groups.get("doy") is not None and groups.get("hour") is None
 
@@ -169,7 +169,7 @@ def as_utc(time: datetime) -> datetime:
 def day_range(start: str | None, end: str | None) -> tuple[datetime, datetime]:
     """The half-open range of times from `start` to `end`; an end without a clock time includes its whole day.
 
-    Raises ConfigError for what is no date, or an end before the start.
+    Raises ConfigError for what is not a date, or an end before the start.
     """
     first = _parse("source.start", start) if start else datetime.min.replace(tzinfo=UTC)
     if not end:

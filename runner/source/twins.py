@@ -69,19 +69,19 @@ def _telling(times: Sequence[Sequence[Candidate]], listed: Sequence[Candidate]) 
 
 
 def _is_identifier(name: str, listed: Sequence[Candidate]) -> bool:
-    """Whether most values of a group are of a single scene, as those of an id, a size or a checksum are."""
+    """Tell if most values of a group are of a single scene, as those of an id, a size or a checksum are."""
     counts = Counter(one.groups[name] for one in listed if name in one.groups).values()
     return 2 * sum(count == 1 for count in counts) > len(counts)
 
 
 def _is_band(name: str, listed: Sequence[Candidate]) -> bool:
-    """Whether a group holds bands, polarizations or the like, by its name or by all of its values."""
+    """Tell if a group holds bands, polarizations or the like, by its name or by all of its values."""
     values = {one.groups[name] for one in listed if name in one.groups}
     return bool(_BAND_NAMES.fullmatch(name)) or all(map(_BAND_VALUES.fullmatch, values))
 
 
 def _alike(scenes: Iterable[Candidate], telling: Sequence[str]) -> bool:
-    """Whether these groups are the same for two of the scenes."""
+    """Tell if these groups are the same for two of the scenes."""
     return max(Counter(tuple(one.groups.get(name) for name in telling) for one in scenes).values()) > 1
 
 
@@ -89,7 +89,7 @@ def _alike(scenes: Iterable[Candidate], telling: Sequence[str]) -> bool:
 
 
 def _described(times: Sequence[Sequence[Candidate]], bands: Sequence[str]) -> str:
-    """What the scenes of one time are, and in which parts their names differ."""
+    """A line on the scenes of one time, with the parts in which their names differ."""
     first, second = (printable(one.item.href) for one in times[0][:2])
     apart = (
         f"told apart by {_names(bands)}, and bands are not averaged together"

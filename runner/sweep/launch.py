@@ -17,12 +17,12 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from runner.base.console import tell
+from runner.base.humanize import size
 from runner.errors import Interrupted, RecordError
 from runner.host.signals import STOPPING, heeded_signals
 from runner.leaderboard.records import JobRecord, Status
 from runner.record.run_folder import read_run
 from runner.settings import Start
-from runner.summary import in_bytes
 from runner.sweep.folder import SweepFolder
 from runner.sweep.jobs import Attempt
 from runner.sweep.process import Cause, Ended, JobProcess, Limits, StopSign
@@ -116,7 +116,7 @@ def unmeasured(pad: Launchpad, command: Sequence[str], folder: Path) -> None:
 def outcome(ended: Ended, folder: Path, limits: Limits) -> tuple[Status, str | None]:
     """The status after an end, and the reason for it in one line."""
     if ended.cause is not None:
-        taken, allowed = in_bytes(ended.peak_bytes), in_bytes(limits.memory_bytes or 0)
+        taken, allowed = size(ended.peak_bytes), size(limits.memory_bytes or 0)
         ours = {
             Cause.timeout: (Status.TIMEOUT, f"ran longer than sweep.timeout={limits.seconds} seconds"),
             Cause.memory: (Status.OUT_OF_MEMORY, f"its processes held {taken}, and sweep.memory_limit is {allowed}"),

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from runner.base.console import news, progress_bar, tell
+from runner.base.console import news_on_terminal, progress_bar, tell
 from runner.leaderboard.records import JobRecord, Status
 from runner.sweep.jobs import attempt_name
 
@@ -13,7 +13,7 @@ from runner.sweep.jobs import attempt_name
 def progress(total: int, earlier: int = 0) -> Iterator[Callable[[JobRecord], None]]:
     """Yield a function that reports each run as it ends, after `earlier` ones, with an estimate of the time left."""
     started, count = time.monotonic(), earlier
-    on_terminal = news.is_terminal and total
+    on_terminal = news_on_terminal() and total
     with progress_bar("sweep") if on_terminal else nullcontext(lambda _done, _total: None) as show:
         show(count, total)
 

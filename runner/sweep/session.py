@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from runner.base.console import complain, tell
 from runner.base.humanize import relative_path
 from runner.base.overrides import key_of
-from runner.base.redact import redact
 from runner.errors import RunnerError, SweepError
 from runner.leaderboard.records import ALL, FEW, SETTLED, TROUBLE, JobRecord, Rung, Status
 from runner.settings import Objective, Start, SweepSettings
@@ -282,7 +281,7 @@ def _keep_table(folder: Path, prepare: Callable[[], None]) -> int:
         board = write_leaderboard(folder)
         show_leaderboard(board)
     except RunnerError as error:
-        complain(redact(str(error)))
+        complain(str(error))
         return 0
     finally:
         tell(f"sweep folder: {relative_path(folder)}")

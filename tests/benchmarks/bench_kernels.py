@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from report import machine, markdown
 
-from runner.base.console import results
+from runner.base.console import say
 from runner.read.predictor import undo_predictor
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs
@@ -53,7 +53,7 @@ def main() -> None:
         first, best = timed(case.run)
         rows.append((case.what, case.dtype, f"{case.size / best / 1e9:.2f}", f"{best * 1e6:.0f}", f"{first:.2f}"))
     table = markdown(("what", "pixels", "GB/s", "us a run", "first s"), rows)
-    results.print(f"{machine()}; tiles of {SIDE} x {SIDE}\n\n{table}", soft_wrap=True)
+    say(f"{machine()}; tiles of {SIDE} x {SIDE}\n\n{table}")
 
 
 def timed(run: Callable[[], object]) -> tuple[float, float]:

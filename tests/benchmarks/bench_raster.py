@@ -15,7 +15,7 @@ import rasterio
 from rasterio.transform import Affine
 from report import machine, markdown
 
-from runner.base.console import results
+from runner.base.console import say
 from runner.output.cog_file import BLOCK, write_cog
 
 SIDE = 5490
@@ -34,7 +34,7 @@ def main() -> None:
                 best = np.min(times, axis=0)
                 rows.append((what, compression, *(f"{one:.2f}" for one in best), f"{best[1] / best[0]:.1f}"))
     table = markdown(("raster", "compression", "ours s", "GDAL s", "ratio"), rows)
-    results.print(f"{machine()}; {SIDE} x {SIDE}, best of 3\n\n{table}", soft_wrap=True)
+    say(f"{machine()}; {SIDE} x {SIDE}, best of 3\n\n{table}")
 
 
 def rasters() -> list[tuple[str, npt.NDArray[Any], float]]:

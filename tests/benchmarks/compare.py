@@ -18,7 +18,7 @@ from measure import ContestantError
 from report import end_with, machine, markdown, median, spread, versions
 from workload import Archive, Server, Truth, add_network_options, add_options, network, prepare, served, true_means
 
-from runner.base.console import complain, results, tell
+from runner.base.console import complain, say, tell
 
 Rounds: TypeAlias = list[dict[str, Measurement]]  # one dictionary for each round, by contestant
 Figure: TypeAlias = Callable[[Measurement], float]
@@ -39,7 +39,7 @@ def main() -> int:
         warm_up(chosen, archive, server)
         rounds = run_rounds(chosen, options.rounds, archive, server, truth)
     title = f"{archive}; {network(options)}; {machine()}; rounds: {options.rounds}, shown as median (lowest-highest)"
-    results.print(f"{title}\n\n{markdown(COLUMNS, rows(chosen, rounds))}", soft_wrap=True)
+    say(f"{title}\n\n{markdown(COLUMNS, rows(chosen, rounds))}")
     if options.json:
         options.json.write_text(to_json(title, options, rounds))
     complete = all(len(done) == len(chosen) for done in rounds)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from report import end_with, machine, markdown, spread
 
-from runner.base.console import results, tell
+from runner.base.console import say, tell
 from runner.record.run_folder import find_runs, readable
 
 COLUMNS = ("launcher", "first job s", "second job s", "second / first")
@@ -31,8 +31,8 @@ def main() -> int:
             for launcher, found in seconds.items():
                 found.append(sweep(launcher, Path(folder) / f"{launcher}-{number}"))
                 tell(f"round {number + 1}, {launcher}: {found[-1][0]:.2f} s, then {found[-1][1]:.2f} s")
-    results.print(f"{machine()}; rounds: {options.rounds}\n", soft_wrap=True)
-    results.print(markdown(COLUMNS, [row(*each) for each in seconds.items()]), soft_wrap=True)
+    say(f"{machine()}; rounds: {options.rounds}\n")
+    say(markdown(COLUMNS, [row(*each) for each in seconds.items()]))
     return 0
 
 

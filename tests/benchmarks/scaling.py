@@ -17,7 +17,7 @@ from contestants import Contestant, runner_workers
 from report import end_with, machine, markdown, median, spread, versions
 from workload import Archive, Server, add_network_options, add_options, network, prepare, served
 
-from runner.base.console import results, tell
+from runner.base.console import say, tell
 
 COLUMNS = (
     "workers", "scenes", "wall s", "compute s", "CPU s", "peak MB",
@@ -41,7 +41,7 @@ def main() -> int:
     with served(archive, network(options)) as server:
         found = dict(run_cases(cases, options, archive, server))
     title = f"{archive}; {network(options)}; {machine()}; rounds: {options.rounds}; {options.kind}"
-    results.print(f"{title}\n\n{markdown(COLUMNS, [row(case, found) for case in cases])}", soft_wrap=True)
+    say(f"{title}\n\n{markdown(COLUMNS, [row(case, found) for case in cases])}")
     if options.json:
         runs = [{**asdict(case), "runs": [asdict(one) for one in runs]} for case, runs in found.items()]
         facts = {"title": title, "options": vars(options), "versions": versions(), "cases": runs}

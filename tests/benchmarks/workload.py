@@ -20,7 +20,7 @@ import psutil
 import rasterio
 
 from runner.base.atomic import written_aside
-from runner.base.console import progress_bar, results
+from runner.base.console import progress_bar, say
 from runner.demo.archive import TILE, ArchiveSpec, default_cache_dir, ensure_archive
 from runner.demo.server import serve
 
@@ -199,7 +199,7 @@ def main() -> None:
     options = parser.parse_args()
     started = time.monotonic()
     archive = prepare(options.cache, options.scenes, options.size, options.distinct)
-    results.print(f"{archive}; {time.monotonic() - started:.1f} s; {archive.root}", soft_wrap=True)
+    say(f"{archive}; {time.monotonic() - started:.1f} s; {archive.root}")
 
 
 if __name__ == "__main__":

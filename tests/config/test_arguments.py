@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runner.base.command import COMMAND
-from runner.config.arguments import parted
+from runner.config.arguments import flags_and_overrides
 from runner.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ from runner.errors import ConfigError
     ],
 )
 def test_flags_may_stand_anywhere(words: list[str], flags: list[str], overrides: list[str]) -> None:
-    assert parted(words) == (flags, overrides)
+    assert flags_and_overrides(words) == (flags, overrides)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_flags_may_stand_anywhere(words: list[str], flags: list[str], overrides:
 )  # fmt: skip
 def test_a_word_that_is_neither_gets_a_line(words: list[str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parted(words)
+        flags_and_overrides(words)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_copy_of_all_our_config_files_may_stand_in_their_place(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").touch()
-    assert parted(["--config-path", str(tmp_path)]) == (["--config-path", str(tmp_path)], [])
+    assert flags_and_overrides(["--config-path", str(tmp_path)]) == (["--config-path", str(tmp_path)], [])

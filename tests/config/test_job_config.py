@@ -59,12 +59,12 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ),
         (
             "stages.spatial_maen.cluster=processes",
-            "stages.spatial_maen.cluster: no such choice is there; did you mean "
+            "stages.spatial_maen.cluster: there is no such choice; did you mean "
             "'stages.spatial_mean.cluster=processes'",
         ),
         (
             "cluster@stages.spatial_mean.clutser=processes",
-            "no such choice is there; did you mean 'stages.spatial_mean.cluster=processes'",
+            "there is no such choice; did you mean 'stages.spatial_mean.cluster=processes'",
         ),
         (
             "~stage@stages.temporal",
@@ -382,7 +382,8 @@ def test_every_config_file_begins_with_what_it_is_for() -> None:
             "source/mine",
             "defaults: [locl]",
             "source=mine",
-            "{folder}/source/mine.yaml:1: its defaults name 'locl', which is no file of source/; did you mean 'local'",
+            "{folder}/source/mine.yaml:1: its defaults name 'locl', which is not a file of source/; did you mean "
+            "'local'",
         ),
     ],
 )
@@ -419,4 +420,4 @@ def test_a_job_has_the_words_that_were_typed_unless_others_share_its_command_lin
 ) -> None:
     hydra = OmegaConf.create({"mode": mode, "overrides": {"task": ["chunks=row"], "hydra": []}})
     typed = ["cluster=sync", "hydra.run.dir=x", "statistics=median,mean", "+hydra/launcher=y", "~stage@stages.x"]
-    assert job_config.words_of_job(hydra, typed) == words
+    assert job_config.overrides_of_job(hydra, typed) == words

@@ -61,7 +61,7 @@ JOB = "# @package _global_\n"
         ),
         (
             "source/mine", "name: x\ndefaults:\n- locl\n", ["source=mine"],
-            "mine.yaml:3: its defaults name 'locl', which is no file of source/; did you mean 'local'",
+            "mine.yaml:3: its defaults name 'locl', which is not a file of source/; did you mean 'local'",
         ),
     ],
 )  # fmt: skip

@@ -14,12 +14,12 @@ from jobs import Cli
 from scenes_on_disk import speckle, write_scene
 from sweep_folders import Job, composed, write_sweep
 
+from runner.base.tree import flat
 from runner.config import job_config
 from runner.config.vocabulary import config_dir
 from runner.errors import OutputError
 from runner.leaderboard.board import read_leaderboard
 from runner.leaderboard.show import show_leaderboard, write_leaderboard
-from runner.record.run_folder import flat
 
 OTHER_CONFIG = ("source=local", "source.url=/data/*.tif")
 CASES = {

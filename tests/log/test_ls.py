@@ -23,7 +23,7 @@ from rich.console import Console
 from waiting import LONG, wait_until
 
 from runner.base.console import table
-from runner.record.repeat import quoted
+from runner.base.overrides import for_shell
 
 SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=32", "chunks.snap=false", "cluster@stages.spatial_mean.cluster=sync",
         "cluster@stages.temporal_mean.cluster=sync")  # fmt: skip
@@ -199,7 +199,7 @@ def test_without_a_terminal_a_line_is_as_long_as_its_own_overrides(tmp_path: Pat
     ],
 )
 def test_a_word_is_quoted_so_that_a_shell_gives_it_back(word: str, shown: str) -> None:
-    assert quoted(word) == shown
+    assert for_shell(word) == shown
     assert shlex.split(shown) == [word]
 
 
@@ -342,7 +342,7 @@ def test_the_command_to_repeat_keeps_config_folders_and_leaves_out_the_runs_own(
     ("words", "problem"),
     [
         (["ls", "nowhere"], "nowhere: there is no such folder"),
-        (["ls", "--where", "chunks.yy=1"], "--where chunks.yy: no run has such a setting; did you mean 'chunks.y'?"),
+        (["ls", "--where", "chunks.yy=1"], "--where chunks.yy: no run has such a setting; did you mean 'chunks.y'"),
         (["ls", "--where", "chunks"], "wanted KEY=VALUE, such as chunks.y=512"),
         (["ls", "--since", "yesterday"], "yesterday: wanted a date such as 2026-11-23"),
         (["ls", "--status", "gone"], "wanted some of running, completed"),

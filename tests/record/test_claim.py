@@ -54,8 +54,8 @@ def test_other_files_stay_where_they_are(tmp_path: Path) -> None:
 
 
 def test_what_was_written_aside_by_a_killed_attempt_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    own = ("run.json.part", ".temporal_mean.4711.part.tif", ".spatial_mean.1.part.parquet", ".outputs.9.part.json",
-           ".temporal_mean.4711.part.tif.msk")  # fmt: skip
+    own = (".run.4711.part.json", ".temporal_mean.4711.part.tif", ".spatial_mean.1.part.parquet",
+           ".outputs.9.part.json", ".temporal_mean.4711.part.tif.msk")  # fmt: skip
     theirs = (
         "download.part",
         ".hidden.part",

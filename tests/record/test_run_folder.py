@@ -17,13 +17,13 @@ from log_folders import PASS, UNENDED, change, facts_of, write_run
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from runner.base.overrides import repeat_command
 from runner.compare.records import compare
 from runner.errors import ConfigError, RecordError
 from runner.log.ls import describe, read_entry, rows
 from runner.log.show import how_it_ended, what_it_was
-from runner.record.repeat import repeat_command
 from runner.record.run import Failure, PassRecord, TaskExtent
-from runner.record.run_folder import choose_run, current_status, find_runs, flat, read_run
+from runner.record.run_folder import choose_run, current_status, find_runs, read_run
 from runner.record.run_record import write_run as write_record
 
 AS_JSON = to_builtins(PASS)
@@ -244,10 +244,6 @@ def test_a_killed_runs_time_ends_with_its_last_heartbeat(tmp_path: Path) -> None
     )  # fmt: skip
     run = read_run(folder)
     assert (run.status, run.seconds) == ("KILLED", 40)
-
-
-def test_a_config_is_flattened_to_dotted_keys() -> None:
-    assert flat({"a": {"b": 1, "c": {"d": [1, 2]}}, "e": {}}) == {"a.b": 1, "a.c.d": [1, 2], "e": {}}
 
 
 # --- finding ----------------------------------------------------------------------------------------------------------

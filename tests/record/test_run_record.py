@@ -250,7 +250,7 @@ def test_a_disk_that_is_full_is_told_with_what_can_be_done(tmp_path: Path, resum
     full = f"No space left on device; free some space or {way}$"
     earlier = read_run(write_run(tmp_path / "run")).record if resumed else None
     with pytest.raises(OutputError, match=full), recorded_run(tmp_path / "run", {}, [], [], earlier) as record:
-        (tmp_path / "run/run.json.part").symlink_to("/dev/full")
+        (tmp_path / f"run/.run.{os.getpid()}.part.json").symlink_to("/dev/full")
         record.change(rerun_of="earlier")
     assert read(tmp_path / "run")["status"] == "FAILED"
 
@@ -400,7 +400,7 @@ def test_a_run_is_not_resumed_through_a_link(tmp_path: Path, name: str) -> None:
 def test_what_a_killed_attempt_left_unfinished_is_gone_once_the_run_goes_on(tmp_path: Path) -> None:
     with recorded_run(tmp_path, CONFIG, [], []):
         pass
-    for name in (".temporal_mean.4711.part.tif", "run.json.part"):
+    for name in (".temporal_mean.4711.part.tif", ".run.4711.part.json"):
         (tmp_path / name).write_bytes(b"half")
     with recorded_run(tmp_path, CONFIG, [], [], earlier=read_run(tmp_path).record):
         assert not list(tmp_path.glob("*.part*")) + list(tmp_path.glob(".*.part*"))

@@ -53,7 +53,7 @@ def test_without_a_scene_group_the_path_below_the_wildcard_is_the_name() -> None
     assert name_candidates(source, [StoredObject("s3://b/p/x/20200106.tif")])[0].scene == "x/20200106"
 
 
-@pytest.mark.parametrize(("key", "problem"), [("latest.tif", "finds no date"), ("20201399.tif", "is no date")])
+@pytest.mark.parametrize(("key", "problem"), [("latest.tif", "finds no date"), ("20201399.tif", "is not a date")])
 def test_a_key_without_a_date_is_named(key: str, problem: str) -> None:
     source = SourceSettings(url="s3://b/*.tif", datetime_regex=r"(?P<date>\d{8})")
     with pytest.raises(SourceError, match=f"s3://b/{key}.*{problem}"):
@@ -65,8 +65,8 @@ def test_a_key_without_a_date_is_named(key: str, problem: str) -> None:
     [
         ({}, ["a", "b", "c"], []),
         ({"limit": 2}, ["a", "b"], ["beyond source.limit=2"]),
-        ({"start": "2020-01-02"}, ["b", "c"], ["outside of source.start=2020-01-02, source.end=None"]),
-        ({"end": "2020-01-02"}, ["a", "b"], ["outside of source.start=None, source.end=2020-01-02"]),
+        ({"start": "2020-01-02"}, ["b", "c"], ["outside of source.start=2020-01-02, source.end=null"]),
+        ({"end": "2020-01-02"}, ["a", "b"], ["outside of source.start=null, source.end=2020-01-02"]),
         ({"exclude": ["b"]}, ["a", "c"], ["source.exclude=b"]),
         ({"exclude": ["s3://b/c*"]}, ["a", "b"], ["source.exclude=s3://b/c*"]),
         ({"exclude": ["a"], "limit": 1}, ["b"], ["source.exclude=a", "beyond source.limit=1"]),

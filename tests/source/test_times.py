@@ -80,7 +80,7 @@ ANY = r"(?P<date>\d{8})"
         ("T10TET_20200106T184751_B04_10m.tif", (2020, 1, 6, 18, 47, 51)),
         ("20200106_184503_1014_3B_AnalyticMS.tif", (2020, 1, 6)),  # PlanetScope
         ("3B-DAY.MS.MRG.3IMERG.20200106-S000000-E235959.V06.tif", (2020, 1, 6)),
-        ("site_12345678_20200106.tif", (2020, 1, 6)),  # a number that is no date
+        ("site_12345678_20200106.tif", (2020, 1, 6)),  # a number that is not a date
         ("id_18991399_00010101_20200106.tif", (2020, 1, 6)),
         ("MOD13Q1.A2020001.h09v05.061.2020101123456.tif", (2020, 1, 1)),  # by the day of the year
         ("HLS.L30.T10TET.2020001T184503.v2.0.B04.tif", (2020, 1, 1, 18, 45, 3)),
@@ -95,7 +95,7 @@ ANY = r"(?P<date>\d{8})"
         ("2015118_2020-01-06_RE1_BGRN_SR.tif", (2020, 1, 6)),  # RapidEye, after its tile
         ("dt=2020-01-06/part=2021001.tif", (2020, 1, 6)),
         ("chirps-v2.0.2020.01.06.tif", (2020, 1, 6)),
-        ("x_2020-01.06_20200107.tif", (2020, 1, 7)),  # of two separators it is no date
+        ("x_2020-01.06_20200107.tif", (2020, 1, 7)),  # of two separators it is not a date
         ("tile_1024_10_12_20200106.tif", (2020, 1, 6)),
     ],
 )
@@ -126,11 +126,11 @@ def test_a_pattern_says_which_part_of_the_key_is_the_time(pattern: str, key: str
     ("key", "problem"),
     [
         ("latest.tif", "finds no date in it"),
-        ("20201399.tif", "finds '20201399', which is no date"),
-        ("12340101.tif", "which is no date (of the year 1234)"),
-        ("MOD13Q1.h09v05.2020101123456.tif", "finds '20201011', which is no date (it is part of 2020101123456)"),
+        ("20201399.tif", "finds '20201399', which is not a date"),
+        ("12340101.tif", "which is not a date (of the year 1234)"),
+        ("MOD13Q1.h09v05.2020101123456.tif", "finds '20201011', which is not a date (it is part of 2020101123456)"),
         ("OR_s20201011800123.tif", "(it is part of 20201011800123)"),
-        ("id120200106.tif", "finds '12020010', which is no date (it is part of 120200106)"),
+        ("id120200106.tif", "finds '12020010', which is not a date (it is part of 120200106)"),
     ],
 )
 def test_numbers_that_are_no_date_are_none(key: str, problem: str) -> None:
