@@ -1,7 +1,6 @@
 """`python -m runner.log rerun`, as typed: the same config, the very objects, and whether the same values come out."""
 
 import html
-import json
 import os
 import re
 import shutil
@@ -135,10 +134,8 @@ def test_values_that_differ_for_no_recorded_reason_are_to_be_reported(earlier: P
 @pytest.mark.parametrize("verb", ["rerun", "resume"])
 def test_the_command_to_repeat_finds_the_config_files_of_the_first_run(shared: Path, tmp_path: Path, verb: str) -> None:
     earlier = shutil.copytree(shared / "outputs/first", tmp_path / "outputs/earlier")
-    change(earlier, status="FAILED", command=["/x/runner/__main__.py", "--config-dir", "my conf", "source=lake"])
-    facts = facts_of(earlier)
-    del facts["config_flags"]  # as a version before left it
-    (earlier / "run.json").write_text(json.dumps({**facts, "overrides": ["source=lake", "output.dir=x"]}))
+    flags, overrides = ["--config-dir", "my conf"], ["source=lake", "output.dir=x"]
+    change(earlier, status="FAILED", config_flags=flags, overrides=overrides)
     done = asked(tmp_path, verb, "earlier", "--", "chunks.y=512")
     assert done.returncode == 0, done.stderr
     again = rerun_folder(tmp_path) if verb == "rerun" else earlier
@@ -226,7 +223,7 @@ def test_a_manifests_dates_and_names_are_the_recorded_ones(shared: Path, tmp_pat
 
 def test_a_failed_run_is_done_again_and_has_nothing_to_be_compared_with(shared: Path, tmp_path: Path) -> None:
     shutil.copytree(shared / "outputs/first", tmp_path / "outputs/failed")
-    change(tmp_path / "outputs/failed", status="FAILED", exit_code=1, error="ReadError: x")
+    change(tmp_path / "outputs/failed", status="FAILED", exit_code=1, error={"kind": "ReadError", "message": "x"})
     done = asked(tmp_path, "rerun", "failed")
     assert done.returncode == 0, done.stderr
     assert "outputs/failed is FAILED and left no values to compare with" in done.stdout
