@@ -117,9 +117,9 @@ def test_room_is_made_for_another_try_as_often_as_it_takes(tmp_path: Path) -> No
     ("altered", "problem"),
     [
         ({"schema": None}, "has schema None, this version reads 1"),
-        ({"status": None}, r"\$\.status"),
-        ({"overrides": None}, r"Expected `array`, got `null` - at `\$\.overrides`; it was altered"),
-        ({"wall_seconds": "1.5 s"}, r"Expected .*float.*, got `str` - at `\$\.wall_seconds`"),
+        ({"status": None}, r"\$\.status.*; it was altered"),
+        ({"overrides": None}, r"\$\.overrides.*; it was altered"),
+        ({"wall_seconds": "1.5 s"}, r"\$\.wall_seconds.*; it was altered"),
         ({"started": "2026-03-02T14:05:09"}, r"\$\.started"),  # no zone
     ],
 )
