@@ -15,6 +15,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 from distributed import LocalCluster
+from jobs import ROOT
 from waiting import LONG, lives, wait_until
 
 from runner.cluster.open import open_cluster
@@ -26,6 +27,9 @@ from runner.plan.records import Task
 from runner.read.header import Window
 from runner.record.failure import failure_facts
 from runner.settings import ClusterKind, ClusterSettings
+
+# A scheduler elsewhere imports this file, and what it imports, by the same names.
+SAME_PATH = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +220,7 @@ def test_workers_that_all_fall_silent_end_the_run_with_what_to_do(tmp_path: Path
 _SCHEDULER = """
 import sys
 from distributed import LocalCluster
+from jobs import ROOT
 if __name__ == "__main__":
     with LocalCluster(1, threads_per_worker=2, processes=False, protocol="tcp", host="127.0.0.1",
                       dashboard_address="127.0.0.1:0") as cluster:
@@ -229,8 +234,7 @@ if __name__ == "__main__":
     [pytest.param(signal.SIGKILL, id="dies"), pytest.param(signal.SIGSTOP, id="falls silent", marks=pytest.mark.slow)],
 )
 def test_a_scheduler_that_is_gone_ends_the_run_as_a_fault_of_the_cluster(tmp_path: Path, number: int) -> None:
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": Path(__file__).parent}
-    pipes["env"] = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # of this file, and of the helpers
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": SAME_PATH}
     with subprocess.Popen([sys.executable, "-c", _SCHEDULER], **pipes) as process:  # type: ignore[call-overload]
         address = process.stdout.readline().strip()
         settings = ClusterSettings(ClusterKind.address, address=address, silent_timeout=10, start_timeout=LONG)
