@@ -139,9 +139,14 @@ def write_run(path: Path, run: Run) -> None:
 
 def _redacted(run: Run) -> Run:
     """The run without secrets; its status and its times hold none."""
-    tree = msgspec.to_builtins(run)
+    tree = msgspec.to_builtins(run, enc_hook=_plain)
     plain = {name: tree[name] for name in ("status", "started", "heartbeat", "ended")}
     return msgspec.convert({**redact_tree(tree), **plain}, Run)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can hold it: a number of numpy as a number, any other object (of dask settings) as text."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 @contextmanager

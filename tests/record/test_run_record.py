@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
+import numpy as np
 import pytest
 from jobs import ROOT
 from log_folders import PASS, UNENDED, write_run
@@ -288,6 +289,14 @@ def test_a_pass_is_told_once_however_often_it_is_said(tmp_path: Path) -> None:
     assert (during["name"], during["compute_seconds"], during["reused"]) == ("b", None, 3)
     assert [(one["name"], one["compute_seconds"]) for one in read(tmp_path)["passes"]] == [("a", 2.0), ("b", 1.0)]
     assert {"one": 1, "two": 2}.items() <= read(tmp_path)["dask"].items()
+
+
+def test_values_that_json_cannot_hold_are_recorded_as_numbers_and_texts(tmp_path: Path) -> None:
+    with recorded_run(tmp_path, {}, [], []) as record, dask.config.set({"odd": {"path": Path("/x"), "kind": int}}):
+        record.put_pass(replace(PASS, cpu_seconds=np.float64(2.5), peak_bytes=np.int64(7)))
+    (one,) = read(tmp_path)["passes"]
+    assert (one["cpu_seconds"], one["peak_bytes"]) == (2.5, 7)
+    assert {"odd.path": "/x", "odd.kind": "<class 'int'>"}.items() <= read(tmp_path)["dask"].items()
 
 
 # --- the state of the code ----------------------------------------------------------------------------------------
