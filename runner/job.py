@@ -26,7 +26,7 @@ from runner.errors import ReadError, SourceError
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names
-from runner.output.results import provenance, write_stage
+from runner.output.results import Destination, provenance, write_stage
 from runner.plan.planner import make_plan
 from runner.plan.reading import fetch_options, left_to_gdal
 from runner.plan.records import Pass, Plan
@@ -228,13 +228,14 @@ class _Run:
     def _write(self, plan: Plan, inputs: Inputs, results: Results) -> None:
         job, folder = self.job, self.record.folder
         origin = provenance(replace(job.source, url=redact(job.source.url)), inputs.stack, job.mask)
+        destination = Destination(folder, job.output, origin)
         names = [
             name for stage in plan.stages for name in output_names(stage.name, stage.over, list(results[stage.name]))
         ]
         written: list[StageFiles] = []
         with all_or_none([folder / name for name in (*names, "outputs.json")]):
             for stage in plan.stages:
-                files = write_stage(folder, stage, inputs.stack, results.pop(stage.name), job.output, origin)
+                files = write_stage(destination, stage, inputs.stack, results.pop(stage.name))
                 written.append(StageFiles(stage, files))
             write_outputs(folder / "outputs.json", written)
             paths = [file.path for stage_files in written for file in stage_files.files]

@@ -56,8 +56,7 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
         if not whole:
             return
         with progress_bar("headers") as progress:
-            objects, names = zip(*whole, strict=True)
-            scenes, _ = read_scenes(reachable.source, objects, names, stores, progress)
+            scenes, _ = read_scenes(reachable.source, whole, stores, progress)
         yield from _check_beside(scenes, rows)
         yield from _check_values(_Sampler(run, reachable, scenes, len(found), random.Random(seed)), count)  # noqa: S311
 

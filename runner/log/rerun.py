@@ -83,11 +83,11 @@ def recorded_inputs(
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
         if others_beside:
             _refuse_unlisted(job, wanted)
-        names = [row.scene for row in wanted]
         found = look_up([row.stored for row in wanted], stores)
         refuse_problems(found, job.on_error, pinned=pinned)
         with progress_bar("headers") as progress:
-            scenes, unread = read_scenes(job.source, found, names, stores, progress, job.on_error)
+            named = list(zip(found, (row.scene for row in wanted), strict=True))
+            scenes, unread = read_scenes(job.source, named, stores, progress, job.on_error)
         if pinned and not others_beside:
             _refuse_changed_beside(scenes, wanted)
         asked = set(wanted)

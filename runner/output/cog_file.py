@@ -15,7 +15,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeAlias
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 import imagecodecs
 import numpy as np
@@ -37,32 +37,39 @@ Bytes: TypeAlias = bytes | bytearray
 Encode: TypeAlias = Callable[[Raster], Bytes]
 
 
+class CogForm(NamedTuple):
+    """The form of a COG: none, lzw, deflate or zstd, the last two of a level; BigTIFF if `big`.
+
+    None takes BigTIFF for what might pass 4 GiB.
+    """
+
+    compression: str
+    level: int
+    big: bool | None = None
+
+
 def write_cog(
     path: Path,
     values: Raster,
     profile: Mapping[str, Any],
     tags: Mapping[str, str],
-    *,
-    compression: str,
-    level: int,
-    big: bool | None = None,
+    form: CogForm,
 ) -> None:
     """Write (y, x) values with overviews and statistics; `profile` is rasterio's crs, transform and nodata.
 
-    `compression` is none, lzw, deflate or zstd, the last two of a `level`. `big` asks for BigTIFF, which is otherwise
-    taken for what might pass 4 GiB. Raises OSError, RasterioError.
+    Raises OSError, RasterioError.
     """
     values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         levels = [values, *overviews(values, BLOCK, pool)]
-        big = sum(_raw_bytes(one) for one in levels) > _LARGEST if big is None else big
+        big = sum(_raw_bytes(one) for one in levels) > _LARGEST if form.big is None else form.big
         missing = profile["nodata"] if values.dtype.kind != "f" else None
         of_band = statistics(values, missing, pool)
-        form = {**_coding(values, compression), "bigtiff": "YES" if big else "NO"}
-        first = _written_by_gdal(values, {**profile, **form}, tags, of_band)
+        coding = {**_coding(values, form.compression), "bigtiff": "YES" if big else "NO"}
+        first = _written_by_gdal(values, {**profile, **coding}, tags, of_band)
         directories = [_Level(one, first if at == 0 else _of_overview(first)) for at, one in enumerate(levels)]
-        encode = partial(_encoded, missing=missing, encode=_encoder(compression, level))
+        encode = partial(_encoded, missing=missing, encode=_encoder(form.compression, form.level))
         with path.open("wb") as file:
             _write(file, directories, big, partial(_in_order, pool, encode, ahead=2 * threads))
 

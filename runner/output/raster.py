@@ -11,7 +11,7 @@ from rasterio.transform import Affine
 from runner.base.atomic import written_aside
 from runner.errors import OutputError
 from runner.model import Grid
-from runner.output.cog_file import write_cog
+from runner.output.cog_file import CogForm, write_cog
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
 from runner.settings import OutputSettings
 
@@ -32,7 +32,7 @@ def write_raster(
         with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
             floats = values.dtype.kind == "f"
             place = {"crs": grid.crs, "transform": Affine(*grid.transform), "nodata": np.nan if floats else _NO_COUNT}
-            write_cog(aside, values, place, tags, compression=output.compression, level=output.level)
+            write_cog(aside, values, place, tags, CogForm(output.compression, output.level))
             facts = _check(path, aside, values, name)
             return FileFacts(path, aside.stat().st_size, file_sha256(aside), (facts,))
     except RasterioError as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
@@ -45,19 +46,23 @@ def inputs_sha256(objects: Iterable[tuple[str, str | None]]) -> str:
     return hashlib.sha256("\n".join(f"{href} {etag}" for href, etag in objects).encode()).hexdigest()
 
 
+class Destination(NamedTuple):
+    """The folder of results, their form, and the provenance that each of them carries."""
+
+    folder: Path
+    output: OutputSettings
+    origin: Mapping[str, str]
+
+
 def write_stage(
-    folder: Path,
-    stage: StagePlan,
-    stack: Stack,
-    values: dict[str, np.ndarray],
-    output: OutputSettings,
-    origin: Mapping[str, str],
+    destination: Destination, stage: StagePlan, stack: Stack, values: dict[str, np.ndarray]
 ) -> list[FileFacts]:
     """Write one stage's files and say what they hold: a table over space, rasters over time. Raises OutputError.
 
     Rasters are taken out of `values` as they are written, so that their memory is free for the next.
     """
     units = {name: unit for name in values if (unit := statistic(name).unit(stack.units))}
+    folder, output, origin = destination
     origin = {**origin, "stage": stage.name, "min_count": str(stage.min_count), "weights": stage.weights.value}
     if stage.over is Over.space:
         about = {name: _metadata(stage, name, units.get(name)) for name in values}

@@ -120,19 +120,19 @@ def refuse_problems(found: Sequence[Found], on_error: OnError, *, pinned: bool) 
 
 def read_scenes(
     source: SourceSettings,
-    found: Sequence[Found],
-    names: Sequence[str | None],
+    recorded: Sequence[tuple[Found, str | None]],
     stores: Stores,
     progress: Callable[[int, int], None],
     on_error: OnError = OnError.stop,
 ) -> tuple[tuple[Scene, ...], tuple[LeftOut, ...]]:
-    """The scenes of these objects as they are now, in this order, with the names they were recorded by.
+    """The scenes of these objects as they are now, in this order, with the names that they were recorded by.
 
     Every later read of a scene is pinned to the ETag its header was read with. Files beside it are those of now; of a
     bucket those that were recorded, since only a listing would show more. An object that is gone, changes meanwhile or
     cannot be read is left out if `on_error` is skip; else raises SourceError.
     """
-    named = list(zip(_with_sidecars(source, found), names, strict=True))
+    found = [one for one, _ in recorded]
+    named = list(zip(_with_sidecars(source, found), (name for _, name in recorded), strict=True))
     gone: list[LeftOut] = []
     if on_error is OnError.skip:
         gone = [_left_out(one, name) for one, name in named if not one.now]

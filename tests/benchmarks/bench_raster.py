@@ -16,7 +16,7 @@ from rasterio.transform import Affine
 from report import machine, markdown
 
 from runner.base.console import say
-from runner.output.cog_file import BLOCK, write_cog
+from runner.output.cog_file import BLOCK, CogForm, write_cog
 
 SIDE = 5490
 PLACE = {"crs": "EPSG:32610", "transform": Affine(20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0)}
@@ -53,7 +53,7 @@ def seconds(way: Callable[..., None], path: Path, values: npt.NDArray[Any], noda
 
 def ours(path: Path, values: npt.NDArray[Any], place: dict[str, Any], compression: str) -> None:
     """As the runner writes them."""
-    write_cog(path, values, place, {}, compression=compression, level=1)
+    write_cog(path, values, place, {}, CogForm(compression, 1))
 
 
 def gdal(path: Path, values: npt.NDArray[Any], place: dict[str, Any], compression: str) -> None:

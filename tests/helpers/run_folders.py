@@ -15,7 +15,7 @@ from runner.demo.landscape import draw_landscape
 from runner.engine.trace import Place, TaskTrace, Work
 from runner.model import Grid, Inputs, LeftOut, Scene, Stack, StoredObject
 from runner.output.inputs import write_inputs
-from runner.output.results import write_stage
+from runner.output.results import Destination, write_stage
 from runner.plan.records import Block, StagePlan
 from runner.read.header import Header, Window
 from runner.read.layout import TiffLayout
@@ -210,7 +210,7 @@ def write_results(folder: Path, shape: Shape, stack: Stack) -> tuple[str, ...]:
     mean = np.where(seen > 0, land.still * np.random.default_rng(5).gamma(60, 1 / 60, seen.shape), np.nan)
     values = {"spatial_mean": scene_values(shape), "temporal_mean": {"mean": mean.astype(np.float32), "count": seen}}
     written = [
-        StageFiles(stage, write_stage(folder, stage, stack, values[stage.name], OutputSettings(), ORIGIN))
+        StageFiles(stage, write_stage(Destination(folder, OutputSettings(), ORIGIN), stage, stack, values[stage.name]))
         for stage in (SPATIAL, TEMPORAL)
     ]
     write_outputs(folder / "outputs.json", written)

@@ -23,11 +23,11 @@ from scenes_on_disk import speckle, write_scene
 from runner.base.atomic import written_aside
 from runner.errors import OutputError
 from runner.model import Grid, Inputs, Stack
-from runner.output.cog_file import write_cog
+from runner.output.cog_file import CogForm, write_cog
 from runner.output.inputs import write_inputs
 from runner.output.names import raster_name
 from runner.output.raster import write_raster
-from runner.output.results import write_stage
+from runner.output.results import Destination, write_stage
 from runner.output.table import scene_table, write_table
 from runner.plan.memory import raster_dtype
 from runner.plan.records import StagePlan
@@ -195,7 +195,7 @@ def test_every_compression_gives_a_cog_that_gdal_knows_as_one(
     tmp_path: Path, values: np.ndarray, compression: str, big: bool
 ) -> None:
     place = {"crs": GRID.crs, "transform": rasterio.Affine(*GRID.transform), "nodata": 0}
-    write_cog(tmp_path / "x.tif", values, place, {"statistic": "q"}, compression=compression, level=3, big=big)
+    write_cog(tmp_path / "x.tif", values, place, {"statistic": "q"}, CogForm(compression, 3, big))
     valid, errors, warnings = cog_validate(tmp_path / "x.tif", strict=True)
     assert valid, (errors, warnings)
     with rasterio.open(tmp_path / "x.tif") as raster:
@@ -305,7 +305,7 @@ def test_scenes_without_a_georeference_give_rasters_without_one_and_no_warning(
     bare = replace(stack, grid=Grid(None, "no CRS", (1.0, 0.0, 0.0, 0.0, turned, 0.0), 300, 500))
     stage = StagePlan("temporal_mean", Over.time, ("mean", "count"))
     values = {"mean": np.ones((300, 500), np.float32), "count": np.ones((300, 500), np.int32)}
-    first, _ = write_stage(tmp_path, stage, bare, values, OutputSettings(), {})
+    first, _ = write_stage(Destination(tmp_path, OutputSettings(), {}), stage, bare, values)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(first.path) as raster:

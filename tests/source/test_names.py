@@ -154,5 +154,5 @@ def test_a_recorded_scene_keeps_its_date_and_columns_without_its_manifest(twins:
     (twins / "scenes.csv").unlink()
     (row,) = read_inputs(twins)
     stores = Stores(S3Settings())
-    (scene,), _ = read_scenes(source, look_up([row.stored], stores), [row.scene], stores, lambda done, total: None)
+    (scene,), _ = read_scenes(source, [(look_up([row.stored], stores)[0], row.scene)], stores, lambda done, total: None)
     assert (scene.name, scene.time, scene.groups) == ("Gamma0_VV", inputs.stack.scenes[0].time, {"orbit": "007"})

@@ -258,7 +258,9 @@ def test_a_listing_shows_what_stands_beside_and_a_record_keeps_it(bucket: Source
     assert scenes[0].header.transform == (20, 0, 499980, 0, -20, 5300040)
     stores = Stores(bucket.s3)
     recorded = [StoredObject(one.href, time=one.time, sidecars=one.sidecars) for one in scenes]
-    found, _ = read_scenes(bucket, look_up(recorded, stores), ["a", "b"], stores, lambda done, total: None)
+    found, _ = read_scenes(
+        bucket, [*zip(look_up(recorded, stores), "ab", strict=True)], stores, lambda done, total: None
+    )
     assert make_stack(bucket, found).grid == make_stack(bucket, scenes).grid
 
 
