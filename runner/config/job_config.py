@@ -224,12 +224,12 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
 
 def _has_place(url: str) -> bool:
     """Tell if a bucket, or a host without spaces and with a port that there is, follows the scheme."""
+    scheme, _, place = url.partition("://")
+    if scheme == "s3":  # the bucket may have been blanked out, which urlsplit takes for an address
+        return not place.startswith("/") and bool(place)
     try:
         parts = urlsplit(url)
-        is_bucket = parts.scheme == "s3"
-        return bool(parts.netloc) and (
-            is_bucket or (bool(parts.hostname) and parts.port != 0 and " " not in parts.netloc)
-        )
+        return bool(parts.hostname) and parts.port != 0 and " " not in parts.netloc
     except ValueError:
         return False
 
