@@ -252,7 +252,7 @@ def test_the_readme_leads_to_every_page_of_the_manual() -> None:
     assert {f"runner/docs/{page.name}" for page in PAGES[1:]} <= set(links(PAGES[0]))
 
 
-@pytest.mark.parametrize("schema", [trace_table.SCHEMA, inputs._SCHEMA], ids=["trace.parquet", "inputs.parquet"])
+@pytest.mark.parametrize("schema", [trace_table.SCHEMA, inputs.SCHEMA], ids=["trace.parquet", "inputs.parquet"])
 def test_the_page_on_run_folders_says_what_each_column_is(schema: Any) -> None:
     assert not set(schema.names) - set(inline_code(MANUAL / "run_folder.md"))
 

@@ -3,20 +3,17 @@
 Times are ISO 8601 with their zone, durations seconds, memory bytes. What is not known yet, or never will be, is None.
 """
 
-import json
-from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct, field
 
-from runner.base.atomic import renamed_at_end
-from runner.base.redact import redact_tree
+from runner.base.atomic import update_json
 from runner.errors import OutputError, RecordError
-from runner.record.run_files import read_json
+from runner.record.run_files import read_json, typed
 from runner.record.run_folder import current_status
 from runner.settings import SweepSettings
 
@@ -123,21 +120,12 @@ def _read(file: Path, kind: type[Kind]) -> Kind | None:
             f"{file} has schema {tree.get('schema')}, this version reads {SCHEMA_VERSION}; use the version that wrote "
             "the file"
         )
-    return _typed(file, tree, kind)
-
-
-def _typed(file: Path, tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
-    try:
-        return msgspec.convert(tree, kind)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{file}: {error}; it was altered") from error
+    return typed(file, tree, kind)
 
 
 def write_record(file: Path, record: Struct) -> None:
     """Write a record without secrets. Raises OutputError if the folder or the disk refuses."""
-    text = json.dumps(redact_tree(msgspec.to_builtins(record)), indent=1)
     try:
-        with renamed_at_end(file) as aside:
-            aside.write_text(f"{text}\n", "utf-8")
+        update_json(file, msgspec.to_builtins(record))
     except OSError as error:
         raise OutputError(f"{file}: {error.strerror or error}; free some space or set hydra.sweep.dir") from error

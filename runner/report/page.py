@@ -1,6 +1,5 @@
 """From a run folder to its report."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -8,8 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from runner.base import humanize
-from runner.base.atomic import written_aside
-from runner.base.redact import redact
+from runner.base.atomic import write_text
 from runner.report import environment, headline, overview, results, series, tasks, timeline
 from runner.report.charts import bar
 from runner.report.gather import read_folder
@@ -18,8 +16,6 @@ from runner.report.records import Contents, Floats, InputRow, PassFacts
 
 REPORT: Final = "report.html"
 _SLOWEST: Final = 10
-_PICTURE: Final = "data:image/png;base64,"
-_PICTURES: Final = re.compile(f"({_PICTURE}[A-Za-z0-9+/=]{{1000,}})")
 _FEW_INPUTS = 60  # a table as long as that is shown at once
 _MOST_DIFF = 65536  # characters
 _UNTIMED: Final = "The trace does not record when its tasks started, so there is no timeline."
@@ -35,16 +31,9 @@ def write_report(folder: Path) -> Path:
     One file that loads nothing. Whatever is missing or damaged is named in it. Raises OutputError if it cannot be
     written.
     """
-    page = _redacted(_render(_context(read_folder(folder))))
     path = folder / REPORT
-    with written_aside(path) as aside:
-        aside.write_bytes(page.encode("utf-8", "backslashreplace"))  # JSON can hold halves of surrogate pairs
+    write_text(path, _render(_context(read_folder(folder))))
     return path
-
-
-def _redacted(page: str) -> str:
-    """The page without secrets. Its pictures, which hold none, are passed over: they are most of its bytes."""
-    return "".join(part if part.startswith(_PICTURE) else redact(part) for part in _PICTURES.split(page))
 
 
 def _render(context: dict[str, Any]) -> str:

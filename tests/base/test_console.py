@@ -17,7 +17,7 @@ MODULES = sorted(path for path in (ROOT / "runner").rglob("*.py") if path.parent
 WRITERS = {"write_text", "write_bytes", "print", "print_exc", "FileHandler", "Console"}
 STREAMS = {("stdout", "write"), ("stderr", "write"), ("OmegaConf", "save"), ("json", "dump"), ("yaml", "dump")}
 NOT_FOR_PEOPLE = {
-    "checkpoint/block_file.py: open": "sums, with a checksum",
+    "checkpoint/task_file.py: open": "sums, with a checksum",
     "checkpoint/store.py: write_text": "addresses of objects, by which finished tasks are found again",
     "demo/archive.py: open": "pixels",
     "demo/archive.py: write_text": "sizes of the demo's files, which are compared",

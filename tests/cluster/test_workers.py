@@ -25,7 +25,8 @@ from runner.engine.trace import NumberedTask
 from runner.errors import ClusterError
 from runner.plan.records import Task
 from runner.read.header import Window
-from runner.record.failure import failure_facts
+from runner.record.failure import failure
+from runner.record.run import TaskExtent
 from runner.settings import ClusterKind, ClusterSettings
 
 # A scheduler elsewhere imports this file, and what it imports, by the same names.
@@ -278,9 +279,9 @@ def test_the_task_that_killed_its_workers_is_named_with_its_scenes() -> None:
         assert f"over and over at the task of {words}, rows 64 to 128, columns 0 to 100: mostly for" in str(
             caught.value
         )
-        facts = failure_facts(caught.value, None)
-        assert facts["block"] == {"row": 64, "column": 0, "height": 64, "width": 100, "start": start, "stop": 2}
-        assert facts["scene"] == (scene and f"s3://b/{scene}.tif")
+        recorded = failure(caught.value, None, ())
+        assert recorded.block == TaskExtent(row=64, column=0, height=64, width=100, start=start, stop=2)
+        assert recorded.scene == (scene and f"s3://b/{scene}.tif")
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("Nanny failed to start."), OSError(11, "Resource unavailable")])

@@ -16,7 +16,7 @@ from runner.engine.trace import Place, TaskTrace, Work
 from runner.model import Grid, Inputs, LeftOut, Scene, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.results import Destination, write_stage
-from runner.plan.records import Block, StagePlan
+from runner.plan.records import StagePlan, Task
 from runner.read.header import Header, Window
 from runner.read.layout import TiffLayout
 from runner.read.masks import FileMask
@@ -130,8 +130,8 @@ def made_header(height: int, width: int) -> Header:
     none = np.zeros((1, 1, 1), np.uint64)
     layout = TiffLayout(
         byte_order="<", big=False, width=width, height=height, bands=1, dtype="float32", bits=32, sample_format=3,
-        compression="deflate", predictor=3, planar="pixel", tiled=True, block_height=512, block_width=512,
-        blocks_down=1, blocks_across=1, offsets=none, byte_counts=none, photometric=1, fill_order=1, jpeg_tables=b"",
+        compression="deflate", predictor=3, planar="pixel", tiled=True, tile_height=512, tile_width=512,
+        tiles_down=1, tiles_across=1, offsets=none, byte_counts=none, photometric=1, fill_order=1, jpeg_tables=b"",
         lerc_parameters=(), has_mask=False, extra_samples=(), overviews=0, geo_tags=(),
     )  # fmt: skip
     return Header(
@@ -175,7 +175,7 @@ def pass_tasks(shape: Shape, began: float, first_pid: int) -> list[TaskTrace]:
         valid = int(rows.height * rows.width * scenes * 0.93)
         place = Place(f"tcp://127.0.0.1:{41000 + process}", None, "compute-1", first_pid + process, 4096 * thread)
         work = Work(fetch, decode, reduce, fetched, scenes, int(random.random() < 0.1), valid)
-        block, stop = Block(rows, ranges[part], ranges[part + 1]), start + fetch + decode + reduce
+        block, stop = Task(rows, ranges[part], ranges[part + 1]), start + fetch + decode + reduce
         tasks.append(TaskTrace(number, block, place, start, stop, peaks[process], work))
     return tasks
 

@@ -94,4 +94,4 @@ def test_the_plan_says_how_often_a_strip_is_decoded(
     words = [f"stages.{name}.cluster.memory_limit={gibibytes}GiB" for name in ("spatial_mean", "temporal_mean")]
     words += [f"stages.{name}.cluster.threads_per_worker=1" for name in ("spatial_mean", "temporal_mean")]
     show_plan(make_plan(compose(*words), large), large)
-    assert f"tiles of 26000 x 20000 (520.0 MB) is decoded {times}; " in " ".join(capsys.readouterr().out.split())
+    assert f"tiles of 26000 x 20000 (520 MB) is decoded {times}; " in " ".join(capsys.readouterr().out.split())
