@@ -84,7 +84,7 @@ class Stack:
     @property
     def tile_shape(self) -> tuple[int, int]:
         """Rows and columns of the files' tiles."""
-        return self.scenes[0].header.block_shape
+        return self.scenes[0].header.tile_shape
 
     @property
     def tile_bytes(self) -> int:

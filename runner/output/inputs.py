@@ -61,8 +61,8 @@ def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
         "width": header.shape[1],
         "dtype": header.dtype,
         "nodata": None if nodata is None else float(nodata),  # rounded, of 64-bit integers
-        "block_height": header.block_shape[0],
-        "block_width": header.block_shape[1],
+        "block_height": header.tile_shape[0],
+        "block_width": header.tile_shape[1],
         "compression": header.compression,
         "predictor": header.predictor,
         "transform": list(header.transform),

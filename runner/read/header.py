@@ -56,7 +56,7 @@ class Header(Interpretation):
         return self.masks[band - 1] if 1 <= band <= len(self.masks) else FileMask.none
 
     @property
-    def block_shape(self) -> tuple[int, int]:
+    def tile_shape(self) -> tuple[int, int]:
         """(rows, columns) of a tile; a strip has all columns."""
         return self.layout.tile_height, self.layout.tile_width
 

@@ -56,7 +56,7 @@ def shares(files: list[SceneFile], threads: int) -> list[Share]:
     """
     whole = len(files) // threads * threads
     height, width = files[0].header.shape
-    block = files[0].header.block_shape[0]
+    block = files[0].header.tile_shape[0]
     rows = -(-height // block)
     edges = [min(rows * thread // threads * block, height) for thread in range(threads + 1)]
     return [

@@ -135,8 +135,8 @@ def made_header(height: int, width: int) -> Header:
         lerc_parameters=(), has_mask=False, extra_samples=(), overviews=0, geo_tags=(),
     )  # fmt: skip
     return Header(
-        "EPSG:32610", 32610, TRANSFORM, (height, width), "float32", (0.0,), (0.0,), (1.0,), (0.0,), (FileMask.none,),
-        layout,
+        crs="EPSG:32610", epsg=32610, transform=TRANSFORM, dtype="float32", nodatas=(0.0,), fills=(0.0,), scales=(1.0,),
+        offsets=(0.0,), masks=(FileMask.none,), gcps=0, layout=layout,
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def test_header_is_what_rasterio_says(tmp_path: Path, case: dict[str, Any]) -> N
         assert header.dtype == dataset.dtypes[0].replace("float16", "float32")  # as GDAL before 3.11 has it
         assert all(map(same, header.nodatas, dataset.nodatavals))
         assert (header.scales, header.offsets) == (dataset.scales, dataset.offsets)
-        assert header.block_shape == dataset.block_shapes[0]
+        assert header.tile_shape == dataset.block_shapes[0]
 
 
 def replace_nodata(path: Path, text: str) -> None:
