@@ -302,8 +302,8 @@ A, B = ("s3://b/a", True, "1"), ("s3://b/b", True, "2")
         ([A, B], [A, ("s3://b/b", True, "3")], r"s3://b/b +ETag 2 +ETag 3"),
         ([A, B], [B, A], r"order, from scene 1 on +s3://b/a +s3://b/b"),
         ([A, B], [A, B], "inputs: the same 2 objects in the same order"),
-        ([A, ("s3://b/b", False, "2")], [A, ("s3://b/b", False, "3")], "inputs: the same 1 objects"),
-        ([("s3://b/a", True, None)], [("s3://b/a", True, None)], "inputs: the same 1 objects"),
+        ([A, ("s3://b/b", False, "2")], [A, ("s3://b/b", False, "3")], "inputs: the same 1 object "),
+        ([("s3://b/a", True, None)], [("s3://b/a", True, None)], "inputs: the same 1 object "),
     ],
     ids=["added", "removed", "left out", "changed", "order", "same", "unused", "no ETags"],
 )

@@ -406,4 +406,4 @@ def test_files_beside_objects_of_a_bucket_are_not_read_where_the_record_did_not_
     row = RecordedInput("s3://b/x.tif", "x", None, True, None, 1, None, None)
     find = recorded_inputs(read_run(folder), [row], [row], pinned=True)
     with pytest.raises(RecordError, match="source.sidecars=read: the recorded run ignored what lies beside"):
-        find(JobSettings(source=local_source(tmp_path)))
+        find(JobSettings(source=local_source(tmp_path)), Stores(local_source(tmp_path).s3))
