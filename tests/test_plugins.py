@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("mine")
     (folder / "pyproject.toml").write_text(PROJECT)
     (folder / "mine.py").write_text(MODULE)
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
-    subprocess.run([*install, "--target", str(folder / "site"), str(folder)], check=True, capture_output=True)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", str(folder)]  # uv makes venvs without pip
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
     return {**os.environ, "PYTHONPATH": str(folder / "site")}
 
 
