@@ -77,7 +77,7 @@ def fetched(folder: Path) -> int:
 
 
 def kept(folder: Path) -> list[Path]:
-    return sorted(folder.glob("partials/*.npz"))
+    return sorted(folder.glob("partials/[!.]*.npz"))  # not one that is being written
 
 
 @contextmanager
