@@ -5,6 +5,7 @@ import os
 import resource
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Final
@@ -25,6 +26,7 @@ from runner.read.gdal_environment import options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 
 LOOPBACK: Final = "127.0.0.1"
+_STARTS: Final = 4  # attempts at an event loop of dask, on a machine too busy for its limit
 _FILES: Final = 64  # open files of a driver before its first worker process
 _FILES_OF_A_WORKER: Final = 10  # of the driver; it needs seven
 
@@ -135,7 +137,7 @@ def dask_workers(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
         try:
             if settings.kind is ClusterKind.address:
                 await_answer(address, settings.start_timeout)
-            client = Client(address, timeout=settings.start_timeout, set_as_default=False)
+            client = _started(partial(Client, address, timeout=settings.start_timeout, set_as_default=False))
         except TypeError as error:
             raise ClusterError(
                 f"the dask scheduler at {settings.address} cannot be asked: dask has no certificates for TLS here; "
@@ -204,7 +206,8 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
     _refuse_few_files(workers)
     with ExitStack() as started:
         with signals_held(), _start_explained(settings):
-            cluster = LocalCluster(
+            start = partial(
+                LocalCluster,
                 n_workers=workers,
                 threads_per_worker=settings.threads_per_worker or 1,
                 memory_limit=worker_memory(settings, workers),
@@ -213,8 +216,16 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
                 dashboard_address=f"{LOOPBACK}:0",
                 silence_logs=logging.CRITICAL,  # a worker that is being closed complains about its lost scheduler
             )
-            started.enter_context(cluster)
+            cluster = started.enter_context(_started(start))
         yield cluster
+
+
+def _started(start: Callable[[], Any]) -> Any:
+    """Start a cluster or a client. dask allows the thread of its event loop ten seconds to begin, and asserts it."""
+    for _ in range(_STARTS - 1):
+        with suppress(AssertionError):
+            return start()
+    return start()
 
 
 def _refuse_few_files(workers: int) -> None:

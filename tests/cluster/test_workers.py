@@ -284,6 +284,16 @@ def test_the_task_that_killed_its_workers_is_named_with_its_scenes() -> None:
         assert recorded.scene == (scene and f"s3://b/{scene}.tif")
 
 
+def test_an_event_loop_that_is_slow_to_begin_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Mock(side_effect=[AssertionError, AssertionError, LocalCluster])
+    monkeypatch.setattr(
+        "runner.cluster.dask_workers.LocalCluster", lambda **options: start() and LocalCluster(**options)
+    )
+    with open_cluster(ClusterSettings(ClusterKind.processes, n_workers=1), {}) as cluster:
+        assert list(cluster.map(divided, 1, [1], lambda: None)) == [1]
+    assert start.call_count == 3
+
+
 @pytest.mark.parametrize("fault", [RuntimeError("Nanny failed to start."), OSError(11, "Resource unavailable")])
 def test_workers_that_do_not_start_are_no_fault_of_the_runner(
     monkeypatch: pytest.MonkeyPatch, fault: Exception
