@@ -103,6 +103,7 @@ def test_the_record_holds_config_versions_and_the_options_workers_saw(
     assert seen["AWS_HTTPS"] == "NO"
 
 
+@pytest.mark.slow
 def test_the_notebooks_stages_give_the_same_numbers(
     cli: Cli, tmp_path: Path, demo: tuple[subprocess.CompletedProcess[str], Path]
 ) -> None:
@@ -128,6 +129,7 @@ def test_options_are_read_back_from_inside_every_worker(cli: Cli, tmp_path: Path
     assert {seen["CPL_VSIL_CURL_NON_CACHED"] for seen in workers.values()} == {"/vsis3/"}
 
 
+@pytest.mark.slow
 def test_a_multirun_gives_each_job_a_folder(cli: Cli, tmp_path: Path) -> None:
     done = cli("-m", *QUICK, "chunks=block,notebook", "cluster@stages.spatial_mean.cluster=threads,processes")
     assert done.returncode == 0, done.stderr
@@ -137,6 +139,7 @@ def test_a_multirun_gives_each_job_a_folder(cli: Cli, tmp_path: Path) -> None:
     assert all(table["count"].tolist() == tables[0]["count"].tolist() for table in tables)
 
 
+@pytest.mark.slow
 def test_one_failing_job_of_a_multirun_leaves_the_others_and_exit_code_1(cli: Cli, tmp_path: Path) -> None:
     done = cli("-m", *QUICK, "source.start=2020-01-01,2031-01-01")
     assert done.returncode == 1

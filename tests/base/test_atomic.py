@@ -26,6 +26,7 @@ def small_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.slow
 def test_no_result_stays_if_one_cannot_be_written(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     for day in (1, 2):
         write_scene(tmp_path / f"data/s_2020010{day}.tif", speckle((512, 512), seed=day))

@@ -201,6 +201,7 @@ def suspend(pids: Iterable[int]) -> None:
         os.kill(pid, signal.SIGSTOP)
 
 
+@pytest.mark.slow
 def test_a_worker_that_falls_silent_is_given_up_and_its_tasks_are_done_elsewhere(tmp_path: Path) -> None:
     settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=20)  # a busy machine is slow
     with open_cluster(settings, {}) as cluster:
@@ -209,6 +210,7 @@ def test_a_worker_that_falls_silent_is_given_up_and_its_tasks_are_done_elsewhere
         assert len(cluster.gdal_options(["GDAL_HTTP_TIMEOUT"])) == 1
 
 
+@pytest.mark.slow
 def test_workers_that_all_fall_silent_end_the_run_with_what_to_do(tmp_path: Path) -> None:
     settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=10)
     with (

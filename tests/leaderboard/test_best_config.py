@@ -129,6 +129,7 @@ def test_an_application_of_hydra_that_runs_is_left_as_it_is(tmp_path: Path) -> N
         assert compose("config", ["chunks=row"]).chunks.y == "block"
 
 
+@pytest.mark.slow
 def test_a_run_with_it_is_the_winners_run_and_gives_the_same_bits(cli: Cli, tmp_path: Path) -> None:
     for day in (6, 12):
         write_scene(tmp_path / f"data/S1A_202001{day:02}.tif", speckle((300, 300), seed=day))

@@ -141,6 +141,7 @@ def test_show_says_what_went_wrong(ends: Path, name: str, texts: list[str]) -> N
     assert not [text for text in texts if text not in done.stdout], done.stdout
 
 
+@pytest.mark.slow
 def test_a_killed_run_can_be_done_again_in_another_way(ends: Path, tmp_path: Path) -> None:
     threads = [f"cluster@stages.{stage}.cluster=threads" for stage in ("spatial_mean", "temporal_mean")]
     done = ask(ends, "rerun", "killed", "--", "chunks=auto", *threads, f"output.dir={tmp_path}/again")

@@ -246,6 +246,7 @@ def test_a_header_travels_to_workers(tmp_path: Path) -> None:
     np.testing.assert_array_equal(copy.layout.offsets, header.layout.offsets)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_damaged_geo_tags_give_a_header_or_a_read_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

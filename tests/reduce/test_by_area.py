@@ -145,6 +145,7 @@ def test_tasks_that_are_kept_hold_sums_by_area_and_serve_any_min_count(folder: P
     assert any("statistics over space now need" in line for line in refused.describe())
 
 
+@pytest.mark.slow
 def test_a_run_says_that_its_means_are_by_area_and_verifies(folder: Path, cli: Cli, tmp_path: Path) -> None:
     source = [f'source.url="{folder}/*.tif"', r'source.datetime_regex="(?P<date>\d{8})"']
     done = cli("source=local", *source, "output.dir=run")

@@ -73,6 +73,7 @@ def test_a_function_of_values_is_a_statistic_of_both_stages(
         np.testing.assert_array_equal(raster.read(1), over_time.astype(np.float32))
 
 
+@pytest.mark.slow
 def test_a_function_of_data_arrays_needs_the_xarray_engine(
     cli: Cli, installed: dict[str, str], folder_of_scenes: Path, tmp_path: Path
 ) -> None:

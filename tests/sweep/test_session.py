@@ -73,6 +73,7 @@ def varied(folder: Path) -> list[str]:
 # --- overrides --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_cluster_for_all_stages_is_one_setting_of_a_sweep(sweep: Sweep) -> None:
     folder = sweep("cluster=threads,processes", "chunks=row")
     assert [record["varied"] for record in records(folder).values()] == [
