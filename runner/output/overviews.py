@@ -87,7 +87,7 @@ def _moments(values: Raster) -> _Moments | None:
     with np.errstate(over="ignore", invalid="ignore"):  # then `squares` says so
         mean = float(values.mean(dtype=np.float64))
         apart = values - np.float64(mean)
-        squares = float(np.dot(apart, apart))
+        squares = float(np.square(apart, out=apart).sum())  # BLAS would add in an order that alignment decides
     return _Moments(values.size, mean, squares, float(values.min()), float(values.max()))
 
 
