@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -26,14 +26,17 @@ def write_json(final: Path, facts: Mapping[str, Any]) -> None:
         aside.write_text(_json(facts), "utf-8")
 
 
-def update_json(final: Path, facts: Mapping[str, Any]) -> None:
-    """Write facts without their secrets, as often as they change. Raises OSError as `renamed_at_end` does."""
+def update_json(final: Path, facts: Mapping[str, Any], plain: Collection[str] = ()) -> None:
+    """Write facts without their secrets, as often as they change; what is under the `plain` keys holds none.
+
+    Raises OSError as `renamed_at_end` does.
+    """
     with renamed_at_end(final) as aside:
-        aside.write_text(_json(facts), "utf-8")
+        aside.write_text(_json(facts, plain), "utf-8")
 
 
-def _json(facts: Mapping[str, Any]) -> str:
-    return json.dumps(redact_tree(facts), indent=1) + "\n"
+def _json(facts: Mapping[str, Any], plain: Collection[str] = ()) -> str:
+    return json.dumps({**redact_tree(facts), **{key: facts[key] for key in plain}}, indent=1) + "\n"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 Times are ISO 8601 with their zone, durations seconds, memory bytes. What is not known yet, or never will be, is None.
 """
 
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
@@ -13,6 +12,7 @@ from msgspec import Meta, Struct, field
 
 from runner.base.atomic import update_json
 from runner.errors import OutputError, RecordError
+from runner.record.run import Amount, Count, Moment
 from runner.record.run_files import read_json, typed
 from runner.record.run_folder import current_status
 from runner.settings import SweepSettings
@@ -22,9 +22,6 @@ SCHEMA_VERSION: Final = 1
 ALL: Final = "all"  # the rung with every scene
 FEW: Final = "few"  # the rung with those of sweep.prune
 
-Count = Annotated[int, Meta(ge=0, lt=2**60)]
-Amount = Annotated[float, Meta(ge=0, lt=1e18)]
-Moment = Annotated[datetime, Meta(tz=True)]
 Rung = Literal["all", "few"]
 Kind = TypeVar("Kind", bound=Struct)
 

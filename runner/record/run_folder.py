@@ -17,7 +17,7 @@ from runner.errors import RecordError, expanded
 from runner.record.run import SCHEMA_VERSION, Run
 from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_json, read_outputs, typed
 
-HEARTBEAT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
+_SILENT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
 _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, for clocks that were set
 
 
@@ -93,7 +93,7 @@ def current_status(
         return recorded
     if host == platform.node() and pid is not None:
         return "RUNNING" if _is_alive(pid, started) else "KILLED"
-    silent = heartbeat is not None and (datetime.now(UTC) - heartbeat).total_seconds() > HEARTBEAT_SECONDS
+    silent = heartbeat is not None and (datetime.now(UTC) - heartbeat).total_seconds() > _SILENT_SECONDS
     return "KILLED" if silent else "RUNNING"
 
 

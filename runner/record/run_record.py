@@ -18,7 +18,7 @@ from msgspec.structs import replace
 import runner
 from runner.base.atomic import update_json
 from runner.base.overrides import config_flags
-from runner.base.redact import redact, redact_tree
+from runner.base.redact import redact_tree
 from runner.errors import Interrupted, OutputError
 from runner.host.heartbeat import beating, beside
 from runner.record.claim import RECORD, Reserve, claim, reclaim
@@ -62,7 +62,7 @@ class RunRecord:
     def change(self, **values: Any) -> None:
         """Replace fields of the record."""
         with self._lock:
-            self._run = _redacted(replace(self._run, **values))
+            self._run = replace(self._run, **values)
             self._write()
 
     def put_pass(self, one: PassRecord, reused: int = 0) -> None:
@@ -71,7 +71,7 @@ class RunRecord:
         It replaces the earlier record of that pass. Settings of dask are kept for all passes together.
         """
         with self._lock:
-            others = [earlier for earlier in self._run.passes if earlier.name != redact(one.name)]
+            others = [earlier for earlier in self._run.passes if earlier.name != one.name]
             passes = (*others, replace(one, reused=reused))
             self.change(passes=passes, dask={**self._run.dask, **dask_settings()})
 
@@ -133,15 +133,9 @@ class RunRecord:
 
 
 def write_run(path: Path, run: Run) -> None:
-    """Write the record aside, and rename it. Raises OSError."""
-    update_json(path, msgspec.to_builtins(run))
-
-
-def _redacted(run: Run) -> Run:
-    """The run without secrets; its status and its times hold none."""
+    """Write the record aside without secrets, and rename it. Its status and its times hold none. Raises OSError."""
     tree = msgspec.to_builtins(run, enc_hook=_plain)
-    plain = {name: tree[name] for name in ("status", "started", "heartbeat", "ended")}
-    return msgspec.convert({**redact_tree(tree), **plain}, Run)
+    update_json(path, tree, plain=("status", "started", "heartbeat", "ended"))
 
 
 def _plain(value: Any) -> Any:

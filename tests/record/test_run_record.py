@@ -463,3 +463,14 @@ def test_a_folder_that_is_removed_during_the_run_is_named(tmp_path: Path) -> Non
         recorded_run(folder, {}, [], []),
     ):
         shutil.rmtree(folder)
+
+
+def test_a_secret_that_is_a_part_of_a_time_or_a_status_leaves_the_record_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_PASSWORD", "COMPLETED")
+    monkeypatch.setenv("MY_TOKEN", f"{datetime.now(UTC).year}-1")
+    with recorded_run(tmp_path, {}, ["run", "COMPLETED"], []):
+        pass
+    run = read_run(tmp_path).record
+    assert (run.status, run.command) == ("COMPLETED", ("run", "[redacted]"))
