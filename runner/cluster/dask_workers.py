@@ -148,7 +148,7 @@ def dask_workers(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
                 f"no dask scheduler answers at {settings.address} (wanted tcp://host:port): start one with "
                 "'dask scheduler', or choose processes"
             ) from error
-        with _closed_at_end(client):
+        with client:
             try:
                 client.wait_for_workers(settings.n_workers or 1, timeout=settings.start_timeout)
             except TimeoutError as error:
@@ -156,17 +156,6 @@ def dask_workers(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
             liveness = Liveness(client, settings.silent_timeout)
             with liveness.watched(), _options_set(client, settings.kind, liveness, options):
                 yield _DaskWorkers(client, settings.kind, liveness)
-
-
-@contextmanager
-def _closed_at_end(client: Any) -> Iterator[None]:
-    """Close the client at the end. dask then asserts a status that another of its threads may just have changed."""
-    client.__enter__()
-    try:
-        yield
-    finally:
-        with suppress(AssertionError):
-            client.__exit__(None, None, None)
 
 
 @contextmanager
