@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
-from weakref import WeakSet
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -234,17 +233,11 @@ class FaultyServer:
     most_at_once: int = 0
     _under_way: int = 0
     _times: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _connections: WeakSet[asyncio.Transport] = field(default_factory=WeakSet)
 
     @property
     def requests(self) -> int:
         """For objects, so far."""
         return len(self.asked)
-
-    def hang_up(self) -> None:
-        """End all connections at once, those too where a client left without reading all of an answer."""
-        for connection in list(self._connections):
-            connection.abort()
 
     def begin(self, script: Script) -> None:
         """Forget what was asked so far, and go on with another script."""
@@ -265,8 +258,6 @@ class FaultyServer:
             return await FAULTS[self.listing](request, handler)
         if operation(request) != "GetObject":
             return await handler(request)
-        assert request.transport is not None
-        self._connections.add(request.transport)
         self._under_way += 1
         self.most_at_once = max(self.most_at_once, self._under_way)
         try:
@@ -295,6 +286,10 @@ class FaultyServer:
         return await FAULTS[fault](request, handler)
 
 
+def is_open(connection: asyncio.Transport) -> bool:
+    return connection.get_extra_info("socket").fileno() != -1
+
+
 @contextmanager
 def faulty_server(root: Path, *outer: Middleware) -> Iterator[FaultyServer]:
     """Serve the folder of buckets `root`, without faults until a script is set; `outer` layers see what comes out."""
@@ -304,13 +299,19 @@ def faulty_server(root: Path, *outer: Middleware) -> Iterator[FaultyServer]:
         layers = [*outer, server.layer]
         app = web.AppRunner(make_app(root, ServerOptions(), layers), access_log=None, shutdown_timeout=0.01)
         await app.setup()
-        await web.TCPSite(app, "127.0.0.1", 0).start()
+        site = web.TCPSite(app, "127.0.0.1", 0)
+        await site.start()
         server.endpoint = f"http://127.0.0.1:{app.addresses[0][1]}"
         ready.set()
         await asyncio.to_thread(stop.wait)
-        server.hang_up()
+        await site.stop()
+        assert app.server is not None
+        connections = [handler.transport for handler in app.server.connections if handler.transport is not None]
+        for connection in connections:  # those too where a client left without reading all of an answer
+            connection.abort()
         await app.cleanup()
-        await asyncio.sleep(0.01)  # in which the transports close; else a later test is blamed for them
+        while any(is_open(connection) for connection in connections):  # else a later test is blamed for them
+            await asyncio.sleep(0)
 
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(asyncio.run, run())
