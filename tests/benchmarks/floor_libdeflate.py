@@ -59,7 +59,7 @@ class Span(NamedTuple):
 
 def main() -> None:
     """Read every tile once."""
-    gc.disable()  # imports leave a million objects behind, which collections walk through for a twentieth of the time
+    gc.disable()  # collections walk through what imports leave behind, for a twentieth of the CPU time
     parser = task_parser(__doc__)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="that decode (default: one for each CPU)")
     parser.add_argument("--check", action="store_true", help="then read again, and compare every pixel with rasterio's")
