@@ -70,8 +70,8 @@ def how_it_ended(run: RunFolder) -> list[str]:
     lines = [_shown(run.path), f"{run.status}{took}{'' if code is None else f', exit code {code}'}{_remark(run)}"]
     if failure:
         lines.append(f"error: {failure}")
-        task = _task(failure.block) if failure.block else None
-        places = [("pass", failure.pass_name), ("scene", failure.scene), ("block", task)]
+        task = _task(failure.task) if failure.task else None
+        places = [("pass", failure.pass_name), ("scene", failure.scene), ("task", task)]
         where = ", ".join(f"{name} {place}" for name, place in places if place)
         lines += [f"in {where}"] if where else []
     return lines

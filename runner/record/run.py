@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED", "KILLED"]
 STATUSES: Final[tuple[str, ...]] = get_args(Status)  # KILLED is written of an earlier attempt alone
 _YEARS: Final = range(1970, 9999)  # others cannot be shown in every zone
@@ -60,7 +60,7 @@ class Failure(Struct, frozen=True):
     pass_name: str | None = field(default=None, name="pass")
     stages: tuple[str, ...] = ()
     scene: str | None = None
-    block: TaskExtent | None = None
+    task: TaskExtent | None = None
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
@@ -189,7 +189,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 class Run(Attempt, frozen=True, kw_only=True):
     """A run: the last attempt at it, and what it ran with."""
 
-    schema: Literal[2] = SCHEMA_VERSION
+    schema: Literal[3] = SCHEMA_VERSION
     command: tuple[str, ...]
     overrides: tuple[str, ...]
     passes: tuple[PassRecord, ...]

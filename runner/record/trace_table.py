@@ -19,7 +19,7 @@ SCHEMA: Final = pa.schema(
     [
         ("pass", pa.string()),  # the names of its stages, joined by +
         ("stages", pa.string()),  # the same, joined by a comma
-        ("task", pa.int32()),  # its number among the blocks of the pass; engine=xarray: among the pieces of its results
+        ("task", pa.int32()),  # its number in the pass; engine=xarray: among the pieces of its results
         ("attempt", pa.int16()),  # from 1 on
         ("status", pa.string()),  # done, failed, or reused from another run
         ("error", pa.string()),
@@ -107,13 +107,13 @@ def _row(entry: _Entry, attempt: int) -> dict[str, Any]:
         **{name: getattr(trace.place, name, None) for name in _OF_PLACE},
         "start": _time(trace.started),
         "stop": _time(trace.stopped),
-        **_block(trace),
+        **_extent(trace),
         **{name: getattr(trace.work, name, None) for name in _OF_WORK},
         "peak_bytes": trace.peak_bytes,
     }
 
 
-def _block(trace: TaskTrace) -> dict[str, int]:
+def _extent(trace: TaskTrace) -> dict[str, int]:
     if trace.task is None:
         return {}
     window, first, stop = trace.task

@@ -79,18 +79,18 @@ def problem(run: Run) -> Problem | None:
         ("pass", error.pass_name),
         ("stages", ", ".join(error.stages) if "+".join(error.stages) != error.pass_name else ""),
         ("scene", scene),
-        ("block", _block(error.block)),
+        ("task", _extent(error.task)),
     ]
     known = tuple((name, text) for name, text in place if text)
     return Problem(_KINDS.get(error.kind, f"Unexpected: {error.kind}."), message, known)
 
 
-def _block(block: TaskExtent | None) -> str:
-    if block is None:
+def _extent(task: TaskExtent | None) -> str:
+    if task is None:
         return ""
-    rows = humanize.span(block.row, block.row + block.height)
-    columns = humanize.span(block.column, block.column + block.width)
-    return f"rows {rows}, columns {columns}, scenes {humanize.span(block.start, block.stop)}"
+    rows = humanize.span(task.row, task.row + task.height)
+    columns = humanize.span(task.column, task.column + task.width)
+    return f"rows {rows}, columns {columns}, scenes {humanize.span(task.start, task.stop)}"
 
 
 def attempts(contents: Contents) -> tuple[str, list[tuple[str, str, str]]] | None:

@@ -282,7 +282,7 @@ def test_the_task_that_killed_its_workers_is_named_with_its_scenes() -> None:
             caught.value
         )
         recorded = failure(caught.value, None, ())
-        assert recorded.block == TaskExtent(row=64, column=0, height=64, width=100, start=start, stop=2)
+        assert recorded.task == TaskExtent(row=64, column=0, height=64, width=100, start=start, stop=2)
         assert recorded.scene == (scene and f"s3://b/{scene}.tif")
 
 
