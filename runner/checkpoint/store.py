@@ -59,10 +59,10 @@ class Partials:
                 served.append((kept, place))
             else:
                 refused.append((kept, place))
-        taken = [served[number] for number in disjoint([task for _, task in served])]
-        remaining = remaining_of(pass_.tasks, [task for _, task in taken], len(stack.scenes))
+        reused = [served[number] for number in disjoint([task for _, task in served])]
+        remaining = remaining_of(pass_.tasks, [task for _, task in reused], len(stack.scenes))
         self._room = max(FEW_BYTES, sum(scene.size for scene in stack.scenes) // 2)
-        return PassTasks(self, requirements, remaining, taken, refused, Coalescing.of(remaining.tasks))
+        return PassTasks(self, requirements, remaining, reused, refused, Coalescing.of(remaining.tasks))
 
     def add(self, requirements: Requirements, result: TaskResult, trace: TaskTrace) -> None:
         """Keep a task. If the disk refuses it, the run goes on without keeping more."""
@@ -115,8 +115,8 @@ class Partials:
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         if name not in self._lists or not (self.folder / f"{name}.json").exists():
             self.folder.mkdir(exist_ok=True)
-            with renamed_at_end(self.folder / f"{name}.json") as aside:
-                aside.write_text(text)
+            with renamed_at_end(self.folder / f"{name}.json") as temporary:
+                temporary.write_text(text)
             self._lists[name] = list(scenes)
         return name
 
@@ -141,18 +141,18 @@ class PassTasks:
 
     def keep(self, result: TaskResult, trace: TaskTrace) -> None:
         """Keep a task that has just finished, now or joined to its neighbours."""
-        for joined in self.coalescing.add(result, trace):
-            self.partials.add(self.requirements, *joined)
+        for pair in self.coalescing.add(result, trace):
+            self.partials.add(self.requirements, *pair)
 
     def close(self) -> None:
         """Keep the tasks that still wait for neighbours."""
-        for joined in self.coalescing.rest():
-            self.partials.add(self.requirements, *joined)
+        for pair in self.coalescing.rest():
+            self.partials.add(self.requirements, *pair)
 
     def redone(self) -> list[tuple[KeptTask, str]]:
         """Kept tasks that do not serve and whose windows are read again, with the reasons."""
         windows = {task.window for task in self.remaining.tasks}
-        return [(kept, reason) for kept, reason in self.refused if any(_meet(kept.task.window, of) for of in windows)]
+        return [(kept, reason) for kept, reason in self.refused if any(_meet(kept.task.window, w) for w in windows)]
 
     def describe(self, *, explain: bool = False) -> Iterator[str]:
         """Lines on the tasks that are reused and to be read, and one for each reason to compute kept tasks again.
@@ -173,12 +173,12 @@ class PassTasks:
             yield from (f"{part}: {_extent(tasks)}" for part, tasks in parts.items() if tasks)
 
 
-def _meet(one: Window, other: Window) -> bool:
+def _meet(a: Window, b: Window) -> bool:
     return (
-        one.row < other.row + other.height
-        and other.row < one.row + one.height
-        and one.column < other.column + other.width
-        and other.column < one.column + one.width
+        a.row < b.row + b.height
+        and b.row < a.row + a.height
+        and a.column < b.column + b.width
+        and b.column < a.column + a.width
     )
 
 

@@ -34,7 +34,7 @@ from runner.record.run_folder import RunFolder
 from runner.reduce.statistics import finish, statistic
 from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
 from runner.source.reachable import opened_source
-from runner.source.reopen import Found, look_up, read_scenes
+from runner.source.reopen import Lookup, look_up, read_scenes
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 
@@ -61,7 +61,7 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
         yield from _check_values(_Sampler(run, reachable, scenes, len(found), random.Random(seed)), count)  # noqa: S311
 
 
-def _check_objects(found: Sequence[Found]) -> Iterator[Check]:
+def _check_objects(found: Sequence[Lookup]) -> Iterator[Check]:
     problems = [one.problem for one in found if one.problem]
     yield from (Check("inputs", Verdict.failed, problem) for problem in problems)
     if not problems:
