@@ -228,12 +228,12 @@ def _events(path: Path) -> list[Event]:
     """The last warnings and errors of the log; a line that a kill cut short is passed over."""
     if not path.is_file():
         return []
-    found = []
+    events = []
     for line in path.read_text("utf-8", errors="replace").splitlines():
         event = _event(line)
         if event and event.level in ("WARNING", "ERROR", "CRITICAL") and not _TOLD_ABOVE.match(event.message):
-            found.append(event)
-    return found[-_MOST_EVENTS:]
+            events.append(event)
+    return events[-_MOST_EVENTS:]
 
 
 def _event(line: str) -> Event | None:
