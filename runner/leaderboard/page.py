@@ -154,9 +154,9 @@ def _figures(board: Leaderboard) -> Iterator[Figure]:
     small = min((row for row in ranked if row.peak_bytes), key=lambda row: row.peak_bytes or 0.0, default=None)
     if small:
         yield Figure("lowest memory", humanize.size(small.peak_bytes), _named(board, small))
-    done = sum(row.status is Status.COMPLETED for row in board.rows)
+    completed = sum(row.status is Status.COMPLETED for row in board.rows)
     failed = sum(row.failed for row in board.rows)
-    yield Figure("jobs completed", f"{done} of {len(board.rows)}", _trouble(failed, _refused(board)))
+    yield Figure("jobs completed", f"{completed} of {len(board.rows)}", _trouble(failed, _refused(board)))
     if board.unlike:
         return
     yield Figure(

@@ -31,10 +31,10 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _sections(text: str) -> list[str]:
-    wanted = [word.strip() for word in text.split(",")]
-    if not set(wanted) <= set(SECTIONS):
+    names = [word.strip() for word in text.split(",")]
+    if not set(names) <= set(SECTIONS):
         raise ArgumentTypeError(f"{text}: wanted some of {', '.join(SECTIONS)}, with commas")
-    return wanted
+    return names
 
 
 def _run(options: Namespace) -> int:
@@ -68,7 +68,7 @@ def show_section(section: Section, most: int | None = _SHOWN) -> None:
 
 
 def _cells(pairs: Sequence[Difference]) -> list[list[str]]:
-    return [[one.what, one.a, one.b] for one in pairs]
+    return [[difference.what, difference.a, difference.b] for difference in pairs]
 
 
 VERB = Verb(

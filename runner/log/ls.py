@@ -142,10 +142,10 @@ def _refuse_unknown_keys(every: Sequence[Entry], keys: Sequence[str]) -> None:
 
 
 def _statuses(text: str) -> frozenset[str]:
-    wanted = frozenset(word.strip().upper() for word in text.split(","))
-    if not wanted <= set(_STATUSES):
+    statuses = frozenset(word.strip().upper() for word in text.split(","))
+    if not statuses <= set(_STATUSES):
         raise ArgumentTypeError(f"{text}: wanted some of {', '.join(_STATUSES).lower()}, with commas")
-    return wanted
+    return statuses
 
 
 def _condition(text: str) -> tuple[str, str]:

@@ -34,8 +34,8 @@ other blocks. What is not sampled is held by its digest alone. Exit code: 0 all 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    wanted = f"how many windows, and scenes, are read again ({_BLOCKS}); 0 reads nothing"
-    parser.add_argument("--blocks", type=_count, default=_BLOCKS, metavar="N", help=wanted)
+    help_text = f"how many windows, and scenes, are read again ({_BLOCKS}); 0 reads nothing"
+    parser.add_argument("--blocks", type=_count, default=_BLOCKS, metavar="N", help=help_text)
     parser.add_argument("--seed", type=int, metavar="N", help="which ones; another each time unless given")
     add_outputs(parser)
 
@@ -124,17 +124,17 @@ def _check_values(run: RunFolder, file: OutputFile) -> Iterator[Check]:
     from runner.output.digest import values_sha256  # noqa: PLC0415 - numpy
     from runner.output.read_back import read_statistic  # noqa: PLC0415 - as above
 
-    for one in file.values:
-        what = f"{file.name}: {one.name}"
+    for value in file.values:
+        what = f"{file.name}: {value.name}"
         try:
-            values = read_statistic(run.path / file.name, file.over, one.name)
+            values = read_statistic(run.path / file.name, file.over, value.name)
         except RecordError as error:
             yield Check(what, Verdict.failed, str(error))
             continue
-        found = (values_sha256(values), values.dtype.name, values.shape)
-        same = found == (one.sha256, one.dtype, one.shape)
+        facts = (values_sha256(values), values.dtype.name, values.shape)
+        same = facts == (value.sha256, value.dtype, value.shape)
         text = f"{values.size:,} values as written" if same else "its values are not those that were written"
-        yield Check(what, Verdict.ok if same else Verdict.failed, f"{text}, sha256 {found[0][:16]}")
+        yield Check(what, Verdict.ok if same else Verdict.failed, f"{text}, sha256 {facts[0][:16]}")
 
 
 def check_inputs(run: RunFolder) -> Check:
@@ -150,7 +150,7 @@ def check_inputs(run: RunFolder) -> Check:
     except RecordError as error:
         return Check("inputs.parquet", Verdict.unknown, str(error))
     digest = inputs_sha256((row.href, row.etag) for row in used)
-    others = [name for name, found in carried.items() if found != digest]
+    others = [name for name, sha256 in carried.items() if sha256 != digest]
     if others:
         text = f"its {len(used)} objects are not those that {', '.join(others)} was made of; one of them was altered"
         return Check("inputs.parquet", Verdict.failed, text)

@@ -74,8 +74,8 @@ class TraceLog:
 
     def write(self) -> None:
         """Write all attempts, pass by pass, in the order they ended. Raises OutputError."""
-        passes = {name: at for at, name in enumerate(dict.fromkeys(entry.name for entry in self._entries))}
-        in_order = sorted(self._numbered(), key=lambda one: (passes[one.name], one.trace.stopped or 0.0))
+        passes = {name: number for number, name in enumerate(dict.fromkeys(entry.name for entry in self._entries))}
+        in_order = sorted(self._numbered(), key=lambda entry: (passes[entry.name], entry.trace.stopped or 0.0))
         tries: Counter[tuple[str, int | None]] = Counter()
         rows = []
         for entry in in_order:
