@@ -145,9 +145,9 @@ def _common_end(names: Sequence[str]) -> str:
     return end.group() if len(end.group()) < min(map(len, names)) else ""
 
 
-def breakable(words: str) -> Markup:
+def breakable(name: str) -> Markup:
     """Names that may be broken into two lines where they have a dot, a dash or an underscore."""
-    return Markup(re.sub(r"(?<=[_=@/])(?=[^\W_])|(?<=[.-])(?=[^\W\d])", "<wbr>", str(escape(words))))  # noqa: S704 - escaped
+    return Markup(re.sub(r"(?<=[_=@/])(?=[^\W_])|(?<=[.-])(?=[^\W\d])", "<wbr>", str(escape(name))))  # noqa: S704 - escaped
 
 
 def cut(text: str, most: int) -> str:

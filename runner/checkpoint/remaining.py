@@ -93,6 +93,12 @@ def _common(a: Window, b: Window) -> Window:
     return Window(row, column, below - row, right - column)
 
 
+def meet(a: Window, b: Window) -> bool:
+    """Whether two windows have a pixel in common."""
+    common = _common(a, b)
+    return common.height > 0 and common.width > 0
+
+
 def _less(window: Window, others: Iterable[Window]) -> list[Window]:
     """A window without others, in rectangles as wide as possible."""
     rectangles = [window]

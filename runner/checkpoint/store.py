@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runner.base.atomic import final_name, renamed_at_end
 from runner.checkpoint.coalesce import FEW_BYTES, Coalescing
-from runner.checkpoint.remaining import Remaining, disjoint, remaining_of
+from runner.checkpoint.remaining import Remaining, disjoint, meet, remaining_of
 from runner.checkpoint.requirements import Requirements, Version
 from runner.checkpoint.task_file import KeptTask, Rules, read_result, read_task, write_task
 from runner.engine.block_engine import Restored
@@ -22,7 +22,6 @@ from runner.engine.tasks import TaskResult
 from runner.engine.trace import TaskTrace
 from runner.model import Stack
 from runner.plan.records import Pass, Task
-from runner.read.header import Window
 
 FOLDER = "partials"
 
@@ -152,7 +151,7 @@ class PassTasks:
     def redone(self) -> list[tuple[KeptTask, str]]:
         """Kept tasks that do not serve and whose windows are read again, with the reasons."""
         windows = {task.window for task in self.remaining.tasks}
-        return [(kept, reason) for kept, reason in self.refused if any(_meet(kept.task.window, w) for w in windows)]
+        return [(kept, reason) for kept, reason in self.refused if any(meet(kept.task.window, w) for w in windows)]
 
     def describe(self, *, explain: bool = False) -> Iterator[str]:
         """Lines on the tasks that are reused and to be read, and one for each reason to compute kept tasks again.
@@ -171,15 +170,6 @@ class PassTasks:
         if explain:
             parts = {"kept": [task for _, task in self.taken], "to be read": self.remaining.tasks}
             yield from (f"{part}: {_extent(tasks)}" for part, tasks in parts.items() if tasks)
-
-
-def _meet(a: Window, b: Window) -> bool:
-    return (
-        a.row < b.row + b.height
-        and b.row < a.row + a.height
-        and a.column < b.column + b.width
-        and b.column < a.column + a.width
-    )
 
 
 def _extent(tasks: Sequence[Task]) -> str:

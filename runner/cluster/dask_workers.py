@@ -19,9 +19,10 @@ from distributed.utils import LoopRunner
 
 from runner.cluster.liveness import Liveness
 from runner.cluster.monitor import DaskWatch, Watch, await_answer
-from runner.cluster.workers import Cluster, ClusterSize, KillingTaskError, OnDone, Result, Shared, Task, worker_memory
+from runner.cluster.workers import Cluster, ClusterSize, KillingTaskError, OnDone, worker_memory
 from runner.errors import ClusterError
 from runner.host.signals import signals_held
+from runner.host.threads import Mapped, Result, Shared, Task
 from runner.read.gdal_environment import options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 
@@ -50,11 +51,7 @@ class _DaskWorkers:
         return list(self._client.gather(futures))
 
     def map(
-        self,
-        function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
-        shared: Shared,
-        tasks: Sequence[Task],
-        stop: Callable[[], None],
+        self, function: Mapped[Shared, Task, Result], shared: Shared, tasks: Sequence[Task], stop: Callable[[], None]
     ) -> Generator[Result, None, None]:
         del stop  # workers end with their cluster
         waiting = iter(tasks)
@@ -116,7 +113,7 @@ def _to_come(futures: Iterable[Any]) -> "SimpleQueue[Any]":
     return done
 
 
-def _first(function: Callable[[Shared, Iterator[Task]], Iterator[Result]], shared: Shared, task: Task) -> Result:
+def _first(function: Mapped[Shared, Task, Result], shared: Shared, task: Task) -> Result:
     """One task's result, on a worker."""
     (result,) = function(shared, iter([task]))
     return result

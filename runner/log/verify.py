@@ -28,8 +28,8 @@ examples
   cog-stack-runner log verify RUN -- source.s3.profile=work     with other access to the same objects
 
 Checked are the files' sha256, that of their decoded values, the ETag of every object, and a random sample: a window
-of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes
-other blocks. What is not sampled is held by its digest alone. Exit code: 0 all is verified, 1 something is not."""
+of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes other
+windows and scenes. What is not sampled is held by its digest. Exit code: 0 all is verified, 1 something is not."""
 
 
 def _arguments(parser: ArgumentParser) -> None:

@@ -85,12 +85,13 @@ class TraceLog:
 
     def _numbered(self) -> list[_Entry]:
         """All of them; a task that was lost with its worker is known by its key if another worker has done it since."""
-        done = {one.trace.place.key: one.trace for one in self._entries if one.trace.place and one.trace.task}
+        traces = [entry.trace for entry in self._entries]
+        successes = {trace.place.key: trace for trace in traces if trace.place and trace.task}
 
         def with_number(entry: _Entry) -> _Entry:
             trace = entry.trace
-            again = done.get(trace.place.key) if trace.place and trace.place.key and not trace.task else None
-            return replace(entry, trace=replace(trace, number=again.number, task=again.task)) if again else entry
+            success = successes.get(trace.place.key) if trace.place and trace.place.key and not trace.task else None
+            return replace(entry, trace=replace(trace, number=success.number, task=success.task)) if success else entry
 
         return [with_number(entry) for entry in self._entries]
 
