@@ -90,6 +90,17 @@ _TYPES: Final = {"str": "text", "int": "a whole number", "float": "a number", "b
                  "array": "a list", "object": "an object", "datetime": "a time"}  # fmt: skip
 
 
+def read_record(file: Path, kind: type[Kind], schema: int) -> Kind:
+    """A record of this schema. Raises RecordError if the file is missing, altered, or of another schema."""
+    tree = read_json(file)
+    if tree.get("schema") != schema:
+        raise RecordError(
+            f"{file} has schema {tree.get('schema')}, this version reads {schema}; use the version that wrote it, or a "
+            "newer one"
+        )
+    return typed(file, tree, kind)
+
+
 def _misfit(problem: str, tree: object) -> str:
     """The problem that msgspec found, with the value that is there; msgspec names the path and the type."""
     problem, _, path = problem.replace("`", "").partition(" - at ")

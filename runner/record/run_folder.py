@@ -16,7 +16,7 @@ from runner.base.command import command
 from runner.base.humanize import listed
 from runner.errors import RecordError, expanded
 from runner.record.run import SCHEMA_VERSION, Run
-from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_json, read_outputs, typed
+from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_outputs, read_record
 
 _SILENT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
 _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, for clocks that were set
@@ -72,14 +72,7 @@ class RunFolder:
 
 def read_run(path: Path) -> RunFolder:
     """The run in this folder. Raises RecordError if run.json is missing, altered, or of another schema."""
-    file = path / "run.json"
-    tree = read_json(file)
-    if tree.get("schema") != SCHEMA_VERSION:
-        raise RecordError(
-            f"{file} has schema {tree.get('schema')}, this version reads {SCHEMA_VERSION}; use the version that wrote "
-            "it, or a newer one"
-        )
-    return RunFolder(path, typed(file, tree, Run))
+    return RunFolder(path, read_record(path / "run.json", Run, SCHEMA_VERSION))
 
 
 def current_status(

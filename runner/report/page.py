@@ -9,12 +9,13 @@ import numpy as np
 from runner.base import humanize
 from runner.base.atomic import write_text
 from runner.report import environment, headline, overview, results, series, tasks, timeline
-from runner.report.charts import bar
+from runner.report.charts import bar, rendered
 from runner.report.gather import read_folder
 from runner.report.picture import VIRIDIS
 from runner.report.records import Contents, Floats, InputRow, PassFacts
 
 REPORT: Final = "report.html"
+_TEMPLATE: Final = Path(__file__).with_name("template.html.j2")
 _SLOWEST: Final = 10
 _FEW_INPUTS = 60  # a table as long as that is shown at once
 _MOST_DIFF = 65536  # characters
@@ -32,22 +33,8 @@ def write_report(folder: Path) -> Path:
     written.
     """
     path = folder / REPORT
-    write_text(path, _render(_context(read_folder(folder))))
+    write_text(path, rendered(_TEMPLATE, _context(read_folder(folder))))
     return path
-
-
-def _render(context: dict[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, at the end of a run
-
-    environment = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["text"] = humanize
-    return environment.get_template("template.html.j2").render(context)
 
 
 def _context(contents: Contents) -> dict[str, Any]:
