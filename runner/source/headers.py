@@ -14,7 +14,7 @@ from runner.read.store_errors import UNREADABLE_KEY, StoreError, is_readable
 from runner.read.version import Version, refuse_changed
 from runner.settings import OnError
 from runner.source import sidecars
-from runner.source.gather import together
+from runner.source.gather import gather
 from runner.source.names import Candidate
 from runner.source.stores import Stores
 
@@ -54,7 +54,7 @@ async def read_headers(
             progress(done, len(chosen))
 
     try:
-        results = await together(read, chosen, _HEADERS_IN_FLIGHT)
+        results = await gather(read, chosen, _HEADERS_IN_FLIGHT)
     except StoreError:
         raise
     except ReadError as error:

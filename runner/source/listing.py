@@ -26,7 +26,7 @@ from runner.source.folder import (
     refuse_odd_names,
     whole_path,
 )
-from runner.source.gather import together
+from runner.source.gather import gather
 from runner.source.hints import is_tiff, missing_hint, nothing_hint
 from runner.source.s3_listing import list_keys
 from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
@@ -207,7 +207,7 @@ def _object(url: str, stores: Stores) -> bytes:
     location = locate(url)
     request = ByteRange(url, stores.of(location), location.key, None, 0, _MOST_MANIFEST_BYTES, stores.counts)
     try:
-        (answer,) = asyncio.run(together(lambda request: fetch_start(request, stores.fetch), [request], 1))
+        (answer,) = asyncio.run(gather(lambda request: fetch_start(request, stores.fetch), [request], 1))
     except MissingError as error:
         raise SourceError(f"{url}: there is no such manifest") from error
     if answer.size > _MOST_MANIFEST_BYTES:

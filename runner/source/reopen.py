@@ -16,7 +16,7 @@ from runner.read.store_errors import ChangedError, MissingError, explain, is_mis
 from runner.read.version import same_version
 from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.folder import files_with_sidecars
-from runner.source.gather import together
+from runner.source.gather import gather
 from runner.source.headers import read_headers
 from runner.source.listing import unreadable
 from runner.source.names import Candidate, name_candidates
@@ -25,6 +25,7 @@ from runner.source.stores import Stores
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
+    from obstore.store import ObjectStore
 
 _IN_FLIGHT = 64
 Answer = TypeVar("Answer")
@@ -58,10 +59,8 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:
     """Look what lies at each href now, in order, without reading contents. Raises SourceError where no answer comes."""
 
     async def look(item: StoredObject) -> Lookup:
-        location = locate(item.href)
-        store = stores.of(location)
         try:
-            meta = await asked(lambda: obstore.head_async(store, location.key))
+            meta = await answer(item, obstore.head_async)
         except FAILURES as error:
             if refusal_of(error) or is_missing(error):
                 return await look_closer(item)
@@ -70,10 +69,8 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:
 
     async def look_closer(item: StoredObject) -> Lookup:
         """Ask by GET: the refusal of a HEAD has no room for its reason, and some servers know no HEAD."""
-        location = locate(item.href)
-        store = stores.of(location)
         try:
-            answer = await asked(lambda: obstore.get_async(store, location.key))
+            meta = (await answer(item, obstore.get_async)).meta
         except FAILURES as error:
             fault = explain(error, item.href, "it", 1)
             if isinstance(fault, MissingError):
@@ -82,12 +79,14 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:
             if is_missing(error) and not (refusal and refusal.has_remedy):
                 raise SourceError(str(fault)) from error
             raise unreadable(item.href, error, stores) from error
-        return _lookup(item, answer.meta)
+        return _lookup(item, meta)
 
-    def asked(attempt: Callable[[], Awaitable[Answer]]) -> Awaitable[Answer]:
-        return retried(attempt, stores.fetch, stores.counts)
+    def answer(item: StoredObject, ask: "Callable[[ObjectStore, str], Awaitable[Answer]]") -> Awaitable[Answer]:
+        location = locate(item.href)
+        store = stores.of(location)
+        return retried(lambda: ask(store, location.key), stores.fetch, stores.counts)
 
-    return asyncio.run(together(look, recorded, _IN_FLIGHT))
+    return asyncio.run(gather(look, recorded, _IN_FLIGHT))
 
 
 def _lookup(item: StoredObject, meta: "ObjectMeta") -> Lookup:
