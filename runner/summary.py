@@ -136,23 +136,23 @@ def show_plan(plan: Plan, stack: Stack) -> None:
     """Print the plan, one column per pass, and how keys were read."""
     for line in describe_keys(stack):
         say(line)
-    facts = [_plan_facts(one) for one in plan.passes]
+    facts = [_plan_facts(pass_) for pass_ in plan.passes]
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
     title = f"{stack.name}: {plural(len(stack.scenes), 'scene')}"
-    show_table(table(title, ["", *(one.name for one in plan.passes)], rows))
+    show_table(table(title, ["", *(pass_.name for pass_ in plan.passes)], rows))
     for line in describe_weights(plan, stack) + describe_too_few(plan, stack):
         say(line)
-    for one in plan.passes:
-        if len(one.stages) > 1:
-            saved = size(one.cost.stored_bytes * (len(one.stages) - 1))
-            say(f"{one.name}: fused, which saves reading and decoding {saved}")
+    for pass_ in plan.passes:
+        if len(pass_.stages) > 1:
+            saved = size(pass_.cost.stored_bytes * (len(pass_.stages) - 1))
+            say(f"{pass_.name}: fused, which saves reading and decoding {saved}")
         if large_tiles(stack):
-            say(_about_large_tiles(one, stack))
-        elif one.cost.over_read > 1:
+            say(_about_large_tiles(pass_, stack))
+        elif pass_.cost.over_read > 1:
             tile = " x ".join(map(str, stack.tile_shape))
             say(
-                f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' tiles of {tile}, so that "
-                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that"
+                f"{pass_.name}: chunks of {pass_.chunks.y} x {pass_.chunks.x} cut the files' tiles of {tile}, so that "
+                f"{100 * (pass_.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that"
             )
 
 
@@ -203,16 +203,16 @@ def result_rows(stage: StagePlan, files: Sequence[FileFacts]) -> list[list[str]]
     """Lowest and highest value of each statistic of a stage, for `show_results`."""
     labels = dict(zip(stage.statistics, _labels(stage), strict=True))
     return [
-        [f"{stage.name}: {labels[one.name]}", _number(one.minimum), _number(one.maximum), _missing(one)]
+        [f"{stage.name}: {labels[value.name]}", _number(value.minimum), _number(value.maximum), _missing(value)]
         for file in files
-        for one in file.values
+        for value in file.values
     ]
 
 
 def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> None:
     """Print what came out, and the files it is in."""
     show_table(table("", ["result", "lowest", "highest", "no data"], rows))
-    left_out = sum(not one.beyond_limit for one in inputs.left_out)
+    left_out = sum(not item.beyond_limit for item in inputs.left_out)
     if left_out:
         say(f"{plural(left_out, 'object')} left out, each with its reason in inputs.parquet")
     for line in describe_skipped(inputs):

@@ -53,11 +53,11 @@ def _run(options: Namespace) -> int:
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     job = _job(run, options.overrides) if options.blocks else None
     say(f"{run.path}{f', sample of seed {seed}' if job else ''}")
-    bad = done = 0
+    bad = count = 0
     for check in _checks(run, job, options.blocks, seed):
         say(f"{check.verdict.value:<8} {check.what}: {check.text}")
-        done, bad = done + 1, bad + (check.verdict is not Verdict.ok)
-    say(f"NOT verified: {bad} of {plural(done, 'check')}" if bad else f"verified: {plural(done, 'check')}")
+        count, bad = count + 1, bad + (check.verdict is not Verdict.ok)
+    say(f"NOT verified: {bad} of {plural(count, 'check')}" if bad else f"verified: {plural(count, 'check')}")
     return int(bad > 0)
 
 

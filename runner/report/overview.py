@@ -125,7 +125,7 @@ def _scenes(contents: Contents) -> Figure | None:
 def _valid(contents: Contents) -> Figure | None:
     """The share of valid pixels, of the scenes by their table, else of all that was read."""
     tables = (valid_fractions(table, contents.run) for table in contents.tables)
-    each = next((found for found in tables if found is not None and found.size), None)
+    each = next((valid for valid in tables if valid is not None and valid.size), None)
     if each is None:
         return _valid_of_tasks(contents.tasks)
     share = float(np.nan_to_num(each).mean())

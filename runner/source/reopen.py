@@ -41,14 +41,15 @@ class Lookup:
     @property
     def problem(self) -> str | None:
         """The difference from the recorded object, with both ETags; None if it is the same."""
-        then, now = self.recorded, self.current
-        if now is None:
-            return f"{then.href} is gone (recorded with ETag {then.etag})"
-        if then.etag and now.etag:
-            changed = not same_version(then.etag, now.etag) or then.size not in (None, now.size)
+        recorded, current = self.recorded, self.current
+        if current is None:
+            return f"{recorded.href} is gone (recorded with ETag {recorded.etag})"
+        if recorded.etag and current.etag:
+            same = same_version(recorded.etag, current.etag) and recorded.size in (None, current.size)
         else:
-            changed = (then.size, then.modified) != (now.size, now.modified)
-        return f"{then.href} has changed: recorded with {_version(then)}, now {_version(now)}" if changed else None
+            same = (recorded.size, recorded.modified) == (current.size, current.modified)
+        text = f"{recorded.href} has changed: recorded with {_version(recorded)}, now {_version(current)}"
+        return None if same else text
 
 
 def _version(item: StoredObject) -> str:
@@ -90,8 +91,8 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:
 
 
 def _lookup(item: StoredObject, meta: "ObjectMeta") -> Lookup:
-    now = StoredObject(item.href, meta["size"], meta["e_tag"], meta["last_modified"], sidecars=item.sidecars)
-    return Lookup(item, now)
+    current = StoredObject(item.href, meta["size"], meta["e_tag"], meta["last_modified"], sidecars=item.sidecars)
+    return Lookup(item, current)
 
 
 def refuse_replaced(scenes: Sequence[Scene], stores: Stores) -> None:
