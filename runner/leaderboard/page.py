@@ -20,7 +20,7 @@ from runner.leaderboard.pareto import pareto_figure
 from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row
 from runner.record.run import Run
-from runner.report.charts import bar, rendered
+from runner.report.charts import bar, template
 
 PAGE: Final = "sweep.html"
 _TEMPLATE: Final = Path(__file__).with_name("sweep.html.j2")
@@ -52,7 +52,7 @@ class Line(NamedTuple):
 def write_page(board: Leaderboard, best: str | None) -> Path:
     """Write the page and return its path; `best` is the text of the winner's config. Raises OutputError."""
     path = board.sweep.path / PAGE
-    write_text(path, rendered(_TEMPLATE, _context(board, best)))
+    write_text(path, template(_TEMPLATE).render(_context(board, best)))
     return path
 
 

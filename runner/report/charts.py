@@ -4,10 +4,11 @@ A panel is a plot with its labels; panels of one figure stand under each other a
 WIDTH units wide, however many pixels that turns out to be, and as many units high as it has pixels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,23 +18,27 @@ from runner.base import humanize
 from runner.report.records import Floats
 from runner.report.scales import Scale, Tick
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 WIDTH: Final = 1000
 Bools = npt.NDArray[np.bool_]
 
 
-def rendered(template: Path, context: Mapping[str, Any]) -> str:
-    """A page from its template, which may include files beside it and the reports' style; everything is escaped."""
+@cache
+def template(path: Path) -> "Template":
+    """A page's template, which may include files beside it and the reports' style; everything is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, at the end of a run
 
     environment = Environment(
         autoescape=True,
-        loader=FileSystemLoader([template.parent, Path(__file__).parent]),
+        loader=FileSystemLoader([path.parent, Path(__file__).parent]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["text"] = humanize
-    return environment.get_template(template.name).render(context)
+    return environment.get_template(path.name)
 
 
 def tag(name: str, content: Iterable[str] | str = "", **attributes: object) -> Markup:

@@ -9,7 +9,7 @@ import numpy as np
 from runner.base import humanize
 from runner.base.atomic import write_text
 from runner.report import environment, headline, overview, results, series, tasks, timeline
-from runner.report.charts import bar, rendered
+from runner.report.charts import bar, template
 from runner.report.gather import read_folder
 from runner.report.picture import VIRIDIS
 from runner.report.records import Contents, Floats, InputRow, PassFacts
@@ -33,7 +33,7 @@ def write_report(folder: Path) -> Path:
     written.
     """
     path = folder / REPORT
-    write_text(path, rendered(_TEMPLATE, _context(read_folder(folder))))
+    write_text(path, template(_TEMPLATE).render(_context(read_folder(folder))))
     return path
 
 
