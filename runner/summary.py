@@ -29,7 +29,7 @@ def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
     stack = inputs.stack
     first, last = stack.scenes[0], stack.scenes[-1]
     stored = sum(scene.size for scene in stack.scenes)
-    cut = sum(one.beyond_limit for one in inputs.left_out)
+    cut = sum(item.beyond_limit for item in inputs.left_out)
     of_all = f"the first {len(stack.scenes)} of {len(stack.scenes) + cut}" if cut else str(len(stack.scenes))
     scenes = "scene" if len(stack.scenes) == 1 and not cut else "scenes"
     left_out = f", {len(inputs.left_out) - cut} left out" if len(inputs.left_out) > cut else ""
@@ -65,7 +65,7 @@ def _end_of(href: str) -> str:
 
 def describe_skipped(inputs: Inputs) -> list[str]:
     """A line for each of the first scenes that cannot be read, and one for the number of the others."""
-    skipped = [f"left out: {printable(one.item.href)}: {one.reason}" for one in inputs.left_out if one.skipped]
+    skipped = [f"left out: {printable(item.item.href)}: {item.reason}" for item in inputs.left_out if item.skipped]
     more = len(skipped) - _MOST_NAMED
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
@@ -75,15 +75,15 @@ def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> 
     return [f"{len(hrefs)} of {scenes} scenes are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
 
 
-def describe_pass(one: PassRecord) -> str:
+def describe_pass(pass_: PassRecord) -> str:
     """One line: how long a pass took, on what, and what it fetched."""
-    fetched = one.fetched
-    cluster = f"{one.cluster.kind}, {plural(one.cluster.threads, 'thread')}"
+    fetched = pass_.fetched
+    cluster = f"{pass_.cluster.kind}, {plural(pass_.cluster.threads, 'thread')}"
     amount = f", {size(fetched.bytes)} in {plural(fetched.requests, 'request')}" if fetched else ""
     retried = f", {fetched.retries} retried" if fetched and fetched.retries else ""
-    compiling = one.compile_seconds or 0.0
+    compiling = pass_.compile_seconds or 0.0
     more = f", and {compiling:.1f} s of compiling" if compiling >= _WORTH_SAYING else ""
-    return f"{one.name}: {(one.compute_seconds or 0.0) - compiling:.1f} s ({cluster}){amount}{retried}{more}"
+    return f"{pass_.name}: {(pass_.compute_seconds or 0.0) - compiling:.1f} s ({cluster}){amount}{retried}{more}"
 
 
 def describe_compiling(dtype: str) -> str:
@@ -136,23 +136,23 @@ def show_plan(plan: Plan, stack: Stack) -> None:
     """Print the plan, one column per pass, and how keys were read."""
     for line in describe_keys(stack):
         say(line)
-    facts = [_plan_facts(one) for one in plan.passes]
+    facts = [_plan_facts(pass_) for pass_ in plan.passes]
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
     title = f"{stack.name}: {plural(len(stack.scenes), 'scene')}"
-    show_table(table(title, ["", *(one.name for one in plan.passes)], rows))
+    show_table(table(title, ["", *(pass_.name for pass_ in plan.passes)], rows))
     for line in describe_weights(plan, stack) + describe_too_few(plan, stack):
         say(line)
-    for one in plan.passes:
-        if len(one.stages) > 1:
-            saved = size(one.cost.stored_bytes * (len(one.stages) - 1))
-            say(f"{one.name}: fused, which saves reading and decoding {saved}")
+    for pass_ in plan.passes:
+        if len(pass_.stages) > 1:
+            saved = size(pass_.cost.stored_bytes * (len(pass_.stages) - 1))
+            say(f"{pass_.name}: fused, which saves reading and decoding {saved}")
         if large_tiles(stack):
-            say(_about_large_tiles(one, stack))
-        elif one.cost.over_read > 1:
+            say(_about_large_tiles(pass_, stack))
+        elif pass_.cost.over_read > 1:
             tile = " x ".join(map(str, stack.tile_shape))
             say(
-                f"{one.name}: chunks of {one.chunks.y} x {one.chunks.x} cut the files' tiles of {tile}, so that "
-                f"{100 * (one.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that"
+                f"{pass_.name}: chunks of {pass_.chunks.y} x {pass_.chunks.x} cut the files' tiles of {tile}, so that "
+                f"{100 * (pass_.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that"
             )
 
 
@@ -170,27 +170,27 @@ def describe_keys(stack: Stack) -> list[str]:
     ]
 
 
-def _about_large_tiles(one: Pass, stack: Stack) -> str:
+def _about_large_tiles(pass_: Pass, stack: Stack) -> str:
     """The times that files with large tiles, such as one strip, are decoded, and what avoids it."""
     tile_y, tile_x = stack.tile_shape
-    times = f"{one.cost.over_read:.1f} times" if one.cost.over_read > 1 else "once"
+    times = f"{pass_.cost.over_read:.1f} times" if pass_.cost.over_read > 1 else "once"
     return (
-        f"{one.name}: each of the files' tiles of {tile_y} x {tile_x} ({size(stack.tile_bytes)}) is decoded "
+        f"{pass_.name}: each of the files' tiles of {tile_y} x {tile_x} ({size(stack.tile_bytes)}) is decoded "
         f"{times}; files with smaller tiles take less memory and time: {REWRITE}"
     )
 
 
-def _plan_facts(one: Pass) -> dict[str, str]:
-    cost, workers, chunks = one.cost, one.workers, one.chunks
+def _plan_facts(pass_: Pass) -> dict[str, str]:
+    cost, workers, chunks = pass_.cost, pass_.workers, pass_.chunks
     return {
-        "statistics": "; ".join(f"{stage.over.value}: {', '.join(_labels(stage))}" for stage in one.stages),
-        "cluster": f"{one.cluster.kind.value}, {workers.processes} x {plural(workers.threads, 'thread')}",
+        "statistics": "; ".join(f"{stage.over.value}: {', '.join(_labels(stage))}" for stage in pass_.stages),
+        "cluster": f"{pass_.cluster.kind.value}, {workers.processes} x {plural(workers.threads, 'thread')}",
         "task": f"{plural(chunks.time, 'scene')} x {chunks.y} x {chunks.x} pixels",
-        "tasks": f"{len(one.tasks)}, {len(one.tasks) / (workers.processes * workers.threads):.1f} a thread",
+        "tasks": f"{len(pass_.tasks)}, {len(pass_.tasks) / (workers.processes * workers.threads):.1f} a thread",
         "requests": "by GDAL" if cost.requests is None else str(cost.requests),
         "stored": size(cost.stored_bytes),
         "decoded": size(cost.decoded_bytes),
-        "a worker's memory": "by dask" if one.worker_bytes is None else size(one.worker_bytes),
+        "a worker's memory": "by dask" if pass_.worker_bytes is None else size(pass_.worker_bytes),
         "it may have": "unknown" if workers.memory_bytes is None else size(workers.memory_bytes),
     }
 
@@ -203,16 +203,16 @@ def result_rows(stage: StagePlan, files: Sequence[FileFacts]) -> list[list[str]]
     """Lowest and highest value of each statistic of a stage, for `show_results`."""
     labels = dict(zip(stage.statistics, _labels(stage), strict=True))
     return [
-        [f"{stage.name}: {labels[one.name]}", _number(one.minimum), _number(one.maximum), _missing(one)]
+        [f"{stage.name}: {labels[value.name]}", _number(value.minimum), _number(value.maximum), _missing(value)]
         for file in files
-        for one in file.values
+        for value in file.values
     ]
 
 
 def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> None:
     """Print what came out, and the files it is in."""
     show_table(table("", ["result", "lowest", "highest", "no data"], rows))
-    left_out = sum(not one.beyond_limit for one in inputs.left_out)
+    left_out = sum(not item.beyond_limit for item in inputs.left_out)
     if left_out:
         say(f"{plural(left_out, 'object')} left out, each with its reason in inputs.parquet")
     for line in describe_skipped(inputs):

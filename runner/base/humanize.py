@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, TypeGuard
 
@@ -117,38 +118,36 @@ def nodata(value: object) -> str:
     return "no nodata" if value is None else f"nodata {value}"
 
 
+def _shared_start(names: Sequence[str]) -> str:
+    """The characters that all names begin with."""
+    pairs = zip(min(names, default=""), max(names, default=""), strict=False)
+    return "".join(first for first, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 def common_start(names: list[str]) -> str:
     """The folders that all names begin with, up to and with a slash."""
-    if not names:
-        return ""
-    first, last = min(names), max(names)
-    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[: first.rfind("/", 0, same) + 1]
+    start = _shared_start(names)
+    return start[: start.rfind("/") + 1]
 
 
 def common_parts(names: Sequence[str]) -> tuple[str, str]:
     """The start and the end that all names share, each up to a separator; nothing of a single name."""
     if len(set(names)) < 2:
         return "", ""
-    first, last = min(names), max(names)
-    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    start = re.match(r".*[._/-]|", first[:same], re.DOTALL)
+    start = re.match(r".*[._/-]|", _shared_start(names), re.DOTALL)
     assert start
     return start.group(), _common_end([name[start.end() :] for name in names])
 
 
 def _common_end(names: Sequence[str]) -> str:
-    turned = [name[::-1] for name in names]
-    first, last = min(turned), max(turned)
-    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    end = re.search(r"[._/-].*|$", first[:same][::-1], re.DOTALL)
+    end = re.search(r"[._/-].*|$", _shared_start([name[::-1] for name in names])[::-1], re.DOTALL)
     assert end
     return end.group() if len(end.group()) < min(map(len, names)) else ""
 
 
-def breakable(words: str) -> Markup:
+def breakable(name: str) -> Markup:
     """Names that may be broken into two lines where they have a dot, a dash or an underscore."""
-    return Markup(re.sub(r"(?<=[_=@/])(?=[^\W_])|(?<=[.-])(?=[^\W\d])", "<wbr>", str(escape(words))))  # noqa: S704 - escaped
+    return Markup(re.sub(r"(?<=[_=@/])(?=[^\W_])|(?<=[.-])(?=[^\W\d])", "<wbr>", str(escape(name))))  # noqa: S704 - escaped
 
 
 def cut(text: str, most: int) -> str:

@@ -12,7 +12,6 @@ from runner.base.command import COMMAND
 DROPPED: Final = "dropped"  # in place of a value, for a key that an override leaves out
 _MARKS: Final = "+~"
 _CONFIG_FLAGS: Final = frozenset({"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp"})
-_PLAIN: Final = re.compile(r"[\w.-]*/[\w./-]*", re.ASCII)  # a path; words such as true and 007 are more than text
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +91,6 @@ def quoted(text: str) -> str:
     """A text in single quotes, as Hydra's grammar reads it back, whatever its characters."""
     escaped = re.sub(r"(\\*)('|$)", lambda match: 2 * match[1] + ("\\'" if match[2] else ""), text)
     return f"'{escaped}'"
-
-
-def quoted_if_needed(text: str) -> str:
-    """A text as Hydra's grammar reads it back, bare if that is the same."""
-    return text if _PLAIN.fullmatch(text) else quoted(text)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class Coalescing:
 
     def _crowded_out(self) -> Iterator[Result]:
         """The results that have waited longest, where windows take too much memory."""
-        while sum(len(results) * of.height * of.width for of, results in self._waiting.items()) > _MOST_PIXELS:
+        while sum(len(results) * w.height * w.width for w, results in self._waiting.items()) > _MOST_PIXELS:
             yield from self._waiting.pop(next(iter(self._waiting)))
 
 

@@ -32,12 +32,12 @@ def disjoint(tasks: Sequence[Task]) -> list[int]:
         by_window.setdefault(task.window, []).append(number)
     sizes = {window: sum(_size(tasks[number]) for number in numbers) for window, numbers in by_window.items()}
     coverage = _Coverage(by_window)
-    taken: list[int] = []
+    chosen: list[int] = []
     for window in sorted(by_window, key=lambda window: (-sizes[window], window)):
         if not coverage.owners(window):
             coverage.take(window, 0)
-            taken += _disjoint_scenes(tasks, by_window[window])
-    return sorted(taken)
+            chosen += _disjoint_scenes(tasks, by_window[window])
+    return sorted(chosen)
 
 
 def _size(task: Task) -> int:
@@ -45,11 +45,11 @@ def _size(task: Task) -> int:
 
 
 def _disjoint_scenes(tasks: Sequence[Task], numbers: Iterable[int]) -> Iterator[int]:
-    taken: list[Span] = []
+    spans: list[Span] = []
     for number in sorted(numbers, key=lambda number: (tasks[number].start - tasks[number].stop, tasks[number].start)):
         task = tasks[number]
-        if all(stop <= task.start or task.stop <= start for start, stop in taken):
-            taken.append((task.start, task.stop))
+        if all(stop <= task.start or task.stop <= start for start, stop in spans):
+            spans.append((task.start, task.stop))
             yield number
 
 
@@ -72,8 +72,8 @@ def remaining_of(planned: Sequence[Task], done: Sequence[Task], scenes: int) -> 
                 tasks.append(Task(common, start, stop))
                 parts[window][common] = None
         tasks += [Task(window, task.start, task.stop) for window in _less(task.window, covered)]
-    whole = {window: (window,) for window in windows if not list(_gaps(spans[window], 0, scenes))}
-    return Remaining(tuple(tasks), {window: tuple(split) for window, split in parts.items()} | whole)
+    complete = {window: (window,) for window in windows if not list(_gaps(spans[window], 0, scenes))}
+    return Remaining(tuple(tasks), {window: tuple(split) for window, split in parts.items()} | complete)
 
 
 def _gaps(spans: Iterable[Span], start: int, stop: int) -> Iterator[Span]:
@@ -86,11 +86,17 @@ def _gaps(spans: Iterable[Span], start: int, stop: int) -> Iterator[Span]:
         yield start, stop
 
 
-def _common(one: Window, other: Window) -> Window:
-    row, column = max(one.row, other.row), max(one.column, other.column)
-    below = min(one.row + one.height, other.row + other.height)
-    right = min(one.column + one.width, other.column + other.width)
+def _common(a: Window, b: Window) -> Window:
+    row, column = max(a.row, b.row), max(a.column, b.column)
+    below = min(a.row + a.height, b.row + b.height)
+    right = min(a.column + a.width, b.column + b.width)
     return Window(row, column, below - row, right - column)
+
+
+def meet(a: Window, b: Window) -> bool:
+    """Whether two windows have a pixel in common."""
+    common = _common(a, b)
+    return common.height > 0 and common.width > 0
 
 
 def _less(window: Window, others: Iterable[Window]) -> list[Window]:
@@ -101,17 +107,17 @@ def _less(window: Window, others: Iterable[Window]) -> list[Window]:
     return rectangles
 
 
-def _less_one(one: Window, other: Window) -> Iterator[Window]:
-    row, column, height, width = common = _common(one, other)
+def _less_one(window: Window, other: Window) -> Iterator[Window]:
+    row, column, height, width = common = _common(window, other)
     if height <= 0 or width <= 0:
-        yield one
+        yield window
         return
-    below, right = one.row + one.height, one.column + one.width
+    below, right = window.row + window.height, window.column + window.width
     around = [
-        Window(one.row, one.column, row - one.row, one.width),
-        Window(row, one.column, height, column - one.column),
+        Window(window.row, window.column, row - window.row, window.width),
+        Window(row, window.column, height, column - window.column),
         Window(row, column + width, height, right - column - width),
-        Window(row + height, one.column, below - row - height, one.width),
+        Window(row + height, window.column, below - row - height, window.width),
     ]
     yield from (part for part in around if part.height and part.width and part != common)
 

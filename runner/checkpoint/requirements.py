@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class Requirements:
             scenes=scenes,
             whole=Window(0, 0, stack.grid.height, stack.grid.width),
             rule=_rule_facts(pass_.reading.rule) | _weight_facts(pass_, stack),
-            held={axis: frozenset(name for name in names if getattr(of, name)) for axis, of in needs.items() if of},
+            held={axis: frozenset(filter(partial(getattr, sums), names)) for axis, sums in needs.items() if sums},
             ordered={
                 stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
                 for stage in pass_.stages
@@ -59,9 +60,9 @@ class Requirements:
         """The task of today's stack that a kept one stands for, or the reason why it does not serve."""
         if kept.kernels != KERNELS:
             return f"the arithmetic was version {kept.kernels} and is {KERNELS}"
-        for name, now in self.rule.items():
-            if kept.rule.get(name) != now:
-                return f"{name} was {kept.rule.get(name)} and is {now}"
+        for name, current in self.rule.items():
+            if kept.rule.get(name) != current:
+                return f"{name} was {kept.rule.get(name)} and is {current}"
         lacking = self._lacking(kept)
         if lacking:
             return lacking
@@ -80,9 +81,11 @@ class Requirements:
 
     def _task(self, kept: KeptTask, scenes: Sequence[Version]) -> Task | str:
         for href, version in scenes:
-            now = self._versions.get(href)
-            if now != version:
-                return f"{href} is left out now" if now is None else f"{href} has changed: it was {version}, now {now}"
+            current = self._versions.get(href)
+            if current is None:
+                return f"{href} is left out now"
+            if current != version:
+                return f"{href} has changed: it was {version}, now {current}"
         numbers = [self._numbers[scene] for scene in scenes]
         if not numbers or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             return "its scenes are in another order"
@@ -97,8 +100,8 @@ class Requirements:
 
 def _version(scene: Scene) -> str:
     version = f"ETag {scene.etag}" if scene.etag else f"{scene.size} bytes of {scene.modified}"
-    beside = f", beside it {scene.sidecars_sha256}" if scene.sidecars_sha256 else ""
-    return version + beside
+    sidecars = f", beside it {scene.sidecars_sha256}" if scene.sidecars_sha256 else ""
+    return version + sidecars
 
 
 def _rule_facts(rule: PixelRule) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runner.base.atomic import final_name, renamed_at_end
 from runner.checkpoint.coalesce import FEW_BYTES, Coalescing
-from runner.checkpoint.remaining import Remaining, disjoint, remaining_of
+from runner.checkpoint.remaining import Remaining, disjoint, meet, remaining_of
 from runner.checkpoint.requirements import Requirements, Version
 from runner.checkpoint.task_file import KeptTask, Rules, read_result, read_task, write_task
 from runner.engine.block_engine import Restored
@@ -22,7 +22,6 @@ from runner.engine.tasks import TaskResult
 from runner.engine.trace import TaskTrace
 from runner.model import Stack
 from runner.plan.records import Pass, Task
-from runner.read.header import Window
 
 FOLDER = "partials"
 
@@ -59,10 +58,10 @@ class Partials:
                 served.append((kept, place))
             else:
                 refused.append((kept, place))
-        taken = [served[number] for number in disjoint([task for _, task in served])]
-        remaining = remaining_of(pass_.tasks, [task for _, task in taken], len(stack.scenes))
+        reused = [served[number] for number in disjoint([task for _, task in served])]
+        remaining = remaining_of(pass_.tasks, [task for _, task in reused], len(stack.scenes))
         self._room = max(FEW_BYTES, sum(scene.size for scene in stack.scenes) // 2)
-        return PassTasks(self, requirements, remaining, taken, refused, Coalescing.of(remaining.tasks))
+        return PassTasks(self, requirements, remaining, reused, refused, Coalescing.of(remaining.tasks))
 
     def add(self, requirements: Requirements, result: TaskResult, trace: TaskTrace) -> None:
         """Keep a task. If the disk refuses it, the run goes on without keeping more."""
@@ -115,8 +114,8 @@ class Partials:
         name = hashlib.sha256(text.encode()).hexdigest()[:32]
         if name not in self._lists or not (self.folder / f"{name}.json").exists():
             self.folder.mkdir(exist_ok=True)
-            with renamed_at_end(self.folder / f"{name}.json") as aside:
-                aside.write_text(text)
+            with renamed_at_end(self.folder / f"{name}.json") as temporary:
+                temporary.write_text(text)
             self._lists[name] = list(scenes)
         return name
 
@@ -141,18 +140,18 @@ class PassTasks:
 
     def keep(self, result: TaskResult, trace: TaskTrace) -> None:
         """Keep a task that has just finished, now or joined to its neighbours."""
-        for joined in self.coalescing.add(result, trace):
-            self.partials.add(self.requirements, *joined)
+        for pair in self.coalescing.add(result, trace):
+            self.partials.add(self.requirements, *pair)
 
     def close(self) -> None:
         """Keep the tasks that still wait for neighbours."""
-        for joined in self.coalescing.rest():
-            self.partials.add(self.requirements, *joined)
+        for pair in self.coalescing.rest():
+            self.partials.add(self.requirements, *pair)
 
     def redone(self) -> list[tuple[KeptTask, str]]:
         """Kept tasks that do not serve and whose windows are read again, with the reasons."""
         windows = {task.window for task in self.remaining.tasks}
-        return [(kept, reason) for kept, reason in self.refused if any(_meet(kept.task.window, of) for of in windows)]
+        return [(kept, reason) for kept, reason in self.refused if any(meet(kept.task.window, w) for w in windows)]
 
     def describe(self, *, explain: bool = False) -> Iterator[str]:
         """Lines on the tasks that are reused and to be read, and one for each reason to compute kept tasks again.
@@ -171,15 +170,6 @@ class PassTasks:
         if explain:
             parts = {"kept": [task for _, task in self.taken], "to be read": self.remaining.tasks}
             yield from (f"{part}: {_extent(tasks)}" for part, tasks in parts.items() if tasks)
-
-
-def _meet(one: Window, other: Window) -> bool:
-    return (
-        one.row < other.row + other.height
-        and other.row < one.row + one.height
-        and one.column < other.column + other.width
-        and other.column < one.column + one.width
-    )
 
 
 def _extent(tasks: Sequence[Task]) -> str:

@@ -82,7 +82,7 @@ def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace)
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     final = folder / f"{name}.npz"
     text = json.dumps({**facts, "trace": asdict(trace)}).encode()
-    with renamed_at_end(final) as aside, aside.open("wb") as file:
+    with renamed_at_end(final) as temporary, temporary.open("wb") as file:
         np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
     return _kept_task(final, json.loads(text))
 
@@ -90,8 +90,8 @@ def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace)
 def read_task(path: Path) -> KeptTask | None:
     """The header of a file whose checksums are right; None if the file is torn, or of another version."""
     try:
-        with zipfile.ZipFile(path) as whole:
-            if whole.testzip() is not None:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
                 return None
         with np.load(path, allow_pickle=False) as arrays:
             facts = json.loads(arrays["header"].tobytes())
@@ -162,9 +162,9 @@ def _used_bytes(layer: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
 
 
 def _all_bytes(used: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    whole = np.zeros((len(used), 8), np.uint8)
-    whole[:, 8 - used.shape[1] :] = used
-    return whole.view("<f8").ravel().astype(np.float64, copy=False)
+    cells = np.zeros((len(used), 8), np.uint8)
+    cells[:, 8 - used.shape[1] :] = used
+    return cells.view("<f8").ravel().astype(np.float64, copy=False)
 
 
 def _unpacked(arrays: Arrays, axis: Over, names: frozenset[str], counts: type[np.integer[Any]]) -> Partial:

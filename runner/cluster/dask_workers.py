@@ -5,7 +5,6 @@ import os
 import resource
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Final
@@ -16,17 +15,19 @@ from dask.system import CPU_COUNT
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
+from distributed.utils import LoopRunner
 
 from runner.cluster.liveness import Liveness
 from runner.cluster.monitor import DaskWatch, Watch, await_answer
-from runner.cluster.workers import Cluster, ClusterSize, KillingTaskError, OnDone, Result, Shared, Task, worker_memory
+from runner.cluster.workers import Cluster, ClusterSize, KillingTaskError, OnDone, worker_memory
 from runner.errors import ClusterError
 from runner.host.signals import signals_held
+from runner.host.threads import Mapped, Result, Shared, Task
 from runner.read.gdal_environment import options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 
 LOOPBACK: Final = "127.0.0.1"
-_STARTS: Final = 4  # attempts at an event loop of dask, on a machine too busy for its limit
+_STARTS: Final = 4  # attempts at an event loop, on a machine too busy for dask's limit
 _FILES: Final = 64  # open files of a driver before its first worker process
 _FILES_OF_A_WORKER: Final = 10  # of the driver; it needs seven
 
@@ -50,11 +51,7 @@ class _DaskWorkers:
         return list(self._client.gather(futures))
 
     def map(
-        self,
-        function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
-        shared: Shared,
-        tasks: Sequence[Task],
-        stop: Callable[[], None],
+        self, function: Mapped[Shared, Task, Result], shared: Shared, tasks: Sequence[Task], stop: Callable[[], None]
     ) -> Generator[Result, None, None]:
         del stop  # workers end with their cluster
         waiting = iter(tasks)
@@ -116,7 +113,7 @@ def _to_come(futures: Iterable[Any]) -> "SimpleQueue[Any]":
     return done
 
 
-def _first(function: Callable[[Shared, Iterator[Task]], Iterator[Result]], shared: Shared, task: Task) -> Result:
+def _first(function: Mapped[Shared, Task, Result], shared: Shared, task: Task) -> Result:
     """One task's result, on a worker."""
     (result,) = function(shared, iter([task]))
     return result
@@ -133,11 +130,11 @@ def dask_workers(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
         "distributed.admin.large-graph-warning-threshold": "1GiB",  # the shared data grows with the scenes
         "distributed.admin.tick.limit": "30s",  # a task may decode for seconds
     }
-    with dask.config.set(config), _scheduler(settings) as address:
+    with dask.config.set(config), _event_loop(settings) as loop, _scheduler(settings, loop) as address:
         try:
             if settings.kind is ClusterKind.address:
                 await_answer(address, settings.start_timeout)
-            client = _started(partial(Client, address, timeout=settings.start_timeout, set_as_default=False))
+            client = Client(address, loop=loop, timeout=settings.start_timeout, set_as_default=False)
         except TypeError as error:
             raise ClusterError(
                 f"the dask scheduler at {settings.address} cannot be asked: dask has no certificates for TLS here; "
@@ -186,7 +183,31 @@ def _restore_options(before: dict[str, dict[str, str | None]], dask_worker: Any 
 
 
 @contextmanager
-def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
+def _event_loop(settings: ClusterSettings) -> Iterator[Any]:
+    """Run an event loop for a cluster and its client; a cluster that has none can neither be used nor closed.
+
+    Its thread starts the worker processes, so it starts itself while signals are held.
+    """
+    with signals_held(), _start_explained(settings):
+        runner = _started_runner()
+    try:
+        yield runner.loop
+    finally:
+        runner.stop()
+
+
+def _started_runner() -> LoopRunner:
+    """Start dask's event loop. dask allows its thread ten seconds to start, and asserts it."""
+    for _ in range(_STARTS):
+        runner = LoopRunner()
+        with suppress(AssertionError):
+            runner.start()
+            return runner
+    raise RuntimeError(f"dask's event loop did not start in {_STARTS} attempts")
+
+
+@contextmanager
+def _scheduler(settings: ClusterSettings, loop: Any) -> Iterator[Any]:
     """The address of a running scheduler, or a cluster of worker processes of our own."""
     if settings.kind is ClusterKind.address:
         yield settings.address
@@ -195,8 +216,7 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
     _refuse_few_files(workers)
     with ExitStack() as started:
         with signals_held(), _start_explained(settings):
-            start = partial(
-                LocalCluster,
+            cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=settings.threads_per_worker or 1,
                 memory_limit=worker_memory(settings, workers),
@@ -204,17 +224,10 @@ def _scheduler(settings: ClusterSettings) -> Iterator[Any]:
                 host=LOOPBACK,
                 dashboard_address=f"{LOOPBACK}:0",
                 silence_logs=logging.CRITICAL,  # a worker that is being closed complains about its lost scheduler
+                loop=loop,
             )
-            cluster = started.enter_context(_started(start))
+            started.enter_context(cluster)
         yield cluster
-
-
-def _started(start: Callable[[], Any]) -> Any:
-    """Start a cluster or a client. dask allows the thread of its event loop ten seconds to begin, and asserts it."""
-    for _ in range(_STARTS - 1):
-        with suppress(AssertionError):
-            return start()
-    return start()
 
 
 def _refuse_few_files(workers: int) -> None:

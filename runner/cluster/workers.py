@@ -1,9 +1,9 @@
 """Workers of a stage: the protocol that all of them follow, and the threads of this process."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import dask.base
 from dask.callbacks import Callback
@@ -14,14 +14,11 @@ from dask.utils import parse_bytes
 from runner.cluster.monitor import Watch
 from runner.errors import ClusterError
 from runner.host.memory import memory_limit_bytes
-from runner.host.threads import map_on_threads
+from runner.host.threads import Mapped, Result, Shared, Task, map_on_threads
 from runner.read.gdal_environment import options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 
 OnDone = Callable[[], None]
-Shared = TypeVar("Shared")
-Task = TypeVar("Task")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +42,7 @@ class Cluster(Protocol):
         """The values of `pieces`, in their order; `on_done` is called as each of them is ready."""
 
     def map(
-        self,
-        function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
-        shared: Shared,
-        tasks: Sequence[Task],
-        stop: Callable[[], None],
+        self, function: Mapped[Shared, Task, Result], shared: Shared, tasks: Sequence[Task], stop: Callable[[], None]
     ) -> Generator[Result, None, None]:
         """The results of all tasks, as they are done; few of them wait to be taken.
 
@@ -103,11 +96,7 @@ class _ThisProcess:
             return list(dask.base.compute(*pieces, **options))
 
     def map(
-        self,
-        function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
-        shared: Shared,
-        tasks: Sequence[Task],
-        stop: Callable[[], None],
+        self, function: Mapped[Shared, Task, Result], shared: Shared, tasks: Sequence[Task], stop: Callable[[], None]
     ) -> Generator[Result, None, None]:
         if self.size.kind == "sync":
             yield from function(shared, iter(tasks))

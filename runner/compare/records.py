@@ -22,29 +22,29 @@ def compare(a: RunFolder, b: RunFolder, only: Iterable[str] | None = None) -> li
 
 def config(a: RunFolder, b: RunFolder) -> Section:
     """Dotted settings, but for the folders the runs were written to."""
-    ours, theirs = (_texts({key: of for key, of in flat(run.config).items() if key not in _OWN}) for run in (a, b))
+    ours, theirs = (_texts(flat(run.config)) for run in (a, b))
     return Section("config", _unequal(ours, theirs))
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {key: as_text(value) for key, value in values.items()}
+    return {key: as_text(value) for key, value in values.items() if key not in _OWN}
 
 
 def _unequal(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[Difference]:
     keys = dict.fromkeys([*ours, *theirs])
     pairs = ((key, ours.get(key, ABSENT), theirs.get(key, ABSENT)) for key in keys)
-    return [Difference(key, one, other) for key, one, other in pairs if one != other]
+    return [Difference(key, a, b) for key, a, b in pairs if a != b]
 
 
 def code(a: RunFolder, b: RunFolder) -> Section:
     """The commit, and what was changed since it."""
     ours, theirs = a.record.code, b.record.code
-    found = _unequal(*({"commit": one.commit if one else "installed"} for one in (ours, theirs)))
-    found += _unequal(*({"uncommitted changes": _changes(one)} for one in (ours, theirs)))
-    changed = [one for one in (ours, theirs) if one and one.dirty]
-    unknown = len(changed) == 2 and not all(one.is_whole for one in changed)
+    differences = _unequal(*({"commit": state.commit if state else "installed"} for state in (ours, theirs)))
+    differences += _unequal(*({"uncommitted changes": _changes(state)} for state in (ours, theirs)))
+    changed = [state for state in (ours, theirs) if state and state.dirty]
+    unknown = len(changed) == 2 and not all(state.is_whole for state in changed)
     notes = ["both had uncommitted changes that were not recorded whole, so that these are not compared"]
-    return Section("code", found, f"commit {ours.commit}" if ours else "installed", notes if unknown else [])
+    return Section("code", differences, f"commit {ours.commit}" if ours else "installed", notes if unknown else [])
 
 
 def _changes(code: Code | None) -> str:
@@ -58,10 +58,10 @@ def _changes(code: Code | None) -> str:
 
 def kernels(a: RunFolder, b: RunFolder) -> Section:
     """The version of the arithmetic; of older runs it is not known."""
-    known = [run.record.kernels for run in (a, b)]
-    if not all(known):
+    versions = [run.record.kernels for run in (a, b)]
+    if not all(versions):
         return Section("kernels", [], "not recorded by both, so not compared")
-    return Section("kernels", _unequal(*({"kernels": str(one)} for one in known)), f"version {known[0]}")
+    return Section("kernels", _unequal(*({"kernels": str(version)} for version in versions)), f"version {versions[0]}")
 
 
 def packages(a: RunFolder, b: RunFolder) -> Section:
@@ -69,11 +69,11 @@ def packages(a: RunFolder, b: RunFolder) -> Section:
     ours, theirs = (
         {"python": str(run.python), "platform": str(run.platform), **run.versions} for run in (a.record, b.record)
     )
-    both = [name for name in ours if name in theirs]
+    common = [name for name in ours if name in theirs]
     single = sorted(set(ours) ^ set(theirs))
     notes = [f"in one record only: {', '.join(single)}"] if single else []
-    some = ({name: of[name] for name in both} for of in (ours, theirs))
-    return Section("packages", _unequal(*some), f"the same {len(both)}", notes)
+    sides = ({name: versions[name] for name in common} for versions in (ours, theirs))
+    return Section("packages", _unequal(*sides), f"the same {len(common)}", notes)
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------------
@@ -82,24 +82,25 @@ def packages(a: RunFolder, b: RunFolder) -> Section:
 def inputs(a: RunFolder, b: RunFolder) -> Section:
     """The objects that the stacks were made of, by ETag (or size and time of change), and their order."""
     ours, theirs = ({row.href: row for row in run.inputs()} for run in (a, b))
-    found = [
+    differences = [
         Difference(href, *sides) for href in {**ours, **theirs} if (sides := _sides(ours.get(href), theirs.get(href)))
     ]
-    used = [[row.href for row in of.values() if row.used] for of in (ours, theirs)]
-    if not found and used[0] != used[1]:
-        at, (one, other) = next((at, pair) for at, pair in enumerate(zip(*used, strict=True)) if pair[0] != pair[1])
-        found.append(Difference(f"order, from scene {at + 1} on", one, other))
-    return Section("inputs", found, f"the same {plural(len(used[0]), 'object')} in the same order")
+    used = [[row.href for row in rows.values() if row.used] for rows in (ours, theirs)]
+    if not differences and used[0] != used[1]:
+        pairs = enumerate(zip(*used, strict=True), start=1)
+        number, pair = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
+        differences.append(Difference(f"order, from scene {number} on", *pair))
+    return Section("inputs", differences, f"the same {plural(len(used[0]), 'object')} in the same order")
 
 
-def _sides(one: RecordedInput | None, other: RecordedInput | None) -> tuple[str, str] | None:
+def _sides(a: RecordedInput | None, b: RecordedInput | None) -> tuple[str, str] | None:
     """The state of an object in both runs, if it differs and either run used it."""
-    if not any(row and row.used for row in (one, other)):
+    if not any(row and row.used for row in (a, b)):
         return None
-    if one and other and one.used and other.used:
-        versions = _versions(one, other)
+    if a and b and a.used and b.used:
+        versions = _versions(a, b)
         return versions if versions[0] != versions[1] else None
-    return _standing(one), _standing(other)
+    return _standing(a), _standing(b)
 
 
 def _standing(row: RecordedInput | None) -> str:
@@ -108,14 +109,14 @@ def _standing(row: RecordedInput | None) -> str:
     return f"used, ETag {row.etag}" if row.used else f"left out: {row.reason}"
 
 
-def _versions(one: RecordedInput, other: RecordedInput) -> tuple[str, str]:
-    if one.etag and other.etag:
-        versions = f"ETag {one.etag}", f"ETag {other.etag}"
+def _versions(a: RecordedInput, b: RecordedInput) -> tuple[str, str]:
+    if a.etag and b.etag:
+        versions = f"ETag {a.etag}", f"ETag {b.etag}"
     else:
-        versions = f"{one.size} bytes of {one.modified}", f"{other.size} bytes of {other.modified}"
-    if one.beside == other.beside or not (one.beside and other.beside):
+        versions = f"{a.size} bytes of {a.modified}", f"{b.size} bytes of {b.modified}"
+    if a.beside == b.beside or not (a.beside and b.beside):
         return versions
-    return f"{versions[0]}, beside it {one.beside[:12]}", f"{versions[1]}, beside it {other.beside[:12]}"
+    return f"{versions[0]}, beside it {a.beside[:12]}", f"{versions[1]}, beside it {b.beside[:12]}"
 
 
 def values(a: RunFolder, b: RunFolder) -> Section:
@@ -126,5 +127,5 @@ def values(a: RunFolder, b: RunFolder) -> Section:
 
 
 SECTIONS: Mapping[str, Callable[[RunFolder, RunFolder], Section]] = {
-    one.__name__: one for one in (config, code, kernels, packages, inputs, values)
+    section.__name__: section for section in (config, code, kernels, packages, inputs, values)
 }

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.compare.sections import Difference, Section
+from runner.compare.spread import Largest, Spread, Values
 from runner.errors import RecordError
-from runner.output.digest import unequal_bits
 from runner.output.names import output_names
 from runner.output.read_back import column, opened_raster, read_table, read_window
 from runner.record.run_files import StoredValues, altered_outputs
 from runner.record.run_folder import RunFolder
 from runner.settings import Over
 
-Values = npt.NDArray[Any]
 _ROWS = 512  # of a raster at a time
 _SMALL = 0.01  # see `relative_differences`
 
@@ -43,17 +41,17 @@ class Result:
 
 def results_of(run: RunFolder) -> dict[Key, Result]:
     """Every statistic that the run's config asks for, with its file. Raises RecordError for a config that has none."""
-    found: dict[Key, Result] = {}
+    results: dict[Key, Result] = {}
     try:
         for stage, settings in run.config["stages"].items():
             over, names = Over(settings["over"]), list(settings["statistics"])
             files = output_names(stage, over, names)
             files = files * len(names) if over is Over.space else files
             for name, file in zip(names, files, strict=True):
-                found[Key(stage, name)] = Result(Key(stage, name), over, run.path / file)
+                results[Key(stage, name)] = Result(Key(stage, name), over, run.path / file)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{run.path / 'run.json'}: its config has no stages as runs have them ({error!r})") from error
-    return found
+    return results
 
 
 def differing_values(a: RunFolder, b: RunFolder) -> Section:
@@ -63,21 +61,22 @@ def differing_values(a: RunFolder, b: RunFolder) -> Section:
     that was altered or deleted, or has its pixels or scenes elsewhere, differs. Raises RecordError
     for one that cannot be read.
     """
-    without = [run for run in (a, b) if run.status != "COMPLETED"]
-    if without:
-        found = [Difference("results", a.status, b.status)] if len(without) == 1 else []
-        return Section("values", found, "neither left any", [f"{run.path} is {run.status}" for run in without])
+    unfinished = [run for run in (a, b) if run.status != "COMPLETED"]
+    if unfinished:
+        differences = [Difference("results", a.status, b.status)] if len(unfinished) == 1 else []
+        return Section("values", differences, "neither left any", [f"{run.path} is {run.status}" for run in unfinished])
     ours, theirs = results_of(a), results_of(b)
     digests, notes = zip(*map(_digests, (a, b)), strict=True)
     altered = altered_outputs(a.path) | altered_outputs(b.path)
-    found = []
+    differences = []
     for key in {**ours, **theirs}:
         if key not in ours or key not in theirs:
-            found.append(Difference(str(key), *("there" if key in of else "not computed" for of in (ours, theirs))))
+            sides = ("there" if key in results else "not computed" for results in (ours, theirs))
+            differences.append(Difference(str(key), *sides))
         else:
             same = digests[0].get(key) is not None and digests[0].get(key) == digests[1].get(key)
-            found += _compare(ours[key], theirs[key], same, altered)
-    return Section("values", found, f"the same bits in all {len(ours)} statistics", [note for note in notes if note])
+            differences += _compare(ours[key], theirs[key], same, altered)
+    return Section("values", differences, f"the same bits in all {len(ours)} statistics", list(filter(None, notes)))
 
 
 def _digests(run: RunFolder) -> tuple[dict[Key, StoredValues], str]:
@@ -86,152 +85,80 @@ def _digests(run: RunFolder) -> tuple[dict[Key, StoredValues], str]:
         files = run.outputs()
     except RecordError as error:
         return {}, f"{error}; the values themselves are compared"
-    return {Key(file.stage, one.name): one for file in files for one in file.values}, ""
+    return {Key(file.stage, value.name): value for file in files for value in file.values}, ""
 
 
-def _compare(one: Result, other: Result, same: bool, altered: Mapping[Path, str]) -> Iterator[Difference]:
+def _compare(a: Result, b: Result, same: bool, altered: Mapping[Path, str]) -> Iterator[Difference]:
     """The differences; `same` says that both were the same bits when they were written."""
-    if one.over is not other.over:
-        yield Difference(str(one.key), f"over {one.over.value}", f"over {other.over.value}")
+    if a.over is not b.over:
+        yield Difference(str(a.key), f"over {a.over.value}", f"over {b.over.value}")
         return
-    problems = [altered[path] for path in dict.fromkeys((one.path, other.path)) if path in altered]
+    problems = [altered[path] for path in dict.fromkeys((a.path, b.path)) if path in altered]
     if problems:
-        before = "as written, the values were the same bits" if same else ""
-        yield Difference(str(one.key), text=_joined(*problems, before, _apart_now(one, other)))
-    elif not (same and _in_the_same_place(one, other)) and (text := _apart(one, other)):
-        yield Difference(str(one.key), text=text)
+        remark = "as written, the values were the same bits" if same else ""
+        yield Difference(str(a.key), text=_joined(*problems, remark, _apart_now(a, b)))
+    elif not (same and _in_the_same_place(a, b)) and (text := _apart(a, b)):
+        yield Difference(str(a.key), text=text)
 
 
-def _apart(one: Result, other: Result) -> str:
-    return (_compare_columns if one.over is Over.space else _compare_rasters)(one, other)
+def _apart(a: Result, b: Result) -> str:
+    return (_compare_columns if a.over is Over.space else _compare_rasters)(a, b)
 
 
-def _apart_now(one: Result, other: Result) -> str:
+def _apart_now(a: Result, b: Result) -> str:
     try:
-        return _apart(one, other) or "what they hold now is the same bits"
+        return _apart(a, b) or "what they hold now is the same bits"
     except RecordError:
         return "so they cannot be compared as they are now"
 
 
-def _in_the_same_place(one: Result, other: Result) -> bool:
+def _in_the_same_place(a: Result, b: Result) -> bool:
     """Whether the rows are of the same scenes, or the pixels on the same grid; no values are read of rasters."""
-    if one.over is Over.space:
-        ours, theirs = (read_table(result.path)["href"].to_pylist() for result in (one, other))
+    if a.over is Over.space:
+        ours, theirs = (read_table(result.path)["href"].to_pylist() for result in (a, b))
         return bool(ours == theirs)
-    with opened_raster(one.path) as raster, opened_raster(other.path) as another:
-        return _grid(raster) == _grid(another)
+    with opened_raster(a.path) as raster_a, opened_raster(b.path) as raster_b:
+        return _grid(raster_a) == _grid(raster_b)
 
 
 def _grid(raster: Any) -> tuple[Any, ...]:
     return raster.crs, raster.transform
 
 
-# --- distance ---------------------------------------------------------------------------------------------------------
-
-
-class Largest(NamedTuple):
-    """The largest difference so far, by some measure, and where: the place's words, and both values."""
-
-    size: float
-    place: tuple[int, ...]
-    one: float
-    other: float
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """The distance between two results; `place` is an index into them."""
-
-    floor: float = 0.0  # values smaller than that count as that much where differences are relative
-    cells: int = 0
-    unequal: int = 0  # in their bits
-    single: int = 0  # of these, missing in one of both
-    first_single: tuple[int, ...] | None = None
-    absolute: Largest | None = None
-    relative: Largest | None = None  # to the larger of both, by magnitude
-    whole: bool = True  # whether both are integers
-
-    def with_part(self, one: Values, other: Values, start: int) -> "Spread":
-        """Also of these values, whose first axis begins at `start` of the whole."""
-        unequal = unequal_bits(one, other) if one.dtype == other.dtype else ~np.equal(one, other)
-        ours, theirs = one.astype(np.float64), other.astype(np.float64)
-        unequal &= ~(np.isnan(ours) & np.isnan(theirs))
-        single = np.isnan(ours) != np.isnan(theirs)
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            apart = np.abs(ours - theirs)
-            size = np.maximum(np.maximum(np.abs(ours), np.abs(theirs)), self.floor)
-            relative = np.where(np.isinf(apart), apart, apart / size)
-        at = _place(int(np.argmax(single)), single.shape, start) if single.any() else None
-        both = unequal & ~single
-        return Spread(
-            self.floor,
-            self.cells + one.size,
-            self.unequal + int(unequal.sum()),
-            self.single + int(single.sum()),
-            self.first_single or at,
-            _larger(self.absolute, _largest(apart, both, ours, theirs, start)),
-            _larger(self.relative, _largest(relative, both, ours, theirs, start)),
-            self.whole and one.dtype.kind in "iu" and other.dtype.kind in "iu",
-        )
-
-
-def _largest(sizes: Values, among: Values, ours: Values, theirs: Values, start: int) -> Largest | None:
-    if not among.any():
-        return None
-    ranked = np.where(among, np.nan_to_num(sizes, nan=0.0, posinf=np.inf), -1.0)
-    at = int(np.argmax(ranked))
-    place = _place(at, sizes.shape, start)
-    return Largest(float(ranked.flat[at]), place, float(ours.flat[at]), float(theirs.flat[at]))
-
-
-def _place(at: int, shape: tuple[int, ...], start: int) -> tuple[int, ...]:
-    first, *rest = (int(index) for index in np.unravel_index(at, shape))
-    return first + start, *rest
-
-
-def _larger(one: Largest | None, other: Largest | None) -> Largest | None:
-    return max((found for found in (one, other) if found), key=lambda found: found.size, default=None)
-
-
 # --- in words ---------------------------------------------------------------------------------------------------------
 
 
-def _compare_columns(one: Result, other: Result) -> str:
+def _compare_columns(a: Result, b: Result) -> str:
     """Rows are matched by href; an empty text if all are the same bits."""
-    spread, common, alone = _columns_apart(one, other)
+    spread, common, single = _columns_apart(a, b)
     text = _in_words(spread, "scenes", lambda place: str(common[place[0]]))
-    return _joined(text, f"scenes in one table only: {alone}" if alone else "")
+    return _joined(text, f"scenes in one table only: {single}" if single else "")
 
 
-def _columns_apart(one: Result, other: Result, small: float = 0.0) -> tuple[Spread, list[str], int]:
+def _columns_apart(a: Result, b: Result, small: float = 0.0) -> tuple[Spread, list[str], int]:
     """The distance of two columns, the scenes in both, and the number of those in one; `small` as in `Spread`."""
-    tables = [read_table(result.path) for result in (one, other)]
-    columns = [
-        column(result.path, table, one.key.statistic) for result, table in zip((one, other), tables, strict=True)
-    ]
+    tables = [read_table(result.path) for result in (a, b)]
+    columns = [column(result.path, table, a.key.statistic) for result, table in zip((a, b), tables, strict=True)]
     hrefs = [table["href"].to_pylist() for table in tables]
-    rows = [{href: at for at, href in enumerate(of)} for of in hrefs]
+    rows = [{href: row for row, href in enumerate(of)} for of in hrefs]
     common = [href for href in hrefs[0] if href in rows[1]]
     ours, theirs = (values[[of[href] for href in common]] for values, of in zip(columns, rows, strict=True))
     spread = Spread(floor=small * _magnitude(ours)).with_part(ours, theirs, 0)
     return spread, common, len(hrefs[0]) + len(hrefs[1]) - 2 * len(common)
 
 
-def _compare_rasters(one: Result, other: Result) -> str:
+def _compare_rasters(a: Result, b: Result) -> str:
     """Windows in turn; an empty text if all pixels are the same bits and lie in the same place."""
-    with opened_raster(one.path) as ours, opened_raster(other.path) as theirs:
+    with opened_raster(a.path) as ours, opened_raster(b.path) as theirs:
         if ours.shape != theirs.shape:
             return f"{_size(ours.shape)} and {_size(theirs.shape)} pixels, so not compared"
         spread = _rasters_apart(ours, theirs)
-        transform = ours.transform
-        moved = "they lie on other grids" if _grid(ours) != _grid(theirs) else ""
+        transform = tuple(ours.transform)
+        grids = "they lie on other grids" if _grid(ours) != _grid(theirs) else ""
         kinds = {ours.dtypes[0], theirs.dtypes[0]}
-        typed = f"pixels are {ours.dtypes[0]} and {theirs.dtypes[0]}" if len(kinds) > 1 else ""
-
-    def where(place: tuple[int, ...]) -> str:
-        return pixel_place(place[0], place[1], tuple(transform))
-
-    return _joined(_in_words(spread, "pixels", where), moved, typed)
+        types = f"pixels are {ours.dtypes[0]} and {theirs.dtypes[0]}" if len(kinds) > 1 else ""
+    text = _in_words(spread, "pixels", lambda place: pixel_place(place[0], place[1], transform))
+    return _joined(text, grids, types)
 
 
 def _rasters_apart(ours: Any, theirs: Any, small: float = 0.0) -> Spread:
@@ -265,16 +192,16 @@ def relative_differences(a: RunFolder, b: RunFolder) -> dict[Key, float]:
     return {key: _relative(ours[key], theirs[key]) for key in common}
 
 
-def _relative(one: Result, other: Result) -> float:
-    alone = 0
-    if one.over is Over.space:
-        spread, _, alone = _columns_apart(one, other, _SMALL)
+def _relative(a: Result, b: Result) -> float:
+    single = 0
+    if a.over is Over.space:
+        spread, _, single = _columns_apart(a, b, _SMALL)
     else:
-        with opened_raster(one.path) as ours, opened_raster(other.path) as theirs:
+        with opened_raster(a.path) as ours, opened_raster(b.path) as theirs:
             if ours.shape != theirs.shape:
                 return np.inf
             spread = _rasters_apart(ours, theirs, _SMALL)
-    if alone or spread.single or (spread.whole and spread.unequal):
+    if single or spread.single or (spread.whole and spread.unequal):
         return np.inf
     return spread.relative.size if spread.relative else 0.0
 
@@ -300,8 +227,8 @@ def _in_words(spread: Spread, cells: str, where: Any) -> str:
     return text
 
 
-def _pair(found: Largest) -> str:
-    return f"{found.one:.9g} and {found.other:.9g}"
+def _pair(largest: Largest) -> str:
+    return f"{largest.a:.9g} and {largest.b:.9g}"
 
 
 def _size(shape: tuple[int, ...]) -> str:

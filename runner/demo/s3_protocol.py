@@ -223,8 +223,8 @@ def check_signature(
         raise S3Error(403, "RequestTimeTooSkewed", message)
     request = _canonical_request(method, target, headers, signed_headers)
     text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    wanted = hmac.new(_signing_key(credentials.secret_key, scope), text.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(signature, wanted):
+    expected = hmac.new(_signing_key(credentials.secret_key, scope), text.encode(), hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(signature, expected):
         message = "The request signature we calculated does not match the signature you provided."
         raise S3Error(403, "SignatureDoesNotMatch", message)
 

@@ -75,8 +75,8 @@ def _first_line(process: subprocess.Popen[bytes], root: Path, stderr: IO[bytes])
     if not line:
         state = f"within {START_SECONDS} s" if process.poll() is None else f"and ended with code {process.returncode}"
         stderr.seek(0)
-        said = stderr.read().decode(errors="replace").strip()[-2000:]
-        raise SourceError(f"the server for {root} did not start {state}; it said: {said or 'nothing'}")
+        message = stderr.read().decode(errors="replace").strip()[-2000:]
+        raise SourceError(f"the server for {root} did not start {state}; it said: {message or 'nothing'}")
     return line.decode().strip()
 
 

@@ -12,17 +12,17 @@ _PATIENCE_SECONDS: Final = 3.0
 @contextmanager
 def beating(beat: Callable[[], None]) -> Iterator[None]:
     """Call `beat` every two seconds until the block ends."""
-    done = threading.Event()
+    stop = threading.Event()
 
     def beats() -> None:
-        while not done.wait(HEARTBEAT_SECONDS):
+        while not stop.wait(HEARTBEAT_SECONDS):
             beat()
 
     with beside(beats, "heartbeat"):
         try:
             yield
         finally:
-            done.set()
+            stop.set()
 
 
 @contextmanager

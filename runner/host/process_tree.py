@@ -43,15 +43,15 @@ class ProcessTree:
         if self._search_is_due():
             self._search()
         self.resident_bytes = 0
-        for process, before in list(self._members.items()):
+        for process, earlier in list(self._members.items()):
             try:
                 self.resident_bytes += int(process.memory_info().rss)
-                now = _cpu_seconds(process)
+                seconds = _cpu_seconds(process)
             except psutil.Error:
                 del self._members[process]
                 continue
-            self.usage.cpu_seconds += now - before
-            self._members[process] = now
+            self.usage.cpu_seconds += seconds - earlier
+            self._members[process] = seconds
         self.usage.peak_bytes = max(self.usage.peak_bytes, self.resident_bytes)
 
     def kill(self) -> None:
@@ -79,8 +79,8 @@ class ProcessTree:
             family = {self._root, *self._root.children(recursive=True)}
         except psutil.Error:
             family = set()
-        known = [*self._members, *(one for one in family if one.pid not in self._strangers)]
-        self._members = {one: self._members.get(one, 0.0) for one in known if one.is_running()}
+        members = [*self._members, *(process for process in family if process.pid not in self._strangers)]
+        self._members = {process: self._members.get(process, 0.0) for process in members if process.is_running()}
         self._most = max(self._most, len(self._members))
 
 
@@ -98,12 +98,12 @@ def measured_usage(strangers: frozenset[int], every_seconds: float = 0.25) -> It
 
     Resident bytes are read `every_seconds`; of a process that ends, the time since then is not counted.
     """
-    tree, done = ProcessTree(strangers=strangers), threading.Event()
+    tree, stop = ProcessTree(strangers=strangers), threading.Event()
     tree.look()
     tree.usage.cpu_seconds = 0.0  # used before the block
 
     def watch() -> None:
-        while not done.wait(every_seconds):
+        while not stop.wait(every_seconds):
             tree.look()
         tree.look()
 
@@ -112,7 +112,7 @@ def measured_usage(strangers: frozenset[int], every_seconds: float = 0.25) -> It
     try:
         yield tree.usage
     finally:
-        done.set()
+        stop.set()
         thread.join()
 
 

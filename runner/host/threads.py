@@ -11,11 +11,12 @@ from typing import Any, Final, Generic, TypeVar
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Mapped = Callable[[Shared, Iterator[Task]], Iterator[Result]]
 _LOOK_SECONDS: Final = 0.05  # between two checks of threads that are ending
 
 
 def map_on_threads(
-    function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
+    function: Mapped[Shared, Task, Result],
     shared: Shared,
     tasks: Sequence[Task],
     threads: int,
@@ -26,16 +27,16 @@ def map_on_threads(
     Raises the error of a thread. At every end `stop` is called, and no thread is left.
     """
     waiting = _Shared(iter(tasks))
-    done: queue.Queue[_Done[Result]] = queue.Queue(maxsize=threads)
+    results: queue.Queue[_Done[Result]] = queue.Queue(maxsize=threads)
     with ThreadPoolExecutor(threads) as pool:
-        working = [pool.submit(_work, function, shared, waiting, done) for _ in range(threads)]
+        working = [pool.submit(_work, function, shared, waiting, results) for _ in range(threads)]
         try:
             for _ in tasks:
-                yield done.get().result()
+                yield results.get().result()
         finally:
             stop()
             waiting.close()
-            _empty(done, working)
+            _empty(results, working)
 
 
 class _Shared(Generic[Task]):
@@ -72,22 +73,22 @@ class _Done(Generic[Result]):
 
 
 def _work(
-    function: Callable[[Shared, Iterator[Task]], Iterator[Result]],
+    function: Mapped[Shared, Task, Result],
     shared: Shared,
     tasks: Iterator[Task],
-    done: "queue.Queue[_Done[Result]]",
+    results: "queue.Queue[_Done[Result]]",
 ) -> None:
     """The work of a thread. Its first error ends it, and is raised in the main thread."""
     try:
         for result in function(shared, tasks):
-            done.put(_Done((result,)))
+            results.put(_Done((result,)))
     except BaseException as error:  # noqa: BLE001 - the main thread raises it
-        done.put(_Done(error=error))
+        results.put(_Done(error=error))
 
 
-def _empty(done: "queue.Queue[Any]", threads: Sequence[Future[None]]) -> None:
+def _empty(results: "queue.Queue[Any]", threads: Sequence[Future[None]]) -> None:
     """Drain the queue until the threads that wait for room have ended."""
     while wait(threads, timeout=_LOOK_SECONDS).not_done:
         with suppress(queue.Empty):
             while True:
-                done.get_nowait()
+                results.get_nowait()

@@ -70,9 +70,8 @@ def _winner(board: Leaderboard) -> Iterator[str]:
     if all_tie:
         yield tie_rule(board)
     elif ties:
-        others = "; ".join(board.names[row.job] for row in ties[:3])
-        more = f" and {len(ties) - 3} more" if len(ties) > 3 else ""
-        yield f"It ties with {humanize.plural(len(ties), 'other')}: {others}{more}. {tie_rule(board)}"
+        others = humanize.listed([board.names[row.job] for row in ties], 3, "; ")
+        yield f"It ties with {humanize.plural(len(ties), 'other')}: {others}. {tie_rule(board)}"
     elif board.noise.assumed:
         yield tie_rule(board)
 

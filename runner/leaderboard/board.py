@@ -98,6 +98,4 @@ def _is_work(key: str) -> bool:
 
 
 def _listed(values: Iterable[str]) -> str:
-    shown = [humanize.cut(value, 40) for value in values]
-    more = f" and {len(shown) - _MOST_VALUES} more" if len(shown) > _MOST_VALUES else ""
-    return ", ".join(shown[:_MOST_VALUES]) + more
+    return humanize.listed([humanize.cut(value, 40) for value in values], _MOST_VALUES)

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from markupsafe import Markup
 
-from runner import report
 from runner.base import humanize
 from runner.base.atomic import write_text
 from runner.base.command import COMMAND
@@ -21,9 +20,10 @@ from runner.leaderboard.pareto import pareto_figure
 from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row
 from runner.record.run import Run
-from runner.report.charts import bar
+from runner.report.charts import bar, template
 
 PAGE: Final = "sweep.html"
+_TEMPLATE: Final = Path(__file__).with_name("sweep.html.j2")
 _FEW_VERSIONS: Final = ("cog-stack-runner", "dask", "distributed", "numpy", "numba", "rasterio", "GDAL", "obstore")
 
 
@@ -52,24 +52,8 @@ class Line(NamedTuple):
 def write_page(board: Leaderboard, best: str | None) -> Path:
     """Write the page and return its path; `best` is the text of the winner's config. Raises OutputError."""
     path = board.sweep.path / PAGE
-    write_text(path, _render(_context(board, best)))
+    write_text(path, template(_TEMPLATE).render(_context(board, best)))
     return path
-
-
-def _render(context: dict[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, for the page alone
-
-    assert report.__file__
-    folders = [Path(__file__).parent, Path(report.__file__).parent]  # the style is that of the runs' reports
-    environment = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(folders),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["text"] = humanize
-    return environment.get_template("sweep.html.j2").render(context)
 
 
 def _context(board: Leaderboard, best: str | None) -> dict[str, Any]:
@@ -154,9 +138,9 @@ def _figures(board: Leaderboard) -> Iterator[Figure]:
     small = min((row for row in ranked if row.peak_bytes), key=lambda row: row.peak_bytes or 0.0, default=None)
     if small:
         yield Figure("lowest memory", humanize.size(small.peak_bytes), _named(board, small))
-    done = sum(row.status is Status.COMPLETED for row in board.rows)
+    completed = sum(row.status is Status.COMPLETED for row in board.rows)
     failed = sum(row.failed for row in board.rows)
-    yield Figure("jobs completed", f"{done} of {len(board.rows)}", _trouble(failed, _refused(board)))
+    yield Figure("jobs completed", f"{completed} of {len(board.rows)}", _trouble(failed, _refused(board)))
     if board.unlike:
         return
     yield Figure(

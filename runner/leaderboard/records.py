@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from runner.base.atomic import update_json
-from runner.errors import OutputError, RecordError
+from runner.errors import OutputError
 from runner.record.run import Amount, Count, Moment
-from runner.record.run_files import read_json, typed
+from runner.record.run_files import read_record
 from runner.record.run_folder import current_status
 from runner.settings import SweepSettings
 
@@ -109,15 +109,7 @@ def read_job_record(folder: Path) -> JobRecord | None:
 
 
 def _read(file: Path, kind: type[Kind]) -> Kind | None:
-    if not file.is_file():
-        return None
-    tree = read_json(file)
-    if tree.get("schema") != SCHEMA_VERSION:
-        raise RecordError(
-            f"{file} has schema {tree.get('schema')}, this version reads {SCHEMA_VERSION}; use the version that wrote "
-            "the file"
-        )
-    return typed(file, tree, kind)
+    return read_record(file, kind, SCHEMA_VERSION) if file.is_file() else None
 
 
 def write_record(file: Path, record: Struct) -> None:

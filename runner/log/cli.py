@@ -24,12 +24,12 @@ Each verb has its own help, with examples: {_PROGRAM} VERB --help"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for; the exit code is the verb's, 2 for what is asked wrongly, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    at = words.index("--") if "--" in words else len(words)
-    options, unknown = _parser().parse_known_args(words[:at])
+    end = words.index("--") if "--" in words else len(words)
+    options, unknown = _parser().parse_known_args(words[:end])
     verb: Verb = options.verb
     if unknown:
         options.parser.error(f"unrecognized arguments: {unknown[0]}")
-    options.overrides = words[at + 1 :]
+    options.overrides = words[end + 1 :]
     if options.overrides and not verb.overrides:
         complain(
             f"{verb.name} takes no overrides, got {' '.join(options.overrides)}; see {_PROGRAM} {verb.name} --help"
@@ -65,7 +65,7 @@ class _Parser(ArgumentParser):
         verb = re.match(r"argument VERB: invalid choice: '(.*?)'", message)
         flag = re.match(r"unrecognized arguments: (-\S+)", message)
         if verb:
-            names = [one.name for one in VERBS]
+            names = [entry.name for entry in VERBS]
             message = f"{verb[1]}: there is no such verb{did_you_mean(verb[1], names)}; there are {', '.join(names)}"
         elif flag:
             known = set(re.findall(r"--[\w-]+", self.format_help()))

@@ -31,10 +31,10 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _sections(text: str) -> list[str]:
-    wanted = [word.strip() for word in text.split(",")]
-    if not set(wanted) <= set(SECTIONS):
+    names = [word.strip() for word in text.split(",")]
+    if not set(names) <= set(SECTIONS):
         raise ArgumentTypeError(f"{text}: wanted some of {', '.join(SECTIONS)}, with commas")
-    return wanted
+    return names
 
 
 def _run(options: Namespace) -> int:
@@ -55,12 +55,12 @@ def show_section(section: Section, most: int | None = _SHOWN) -> None:
     if not section.differences:
         say(f"{section.name}: {section.same}")
     shown = section.differences[:most]
-    pairs = [one for one in shown if not one.text]
+    pairs = [difference for difference in shown if not difference.text]
     if pairs:
         show_table(table("", [section.name, "A", "B"], _cells(pairs), left=3))
-    for one in shown:
-        if one.text:
-            say(printable(f"{section.name}: {one.what}: {one.text}"))
+    for difference in shown:
+        if difference.text:
+            say(printable(f"{section.name}: {difference.what}: {difference.text}"))
     if len(section.differences) > len(shown):
         say(f"{section.name}: and {len(section.differences) - len(shown)} more; diff --all shows them")
     for note in dict.fromkeys(section.notes):
@@ -68,7 +68,7 @@ def show_section(section: Section, most: int | None = _SHOWN) -> None:
 
 
 def _cells(pairs: Sequence[Difference]) -> list[list[str]]:
-    return [[one.what, one.a, one.b] for one in pairs]
+    return [[difference.what, difference.a, difference.b] for difference in pairs]
 
 
 VERB = Verb(

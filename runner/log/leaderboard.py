@@ -22,8 +22,8 @@ computed different bits from the same scenes (refused and pruned jobs have not f
 
 
 def _arguments(parser: ArgumentParser) -> None:
-    wanted = "which sweep: its folder, a part of its name that no other has, or 'last'"
-    parser.add_argument("sweep", metavar="SWEEP", help=wanted)
+    help_text = "which sweep: its folder, a part of its name that no other has, or 'last'"
+    parser.add_argument("sweep", metavar="SWEEP", help=help_text)
     add_outputs(parser)
     parser.add_argument("--json", action="store_true", help="a JSON object instead of a table and files")
 

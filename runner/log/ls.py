@@ -142,10 +142,10 @@ def _refuse_unknown_keys(every: Sequence[Entry], keys: Sequence[str]) -> None:
 
 
 def _statuses(text: str) -> frozenset[str]:
-    wanted = frozenset(word.strip().upper() for word in text.split(","))
-    if not wanted <= set(_STATUSES):
+    statuses = frozenset(word.strip().upper() for word in text.split(","))
+    if not statuses <= set(_STATUSES):
         raise ArgumentTypeError(f"{text}: wanted some of {', '.join(_STATUSES).lower()}, with commas")
-    return wanted
+    return statuses
 
 
 def _condition(text: str) -> tuple[str, str]:
@@ -200,8 +200,8 @@ def _or_dash(number: int | None) -> str:
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """The keys in which these configs are not all the same, the runs' own folders left out; in order."""
-    keys = dict.fromkeys(key for one in settings if one for key in one if key not in _OWN)
-    return [key for key in keys if len({as_text(one.get(key, _ABSENT)) for one in settings if one}) > 1]
+    keys = dict.fromkeys(key for config in settings if config for key in config if key not in _OWN)
+    return [key for key in keys if len({as_text(config.get(key, _ABSENT)) for config in settings if config}) > 1]
 
 
 def describe(entries: Sequence[Entry]) -> list[dict[str, Any]]:

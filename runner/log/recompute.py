@@ -2,7 +2,7 @@
 
 Two kinds of tasks give final values: a small window with all scenes gives every temporal statistic of
 its pixels, a whole scene gives its row of every table. Sums are exact, so both must be the stored ones to the bit,
-however the run had cut its own blocks. The reference engine, engine=xarray, rounds on its way: its must be close.
+however the run had cut its own tasks. The reference engine, engine=xarray, rounds on its way: its must be close.
 """
 
 import random
@@ -34,7 +34,7 @@ from runner.record.run_folder import RunFolder
 from runner.reduce.statistics import finish, statistic
 from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
 from runner.source.reachable import opened_source
-from runner.source.reopen import Found, look_up, read_scenes
+from runner.source.reopen import Lookup, look_up, read_scenes
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 
@@ -50,22 +50,22 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
     rows = [row for row in run.inputs() if row.used]
     with opened_source(job) as reachable:
         stores = Stores(reachable.source.s3, fetch_options(job.fetch))
-        found = look_up([row.stored for row in rows], stores)
-        yield from _check_objects(found)
-        whole = [(one, row.scene) for one, row in zip(found, rows, strict=True) if not one.problem]
-        if not whole:
+        lookups = look_up([row.stored for row in rows], stores)
+        yield from _check_objects(lookups)
+        intact = [(lookup, row.scene) for lookup, row in zip(lookups, rows, strict=True) if not lookup.problem]
+        if not intact:
             return
         with progress_bar("headers") as progress:
-            scenes, _ = read_scenes(reachable.source, whole, stores, progress)
+            scenes, _ = read_scenes(reachable.source, intact, stores, progress)
         yield from _check_beside(scenes, rows)
-        yield from _check_values(_Sampler(run, reachable, scenes, len(found), random.Random(seed)), count)  # noqa: S311
+        yield from _check_values(_Sampler(run, reachable, scenes, len(lookups), random.Random(seed)), count)  # noqa: S311
 
 
-def _check_objects(found: Sequence[Found]) -> Iterator[Check]:
-    problems = [one.problem for one in found if one.problem]
+def _check_objects(lookups: Sequence[Lookup]) -> Iterator[Check]:
+    problems = [lookup.problem for lookup in lookups if lookup.problem]
     yield from (Check("inputs", Verdict.failed, problem) for problem in problems)
     if not problems:
-        yield Check("inputs", Verdict.ok, f"{len(found)} objects are there with their recorded ETags")
+        yield Check("inputs", Verdict.ok, f"{len(lookups)} objects are there with their recorded ETags")
 
 
 def _check_beside(scenes: Sequence[Scene], rows: Sequence[RecordedInput]) -> Iterator[Check]:
@@ -93,7 +93,7 @@ def _check_values(sampler: "_Sampler", count: int) -> Iterator[Check]:
 
 @dataclass(slots=True)
 class _Sampler:
-    """Computes blocks of a run's stack again, as its job says, and compares."""
+    """Computes tasks of a run's stack again, as its job says, and compares."""
 
     run: RunFolder
     job: JobSettings
@@ -114,8 +114,8 @@ class _Sampler:
         if not stages:
             return
         if len(self.scenes) < self.scenes_recorded:
-            gone = self.scenes_recorded - len(self.scenes)
-            text = f"not computed again, since {gone} of {self.scenes_recorded} scenes are not as recorded"
+            lost = self.scenes_recorded - len(self.scenes)
+            text = f"not computed again, since {lost} of {self.scenes_recorded} scenes are not as recorded"
             yield from (Check(stage.name, Verdict.unknown, text) for stage in stages)
             return
         y, x = auto_window(self._stack, self._reading.rule, tuple(stages))
@@ -128,15 +128,15 @@ class _Sampler:
         if not stages:
             return
         window = Window(0, 0, self._stack.grid.height, self._stack.grid.width)
-        blocks = [Task(window, at, at + 1) for at in range(len(self.scenes))]
-        yield from self._compare(stages, self._some(blocks, count), "scenes", self._compare_row)
+        tasks = [Task(window, number, number + 1) for number in range(len(self.scenes))]
+        yield from self._compare(stages, self._some(tasks, count), "scenes", self._compare_row)
 
     def _stages(self) -> list[StagePlan]:
         return [*plan_stages(self.job, self._stack).values()]
 
-    def _some(self, blocks: Sequence[Task], count: int) -> tuple[list[Task], int]:
-        chosen = sorted(self.random.sample(range(len(blocks)), min(count, len(blocks))))
-        return [blocks[at] for at in chosen], len(blocks)
+    def _some(self, tasks: Sequence[Task], count: int) -> tuple[list[Task], int]:
+        chosen = sorted(self.random.sample(range(len(tasks)), min(count, len(tasks))))
+        return [tasks[number] for number in chosen], len(tasks)
 
     def _compare(
         self,
@@ -145,62 +145,59 @@ class _Sampler:
         what: str,
         compare: Callable[[Result, Task, Values], "_Outcome"],
     ) -> Iterator[Check]:
-        blocks, of_all = sampled
+        tasks, total = sampled
         computable = [_computable(stage) for stage in stages]
         results, outcomes = results_of(self.run), dict[Key, list[_Outcome]]()
-        for done in self._computed(tuple(stage for stage in computable if stage.statistics), blocks):
+        for result in self._computed(tuple(stage for stage in computable if stage.statistics), tasks):
             for stage in computable:
-                for name, values in _finished(done, stage, len(self.scenes), self._stack.grid.pixels).items():
+                for name, values in _finished(result, stage, len(self.scenes), self._stack.grid.pixels).items():
                     key = Key(stage.name, name)
-                    outcomes.setdefault(key, []).append(_tried(compare, results[key], done.task, values))
+                    outcomes.setdefault(key, []).append(_tried(compare, results[key], result.task, values))
         for stage in stages:
             for name in stage.statistics:
                 key = Key(stage.name, name)
                 close = "" if self.job.engine is EngineName.block else f" within {_CLOSE:g}"
-                yield _summed_up(key, outcomes.get(key), f"{len(blocks)} of {of_all} {what}", close)
+                yield _summed_up(key, outcomes.get(key), f"{len(tasks)} of {total} {what}", close)
 
-    def _computed(self, stages: tuple[StagePlan, ...], blocks: list[Task]) -> Iterator[TaskResult]:
-        """The blocks' results. One scene at a time where all its values are ordered at once."""
+    def _computed(self, stages: tuple[StagePlan, ...], tasks: list[Task]) -> Iterator[TaskResult]:
+        """The tasks' results. One scene at a time where all its values are ordered at once."""
         if not stages:
             return
-        whole = any(stage.ordered and stage.over is Over.space for stage in stages)
-        settings = ClusterSettings(kind=ClusterKind.sync if whole else ClusterKind.threads)
+        at_once = any(stage.ordered and stage.over is Over.space for stage in stages)
+        settings = ClusterSettings(kind=ClusterKind.sync if at_once else ClusterKind.threads)
         shared = Shared.of(self._reading, self._stack, stages)
         with (
             open_cluster(settings, self._reading.gdal_options) as cluster,
             progress_bar(stages[0].name) as progress,
-            closing(cluster.map(run_tasks, shared, blocks, shared.stop.set)) as results,
+            closing(cluster.map(run_tasks, shared, tasks, shared.stop.set)) as results,
         ):
-            for done, result in enumerate(results, start=1):
+            for count, result in enumerate(results, start=1):
                 self.fetched.add(result.fetched)
-                progress(done, len(blocks))
+                progress(count, len(tasks))
                 yield result
 
     # --- comparing ----------------------------------------------------------------------------------------------------
 
-    def _compare_window(self, result: Result, block: Task, values: Values) -> "_Outcome":
-        window, grid = block.window, self._stack.grid
+    def _compare_window(self, result: Result, task: Task, values: Values) -> "_Outcome":
+        window, grid = task.window, self._stack.grid
         floats = raster_dtype(self.job.output.raster_dtype, self._stack.dtype)
         with np.errstate(over="ignore"):  # infinite in the file too
             computed = values.astype(np.int32 if values.dtype.kind == "i" else floats)
         with opened_raster(result.path) as raster:
             if (raster.height, raster.width) != (grid.height, grid.width) or raster.transform[:6] != grid.transform:
                 raise RecordError(f"{result.path} lies on another grid than its scenes; it was altered")
-            rows, columns = (
-                slice(window.row, window.row + window.height),
-                slice(window.column, window.column + window.width),
-            )
-            stored = read_window(raster, rows, columns)
+            rows = slice(window.row, window.row + window.height)
+            stored = read_window(raster, rows, slice(window.column, window.column + window.width))
         unequal = self._unequal(result, stored, computed)
         if not unequal.any():
             return _Outcome(stored.size)
-        row, at = (int(index) for index in np.unravel_index(int(np.argmax(unequal)), unequal.shape))
-        place = pixel_place(window.row + row, window.column + at, grid.transform)
-        return _Outcome(stored.size, int(unequal.sum()), f"{place}: {_pair(stored[row, at], computed[row, at])}")
+        y, x = map(int, np.unravel_index(int(np.argmax(unequal)), unequal.shape))
+        place = pixel_place(window.row + y, window.column + x, grid.transform)
+        return _Outcome(stored.size, int(unequal.sum()), f"{place}: {_pair(stored[y, x], computed[y, x])}")
 
-    def _compare_row(self, result: Result, block: Task, values: Values) -> "_Outcome":
-        scene, table = self.scenes[block.start], read_table(result.path)
-        rows = [at for at, href in enumerate(table["href"].to_pylist()) if href == scene.href]
+    def _compare_row(self, result: Result, task: Task, values: Values) -> "_Outcome":
+        scene, table = self.scenes[task.start], read_table(result.path)
+        rows = [row for row, href in enumerate(table["href"].to_pylist()) if href == scene.href]
         if len(rows) != 1:
             raise RecordError(f"{result.path} has {len(rows)} rows of {scene.href}, wanted one; it was altered")
         stored = column(result.path, table, result.key.statistic)[rows]
@@ -226,33 +223,31 @@ class _Outcome:
     first: str = ""
 
 
-def _tried(
-    compare: Callable[[Result, Task, Values], _Outcome], result: Result, block: Task, values: Values
-) -> _Outcome:
+def _tried(compare: Callable[[Result, Task, Values], _Outcome], result: Result, task: Task, values: Values) -> _Outcome:
     try:
-        return compare(result, block, values)
+        return compare(result, task, values)
     except RecordError as error:
         return _Outcome(values.size, values.size, str(error))
 
 
 def _computable(stage: StagePlan) -> StagePlan:
-    """The stage with the statistics that blocks can be reduced to; a function of DataArrays is none."""
-    found = map(statistic, stage.statistics)
-    names = tuple(one.name for one in found if one.finish is not None or one.of_values is not None)
+    """The stage with the statistics that tasks can be reduced to; a function of DataArrays is none."""
+    statistics = map(statistic, stage.statistics)
+    names = tuple(entry.name for entry in statistics if entry.finish is not None or entry.of_values is not None)
     return replace(stage, statistics=names)
 
 
-def _finished(done: TaskResult, stage: StagePlan, scenes: int, pixels: int) -> dict[str, Values]:
-    """A stage's statistics of one block. Raises RecordError if the block did not see every pixel once."""
+def _finished(result: TaskResult, stage: StagePlan, scenes: int, pixels: int) -> dict[str, Values]:
+    """A stage's statistics of one task. Raises RecordError if the task did not see every pixel once."""
     values = {
-        name: statistic(name).where_enough(ordered, counts_over(done, stage.over), stage.min_count)
-        for name, ordered in done.ordered.get(stage.name, {}).items()
+        name: statistic(name).where_enough(ordered, counts_over(result, stage.over), stage.min_count)
+        for name, ordered in result.ordered.get(stage.name, {}).items()
     }
-    partial, wanted = (done.over_time, scenes) if stage.over is Over.time else (done.over_space, pixels)
+    partial, expected = (result.over_time, scenes) if stage.over is Over.time else (result.over_space, pixels)
     if partial is not None:
-        if not (partial.seen == wanted).all():
+        if not (partial.seen == expected).all():
             raise RecordError(
-                f"{done.task.window} saw {partial.seen.min()} pixels a cell, wanted {wanted}; verify again"
+                f"{result.task.window} saw {partial.seen.min()} pixels a cell, wanted {expected}; verify again"
             )
         summed = [name for name in stage.statistics if not statistic(name).ordered]
         values |= finish(partial, summed, stage.min_count, stage.weights)
@@ -261,11 +256,11 @@ def _finished(done: TaskResult, stage: StagePlan, scenes: int, pixels: int) -> d
 
 def _summed_up(key: Key, outcomes: "list[_Outcome] | None", amount: str, close: str) -> Check:
     if outcomes is None:
-        return Check(str(key), Verdict.unknown, "a function of DataArrays, which is not computed from blocks")
-    cells, unequal = sum(one.cells for one in outcomes), sum(one.unequal for one in outcomes)
+        return Check(str(key), Verdict.unknown, "a function of DataArrays, which is not computed from tasks")
+    cells, unequal = sum(outcome.cells for outcome in outcomes), sum(outcome.unequal for outcome in outcomes)
     if not unequal:
         return Check(str(key), Verdict.ok, f"{amount} computed again, {cells:,} values as stored{close}")
-    first = next(one.first for one in outcomes if one.unequal)
+    first = next(outcome.first for outcome in outcomes if outcome.unequal)
     return Check(
         str(key), Verdict.failed, f"{unequal:,} of {cells:,} values in {amount} are not what the source gives; {first}"
     )

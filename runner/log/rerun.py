@@ -44,14 +44,14 @@ def _arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> int:
     earlier = choose_run(options.run, options.outputs)
-    again = run_again(earlier, options.overrides, new_folder(options.outputs, earlier), pinned=not options.unpinned)
-    return tell_apart(earlier, again)
+    rerun = run_again(earlier, options.overrides, new_folder(options.outputs, earlier), pinned=not options.unpinned)
+    return tell_apart(earlier, rerun)
 
 
 def new_folder(outputs: Path, earlier: RunFolder) -> Path:
     """A folder's name of now, as runs have them."""
-    now = datetime.now().astimezone()
-    return outputs / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}_{earlier.record.stack_name or 'run'}_rerun"
+    moment = datetime.now().astimezone()
+    return outputs / f"{moment:%Y-%m-%d}" / f"{moment:%H-%M-%S}_{earlier.record.stack_name or 'run'}_rerun"
 
 
 def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned: bool) -> RunFolder:
@@ -83,15 +83,15 @@ def recorded_inputs(
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
         if others_beside:
             _refuse_unlisted(job, wanted)
-        found = look_up([row.stored for row in wanted], stores)
-        refuse_problems(found, job.on_error, pinned=pinned)
+        lookups = look_up([row.stored for row in wanted], stores)
+        refuse_problems(lookups, job.on_error, pinned=pinned)
         with progress_bar("headers") as progress:
-            named = list(zip(found, (row.scene for row in wanted), strict=True))
+            named = list(zip(lookups, (row.scene for row in wanted), strict=True))
             scenes, unread = read_scenes(job.source, named, stores, progress, job.on_error)
         if pinned and not others_beside:
             _refuse_changed_beside(scenes, wanted)
-        asked = set(wanted)
-        others = (row for row in rows if row not in asked)
+        chosen = set(wanted)
+        others = (row for row in rows if row not in chosen)
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
         return Inputs(make_stack(job.source, scenes), (*left_out, *unread), stores.counts)
 
@@ -102,21 +102,21 @@ def _sidecars_setting(earlier: RunFolder) -> str:
     return str(flat(earlier.config).get("source.sidecars", "read"))  # of runs before there was a choice
 
 
-def _refuse_unlisted(job: "JobSettings", wanted: Sequence[RecordedInput]) -> None:
+def _refuse_unlisted(job: "JobSettings", inputs: Sequence[RecordedInput]) -> None:
     """Raise RecordError where files beside objects of a bucket are asked for, which were not looked for before."""
     from runner.settings import Sidecars  # noqa: PLC0415 - as in run_again
     from runner.source.reopen import is_in_bucket  # noqa: PLC0415 - as above
 
-    if job.source.sidecars is Sidecars.read and any(is_in_bucket(row.href) for row in wanted):
+    if job.source.sidecars is Sidecars.read and any(is_in_bucket(row.href) for row in inputs):
         raise RecordError(
             "source.sidecars=read: the recorded run ignored what lies beside its objects, and of a bucket only a "
             f"listing shows that; run {command()} anew"
         )
 
 
-def _refuse_changed_beside(scenes: Sequence["Scene"], wanted: Sequence[RecordedInput]) -> None:
+def _refuse_changed_beside(scenes: Sequence["Scene"], inputs: Sequence[RecordedInput]) -> None:
     """Raise SourceError for objects beside which other files stand than the recorded ones."""
-    rows = {row.href: row for row in wanted}
+    rows = {row.href: row for row in inputs}
     changed = [text for scene in scenes if (text := rows[scene.href].changed_beside(scene))]
     if changed:
         raise SourceError(
@@ -125,35 +125,35 @@ def _refuse_changed_beside(scenes: Sequence["Scene"], wanted: Sequence[RecordedI
         )
 
 
-def tell_apart(earlier: RunFolder, again: RunFolder) -> int:
+def tell_apart(earlier: RunFolder, rerun: RunFolder) -> int:
     """Say whether the values are the same bits, and what else is not the same if they differ; 0 or 1.
 
     Objects that have changed are named in any case.
     """
     if earlier.status != "COMPLETED":
         say(f"{earlier.path} is {earlier.status} and left no values to compare with")
-        _tell_changed_objects(earlier, again)
+        _tell_changed_objects(earlier, rerun)
         return 0
-    (values,) = compare(earlier, again, ["values"])
+    (values,) = compare(earlier, rerun, ["values"])
     show_section(values)
-    if any(one.text for one in values.differences):
-        _tell_causes(earlier, again)
+    if any(difference.text for difference in values.differences):
+        _tell_causes(earlier, rerun)
         return 1
     say(f"values: what both runs have is the same bits as in {earlier.path}")
-    _tell_changed_objects(earlier, again)
+    _tell_changed_objects(earlier, rerun)
     return 0
 
 
-def _tell_changed_objects(earlier: RunFolder, again: RunFolder) -> None:
-    (inputs,) = compare(earlier, again, ["inputs"])
+def _tell_changed_objects(earlier: RunFolder, rerun: RunFolder) -> None:
+    (inputs,) = compare(earlier, rerun, ["inputs"])
     if inputs.differences:
         say("but the objects were not the same (A is the earlier run, B this one):")
         show_section(inputs)
 
 
-def _tell_causes(earlier: RunFolder, again: RunFolder) -> None:
+def _tell_causes(earlier: RunFolder, rerun: RunFolder) -> None:
     say("values differ; and so do, of what they follow from (A is the earlier run, B this one):")
-    causes = [section for section in compare(earlier, again, _CAUSES) if section.differences]
+    causes = [section for section in compare(earlier, rerun, _CAUSES) if section.differences]
     for section in causes:
         show_section(section)
     if not causes and altered_outputs(earlier.path):

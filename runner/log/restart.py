@@ -39,19 +39,19 @@ def restarted_run(
     yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
     if found:  # else the scenes are listed again, by whatever source is named now
         _refuse_other_scenes(overrides, blanked(earlier.config))
-    again = recompose(earlier.config, yaml, overrides, folder, scenes_found=found)
+    replay = recompose(earlier.config, yaml, overrides, folder, scenes_found=found)
     stop_on_signals()
     logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
-    folder = expanded(again.job.output.dir).absolute()
-    words = [redact(word) for word in (*without_folder(earlier.record.overrides), *overrides)]
+    folder = expanded(replay.job.output.dir).absolute()
+    arguments = [redact(word) for word in (*without_folder(earlier.record.overrides), *overrides)]
     attempt = replace(earlier.record, status=earlier.status)  # which may be KILLED, as run.json never says
     command = [redact(word) for word in sys.argv]
     with reported_run(
-        folder, job_config.resolved(again.tree), command, words, earlier=attempt if resumed else None
+        folder, job_config.resolved(replay.tree), command, arguments, earlier=attempt if resumed else None
     ) as record:
         record.change(config_flags=earlier.record.config_flags)  # by which the overrides mean what they meant
-        keep_config(folder, again.tree, words)
-        yield again.job, record
+        keep_config(folder, replay.tree, arguments)
+        yield replay.job, record
 
 
 def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> None:

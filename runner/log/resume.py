@@ -96,8 +96,8 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
 
 def _not_pinned(earlier: RunFolder, rows: Sequence[RecordedInput]) -> "Callable[[JobSettings, Stores], Inputs]":
     """A function that finds the scenes as they are now, in order of time; unreadable ones may have been repaired."""
-    wanted = [row for row in rows if row.used or row.skipped]
-    in_time = sorted(wanted, key=lambda row: (row.time, row.scene, row.href))
+    inputs = [row for row in rows if row.used or row.skipped]
+    in_time = sorted(inputs, key=lambda row: (row.time, row.scene, row.href))
     return recorded_inputs(earlier, in_time, rows, pinned=False)
 
 

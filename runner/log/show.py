@@ -39,7 +39,7 @@ def _run(options: Namespace) -> int:
     for heading, text in what_it_was(run):
         say(f"{heading:<{_HEADING}} {printable(text)}")
     if run.record.passes:
-        show_table(table("", _PASS_COLUMNS, [_pass_row(one) for one in run.record.passes]))
+        show_table(table("", _PASS_COLUMNS, [_pass_row(pass_) for pass_ in run.record.passes]))
     _show_outputs(run)
     _show_what_to_do(run)
     return 0
@@ -70,8 +70,8 @@ def how_it_ended(run: RunFolder) -> list[str]:
     lines = [_shown(run.path), f"{run.status}{took}{'' if code is None else f', exit code {code}'}{_remark(run)}"]
     if failure:
         lines.append(f"error: {failure}")
-        task = _task(failure.block) if failure.block else None
-        places = [("pass", failure.pass_name), ("scene", failure.scene), ("block", task)]
+        task = _task(failure.task) if failure.task else None
+        places = [("pass", failure.pass_name), ("scene", failure.scene), ("task", task)]
         where = ", ".join(f"{name} {place}" for name, place in places if place)
         lines += [f"in {where}"] if where else []
     return lines
@@ -114,9 +114,9 @@ def _stack(run: Run) -> str:
     if not stack:
         return f"{run.stack_name}: its scenes were not found"
     days = [f"{time:%Y-%m-%d}" for time in (stack.first_datetime, stack.last_datetime) if time]
-    gone = f", {stack.left_out} left out" if stack.left_out else ""
+    more = f", {stack.left_out} left out" if stack.left_out else ""
     return (
-        f"{stack.name}: {stack.scenes} scenes from {' to '.join(days)}{gone}, {stack.width} x {stack.height} pixels "
+        f"{stack.name}: {stack.scenes} scenes from {' to '.join(days)}{more}, {stack.width} x {stack.height} pixels "
         f"{stack.dtype}, {stack.crs}, nodata {stack.nodata}"
     )
 
@@ -136,22 +136,22 @@ _PASS_COLUMNS = [
 ]  # fmt: skip
 
 
-def _pass_row(one: PassRecord) -> list[str]:
-    cluster, chunks, fetched = one.cluster, one.chunks, one.fetched
-    amounts = ["by GDAL" if one.has_ended else "-", "-", "-", "-"]
+def _pass_row(pass_: PassRecord) -> list[str]:
+    cluster, chunks, fetched = pass_.cluster, pass_.chunks, pass_.fetched
+    amounts = ["by GDAL" if pass_.has_ended else "-", "-", "-", "-"]
     if fetched:
-        speed = f"{fetched.bytes / one.compute_seconds / 1e6:.1f}" if one.compute_seconds else "-"
+        speed = f"{fetched.bytes / pass_.compute_seconds / 1e6:.1f}" if pass_.compute_seconds else "-"
         amounts = [humanize.size(fetched.bytes), str(fetched.requests), str(fetched.retries), speed]
-    lost = f", {one.workers_lost} lost" if one.workers_lost else ""
+    lost = f", {pass_.workers_lost} lost" if pass_.workers_lost else ""
     return [
-        one.name,
+        pass_.name,
         f"{cluster.kind}, {cluster.n_workers} x {cluster.threads // max(cluster.n_workers, 1)} threads{lost}",
         f"{chunks.time} x {chunks.y} x {chunks.x}",
-        str(one.tasks),
-        _seconds(one.start_seconds),
-        _seconds(one.compute_seconds) if one.has_ended else "unended",
+        str(pass_.tasks),
+        _seconds(pass_.start_seconds),
+        _seconds(pass_.compute_seconds) if pass_.has_ended else "unended",
         *amounts,
-        humanize.size(one.peak_bytes) if one.peak_bytes else "-",
+        humanize.size(pass_.peak_bytes) if pass_.peak_bytes else "-",
     ]
 
 
@@ -165,7 +165,7 @@ def _show_outputs(run: RunFolder) -> None:
         say("outputs: none")
         return
     try:
-        recorded = {one.name: one for one in run.outputs()}
+        recorded = {file.name: file for file in run.outputs()}
     except RecordError as error:
         recorded = {}
         say(str(error))
@@ -177,7 +177,7 @@ def _output_row(path: Path, recorded: OutputFile | None) -> list[str]:
     size = humanize.size(path.stat().st_size) if path.is_file() else "gone"
     if recorded is None:
         return [path.name, "", "", size]
-    return [path.name, ", ".join(one.name for one in recorded.values), recorded.sha256[:16], size]
+    return [path.name, ", ".join(value.name for value in recorded.values), recorded.sha256[:16], size]
 
 
 def _shown(path: Path) -> str:

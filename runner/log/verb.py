@@ -27,8 +27,8 @@ class Verb:
 
 def add_run(parser: ArgumentParser, name: str = "run", what: str = "which run") -> None:
     """The argument RUN of a verb."""
-    wanted = f"{what}: its folder, a part of its name that no other has, or 'last'"
-    parser.add_argument(name, metavar=name.upper(), help=wanted)
+    help_text = f"{what}: its folder, a part of its name that no other has, or 'last'"
+    parser.add_argument(name, metavar=name.upper(), help=help_text)
 
 
 def add_outputs(parser: ArgumentParser) -> None:

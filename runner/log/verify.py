@@ -28,14 +28,14 @@ examples
   cog-stack-runner log verify RUN -- source.s3.profile=work     with other access to the same objects
 
 Checked are the files' sha256, that of their decoded values, the ETag of every object, and a random sample: a window
-of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes
-other blocks. What is not sampled is held by its digest alone. Exit code: 0 all is verified, 1 something is not."""
+of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes other
+windows and scenes. What is not sampled is held by its digest. Exit code: 0 all is verified, 1 something is not."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    wanted = f"how many windows, and scenes, are read again ({_BLOCKS}); 0 reads nothing"
-    parser.add_argument("--blocks", type=_count, default=_BLOCKS, metavar="N", help=wanted)
+    help_text = f"how many windows, and scenes, are read again ({_BLOCKS}); 0 reads nothing"
+    parser.add_argument("--blocks", type=_count, default=_BLOCKS, metavar="N", help=help_text)
     parser.add_argument("--seed", type=int, metavar="N", help="which ones; another each time unless given")
     add_outputs(parser)
 
@@ -53,11 +53,11 @@ def _run(options: Namespace) -> int:
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     job = _job(run, options.overrides) if options.blocks else None
     say(f"{run.path}{f', sample of seed {seed}' if job else ''}")
-    bad = done = 0
+    bad = count = 0
     for check in _checks(run, job, options.blocks, seed):
         say(f"{check.verdict.value:<8} {check.what}: {check.text}")
-        done, bad = done + 1, bad + (check.verdict is not Verdict.ok)
-    say(f"NOT verified: {bad} of {plural(done, 'check')}" if bad else f"verified: {plural(done, 'check')}")
+        count, bad = count + 1, bad + (check.verdict is not Verdict.ok)
+    say(f"NOT verified: {bad} of {plural(count, 'check')}" if bad else f"verified: {plural(count, 'check')}")
     return int(bad > 0)
 
 
@@ -124,17 +124,17 @@ def _check_values(run: RunFolder, file: OutputFile) -> Iterator[Check]:
     from runner.output.digest import values_sha256  # noqa: PLC0415 - numpy
     from runner.output.read_back import read_statistic  # noqa: PLC0415 - as above
 
-    for one in file.values:
-        what = f"{file.name}: {one.name}"
+    for value in file.values:
+        what = f"{file.name}: {value.name}"
         try:
-            values = read_statistic(run.path / file.name, file.over, one.name)
+            values = read_statistic(run.path / file.name, file.over, value.name)
         except RecordError as error:
             yield Check(what, Verdict.failed, str(error))
             continue
-        found = (values_sha256(values), values.dtype.name, values.shape)
-        same = found == (one.sha256, one.dtype, one.shape)
+        facts = (values_sha256(values), values.dtype.name, values.shape)
+        same = facts == (value.sha256, value.dtype, value.shape)
         text = f"{values.size:,} values as written" if same else "its values are not those that were written"
-        yield Check(what, Verdict.ok if same else Verdict.failed, f"{text}, sha256 {found[0][:16]}")
+        yield Check(what, Verdict.ok if same else Verdict.failed, f"{text}, sha256 {facts[0][:16]}")
 
 
 def check_inputs(run: RunFolder) -> Check:
@@ -150,7 +150,7 @@ def check_inputs(run: RunFolder) -> Check:
     except RecordError as error:
         return Check("inputs.parquet", Verdict.unknown, str(error))
     digest = inputs_sha256((row.href, row.etag) for row in used)
-    others = [name for name, found in carried.items() if found != digest]
+    others = [name for name, sha256 in carried.items() if sha256 != digest]
     if others:
         text = f"its {len(used)} objects are not those that {', '.join(others)} was made of; one of them was altered"
         return Check("inputs.parquet", Verdict.failed, text)

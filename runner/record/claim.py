@@ -58,10 +58,10 @@ def reclaim(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, Any])
     for name in (*_names(config), *_BELOW):
         if (folder / name).is_symlink():
             raise OutputError(f"{folder / name} is a link, and a run writes only into its own folder; remove the link")
-    before = _known_names(earlier)
-    _refuse_others(folder, [name for name in _names(config) if name not in before], config)
+    earlier_names = _known_names(earlier)
+    _refuse_others(folder, [name for name in _names(config) if name not in earlier_names], config)
     for path in folder.iterdir():
-        if final_name(path.name) in before:
+        if final_name(path.name) in earlier_names:
             with suppress(OSError):
                 path.unlink()
     try:
@@ -111,25 +111,25 @@ def _refuse_files_of_others(folder: Path, config: Mapping[str, Any]) -> None:
 
 def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]) -> None:
     """Raise OutputError for files that would be written over, or be read as a part of a raster."""
-    found = [name for name in names if os.path.lexists(folder / name)]
-    if found:
+    existing = [name for name in names if os.path.lexists(folder / name)]
+    if existing:
         raise OutputError(
-            f"{folder} holds {listed(found, 3)}, which the run would write over and which no run has left there; move "
-            "them away, or choose another output.dir"
+            f"{folder} holds {listed(existing, 3)}, which the run would write over and which no run has left there; "
+            "move them away, or choose another output.dir"
         )
     owners = {sidecar: name for name in _names(config) for sidecar in sidecar_names(name)}
-    beside = [path.name for path in sorted(folder.iterdir()) if path.name.lower() in owners]
-    if beside:
+    sidecars = [path.name for path in sorted(folder.iterdir()) if path.name.lower() in owners]
+    if sidecars:
         raise OutputError(
-            f"{folder} holds {listed(beside, 3)}, which would be read as a part of {owners[beside[0].lower()]}; move "
-            "them away, or choose another output.dir"
+            f"{folder} holds {listed(sidecars, 3)}, which would be read as a part of {owners[sidecars[0].lower()]}; "
+            "move them away, or choose another output.dir"
         )
 
 
 def _names(config: Mapping[str, Any]) -> Iterable[str]:
     """The names of all files that a run of this config writes."""
     stages = config.get("stages") or {}
-    results = (output_names(name, Over[one["over"]], one["statistics"]) for name, one in stages.items())
+    results = (output_names(name, Over[stage["over"]], stage["statistics"]) for name, stage in stages.items())
     return dict.fromkeys(chain(_FILES, *results))
 
 

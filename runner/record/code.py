@@ -6,6 +6,7 @@ from pathlib import Path
 from runner.base.redact import redact
 from runner.record.run import Code
 
+_GIT = ("git", "--no-optional-locks")  # or git would write into the checkout
 DIFF_BYTES = 64 * 2**10  # kept; a larger diff is cut
 _MARGIN = 4 * 2**10  # bytes read beyond, so that no secret is cut in two before it is found
 _SECONDS = 20.0  # for a word of git; on a slow disk a checkout's state is not worth waiting for
@@ -28,15 +29,13 @@ def git_state(package: Path) -> Code | None:
 
 
 def _git(root: Path, *words: str) -> str:
-    command = ["git", "--no-optional-locks", *words]  # or git would write into the checkout
-    done = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=_SECONDS)
-    return done.stdout
+    command = [*_GIT, *words]
+    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=_SECONDS).stdout
 
 
 def _diff(root: Path) -> str:
     """The start of the difference, however large it is."""
-    words = ["diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--", *_PARTS]
-    command = ["git", "--no-optional-locks", *words]
+    command = [*_GIT, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--", *_PARTS]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         start = process.stdout.read(DIFF_BYTES + _MARGIN)

@@ -35,10 +35,11 @@ def library_versions() -> dict[str, str]:
     """The installed versions of this package, of all that it requires, and of the libraries inside rasterio."""
     import rasterio  # noqa: PLC0415 - GDAL is loaded where it is used, not in every import
 
-    names = [OURSELVES, *(re.split(r"[^\w.-]", one)[0] for one in requires(OURSELVES) or () if "extra ==" not in one)]
-    found = {name: number for name in sorted(names) if (number := _version(name))}
+    required = [text for text in requires(OURSELVES) or () if "extra ==" not in text]
+    names = [OURSELVES, *(re.split(r"[^\w.-]", text)[0] for text in required)]
+    versions = {name: number for name in sorted(names) if (number := _version(name))}
     native = ("GDAL", "gdal"), ("PROJ", "proj"), ("GEOS", "geos")
-    return found | {name: str(getattr(rasterio, f"__{key}_version__")) for name, key in native}
+    return versions | {name: str(getattr(rasterio, f"__{key}_version__")) for name, key in native}
 
 
 def _version(name: str) -> str | None:
@@ -53,7 +54,7 @@ def dask_settings() -> dict[str, Any]:
     import dask.config  # noqa: PLC0415 - readers of records need none of it
 
     defaults: dict[str, Any] = {}
-    for some in dask.config.defaults:
-        dask.config.update(defaults, some)
+    for settings in dask.config.defaults:
+        dask.config.update(defaults, settings)
     usual = dict(leaves(defaults))
     return {name: value for name, value in leaves(dask.config.config) if usual.get(name, _MISSING) != value}

@@ -9,8 +9,8 @@ from runner.record.run import Failure, TaskExtent
 def failure(error: BaseException, pass_name: str | None, stages: Sequence[str]) -> Failure:
     """Kind and message, the scene that it names, and the task, in the pass that was running."""
     chain = list(_chain(error))
-    scene = next((str(href) for one in chain if (href := getattr(one, "href", None))), None)
-    task = next((trace for one in chain if (trace := trace_of(one))), None)
+    scene = next((str(href) for link in chain if (href := getattr(link, "href", None))), None)
+    task = next((trace for link in chain if (trace := trace_of(link))), None)
     return Failure(type(error).__name__, str(error), pass_name, tuple(stages), scene, _extent(task))
 
 

@@ -1,13 +1,14 @@
 """`outputs.json`: every result file with its hash, and the hashes of the values in it."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from runner.base.atomic import write_json
-from runner.output.digest import FileFacts, ValueFacts
+from runner.output.digest import FileFacts
 from runner.plan.records import StagePlan
 from runner.record.run_files import OutputFile, Outputs, StoredValues
 
@@ -26,9 +27,5 @@ def write_outputs(path: Path, stages: Sequence[StageFiles]) -> None:
 
 
 def _file(stage: StagePlan, file: FileFacts) -> OutputFile:
-    values = tuple(map(_values, file.values))
+    values = tuple(StoredValues(*astuple(facts)) for facts in file.values)
     return OutputFile(file.path.name, file.bytes, file.sha256, stage.name, stage.over.value, values)
-
-
-def _values(one: ValueFacts) -> StoredValues:
-    return StoredValues(one.name, one.sha256, one.dtype, one.shape, one.nodata, one.count, one.minimum, one.maximum)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 Status = Literal["RUNNING", "COMPLETED", "FAILED", "INTERRUPTED", "KILLED"]
 STATUSES: Final[tuple[str, ...]] = get_args(Status)  # KILLED is written of an earlier attempt alone
 _YEARS: Final = range(1970, 9999)  # others cannot be shown in every zone
@@ -60,7 +60,7 @@ class Failure(Struct, frozen=True):
     pass_name: str | None = field(default=None, name="pass")
     stages: tuple[str, ...] = ()
     scene: str | None = None
-    block: TaskExtent | None = None
+    task: TaskExtent | None = None
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
@@ -189,7 +189,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
 class Run(Attempt, frozen=True, kw_only=True):
     """A run: the last attempt at it, and what it ran with."""
 
-    schema: Literal[2] = SCHEMA_VERSION
+    schema: Literal[3] = SCHEMA_VERSION
     command: tuple[str, ...]
     overrides: tuple[str, ...]
     passes: tuple[PassRecord, ...]
@@ -235,16 +235,16 @@ class Run(Attempt, frozen=True, kw_only=True):
     @property
     def ended_passes(self) -> list[PassRecord]:
         """Its passes, without one that did not end."""
-        return [one for one in self.passes if one.has_ended]
+        return [pass_ for pass_ in self.passes if pass_.has_ended]
 
     @property
     def fetched(self) -> Fetched | None:
         """The sum over all ended passes; None without one, or if GDAL fetched, which does not count."""
-        passes = [one.fetched for one in self.ended_passes]
-        counts = [one for one in passes if one is not None]
+        passes = [count.fetched for count in self.ended_passes]
+        counts = [count for count in passes if count is not None]
         if not counts or len(counts) < len(passes):
             return None
-        return Fetched(*(sum(getattr(one, name) for one in counts) for name in ("requests", "bytes", "retries")))
+        return Fetched(*(sum(getattr(count, name) for count in counts) for name in ("requests", "bytes", "retries")))
 
     @property
     def retries(self) -> int | None:
@@ -254,5 +254,5 @@ class Run(Attempt, frozen=True, kw_only=True):
     @property
     def megabytes_per_second(self) -> float | None:
         """Bytes fetched divided by the seconds of computing on them, of all ended passes; None if not known."""
-        seconds = sum((one.compute_seconds or 0) - (one.compile_seconds or 0) for one in self.ended_passes)
+        seconds = sum((pass_.compute_seconds or 0) - (pass_.compile_seconds or 0) for pass_ in self.ended_passes)
         return self.fetched.bytes / seconds / 1e6 if self.fetched and seconds else None

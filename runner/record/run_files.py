@@ -29,20 +29,20 @@ def read_json(file: Path) -> dict[str, Any]:
     """One of a run's JSON files. Raises RecordError if it is missing, empty, no object, or none that a run writes."""
     try:
         _refuse_odd_file(file)
-        found = json.loads(file.read_text("utf-8") or "null")
+        tree = json.loads(file.read_text("utf-8") or "null")
     except FileNotFoundError as error:
         raise RecordError(f"{file} is missing: {_remedy(file.name)}") from error
     except RecursionError as error:
         raise _too_deep(file) from error
     except (OSError, ValueError) as error:
         raise RecordError(f"{file} cannot be read as JSON: {error}; it was cut off or altered") from error
-    if found is None:
+    if tree is None:
         raise RecordError(f"{file} is empty: the run ended in its first moment; run it again")
-    if not isinstance(found, dict):
-        raise RecordError(f"{file} holds a {type(found).__name__}, wanted an object; it was altered")
-    if _is_deeper(found, _DEEPEST):
+    if not isinstance(tree, dict):
+        raise RecordError(f"{file} holds a {type(tree).__name__}, wanted an object; it was altered")
+    if _is_deeper(tree, _DEEPEST):
         raise _too_deep(file)
-    return found
+    return tree
 
 
 def _refuse_odd_file(file: Path) -> None:
@@ -61,7 +61,7 @@ def _is_deeper(tree: object, levels: int) -> bool:
     """Whether lists and objects are nested in more than this number of levels."""
     level = [tree]
     for _ in range(levels + 1):
-        level = [below for one in level for below in _children(one)]
+        level = [below for node in level for below in _children(node)]
     return bool(level)
 
 
@@ -90,6 +90,17 @@ _TYPES: Final = {"str": "text", "int": "a whole number", "float": "a number", "b
                  "array": "a list", "object": "an object", "datetime": "a time"}  # fmt: skip
 
 
+def read_record(file: Path, kind: type[Kind], schema: int) -> Kind:
+    """A record of this schema. Raises RecordError if the file is missing, altered, or of another schema."""
+    tree = read_json(file)
+    if tree.get("schema") != schema:
+        raise RecordError(
+            f"{file} has schema {tree.get('schema')}, this version reads {schema}; use the version that wrote it, or a "
+            "newer one"
+        )
+    return typed(file, tree, kind)
+
+
 def _misfit(problem: str, tree: object) -> str:
     """The problem that msgspec found, with the value that is there; msgspec names the path and the type."""
     problem, _, path = problem.replace("`", "").partition(" - at ")
@@ -110,8 +121,8 @@ def _wanted(problem: str) -> str:
     if "enum" in problem:
         return f"one of {', '.join(STATUSES)}"
     expected = problem.removeprefix("Expected ").partition(", got")[0]
-    for name, words in _TYPES.items():
-        expected = re.sub(rf"\b{name}\b", words, expected)
+    for name, text in _TYPES.items():
+        expected = re.sub(rf"\b{name}\b", text, expected)
     return expected.replace(" | ", " or ")
 
 
@@ -150,9 +161,9 @@ def read_outputs(folder: Path) -> tuple[OutputFile, ...]:
     """The result files that outputs.json lists. Raises RecordError if it is missing or altered."""
     file = folder / "outputs.json"
     files = typed(file, read_json(file), Outputs).files
-    for one in files:
-        if Path(one.name).name != one.name or one.name.startswith("."):
-            raise RecordError(f"{file} names '{one.name}', which does not lie in its folder; it was altered")
+    for output in files:
+        if Path(output.name).name != output.name or output.name.startswith("."):
+            raise RecordError(f"{file} names '{output.name}', which does not lie in its folder; it was altered")
     return files
 
 
@@ -162,8 +173,8 @@ def altered_outputs(folder: Path) -> dict[Path, str]:
         files = read_outputs(folder)
     except RecordError:
         return {}
-    found = {folder / file.name: _alteration(folder / file.name, file.sha256) for file in files}
-    return {path: how for path, how in found.items() if how}
+    alterations = {folder / file.name: _alteration(folder / file.name, file.sha256) for file in files}
+    return {path: text for path, text in alterations.items() if text}
 
 
 def _alteration(path: Path, sha256: str) -> str:

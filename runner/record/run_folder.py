@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from runner.base.command import command
+from runner.base.humanize import listed
 from runner.errors import RecordError, expanded
 from runner.record.run import SCHEMA_VERSION, Run
-from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_json, read_outputs, typed
+from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_outputs, read_record
 
 _SILENT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
 _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, for clocks that were set
@@ -71,14 +72,7 @@ class RunFolder:
 
 def read_run(path: Path) -> RunFolder:
     """The run in this folder. Raises RecordError if run.json is missing, altered, or of another schema."""
-    file = path / "run.json"
-    tree = read_json(file)
-    if tree.get("schema") != SCHEMA_VERSION:
-        raise RecordError(
-            f"{file} has schema {tree.get('schema')}, this version reads {SCHEMA_VERSION}; use the version that wrote "
-            "it, or a newer one"
-        )
-    return RunFolder(path, typed(file, tree, Run))
+    return RunFolder(path, read_record(path / "run.json", Run, SCHEMA_VERSION))
 
 
 def current_status(
@@ -130,26 +124,25 @@ def choose_run(word: str, outputs: Path) -> RunFolder:
     path = expanded(word)
     if path.is_dir() or path.name == "run.json":
         return read_run(path if path.is_dir() else path.parent)
-    found = {str(one.relative_to(outputs)): one for one in find_runs(outputs)}
+    runs = {str(path.relative_to(outputs)): path for path in find_runs(outputs)}
     if word == "last":
-        return _last(found, outputs)
-    whole = [name for name in found if word in (name, Path(name).name)]
-    names = whole if len(whole) == 1 else [name for name in found if word in name]
+        return _last(runs, outputs)
+    exact = [name for name in runs if word in (name, Path(name).name)]
+    names = exact if len(exact) == 1 else [name for name in runs if word in name]
     if len(names) == 1:
-        return read_run(found[names[0]])
+        return read_run(runs[names[0]])
     if names:
-        some = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        raise RecordError(f"{word}: {len(names)} runs have that in their name ({some}); say more of it")
+        raise RecordError(f"{word}: {len(names)} runs have that in their name ({listed(names, 5)}); say more of it")
     raise RecordError(
         f"{word}: no folder, and no run below {outputs}/ has that in its name; {command()} log ls names them"
     )
 
 
-def _last(found: Mapping[str, Path], outputs: Path) -> RunFolder:
-    runs = list(readable(found.values()))
-    if not runs:
+def _last(runs: Mapping[str, Path], outputs: Path) -> RunFolder:
+    readable_runs = list(readable(runs.values()))
+    if not readable_runs:
         raise RecordError(f"last: there is no run below {outputs}/; run one, or name another folder with --outputs")
-    return max(runs, key=lambda run: (run.started, str(run.path)))
+    return max(readable_runs, key=lambda run: (run.started, str(run.path)))
 
 
 def readable(paths: Iterable[Path]) -> Iterator[RunFolder]:

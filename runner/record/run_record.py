@@ -65,14 +65,14 @@ class RunRecord:
             self._run = replace(self._run, **values)
             self._write()
 
-    def put_pass(self, one: PassRecord, reused: int = 0) -> None:
+    def put_pass(self, pass_: PassRecord, reused: int = 0) -> None:
         """Record a pass once it is open, and again at its end; `reused` of its tasks were restored.
 
         It replaces the earlier record of that pass. Settings of dask are kept for all passes together.
         """
         with self._lock:
-            others = [earlier for earlier in self._run.passes if earlier.name != one.name]
-            passes = (*others, replace(one, reused=reused))
+            others = [earlier for earlier in self._run.passes if earlier.name != pass_.name]
+            passes = (*others, replace(pass_, reused=reused))
             self.change(passes=passes, dask={**self._run.dask, **dask_settings()})
 
     @contextmanager

@@ -32,17 +32,17 @@ def stack_record(inputs: Inputs) -> StackRecord:
 
 
 def opened_pass(
-    one: Pass, size: ClusterSize, gdal_options: dict[str, dict[str, str | None]], start_seconds: float
+    pass_: Pass, size: ClusterSize, gdal_options: dict[str, dict[str, str | None]], start_seconds: float
 ) -> PassRecord:
     """A pass as it was planned, on the cluster that has started for it."""
     return PassRecord(
-        name=one.name,
-        stages=tuple(stage.name for stage in one.stages),
+        name=pass_.name,
+        stages=tuple(stage.name for stage in pass_.stages),
         cluster=Cluster(**asdict(size)),
-        weights={stage.name: stage.weights.value for stage in one.stages},
-        chunks=TaskSize(*one.chunks),
-        tasks=len(one.tasks),
-        planned=Planned(**asdict(one.cost), worker_bytes=one.worker_bytes),
+        weights={stage.name: stage.weights.value for stage in pass_.stages},
+        chunks=TaskSize(*pass_.chunks),
+        tasks=len(pass_.tasks),
+        planned=Planned(**asdict(pass_.cost), worker_bytes=pass_.worker_bytes),
         gdal_options=gdal_options,
         start_seconds=round(start_seconds, 3),
     )

@@ -19,7 +19,7 @@ SCHEMA: Final = pa.schema(
     [
         ("pass", pa.string()),  # the names of its stages, joined by +
         ("stages", pa.string()),  # the same, joined by a comma
-        ("task", pa.int32()),  # its number among the blocks of the pass; engine=xarray: among the pieces of its results
+        ("task", pa.int32()),  # its number in the pass; engine=xarray: among the pieces of its results
         ("attempt", pa.int16()),  # from 1 on
         ("status", pa.string()),  # done, failed, or reused from another run
         ("error", pa.string()),
@@ -74,8 +74,8 @@ class TraceLog:
 
     def write(self) -> None:
         """Write all attempts, pass by pass, in the order they ended. Raises OutputError."""
-        passes = {name: at for at, name in enumerate(dict.fromkeys(entry.name for entry in self._entries))}
-        in_order = sorted(self._numbered(), key=lambda one: (passes[one.name], one.trace.stopped or 0.0))
+        passes = {name: number for number, name in enumerate(dict.fromkeys(entry.name for entry in self._entries))}
+        in_order = sorted(self._numbered(), key=lambda entry: (passes[entry.name], entry.trace.stopped or 0.0))
         tries: Counter[tuple[str, int | None]] = Counter()
         rows = []
         for entry in in_order:
@@ -85,12 +85,13 @@ class TraceLog:
 
     def _numbered(self) -> list[_Entry]:
         """All of them; a task that was lost with its worker is known by its key if another worker has done it since."""
-        done = {one.trace.place.key: one.trace for one in self._entries if one.trace.place and one.trace.task}
+        traces = [entry.trace for entry in self._entries]
+        successes = {trace.place.key: trace for trace in traces if trace.place and trace.task}
 
         def with_number(entry: _Entry) -> _Entry:
             trace = entry.trace
-            again = done.get(trace.place.key) if trace.place and trace.place.key and not trace.task else None
-            return replace(entry, trace=replace(trace, number=again.number, task=again.task)) if again else entry
+            success = successes.get(trace.place.key) if trace.place and trace.place.key and not trace.task else None
+            return replace(entry, trace=replace(trace, number=success.number, task=success.task)) if success else entry
 
         return [with_number(entry) for entry in self._entries]
 
@@ -107,13 +108,13 @@ def _row(entry: _Entry, attempt: int) -> dict[str, Any]:
         **{name: getattr(trace.place, name, None) for name in _OF_PLACE},
         "start": _time(trace.started),
         "stop": _time(trace.stopped),
-        **_block(trace),
+        **_extent(trace),
         **{name: getattr(trace.work, name, None) for name in _OF_WORK},
         "peak_bytes": trace.peak_bytes,
     }
 
 
-def _block(trace: TaskTrace) -> dict[str, int]:
+def _extent(trace: TaskTrace) -> dict[str, int]:
     if trace.task is None:
         return {}
     window, first, stop = trace.task

@@ -58,11 +58,6 @@ class Partial:
     weighted_squares: Total | None = None
 
     @property
-    def pixels_seen(self) -> int:
-        """All pixels read: a run is complete when these add up to scenes times pixels."""
-        return int(np.broadcast_to(self.seen, self.counts.shape).sum())
-
-    @property
     def totals(self) -> dict[str, Total]:
         """Its exact sums, by name."""
         return {name: total for name in TOTALS if (total := getattr(self, name)) is not None}

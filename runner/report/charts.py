@@ -6,28 +6,50 @@ WIDTH units wide, however many pixels that turns out to be, and as many units hi
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
+from runner.base import humanize
 from runner.report.records import Floats
 from runner.report.scales import Scale, Tick
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 WIDTH: Final = 1000
 Bools = npt.NDArray[np.bool_]
 
 
+@cache
+def template(path: Path) -> "Template":
+    """A page's template, which may include files beside it and the reports' style; everything is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, at the end of a run
+
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader([path.parent, Path(__file__).parent]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["text"] = humanize
+    return environment.get_template(path.name)
+
+
 def tag(name: str, content: Iterable[str] | str = "", **attributes: object) -> Markup:
     """An element; attributes and text are escaped, what is Markup already is left. `class_` stands for class."""
-    said = "".join(
+    markup = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
     parts = [content] if isinstance(content, str) else content
-    return Markup(f"<{name}{said}>{''.join(map(escape, parts))}</{name}>")  # noqa: S704 - every part is escaped
+    return Markup(f"<{name}{markup}>{''.join(map(escape, parts))}</{name}>")  # noqa: S704 - every part is escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +62,10 @@ class Plot:
 
     def line(self, xs: Floats, ys: Floats, css: str) -> Markup:
         """A line through the points, broken where a value is NaN; what is alone between gaps is a dot."""
-        known = np.isfinite(xs) & np.isfinite(ys)
+        finite = np.isfinite(xs) & np.isfinite(ys)
         parts = []
-        for run in np.split(np.arange(xs.size), np.flatnonzero(~known)):
-            inside = run[known[run]]
+        for run in np.split(np.arange(xs.size), np.flatnonzero(~finite)):
+            inside = run[finite[run]]
             if inside.size:
                 points = " ".join(f"{x:.1f},{y:.1f}" for x, y in self._places(xs[inside], ys[inside]))
                 parts.append(f"M{points}" if inside.size > 1 else f"M{points}h0")
@@ -51,29 +73,30 @@ class Plot:
 
     def points(self, xs: Floats, ys: Floats, titles: Sequence[str], css: str) -> Markup:
         """A dot for each finite value, which says its title when pointed at."""
-        known = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
-        places = self._places(xs[known], ys[known])
+        finite = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
+        places = self._places(xs[finite], ys[finite])
         return Markup().join(
-            tag("path", tag("title", titles[at]), class_=f"dot {css}", d=f"M{x:.1f},{y:.1f}h0")
-            for at, (x, y) in zip(known.tolist(), places, strict=True)
+            tag("path", tag("title", titles[number]), class_=f"dot {css}", d=f"M{x:.1f},{y:.1f}h0")
+            for number, (x, y) in zip(finite.tolist(), places, strict=True)
         )
 
     def columns(self, xs: Floats, ys: Floats, titles: Sequence[str], css: str) -> Markup:
         """A column from 0 up to each finite value."""
-        known = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
+        finite = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
         foot = self._down(0.0)
         return Markup().join(
-            tag("path", tag("title", titles[at]), class_=f"column {css}", d=f"M{x:.1f},{foot:.1f}V{y:.1f}")
-            for at, (x, y) in zip(known.tolist(), self._places(xs[known], ys[known]), strict=True)
+            tag("path", tag("title", titles[number]), class_=f"column {css}", d=f"M{x:.1f},{foot:.1f}V{y:.1f}")
+            for number, (x, y) in zip(finite.tolist(), self._places(xs[finite], ys[finite]), strict=True)
         )
 
     def band(self, xs: Floats, low: Floats, high: Floats, css: str) -> Markup:
         """The area between two lines, where both are known."""
-        known = np.flatnonzero(np.isfinite(xs) & np.isfinite(low) & np.isfinite(high))
-        if not known.size:
+        finite = np.flatnonzero(np.isfinite(xs) & np.isfinite(low) & np.isfinite(high))
+        if not finite.size:
             return Markup()
-        there, back = self._places(xs[known], high[known]), self._places(xs[known], low[known])[::-1]
-        return tag("path", class_=f"area {css}", d="M" + " ".join(f"{x:.1f},{y:.1f}" for x, y in [*there, *back]) + "z")
+        upper, lower = self._places(xs[finite], high[finite]), self._places(xs[finite], low[finite])[::-1]
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*upper, *lower])
+        return tag("path", class_=f"area {css}", d=f"M{points}z")
 
     def steps(self, edges: Floats, low: Floats, high: Floats, css: str, part: Scale | None = None) -> Markup:
         """The area between two staircases, each with a value between any two edges.
@@ -82,14 +105,14 @@ class Plot:
         """
         part = part or Scale(0, 1)
         squeezed = [part.low + self.y.at(values) * (part.high - part.low) for values in (low, high)]
-        drawn = np.flatnonzero(squeezed[1] - squeezed[0] > 1e-6)
+        cells = np.flatnonzero(squeezed[1] - squeezed[0] > 1e-6)
         xs = self.x.at(edges) * WIDTH
         floor, roof = ((1 - values) * self.height for values in squeezed)
         parts = []
-        for run in np.split(drawn, np.flatnonzero(np.diff(drawn) > 1) + 1):
+        for run in np.split(cells, np.flatnonzero(np.diff(cells) > 1) + 1):
             if run.size:
-                over = "".join(f"V{roof[at]:.1f}H{xs[at + 1]:.1f}" for at in run)
-                under = "".join(f"V{floor[at]:.1f}H{xs[at]:.1f}" for at in run[::-1])
+                over = "".join(f"V{roof[cell]:.1f}H{xs[cell + 1]:.1f}" for cell in run)
+                under = "".join(f"V{floor[cell]:.1f}H{xs[cell]:.1f}" for cell in run[::-1])
                 parts.append(f"M{xs[run[0]]:.1f},{floor[run[0]]:.1f}{over}{under}z")
         return tag("path", class_=f"area {css}", d="".join(parts)) if parts else Markup()
 
@@ -121,10 +144,7 @@ def panel(
         *(tag("path", class_="grid", d=f"M0,{(1 - tick.at) * height:.1f}H{WIDTH}") for tick in y_ticks),
     ]
     labels = [tag("span", tick.text, style=f"top:{100 * (1 - tick.at):.2f}%") for tick in y_ticks]
-    drawn = tag(
-        "svg", [*grid, *marks], viewBox=f"0 0 {WIDTH} {height}", preserveAspectRatio="none", style=f"height:{height}px"
-    )
-    return tag("div", [tag("div", title, class_="name"), tag("div", labels, class_="ys"), drawn], class_="panel")
+    return _framed(title, labels, [*grid, *marks], height)
 
 
 def lanes(
@@ -133,35 +153,34 @@ def lanes(
     """A panel with a lane of `lane` pixels for each (name, what it says when pointed at)."""
     height = lane * len(names)
     grid = [tag("path", class_="grid", d=f"M{tick.at * WIDTH:.1f},0V{height}") for tick in x_ticks]
-    rows = [tag("path", class_="grid", d=f"M0,{at * lane}H{WIDTH}") for at in range(len(names) + 1)]
+    rows = [tag("path", class_="grid", d=f"M0,{number * lane}H{WIDTH}") for number in range(len(names) + 1)]
     labels = [
-        tag("span", name, title=said, style=f"top:{100 * (at + 0.5) / len(names):.2f}%")
-        for at, (name, said) in enumerate(names)
+        tag("span", name, title=note, style=f"top:{100 * (number + 0.5) / len(names):.2f}%")
+        for number, (name, note) in enumerate(names)
     ]
-    drawn = tag(
-        "svg",
-        [*grid, *rows, *marks],
-        viewBox=f"0 0 {WIDTH} {height}",
-        preserveAspectRatio="none",
-        style=f"height:{height}px",
-    )
-    return tag("div", [tag("div", title, class_="name"), tag("div", labels, class_="ys"), drawn], class_="panel")
+    return _framed(title, labels, [*grid, *rows, *marks], height)
 
 
-def _place(at: int, tick: Tick, many: int) -> str | None:
+def _framed(title: Markup | str, labels: Iterable[Markup], marks: Iterable[Markup], height: int) -> Markup:
+    box = {"viewBox": f"0 0 {WIDTH} {height}", "preserveAspectRatio": "none", "style": f"height:{height}px"}
+    parts = [tag("div", title, class_="name"), tag("div", labels, class_="ys"), tag("svg", marks, **box)]
+    return tag("div", parts, class_="panel")
+
+
+def _place(number: int, tick: Tick, count: int) -> str | None:
     """The class of a label by which it gives way on a narrow page: every second or third one stays."""
-    odd = many > 3 and at % (3 if many > 5 else 2) > 0
+    odd = count > 3 and number % (3 if count > 5 else 2) > 0
     classes = ["odd"] * odd + ["start"] * (tick.at < 0.06) + ["end"] * (tick.at > 0.94)
     return " ".join(classes) or None
 
 
-def x_axis(ticks: Sequence[Tick], said: str = "") -> Markup:
+def x_axis(ticks: Sequence[Tick], note: str = "") -> Markup:
     """The labels under the panels; some give way where it is narrow."""
     labels = [
-        tag("span", tick.text, class_=_place(at, tick, len(ticks)), style=f"left:{100 * tick.at:.2f}%")
-        for at, tick in enumerate(ticks)
+        tag("span", tick.text, class_=_place(number, tick, len(ticks)), style=f"left:{100 * tick.at:.2f}%")
+        for number, tick in enumerate(ticks)
     ]
-    return tag("div", [tag("div", labels, class_="xs"), tag("div", said, class_="said")], class_="axis")
+    return tag("div", [tag("div", labels, class_="xs"), tag("div", note, class_="said")], class_="axis")
 
 
 def legend(entries: Iterable[tuple[str, str]]) -> Markup:
@@ -184,9 +203,9 @@ def spread_evenly(start: Floats, stop: Floats, amount: Floats, edges: Floats) ->
 
     The sum over the bins is the sum of the amounts, if the edges hold all of them. NaN counts as nothing.
     """
-    known = np.isfinite(start) & np.isfinite(stop) & np.isfinite(amount)
-    start, amount = start[known], amount[known]
-    stop = np.maximum(stop[known], start + 1e-6)
+    finite = np.isfinite(start) & np.isfinite(stop) & np.isfinite(amount)
+    start, amount = start[finite], amount[finite]
+    stop = np.maximum(stop[finite], start + 1e-6)
     rate = amount / (stop - start)
     moments = np.concatenate([start, stop])
     order = np.argsort(moments, kind="stable")

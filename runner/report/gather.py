@@ -75,8 +75,8 @@ def read_folder(folder: Path) -> Contents:
     outputs = reader.read("outputs.json", lambda path: read_outputs(path.parent))
     rasters = _rasters(reader)
     known = {gap.name for gap in reader.gaps}
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    lost = [Gap(name, f"{_ABSENT}, though run.json names it") for name in record.outputs if name not in there | known]
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    lost = [Gap(name, f"{_ABSENT}, though run.json names it") for name in record.outputs if name not in present | known]
     unended = status in ("FAILED", "INTERRUPTED", "KILLED", "RUNNING")  # which explains what is not there
     gaps = [gap for gap in reader.gaps if not (unended and gap.why.startswith(_ABSENT))]
     return Contents(
@@ -193,11 +193,11 @@ def _scene_table(path: Path) -> SceneTable:
     return SceneTable(
         stage=path.stem,
         file=path.name,
-        scenes=[scenes[at] for at in order],
+        scenes=[scenes[row] for row in order],
         time=_numbers(table, "datetime")[order],
         columns={field.name: _numbers(table, field.name)[order] for field in fields},
         groups={
-            field.name: [words[at] for at in order]
+            field.name: [words[row] for row in order]
             for field in table.schema
             if field.name not in _ABOUT_SCENES and pa.types.is_string(field.type)
             for words in [_texts(table, field.name)]
@@ -215,8 +215,8 @@ def _rasters(reader: _Reader) -> list[Raster]:
     """The rasters, a mean before the others; that one's picture is the large one."""
     names = sorted(reader.named(".tif"), key=lambda name: (not name.endswith("_mean.tif"), name))
     read = [
-        reader.read(name, lambda path, most=_SMALL if at else _LARGE: read_raster(path, most))  # type: ignore[misc]
-        for at, name in enumerate(names)
+        reader.read(name, lambda path, most=_SMALL if number else _LARGE: read_raster(path, most))  # type: ignore[misc]
+        for number, name in enumerate(names)
     ]
     return [raster for raster in read if raster is not None]
 
@@ -228,12 +228,12 @@ def _events(path: Path) -> list[Event]:
     """The last warnings and errors of the log; a line that a kill cut short is passed over."""
     if not path.is_file():
         return []
-    found = []
+    events = []
     for line in path.read_text("utf-8", errors="replace").splitlines():
         event = _event(line)
         if event and event.level in ("WARNING", "ERROR", "CRITICAL") and not _TOLD_ABOVE.match(event.message):
-            found.append(event)
-    return found[-_MOST_EVENTS:]
+            events.append(event)
+    return events[-_MOST_EVENTS:]
 
 
 def _event(line: str) -> Event | None:

@@ -79,18 +79,18 @@ def problem(run: Run) -> Problem | None:
         ("pass", error.pass_name),
         ("stages", ", ".join(error.stages) if "+".join(error.stages) != error.pass_name else ""),
         ("scene", scene),
-        ("block", _block(error.block)),
+        ("task", _extent(error.task)),
     ]
     known = tuple((name, text) for name, text in place if text)
     return Problem(_KINDS.get(error.kind, f"Unexpected: {error.kind}."), message, known)
 
 
-def _block(block: TaskExtent | None) -> str:
-    if block is None:
+def _extent(task: TaskExtent | None) -> str:
+    if task is None:
         return ""
-    rows = humanize.span(block.row, block.row + block.height)
-    columns = humanize.span(block.column, block.column + block.width)
-    return f"rows {rows}, columns {columns}, scenes {humanize.span(block.start, block.stop)}"
+    rows = humanize.span(task.row, task.row + task.height)
+    columns = humanize.span(task.column, task.column + task.width)
+    return f"rows {rows}, columns {columns}, scenes {humanize.span(task.start, task.stop)}"
 
 
 def attempts(contents: Contents) -> tuple[str, list[tuple[str, str, str]]] | None:
@@ -98,10 +98,10 @@ def attempts(contents: Contents) -> tuple[str, list[tuple[str, str, str]]] | Non
     run = contents.run.record
     if not run.attempts:
         return None
-    ends = [*(one.status.replace("RUNNING", "KILLED") for one in run.attempts), contents.run.status]
+    ends = [*(attempt.status.replace("RUNNING", "KILLED") for attempt in run.attempts), contents.run.status]
     rows = [
-        (humanize.moment(one.started.timestamp()), end.lower(), humanize.seconds(one.lived_seconds))
-        for one, end in zip([*run.attempts, run], ends, strict=True)
+        (humanize.moment(attempt.started.timestamp()), end.lower(), humanize.seconds(attempt.lived_seconds))
+        for attempt, end in zip([*run.attempts, run], ends, strict=True)
     ]
     return f"Resumed: this is attempt {len(rows)}.{_reused(contents)}", rows
 
@@ -110,7 +110,7 @@ def _reused(contents: Contents) -> str:
     tasks = contents.tasks
     if tasks is None:
         return ""
-    reused = tasks.where(np.array([status == "reused" for status in tasks.status], bool))
+    reused = tasks.where(~tasks.own)
     if not len(reused):
         return " No finished tasks were left by the attempts before it; everything was read."
     failed = tasks.status.count("failed")
@@ -131,19 +131,19 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
     error = run.record.error
     hint = _REMEDIES.get(error.kind) if error and not _REMEDY.search(error.message) else None
     once = ", once it is fixed" if run.status == "FAILED" else ""
-    again = (f"Go on where it ended{once}:", f"{COMMAND} log resume {shlex.quote(contents.path)}")
+    repetition = (f"Go on where it ended{once}:", f"{COMMAND} log resume {shlex.quote(contents.path)}")
     if contents.left_nothing:
         folder = "; its folder is used again" if _is_folder_named(run) else ""
-        again = (f"It left nothing, so start it again{once}{folder}:", repeat_command(contents))
-    return [*([(hint, "")] if hint else []), again]
+        repetition = (f"It left nothing, so start it again{once}{folder}:", repeat_command(contents))
+    return [*([(hint, "")] if hint else []), repetition]
 
 
 def repeat_command(contents: Contents) -> str:
     """The command line that starts the same job again: in its folder if the run left nothing there, else in another."""
     run = contents.run
-    words = overrides.without_folder(run.record.overrides)
+    arguments = overrides.without_folder(run.record.overrides)
     folder = [f"output.dir={contents.path}"] if _is_folder_named(run) and contents.left_nothing else []
-    return overrides.command_line(run.record.config_flags, [*words, *folder])
+    return overrides.command_line(run.record.config_flags, [*arguments, *folder])
 
 
 def _is_folder_named(run: Run) -> bool:
@@ -164,7 +164,7 @@ def figures(contents: Contents) -> list[Figure]:
     bytes_, requests, retries = (_total(run, name) for name in ("bytes", "requests", "retries"))
     planned = _total(run, "planned_bytes")
     rate = humanize.ratio(bytes_, computing)
-    found = [
+    candidates = [
         _wall_figure(run),
         Figure("computing", data(computing, humanize.seconds(computing)), _passes(run)),
         _task_figure(contents),
@@ -173,7 +173,7 @@ def figures(contents: Contents) -> list[Figure]:
         Figure("requests", data(requests, humanize.count(requests)), _retried(retries)),
         _memory_figure(run),
     ]
-    return [figure for figure in found if humanize.UNKNOWN not in figure.shown]
+    return [figure for figure in candidates if humanize.UNKNOWN not in figure.shown]
 
 
 def data(value: float | None, shown: str) -> Markup:
@@ -182,11 +182,11 @@ def data(value: float | None, shown: str) -> Markup:
 
 
 def _wall_figure(run: Run) -> Figure:
-    until = "from start to exit" if run.ended is not None else "to the last sign of life"
+    note = "from start to exit" if run.ended is not None else "to the last sign of life"
     imports = run.record.phases.get("imports_seconds")
     if imports:
-        until = f"{until}, after {humanize.seconds(imports)} of imports"
-    return Figure("wall time", data(run.lived_seconds, humanize.seconds(run.lived_seconds)), until)
+        note = f"{note}, after {humanize.seconds(imports)} of imports"
+    return Figure("wall time", data(run.lived_seconds, humanize.seconds(run.lived_seconds)), note)
 
 
 def _passes(run: Run) -> str:
@@ -199,15 +199,16 @@ def _passes(run: Run) -> str:
 def _task_figure(contents: Contents) -> Figure:
     """Tasks, or pieces, done or taken over from an earlier run, by the trace; else tasks of the passes that ended."""
     if contents.tasks is None:
-        ended = [one.tasks for one in contents.run.passes if one.ended and one.tasks is not None]
+        ended = [pass_.tasks for pass_ in contents.run.passes if pass_.ended and pass_.tasks is not None]
         total = sum(ended) if ended else None
         return Figure("tasks", data(total, humanize.count(total)), "")
     failed, reused = (contents.tasks.status.count(status) for status in ("failed", "reused"))
-    done = len(contents.tasks) - failed
+    finished = len(contents.tasks) - failed
     note = Markup("{} {} failed").format(data(failed, humanize.count(failed)), "attempt" if failed == 1 else "attempts")
     if reused:
         note = Markup("{} of them reused, {}").format(humanize.count(reused), note)
-    return Figure("pieces of results" if contents.run.in_pieces else "tasks", data(done, humanize.count(done)), note)
+    name = "pieces of results" if contents.run.in_pieces else "tasks"
+    return Figure(name, data(finished, humanize.count(finished)), note)
 
 
 def scene_counts(contents: Contents) -> tuple[float | None, float | None]:
@@ -221,8 +222,8 @@ def scene_counts(contents: Contents) -> tuple[float | None, float | None]:
 
 def _total(run: Run, name: str) -> float | None:
     """The sum over the passes that know it."""
-    known = [value for one in run.passes if (value := getattr(one, name)) is not None]
-    return sum(known) if known else None
+    values = [value for pass_ in run.passes if (value := getattr(pass_, name)) is not None]
+    return sum(values) if values else None
 
 
 def _of_plan(run: Run, bytes_: float | None, planned: float | None) -> str:
@@ -249,17 +250,17 @@ def _retried(retries: float | None) -> Markup | str:
 
 def _memory_figure(run: Run) -> Figure:
     """The pass that held the most, against what was planned for that one."""
-    most = max((one for one in run.passes if one.peak_bytes is not None), key=_peak, default=None)
-    if most is None:
+    largest = max((pass_ for pass_ in run.passes if pass_.peak_bytes is not None), key=_peak, default=None)
+    if largest is None:
         return Figure("peak memory", data(None, humanize.UNKNOWN), "")
-    planned = most.planned_peak_bytes
-    share = humanize.ratio(most.peak_bytes, planned)
+    planned = largest.planned_peak_bytes
+    share = humanize.ratio(largest.peak_bytes, planned)
     note = "" if share is None else f"{100 * share:.0f} % of {humanize.size(planned)} planned"
-    return Figure("peak memory", data(most.peak_bytes, humanize.size(most.peak_bytes)), note, share)
+    return Figure("peak memory", data(largest.peak_bytes, humanize.size(largest.peak_bytes)), note, share)
 
 
-def _peak(one: PassFacts) -> float:
-    return one.peak_bytes or 0.0
+def _peak(pass_: PassFacts) -> float:
+    return pass_.peak_bytes or 0.0
 
 
 def segments(run: Run) -> list[Segment]:
@@ -281,5 +282,5 @@ def segments(run: Run) -> list[Segment]:
     wall = max((run.lived_seconds or 0.0) + (run.record.phases.get("imports_seconds") or 0.0), claimed)
     if not known or not wall:
         return []
-    rest = [("the rest", "other", wall - claimed)] if wall - claimed >= _LEAST_SECONDS else []
-    return [Segment(name, css, seconds, seconds / wall) for name, css, seconds in [*known, *rest]]
+    remainder = [("the rest", "other", wall - claimed)] if wall - claimed >= _LEAST_SECONDS else []
+    return [Segment(name, css, seconds, seconds / wall) for name, css, seconds in [*known, *remainder]]

@@ -37,7 +37,7 @@ def _of_url(url: str) -> str:
     """The last folder that has no pattern; of a bucket with the bucket, of a table of scenes its name."""
     scheme, _, rest = url.rpartition("://")
     parts = [part for part in rest.split("/") if part]
-    fixed = next((at for at, part in enumerate(parts) if _PATTERN.search(part)), None)
+    fixed = next((number for number, part in enumerate(parts) if _PATTERN.search(part)), None)
     if fixed is None:
         return PurePath(parts[-1]).stem if parts and not url.endswith("/") else "/".join(parts[-1:])
     folders = parts[:fixed]
@@ -47,8 +47,8 @@ def _of_url(url: str) -> str:
 
 def figures(contents: Contents) -> list[Figure]:
     """Period, scenes, valid pixels and the mean; unknown ones are left out."""
-    found = [_period(contents), _scenes(contents), _valid(contents), _level(contents)]
-    return [figure for figure in found if figure is not None]
+    candidates = [_period(contents), _scenes(contents), _valid(contents), _level(contents)]
+    return [figure for figure in candidates if figure is not None]
 
 
 def where(contents: Contents) -> dict[str, Any] | None:
@@ -62,13 +62,13 @@ def where(contents: Contents) -> dict[str, Any] | None:
 
 
 def _where(crs: str, name: str, transform: place.Transform, shape: tuple[float, float]) -> dict[str, Any] | None:
-    found = place.place_of(crs, transform, shape)
-    if found is None:
+    position = place.place_of(crs, transform, shape)
+    if position is None:
         return None
     return {
-        "shown": place.in_words(found),
+        "shown": place.in_words(position),
         "note": f"{place.extent(transform, shape, place.axis_unit(crs))}, {name}",
-        "locator": place.locator(found),
+        "locator": place.locator(position),
     }
 
 
@@ -92,10 +92,10 @@ def _period(contents: Contents) -> Figure | None:
 def _times(contents: Contents) -> Floats:
     """Of the scenes, in order."""
     stack = contents.run.record.stack
-    found = [row.time for row in contents.inputs or [] if row.used and row.time is not None]
-    if not found and stack:
-        found = [time for time in map(seconds_of, (stack.first_datetime, stack.last_datetime)) if time is not None]
-    return np.sort(np.array(found, np.float64))
+    times = [row.time for row in contents.inputs or [] if row.used and row.time is not None]
+    if not times and stack:
+        times = [time for time in map(seconds_of, (stack.first_datetime, stack.last_datetime)) if time is not None]
+    return np.sort(np.array(times, np.float64))
 
 
 def _long(seconds: float) -> str:
@@ -125,7 +125,7 @@ def _scenes(contents: Contents) -> Figure | None:
 def _valid(contents: Contents) -> Figure | None:
     """The share of valid pixels, of the scenes by their table, else of all that was read."""
     tables = (valid_fractions(table, contents.run) for table in contents.tables)
-    each = next((found for found in tables if found is not None and found.size), None)
+    each = next((valid for valid in tables if valid is not None and valid.size), None)
     if each is None:
         return _valid_of_tasks(contents.tasks)
     share = float(np.nan_to_num(each).mean())
@@ -168,9 +168,9 @@ def _level_figure(contents: Contents, name: str, mean: float, scenes: str, pixel
 
 def _units(contents: Contents) -> str:
     stack = contents.run.record.stack
-    said = [*([stack.units] if stack else []), *(raster.units for raster in contents.rasters)]
-    known = next((units for units in said if units not in _UNITLESS), None)
-    return f"in {known}" if known else "without units"
+    candidates = [*([stack.units] if stack else []), *(raster.units for raster in contents.rasters)]
+    unit = next((units for units in candidates if units not in _UNITLESS), None)
+    return f"in {unit}" if unit else "without units"
 
 
 def _statistic(table: SceneTable) -> str:

@@ -1,6 +1,6 @@
 """From a run folder to its report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,12 +9,13 @@ import numpy as np
 from runner.base import humanize
 from runner.base.atomic import write_text
 from runner.report import environment, headline, overview, results, series, tasks, timeline
-from runner.report.charts import bar
+from runner.report.charts import bar, template
 from runner.report.gather import read_folder
 from runner.report.picture import VIRIDIS
 from runner.report.records import Contents, Floats, InputRow, PassFacts
 
 REPORT: Final = "report.html"
+_TEMPLATE: Final = Path(__file__).with_name("template.html.j2")
 _SLOWEST: Final = 10
 _FEW_INPUTS = 60  # a table as long as that is shown at once
 _MOST_DIFF = 65536  # characters
@@ -32,22 +33,8 @@ def write_report(folder: Path) -> Path:
     written.
     """
     path = folder / REPORT
-    write_text(path, _render(_context(read_folder(folder))))
+    write_text(path, template(_TEMPLATE).render(_context(read_folder(folder))))
     return path
-
-
-def _render(context: dict[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, at the end of a run
-
-    environment = Environment(
-        autoescape=True,
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["text"] = humanize
-    return environment.get_template("template.html.j2").render(context)
 
 
 def _context(contents: Contents) -> dict[str, Any]:
@@ -69,7 +56,7 @@ def _context(contents: Contents) -> dict[str, Any]:
         "viridis": ", ".join(f"#{colour}" for colour in VIRIDIS),
         **_raster_context(contents),
         "series": [(table.stage, table.file, series.series_figure(table)) for table in contents.tables if table.scenes],
-        "passes": [_pass_row(one) for one in run.passes],
+        "passes": [_pass_row(pass_) for pass_ in run.passes],
         **_task_context(contents),
         **_input_context(contents),
         "outputs": contents.outputs,
@@ -84,13 +71,13 @@ def _context(contents: Contents) -> dict[str, Any]:
 def _subtitle(contents: Contents) -> str:
     """The stages, the grid and the pixels, in a line."""
     stack = contents.run.record.stack
-    stages = list(dict.fromkeys(name for one in contents.run.passes for name in one.name.split("+")))
+    stages = list(dict.fromkeys(name for pass_ in contents.run.passes for name in pass_.name.split("+")))
     if stack is None:
         return ""
     grid = f"{humanize.sides(stack.shape)} pixels {stack.dtype or ''}" if stack.shape else ""
     nodata = f"nodata {stack.nodata}" if stack.nodata is not None else "no nodata value"
-    said = [*([" and ".join(stages)] if stages else []), grid, stack.crs, nodata]
-    return ", ".join(part for part in said if part)
+    parts = [*([" and ".join(stages)] if stages else []), grid, stack.crs, nodata]
+    return ", ".join(part for part in parts if part)
 
 
 def _raster_context(contents: Contents) -> dict[str, Any]:
@@ -98,10 +85,10 @@ def _raster_context(contents: Contents) -> dict[str, Any]:
 
     The one that counts stands beside the large one too, unless the others need it for a row of their own.
     """
-    large, rest = contents.rasters[:1], contents.rasters[1:]
-    counts = results.coverage_raster(rest)
-    others = [raster for raster in rest if raster is not counts]
-    fewest = next((found for table in contents.tables if (found := series.coverage(table, contents.run))), None)
+    large, small = contents.rasters[:1], contents.rasters[1:]
+    counts = results.coverage_raster(small)
+    others = [raster for raster in small if raster is not counts]
+    fewest = next((coverage for table in contents.tables if (coverage := series.coverage(table, contents.run))), None)
     if counts is not None and len(others) in (1, 5):
         others, counts = [counts, *others], None
     return {
@@ -113,54 +100,52 @@ def _raster_context(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _pass_row(one: PassFacts) -> dict[str, str]:
+def _pass_row(pass_: PassFacts) -> dict[str, str]:
     """A pass, fact by fact: what was planned beside what came."""
     facts = {
-        "end": _unended(one),
-        "cluster": one.cluster,
-        "size of a task: scenes, rows, columns": one.chunks,
-        "tasks": humanize.count(one.tasks),
-        "tasks reused": humanize.count(one.reused or None),
-        "requests": _against(
-            humanize.count(one.requests), one.planned_requests and humanize.count(one.planned_requests), one
-        ),
-        "fetched": _against(humanize.size(one.bytes), one.planned_bytes and humanize.size(one.planned_bytes), one),
-        "retries": humanize.count(one.retries),
-        "workers lost": humanize.count(one.workers_lost),
-        "starting workers": humanize.seconds(one.start_seconds),
-        "computing": humanize.seconds(one.compute_seconds),
-        "of that waiting for compiled code": humanize.seconds(one.compile_seconds or None),
-        "reading, all threads": humanize.seconds(one.read_seconds),
-        "reducing, all threads": humanize.seconds(one.reduce_seconds),
-        "processor time": humanize.seconds(one.cpu_seconds),
-        "peak memory": _against(
-            humanize.size(one.peak_bytes), one.planned_peak_bytes and humanize.size(one.planned_peak_bytes)
-        ),
+        "end": _unended(pass_),
+        "cluster": pass_.cluster,
+        "size of a task: scenes, rows, columns": pass_.chunks,
+        "tasks": humanize.count(pass_.tasks),
+        "tasks reused": humanize.count(pass_.reused or None),
+        "requests": _against(humanize.count, pass_.requests, pass_.planned_requests, pass_),
+        "fetched": _against(humanize.size, pass_.bytes, pass_.planned_bytes, pass_),
+        "retries": humanize.count(pass_.retries),
+        "workers lost": humanize.count(pass_.workers_lost),
+        "starting workers": humanize.seconds(pass_.start_seconds),
+        "computing": humanize.seconds(pass_.compute_seconds),
+        "of that waiting for compiled code": humanize.seconds(pass_.compile_seconds or None),
+        "reading, all threads": humanize.seconds(pass_.read_seconds),
+        "reducing, all threads": humanize.seconds(pass_.reduce_seconds),
+        "processor time": humanize.seconds(pass_.cpu_seconds),
+        "peak memory": _against(humanize.size, pass_.peak_bytes, pass_.planned_peak_bytes),
     }
-    return {name: said for name, said in facts.items() if said not in ("", humanize.UNKNOWN)}
+    return {name: text for name, text in facts.items() if text not in ("", humanize.UNKNOWN)}
 
 
-def _unended(one: PassFacts) -> str:
-    if one.ended:
+def _unended(pass_: PassFacts) -> str:
+    if pass_.ended:
         return ""
-    return "did not end" + ("; what it took is the sum of its attempts" if one.compute_seconds is not None else "")
+    return "did not end" + ("; what it took is the sum of its attempts" if pass_.compute_seconds is not None else "")
 
 
-def _against(came: str, planned: str | float | None, one: PassFacts | None = None) -> str:
-    rest = "; the rest reused" if one and one.reused else ""
-    return f"{came} ({planned} planned{rest})" if planned else came
+def _against(
+    shown: Callable[[float | None], str], actual: float | None, planned: float | None, pass_: PassFacts | None = None
+) -> str:
+    note = "; the rest reused" if pass_ and pass_.reused else ""
+    return f"{shown(actual)} ({shown(planned)} planned{note})" if planned else shown(actual)
 
 
 def _task_context(contents: Contents) -> dict[str, Any]:
-    found = contents.tasks
-    if found is None:
+    trace = contents.tasks
+    if trace is None:
         return {"timeline": "", "slowest_tasks": [], "failed_tasks": [], "slowest_scenes": [], "untold": ""}
-    seconds, line = tasks.scene_seconds(found), timeline.timeline_figure(contents)
+    seconds, line = tasks.scene_seconds(trace), timeline.timeline_figure(contents)
     alike = "Every task held all scenes, so the time of a single scene is unknown." if seconds is None else ""
     return {
         "timeline": line,
-        "slowest_tasks": tasks.slowest_tasks(found),
-        "failed_tasks": tasks.failed_tasks(found),
+        "slowest_tasks": tasks.slowest_tasks(trace),
+        "failed_tasks": tasks.failed_tasks(trace),
         "slowest_scenes": [] if seconds is None else _slowest_scenes(contents, seconds),
         "untold": alike if line else _UNTIMED_PIECES if contents.run.in_pieces else _UNTIMED,
     }
@@ -179,7 +164,7 @@ def _slowest_scenes(contents: Contents, seconds: Floats) -> list[tuple[str, str,
 
 
 def _scene_row(
-    stack: list[InputRow], first: int, last: int, took: float, longest: float
+    stack: list[InputRow], first: int, last: int, seconds: float, longest: float
 ) -> tuple[str, str, Any, str, str]:
     known = last < len(stack)
     name = (
@@ -190,7 +175,7 @@ def _scene_row(
     date = ("" if first == last else "from ") + humanize.moment(stack[first].time, 10) if known else ""
     sizes = [row.size for row in stack[first : last + 1] if row.size is not None]
     size = humanize.size(sum(sizes) / len(sizes) if sizes else None)
-    return name, date, bar(took / longest), humanize.seconds(took), size
+    return name, date, bar(seconds / longest), humanize.seconds(seconds), size
 
 
 def _input_context(contents: Contents) -> dict[str, Any]:
@@ -234,6 +219,6 @@ def _yaml(tree: dict[str, Any]) -> str:
 def _provenance(contents: Contents) -> list[tuple[str, str]]:
     """The provenance in the first result file that has one."""
     from_tables = [table.provenance for table in contents.tables]
-    found = next((origin for origin in [*from_tables, *(raster.tags for raster in contents.rasters)] if origin), {})
+    origin = next((origin for origin in [*from_tables, *(raster.tags for raster in contents.rasters)] if origin), {})
     own = ("stage", "min_count", "weights", "statistic", "units", "AREA_OR_POINT")
-    return [(name, said) for name, said in found.items() if name not in own]
+    return [(name, text) for name, text in origin.items() if name not in own]

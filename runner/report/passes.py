@@ -15,43 +15,43 @@ _SAME: Final = ("start_seconds", "compute_seconds", "read_seconds", "reduce_seco
 
 def passes_of(run: Run, tasks: Tasks | None) -> tuple[PassFacts, ...]:
     """The passes; one that did not end has the sums over its tasks, and one that is not recorded nothing else."""
-    passes = [_pass_facts(one) for one in run.passes]
+    passes = [_pass_facts(pass_) for pass_ in run.passes]
     if tasks is None:
         return tuple(passes)
-    names, known = np.array(tasks.pass_name), {one.name for one in passes}
+    known = {pass_.name for pass_ in passes}
     lacking = [PassFacts(name, ended=False) for name in dict.fromkeys(tasks.pass_name) if name not in known]
-    return tuple(one if one.ended else _added_up(one, tasks.where(names == one.name)) for one in [*passes, *lacking])
+    return tuple(pass_ if pass_.ended else _added_up(pass_, tasks) for pass_ in [*passes, *lacking])
 
 
-def _pass_facts(one: PassRecord) -> PassFacts:
-    cluster, fetched = one.cluster, one.fetched
+def _pass_facts(record: PassRecord) -> PassFacts:
+    cluster, fetched = record.cluster, record.fetched
     processes = humanize.plural(cluster.n_workers, "process", "processes")
     size = f", {processes}, {humanize.plural(cluster.threads, 'thread')}" if cluster.n_workers else ""
     return PassFacts(
-        name=one.name,
+        name=record.name,
         cluster=f"{cluster.kind}{size}",
         workers=cluster.n_workers,
-        chunks=humanize.sides((one.chunks.time, one.chunks.y, one.chunks.x)),
-        tasks=one.tasks,
-        planned_requests=one.planned.requests,
-        planned_bytes=one.planned.stored_bytes,
-        worker_bytes=one.planned.worker_bytes,
+        chunks=humanize.sides((record.chunks.time, record.chunks.y, record.chunks.x)),
+        tasks=record.tasks,
+        planned_requests=record.planned.requests,
+        planned_bytes=record.planned.stored_bytes,
+        worker_bytes=record.planned.worker_bytes,
         requests=fetched.requests if fetched else None,
         bytes=fetched.bytes if fetched else None,
         retries=fetched.retries if fetched else None,
-        ended=one.has_ended,
-        **{name: getattr(one, name) for name in _SAME},
+        ended=record.has_ended,
+        **{name: getattr(record, name) for name in _SAME},
     )
 
 
-def _added_up(one: PassFacts, tasks: Tasks) -> PassFacts:
-    tasks = tasks.where(np.array([status != "reused" for status in tasks.status], bool))
+def _added_up(pass_: PassFacts, tasks: Tasks) -> PassFacts:
+    tasks = tasks.where(tasks.own & (np.array(tasks.pass_name) == pass_.name))
     timed = tasks.where(np.isfinite(tasks.seconds))
     peaks: dict[tuple[str, ...], float] = {}
     for lane, peak in zip(tasks.lane, tasks.peak_bytes, strict=True):
         peaks[lane[:2]] = max(peaks.get(lane[:2], 0.0), float(np.nan_to_num(peak)))
     return replace(
-        one,
+        pass_,
         requests=_sum(tasks.requests),
         bytes=_sum(tasks.bytes),
         retries=_sum(tasks.retries),

@@ -37,10 +37,10 @@ def read_raster(path: Path, most_pixels: int) -> Raster:
 
     # A VRT under the name of a TIFF could show any file of this machine; so no other driver is asked.
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_PAM_ENABLED="NO"), rasterio.open(path, driver="GTiff") as raster:
-        pixels, seen = _read_small(raster, most_pixels)
+        pixels, mask = _read_small(raster, most_pixels)
         tags, band = raster.tags(), raster.tags(1)
         statistic = tags.get("statistic") or path.stem
-        values = pixels[seen]
+        values = pixels[mask]
         whole = statistic == "valid_fraction" or pixels.dtype.kind in "iu"
         stretch = _stretch(values, whole=whole)
         return Raster(
@@ -58,10 +58,10 @@ def read_raster(path: Path, most_pixels: int) -> Raster:
             least=_number(band.get("STATISTICS_MINIMUM")),
             most=_number(band.get("STATISTICS_MAXIMUM")),
             mean=_number(band.get("STATISTICS_MEAN")),
-            valid=_valid_fraction(band, seen),
+            valid=_valid_fraction(band, mask),
             stretch=stretch,
             beyond=(bool((values < stretch[0]).any()), bool((values > stretch[1]).any())),
-            png=_png(pixels, seen, stretch),
+            png=_png(pixels, mask, stretch),
             picture_shape=pixels.shape,
         )
 
@@ -72,8 +72,8 @@ def _read_small(raster: "DatasetReader", most_pixels: int) -> tuple[npt.NDArray[
     pixels = _overview(raster, most_pixels)
     if pixels is None:
         pixels = _shrunk(raster, most_pixels, whole=whole)
-    seen = np.ones(pixels.shape, bool) if whole else np.isfinite(pixels)
-    return pixels, seen if raster.nodata is None else seen & (pixels != raster.nodata)
+    mask = np.ones(pixels.shape, bool) if whole else np.isfinite(pixels)
+    return pixels, mask if raster.nodata is None else mask & (pixels != raster.nodata)
 
 
 def _overview(raster: "DatasetReader", most_pixels: int) -> npt.NDArray[Any] | None:
@@ -81,7 +81,7 @@ def _overview(raster: "DatasetReader", most_pixels: int) -> npt.NDArray[Any] | N
     import rasterio  # noqa: PLC0415 - as in read_raster
 
     factors = [1, *raster.overviews(1)]
-    level = next((at for at, factor in enumerate(factors) if max(raster.shape) / factor <= most_pixels), 0) - 1
+    level = next((number for number, factor in enumerate(factors) if max(raster.shape) / factor <= most_pixels), 0) - 1
     if level < 0:
         return None
     with rasterio.open(raster.name, driver="GTiff", overview_level=level) as small:
@@ -105,19 +105,19 @@ def _stretch(values: npt.NDArray[Any], *, whole: bool) -> tuple[float, float]:
     if low == high or not math.isfinite(high - low):
         low, high = float(values.min()), float(values.max())
     low, high = (min(max(number, -_FURTHEST), _FURTHEST) for number in (low, high))
-    apart = max(0.5, abs(low) * 1e-9)  # of large numbers a half is nothing
-    return (low, high) if low < high else (low - apart, high + apart)
+    margin = max(0.5, abs(low) * 1e-9)  # of large numbers a half is nothing
+    return (low, high) if low < high else (low - margin, high + margin)
 
 
-def _png(pixels: npt.NDArray[Any], seen: npt.NDArray[np.bool_], stretch: tuple[float, float]) -> bytes:
+def _png(pixels: npt.NDArray[Any], mask: npt.NDArray[np.bool_], stretch: tuple[float, float]) -> bytes:
     """A PNG with a palette, one byte a pixel."""
     import rasterio  # noqa: PLC0415 - as in read_raster
     from rasterio.io import MemoryFile  # noqa: PLC0415 - as in read_raster
 
     low, high = stretch
     # Halves, since the distance of two values may be more than a float64 holds.
-    share = (np.where(seen, pixels, low).astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
-    numbers = np.where(seen, np.rint(np.clip(share, 0, 1) * _LAST), _EMPTY).astype(np.uint8)
+    share = (np.where(mask, pixels, low).astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
+    numbers = np.where(mask, np.rint(np.clip(share, 0, 1) * _LAST), _EMPTY).astype(np.uint8)
     height, width = numbers.shape
     # Without a transform, or with the identity, rasterio warns.
     profile = {"count": 1, "dtype": "uint8", "transform": rasterio.Affine(1, 0, 0, 0, -1, 1), "zlevel": 6}
@@ -130,8 +130,8 @@ def _png(pixels: npt.NDArray[Any], seen: npt.NDArray[np.bool_], stretch: tuple[f
 
 def _palette() -> dict[int, tuple[int, int, int, int]]:
     anchors = np.array([list(bytes.fromhex(colour)) for colour in VIRIDIS], np.float64)
-    at = np.linspace(0, len(VIRIDIS) - 1, _LAST + 1)
-    bands = [np.rint(np.interp(at, np.arange(len(VIRIDIS)), band)).astype(int).tolist() for band in anchors.T]
+    places = np.linspace(0, len(VIRIDIS) - 1, _LAST + 1)
+    bands = [np.rint(np.interp(places, np.arange(len(VIRIDIS)), band)).astype(int).tolist() for band in anchors.T]
     colours = {number: (*colour, 255) for number, colour in enumerate(zip(*bands, strict=True))}
     return {**colours, _EMPTY: (0, 0, 0, 0)}
 
@@ -143,10 +143,10 @@ def _crs_name(raster: "DatasetReader") -> str:
     return f"EPSG:{code}" if code else str(raster.crs.to_dict().get("proj", "a CRS without an EPSG code"))
 
 
-def _valid_fraction(band_tags: dict[str, str], seen: npt.NDArray[np.bool_]) -> float | None:
+def _valid_fraction(band_tags: dict[str, str], mask: npt.NDArray[np.bool_]) -> float | None:
     """By GDAL's statistics of the whole raster, else by the picture."""
-    said = _number(band_tags.get("STATISTICS_VALID_PERCENT"))
-    return float(seen.mean()) if said is None else said / 100
+    percent = _number(band_tags.get("STATISTICS_VALID_PERCENT"))
+    return float(mask.mean()) if percent is None else percent / 100
 
 
 def _number(text: str | None) -> float | None:

@@ -35,10 +35,10 @@ def place_of(crs: str, transform: Transform, shape: tuple[float, float]) -> Plac
 
     xs, ys = _outline(transform, shape)
     try:
-        found = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), xs, ys)
+        degrees = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), xs, ys)
     except Exception:  # noqa: BLE001 - GDAL's own errors have no public base, and a page goes without its place
         return None
-    longitudes, latitudes = np.array(found[0]), np.array(found[1])
+    longitudes, latitudes = np.array(degrees[0]), np.array(degrees[1])
     if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
         return None
     centre = float(longitudes[0])

@@ -11,7 +11,6 @@ from runner.record import run as stored
 from runner.record.run_files import OutputFile
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 class Gap(NamedTuple):
@@ -159,17 +158,22 @@ class Tasks:
         """Seconds that each attempt took, without waiting for machine code."""
         return self.seconds - np.nan_to_num(self.compiling)
 
+    @property
+    def own(self) -> npt.NDArray[np.bool_]:
+        """Whether this run made an attempt, instead of restoring its result."""
+        return np.array([status != "reused" for status in self.status], bool)
+
     def where(self, chosen: npt.NDArray[np.bool_]) -> "Tasks":
         """The attempts that are chosen."""
         rows = np.flatnonzero(chosen).tolist()
         columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, column in columns.items():
-            columns[name] = [column[at] for at in rows] if isinstance(column, list) else column[rows]
+            columns[name] = [column[row] for row in rows] if isinstance(column, list) else column[rows]
         return Tasks(**columns)
 
-    def since(self, began: float) -> "Tasks":
-        """The attempts with times counted from `began`."""
-        return replace(self, start=self.start - began, stop=self.stop - began)
+    def since(self, start: float) -> "Tasks":
+        """The attempts with times counted from `start`."""
+        return replace(self, start=self.start - start, stop=self.stop - start)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

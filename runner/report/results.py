@@ -29,7 +29,7 @@ def raster_figure(raster: Raster, *, large: bool) -> Markup:
         ),
         class_="frame" if width >= 200 else "frame coarse",
     )
-    xs, ys, said = _edges(raster, most=5 if large else 3)
+    xs, ys, axes = _edges(raster, most=5 if large else 3)
     left = tag("div", [tag("span", tick.text, style=f"top:{100 * tick.at:.2f}%") for tick in ys], class_="ys")
     below = tag("div", [tag("span", tick.text, style=f"left:{100 * tick.at:.2f}%") for tick in xs], class_="xs")
     drawn = tag("div", [left, picture, _colour_bar(raster), below], class_="map", style=f"--ratio:{width / height:.4f}")
@@ -39,7 +39,7 @@ def raster_figure(raster: Raster, *, large: bool) -> Markup:
         tag("span", raster.file, class_="file"),
     ]
     return tag(
-        "figure", [tag("div", title, class_="name"), drawn, tag("figcaption", _about(raster, said if large else ""))]
+        "figure", [tag("div", title, class_="name"), drawn, tag("figcaption", _about(raster, axes if large else ""))]
     )
 
 
@@ -83,9 +83,9 @@ def _colour_bar(raster: Raster) -> Markup:
 def _blocks(low: int, high: int) -> str:
     """A gradient with a step for each whole number, in the colours of the picture."""
     steps = high - low
-    colours = [VIRIDIS[round((len(VIRIDIS) - 1) * at / steps)] for at in range(steps + 1)]
-    shares = [100 * at / (steps + 1) for at in range(steps + 2)]
-    stops = (f"#{colour} {shares[at]:.2f}% {shares[at + 1]:.2f}%" for at, colour in enumerate(colours))
+    colours = [VIRIDIS[round((len(VIRIDIS) - 1) * number / steps)] for number in range(steps + 1)]
+    shares = [100 * number / (steps + 1) for number in range(steps + 2)]
+    stops = (f"#{colour} {shares[number]:.2f}% {shares[number + 1]:.2f}%" for number, colour in enumerate(colours))
     return f"linear-gradient(to top, {', '.join(stops)})"
 
 

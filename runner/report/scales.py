@@ -109,8 +109,8 @@ def time_ticks(scale: Scale, most: int) -> list[Tick]:
     if span > 2 * _DAY:
         return _day_ticks(scale, next((step for step in _DAY_STEPS if span / _DAY / step <= most), 15))
     step = next((step for step in _CLOCK_STEPS if span / step <= most), _CLOCK_STEPS[-1])
-    first = math.ceil(scale.low / step)
-    return [Tick(scale.at(at * step), _clock(at * step)) for at in range(first, math.floor(scale.high / step) + 1)]
+    times = range(math.ceil(scale.low / step) * step, math.floor(scale.high / step) * step + 1, step)
+    return [Tick(scale.at(time), _clock(time)) for time in times]
 
 
 def _clock(time: float) -> str:

@@ -46,7 +46,7 @@ class _Chart:
     @property
     def keys(self) -> list[tuple[str, str]]:
         """The legend of the groups."""
-        return [(f"series{at}", group.name) for at, group in enumerate(self.groups)] if self.key else []
+        return [(f"series{number}", group.name) for number, group in enumerate(self.groups)] if self.key else []
 
 
 def series_figure(table: SceneTable) -> Markup:
@@ -55,23 +55,23 @@ def series_figure(table: SceneTable) -> Markup:
     levels = [name for name in table.columns if name in _LEVELS]
     quantiles = _quantiles(table)
     levels += quantiles[len(quantiles) // 2 : -(len(quantiles) // 2) or None]  # the middle one, which has no partner
-    first = levels or [name for name in table.columns if name not in _COVERAGE][:1]
-    key, apart = _grouped(table, first[0]) if first else ("", False)
-    chart = _Chart(table, x, time_ticks(x, 7), key, _groups(table, key), apart)
-    shown = first[:1] if key else first  # colours tell groups apart, so that each statistic has a panel of its own
-    rest = [name for name in table.columns if name not in (*shown, *quantiles, *_COVERAGE)]
+    main = levels or [name for name in table.columns if name not in _COVERAGE][:1]
+    key, differ = _grouped(table, main[0]) if main else ("", False)
+    chart = _Chart(table, x, time_ticks(x, 7), key, _groups(table, key), differ)
+    names = main[:1] if key else main  # colours tell groups apart, so that each statistic has a panel of its own
+    others = [name for name in table.columns if name not in (*names, *quantiles, *_COVERAGE)]
     coverage = [name for name in _COVERAGE if name in table.columns][:1]
-    panels = [_level_panel(chart, shown, quantiles)] if shown else []
-    panels += [_line_panel(chart, name) for name in rest[:_MOST_PANELS]]
+    panels = [_level_panel(chart, names, quantiles)] if names else []
+    panels += [_line_panel(chart, name) for name in others[:_MOST_PANELS]]
     panels += [_coverage_panel(chart, name) for name in coverage]
     many_days = x.high - x.low > 2 * 86400
-    said = "date of the scene, UTC" if many_days else f"time of the scene, UTC, from {humanize.moment(x.low, 10)}"
-    return tag("figure", [*panels, x_axis(chart.ticks, said)], class_="chart")
+    note = "date of the scene, UTC" if many_days else f"time of the scene, UTC, from {humanize.moment(x.low, 10)}"
+    return tag("figure", [*panels, x_axis(chart.ticks, note)], class_="chart")
 
 
 def _quantiles(table: SceneTable) -> list[str]:
-    found = {name: _quantile(name) for name in table.columns}
-    return sorted((name for name in found if found[name] is not None), key=lambda name: found[name] or 0)
+    quantiles = {name: _quantile(name) for name in table.columns}
+    return sorted((name for name in quantiles if quantiles[name] is not None), key=lambda name: quantiles[name] or 0)
 
 
 def _quantile(name: str) -> float | None:
@@ -90,9 +90,9 @@ def _grouped(table: SceneTable, level: str) -> tuple[str, bool]:
     """
     values = table.columns[level]
     explained = {
-        key: _explained(values, words)
-        for key, words in table.groups.items()
-        if key not in _OF_TIME and 1 < len(set(words)) <= _MOST_GROUPS and min(Counter(words).values()) > 1
+        key: _explained(values, labels)
+        for key, labels in table.groups.items()
+        if key not in _OF_TIME and 1 < len(set(labels)) <= _MOST_GROUPS and min(Counter(labels).values()) > 1
     }
     if not explained:
         return "", False
@@ -104,15 +104,15 @@ def _grouped(table: SceneTable, level: str) -> tuple[str, bool]:
 def _groups(table: SceneTable, key: str) -> list[_Group]:
     if not key:
         return [_Group("", np.arange(table.time.size))]
-    words = np.array(table.groups[key], object)
-    return [_Group(name or humanize.UNKNOWN, np.flatnonzero(words == name)) for name in sorted(set(table.groups[key]))]
+    labels = np.array(table.groups[key], object)
+    return [_Group(name or humanize.UNKNOWN, np.flatnonzero(labels == name)) for name in sorted(set(table.groups[key]))]
 
 
-def _explained(values: Floats, words: Sequence[str]) -> float:
+def _explained(values: Floats, labels: Sequence[str]) -> float:
     """The part of the variance that lies between the groups."""
-    known = np.isfinite(values)
-    names = np.array(words, object)[known]
-    values = values[known]
+    finite = np.isfinite(values)
+    names = np.array(labels, object)[finite]
+    values = values[finite]
     squares = [((own := values[names == name]).mean() - values.mean()) ** 2 * own.size for name in set(names.tolist())]
     return float(sum(squares) / max(float(((values - values.mean()) ** 2).sum()), 1e-300)) if values.size else 0.0
 
@@ -128,13 +128,13 @@ def _level_panel(chart: _Chart, names: list[str], quantiles: list[str]) -> Marku
     keys: list[tuple[str, str]] = []
     for low, high in zip(quantiles[: len(quantiles) // 2], quantiles[::-1], strict=False):
         marks += [
-            plot.band(table.time[rows], table.columns[low][rows], table.columns[high][rows], f"faint tint{at}")
-            for at, (_, rows) in enumerate(chart.groups if chart.apart else _groups(table, ""))
+            plot.band(table.time[rows], table.columns[low][rows], table.columns[high][rows], f"faint tint{number}")
+            for number, (_, rows) in enumerate(chart.groups if chart.apart else _groups(table, ""))
         ]
         keys.append((f"faint shade{len(keys)}", f"{low} to {high}"))
-    for at, name in enumerate(names):
-        marks += _lines(plot, chart, name, at)
-        keys.append((f"series{at}", name))
+    for number, name in enumerate(names):
+        marks += _lines(plot, chart, name, number)
+        keys.append((f"series{number}", name))
     if chart.key:
         keys = [*keys[:-1], *chart.keys]
     elif len(keys) == 1:
@@ -158,8 +158,8 @@ def _lines(plot: Plot, chart: _Chart, name: str, colour: int = 0) -> Iterator[Ma
     titles = _titles(table, name) if table.time.size <= _MOST_DOTS else []
     if not chart.apart:
         yield plot.line(table.time, table.columns[name], "thread" if chart.key else f"series{colour}")
-    for at, (_, rows) in enumerate(chart.groups):
-        css = f"series{colour + at}"
+    for number, (_, rows) in enumerate(chart.groups):
+        css = f"series{colour + number}"
         if chart.apart:
             yield plot.line(table.time[rows], table.columns[name][rows], css)
         if titles:
@@ -181,16 +181,16 @@ def _coverage_panel(chart: _Chart, name: str) -> Markup:
 
 def _binned_columns(plot: Plot, time: Floats, values: Floats) -> Markup:
     """The mean of the scenes that fall together, as a staircase."""
-    known = np.isfinite(values) & np.isfinite(time)
+    finite = np.isfinite(values) & np.isfinite(time)
     edges = np.linspace(plot.x.low, plot.x.high, 301)
-    scenes = np.histogram(time[known], edges)[0]
-    mean = np.histogram(time[known], edges, weights=values[known])[0] / np.maximum(scenes, 1)
+    scenes = np.histogram(time[finite], edges)[0]
+    mean = np.histogram(time[finite], edges, weights=values[finite])[0] / np.maximum(scenes, 1)
     return plot.steps(edges, np.zeros(300), mean, "coverage")
 
 
 def _named(table: SceneTable, name: str) -> Markup:
-    said = {"valid_fraction": "of the scene's pixels", "count": "valid pixels"}.get(name, unit(table.units.get(name)))
-    return Markup("<b>{}</b> {}").format(name, " ".join([said, *["by area"] * (name in table.by_area)]).strip())
+    note = {"valid_fraction": "of the scene's pixels", "count": "valid pixels"}.get(name, unit(table.units.get(name)))
+    return Markup("<b>{}</b> {}").format(name, " ".join([note, *["by area"] * (name in table.by_area)]).strip())
 
 
 def unit(units: str | None) -> str:
@@ -199,20 +199,20 @@ def unit(units: str | None) -> str:
 
 
 def _titles(table: SceneTable, name: str) -> list[str]:
-    shown = humanize.percent if name == "valid_fraction" else humanize.value
+    form = humanize.percent if name == "valid_fraction" else humanize.value
     numbers = (float(number) if np.isfinite(number) else None for number in table.columns[name])
     return [
-        f"{scene}, {humanize.day(float(time))}: {name} {shown(number)}"
+        f"{scene}, {humanize.day(float(time))}: {name} {form(number)}"
         for scene, time, number in zip(table.scenes, table.time, numbers, strict=True)
     ]
 
 
 def _absent(plot: Plot, table: SceneTable, name: str) -> Iterable[Markup]:
     """A mark at the foot of the plot for each scene without a value."""
-    gone = np.flatnonzero(np.isnan(table.columns[name]))[:_MOST_DOTS]
-    foot = np.full(gone.size, plot.y.low + 5 / plot.height * (plot.y.high - plot.y.low))
-    titles = [f"{table.scenes[at]}, {humanize.day(float(table.time[at]))}: no valid pixel" for at in gone]
-    yield plot.points(table.time[gone], foot, titles, "absent")
+    scenes = np.flatnonzero(np.isnan(table.columns[name]))[:_MOST_DOTS]
+    foot = np.full(scenes.size, plot.y.low + 5 / plot.height * (plot.y.high - plot.y.low))
+    titles = [f"{table.scenes[scene]}, {humanize.day(float(table.time[scene]))}: no valid pixel" for scene in scenes]
+    yield plot.points(table.time[scenes], foot, titles, "absent")
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------
@@ -240,21 +240,20 @@ def coverage(table: SceneTable, run: Run) -> Coverage | None:
     fraction = valid_fractions(table, run)
     if fraction is None or fraction.size < 2:
         return None
-    shown = [humanize.percent(float(one)) for one in fraction]
-    if len(set(shown)) == 1:
-        return Coverage([], "", f"Every scene has {shown[0]} valid pixels.")
-    fewest = [
-        at for at in np.argsort(fraction, kind="stable").tolist() if shown[at] != humanize.percent(fraction.max())
-    ]
-    names = [table.scenes[at] for at in fewest[:_LEAST_COVERED]]
+    shares = [humanize.percent(float(share)) for share in fraction]
+    if len(set(shares)) == 1:
+        return Coverage([], "", f"Every scene has {shares[0]} valid pixels.")
+    most = humanize.percent(fraction.max())
+    fewest = [scene for scene in np.argsort(fraction, kind="stable").tolist() if shares[scene] != most]
+    names = [table.scenes[scene] for scene in fewest[:_LEAST_COVERED]]
     start, end = humanize.common_parts(table.scenes)
     rows = [
         (
             humanize.breakable(name[len(start) : len(name) - len(end)]),
-            humanize.day(float(table.time[at])),
-            bar(float(fraction[at]), "coverage"),
-            shown[at],
+            humanize.day(float(table.time[scene])),
+            bar(float(fraction[scene]), "coverage"),
+            shares[scene],
         )
-        for name, at in zip(names, fewest, strict=False)
+        for name, scene in zip(names, fewest, strict=False)
     ]
     return Coverage(rows, f"{start}…{end}" if start or end else "", "")

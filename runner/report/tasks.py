@@ -12,69 +12,69 @@ _SLOWEST: Final = 10
 _MOST_SCENES: Final = 2**22  # of a stack; a trace with more is damaged
 
 
-def described(tasks: Tasks, at: int) -> str:
+def described(tasks: Tasks, index: int) -> str:
     """An attempt in one line."""
-    work = [(name, float(getattr(tasks, name)[at])) for name in ("fetch", "decode", "reduce", "compiling")]
-    parts = ", ".join(
+    work = [(name, float(getattr(tasks, name)[index])) for name in ("fetch", "decode", "reduce", "compiling")]
+    phases = ", ".join(
         f"{name} {humanize.seconds(seconds)}"
         for name, seconds in work
         if np.isfinite(seconds) and (seconds or name != "compiling")
     )
-    took = f", {humanize.seconds(float(tasks.seconds[at]))}" if np.isfinite(tasks.seconds[at]) else ""
-    rows, columns, scenes = _extent(tasks, at)
-    said = [
-        f"{tasks.pass_name[at]}, {_name(tasks, at)}: {tasks.status[at]}{took}{f' ({parts})' if parts else ''}",
-        f"{humanize.size(float(tasks.bytes[at]))} fetched" if np.isfinite(tasks.bytes[at]) else "",
+    times = f", {humanize.seconds(float(tasks.seconds[index]))}" if np.isfinite(tasks.seconds[index]) else ""
+    times += f" ({phases})" if phases else ""
+    rows, columns, scenes = _extent(tasks, index)
+    parts = [
+        f"{tasks.pass_name[index]}, {_name(tasks, index)}: {tasks.status[index]}{times}",
+        f"{humanize.size(float(tasks.bytes[index]))} fetched" if np.isfinite(tasks.bytes[index]) else "",
         f"rows {rows}, columns {columns}, scenes {scenes}" if rows != humanize.UNKNOWN else "",
-        humanize.cut(tasks.error[at], 200),
+        humanize.cut(tasks.error[index], 200),
     ]
-    return "; ".join(part for part in said if part)
+    return "; ".join(part for part in parts if part)
 
 
-def _name(tasks: Tasks, at: int) -> str:
-    attempt, number = tasks.attempt[at], tasks.task[at]
-    return (f"task {humanize.count(number)}" if np.isfinite(number) else f"a task of {tasks.worker[at]}") + (
+def _name(tasks: Tasks, index: int) -> str:
+    attempt, number = tasks.attempt[index], tasks.task[index]
+    return (f"task {humanize.count(number)}" if np.isfinite(number) else f"a task of {tasks.worker[index]}") + (
         f", attempt {attempt:.0f}" if attempt > 1 else ""
     )
 
 
-def _extent(tasks: Tasks, at: int) -> tuple[str, str, str]:
+def _extent(tasks: Tasks, index: int) -> tuple[str, str, str]:
     """Rows, columns and scenes, first and last."""
-    row, column, height, width = tasks.window[at]
-    scenes = humanize.span(tasks.first_scene[at], tasks.stop_scene[at])
+    row, column, height, width = tasks.window[index]
+    scenes = humanize.span(tasks.first_scene[index], tasks.stop_scene[index])
     return humanize.span(row, row + height), humanize.span(column, column + width), scenes
 
 
 def slowest_tasks(tasks: Tasks) -> list[dict[str, Any]]:
     """The attempts of this run that took longest, as rows of a table."""
-    own = np.array([status != "reused" for status in tasks.status], bool)
-    taken = np.where(own & np.isfinite(tasks.worked), tasks.worked, -1.0)
-    order = [at for at in np.argsort(-taken, kind="stable")[:_SLOWEST].tolist() if taken[at] >= 0]
-    return [_row(tasks, at, float(taken[order[0]])) for at in order]
+    seconds = np.where(tasks.own & np.isfinite(tasks.worked), tasks.worked, -1.0)
+    order = [index for index in np.argsort(-seconds, kind="stable")[:_SLOWEST].tolist() if seconds[index] >= 0]
+    return [_row(tasks, index, float(seconds[order[0]])) for index in order]
 
 
 def failed_tasks(tasks: Tasks) -> list[dict[str, Any]]:
     """The first of the attempts that failed, as rows of a table."""
-    failed = [at for at, status in enumerate(tasks.status) if status == "failed"]
-    return [_row(tasks, at, 0.0) for at in failed[:_SLOWEST]]
+    failed = [index for index, status in enumerate(tasks.status) if status == "failed"]
+    return [_row(tasks, index, 0.0) for index in failed[:_SLOWEST]]
 
 
-def _row(tasks: Tasks, at: int, longest: float) -> dict[str, Any]:
-    seconds = float(tasks.worked[at])
-    rows, columns, scenes = _extent(tasks, at)
+def _row(tasks: Tasks, index: int, longest: float) -> dict[str, Any]:
+    seconds = float(tasks.worked[index])
+    rows, columns, scenes = _extent(tasks, index)
     return {
-        "name": (f"{tasks.pass_name[at]} " if len(set(tasks.pass_name)) > 1 else "") + _name(tasks, at),
-        "pass": tasks.pass_name[at],
-        "status": tasks.status[at],
-        "error": tasks.error[at],
+        "name": (f"{tasks.pass_name[index]} " if len(set(tasks.pass_name)) > 1 else "") + _name(tasks, index),
+        "pass": tasks.pass_name[index],
+        "status": tasks.status[index],
+        "error": tasks.error[index],
         "rows": rows,
         "columns": columns,
         "scenes": scenes,
         "bar": bar(seconds / longest if longest else None),
         "seconds": humanize.seconds(seconds),
-        "bytes": humanize.size(tasks.bytes[at]),
-        "rate": humanize.rate(float(tasks.bytes[at]) / seconds if seconds > 0 else None),
-        "retries": humanize.count(tasks.retries[at]),
+        "bytes": humanize.size(tasks.bytes[index]),
+        "rate": humanize.rate(float(tasks.bytes[index]) / seconds if seconds > 0 else None),
+        "retries": humanize.count(tasks.retries[index]),
     }
 
 
@@ -83,14 +83,15 @@ def scene_seconds(tasks: Tasks) -> Floats | None:
 
     None where all come out the same, since every task held every scene.
     """
-    own = np.array([status != "reused" for status in tasks.status], bool)
-    held = own & np.isfinite(tasks.first_scene) & (tasks.stop_scene < _MOST_SCENES) & np.isfinite(tasks.seconds)
-    if not held.any():
+    counted = (
+        tasks.own & np.isfinite(tasks.first_scene) & (tasks.stop_scene < _MOST_SCENES) & np.isfinite(tasks.seconds)
+    )
+    if not counted.any():
         return None
-    first, stop = tasks.first_scene[held].astype(int), tasks.stop_scene[held].astype(int)
-    each = tasks.worked[held] / np.maximum(stop - first, 1)
+    first, stop = tasks.first_scene[counted].astype(int), tasks.stop_scene[counted].astype(int)
+    share = tasks.worked[counted] / np.maximum(stop - first, 1)
     change = np.zeros(int(stop.max()) + 1)
-    np.add.at(change, first, each)
-    np.add.at(change, stop, -each)
+    np.add.at(change, first, share)
+    np.add.at(change, stop, -share)
     seconds = np.cumsum(change)[:-1]
     return None if np.ptp(seconds) <= 1e-9 * max(seconds.max(), 1.0) else seconds

@@ -1,6 +1,7 @@
 """Tasks, throughput and memory over time: one figure with one axis."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -81,7 +82,7 @@ def _timeline(contents: Contents) -> _Timeline | None:
     tasks = contents.tasks
     if tasks is None:
         return None
-    tasks = tasks.where(np.array([status != "reused" for status in tasks.status], bool))
+    tasks = tasks.where(tasks.own)
     timed = np.flatnonzero(np.isfinite(tasks.seconds))
     if not timed.size:
         return None
@@ -89,26 +90,25 @@ def _timeline(contents: Contents) -> _Timeline | None:
     began = min(contents.run.started or first, first)
     tasks = tasks.since(began)
     last = max(float(np.nanmax(tasks.stop)), first - began + 1e-3)
-    found = _lanes(tasks, timed)
-    return _Timeline(tasks, Scale(first - began, last), found[:_MOST_LANES], max(len(found) - _MOST_LANES, 0))
+    lanes = _lanes(tasks, timed)
+    return _Timeline(tasks, Scale(first - began, last), lanes[:_MOST_LANES], max(len(lanes) - _MOST_LANES, 0))
 
 
 def _lanes(tasks: Tasks, timed: npt.NDArray[np.intp]) -> list[_Lane]:
     """Threads in the order they began, worker by worker; one lane for a whole worker if there are too many threads."""
     workers: dict[tuple[str, str], dict[str, list[int]]] = {}
-    for at in timed[np.argsort(tasks.start[timed], kind="stable")].tolist():
-        host, pid, thread = tasks.lane[at]
-        workers.setdefault((host, pid), {}).setdefault(thread, []).append(at)
-    apart = sum(map(len, workers.values())) <= _MOST_LANES
-    found = []
+    for task in timed[np.argsort(tasks.start[timed], kind="stable")].tolist():
+        host, pid, thread = tasks.lane[task]
+        workers.setdefault((host, pid), {}).setdefault(thread, []).append(task)
+    by_thread = sum(map(len, workers.values())) <= _MOST_LANES
+    lanes = []
     for number, ((host, pid), threads) in enumerate(workers.items(), 1):
-        rows = list(threads.values()) if apart else [sorted(at for some in threads.values() for at in some)]
-        for thread, some in enumerate(rows, 1):
-            name = (
-                f"worker {number}" + (f".{thread}" if len(rows) > 1 else "") if len(workers) > 1 else f"thread {thread}"
-            )
-            found.append(_Lane(name, f"{tasks.worker[some[0]]}, host {host}, process {pid}", some))
-    return found
+        groups = list(threads.values()) if by_thread else [sorted(chain(*threads.values()))]
+        for thread, rows in enumerate(groups, 1):
+            suffix = f".{thread}" if len(groups) > 1 else ""
+            name = f"worker {number}{suffix}" if len(workers) > 1 else f"thread {thread}"
+            lanes.append(_Lane(name, f"{tasks.worker[rows[0]]}, host {host}, process {pid}", rows))
+    return lanes
 
 
 # --- lanes ----------------------------------------------------------------------------------------------------------
@@ -117,17 +117,17 @@ def _lanes(tasks: Tasks, timed: npt.NDArray[np.intp]) -> list[_Lane]:
 def _lane_panel(line: _Timeline, everything: Tasks) -> Markup:
     shares = _shares(line.tasks)
     marks = [*(_bars(line, shares) if line.few else _busy(line, shares)), *_failures(line), *_losses(line)]
-    seen = [key for key, share in zip(_SHARES, shares, strict=True) if key[0] != "compile" or share.any()]
-    keys = legend([*seen, *([("failed", "failed")] if "failed" in everything.status else [])])
+    kinds = [key for key, share in zip(_SHARES, shares, strict=True) if key[0] != "compile" or share.any()]
+    keys = legend([*kinds, *([("failed", "failed")] if "failed" in everything.status else [])])
     title = Markup("<b>tasks</b> {} {}").format(_tallied(line, everything), keys)
     return lanes(title, [lane[:2] for lane in line.lanes], marks, line.lane_height, line.ticks())
 
 
 def _tallied(line: _Timeline, everything: Tasks) -> str:
     kinds = [(everything.status.count(kind), kind) for kind in ("done", "reused", "failed")]
-    said = ", ".join(f"{humanize.count(number)} {kind}" for number, kind in kinds if number)
+    counts = ", ".join(f"{humanize.count(number)} {kind}" for number, kind in kinds if number)
     unseen = f", {humanize.plural(line.unseen, 'worker')} not shown" if line.unseen else ""
-    return f"{said}, thread by thread{unseen}" + ("" if line.few else ", as shares of the time")
+    return f"{counts}, thread by thread{unseen}" + ("" if line.few else ", as shares of the time")
 
 
 def _shares(tasks: Tasks) -> Floats:
@@ -149,14 +149,14 @@ def _bars(line: _Timeline, shares: Floats) -> list[Markup]:
     marks = []
     for number, lane in enumerate(line.lanes):
         foot = (number + 1) * height - 2
-        for at in lane.rows:
-            left, right = line.across(line.tasks.start[at]), line.across(line.tasks.stop[at]) - 0.5
+        for task in lane.rows:
+            left, right = line.across(line.tasks.start[task]), line.across(line.tasks.stop[task]) - 0.5
             parts = [
                 box(left, right, foot - top, foot - top + high, css)
-                for (css, _), top, high in zip(_SHARES, tops[:, at].tolist(), heights[:, at].tolist(), strict=True)
+                for (css, _), top, high in zip(_SHARES, tops[:, task].tolist(), heights[:, task].tolist(), strict=True)
                 if high > 0.05
             ]
-            marks.append(tag("g", [tag("title", described(line.tasks, at)), *parts]))
+            marks.append(tag("g", [tag("title", described(line.tasks, task)), *parts]))
     return marks
 
 
@@ -174,7 +174,8 @@ def _busy(line: _Timeline, shares: Floats) -> list[Markup]:
         levels = np.concatenate([np.zeros((1, bins)), np.cumsum(parts, axis=0)])
         levels /= max(float(levels[-1].max()), (x.high - x.low) / bins)
         part = Scale(1 - ((number + 1) * height - 2) / plot.height, 1 - (number * height + 2) / plot.height)
-        marks += [plot.steps(edges, levels[at], levels[at + 1], css, part) for at, (css, _) in enumerate(_SHARES)]
+        bounds = zip(levels, levels[1:], _SHARES, strict=False)
+        marks += [plot.steps(edges, low, high, css, part) for low, high, (css, _) in bounds]
     return marks
 
 
@@ -182,14 +183,14 @@ def _failures(line: _Timeline) -> list[Markup]:
     """A frame around each failed attempt."""
     tasks, height = line.tasks, line.lane_height
     failed = [
-        (number, at) for number, lane in enumerate(line.lanes) for at in lane.rows if tasks.status[at] == "failed"
+        (number, task) for number, lane in enumerate(line.lanes) for task in lane.rows if tasks.status[task] == "failed"
     ]
     marks = []
-    for number, at in failed[:_MOST_MARKS]:
-        right = line.across(tasks.stop[at])
-        left = min(line.across(tasks.start[at]), right - 2)
+    for number, task in failed[:_MOST_MARKS]:
+        right = line.across(tasks.stop[task])
+        left = min(line.across(tasks.start[task]), right - 2)
         frame = box(left, right, number * height + 1, (number + 1) * height - 1, "failed")
-        marks.append(tag("g", [tag("title", described(tasks, at)), frame]))
+        marks.append(tag("g", [tag("title", described(tasks, task)), frame]))
     return marks
 
 
@@ -201,11 +202,11 @@ def _losses(line: _Timeline) -> list[Markup]:
     return [
         tag(
             "path",
-            tag("title", described(tasks, at)),
+            tag("title", described(tasks, task)),
             class_="line lost",
-            d=f"M{line.across(tasks.stop[at]):.1f},0V{height}",
+            d=f"M{line.across(tasks.stop[task]):.1f},0V{height}",
         )
-        for at in lost[:_MOST_MARKS].tolist()
+        for task in lost[:_MOST_MARKS].tolist()
     ]
 
 
@@ -240,15 +241,15 @@ def _throughput(line: _Timeline) -> Markup:
 def _memory(line: _Timeline, passes: tuple[PassFacts, ...]) -> Markup:
     """The most that each worker process has held so far, against what the plan allows one."""
     tasks = line.tasks
-    held = np.flatnonzero(np.isfinite(tasks.peak_bytes) & np.isfinite(tasks.stop))
-    if not held.size:
+    measured = np.flatnonzero(np.isfinite(tasks.peak_bytes) & np.isfinite(tasks.stop))
+    if not measured.size:
         return Markup()
     processes: dict[tuple[str, str], list[int]] = {}
-    for at in held[np.argsort(tasks.stop[held], kind="stable")].tolist():
-        processes.setdefault(tasks.lane[at][:2], []).append(at)
+    for task in measured[np.argsort(tasks.stop[measured], kind="stable")].tolist():
+        processes.setdefault(tasks.lane[task][:2], []).append(task)
     most = sorted(processes.values(), key=lambda rows: -float(tasks.peak_bytes[rows].max()))[:_MOST_PROCESSES]
-    planned = max((one.worker_bytes for one in passes if one.worker_bytes), default=None)
-    plot = Plot(line.x, Scale(0, 1.12 * max(float(tasks.peak_bytes[held].max()), planned or 0.0)), 90)
+    planned = max((pass_.worker_bytes for pass_ in passes if pass_.worker_bytes), default=None)
+    plot = Plot(line.x, Scale(0, 1.12 * max(float(tasks.peak_bytes[measured].max()), planned or 0.0)), 90)
     marks = [_climb(plot, tasks, rows) for rows in most]
     keys = [("series0", "so far, by process" if len(processes) > 1 else "so far")]
     if planned:
@@ -262,7 +263,7 @@ def _climb(plot: Plot, tasks: Tasks, rows: list[int]) -> Markup:
     """A staircase of the highest so far, from the start of the first task on; of many steps only those that rise."""
     most = np.maximum.accumulate(tasks.peak_bytes[rows])
     rises = np.flatnonzero(np.diff(most, prepend=-1.0) > 0)
-    begun = np.nan_to_num(np.nanmin(tasks.start[rows], initial=np.inf), nan=0.0, posinf=tasks.stop[rows[0]])
-    xs = np.concatenate([[begun], tasks.stop[rows][rises[1:]], [tasks.stop[rows[-1]]]])
+    start = np.nan_to_num(np.nanmin(tasks.start[rows], initial=np.inf), nan=0.0, posinf=tasks.stop[rows[0]])
+    xs = np.concatenate([[start], tasks.stop[rows][rises[1:]], [tasks.stop[rows[-1]]]])
     ys = np.append(most[rises], most[-1])
     return plot.line(np.repeat(xs, 2)[1:-1], np.repeat(ys[:-1], 2), "series0")

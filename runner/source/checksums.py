@@ -38,9 +38,9 @@ def damaged(
     stop = StopFlag()
     with ThreadPoolExecutor(CPU_COUNT) as pool:
         try:
-            found = pool.map(lambda scene, md5: _problem(scene, md5, stores, fetch, stop), scenes, expected)
-            for done, problem in enumerate(found, start=1):
-                progress(done, len(scenes))
+            problems = pool.map(lambda scene, md5: _problem(scene, md5, stores, fetch, stop), scenes, expected)
+            for count, problem in enumerate(problems, start=1):
+                progress(count, len(scenes))
                 if problem is not None:
                     yield problem
         finally:
@@ -50,28 +50,28 @@ def damaged(
 
 def _md5_in(scene: Scene, among: int) -> str:
     """The MD5, in hex, that an object's ETag is."""
-    found = re.fullmatch(r'"?([0-9a-f]{32})"?', scene.etag or "")
-    if found is None:
+    match = re.fullmatch(r'"?([0-9a-f]{32})"?', scene.etag or "")
+    if match is None:
         raise SourceError(
             f"{scene.href}: fetch.verify=checksum wants an MD5 as ETag of each of {among} objects, got {scene.etag} "
             "(a multipart upload, or a local file); upload it in one piece, or set fetch.verify=none"
         )
-    return found[1]
+    return match[1]
 
 
 def _problem(scene: Scene, expected: str, stores: Stores, fetch: FetchOptions, stop: StopFlag) -> ReadError | None:
     try:
-        got = _md5_of(scene, stores, fetch, stop)
-        again = got if got == expected else _md5_of(scene, stores, fetch, stop)
+        first = _md5_of(scene, stores, fetch, stop)
+        second = first if first == expected else _md5_of(scene, stores, fetch, stop)
     except ReadError as error:
         return error
-    if got == expected:
+    if first == expected:
         return None
-    if again != got:
-        return StoreError(scene.href, f"read twice, its bytes have the MD5 {got} and {again}; check the network")
+    if second != first:
+        return StoreError(scene.href, f"read twice, its bytes have the MD5 {first} and {second}; check the network")
     return ReadError(
         scene.href,
-        f"its bytes have the MD5 {got}, its ETag is {expected}: damaged since its upload (or encrypted by SSE-KMS or "
+        f"its bytes have the MD5 {first}, its ETag is {expected}: damaged since its upload (or encrypted by SSE-KMS or "
         "SSE-C, whose ETags are not an MD5: set fetch.verify=none); upload it again",
     )
 
@@ -91,9 +91,9 @@ def read_whole(
     """All bytes of an object, piece by piece, pinned to its version. Raises ReadError."""
     location, size = locate(scene.href), scene.size
     pinned = scene.etag, 0, size, FetchCounts(), size, scene.modified
-    whole = ByteRange(scene.href, stores.of(location), location.key, *pinned)
+    request = ByteRange(scene.href, stores.of(location), location.key, *pinned)
     starts = range(0, size, _PART_BYTES)
-    parts = ((start, whole._replace(start=start, stop=min(start + _PART_BYTES, size))) for start in starts)
+    parts = ((start, request._replace(start=start, stop=min(start + _PART_BYTES, size))) for start in starts)
     with closing(fetch_ahead(parts, fetch, stop)) as fetched:
         for _, data in fetched:
             yield data

@@ -1,7 +1,7 @@
 """Differences between scenes that should make one stack: of each trait, how many scenes have which."""
 
-import fnmatch
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -35,11 +35,12 @@ def refuse_differences(scenes: Sequence[Scene], *, placed: bool, nodata_of: int 
     """
     nodata = () if nodata_of is None else (_nodata_trait(nodata_of),)
     traits = [*(PLACE if placed else ()), *TYPE, *nodata]
-    found = [(trait, kinds) for trait in traits if len(kinds := _kinds(scenes, trait)) > 1]
-    if found:
-        problems = "; ".join(_described(trait, kinds) for trait, kinds in found)
-        odd = {scene.href: scene for _, kinds in found for kind in kinds[1:] for scene in kind}
-        hint = "; if one nodata value holds for all, set source.nodata" if [t for t, _ in found] == [*nodata] else ""
+    differing = [(trait, kinds) for trait in traits if len(kinds := _kinds(scenes, trait)) > 1]
+    if differing:
+        problems = "; ".join(_described(trait, kinds) for trait, kinds in differing)
+        odd = {scene.href: scene for _, kinds in differing for kind in kinds[1:] for scene in kind}
+        only_nodata = [trait for trait, _ in differing] == [*nodata]
+        hint = "; if one nodata value holds for all, set source.nodata" if only_nodata else ""
         raise SourceError(f"{_headline(scenes)}: {problems}. {_remedy(scenes, list(odd.values()))}{hint}")
 
 
@@ -54,7 +55,7 @@ def _kinds(scenes: Sequence[Scene], trait: Trait) -> list[list[Scene]]:
     """Scenes of one kind together, the most frequent kind first; beyond `_MOST_KINDS`, all others are one."""
     kinds: list[list[Scene]] = []
     for scene in scenes:
-        kind = next((one for one in kinds if trait.same(scene.header, one[0].header)), None)
+        kind = next((group for group in kinds if trait.same(scene.header, group[0].header)), None)
         if kind is None and len(kinds) < _MOST_KINDS:
             kinds.append([scene])
         else:
@@ -64,15 +65,15 @@ def _kinds(scenes: Sequence[Scene], trait: Trait) -> list[list[Scene]]:
 
 def _described(trait: Trait, kinds: Sequence[Sequence[Scene]]) -> str:
     most = kinds[0][0].header
-    named = [f"{len(one)} {trait.say(one[0].header, most)} ({printable(one[0].name)})" for one in kinds[:_MOST_NAMED]]
-    others = sum(map(len, kinds[_MOST_NAMED:]))
-    return ", ".join(named) + (f", {others} still others" if others else "")
+    parts = [f"{len(kind)} {trait.say(kind[0].header, most)} ({printable(kind[0].name)})" for kind in kinds]
+    remaining = sum(map(len, kinds[_MOST_NAMED:]))
+    return ", ".join(parts[:_MOST_NAMED]) + (f", {remaining} still others" if remaining else "")
 
 
 def _remedy(scenes: Sequence[Scene], odd: Sequence[Scene]) -> str:
     """Leave out a few by name; never most of an archive."""
     if len(odd) <= _FEW and 2 * len(odd) < len(scenes):
-        patterns = ",".join(f'"{_pattern(one, scenes)}"' for one in odd)
+        patterns = ",".join(f'"{_pattern(scene, scenes)}"' for scene in odd)
         return f"Leave {'this one' if len(odd) == 1 else 'these'} out with 'source.exclude=[{patterns}]'"
     return (
         "Run each kind on its own, with a narrower source.url or a source.exclude, or warp all onto one grid"
@@ -83,75 +84,73 @@ def _remedy(scenes: Sequence[Scene], odd: Sequence[Scene]) -> str:
 def _pattern(odd: Scene, scenes: Sequence[Scene]) -> str:
     """The shortest pattern that leaves out this scene and no other."""
     pattern = f"*{odd.name}*"
-    hit = [one for one in scenes if fnmatch.fnmatchcase(one.name, pattern) or fnmatch.fnmatchcase(one.href, pattern)]
-    return printable(pattern if hit == [odd] else odd.href)
+    matches = [scene for scene in scenes if any(fnmatchcase(text, pattern) for text in (scene.name, scene.href))]
+    return printable(pattern if matches == [odd] else odd.href)
 
 
 # --- place ------------------------------------------------------------------------------------------------------
 
 
-def _same_crs(one: Header, other: Header) -> bool:
-    return one.crs == other.crs or (bool(one.crs and other.crs) and _equal_wkt(one.crs, other.crs))
+def _same_crs(a: Header, b: Header) -> bool:
+    return a.crs == b.crs or (bool(a.crs and b.crs) and _equal_wkt(a.crs, b.crs))
 
 
 @lru_cache(maxsize=256)
-def _equal_wkt(one: str, other: str) -> bool:
-    return bool(CRS.from_wkt(one) == CRS.from_wkt(other))
+def _equal_wkt(a: str, b: str) -> bool:
+    return bool(CRS.from_wkt(a) == CRS.from_wkt(b))
 
 
-def _crs(one: Header, _: Header) -> str:
-    name = f"EPSG:{one.epsg}" if one.epsg else one.crs.partition(",")[0] or "none"
+def _crs(header: Header, _: Header) -> str:
+    name = f"EPSG:{header.epsg}" if header.epsg else header.crs.partition(",")[0] or "none"
     return f"with CRS {name}"
 
 
-def _same_grid(one: Header, other: Header) -> bool:
-    if one.transform == other.transform:
+def _same_grid(a: Header, b: Header) -> bool:
+    if a.transform == b.transform:
         return True
-    height, width = one.shape
+    height, width = a.shape
     corners = ((0, 0), (0, width), (height, 0), (height, width))
-    shifts = [shift for corner in corners for shift in offset(one.transform, other.transform, corner)]
+    shifts = [shift for corner in corners for shift in offset(a.transform, b.transform, corner)]
     return max(map(abs, shifts)) <= _TOLERANCE
 
 
-def offset(one: Transform, other: Transform, pixel: tuple[int, int]) -> tuple[float, float]:
+def offset(transform: Transform, reference: Transform, pixel: tuple[int, int]) -> tuple[float, float]:
     """Shift of a pixel (row, column) against the same pixel of another grid, in (rows, columns) of that grid."""
-    (a, b, c, d, e, f), (row, column) = other, pixel
+    (a, b, c, d, e, f), (row, column) = reference, pixel
     determinant = a * e - b * d
     if not determinant:
         return float("inf"), float("inf")
-    x = (one[0] - a) * column + (one[1] - b) * row + one[2] - c
-    y = (one[3] - d) * column + (one[4] - e) * row + one[5] - f
+    x = (transform[0] - a) * column + (transform[1] - b) * row + transform[2] - c
+    y = (transform[3] - d) * column + (transform[4] - e) * row + transform[5] - f
     return (a * y - d * x) / determinant, (e * x - b * y) / determinant
 
 
-def _grid(one: Header, most: Header) -> str:
-    a, b, c, d, e, f = one.transform
-    if one is most or (a, b, d, e) != (*most.transform[:2], *most.transform[3:5]):
+def _grid(header: Header, most: Header) -> str:
+    a, b, c, d, e, f = header.transform
+    if header is most or (a, b, d, e) != (*most.transform[:2], *most.transform[3:5]):
         turned = f", rotated by {b:.9g} and {d:.9g}" if b or d else ""
         return f"with pixels of {a:.9g} x {e:.9g} from ({c:.12g}, {f:.12g}) on{turned}"
-    rows, columns = offset(one.transform, most.transform, (0, 0))
+    rows, columns = offset(header.transform, most.transform, (0, 0))
     return f"shifted by {rows + 0:.6g} rows and {columns + 0:.6g} columns"  # 0 for -0
 
 
-_ONE_GRID: Final = Trait(
-    _grid, lambda one, other: one.shape == other.shape and _same_crs(one, other) and _same_grid(one, other)
-)
+_ONE_GRID: Final = Trait(_grid, lambda a, b: a.shape == b.shape and _same_crs(a, b) and _same_grid(a, b))
 PLACE: Final = (Trait(_crs, _same_crs), Trait(_grid, _same_grid))
 TYPE: Final = (
-    Trait(lambda one, _: "of {} x {} pixels".format(*one.shape), lambda one, other: one.shape == other.shape),
-    Trait(lambda one, _: f"of type {one.dtype}", lambda one, other: one.dtype == other.dtype),
-    Trait(lambda one, _: f"of {one.bands} bands", lambda one, other: one.bands == other.bands),
+    Trait(lambda header, _: "of {} x {} pixels".format(*header.shape), lambda a, b: a.shape == b.shape),
+    Trait(lambda header, _: f"of type {header.dtype}", lambda a, b: a.dtype == b.dtype),
+    Trait(lambda header, _: f"of {header.bands} bands", lambda a, b: a.bands == b.bands),
 )
 
 
 def _nodata_trait(band: int) -> Trait:
     """The nodata value of a band: the pixels count, not the digits; but any value makes an alpha band give way."""
 
-    def same(one: Header, other: Header) -> bool:
-        ours, theirs = one.nodata_of(band), other.nodata_of(band)
-        by_alpha = FileMask.alpha in (one.mask_of(band), other.mask_of(band))
+    def same(a: Header, b: Header) -> bool:
+        ours, theirs = a.nodata_of(band), b.nodata_of(band)
+        by_alpha = FileMask.alpha in (a.mask_of(band), b.mask_of(band))
         if by_alpha and (ours is None) != (theirs is None):
             return False
-        return one.dtype != other.dtype or same_nodata(ours, theirs, one.dtype)
+        return a.dtype != b.dtype or same_nodata(ours, theirs, a.dtype)
 
-    return Trait(lambda one, _: f"with {nodata(one.nodata_of(band))}", same)
+    return Trait(lambda header, _: f"with {nodata(header.nodata_of(band))}", same)

@@ -36,10 +36,10 @@ def list_folder(pattern: str) -> Iterator[StoredObject]:
 
     Raises SourceError for a folder that may not be listed, and for names that are not UTF-8.
     """
-    whole = whole_path(pattern)
-    _refuse_locked(whole)
-    there = Path(whole).is_file() or _is_broken_link(whole)  # brackets may stand in a name
-    paths = [whole] if there else glob.glob(whole, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
+    absolute = whole_path(pattern)
+    _refuse_locked(absolute)
+    is_name = Path(absolute).is_file() or _is_broken_link(absolute)  # brackets may stand in a name
+    paths = [absolute] if is_name else glob.glob(absolute, recursive=True)  # noqa: PTH207 - Path.glob takes no absolute pattern
     files = [path for path in paths if Path(path).is_file() or _is_broken_link(path)]
     refuse_odd_names(files)
     yield from files_with_sidecars(_stored(path) for path in files)
@@ -78,22 +78,22 @@ def files_with_sidecars(items: Iterable[StoredObject]) -> Iterator[StoredObject]
 def files_around(pattern: str) -> list[str]:
     """Files below the folder that a glob names, or below the folders it begins with; up to some of them."""
     folder = pattern if Path(pattern).is_dir() else constant_prefix(pattern).rstrip("/")
-    found = (f"{path}/{name}" for path, _, names in os.walk(folder or "/") for name in names)
-    return list(islice(found, _LOOKED_AT))
+    files = (f"{path}/{name}" for path, _, names in os.walk(folder or "/") for name in names)
+    return list(islice(files, _LOOKED_AT))
 
 
 def missing_folder(pattern: str) -> str | None:
     """The first folder on a glob's way to its first wildcard that is not there; None if all are."""
     folder = Path(constant_prefix(pattern) or ".")
-    return next((str(one) for one in [*reversed(folder.parents), folder] if not one.exists()), None)
+    return next((str(parent) for parent in [*reversed(folder.parents), folder] if not parent.exists()), None)
 
 
 def _refuse_locked(pattern: str) -> None:
     """Raise SourceError for a folder on the pattern's way that may not be listed or entered: glob passes over it."""
     parts = Path(pattern).parts
-    for at in range(1, len(parts)):
-        listed = parts[at - 1] == "**" or glob.has_magic(parts[at])
-        for folder in glob.glob(str(Path(*parts[:at])) + "/", recursive=True):  # noqa: PTH207 - as above
+    for depth in range(1, len(parts)):
+        listed = parts[depth - 1] == "**" or glob.has_magic(parts[depth])
+        for folder in glob.glob(str(Path(*parts[:depth])) + "/", recursive=True):  # noqa: PTH207 - as above
             if not os.access(folder, os.X_OK | (os.R_OK if listed else 0)):
                 raise SourceError(f"{folder.rstrip('/')}: permission denied; {LOCAL_HINT}")
 

@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 _LONGEST_SECONDS = 1.0  # for a thread to leave Python
 
 
-async def together(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Item], at_once: int) -> list[Answer]:
+async def gather(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Item], at_once: int) -> list[Answer]:
     """Ask for each item, `at_once` at a time; answers in the items' order. Raises the first RunnerError of any.
 
     After a failure no further request starts; those under way are waited for, not cancelled. obstore delivers its

@@ -14,7 +14,7 @@ from runner.read.store_errors import UNREADABLE_KEY, StoreError, is_readable
 from runner.read.version import Version, refuse_changed
 from runner.settings import OnError
 from runner.source import sidecars
-from runner.source.gather import together
+from runner.source.gather import gather
 from runner.source.names import Candidate
 from runner.source.stores import Stores
 
@@ -54,14 +54,15 @@ async def read_headers(
             progress(done, len(chosen))
 
     try:
-        found = await together(read, chosen, _HEADERS_IN_FLIGHT)
+        results = await gather(read, chosen, _HEADERS_IN_FLIGHT)
     except StoreError:
         raise
     except ReadError as error:
         raise SourceError(f"{error}; {SKIP_HINT}") from error
     log.info("%d headers: %s", len(chosen), stores.counts)
-    _warn_of_unknown_versions([one for one in found if isinstance(one, Scene)])
-    return [one for one in found if isinstance(one, Scene)], [one for one in found if isinstance(one, LeftOut)]
+    scenes = [result for result in results if isinstance(result, Scene)]
+    _warn_of_unknown_versions(scenes)
+    return scenes, [result for result in results if isinstance(result, LeftOut)]
 
 
 def _warn_of_unknown_versions(scenes: Sequence[Scene]) -> None:
@@ -106,15 +107,15 @@ class _HeaderReader:
         etag, modified = first.version.etag or item.etag, first.version.modified or item.modified
 
         async def get(begin: int, end: int) -> bytes:
-            wanted = start._replace(etag=etag, size=first.size, modified=modified, start=begin, stop=end)
-            return bytes(await fetch_range(wanted, self.stores.fetch))
+            request = start._replace(etag=etag, size=first.size, modified=modified, start=begin, stop=end)
+            return bytes(await fetch_range(request, self.stores.fetch))
 
         header = await read_header_async(get, first.size, item.href, bytes(first.data))
-        beside = await self._beside(item, header)
-        whole = completed(item.href, header, tuple(beside.values()))
-        sidecars.refuse_values(item, header, whole)
+        parts = await self._beside(item, header)
+        full_header = completed(item.href, header, tuple(parts.values()))
+        sidecars.refuse_values(item, header, full_header)
         for href in sidecars.erdas(item):
-            sidecars.refuse_erdas(href, await self._whole(href), whole)
+            sidecars.refuse_erdas(href, await self._whole(href), full_header)
         return Scene(
             name=candidate.scene,
             href=item.href,
@@ -123,21 +124,21 @@ class _HeaderReader:
             size=first.size,
             etag=etag,
             modified=modified,
-            header=whole,
-            sidecars=(*beside, *(() if header.placed else sidecars.rpcs(item))),
-            sidecars_sha256=sidecars.sha256(beside.values()) if beside else None,
+            header=full_header,
+            sidecars=(*parts, *(() if header.placed else sidecars.rpcs(item))),
+            sidecars_sha256=sidecars.sha256(parts.values()) if parts else None,
         )
 
     async def _beside(self, item: StoredObject, header: Header) -> dict[str, tuple[str, bytes]]:
         """Files beside an object that complete its header, by their hrefs: GDAL's names for them, and contents."""
-        found: dict[str, tuple[str, bytes]] = {}
+        parts: dict[str, tuple[str, bytes]] = {}
         for href in sidecars.auxiliary(item):
             if part := sidecars.relevant_part(await self._whole(href)):
-                found[href] = (sidecars.name_for_gdal(href), part)
+                parts[href] = (sidecars.name_for_gdal(href), part)
         for href in () if header.placed else sidecars.placing(item):
             if part := await self._whole(href):
-                found[href] = (sidecars.name_for_gdal(href), part)
-        return found
+                parts[href] = (sidecars.name_for_gdal(href), part)
+        return parts
 
     async def _whole(self, href: str) -> bytes:
         """A file beside an object. Raises SourceError: one that cannot be read is not a fault of the scene."""
@@ -160,10 +161,9 @@ class _HeaderReader:
 
     async def _fetched(self, href: str) -> bytes:
         location = locate(href)
-        wanted = ByteRange(
-            href, self.stores.of(location), location.key, None, 0, sidecars.MAX_BYTES, self.stores.counts
-        )
-        found = await fetch_start(wanted, self.stores.fetch)
-        if found.size > sidecars.MAX_BYTES:
-            raise ReadError(href, f"it has {found.size} bytes, wanted up to {sidecars.MAX_BYTES}")
-        return bytes(found.data)
+        store, counts = self.stores.of(location), self.stores.counts
+        request = ByteRange(href, store, location.key, None, 0, sidecars.MAX_BYTES, counts)
+        answer = await fetch_start(request, self.stores.fetch)
+        if answer.size > sidecars.MAX_BYTES:
+            raise ReadError(href, f"it has {answer.size} bytes, wanted up to {sidecars.MAX_BYTES}")
+        return bytes(answer.data)

@@ -22,11 +22,11 @@ def is_tiff(name: str) -> bool:
 def nothing_hint(url: str, names: Sequence[str]) -> str:
     """A hint on what was probably meant; `names` are TIFFs that lie in the url's folders, as the url begins."""
     folder = url.rstrip("/") + "/"
-    below = [name for name in names if name.startswith(folder)]
-    if below:
-        deep = any("/" in name.removeprefix(folder) for name in below)
-        meant_url = glob.escape(folder) + ("**/*" if deep else "*") + _ending(below)
-        return f": it is a folder of {_amount(below)}; write {written(meant_url)}"
+    contents = [name for name in names if name.startswith(folder)]
+    if contents:
+        deep = any("/" in name.removeprefix(folder) for name in contents)
+        meant_url = glob.escape(folder) + ("**/*" if deep else "*") + _ending(contents)
+        return f": it is a folder of {_amount(contents)}; write {written(meant_url)}"
     literal = url[: url.rfind("/", 0, re.search(r"[*?]|$", url).start()) + 1]  # type: ignore[union-attr]
     inside = [name for name in names if name.startswith(literal)] if "[" in literal else []
     if inside:
@@ -34,28 +34,28 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     hidden = [name for name in names if _matches(url, name)]
     if hidden:
         return f"; '*' passes over {printable(hidden[0])}, where a name begins with a dot; write the dot, or rename it"
-    other = [name for name in names if _matches_otherwise(url, name)]
-    if other:
-        return f", but {_amount(other)} would if they ended so; write {written(_TIFF.sub('', url) + _ending(other))}"
-    there = f"; {_amount(names)} there, such as {printable(names[0])}" if names else ""
+    others = [name for name in names if _matches_otherwise(url, name)]
+    if others:
+        return f", but {_amount(others)} would if they ended so; write {written(_TIFF.sub('', url) + _ending(others))}"
+    sample = f"; {_amount(names)} there, such as {printable(names[0])}" if names else ""
     if not glob.has_magic(url):
-        return f"{there}; name one object, or a glob such as 'prefix/**/*.tif'"
-    return f"{there}; '*' stays within one folder, '**' goes below"
+        return f"{sample}; name one object, or a glob such as 'prefix/**/*.tif'"
+    return f"{sample}; '*' stays within one folder, '**' goes below"
 
 
 def missing_hint(folder: str) -> str:
     """A hint in place of a folder that is not there: the nearest beside it, or a variable as we read it."""
-    said = f"; there is no folder {printable(folder)}"
+    text = f"; there is no folder {printable(folder)}"
     variable = re.search(r"\$\{?(\w+)", folder)
     if variable:
-        return f"{said}; write ${{oc.env:{variable[1]}}} for the variable of the environment"
+        return f"{text}; write ${{oc.env:{variable[1]}}} for the variable of the environment"
     path = Path(folder)
     try:
-        beside = [one.name for one in path.parent.iterdir() if one.is_dir()]
+        folders = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
     except OSError:
-        return said  # it may not be listed
-    near = nearest(path.name, beside)
-    return f"{said}; did you mean {printable(str(path.with_name(near)))}" if near else said
+        return text  # it may not be listed
+    near = nearest(path.name, folders)
+    return f"{text}; did you mean {printable(str(path.with_name(near)))}" if near else text
 
 
 def _bracket_hint(escaped: str, inside: Sequence[str]) -> str:
@@ -72,7 +72,7 @@ def _amount(names: Sequence[str]) -> str:
 
 def _ending(names: Sequence[str]) -> str:
     """The most frequent ending."""
-    return Counter(found[0] for name in names if (found := _TIFF.search(name))).most_common(1)[0][0]
+    return Counter(match[0] for name in names if (match := _TIFF.search(name))).most_common(1)[0][0]
 
 
 def _matches_otherwise(url: str, name: str) -> bool:

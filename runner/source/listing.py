@@ -26,7 +26,7 @@ from runner.source.folder import (
     refuse_odd_names,
     whole_path,
 )
-from runner.source.gather import together
+from runner.source.gather import gather
 from runner.source.hints import is_tiff, missing_hint, nothing_hint
 from runner.source.s3_listing import list_keys
 from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
@@ -52,21 +52,21 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
     if source.kind is SourceKind.manifest:
         rows = _read_manifest(source, stores)
         refuse_odd_names([row.href for row in rows if not row.href.startswith("s3://")])
-        found = list(files_with_sidecars(rows))
+        objects = list(files_with_sidecars(rows))
     elif url.startswith("s3://"):
-        found = list(_list_bucket(url, stores, others))
+        objects = list(_list_bucket(url, stores, others))
     else:
-        found = list(list_folder(url))
-        others += [] if found else filter(is_tiff, files_around(url))
-    if not found:
-        gone = None if url.startswith("s3://") else missing_folder(url)
-        hint = missing_hint(gone) if gone else nothing_hint(url, others)
+        objects = list(list_folder(url))
+        others += [] if objects else filter(is_tiff, files_around(url))
+    if not objects:
+        missing = None if url.startswith("s3://") else missing_folder(url)
+        hint = missing_hint(missing) if missing else nothing_hint(url, others)
         raise SourceError(f"source.url={source.url}: nothing matches{hint}")
-    if source.kind is SourceKind.glob and all(item.href.endswith(_TABLES) for item in found):
+    if source.kind is SourceKind.glob and all(item.href.endswith(_TABLES) for item in objects):
         raise SourceError(
             f"source.url={source.url}: a table, wanted TIFFs; a table of scenes is read by source=manifest"
         )
-    return sorted(dict.fromkeys(found), key=lambda item: item.href)
+    return sorted(dict.fromkeys(objects), key=lambda item: item.href)
 
 
 def whole_url(url: str) -> str:
@@ -76,8 +76,8 @@ def whole_url(url: str) -> str:
 
 def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[StoredObject]:
     """The objects that match, with the files beside them; TIFFs that do not match go to `others`, up to some."""
-    beside: set[str] = set()
-    found: list[StoredObject] = []
+    sidecars: set[str] = set()
+    objects: list[StoredObject] = []
     bucket, pattern = locate(url)
     assert bucket is not None
     try:
@@ -91,13 +91,13 @@ def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[Stored
     for item in listed:
         key = locate(item.href).key
         if may_be_sidecar(item.href):
-            beside.add(item.href)
+            sidecars.add(item.href)
         if matches(key) and not key.endswith("/"):
-            found.append(item)
+            objects.append(item)
         elif len(others) < _MOST_OTHERS and is_tiff(key):
             others.append(item.href)
-    names = by_folded_name(beside)
-    yield from (with_sidecars(item, names) for item in found)
+    names = by_folded_name(sidecars)
+    yield from (with_sidecars(item, names) for item in objects)
 
 
 def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
@@ -128,31 +128,31 @@ def _read_manifest(source: SourceSettings, stores: Stores) -> list[StoredObject]
             f"{' and '.join(missing)}{_near(missing, table.columns)}"
         )
     base = whole_url(source.url).rpartition("/")[0] + "/"
-    seen: dict[str, tuple[int, StoredObject]] = {}
+    items: dict[str, tuple[int, StoredObject]] = {}
     for row, values in enumerate(table.to_dict("records"), start=1):
         item = _manifest_item(f"{source.url}: row {row}", base, values)
-        first, twin = seen.setdefault(item.href, (row, item))
+        first, twin = items.setdefault(item.href, (row, item))
         if twin != item:
             raise SourceError(f"{source.url}: {_contradiction(first, twin, row, item)}")
-    return [item for _, item in seen.values()]
+    return [item for _, item in items.values()]
 
 
 def _manifest_item(row: str, base: str, values: dict[Hashable, object]) -> StoredObject:
     href, time = values.pop("href"), values.pop("datetime")
     if not isinstance(href, str) or not href.strip():
         raise SourceError(f"{row} has no href; wanted s3://bucket/key or a path, or no such row")
-    whole = _absolute(href, base)
-    _refuse_special(whole)
-    return StoredObject(whole, time=_manifest_time(row, time), columns=_columns(values))
+    path = _absolute(href, base)
+    _refuse_special(path)
+    return StoredObject(path, time=_manifest_time(row, time), columns=_columns(values))
 
 
 def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject) -> str:
     """The difference of two rows on one object."""
-    both = f"rows {first} and {row} both name {printable(item.href)}"
+    text = f"rows {first} and {row} both name {printable(item.href)}"
     if twin.time != item.time:
-        return f"{both}, with the times {twin.time:%Y-%m-%d %H:%M:%S} and {item.time:%Y-%m-%d %H:%M:%S}; wanted one"
+        return f"{text}, with the times {twin.time:%Y-%m-%d %H:%M:%S} and {item.time:%Y-%m-%d %H:%M:%S}; wanted one"
     names = sorted({name for name, _ in set(twin.columns) ^ set(item.columns)})
-    return f"{both}, and differ in {', '.join(map(repr, names))}; one object is one scene, and source.band is its band"
+    return f"{text}, and differ in {', '.join(map(repr, names))}; one object is one scene, and source.band is its band"
 
 
 def _refuse_special(path: str) -> None:
@@ -165,7 +165,7 @@ def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
     """Columns that were probably meant. Others are not shown: the file may not be a manifest, but hold a secret."""
     names = list(map(str, columns))
     for separator, word in _SEPARATORS.items():
-        if len(names) == 1 and {"href", "datetime"} <= {one.strip(' "') for one in names[0].split(separator)}:
+        if len(names) == 1 and {"href", "datetime"} <= {part.strip(' "') for part in names[0].split(separator)}:
             return f"; they are separated by {word}, wanted commas"
     known = {name.strip().lower(): name for name in names}
     near = [known[name] for column in missing if (name := nearest(column, known))]
@@ -205,14 +205,14 @@ def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
 def _object(url: str, stores: Stores) -> bytes:
     """A manifest that lies in a bucket. Raises SourceError, or ReadError if it cannot be had."""
     location = locate(url)
-    whole = ByteRange(url, stores.of(location), location.key, None, 0, _MOST_MANIFEST_BYTES, stores.counts)
+    request = ByteRange(url, stores.of(location), location.key, None, 0, _MOST_MANIFEST_BYTES, stores.counts)
     try:
-        (found,) = asyncio.run(together(lambda wanted: fetch_start(wanted, stores.fetch), [whole], 1))
+        (answer,) = asyncio.run(gather(lambda request: fetch_start(request, stores.fetch), [request], 1))
     except MissingError as error:
         raise SourceError(f"{url}: there is no such manifest") from error
-    if found.size > _MOST_MANIFEST_BYTES:
-        raise SourceError(f"{url}: {found.size} bytes, wanted up to {_MOST_MANIFEST_BYTES}; is it a manifest?")
-    return bytes(found.data)
+    if answer.size > _MOST_MANIFEST_BYTES:
+        raise SourceError(f"{url}: {answer.size} bytes, wanted up to {_MOST_MANIFEST_BYTES}; is it a manifest?")
+    return bytes(answer.data)
 
 
 def _absolute(href: str, base: str) -> str:

@@ -42,9 +42,9 @@ def name_candidates(source: SourceSettings, items: Sequence[StoredObject]) -> li
             problems[item.href] = error
     if problems:
         raise SourceError(_undated(source, problems, len(items)))
-    hrefs = [one.item.href for one in named if not one.scene]
+    hrefs = [candidate.item.href for candidate in named if not candidate.scene]
     names = dict(zip(hrefs, _short_names(source, hrefs), strict=True))
-    return [one if one.scene else replace(one, scene=names[one.item.href]) for one in named]
+    return [item if item.scene else replace(item, scene=names[item.item.href]) for item in named]
 
 
 def _undated(source: SourceSettings, problems: Mapping[str, ValueError], listed: int) -> str:
@@ -52,8 +52,8 @@ def _undated(source: SourceSettings, problems: Mapping[str, ValueError], listed:
     href, problem = next(iter(problems.items()))
     more = f", and so for {len(problems)} of {listed} objects" if len(problems) > 1 else ""
     few = ", or leave out what has none with source.exclude" if 2 * len(problems) < listed else ""
-    known = pattern_of_dates([*problems])
-    pattern = f"""'source.datetime_regex="{known}"'""" if known else _DATES
+    proposal = pattern_of_dates([*problems])
+    pattern = f"""'source.datetime_regex="{proposal}"'""" if proposal else _DATES
     what = f"{printable(href)}: source.datetime_regex={source.datetime_regex} {problem}{more}"
     return f"{what}; say what the date looks like, as by {pattern}{few}"
 
@@ -72,7 +72,7 @@ def _dated(source: SourceSettings, item: StoredObject) -> Candidate:
 
 def describe_folder_dates(source: SourceSettings, chosen: Sequence[Candidate]) -> list[str]:
     """A line on dates that were read from folders since the file names have none; none if the pattern names scenes."""
-    dated = [one for one in chosen if one.by_folder]
+    dated = [candidate for candidate in chosen if candidate.by_folder]
     if not dated or "(?P<scene>" in (source.datetime_regex or ""):
         return []
     folder, name = dated[0].item.href.split("/")[-2:]
@@ -95,13 +95,13 @@ def shortest_names(paths: Sequence[str]) -> list[str]:
     """The fewest last parts of paths that tell them all apart, less the parts at the end that all of them share."""
     parts = [path.split("/") for path in paths]
     longest = max(map(len, parts), default=0)
-    count = next((count for count in range(1, longest) if _distinct(one[-count:] for one in parts)), longest)
-    parts = [one[-count:] for one in parts]
-    while min(map(len, parts), default=0) > 1 and len({one[-1] for one in parts}) == 1:
-        parts = [one[:-1] for one in parts]
-    return ["/".join(one) for one in parts]
+    count = next((count for count in range(1, longest) if _distinct(names[-count:] for names in parts)), longest)
+    parts = [names[-count:] for names in parts]
+    while min(map(len, parts), default=0) > 1 and len({names[-1] for names in parts}) == 1:
+        parts = [names[:-1] for names in parts]
+    return ["/".join(names) for names in parts]
 
 
 def _distinct(parts: Iterable[list[str]]) -> bool:
-    seen = [tuple(one) for one in parts]
-    return len(set(seen)) == len(seen)
+    tails = [tuple(tail) for tail in parts]
+    return len(set(tails)) == len(tails)

@@ -23,9 +23,9 @@ def narrower_url(url: str, scenes: Sequence[Named]) -> str | None:
     """
     tokens = _tokens(url)
     crowded = _crowded(scenes)
-    matched = [found for href in crowded if (found := _capturing(tokens).fullmatch(href))]
-    for match in sorted(matched, key=lambda one: (bool(_QUALITY.search(one[0])), crowded.index(one[0]))):
-        others = [one for one in matched if one is not match]
+    matches = list(filter(None, map(_capturing(tokens).fullmatch, crowded)))
+    for match in sorted(matches, key=lambda match: (bool(_QUALITY.search(match[0])), crowded.index(match[0]))):
+        others = [other for other in matches if other is not match]
         for glob in _narrowed(tokens, match, others):
             if _one_of_each_time(glob, scenes):
                 return glob
@@ -44,15 +44,15 @@ def _tokens(url: str) -> list[str]:
     """Wildcards and the texts between them, in turn; a text stands first and last."""
     parts: list[str] = []
     end = 0
-    for found in _WILDCARD.finditer(url):
-        parts += [url[end : found.start()], found[0]]
-        end = found.end()
+    for wildcard in _WILDCARD.finditer(url):
+        parts += [url[end : wildcard.start()], wildcard[0]]
+        end = wildcard.end()
     return [*parts, url[end:]]
 
 
 def _capturing(tokens: Sequence[str]) -> re.Pattern[str]:
     """The pattern of a glob, with a group for each wildcard."""
-    forms = [_regular(token) if at % 2 else re.escape(token) for at, token in enumerate(tokens)]
+    forms = [_regular(token) if number % 2 else re.escape(token) for number, token in enumerate(tokens)]
     return re.compile("".join(forms))
 
 
@@ -67,11 +67,11 @@ def _regular(wildcard: str) -> str:
 def _narrowed(tokens: Sequence[str], match: re.Match[str], others: Sequence[re.Match[str]]) -> Iterator[str]:
     """Globs with one wildcard narrowed where this scene's name differs from the others'; file names come first."""
     for number in range(len(match.groups()), 0, -1):
-        text, rest = match[number], [other[number] for other in others]
-        if any(text != other for other in rest):
-            at = 2 * number - 1
-            for form in _forms(tokens[at], text, rest):
-                yield "".join([*tokens[:at], form, *tokens[at + 1 :]])
+        text, elsewhere = match[number], [other[number] for other in others]
+        if any(text != other for other in elsewhere):
+            index = 2 * number - 1
+            for form in _forms(tokens[index], text, elsewhere):
+                yield "".join([*tokens[:index], form, *tokens[index + 1 :]])
 
 
 def _forms(wildcard: str, text: str, others: Sequence[str]) -> Iterator[str]:
@@ -85,8 +85,8 @@ def _forms(wildcard: str, text: str, others: Sequence[str]) -> Iterator[str]:
 
 def _folder_forms(folders: Sequence[str], others: Sequence[Sequence[str]]) -> Iterator[str]:
     """`**/` with a folder, or a part of its name, that differs from those at its place elsewhere."""
-    for at, folder in enumerate(folders):
-        elsewhere = [other[at] if at < len(other) else "" for other in others]
+    for depth, folder in enumerate(folders):
+        elsewhere = [other[depth] if depth < len(other) else "" for other in others]
         if any(folder != other for other in elsewhere):
             yield from (f"**/{form}/**/" for form in (escape(folder), *_name_forms(folder, elsewhere)))
 
@@ -106,9 +106,9 @@ def _name_forms(text: str, others: Sequence[str]) -> Iterator[str]:
 
 def _word_forms(text: str, others: Sequence[str]) -> Iterator[str]:
     """`*` beside a word that no other name has, with what stands before it."""
-    for found in re.finditer(r"([\W_]*)([^\W_]+)", text):
-        if not any(re.search(rf"(?<![^\W_]){re.escape(found[2])}(?![^\W_])", other) for other in others):
-            yield f"{'*' if found.start() else ''}{escape(found[0])}{'*' if found.end() < len(text) else ''}"
+    for word in re.finditer(r"([\W_]*)([^\W_]+)", text):
+        if not any(re.search(rf"(?<![^\W_]){re.escape(word[2])}(?![^\W_])", other) for other in others):
+            yield f"{'*' if word.start() else ''}{escape(word[0])}{'*' if word.end() < len(text) else ''}"
 
 
 def _one_of_each_time(glob: str, scenes: Sequence[Named]) -> bool:
@@ -132,17 +132,17 @@ def split_names(names: Sequence[str]) -> list[Split]:
     """Names cut where they differ: x_, B2 and .tif of x_B2.tif beside x_B3.tif."""
     words = [re.findall(r"[^\W_]+|[\W_]+", name) for name in names]
     head = _shared(words)
-    tail = _shared([one[head:][::-1] for one in words])
-    ends = [len(one) - tail for one in words]
+    tail = _shared([parts[head:][::-1] for parts in words])
+    ends = [len(parts) - tail for parts in words]
     return [
-        Split("".join(one[:head]), "".join(one[head:end]), "".join(one[end:]))
-        for one, end in zip(words, ends, strict=True)
+        Split("".join(parts[:head]), "".join(parts[head:end]), "".join(parts[end:]))
+        for parts, end in zip(words, ends, strict=True)
     ]
 
 
 def differing_parts(names: Sequence[str]) -> list[str]:
     """The parts in which names differ, in order."""
-    return sorted({one.part for one in split_names(names)})
+    return sorted({split.part for split in split_names(names)})
 
 
 def _shared(words: Sequence[Sequence[str]]) -> int:

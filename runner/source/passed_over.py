@@ -21,9 +21,9 @@ def split_scenes(items: Sequence[StoredObject]) -> tuple[list[StoredObject], lis
     Where there are TIFFs by their names, all others stand beside them; else those that end like a sidecar.
     """
     tiffs = any(is_tiff(item.href) for item in items)
-    beside = [item for item in items if (not is_tiff(item.href) if tiffs else _is_beside(item.href))]
-    gone = set(beside)
-    return ([item for item in items if item not in gone], beside) if len(beside) < len(items) else ([*items], [])
+    others = [item for item in items if (not is_tiff(item.href) if tiffs else _is_beside(item.href))]
+    excluded = set(others)
+    return ([item for item in items if item not in excluded], others) if len(others) < len(items) else ([*items], [])
 
 
 def _is_beside(name: str) -> bool:

@@ -35,7 +35,7 @@ _FOLDERS: Final = (
 
 def pattern_of_times(groups: Sequence[Sequence[str]]) -> str | None:
     """A pattern of times of day that tells keys of one date apart, of each group; None if no known one does."""
-    return _first(_TIMES, lambda times: all(len(set(one)) == len(one) for one in times), _names(groups))
+    return _first(_TIMES, lambda times: all(len(set(group)) == len(group) for group in times), _names(groups))
 
 
 def pattern_of_names(groups: Sequence[Sequence[str]]) -> str | None:
@@ -55,10 +55,10 @@ def _names(groups: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def _first(
-    patterns: Sequence[str], wanted: Callable[[list[list[datetime]]], bool], groups: Sequence[Sequence[str]]
+    patterns: Sequence[str], predicate: Callable[[list[list[datetime]]], bool], groups: Sequence[Sequence[str]]
 ) -> str | None:
-    whole = (rf"(?<!\d){pattern}(?!\d)" for pattern in patterns)
-    return next((one for one in whole if (times := _times(one, groups)) and wanted(times)), None)
+    bounded = (rf"(?<!\d){pattern}(?!\d)" for pattern in patterns)
+    return next((pattern for pattern in bounded if (times := _times(pattern, groups)) and predicate(times)), None)
 
 
 def _times(pattern: str, groups: Sequence[Sequence[str]]) -> list[list[datetime]]:

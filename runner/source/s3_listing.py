@@ -19,7 +19,7 @@ from runner.read.fetch import retried
 from runner.read.network import CONNECT_SECONDS, ca_bundle, proxies_for
 from runner.read.refusals import RefusedError, refusal_in
 from runner.read.store_errors import UNSENT, BrokenPageError, ConnectionFailedError
-from runner.source.s3_pages import Asked, Listing, Page, read_page
+from runner.source.s3_pages import Listing, Page, PageRequest, read_page
 from runner.source.stores import Stores, endpoint_of
 
 _MOST_BYTES = 64 * 2**20  # of a page: 1000 keys of 1024 bytes, each of them escaped, are 4 MiB
@@ -32,42 +32,42 @@ async def list_keys(bucket: str, prefix: str, stores: Stores) -> list[StoredObje
     Raises what `retried` raises: the last error of a page that could not be had.
     """
     listing, token = Listing(), None
-    seen: set[str] = set()
+    tokens: set[str] = set()
     with _client(stores) as client:
         while True:
-            token = (await _page(client, Asked(bucket, prefix, token), listing)).token
+            token = (await _page(client, PageRequest(bucket, prefix, token), listing)).token
             if token is None:
-                return list(listing.found.values())
-            if token in seen:
+                return list(listing.objects.values())
+            if token in tokens:
                 raise BrokenPageError("its pages go round in a circle: a continuation token comes again")
-            seen.add(token)
+            tokens.add(token)
 
 
-async def _page(client: "_Client", asked: Asked, listing: Listing) -> Page:
+async def _page(client: "_Client", page: PageRequest, listing: Listing) -> Page:
     stores = client.stores
 
     async def attempt() -> Page:
-        request = client.request(asked.url(client.endpoint))  # signed here: a login may take longer than an answer
-        body = await _aside(lambda: client.get(request))
+        request = client.request(page.url(client.endpoint))  # signed here: a login may take longer than an answer
+        body = await _on_thread(lambda: client.get(request))
         stores.counts.bytes += len(body)
-        return listing.add(read_page(body, asked))
+        return listing.add(read_page(body, page))
 
     return await retried(attempt, stores.fetch, stores.counts)
 
 
-def _aside(work: Callable[[], bytes]) -> "asyncio.Future[bytes]":
+def _on_thread(work: Callable[[], bytes]) -> "asyncio.Future[bytes]":
     """The result of `work`, from a thread that nobody waits for: a server may send a byte now and then for ever."""
-    done: Future[bytes] = Future()
-    done.set_running_or_notify_cancel()
+    result: Future[bytes] = Future()
+    result.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
-            done.set_result(work())
+            result.set_result(work())
         except Exception as error:  # noqa: BLE001 - raised where it is awaited
-            done.set_exception(error)
+            result.set_exception(error)
 
     Thread(target=run, name="listing", daemon=True).start()
-    return asyncio.wrap_future(done)
+    return asyncio.wrap_future(result)
 
 
 # --- requests ---------------------------------------------------------------------------------------------------

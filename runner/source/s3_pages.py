@@ -27,7 +27,7 @@ class Page(NamedTuple):
     token: str | None
 
 
-class Asked(NamedTuple):
+class PageRequest(NamedTuple):
     """The page of a listing that is asked for."""
 
     bucket: str
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
 class Listing:
     """The objects of the pages so far, by href."""
 
-    found: dict[str, StoredObject] = field(default_factory=dict)
+    objects: dict[str, StoredObject] = field(default_factory=dict)
     last: str = ""
     ordered: bool = True  # as S3 does it, by the bytes of keys; directory buckets have no order
     empty: int = 0  # pages in a row
@@ -56,13 +56,13 @@ class Listing:
         """Take a page that goes on where the last one ended. Raises BrokenPageError for another."""
         hrefs = [item.href for item in page.objects]
         ordered = self.ordered and hrefs == sorted(hrefs)
-        old = sum(href in self.found for href in hrefs)
+        old = sum(href in self.objects for href in hrefs)
         if hrefs and (old == len(hrefs) or (ordered and not _follows(hrefs[0], self.last))):
             raise BrokenPageError("a page of the listing whose keys do not follow those of the page before; try later")
         self.empty = 0 if hrefs else self.empty + 1
         if self.empty > _MOST_EMPTY:
             raise BrokenPageError(f"more than {_MOST_EMPTY} pages of the listing in a row without a key; try later")
-        self.found.update((item.href, item) for item in page.objects)
+        self.objects.update((item.href, item) for item in page.objects)
         self.last, self.ordered = (hrefs or [self.last])[-1], ordered
         return page
 
@@ -72,7 +72,7 @@ def _follows(href: str, last: str) -> bool:
     return href > last or href.casefold() > last.casefold()
 
 
-def read_page(body: bytes, asked: Asked) -> Page:
+def read_page(body: bytes, request: PageRequest) -> Page:
     """A page of XML. Raises BrokenPageError for what is not the whole page that was asked for, RefusedError for an
     error document.
     """
@@ -84,12 +84,12 @@ def read_page(body: bytes, asked: Asked) -> Page:
         raise ForeignPageError(f"a <{kind}> document in place of a page of the listing; check source.s3.endpoint_url")
     for node in root.iter():
         node.tag = node.tag.rpartition("}")[2]  # without the namespace, which servers write in several ways
-    said = {node.tag: node.text or "" for node in root if len(node) == 0}
+    fields = {node.tag: node.text or "" for node in root if len(node) == 0}
     contents = [{part.tag: part.text or "" for part in node} for node in root if node.tag == "Contents"]
-    plain = unquote_plus if said.get("EncodingType") == "url" else str  # '+' is a blank, as botocore has it
-    _check(said, len(contents), asked)
-    _check_place(said, asked, plain)
-    return Page([_object(parts, asked.bucket, plain) for parts in contents], _token(said))
+    plain = unquote_plus if fields.get("EncodingType") == "url" else str  # '+' is a blank, as botocore has it
+    _check(fields, len(contents), request)
+    _check_place(fields, request, plain)
+    return Page([_object(parts, request.bucket, plain) for parts in contents], _token(fields))
 
 
 def _parsed(body: bytes) -> ElementTree.Element:
@@ -107,11 +107,11 @@ def _parsed(body: bytes) -> ElementTree.Element:
         return _restored(lenient)
 
 
-def _private(found: re.Match[bytes]) -> bytes:
+def _private(match: re.Match[bytes]) -> bytes:
     """A character that XML forbids, as one that it allows; others as they are."""
-    code = int(found[1], 16) if found[1] else int(found[2]) if found[2] else found[0][0]
+    code = int(match[1], 16) if match[1] else int(match[2]) if match[2] else match[0][0]
     forbidden = (code < 0x20 and code not in (9, 10, 13)) or code in (0xFFFE, 0xFFFF)
-    return b"&#%d;" % (_PLANE + code) if forbidden else found[0]
+    return b"&#%d;" % (_PLANE + code) if forbidden else match[0]
 
 
 def _restored(body: bytes) -> ElementTree.Element:
@@ -121,34 +121,34 @@ def _restored(body: bytes) -> ElementTree.Element:
     except ElementTree.ParseError as error:
         raise BrokenPageError(f"a page of the listing that is not whole ({error}); try later") from error
     for node in root.iter():
-        node.text = re.sub(r"[\U000f0000-\U000fffff]", lambda found: chr(ord(found[0]) - _PLANE), node.text or "")
+        node.text = re.sub(r"[\U000f0000-\U000fffff]", lambda match: chr(ord(match[0]) - _PLANE), node.text or "")
     return root
 
 
-def _check(said: dict[str, str], objects: int, asked: Asked) -> None:
+def _check(fields: dict[str, str], objects: int, request: PageRequest) -> None:
     """Hold what a page says of itself against what was asked. Servers need not repeat token and count."""
-    if said.get("IsTruncated") not in ("true", "false"):
+    if fields.get("IsTruncated") not in ("true", "false"):
         raise BrokenPageError("a page of the listing that does not say whether it is the last (IsTruncated)")
-    echoed = said.get("ContinuationToken")
-    if echoed and echoed != (asked.token or ""):
+    echoed = fields.get("ContinuationToken")
+    if echoed and echoed != (request.token or ""):
         raise BrokenPageError("another page of the listing than was asked for (ContinuationToken); try later")
-    if said.get("KeyCount", "").isdigit() and int(said["KeyCount"]) != objects:
-        raise BrokenPageError(f"a page of the listing with {objects} keys that counts {said['KeyCount']}; try later")
+    if fields.get("KeyCount", "").isdigit() and int(fields["KeyCount"]) != objects:
+        raise BrokenPageError(f"a page of the listing with {objects} keys that counts {fields['KeyCount']}; try later")
 
 
-def _check_place(said: dict[str, str], asked: Asked, plain: Callable[[str], str]) -> None:
+def _check_place(fields: dict[str, str], request: PageRequest, plain: Callable[[str], str]) -> None:
     """Refuse a page of another bucket or prefix, as a cache may send it; an access point has another name."""
-    name, prefix = said.get("Name"), said.get("Prefix")
-    if name and name != asked.bucket and not asked.bucket.endswith("-s3alias") and ":" not in asked.bucket:
+    name, prefix = fields.get("Name"), fields.get("Prefix")
+    if name and name != request.bucket and not request.bucket.endswith("-s3alias") and ":" not in request.bucket:
         raise BrokenPageError(f"a page of the listing of another bucket ({name}); check source.s3.endpoint_url")
-    if prefix and asked.prefix not in (prefix, plain(prefix)):
+    if prefix and request.prefix not in (prefix, plain(prefix)):
         raise BrokenPageError(f"a page of the listing of another prefix ({prefix}); check source.s3.endpoint_url")
 
 
-def _token(said: dict[str, str]) -> str | None:
-    if said["IsTruncated"] == "false":
+def _token(fields: dict[str, str]) -> str | None:
+    if fields["IsTruncated"] == "false":
         return None
-    token = said.get("NextContinuationToken")
+    token = fields.get("NextContinuationToken")
     if not token:
         raise BrokenPageError("a page of the listing without the token for the next (NextContinuationToken)")
     return token

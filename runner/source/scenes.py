@@ -30,21 +30,21 @@ def find_inputs(
     StoreError where the store, the credentials or the network fail.
     """
     listing = list_objects(source, stores)
-    found, passed_over = (listing, []) if source.kind is SourceKind.manifest else split_scenes(listing)
+    objects, passed_over = (listing, []) if source.kind is SourceKind.manifest else split_scenes(listing)
     if source.sidecars is Sidecars.ignore:
-        found = [replace(item, sidecars=()) for item in found]
-    named = [item for item in found if not excluded_by(source, item.href)]
+        objects = [replace(item, sidecars=()) for item in objects]
+    named = [item for item in objects if not excluded_by(source, item.href)]
     listed = name_candidates(source, named)
     chosen, left_out = choose(source, listed)
-    excluded = ((item, excluded_by(source, item.href)) for item in found)
+    excluded = ((item, excluded_by(source, item.href)) for item in objects)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over]
     refuse_equal_names(source, chosen)
-    refuse_masks([one.item for one in chosen])
+    refuse_masks([candidate.item for candidate in chosen])
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:
         raise SourceError(
-            f"source.url={source.url}: none of {len(found)} objects is left{_period(listed)}; "
+            f"source.url={source.url}: none of {len(objects)} objects is left{_period(listed)}; "
             f"{_reasons(left_out + unread)}"
         )
     notes = describe_passed_over(passed_over) + describe_folder_dates(source, chosen) + describe_twins(chosen, listed)
@@ -53,7 +53,7 @@ def find_inputs(
 
 def _period(listed: list[Candidate]) -> str:
     """The days that the objects are of."""
-    days = sorted(f"{one.time:%Y-%m-%d}" for one in listed)
+    days = sorted(f"{candidate.time:%Y-%m-%d}" for candidate in listed)
     return f", which are of {days[0]} to {days[-1]}" if days else ""
 
 

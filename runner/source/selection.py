@@ -19,19 +19,19 @@ def choose(source: SourceSettings, listed: Sequence[Candidate]) -> tuple[list[Ca
     Raises SourceError for scenes of one time that `source.duplicates` does not allow.
     """
     start, stop = day_range(source.start, source.end)
-    kept: list[Candidate] = []
+    chosen: list[Candidate] = []
     left_out: list[LeftOut] = []
-    for candidate in sorted(listed, key=lambda one: (one.time, one.scene, one.item.href)):
+    for candidate in sorted(listed, key=lambda candidate: (candidate.time, candidate.scene, candidate.item.href)):
         reason = _excluded(source, candidate, start, stop)
         if reason is None:
-            kept.append(candidate)
+            chosen.append(candidate)
         else:
             left_out.append(_left_out(candidate, reason))
-    refuse_twins(source, kept, listed)
-    kept, unwanted = _one_of_each_time(source, kept)
-    beyond = [] if source.limit is None else kept[source.limit :]
-    left_out += unwanted + [_left_out(one, f"beyond source.limit={source.limit}") for one in beyond]
-    return kept[: source.limit], left_out
+    refuse_twins(source, chosen, listed)
+    chosen, unwanted = _one_of_each_time(source, chosen)
+    beyond = [] if source.limit is None else chosen[source.limit :]
+    left_out += unwanted + [_left_out(candidate, f"beyond source.limit={source.limit}") for candidate in beyond]
+    return chosen[: source.limit], left_out
 
 
 def _left_out(candidate: Candidate, reason: str) -> LeftOut:
@@ -46,14 +46,14 @@ def _excluded(source: SourceSettings, candidate: Candidate, start: datetime, sto
 
 def excluded_by(source: SourceSettings, text: str) -> str | None:
     """The pattern of the source that excludes a scene's name or an href; an href before it needs a date."""
-    return next((f"source.exclude={one}" for one in source.exclude if fnmatch.fnmatchcase(text, one)), None)
+    return next((f"source.exclude={pattern}" for pattern in source.exclude if fnmatch.fnmatchcase(text, pattern)), None)
 
 
 def refuse_equal_names(source: SourceSettings, chosen: Sequence[Candidate]) -> None:
     """Raise SourceError for two scenes of one name."""
-    seen: dict[str, Candidate] = {}
+    by_name: dict[str, Candidate] = {}
     for candidate in chosen:
-        twin = seen.setdefault(candidate.scene, candidate)
+        twin = by_name.setdefault(candidate.scene, candidate)
         if twin is not candidate:
             tell = (
                 "let the manifest's column 'scene' tell them apart"
@@ -71,12 +71,12 @@ def _one_of_each_time(source: SourceSettings, ordered: list[Candidate]) -> tuple
     policy = source.duplicates
     if policy not in (Duplicates.first, Duplicates.last):
         return ordered, []
-    times = [list(scenes) for _, scenes in groupby(ordered, key=lambda one: one.time)]
-    at = 0 if policy is Duplicates.first else -1
+    times = [list(scenes) for _, scenes in groupby(ordered, key=lambda scene: scene.time)]
+    position = 0 if policy is Duplicates.first else -1
     unwanted = [
-        _left_out(one, f"{scenes[at].scene} has the same time; source.duplicates={policy.value}")
+        _left_out(scene, f"{scenes[position].scene} has the same time; source.duplicates={policy.value}")
         for scenes in times
-        for one in scenes
-        if one is not scenes[at]
+        for scene in scenes
+        if scene is not scenes[position]
     ]
-    return [scenes[at] for scenes in times], unwanted
+    return [scenes[position] for scenes in times], unwanted

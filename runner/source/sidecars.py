@@ -40,15 +40,15 @@ def may_be_sidecar(name: str) -> bool:
 
 def by_folded_name(hrefs: Iterable[str]) -> Mapping[str, str]:
     """Hrefs by themselves, and by their names in lower case, by which GDAL finds most of them."""
-    known = sorted(hrefs)
-    return {_folded(href): href for href in known} | {href: href for href in known}
+    names = sorted(hrefs)
+    return {_folded(href): href for href in names} | {href: href for href in names}
 
 
 def with_sidecars(item: StoredObject, names: Mapping[str, str]) -> StoredObject:
     """An object with those of `names`, of `by_folded_name`, that stand beside it."""
-    beside = (names.get(name) or names.get(_folded(name)) for name in _possible(item.href)) if names else ()
-    found = tuple(href for href in beside if href and (_ending(href) != ".xml" or href == item.href + _AUX))
-    return replace(item, sidecars=found) if found else item
+    candidates = (names.get(name) or names.get(_folded(name)) for name in _possible(item.href)) if names else ()
+    sidecars = tuple(href for href in candidates if href and (_ending(href) != ".xml" or href == item.href + _AUX))
+    return replace(item, sidecars=sidecars) if sidecars else item
 
 
 def _folded(href: str) -> str:
@@ -67,7 +67,7 @@ def _possible(href: str) -> Iterable[str]:
 
 def refuse_masks(items: Sequence[StoredObject]) -> None:
     """Raise SourceError for objects with a mask in a file of its own, which no reader reads."""
-    masks = [one for item in items for one in item.sidecars if _ending(one) == _MASK]
+    masks = [href for item in items for href in item.sidecars if _ending(href) == _MASK]
     if masks:
         raise SourceError(
             f"{len(masks)} of {len(items)} scenes have a mask beside them, such as {printable(masks[0])}, which is not "
@@ -78,22 +78,22 @@ def refuse_masks(items: Sequence[StoredObject]) -> None:
 
 def rpcs(item: StoredObject) -> list[str]:
     """The files beside an object that hold rational polynomial coefficients."""
-    return [one for one in item.sidecars if one.lower().endswith(_RPCS)]
+    return [href for href in item.sidecars if href.lower().endswith(_RPCS)]
 
 
 def auxiliary(item: StoredObject) -> list[str]:
     """The .aux.xml beside an object, which completes its header."""
-    return [one for one in item.sidecars if one.endswith(_AUX)]
+    return [href for href in item.sidecars if href.endswith(_AUX)]
 
 
 def erdas(item: StoredObject) -> list[str]:
     """The .aux of ERDAS Imagine beside an object, which GDAL reads where there is no .aux.xml."""
-    return [] if auxiliary(item) else [one for one in item.sidecars if _ending(one) == _ERDAS]
+    return [] if auxiliary(item) else [href for href in item.sidecars if _ending(href) == _ERDAS]
 
 
 def placing(item: StoredObject) -> list[str]:
     """The files beside an object that say where it lies, if it does not say so itself."""
-    return [one for one in item.sidecars if _ending(one) in _PLACING]
+    return [href for href in item.sidecars if _ending(href) in _PLACING]
 
 
 def _ending(href: str) -> str:
@@ -116,9 +116,9 @@ def relevant_part(text: bytes) -> bytes:
     _keep(root, _is_of_dataset)
     for part in root:
         if _name(part) == _BAND:
-            _keep(part, lambda one: _name(one) in _OF_BAND)
+            _keep(part, lambda entry: _name(entry) in _OF_BAND)
         elif _name(part) == _METADATA and _attribute(part, "domain") != _ESRI:
-            _keep(part, lambda one: _attribute(one, "key") == _VALUES)
+            _keep(part, lambda entry: _attribute(entry, "key") == _VALUES)
     _keep(root, lambda part: len(part) > 0 or _name(part) not in (_BAND, _METADATA))
     return ET.tostring(root) if len(root) else b""
 
@@ -146,8 +146,8 @@ def _plain_xml(text: bytes) -> ET.Element | None:
     return None if odd else root
 
 
-def _keep(parent: ET.Element, wanted: Callable[[ET.Element], bool]) -> None:
-    parent[:] = [part for part in parent if wanted(part)]
+def _keep(parent: ET.Element, predicate: Callable[[ET.Element], bool]) -> None:
+    parent[:] = [part for part in parent if predicate(part)]
 
 
 def _is_of_dataset(part: ET.Element) -> bool:
@@ -161,13 +161,13 @@ def _name(part: ET.Element) -> str:
 
 
 def _attribute(part: ET.Element, name: str) -> str:
-    found = (value for key, value in part.items() if key.lower() == name)
-    return next(found, "").lower()
+    values = (value for key, value in part.items() if key.lower() == name)
+    return next(values, "").lower()
 
 
-def refuse_values(item: StoredObject, before: Header, completed: Header) -> None:
+def refuse_values(item: StoredObject, header: Header, completed: Header) -> None:
     """Raise SourceError for a header that an .aux.xml gave NODATA_VALUES, which no reader looks for there."""
-    if FileMask.values in completed.masks and FileMask.values not in before.masks:
+    if FileMask.values in completed.masks and FileMask.values not in header.masks:
         raise SourceError(
             f"{printable(auxiliary(item)[0])} names NODATA_VALUES, which is not read; write it into the file "
             "(gdal_translate -of COG), or say source.sidecars=ignore if these pixels count"

@@ -24,15 +24,15 @@ def time_groups(pattern: str) -> frozenset[str]:
         groups = re.compile(pattern).groupindex.keys()
     except re.error as error:
         raise ConfigError(f"source.datetime_regex={pattern}: not a regular expression: {error}") from error
-    found = TIME_GROUPS & groups
-    day_alone = "day" in found and "month" not in found
-    if not ({"datetime", "date", "doy"} & found or ("year" in found and not day_alone)):
+    time_names = TIME_GROUPS & groups
+    day_alone = "day" in time_names and "month" not in time_names
+    if not ({"datetime", "date", "doy"} & time_names or ("year" in time_names and not day_alone)):
         raise ConfigError(
             f"source.datetime_regex={pattern}: wanted a named group datetime or date, or year (with month and day, or "
             "with month, or alone), or doy (day of the year, with or after the year), such as "
             r"(?P<date>\d{8}) or (?P<doy>\d{7})"
         )
-    return found
+    return time_names
 
 
 class KeyTime(NamedTuple):

@@ -38,8 +38,8 @@ def refuse_twins(source: SourceSettings, ordered: Sequence[Candidate], listed: S
     alike = [scenes for scenes in times if _alike(scenes, telling)]
     bands = [name for name in _differing(times) if _is_band(name, listed)] if telling and not alike else []
     if alike or bands:
-        said = f"{_described(alike or times, bands)}{_identifiers(times, listed)}"
-        raise SourceError(f"{said}. {_ways_out(source, alike or times, ordered, bands)}")
+        text = f"{_described(alike or times, bands)}{_identifiers(times, listed)}"
+        raise SourceError(f"{text}. {_ways_out(source, alike or times, ordered, bands)}")
 
 
 def describe_twins(ordered: Sequence[Candidate], listed: Sequence[Candidate]) -> list[str]:
@@ -53,14 +53,14 @@ def describe_twins(ordered: Sequence[Candidate], listed: Sequence[Candidate]) ->
 
 def _crowded(ordered: Sequence[Candidate]) -> list[list[Candidate]]:
     """The scenes of each time that has several."""
-    times = (list(scenes) for _, scenes in groupby(ordered, key=lambda one: one.time))
+    times = (list(scenes) for _, scenes in groupby(ordered, key=lambda scene: scene.time))
     return [scenes for scenes in times if len(scenes) > 1]
 
 
 def _differing(times: Sequence[Sequence[Candidate]]) -> list[str]:
     """Groups that differ within a time."""
-    names = {name for scenes in times for one in scenes for name in one.groups}
-    return sorted(name for name in names if any(len({one.groups.get(name) for one in scenes}) > 1 for scenes in times))
+    names = {name for scenes in times for scene in scenes for name in scene.groups}
+    return sorted(n for n in names if any(len({scene.groups.get(n) for scene in scenes}) > 1 for scenes in times))
 
 
 def _telling(times: Sequence[Sequence[Candidate]], listed: Sequence[Candidate]) -> list[str]:
@@ -70,19 +70,19 @@ def _telling(times: Sequence[Sequence[Candidate]], listed: Sequence[Candidate]) 
 
 def _is_identifier(name: str, listed: Sequence[Candidate]) -> bool:
     """Tell if most values of a group are of a single scene, as those of an id, a size or a checksum are."""
-    counts = Counter(one.groups[name] for one in listed if name in one.groups).values()
+    counts = Counter(scene.groups[name] for scene in listed if name in scene.groups).values()
     return 2 * sum(count == 1 for count in counts) > len(counts)
 
 
 def _is_band(name: str, listed: Sequence[Candidate]) -> bool:
     """Tell if a group holds bands, polarizations or the like, by its name or by all of its values."""
-    values = {one.groups[name] for one in listed if name in one.groups}
+    values = {scene.groups[name] for scene in listed if name in scene.groups}
     return bool(_BAND_NAMES.fullmatch(name)) or all(map(_BAND_VALUES.fullmatch, values))
 
 
 def _alike(scenes: Iterable[Candidate], telling: Sequence[str]) -> bool:
     """Tell if these groups are the same for two of the scenes."""
-    return max(Counter(tuple(one.groups.get(name) for name in telling) for one in scenes).values()) > 1
+    return max(Counter(tuple(scene.groups.get(name) for name in telling) for scene in scenes).values()) > 1
 
 
 # --- what is said -----------------------------------------------------------------------------------------------
@@ -90,13 +90,13 @@ def _alike(scenes: Iterable[Candidate], telling: Sequence[str]) -> bool:
 
 def _described(times: Sequence[Sequence[Candidate]], bands: Sequence[str]) -> str:
     """A line on the scenes of one time, with the parts in which their names differ."""
-    first, second = (printable(one.item.href) for one in times[0][:2])
-    apart = (
+    first, second = (printable(scene.item.href) for scene in times[0][:2])
+    difference = (
         f"told apart by {_names(bands)}, and bands are not averaged together"
         if bands
         else f"differ in {_parts(times[0])}"
     )
-    return f"{_count(times)}: {first} and {second} are both of {times[0][0].time:%Y-%m-%d %H:%M:%S} and {apart}"
+    return f"{_count(times)}: {first} and {second} are both of {times[0][0].time:%Y-%m-%d %H:%M:%S} and {difference}"
 
 
 def _count(times: Sequence[Sequence[Candidate]]) -> str:
@@ -115,7 +115,7 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _parts(scenes: Sequence[Candidate]) -> str:
-    parts = [part for part in differing_parts([one.item.href for one in scenes]) if part]
+    parts = [part for part in differing_parts([scene.item.href for scene in scenes]) if part]
     return (_names(parts[:_MOST_NAMED]) + ", ..." * (len(parts) > _MOST_NAMED)) or "nothing"
 
 
@@ -129,21 +129,22 @@ def _ways_out(
     source: SourceSettings, times: Sequence[Sequence[Candidate]], scenes: Sequence[Candidate], bands: Sequence[str]
 ) -> str:
     if source.kind is SourceKind.manifest:
-        dates, one, columns = "", "list one of them in the manifest", "a column of the manifest"
+        dates, choice, columns = "", "list one of them in the manifest", "a column of the manifest"
     else:
         dates, columns = _dates(times), "a named group of source.datetime_regex"
-        narrow = None if dates else narrower_url(whole_url(source.url), [(one.item.href, one.time) for one in scenes])
-        one = f"narrow source.url to one of them{f', such as {written(narrow)}' if narrow else ''}"
+        named = [(scene.item.href, scene.time) for scene in scenes]
+        narrow = None if dates else narrower_url(whole_url(source.url), named)
+        choice = f"narrow source.url to one of them{f', such as {written(narrow)}' if narrow else ''}"
     tell = "" if bands else f"let {columns} tell them apart, with values that recur, or "
     return (
-        f"{dates}If these are bands, tiles or versions, {one}; if all belong to the stack, {tell}say "
+        f"{dates}If these are bands, tiles or versions, {choice}; if all belong to the stack, {tell}say "
         "source.duplicates=keep; first or last takes one of each time"
     )
 
 
 def _dates(times: Sequence[Sequence[Candidate]]) -> str:
     """The pattern that gives the scenes times of their own, where their names seem to hold them."""
-    groups = [[one.item.href for one in scenes] for scenes in times]
+    groups = [[scene.item.href for scene in scenes] for scenes in times]
     if times[0][0].by_folder:
         pattern, what = pattern_of_names(groups), "The date is from the folder; if the file names hold it, set "
     else:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import DEFAULT, Mock
 
 import psutil
 import pytest
 from distributed import LocalCluster
+from distributed.utils import _CollectErrorThread
 from jobs import ROOT
 from waiting import LONG, lives, wait_until
 
@@ -223,6 +224,7 @@ def test_workers_that_all_fall_silent_end_the_run_with_what_to_do(tmp_path: Path
 _SCHEDULER = """
 import sys
 from distributed import LocalCluster
+from distributed.utils import _CollectErrorThread
 from jobs import ROOT
 if __name__ == "__main__":
     with LocalCluster(1, threads_per_worker=2, processes=False, protocol="tcp", host="127.0.0.1",
@@ -282,18 +284,32 @@ def test_the_task_that_killed_its_workers_is_named_with_its_scenes() -> None:
             caught.value
         )
         recorded = failure(caught.value, None, ())
-        assert recorded.block == TaskExtent(row=64, column=0, height=64, width=100, start=start, stop=2)
+        assert recorded.task == TaskExtent(row=64, column=0, height=64, width=100, start=start, stop=2)
         assert recorded.scene == (scene and f"s3://b/{scene}.tif")
 
 
-def test_an_event_loop_that_is_slow_to_begin_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = Mock(side_effect=[AssertionError, AssertionError, LocalCluster])
-    monkeypatch.setattr(
-        "runner.cluster.dask_workers.LocalCluster", lambda **options: start() and LocalCluster(**options)
-    )
-    with open_cluster(ClusterSettings(ClusterKind.processes, n_workers=1), {}) as cluster:
+@pytest.mark.parametrize("kind", ["processes", "address"])
+def test_an_event_loop_that_is_slow_to_start_is_started_again(
+    kind: str, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = Mock(wraps=_CollectErrorThread, side_effect=[AssertionError, AssertionError, DEFAULT])
+    monkeypatch.setattr("distributed.utils._CollectErrorThread", start)
+    settings = ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None, n_workers=1)
+    with open_cluster(settings, {}) as cluster:
         assert list(cluster.map(divided, 1, [1], lambda: None)) == [1]
     assert start.call_count == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(AssertionError, "dask's event loop did not start in 4 attempts"), (OSError(24, "No files"), "No files")],
+)
+def test_an_event_loop_that_does_not_start_is_no_fault_of_the_runner(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception, reason: str
+) -> None:
+    monkeypatch.setattr("distributed.utils._CollectErrorThread", Mock(side_effect=fault))
+    with pytest.raises(ClusterError, match=rf"do not start \(.*{reason}\)"):
+        open_cluster(ClusterSettings(ClusterKind.processes), {}).__enter__()
 
 
 @pytest.mark.parametrize("fault", [RuntimeError("Nanny failed to start."), OSError(11, "Resource unavailable")])

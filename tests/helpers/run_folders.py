@@ -241,7 +241,7 @@ ERROR = Failure(
     pass_name="+".join(STAGES),
     stages=STAGES,
     scene=SCENE,
-    block=TaskExtent(row=160, column=0, height=26, width=300, start=0, stop=10),
+    task=TaskExtent(row=160, column=0, height=26, width=300, start=0, stop=10),
 )
 EXIT_CODES = {"COMPLETED": 0, "FAILED": 1, "INTERRUPTED": 130}
 

@@ -82,7 +82,7 @@ def test_a_winner_that_can_no_longer_be_composed_leaves_the_table(tmp_path: Path
     assert "no_such_key" in board.notes[0]
 
 
-@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_text('{"schema": 2, "sta')])
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_text('{"schema": 3, "sta')])
 def test_a_winner_without_a_record_leaves_the_table(
     tmp_path: Path, damage: Callable[[Path], object], capsys: pytest.CaptureFixture[str]
 ) -> None:

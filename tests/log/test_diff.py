@@ -17,7 +17,7 @@ from log_folders import altered_pixel, ask, asked, change, complete, facts_of, r
 from rasterio.transform import from_origin
 from scenes_on_disk import speckle, write_scene
 
-from runner.compare.values import Spread
+from runner.compare.spread import Spread
 
 
 @pytest.fixture(scope="module")

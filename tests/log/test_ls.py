@@ -262,7 +262,7 @@ def test_jobs_of_a_multirun_are_listed_by_their_paths(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_read_is_listed_with_the_reason(tmp_path: Path) -> None:
     write_run(tmp_path / "outputs/whole")
     (tmp_path / "outputs/half").mkdir()
-    (tmp_path / "outputs/half/run.json").write_text('{"schema": 2, "sta')
+    (tmp_path / "outputs/half/run.json").write_text('{"schema": 3, "sta')
     done = ask(tmp_path, "ls")
     assert done.returncode == 0
     assert "UNREADABLE" in done.stdout
@@ -306,12 +306,12 @@ def test_show_tells_where_a_run_failed(tmp_path: Path) -> None:
     error = {
         "kind": "ReadError", "message": "s3://b/k: bytes 0 to 9 unread", "pass": "spatial_mean",
         "stages": ["spatial_mean"],
-        "scene": "s3://b/k", "block": {"row": 512, "column": 0, "height": 512, "width": 512, "start": 0, "stop": 4},
+        "scene": "s3://b/k", "task": {"row": 512, "column": 0, "height": 512, "width": 512, "start": 0, "stop": 4},
     }  # fmt: skip
     write_run(tmp_path / "outputs/a", status="FAILED", exit_code=1, error=error, passes=[replace(PASS, fetched=None)])
     text = ask(tmp_path, "show", "a").stdout
     assert "error: ReadError: s3://b/k: bytes 0 to 9 unread" in text
-    assert "in pass spatial_mean, scene s3://b/k, block row 512, column 0" in text
+    assert "in pass spatial_mean, scene s3://b/k, task row 512, column 0" in text
     assert "by GDAL" in text
 
 

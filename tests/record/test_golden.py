@@ -155,7 +155,7 @@ def test_it_is_listed_and_shown(tmp_path: Path) -> None:
     assert how_it_ended(entry.run)[1:] == [
         "FAILED after 12.0 s, exit code 1",
         f"error: ReadError: {HREF}: 503",
-        f"in pass {PASS.name}, scene {HREF}, block row 512, column 0, height 512, width 256, start 0, stop 4",
+        f"in pass {PASS.name}, scene {HREF}, task row 512, column 0, height 512, width 256, start 0, stop 4",
     ]
     shown = dict(what_it_was(entry.run))
     assert shown["stack"] == (

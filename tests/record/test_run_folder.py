@@ -107,11 +107,11 @@ def test_a_run_is_not_killed_by_what_is_unknown_of_it(facts: dict[str, Any]) -> 
     ("text", "problem"),
     [
         ("", "is empty: the run ended in its first moment"),
-        ('{"schema": 2, "sta', "cannot be read as JSON"),
+        ('{"schema": 3, "sta', "cannot be read as JSON"),
         ("[1]", "holds a list, wanted an object"),
-        ('{"schema": 3}', "schema 3, this version reads 2"),
-        ('{"schema": 2}', "Object missing required field status; it was altered"),
-        ('{"schema": 2, "status": 7}', r"\$\.status is 7, wanted .*; it was altered"),
+        ('{"schema": 2}', "schema 2, this version reads 3; use the version that wrote"),
+        ('{"schema": 3}', "Object missing required field status; it was altered"),
+        ('{"schema": 3, "status": 7}', r"\$\.status is 7, wanted .*; it was altered"),
     ],
 )
 def test_a_record_that_is_none_is_named_with_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
@@ -161,7 +161,7 @@ def test_a_key_that_this_version_does_not_know_is_ignored(tmp_path: Path) -> Non
 
 def test_whatever_is_written_over_a_value_the_run_is_told_or_refused(tmp_path: Path) -> None:
     phases, earlier = {"listing_seconds": 1.5}, read_run(write_run(tmp_path / "earlier")).record.attempt
-    failure = Failure("ReadError", "gone", block=TaskExtent(0, 0, 1, 1, 0, 1))
+    failure = Failure("ReadError", "gone", task=TaskExtent(0, 0, 1, 1, 0, 1))
     write_run(
         tmp_path / "whole", phases=phases, outputs=["a.tif"], attempts=[replace(earlier, passes=())], error=failure
     )

@@ -81,18 +81,18 @@ def test_a_failure_is_in_the_record_and_its_traceback_in_both_logs(tmp_path: Pat
     assert "Traceback" in (tmp_path / "run.log").read_text()
     (event,) = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert event["exception"].startswith("Traceback")
-    nowhere = {"pass": None, "stages": [], "scene": None, "block": None}
+    nowhere = {"pass": None, "stages": [], "scene": None, "task": None}
     assert read(tmp_path)["error"] == {"kind": "SourceError", "message": "the bucket is gone", **nowhere}
 
 
-def test_a_failure_is_traced_to_its_pass_scene_and_block(tmp_path: Path) -> None:
+def test_a_failure_is_traced_to_its_pass_scene_and_task(tmp_path: Path) -> None:
     problem = ReadError("s3://b/k.tif", "gone")
     problem.task = TaskTrace(3, Task(Window(512, 0, 512, 700), 2, 5), None, None, None)
     with pytest.raises(ReadError), recorded_run(tmp_path, {}, [], []) as record, record.during("a+b", ["a", "b"]):
         raise ReadError(problem.href, "gone; leave it out") from problem
     error = read(tmp_path)["error"]
     assert (error["pass"], error["stages"], error["scene"]) == ("a+b", ["a", "b"], "s3://b/k.tif")
-    assert error["block"] == {"row": 512, "column": 0, "height": 512, "width": 700, "start": 2, "stop": 5}
+    assert error["task"] == {"row": 512, "column": 0, "height": 512, "width": 700, "start": 2, "stop": 5}
     assert (tmp_path / "trace.parquet").exists()
 
 

@@ -137,7 +137,7 @@ def test_a_task_that_fails_is_traced(cli: Cli, tmp_path: Path, folder_of_scenes:
     assert one["planned"]["stored_bytes"] > 0
     assert one["gdal_options"]
     if "engine=xarray" not in words:
-        assert error["block"] == {"row": 256, "column": 0, "height": 44, "width": 256, "start": 2, "stop": 4}
+        assert error["task"] == {"row": 256, "column": 0, "height": 44, "width": 256, "start": 2, "stop": 4}
         assert (failed["row"], failed["column"], failed["first_scene"]) == (256, 0, 2)
 
 

@@ -209,6 +209,7 @@ def test_an_error_is_told_with_its_place_and_what_to_do(tmp_path: Path) -> None:
     assert ERROR.message.removeprefix(PREFIX) in message
     assert ERROR.kind not in banner.text
     assert banner.text.count(PREFIX) == 1  # a long path stands once
+    assert [name.text for name in banner.all("dt")] == ["pass", "scene", "task"]
     assert [fact.text for fact in banner.all("dd")] == [
         "spatial_mean+temporal_mean",
         ERROR.scene,

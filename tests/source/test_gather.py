@@ -10,7 +10,7 @@ import pytest
 from waiting import LONG
 
 from runner.errors import SourceError
-from runner.source.gather import together
+from runner.source.gather import gather
 
 
 def test_answers_come_in_the_order_of_the_items_with_so_many_under_way() -> None:
@@ -25,7 +25,7 @@ def test_answers_come_in_the_order_of_the_items_with_so_many_under_way() -> None
         under_way.remove(item)
         return item * 10
 
-    assert asyncio.run(together(ask, range(10), 4)) == [item * 10 for item in range(10)]
+    assert asyncio.run(gather(ask, range(10), 4)) == [item * 10 for item in range(10)]
     assert most == 4
 
 
@@ -41,7 +41,7 @@ def test_after_a_failure_nothing_more_begins_and_what_has_begun_ends() -> None:
         ended.append(item)
 
     with pytest.raises(SourceError, match="gone"):
-        asyncio.run(together(ask, range(10), 3))
+        asyncio.run(gather(ask, range(10), 3))
     assert (begun, ended) == ([0, 1, 2], [1, 2])
 
 
@@ -60,7 +60,7 @@ def test_threads_that_still_deliver_an_answer_are_waited_for(monkeypatch: pytest
         asyncio.get_running_loop().call_later(0.05, waited_for.set)  # comes only if the loop goes on
         return item
 
-    assert asyncio.run(together(ask, [1], 1)) == [1]
+    assert asyncio.run(gather(ask, [1], 1)) == [1]
     assert left.is_set()
 
 
@@ -71,7 +71,7 @@ from runner.source import gather
 gather._LONGEST_SECONDS = 6000.0
 async def ask(item):
     return item
-print(asyncio.run(gather.together(ask, [1], 1)), flush=True)
+print(asyncio.run(gather.gather(ask, [1], 1)), flush=True)
 import os
 os._exit(0)
 """

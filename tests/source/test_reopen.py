@@ -8,13 +8,13 @@ from runner.errors import SourceError
 from runner.model import StoredObject
 from runner.read.fetch import FetchOptions
 from runner.settings import S3Settings
-from runner.source.reopen import Found, look_up
+from runner.source.reopen import Lookup, look_up
 from runner.source.stores import Stores
 
 QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=LONG)
 
 
-def found_at(endpoint: str, etag: str = '"0a"', size: int = 7) -> Found:
+def found_at(endpoint: str, etag: str = '"0a"', size: int = 7) -> Lookup:
     recorded = StoredObject("s3://b/k.tif", size, etag)
     (found,) = look_up([recorded], Stores(S3Settings(endpoint_url=endpoint, anonymous=True), QUICK))
     return found
@@ -38,7 +38,7 @@ def test_another_etag_or_size_is_another_object(etag: str, size: int) -> None:
 
 def test_what_s3_says_is_gone_is_gone() -> None:
     with scripted_server(lambda asked: error(404, "NoSuchKey")) as server:
-        assert found_at(server.endpoint).now is None
+        assert found_at(server.endpoint).current is None
 
 
 @pytest.mark.parametrize(
