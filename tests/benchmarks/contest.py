@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contestants import TOLERANCE, Contestant
@@ -57,6 +57,10 @@ def run_contestant(
 
 
 def warm_up(chosen: Sequence[Contestant], archive: Archive, server: Server) -> None:
-    """Compile and cache what is compiled and cached on first use. Raises ContestantError."""
+    """Compile and cache what is compiled and cached on first use, and let them prove what they read.
+
+    Raises ContestantError.
+    """
     for contestant in chosen:
-        run_contestant(contestant, archive, server, min(WARM_UP_SCENES, archive.spec.scenes))
+        proving = replace(contestant, words=(*contestant.words, *contestant.proof))
+        run_contestant(proving, archive, server, min(WARM_UP_SCENES, archive.spec.scenes))

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+if TYPE_CHECKING:  # a contestant that needs none of these does not pay for them
+    import numpy as np
+    import numpy.typing as npt
 
 SECONDS_FILE = "seconds.json"
 
@@ -27,6 +29,11 @@ class Task:
     folder: Path
     limit: int
     size: int
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of its scenes."""
+        return urlsplit(self.url).netloc
 
     def words(self) -> list[str]:
         """The task as options of a contestant's command line."""
@@ -92,6 +99,26 @@ def list_scenes(task: Task) -> list[str]:
     return sorted((f"s3://{key}" for key in bucket.glob(task.url)), key=date_of)[: task.limit]
 
 
+def list_keys(task: Task) -> list[str]:
+    """The keys in order of date, listed without a library."""
+    prefix, _, name = urlsplit(task.url).path.removeprefix("/").partition("**")
+    query, more, keys = f"/{task.bucket}?list-type=2&prefix={quote(prefix)}", "", []
+    connection = HTTPConnection(urlsplit(task.endpoint).netloc)
+    while True:
+        connection.request("GET", query + more)
+        answer = connection.getresponse()
+        page = answer.read().decode()
+        if answer.status != 200:
+            raise SystemExit(f"{query}: status {answer.status}")
+        keys += [key for key in re.findall("<Key>(.*?)</Key>", page) if key.endswith(name)]
+        token = re.search("<NextContinuationToken>(.*?)</NextContinuationToken>", page)
+        if token is None and not keys:
+            raise SystemExit(f"{task.url}: no scenes at {task.endpoint}")
+        if token is None:
+            return sorted(keys, key=date_of)[: task.limit]
+        more = f"&continuation-token={quote(token[1], safe='')}"
+
+
 def date_of(href: str) -> str:
     """The day of a scene, as in its key: 20200106."""
     found = re.search(r"_(\d{8})_", href)
@@ -99,6 +126,8 @@ def date_of(href: str) -> str:
     return found[1]
 
 
-def write_table(path: Path, hrefs: Sequence[str], means: npt.NDArray[np.floating]) -> None:
+def write_table(path: Path, hrefs: Sequence[str], means: "npt.NDArray[np.floating]") -> None:
     """One row per scene."""
+    import pandas as pd
+
     pd.DataFrame({"datetime": pd.to_datetime([*map(date_of, hrefs)]), "mean": means}).to_parquet(path)
