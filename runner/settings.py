@@ -111,6 +111,17 @@ class Verify(Enum):
     """Read every object once more and compare its MD5 with its ETag."""
 
 
+class Inflate(Enum):
+    """The way in which DEFLATE tiles are inflated. The bytes are the same."""
+
+    auto = "auto"
+    """Try both on the first tiles of a stage, and go on with the faster one."""
+    libdeflate = "libdeflate"
+    """One tile after another, by libdeflate."""
+    lanes = "lanes"
+    """Several tiles at once in each thread. That is faster on noise, such as radar backscatter."""
+
+
 class SourceKind(Enum):
     """The way in which scenes are found."""
 
@@ -306,6 +317,14 @@ class FetchSettings:
 
 
 @dataclass(slots=True)
+class DecodeSettings:
+    """Decompression of tiles."""
+
+    inflate: Inflate = Inflate.auto
+    """How DEFLATE tiles are inflated."""
+
+
+@dataclass(slots=True)
 class ChunkSettings:
     """The size of a task: scenes by rows by columns.
 
@@ -440,6 +459,8 @@ class JobSettings:
     limit."""
     fetch: FetchSettings = field(default_factory=FetchSettings)
     """Requests for byte ranges."""
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    """Decompression of tiles."""
     source: SourceSettings = field(default_factory=SourceSettings)
     """Scenes of the stack."""
     gdal: GdalSettings = field(default_factory=GdalSettings)

@@ -22,6 +22,7 @@ from runner.engine.trace import Place, TaskTrace, Work
 from runner.plan.records import Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
+from runner.read.inflation import InflateCounts
 from runner.reduce import KERNELS
 from runner.reduce.partial import Partial
 from runner.settings import Over
@@ -137,7 +138,9 @@ def read_result(
         stage: {name: arrays[f"{axis.value}_values_{name}"] for name in names}
         for stage, (axis, names) in ordered.items()
     }
-    return TaskResult(task, partials.get(Over.time), partials.get(Over.space), values, FetchCounts(), 0.0, 0.0)
+    return TaskResult(
+        task, partials.get(Over.time), partials.get(Over.space), values, FetchCounts(), InflateCounts(), 0.0, 0.0
+    )
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The work of a task on a worker: fetch, inflate, mask, accumulate; a partial comes back."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -18,6 +18,7 @@ from runner.read import fast_reader, gdal_reader
 from runner.read.decode import ByteArray
 from runner.read.fetch import FetchCounts, StopFlag
 from runner.read.header import SceneFile, ScenePixels
+from runner.read.inflation import InflateCounts, Inflation
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Pixels, Place
@@ -38,13 +39,23 @@ class Shared:
     stages: tuple[StagePlan, ...]
     reading: Reading
     row_areas: npt.NDArray[np.float64] | None  # of the grid's pixels, where a stage is by area
+    inflation: Inflation
     stop: StopFlag = field(default_factory=StopFlag)
 
     @classmethod
     def of(cls, reading: Reading, stack: Stack, stages: tuple[StagePlan, ...]) -> "Shared":
         """The data for these stages of a stack."""
         by_area = any(stage.weights is Weights.area for stage in stages)
-        return cls(stack.scenes, stages, reading, row_areas(stack.grid) if by_area else None)
+        areas = row_areas(stack.grid) if by_area else None
+        return cls(stack.scenes, stages, reading, areas, Inflation(reading.inflate))
+
+    @property
+    def fused(self) -> bool:
+        """True if tiles are added as they are inflated."""
+        needs = [need for over in Over if (need := summed(self.stages, over))]
+        ordered = any(stage.ordered for stage in self.stages)
+        rule = self.reading.rule
+        return rule.as_stored and not ordered and FusedSums.fits(rule.pixels, needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +71,7 @@ class TaskResult:
     over_space: Partial | None
     ordered: dict[str, dict[str, Values]]
     fetched: FetchCounts
+    inflated: InflateCounts
     read_seconds: float  # waiting for ranges, inflating, undoing the predictor
     reduce_seconds: float
     compile_seconds: float = 0.0  # waiting for machine code, which is in neither of the others
@@ -97,6 +109,7 @@ def _reduce(shared: Shared, parts: Iterator["_Part"]) -> TaskResult | None:
         over_space=over_space,
         ordered=ordered,
         fetched=part.counts,
+        inflated=part.inflated,
         read_seconds=before - started - reducing,
         reduce_seconds=reducing + now - before,
         compile_seconds=compile_seconds() - compiling,
@@ -111,6 +124,7 @@ class _Part(NamedTuple):
 
     task: Task
     counts: FetchCounts  # of the task
+    inflated: InflateCounts  # of the task
     first: int
     pixels: fast_reader.Turn | ScenePixels | None
 
@@ -119,15 +133,16 @@ def _read(shared: Shared, tasks: Iterator[Task]) -> Generator[_Part, None, None]
     """The pixels of tasks, each scene by the reader that takes it."""
     by_gdal = [shared.reading.by_gdal(scene) for scene in shared.scenes]
     if not any(by_gdal):
-        yield from _read_fast(shared, (_Portion(task, FetchCounts(), range(task.start, task.stop)) for task in tasks))
+        whole = (_Portion(task, FetchCounts(), InflateCounts(), range(task.start, task.stop)) for task in tasks)
+        yield from _read_fast(shared, whole)
         return
     for task in tasks:
-        counts = FetchCounts()
+        counts, inflated = FetchCounts(), InflateCounts()
         for through_gdal, scenes in groupby(range(task.start, task.stop), by_gdal.__getitem__):
             read = _read_through_gdal if through_gdal else _read_fast
-            parts = read(shared, iter([_Portion(task, counts, list(scenes))]))
+            parts = read(shared, iter([_Portion(task, counts, inflated, list(scenes))]))
             yield from (part for part in parts if part.pixels is not None)
-        yield _Part(task, counts, 0, None)
+        yield _Part(task, counts, inflated, 0, None)
 
 
 class _Portion(NamedTuple):
@@ -135,11 +150,12 @@ class _Portion(NamedTuple):
 
     task: Task
     counts: FetchCounts
+    inflated: InflateCounts
     scenes: Sequence[int]
 
     def part(self, pixels: fast_reader.Turn | ScenePixels | None) -> _Part:
         """Pixels of these scenes."""
-        return _Part(self.task, self.counts, self.scenes[0] - self.task.start, pixels)
+        return _Part(self.task, self.counts, self.inflated, self.scenes[0] - self.task.start, pixels)
 
 
 def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
@@ -148,10 +164,11 @@ def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
     def works() -> Iterator[fast_reader.Excerpt]:
         for portion in portions:
             taken.append(portion)
-            yield fast_reader.Excerpt(_files(shared, portion), portion.task.window, portion.counts)
+            yield fast_reader.Excerpt(_files(shared, portion), portion.task.window, portion.counts, portion.inflated)
 
     reading = shared.reading
-    with closing(fast_reader.read_turns(works(), reading.rule.band, reading.fetch, shared.stop)) as turns:
+    decoding = fast_reader.Decoding(reading.rule.band, shared.inflation, _is_missing(shared))
+    with closing(fast_reader.read_turns(works(), decoding, reading.fetch, shared.stop)) as turns:
         for number, turn in turns:
             yield taken[number].part(turn)
 
@@ -183,18 +200,21 @@ class _Collectors:
         areas = None if shared.row_areas is None else shared.row_areas[task.window.row :]
         self.over_space = SpatialSums(task.stop - task.start, pixels, space_needs, areas) if space_needs else None
         self.ordered = [_Ordered(stage, task, pixels) for stage in shared.stages if stage.ordered]
-        needs = [axis_needs for axis_needs in (time_needs, space_needs) if axis_needs]
-        fused = self._rule.as_stored and not self.ordered and FusedSums.fits(pixels, needs)
-        self._fused = FusedSums(self.over_time, self.over_space, pixels) if fused else None
+        self._fused = FusedSums(self.over_time, self.over_space, pixels) if shared.fused else None
 
     def add(self, first: int, part: fast_reader.Turn | ScenePixels) -> None:
         """Add pixels whose scenes are counted from scene `first` of the task."""
         if isinstance(part, ScenePixels):
             self._add_pixels(first, part)
-        elif self._fused is not None and (encoded := fast_reader.side_by_side(part)) is not None:
-            self._add_encoded(self._fused, first, part, encoded)
+            return
+        for tile in part:
+            if tile.missing:
+                self._skip(first, tile)
+        turn = [tile for tile in part if not tile.missing]
+        if self._fused is not None and turn and (encoded := fast_reader.side_by_side(turn)) is not None:
+            self._add_encoded(self._fused, first, turn, encoded)
         else:
-            for tile in part:
+            for tile in turn:
                 self._add_pixels(first, tile.pixels())
 
     def finish(self) -> tuple[Partial | None, Partial | None, dict[str, dict[str, Values]]]:
@@ -205,10 +225,16 @@ class _Collectors:
         over_space = self.over_space.partial() if self.over_space else None
         return over_time, over_space, {stage.stage.name: stage.finish() for stage in self.ordered}
 
+    def _skip(self, first: int, tile: fast_reader.InflatedTile) -> None:
+        """Count the pixels of a tile as seen."""
+        place = _place(tile)
+        if self.over_time:
+            self.over_time.skip(place, 1)
+        if self.over_space:
+            self.over_space.skip(first + tile.scene, place.height * place.width)
+
     def _add_encoded(self, fused: FusedSums, first: int, turn: fast_reader.Turn, encoded: ByteArray) -> None:
-        tile = turn[0]
-        height, width = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
-        place = Place(tile.rows.start, tile.columns.start, tile.row, tile.column, height, width)
+        tile, place = turn[0], _place(turn[0])
         scenes = [first + same_tile.scene for same_tile in turn]
         for index in fused.add(scenes, encoded, tile.decoder.predictor, place):
             pixels = turn[index].pixels().pixels
@@ -225,6 +251,17 @@ class _Collectors:
             self.over_space.add_tile(scene, values, place)
         for ordered in self.ordered:
             ordered.add_tile(scene, values, place)
+
+
+def _place(tile: fast_reader.InflatedTile) -> Place:
+    height, width = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
+    return Place(tile.rows.start, tile.columns.start, tile.row, tile.column, height, width)
+
+
+def _is_missing(shared: Shared) -> Callable[[Values], bool] | None:
+    """True for pixels none of which counts, if tiles are added as they are inflated."""
+    pixels = shared.reading.rule.pixels
+    return (lambda tile: not pixels.valid(pixels.native(tile)).any()) if shared.fused else None
 
 
 def counts_over(result: TaskResult, over: Over) -> Values:

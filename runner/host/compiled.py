@@ -38,6 +38,19 @@ def compiled(function: Kernel) -> Kernel:
     return kernel  # type: ignore[no-any-return]  # numba's wrapper hides the signature
 
 
+def is_on_disk(kernel: Callable[..., Any]) -> bool:
+    """True if machine code of a kernel, for any types, is in the cache."""
+    files: Any = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    return files is not None and bool(files._load_index())  # noqa: SLF001 - numba has no other door
+
+
+def inlined(function: Kernel) -> Kernel:
+    """Compile `function` into each of its callers, which are kernels; for the small steps of an inner loop."""
+    if numba.core.config.DISABLE_JIT:
+        return _refused(function)
+    return njit(nogil=True, error_model="numpy", fastmath=False, forceinline=True)(function)  # type: ignore[no-any-return]
+
+
 def _refused(function: Kernel) -> Kernel:
     def refuse(*_: object) -> None:
         raise PlanError(

@@ -11,7 +11,7 @@ from runner.plan.masking import PixelRule, make_rule
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
 from runner.read.header import SceneFile
-from runner.settings import EngineName, FetchSettings, JobSettings, ReaderName
+from runner.settings import EngineName, FetchSettings, Inflate, JobSettings, ReaderName
 from runner.source.stores import Stores, gdal_s3_options, network_environment
 
 _TOGETHER_BYTES: Final = 128 * 2**20  # of tiles of several scenes, decoded together
@@ -26,6 +26,7 @@ class Reading:
     fetch: FetchOptions
     stores: Stores
     gdal_options: Mapping[str, str]
+    inflate: Inflate = Inflate.auto
 
     def by_gdal(self, scene: Scene) -> bool:
         """True if GDAL reads the scene."""
@@ -50,6 +51,7 @@ def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -
         fetch=replace(fetch, scenes_together=together),
         stores=stores or Stores(s3, fetch),
         gdal_options={**network_environment(s3), **job.gdal.options, **gdal_s3_options(s3)},
+        inflate=job.decode.inflate,
     )
 
 

@@ -93,7 +93,7 @@ class Buffers:
 class TileDecoder:
     """Decodes the tiles of one band (from 1) of one file, which fast_path_refusal must have let pass.
 
-    `number` is that of the scene among those that share the buffers.
+    `number` is that of its next tile among those that share the buffers.
     """
 
     def __init__(self, href: str, header: Header, band: int, buffers: Buffers, number: int = 0) -> None:
@@ -111,7 +111,8 @@ class TileDecoder:
         self._lerc = _Lerc(layout) if layout.compression == "lerc" else None
         self._codec = self._lerc or _CODECS[layout.compression]
         self._buffers = buffers
-        self._fill = header.fills[band - 1]
+        self.fill = header.fills[band - 1]
+        self.tile_bytes = self.shape[0] * self._row_bytes
 
     @property
     def by_rows(self) -> bool:
@@ -120,13 +121,18 @@ class TileDecoder:
         return undone_by_rows(self._row_bytes, self.shape[2], self.predictor, size, big_endian=self._big_endian)
 
     @property
+    def deflated(self) -> bool:
+        """True if tiles are zlib streams and nothing else."""
+        return self._layout.compression == "deflate"
+
+    @property
     def coding(self) -> tuple[object, ...]:
         """The properties that decide how a tile's bytes become pixels."""
         return self.shape, self.dtype, self.predictor, self._big_endian
 
     def all_inflated(self) -> ByteArray:
         """The inflated tiles of all scenes that share the buffers, (scenes, rows, bytes)."""
-        tiles = self._buffers.inflated(self.shape[0] * self._row_bytes)
+        tiles = self._buffers.inflated(self.tile_bytes)
         shaped: ByteArray = tiles.reshape(len(tiles), -1, self._row_bytes)
         return shaped
 
@@ -135,16 +141,27 @@ class TileDecoder:
 
         It is valid until the next call with the same buffers and number. Raises ReadError.
         """
-        encoded: ByteArray = self._buffers.inflated(self.shape[0] * self._row_bytes)[self.number]
-        stored = encoded if self._layout.tiled else encoded[: self._needed_rows(tile_row) * self._row_bytes]
-        needed = self._needed_rows(tile_row) * self._row_bytes
+        return self.inflated(self.unpack(data, tile_row), tile_row)
+
+    def room(self, tile_row: int) -> ByteArray:
+        """The bytes that a tile in the given row of tiles may fill."""
+        encoded: ByteArray = self._buffers.inflated(self.tile_bytes)[self.number]
+        return encoded if self._layout.tiled else encoded[: self._needed_bytes(tile_row)]
+
+    def unpack(self, data: "Buffer", tile_row: int) -> int:
+        """Unpack a tile into its room. Returns the number of bytes. Raises ReadError."""
         try:
-            got = self._unpack(data, stored, needed)
+            return self._unpack(data, self.room(tile_row), self._needed_bytes(tile_row))
         except (RuntimeError, ValueError, OSError, zlib.error) as error:
             raise self._damaged(tile_row, str(error)) from error
-        if got < needed:
-            raise self._damaged(tile_row, f"it decodes to {got} bytes, wanted {needed}")
-        return encoded.reshape(-1, self._row_bytes)
+
+    def inflated(self, length: int, tile_row: int) -> ByteArray:
+        """The tile of which `length` bytes are in its room: (rows, bytes). Raises ReadError if they are too few."""
+        needed = self._needed_bytes(tile_row)
+        if length < needed:
+            raise self._damaged(tile_row, f"it decodes to {length} bytes, wanted {needed}")
+        whole: ByteArray = self._buffers.inflated(self.tile_bytes)[self.number]
+        return whole.reshape(-1, self._row_bytes)
 
     def undo(self, encoded: ByteArray, rows: slice, columns: slice) -> Pixels:
         """Rows and columns of an inflated tile, (rows, columns) in native byte order; the tile may serve as scratch.
@@ -165,7 +182,7 @@ class TileDecoder:
         return self.undo(self.inflate(data, tile_row), rows, columns)
 
     def _pixels(self) -> Pixels:
-        buffer = self._buffers.decoded(self.shape[0] * self._row_bytes)[self.number]
+        buffer = self._buffers.decoded(self.tile_bytes)[self.number]
         pixels: Pixels = buffer.view(self.dtype).reshape(self.shape)
         return pixels
 
@@ -177,7 +194,7 @@ class TileDecoder:
     def blank(self, rows: slice, columns: slice) -> Pixels:
         """The pixels of a sparse tile, as decode returns them."""
         pixels = self._pixels()[rows, columns, self._sample]
-        pixels.fill(self._fill)
+        pixels.fill(self.fill)
         return pixels
 
     def _unpack(self, data: "Buffer", stored: ByteArray, needed: int) -> int:
@@ -190,9 +207,12 @@ class TileDecoder:
                 raise
         return lenient(data, stored[:needed])
 
-    def _needed_rows(self, tile_row: int) -> int:
+    def needed_rows(self, tile_row: int) -> int:
         """The number of rows of a tile that lie in the image; the file may omit the others."""
         return min(self.shape[0], self._layout.height - tile_row * self.shape[0])
+
+    def _needed_bytes(self, tile_row: int) -> int:
+        return self.needed_rows(tile_row) * self._row_bytes
 
     def _damaged(self, tile_row: int, problem: str) -> ReadError:
         problem = f"a tile of tile row {tile_row} is damaged ({self._layout.compression}): {problem}; upload it again"

@@ -1,15 +1,19 @@
 """The fast reader: tiles of plain TIFFs, by byte ranges that are fetched ahead and inflated without GDAL."""
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runner.errors import ReadError
-from runner.read.decode import Buffers, ByteArray, TileDecoder, fast_path_refusal
+from runner.read.decode import Buffers, ByteArray, Pixels, TileDecoder, fast_path_refusal
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
 from runner.read.header import SceneFile, ScenePixels, Window
+from runner.read.inflation import InflateCounts, Inflation, Packed
 from runner.read.layout import TiffLayout
+from runner.read.missing_tiles import MissingTiles
+from runner.settings import Inflate
 
 if TYPE_CHECKING:
     from obstore import Bytes
@@ -39,6 +43,15 @@ class Excerpt(NamedTuple):
     scenes: Sequence[SceneFile]
     window: Window
     counts: FetchCounts
+    inflated: InflateCounts
+
+
+class Decoding(NamedTuple):
+    """How tiles become pixels of a band (from 1). `is_missing` is that of `MissingTiles`."""
+
+    band: int
+    inflation: Inflation
+    is_missing: Callable[[Pixels], bool] | None = None
 
 
 class Fetched(NamedTuple):
@@ -59,7 +72,7 @@ class Fetched(NamedTuple):
 class InflatedTile(NamedTuple):
     """A tile of scene number `scene`; its `rows` and `columns` lie in the window, from `row` and `column` on.
 
-    `encoded` is what its decoder inflated; None if the tile is sparse.
+    `encoded` is what its decoder inflated; None if the tile is sparse or `missing`, without a pixel that counts.
     """
 
     scene: int
@@ -68,7 +81,8 @@ class InflatedTile(NamedTuple):
     rows: slice
     columns: slice
     decoder: TileDecoder
-    encoded: ByteArray | None
+    encoded: ByteArray | None = None
+    missing: bool = False
 
     def pixels(self) -> ScenePixels:
         """Its pixels in the window. Call it once."""
@@ -108,36 +122,37 @@ def read_scenes(
     counts: FetchCounts,
 ) -> Generator[ScenePixels, None, None]:
     """Yield the pixels of a window of some scenes, tile by tile, in the order of `read_turns`."""
-    with closing(read_turns([Excerpt(scenes, window, counts)], band, options)) as turns:
+    excerpt = Excerpt(scenes, window, counts, InflateCounts())
+    with closing(read_turns([excerpt], Decoding(band, Inflation(Inflate.libdeflate)), options)) as turns:
         for _, turn in turns:
             for tile in turn or ():
                 yield tile.pixels()
 
 
 def read_turns(
-    excerpts: Iterable[Excerpt], band: int, options: FetchOptions, stop: StopFlag | None = None
+    excerpts: Iterable[Excerpt], decoding: Decoding, options: FetchOptions, stop: StopFlag | None = None
 ) -> Generator[tuple[int, Turn | None], None, None]:
     """Yield turns, each with the number of its excerpt; None comes after the last turn of an excerpt.
 
     A turn is one tile of a few scenes, if their tiles lie alike. The next tile of these scenes follows, then come more
     scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover the window once. They are
-    valid until the next turn. `band` counts from 1.
+    valid until the next turn.
     An excerpt is taken from `excerpts` when its first ranges can be fetched, mostly before the last one is decoded.
     Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that
     fast_path_refusal refuses.
     """
-    buffers = Buffers(options.scenes_together)
-    with closing(fetch_ahead(_ranges(excerpts, band, options), options, stop)) as ranges:
+    buffers, missing = Buffers(options.scenes_together), MissingTiles(decoding.is_missing)
+    with closing(fetch_ahead(_ranges(excerpts, decoding.band, options), options, stop)) as ranges:
         for batch in _batches(ranges):
             files = [fetched.excerpt.scenes[fetched.scene] for fetched in batch]
-            decoders = [TileDecoder(file.href, file.header, band, buffers, number) for number, file in enumerate(files)]
+            decoders = [TileDecoder(file.href, file.header, decoding.band, buffers) for file in files]
             for index in range(max(len(fetched.span.tiles) for fetched in batch)):
-                turn = [
-                    _inflate(fetched, index, file.header.layout, decoder)
+                placed = [
+                    _place(fetched, index, file.header.layout, decoder)
                     for fetched, file, decoder in zip(batch, files, decoders, strict=True)
                     if index < len(fetched.span.tiles)
                 ]
-                yield batch[0].number, turn
+                yield batch[0].number, _inflate(placed, decoding.inflation, missing, batch[0].excerpt.inflated)
             if batch[0].ends:
                 yield batch[0].number, None
             del batch, decoders  # not kept while the next ranges are waited for
@@ -225,16 +240,44 @@ def _append(span: Span, tile: StoredTile) -> None:
         span.stop = max(span.stop, tile.stop)
 
 
-def _inflate(fetched: Fetched, index: int, layout: TiffLayout, decoder: TileDecoder) -> InflatedTile:
+class _Placed(NamedTuple):
+    """A tile that is not inflated yet; its bytes, if it is not sparse, and its row among the tiles."""
+
+    tile: InflatedTile
+    data: memoryview | None
+    tile_row: int
+
+
+def _place(fetched: Fetched, index: int, layout: TiffLayout, decoder: TileDecoder) -> _Placed:
     """A tile, and the part of it that lies in the window."""
     tile, window = fetched.span.tiles[index], fetched.excerpt.window
     height, width = layout.tile_height, layout.tile_width
     top, left = tile.row * height, tile.column * width
     rows = slice(max(window.row - top, 0), min(window.row + window.height - top, height))
     columns = slice(max(window.column - left, 0), min(window.column + window.width - left, width))
-    encoded = None
-    if tile.start != tile.stop:
-        data = fetched.data[tile.start - fetched.span.start : tile.stop - fetched.span.start]
-        encoded = decoder.inflate(data, tile.row)
+    sparse = tile.start == tile.stop
+    data = None if sparse else fetched.data[tile.start - fetched.span.start : tile.stop - fetched.span.start]
     row, column = top + rows.start - window.row, left + columns.start - window.column
-    return InflatedTile(fetched.scene, row, column, rows, columns, decoder, encoded)
+    return _Placed(InflatedTile(fetched.scene, row, column, rows, columns, decoder), data, tile.row)
+
+
+def _inflate(placed: Sequence[_Placed], inflation: Inflation, missing: MissingTiles, counts: InflateCounts) -> Turn:
+    """Inflate the tiles of a turn side by side, but for those that are missing."""
+    turn: Turn = []
+    packed: dict[int, Packed] = {}  # by the place in the turn
+    number = 0
+    for tile, data, tile_row in placed:
+        tile.decoder.number = number
+        if missing.has(tile.decoder, data, tile_row):
+            counts.missing_tiles += 1
+            turn.append(tile._replace(missing=True))
+            continue
+        number += 1
+        turn.append(tile)
+        if data is not None:
+            alone = partial(tile.decoder.unpack, data, tile_row)
+            packed[len(turn) - 1] = Packed(data, tile.decoder.room(tile_row), alone, tile.decoder.deflated)
+    for index, length in zip(packed, inflation.inflate(list(packed.values()), counts), strict=True):
+        tile, _, tile_row = placed[index]
+        turn[index] = tile._replace(encoded=tile.decoder.inflated(length, tile_row))
+    return turn

@@ -53,6 +53,10 @@ class SpatialSums:
         else:
             self._add(scene, tile, place)
 
+    def skip(self, scene: int, pixels: int) -> None:
+        """Count pixels of a scene as seen, none of which counts. There must be no weights."""
+        self._seen[scene] += pixels
+
     def add_columns(self, scene: int, seen: int, count: int, layers: Floats) -> None:
         """Add what `fused_kernels.add_strips` made of `seen` pixels of a scene, exactly. There must be sums."""
         assert self._sums

@@ -49,12 +49,16 @@ class TemporalSums:
         """
         tile = self.pixels.native(tile)
         place.check(tile.shape, self.shape)
-        self._seen[place[2:]] = self._seen.get(place[2:], 0) + 1
+        self.skip(place, 1)
         self._exponents[place.row : place.row + place.height] = UNKNOWN
         if self.pixels.in_pieces:
             self._add_in_pieces(tile[place.of_tile()], place)
         else:
             self._add(tile, place)
+
+    def skip(self, place: Place, scenes: int) -> None:
+        """Count the pixels of `scenes` scenes at a place as seen, none of which counts."""
+        self._seen[place[2:]] = self._seen.get(place[2:], 0) + scenes
 
     def strips(self, place: Place, scenes: int) -> OverTime:
         """The accumulators, for a kernel that adds `scenes` scenes at a place; `empty_spare` must follow.
@@ -62,7 +66,7 @@ class TemporalSums:
         There must be sums.
         """
         assert self._sums
-        self._seen[place[2:]] = self._seen.get(place[2:], 0) + scenes
+        self.skip(place, scenes)
         layers, spare = self._sums.room(scenes * place.height * place.width)
         return OverTime(True, self._counts, layers, spare, self._exponents)
 

@@ -1,0 +1,211 @@
+"""The choice between two ways to inflate DEFLATE tiles to the same bytes: libdeflate, or several tiles in lanes.
+
+Lanes gain on noise and lose where tiles repeat themselves, by up to a factor of two either way. Neither the type of
+the pixels nor the predictor tells which. So a pass races both on its own tiles and threads, and keeps the faster one.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.settings import Inflate
+
+if TYPE_CHECKING:
+    from runner.read.inflate_lanes import Lanes
+
+ByteArray = npt.NDArray[np.uint8]
+
+_LEAST_STORED: Final = 0.6  # of a tile's bytes: a tile stored in less repeats itself too often
+_LEAST_TILES: Final = 3  # at once: with fewer, lanes lose
+_RACE_BYTES: Final = 32 * 2**20  # inflated in each way before one is chosen
+_PATIENCE_BYTES: Final = 128 * 2**20  # inflated before lanes are loaded from disk, which takes 0.3 s
+_LONG_PATIENCE_BYTES: Final = 2 * 2**30  # inflated before lanes are compiled, which takes some seconds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class InflateCounts:
+    """Bytes inflated in each way, and the seconds that threads computed for them; of tiles that lanes could take.
+
+    `missing_tiles` have no pixel that counts and were not inflated.
+    """
+
+    lanes_bytes: int = 0
+    lanes_seconds: float = 0.0
+    libdeflate_bytes: int = 0
+    libdeflate_seconds: float = 0.0
+    missing_tiles: int = 0
+
+    def count(self, size: int, seconds: float, *, by_lanes: bool) -> None:
+        """Add `size` bytes that were inflated in one way."""
+        if by_lanes:
+            self.lanes_bytes += size
+            self.lanes_seconds += seconds
+        else:
+            self.libdeflate_bytes += size
+            self.libdeflate_seconds += seconds
+
+    def add(self, other: "InflateCounts") -> None:
+        """Add another's counts to these."""
+        self.count(other.lanes_bytes, other.lanes_seconds, by_lanes=True)
+        self.count(other.libdeflate_bytes, other.libdeflate_seconds, by_lanes=False)
+        self.missing_tiles += other.missing_tiles
+
+    @property
+    def lanes_are_faster(self) -> bool:
+        """True if lanes took less time for a byte."""
+        return self.lanes_seconds * self.libdeflate_bytes < self.libdeflate_seconds * self.lanes_bytes
+
+
+class Packed(NamedTuple):
+    """A packed tile and the memory for it. `alone` unpacks it in the one way that takes any, and returns its length."""
+
+    data: memoryview
+    tile: ByteArray
+    alone: Callable[[], int]
+    deflated: bool  # a zlib stream
+
+    @property
+    def suits_lanes(self) -> bool:
+        """True if it is a zlib stream in which little is repeated."""
+        return self.deflated and len(self.data) >= _LEAST_STORED * self.tile.size
+
+
+class Inflation:
+    """The way in which the threads of this process inflate the tiles of a pass. A copy elsewhere races for itself."""
+
+    def __init__(self, way: Inflate = Inflate.auto) -> None:
+        self._way = way
+        self._lock = threading.Lock()
+        self._before = 0  # bytes inflated before lanes were at hand
+        self._race = InflateCounts()
+        self._chosen: bool | None = None  # True for lanes; None until the race is over
+
+    def __reduce__(self) -> tuple[type["Inflation"], tuple[Inflate]]:
+        return Inflation, (self._way,)
+
+    def inflate(self, tiles: Sequence[Packed], counts: InflateCounts) -> list[int]:
+        """Inflate tiles. Returns the number of bytes of each. Raises what `alone` raises."""
+        lengths: list[int | None] = [None] * len(tiles)
+        suited = [index for index, tile in enumerate(tiles) if tile.suits_lanes]
+        if self._way is not Inflate.libdeflate and len(suited) >= _LEAST_TILES:
+            together = [tiles[index] for index in suited]
+            for index, length in zip(suited, self._together(together, counts), strict=True):
+                lengths[index] = length
+        # A tile that lanes refuse is inflated again: libdeflate decides whether it is damaged, and how.
+        return [tile.alone() if length is None else length for tile, length in zip(tiles, lengths, strict=True)]
+
+    def _together(self, tiles: Sequence[Packed], counts: InflateCounts) -> Sequence[int | None]:
+        size = sum(tile.tile.size for tile in tiles)
+        lanes = self._lanes(size)
+        started = time.thread_time()
+        if lanes:
+            lengths: Sequence[int | None] = lanes.inflate([tile.data for tile in tiles], [tile.tile for tile in tiles])
+        else:
+            lengths = [tile.alone() for tile in tiles]
+        seconds = time.thread_time() - started
+        counts.count(size, seconds, by_lanes=lanes is not None)
+        if self._chosen is None and _loader().is_ready:
+            self._judge(size, seconds, by_lanes=lanes is not None)
+        return lengths
+
+    def _lanes(self, size: int) -> "Lanes | None":
+        """This thread's lanes, if the next `size` bytes are theirs."""
+        loader = _loader()
+        if self._way is Inflate.lanes:
+            return loader.wait()
+        if self._chosen is None:
+            if not loader.is_ready:
+                with self._lock:
+                    self._before += size
+                loader.load_after(self._before)
+                return None
+            by_lanes = self._race.lanes_bytes <= self._race.libdeflate_bytes
+        else:
+            by_lanes = self._chosen
+        return loader.lanes() if by_lanes else None
+
+    def _judge(self, size: int, seconds: float, *, by_lanes: bool) -> None:
+        with self._lock:
+            race = self._race
+            race.count(size, seconds, by_lanes=by_lanes)
+            if min(race.lanes_bytes, race.libdeflate_bytes) >= _RACE_BYTES:
+                self._chosen = race.lanes_are_faster
+                log.debug("lanes are %s: %s", "faster" if self._chosen else "slower", race)
+
+
+class _Loader:
+    """Loads the kernels of lanes in a thread, once in a process, so that nobody waits for them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._own = threading.local()
+        self._patience: int | None = None
+        self.is_ready = False
+
+    def load_after(self, inflated: int) -> None:
+        """Begin to load if so many bytes have been inflated that it pays."""
+        if inflated >= _PATIENCE_BYTES and self._thread is None:
+            with self._lock:
+                if self._patience is None:
+                    self._patience = _PATIENCE_BYTES if _is_on_disk() else _LONG_PATIENCE_BYTES
+            if inflated >= self._patience:
+                self._start()
+
+    def wait(self) -> "Lanes":
+        """This thread's lanes, loaded now if they are not. Raises PlanError where kernels cannot be compiled."""
+        if not self.is_ready:
+            _use_once()
+            self.is_ready = True
+        return self.lanes()
+
+    def lanes(self) -> "Lanes":
+        """This thread's lanes."""
+        if not hasattr(self._own, "lanes"):
+            from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - numba, which a plan needs not
+
+            self._own.lanes = Lanes()
+        lanes: Lanes = self._own.lanes
+        return lanes
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._load, name="lanes")  # the compiler must not be cut off
+                self._thread.start()
+
+    def _load(self) -> None:
+        try:
+            _use_once()
+            self.is_ready = True
+        except Exception:  # libdeflate goes on, with the same bytes
+            log.warning("tiles cannot be inflated in lanes", exc_info=True)
+
+
+@cache
+def _loader() -> _Loader:
+    return _Loader()
+
+
+def _is_on_disk() -> bool:
+    from runner.host.compiled import is_on_disk  # noqa: PLC0415 - numba, which a plan needs not
+    from runner.read.inflate_lanes import inflate_streams  # noqa: PLC0415 - as above
+
+    return is_on_disk(inflate_streams)
+
+
+def _use_once() -> None:
+    from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - numba, which a plan needs not
+
+    stream = memoryview(b"x\x9cc\x00\x00\x00\x01\x00\x01")  # of one byte
+    if Lanes().inflate([stream], [np.empty(1, np.uint8)]) != [1]:
+        raise AssertionError("lanes do not inflate a stream of one byte")
