@@ -21,6 +21,7 @@ from runner.model import Stack
 from runner.plan.records import Pass, StagePlan, Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
+from runner.read.inflation import InflateCounts
 from runner.reduce.partial import Partial, among, combine, rectangle, rows
 from runner.reduce.statistics import finish, statistic
 from runner.settings import Over
@@ -120,6 +121,7 @@ class _Assembly:
     _windows: dict[Window, Partial] = field(default_factory=dict)
     _scenes: Partial | None = None
     _fetched: FetchCounts = field(default_factory=FetchCounts)
+    _inflated: InflateCounts = field(default_factory=InflateCounts)
     _read_seconds: float = 0.0
     _reduce_seconds: float = 0.0
     _finished_pixels: int = 0
@@ -142,6 +144,7 @@ class _Assembly:
         """Add a task's partials to the sums of its scenes and, over time, of the windows that make up its own."""
         task = result.task
         self._fetched.add(result.fetched)
+        self._inflated.add(result.inflated)
         self._read_seconds += result.read_seconds
         self._reduce_seconds += result.reduce_seconds
         for stage in self.pass_.stages:
@@ -184,7 +187,14 @@ class _Assembly:
         over_time, pixels = any(stage.over is Over.time for stage in self.pass_.stages), self.stack.grid.pixels
         if self._windows or (over_time and self._finished_pixels != pixels):
             raise RunnerError(f"{self.pass_.name}: {self._finished_pixels} of {pixels} pixels are whole; run again")
-        return PassResult(self.values, self._fetched, self._read_seconds, self._reduce_seconds, frozenset(self._beyond))
+        return PassResult(
+            values=self.values,
+            fetched=self._fetched,
+            inflated=self._inflated,
+            read_seconds=self._read_seconds,
+            reduce_seconds=self._reduce_seconds,
+            beyond=frozenset(self._beyond),
+        )
 
     def _finish_stages(self, partial: Partial, over: Over, place: tuple[slice, ...]) -> None:
         for stage in self.pass_.stages:

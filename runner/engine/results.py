@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.read.fetch import FetchCounts
+from runner.read.inflation import InflateCounts
 
 Values = npt.NDArray[np.float64] | npt.NDArray[np.float32] | npt.NDArray[np.int64] | npt.NDArray[np.int32]
 
@@ -18,6 +19,7 @@ class PassResult:
 
     values: dict[str, dict[str, Values]]
     fetched: FetchCounts | None = None  # by ranges; None from the xarray engine, where GDAL does not report it
+    inflated: InflateCounts | None = None  # as above
     read_seconds: float | None = None  # of all threads together; None from the xarray engine
     reduce_seconds: float | None = None
     beyond: frozenset[tuple[str, str]] = frozenset()  # stage and statistic of rasters too narrow for a value

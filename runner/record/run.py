@@ -103,6 +103,34 @@ class Fetched(Struct, frozen=True):
     wait_seconds: Amount | None = None
 
 
+class Inflated(Struct, frozen=True):
+    """How DEFLATE tiles were inflated: in lanes, or one by one by libdeflate; bytes, and seconds of all threads.
+
+    Without the tiles on which lanes are known to lose. `missing_tiles` hold no valid pixel and were not inflated.
+    """
+
+    lanes_bytes: Count
+    lanes_seconds: Amount
+    libdeflate_bytes: Count
+    libdeflate_seconds: Amount
+    missing_tiles: Count
+
+    @property
+    def mostly_in_lanes(self) -> bool:
+        """Whether more was inflated in lanes."""
+        return self.lanes_bytes > self.libdeflate_bytes
+
+    @property
+    def lanes_rate(self) -> float | None:
+        """Bytes a second of one thread; None if nothing was inflated in lanes."""
+        return self.lanes_bytes / self.lanes_seconds if self.lanes_seconds else None
+
+    @property
+    def libdeflate_rate(self) -> float | None:
+        """Bytes a second of one thread; None if nothing was inflated by libdeflate."""
+        return self.libdeflate_bytes / self.libdeflate_seconds if self.libdeflate_seconds else None
+
+
 class PassRecord(Struct, frozen=True, kw_only=True):
     """A pass as it was planned, on the cluster it had; the values from `fetched` on are known at its end."""
 
@@ -117,6 +145,7 @@ class PassRecord(Struct, frozen=True, kw_only=True):
     start_seconds: Amount | None = None
     reused: Count = 0  # tasks that an earlier attempt had finished
     fetched: Fetched | None = None  # None too where GDAL fetched, which does not count
+    inflated: Inflated | None = None  # as above
     compute_seconds: Amount | None = None
     read_seconds: Amount | None = None  # of all threads together, as reduce_seconds
     reduce_seconds: Amount | None = None

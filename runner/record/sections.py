@@ -9,7 +9,8 @@ from runner.engine.results import PassResult
 from runner.model import Inputs
 from runner.plan.records import Pass
 from runner.read.fetch import FetchCounts
-from runner.record.run import Cluster, Fetched, PassRecord, Planned, StackRecord, TaskSize
+from runner.read.inflation import InflateCounts
+from runner.record.run import Cluster, Fetched, Inflated, PassRecord, Planned, StackRecord, TaskSize
 
 
 def stack_record(inputs: Inputs) -> StackRecord:
@@ -55,6 +56,7 @@ def computed_pass(opened: PassRecord, result: PassResult, compute_seconds: float
     return replace(
         opened,
         fetched=None if counts is None else fetched(counts),
+        inflated=None if counts is None or result.inflated is None else _inflated(result.inflated),
         compute_seconds=round(compute_seconds, 3),
         read_seconds=_rounded(result.read_seconds),
         reduce_seconds=_rounded(result.reduce_seconds),
@@ -66,6 +68,14 @@ def computed_pass(opened: PassRecord, result: PassResult, compute_seconds: float
 def fetched(counts: FetchCounts) -> Fetched:
     """Requests and bytes, retries, and seconds of waiting."""
     return Fetched(counts.requests, counts.bytes, counts.retries, round(counts.wait_seconds, 3))
+
+
+def _inflated(counts: InflateCounts) -> Inflated:
+    seconds = {
+        "lanes_seconds": round(counts.lanes_seconds, 3),
+        "libdeflate_seconds": round(counts.libdeflate_seconds, 3),
+    }
+    return Inflated(**{**asdict(counts), **seconds})
 
 
 def _rounded(seconds: float | None) -> float | None:

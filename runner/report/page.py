@@ -116,6 +116,8 @@ def _pass_row(pass_: PassFacts) -> dict[str, str]:
         "computing": humanize.seconds(pass_.compute_seconds),
         "of that waiting for compiled code": humanize.seconds(pass_.compile_seconds or None),
         "reading, all threads": humanize.seconds(pass_.read_seconds),
+        "inflating": pass_.inflating,
+        "tiles without a valid pixel": humanize.count(pass_.missing_tiles or None),
         "reducing, all threads": humanize.seconds(pass_.reduce_seconds),
         "processor time": humanize.seconds(pass_.cpu_seconds),
         "peak memory": _against(humanize.size, pass_.peak_bytes, pass_.planned_peak_bytes),

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from runner.base import humanize
-from runner.record.run import PassRecord, Run
+from runner.record.run import Inflated, PassRecord, Run
 from runner.report.records import Floats, PassFacts, Tasks
 
 _SAME: Final = ("start_seconds", "compute_seconds", "read_seconds", "reduce_seconds", "compile_seconds", "cpu_seconds",
@@ -39,9 +39,23 @@ def _pass_facts(record: PassRecord) -> PassFacts:
         requests=fetched.requests if fetched else None,
         bytes=fetched.bytes if fetched else None,
         retries=fetched.retries if fetched else None,
+        inflating=_inflating(record.inflated),
+        missing_tiles=record.inflated.missing_tiles if record.inflated else None,
         ended=record.has_ended,
         **{name: getattr(record, name) for name in _SAME},
     )
+
+
+def _inflating(inflated: Inflated | None) -> str:
+    """The way that most bytes took, and the speed of both."""
+    if inflated is None or not inflated.lanes_rate:
+        return ""
+    lanes = f"in lanes {humanize.rate(inflated.lanes_rate)}"
+    if not inflated.libdeflate_rate:
+        return f"{lanes} a thread"
+    libdeflate = f"by libdeflate {humanize.rate(inflated.libdeflate_rate)}"
+    mostly, less = (lanes, libdeflate) if inflated.mostly_in_lanes else (libdeflate, lanes)
+    return f"{mostly} a thread ({less})"
 
 
 def _added_up(pass_: PassFacts, tasks: Tasks) -> PassFacts:

@@ -53,6 +53,8 @@ class PassFacts:
     workers_lost: float | None = None
     reused: float | None = None  # tasks that an earlier attempt had finished
     peak_bytes: float | None = None  # of all processes of the run together
+    inflating: str = ""
+    missing_tiles: float | None = None
     ended: bool = True  # or what it took is the sum of its attempts, as far as there is a trace
 
     @property
