@@ -1,7 +1,8 @@
 """The choice between two ways to inflate DEFLATE tiles to the same bytes: libdeflate, or several tiles in lanes.
 
 Lanes gain on noise and lose where tiles repeat themselves, by up to a factor of two either way. Neither the type of
-the pixels nor the predictor tells which. So a pass races both on its own tiles and threads, and keeps the faster one.
+the pixels nor the predictor tells which. The code lengths of a few tiles do, mostly. If they leave it open, a pass
+races both ways on its own tiles and threads, and keeps the faster one.
 """
 
 import logging
@@ -10,11 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from runner.read.inflate_sample import literal_share
 from runner.settings import Inflate
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ ByteArray = npt.NDArray[np.uint8]
 
 _LEAST_STORED: Final = 0.6  # of a tile's bytes: a tile stored in less repeats itself too often
 _LEAST_TILES: Final = 3  # at once: with fewer, lanes lose
+_SAMPLES: Final = 8  # tiles whose codes are looked at
+_LEAST_LITERALS: Final = 0.95  # of their symbols: with fewer, lanes lose
 _RACE_BYTES: Final = 32 * 2**20  # inflated in each way before one is chosen
 _PATIENCE_BYTES: Final = 128 * 2**20  # inflated before lanes are loaded from disk, which takes 0.3 s
 _LONG_PATIENCE_BYTES: Final = 2 * 2**30  # inflated before lanes are compiled, which takes some seconds
@@ -85,6 +90,7 @@ class Inflation:
     def __init__(self, way: Inflate = Inflate.auto) -> None:
         self._way = way
         self._lock = threading.Lock()
+        self._samples: list[float] = []
         self._before = 0  # bytes inflated before lanes were at hand
         self._race = InflateCounts()
         self._chosen: bool | None = None  # True for lanes; None until the race is over
@@ -105,6 +111,8 @@ class Inflation:
 
     def _together(self, tiles: Sequence[Packed], counts: InflateCounts) -> Sequence[int | None]:
         size = sum(tile.tile.size for tile in tiles)
+        if self._way is Inflate.auto and len(self._samples) < _SAMPLES:
+            self._look_at(tiles)
         lanes = self._lanes(size)
         started = time.thread_time()
         if lanes:
@@ -113,9 +121,16 @@ class Inflation:
             lengths = [tile.alone() for tile in tiles]
         seconds = time.thread_time() - started
         counts.count(size, seconds, by_lanes=lanes is not None)
-        if self._chosen is None and _loader().is_ready:
+        if self._chosen is None and len(self._samples) >= _SAMPLES and _loader().is_ready:
             self._judge(size, seconds, by_lanes=lanes is not None)
         return lengths
+
+    def _look_at(self, tiles: Sequence[Packed]) -> None:
+        shares = [literal_share(tile.data) for tile in tiles]
+        with self._lock:
+            self._samples += shares
+            if len(self._samples) >= _SAMPLES and median(self._samples) < _LEAST_LITERALS:
+                self._chosen = False
 
     def _lanes(self, size: int) -> "Lanes | None":
         """This thread's lanes, if the next `size` bytes are theirs."""
@@ -123,6 +138,8 @@ class Inflation:
         if self._way is Inflate.lanes:
             return loader.wait()
         if self._chosen is None:
+            if len(self._samples) < _SAMPLES:
+                return None
             if not loader.is_ready:
                 with self._lock:
                     self._before += size

@@ -12,7 +12,8 @@ from runner.read.inflation import InflateCounts, Inflation, Packed
 from runner.settings import Inflate
 
 SIZE = 2**20
-NOISE = np.random.default_rng(4).integers(0, 256, SIZE, np.uint8).tobytes()
+NOISE = np.random.default_rng(4).normal(128, 40, SIZE).astype(np.uint8).tobytes()
+STEPS = np.random.default_rng(5).normal(0, 60, SIZE // 2).astype("i2").tobytes()  # differences of 16 bits
 STREAM = zlib.compress(NOISE, 1)
 
 
@@ -61,7 +62,7 @@ def inflated_alone(way: Inflation, clock: Clock, turn: list[Packed]) -> int:
     """Inflate a turn, and look at its bytes. Returns how many of its tiles were inflated alone."""
     before = clock.alone
     assert way.inflate(turn, InflateCounts()) == [SIZE] * len(turn)
-    assert all(packed.tile.tobytes() == NOISE for packed in turn)
+    assert all(packed.tile.tobytes() == zlib.decompress(packed.data) for packed in turn)
     return clock.alone - before
 
 
@@ -74,6 +75,7 @@ def test_a_way_that_is_set_is_taken(way: Inflate, expected: int, clock: Clock) -
 def test_the_faster_way_is_taken_after_a_race(
     seconds_alone: float, expected: int, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(inflation, "_RACE_BYTES", 6 * SIZE)
     way, lanes = Inflation(), inflation._loader().lanes()
 
     def slow_lanes(*turn: object) -> list[int | None]:
@@ -81,26 +83,29 @@ def test_the_faster_way_is_taken_after_a_race(
         return type(lanes).inflate(lanes, *turn)  # type: ignore[arg-type]
 
     monkeypatch.setattr(lanes, "inflate", slow_lanes, raising=False)
-    turns = [inflated_alone(way, clock, tiles(clock, seconds_alone)) for _ in range(2 * inflation._RACE_BYTES // SIZE)]
-    assert {*turns[:4]} == {0, 4}
-    assert turns[-1] == expected
+    turns = [inflated_alone(way, clock, tiles(clock, seconds_alone)) for _ in range(8)]
+    assert turns == [4, 0, 4, 0, 4, *[expected] * 3]
 
 
 @pytest.mark.parametrize(
     ("stream", "count"),
-    [(STREAM, 2), (zlib.compress(NOISE[:1000] * 1000), 4)],
-    ids=["fewer than three tiles", "tiles that repeat themselves"],
+    [(STREAM, 2), (zlib.compress(bytes(SIZE)), 4)],
+    ids=["fewer than three tiles", "tiles of a few bytes"],
 )
 def test_tiles_on_which_lanes_lose_are_inflated_alone(stream: bytes, count: int, clock: Clock) -> None:
-    turn = [packed._replace(data=memoryview(stream)) for packed in tiles(clock, 1, count=count)]
-    assert inflated_alone(Inflation(Inflate.lanes), clock, turn) == count
+    assert inflated_alone(Inflation(Inflate.lanes), clock, tiles(clock, 1, stream, count)) == count
+
+
+def test_there_is_no_race_on_tiles_that_repeat_themselves(clock: Clock) -> None:
+    way, stream = Inflation(), zlib.compress(STEPS, 1)
+    assert [inflated_alone(way, clock, tiles(clock, 9, stream)) for _ in range(6)] == [4] * 6
 
 
 def test_a_tile_that_lanes_refuse_is_inflated_alone(clock: Clock) -> None:
-    damaged = STREAM[:-4] + bytes(4)
     turn = tiles(clock, 1)
-    turn[2] = turn[2]._replace(data=memoryview(damaged))
-    assert inflated_alone(Inflation(Inflate.lanes), clock, turn) == 1
+    turn[2] = turn[2]._replace(data=memoryview(STREAM[:-4] + bytes(4)))
+    assert Inflation(Inflate.lanes).inflate(turn, InflateCounts()) == [SIZE] * 4
+    assert clock.alone == 1
 
 
 def test_nothing_is_loaded_before_it_pays(clock: Clock) -> None:
