@@ -20,15 +20,16 @@ from obstore.exceptions import BaseError, PreconditionError
 
 from runner.errors import ReadError
 from runner.read.background import background_loop
+from runner.read.local_files import read_local
 from runner.read.refusals import RequestError
 from runner.read.store_errors import ShortBodyError, StoreError, explain, is_past_the_end, may_pass
-from runner.read.version import Version, if_match, refuse_changed, version_of
+from runner.read.version import ObjectPart, Version, if_match, refuse_changed, version_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
-    from obstore import Bytes, GetOptions, GetResult, ObjectMeta
+    from obstore import Bytes, GetOptions, GetResult
     from obstore.store import ObjectStore
 
 Item = TypeVar("Item")
@@ -101,14 +102,6 @@ class ByteRange(NamedTuple):
     def part(self) -> str:
         """The bytes, for messages."""
         return f"bytes {self.start} to {self.stop}"
-
-
-class ObjectStart(NamedTuple):
-    """The first bytes of an object, and what its store says of it: its whole size in bytes, and its version."""
-
-    data: "Bytes"
-    size: int
-    version: Version
 
 
 class StopFlag:
@@ -194,13 +187,12 @@ async def fetch_range(requested: ByteRange, options: FetchOptions) -> "Bytes":
     """The bytes of one range, retried. Raises ReadError, also where the object ends before."""
     if requested.start == requested.stop:
         return obstore.Bytes(b"")
-    return (await _retried(requested, options, whole=True))[0]
+    return (await _retried(requested, options, whole=True)).data
 
 
-async def fetch_start(requested: ByteRange, options: FetchOptions) -> ObjectStart:
+async def fetch_start(requested: ByteRange, options: FetchOptions) -> ObjectPart:
     """The bytes of one range, or as many of them as the object has, retried. Raises ReadError."""
-    data, meta = await _retried(requested, options, whole=False)
-    return ObjectStart(data, meta["size"], version_of(meta))
+    return await _retried(requested, options, whole=False)
 
 
 async def retried(
@@ -229,7 +221,7 @@ async def retried(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _retried(requested: ByteRange, options: FetchOptions, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
+async def _retried(requested: ByteRange, options: FetchOptions, *, whole: bool) -> ObjectPart:
     return await retried(
         lambda: _attempt(requested, whole=whole),
         options,
@@ -244,7 +236,11 @@ def _backoff(options: FetchOptions, failed: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-async def _attempt(requested: ByteRange, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
+async def _attempt(requested: ByteRange, *, whole: bool) -> ObjectPart:
+    part = await read_local(requested.store, requested.key, requested.start, requested.stop, requested.version)
+    if part is not None and (not whole or part.size >= requested.stop):
+        requested.counts.bytes += len(part.data)
+        return part
     try:
         answer = await _answer(requested)
     except BaseError as error:
@@ -259,7 +255,7 @@ async def _attempt(requested: ByteRange, *, whole: bool) -> tuple["Bytes", "Obje
     requested.counts.bytes += len(data)
     if len(data) != min(requested.stop, size) - requested.start:
         raise ShortBodyError(len(data))
-    return data, answer.meta
+    return ObjectPart(data, size, version_of(answer.meta))
 
 
 async def _answer(requested: ByteRange) -> "GetResult":
