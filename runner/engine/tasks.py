@@ -37,6 +37,7 @@ class Shared:
     scenes: tuple[Scene, ...]
     stages: tuple[StagePlan, ...]
     reading: Reading
+    by_gdal: tuple[bool, ...]  # for each scene
     row_areas: npt.NDArray[np.float64] | None  # of the grid's pixels, where a stage is by area
     stop: StopFlag = field(default_factory=StopFlag)
 
@@ -44,7 +45,8 @@ class Shared:
     def of(cls, reading: Reading, stack: Stack, stages: tuple[StagePlan, ...]) -> "Shared":
         """The data for these stages of a stack."""
         by_area = any(stage.weights is Weights.area for stage in stages)
-        return cls(stack.scenes, stages, reading, row_areas(stack.grid) if by_area else None)
+        by_gdal = tuple(map(reading.by_gdal, stack.scenes))
+        return cls(stack.scenes, stages, reading, by_gdal, row_areas(stack.grid) if by_area else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,12 @@ class _Part(NamedTuple):
 
 def _read(shared: Shared, tasks: Iterator[Task]) -> Generator[_Part, None, None]:
     """The pixels of tasks, each scene by the reader that takes it."""
-    by_gdal = [shared.reading.by_gdal(scene) for scene in shared.scenes]
-    if not any(by_gdal):
+    if not any(shared.by_gdal):
         yield from _read_fast(shared, (_Portion(task, FetchCounts(), range(task.start, task.stop)) for task in tasks))
         return
     for task in tasks:
         counts = FetchCounts()
-        for through_gdal, scenes in groupby(range(task.start, task.stop), by_gdal.__getitem__):
+        for through_gdal, scenes in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
             read = _read_through_gdal if through_gdal else _read_fast
             parts = read(shared, iter([_Portion(task, counts, list(scenes))]))
             yield from (part for part in parts if part.pixels is not None)

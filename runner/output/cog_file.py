@@ -12,7 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
@@ -69,9 +69,9 @@ def write_cog(
         coding = {**_coding(values, form.compression), "bigtiff": "YES" if big else "NO"}
         first = _written_by_gdal(values, {**profile, **coding}, tags, of_band)
         directories = [_Level(one, first if at == 0 else _of_overview(first)) for at, one in enumerate(levels)]
-        encode = partial(_encoded, missing=missing, encode=_encoder(form.compression, form.level))
+        coder = _Coder(missing, _encoder(form.compression, form.level))
         with path.open("wb") as file:
-            _write(file, directories, big, partial(_in_order, pool, encode, ahead=2 * threads))
+            _write(file, directories, big, partial(_in_order, pool, coder.encoded, ahead=2 * threads))
 
 
 def _raw_bytes(values: Raster) -> int:
@@ -193,7 +193,8 @@ def _write(
         for block in encoded(_blocks(level.values)):
             level.offsets.append(at + 4)
             level.counts.append(len(block))
-            at += file.write(struct.pack("<I", len(block)) + block + block[-4:])
+            file.writelines((struct.pack("<I", len(block)), block, block[-4:]))
+            at += len(block) + 8
     file.seek(0)
     file.write(_front(levels, big))
 
@@ -216,13 +217,31 @@ def _in_order(pool: Executor, function: Encode, items: Iterable[Raster], *, ahea
         yield result.result()
 
 
-def _encoded(values: Raster, missing: int | None, encode: Encode) -> Bytes:
-    """A block, filled up at the edges of the raster with what counts as missing."""
-    if values.shape != (BLOCK, BLOCK):
-        whole = np.full((BLOCK, BLOCK), np.nan if missing is None else missing, values.dtype)
+@dataclass(slots=True)
+class _Coder:
+    """Encodes blocks; those of one value, as most of a raster of counts, once for each value."""
+
+    missing: int | None
+    encode: Encode
+    _of_one_value: dict[bytes, Bytes] = field(default_factory=dict)
+
+    def encoded(self, values: Raster) -> Bytes:
+        """A block, filled up at the edges of the raster with what counts as missing."""
+        block = self._whole(values)
+        bits = block.view(f"u{block.itemsize}")
+        if (bits[0] != bits[0, 0]).any() or (bits != bits[0, 0]).any():
+            return self.encode(block)
+        value = bits[:1, :1].tobytes()
+        if value not in self._of_one_value:
+            self._of_one_value[value] = self.encode(block)
+        return self._of_one_value[value]
+
+    def _whole(self, values: Raster) -> Raster:
+        if values.shape == (BLOCK, BLOCK):
+            return np.ascontiguousarray(values)
+        whole = np.full((BLOCK, BLOCK), np.nan if self.missing is None else self.missing, values.dtype)
         whole[: values.shape[0], : values.shape[1]] = values
-        values = whole
-    return encode(np.ascontiguousarray(values))
+        return whole
 
 
 def _encoder(compression: str, level: int) -> Encode:

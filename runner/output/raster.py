@@ -46,7 +46,12 @@ def _check(path: Path, aside: Path, values: np.ndarray, name: str) -> ValueFacts
         for top in range(0, values.shape[0], _ROWS_COMPARED):
             rows = slice(top, min(top + _ROWS_COMPARED, values.shape[0]))
             found = raster.read(1, window=((rows.start, rows.stop), (0, values.shape[1])))
-            if not np.array_equal(found, values[rows], equal_nan=floats):
+            if not _same_bits(found, values[rows]):
                 raise OutputError(f"{path}: read back, rows {rows.start} to {rows.stop} differ; check the disk")
             digest.add(found)
     return digest.facts()
+
+
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    bits = np.dtype(f"u{one.itemsize}")
+    return one.dtype == other.dtype and np.array_equal(one.view(bits), other.view(bits))

@@ -152,6 +152,6 @@ def _nodata_trait(band: int) -> Trait:
         by_alpha = FileMask.alpha in (one.mask_of(band), other.mask_of(band))
         if by_alpha and (ours is None) != (theirs is None):
             return False
-        return one.dtype != other.dtype or same_nodata(ours, theirs, one.dtype)
+        return one.dtype != other.dtype or ours == theirs or same_nodata(ours, theirs, one.dtype)
 
     return Trait(lambda one, _: f"with {nodata(one.nodata_of(band))}", same)
