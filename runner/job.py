@@ -25,12 +25,14 @@ from runner.engine.trace import TaskTrace
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
 from runner.model import Inputs, LeftOut, Stack, StoredObject
+from runner.output.ahead import Ahead, encoding_ahead
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names
 from runner.output.results import Destination, provenance, write_stage
 from runner.plan.planner import make_plan
 from runner.plan.reading import fetch_options, left_to_gdal
 from runner.plan.records import Pass, Plan
+from runner.read.header import Window
 from runner.read.store_errors import StoreError
 from runner.record.claim import refuse_emptied
 from runner.record.outputs import StageFiles, write_outputs
@@ -117,23 +119,24 @@ class _Run:
                 inputs = self._verified(_announced(self.job, find(self.job, self.stores)))
             self._keep_inputs(inputs)
         results: Results = {}
-        with self._partials_kept() as partials:
+        with self._partials_kept() as partials, encoding_ahead(self.job.output, inputs.stack.dtype) as ahead:
             while not results:
                 plan = make_plan(self.job, inputs.stack, inputs.skipped, self.stores)
                 for line in summary.describe_weights(plan, inputs.stack) + summary.describe_too_few(plan, inputs.stack):
                     log.info(line)
                     tell(line)
                 try:
-                    results = self._computed(plan, inputs.stack, partials)
+                    results = self._computed(plan, inputs.stack, partials, ahead)
                 except ReadError as error:
                     from runner.engine.second_look import confirmed  # noqa: PLC0415 - only a run with faults needs it
 
+                    ahead.drop()
                     inputs = self._without(inputs, confirmed(plan.reading, inputs.stack, error))
                     self._keep_inputs(inputs)
             refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.by_gdal(scene)], self.stores)
             refuse_emptied(self.record.folder)
             with self.record.phase("writing"):
-                self._write(plan, inputs, results)
+                self._write(plan, inputs, results, ahead)
 
     @contextmanager
     def _kernels_loading(self) -> Iterator[None]:
@@ -186,14 +189,14 @@ class _Run:
         write_inputs(self.record.folder / "inputs.parquet", inputs, self.job.source.band)
         self.record.change(passes=(), stack=stack_record(inputs), listing=fetched(inputs.fetched))
 
-    def _computed(self, plan: Plan, stack: Stack, partials: "Partials | None") -> Results:
+    def _computed(self, plan: Plan, stack: Stack, partials: "Partials | None", ahead: Ahead) -> Results:
         """The values of every stage, pass by pass."""
         values: Results = {}
         for pass_ in plan.passes:
-            values |= self._computed_pass(pass_, stack, partials)
+            values |= self._computed_pass(pass_, stack, partials, ahead)
         return values
 
-    def _computed_pass(self, pass_: Pass, stack: Stack, partials: "Partials | None") -> Results:
+    def _computed_pass(self, pass_: Pass, stack: Stack, partials: "Partials | None", ahead: Ahead) -> Results:
         checkpoint = None if partials is None else partials.of_pass(pass_, stack)
         for line in checkpoint.describe(explain=self.explain) if checkpoint else ():
             log.info("%s: %s", pass_.name, line)
@@ -201,7 +204,7 @@ class _Run:
         reused = len(checkpoint.taken) if checkpoint else 0
         remaining = replace(pass_, tasks=checkpoint.remaining.tasks) if checkpoint else pass_
         with self.record.during(pass_.name, [stage.name for stage in pass_.stages]), progress_bar(pass_.name) as bar:
-            observer = _RecordedPass(remaining, self.record, reused, bar)
+            observer = _RecordedPass(remaining, self.record, reused, bar, ahead)
             result, usage = compute_pass(remaining, stack, observer, checkpoint)
         observer.computed(result, usage)
         for line in summary.describe_beyond(result.beyond, pass_.raster):
@@ -228,10 +231,10 @@ class _Run:
         _refuse_too_many(self.job, left_out)
         return replace(inputs, stack=replace(inputs.stack, scenes=scenes), left_out=left_out)
 
-    def _write(self, plan: Plan, inputs: Inputs, results: Results) -> None:
+    def _write(self, plan: Plan, inputs: Inputs, results: Results, ahead: Ahead) -> None:
         job, folder = self.job, self.record.folder
         origin = provenance(replace(job.source, url=redact(job.source.url)), inputs.stack, job.mask)
-        destination = Destination(folder, job.output, origin)
+        destination = Destination(folder, job.output, origin, ahead)
         names = [
             name for stage in plan.stages for name in output_names(stage.name, stage.over, list(results[stage.name]))
         ]
@@ -264,6 +267,7 @@ class _RecordedPass(Observer):
     record: RunRecord
     reused_tasks: int
     bar: Callable[[int, int], None]
+    ahead: Ahead
     state: PassRecord | None = None
 
     def opened(self, size: ClusterSize, gdal_options: Mapping[str, Mapping[str, str | None]], seconds: float) -> None:
@@ -282,6 +286,10 @@ class _RecordedPass(Observer):
 
     def failed(self, trace: TaskTrace) -> None:
         self._add(trace)
+
+    def finished(self, window: Window, rasters: Mapping[str, Values]) -> None:
+        for values in rasters.values():
+            self.ahead.finished(values, window)
 
     def progress(self, done: int, total: int) -> None:
         self.bar(done, total)

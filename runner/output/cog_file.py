@@ -12,19 +12,18 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
-import imagecodecs
 import numpy as np
 from rasterio.io import MemoryFile
 
+from runner.output.block_coder import BLOCK, Bytes, Coder, UnequalError, predictor_of
 from runner.output.overviews import Raster, overviews, statistics
 from runner.read.ifd import Directory, Source, Tag, read_directory
 
-BLOCK: Final = 512  # pixels, along both sides
 _LARGEST: Final = 2**32 - 2**26  # bytes that offsets of 32 bits are trusted with, as a block may grow when compressed
 _WIDTH, _HEIGHT, _SUBFILE, _OFFSETS, _COUNTS = 256, 257, 254, 324, 325  # TIFF 6.0, section 8 and 15
 _OF_THE_WHOLE: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42112)  # georeference and metadata: not of overviews
@@ -33,7 +32,6 @@ _HINTS: Final = (
     b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
     b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
 )
-Bytes: TypeAlias = bytes | bytearray
 Encode: TypeAlias = Callable[[Raster], Bytes]
 
 
@@ -48,17 +46,25 @@ class CogForm(NamedTuple):
     big: bool | None = None
 
 
+class PartlyEncoded(NamedTuple):
+    """Values of which some blocks are encoded already, by their numbers: row by row, from 0 on."""
+
+    values: Raster
+    blocks: Mapping[int, Future[Bytes]]
+
+
 def write_cog(
     path: Path,
-    values: Raster,
+    raster: Raster | PartlyEncoded,
     profile: Mapping[str, Any],
     tags: Mapping[str, str],
     form: CogForm,
 ) -> None:
-    """Write (y, x) values with overviews and statistics; `profile` is rasterio's crs, transform and nodata.
+    """Write a (y, x) raster with overviews and statistics; `profile` is rasterio's crs, transform and nodata.
 
-    Raises OSError, RasterioError.
+    Every block is decoded again, and every byte is read back. Raises OSError, RasterioError, UnequalError.
     """
+    values, known = raster if isinstance(raster, PartlyEncoded) else PartlyEncoded(raster, {})
     values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
@@ -69,8 +75,9 @@ def write_cog(
         coding = {**_coding(values, form.compression), "bigtiff": "YES" if big else "NO"}
         first = _written_by_gdal(values, {**profile, **coding}, tags, of_band)
         directories = [_Level(one, first if at == 0 else _of_overview(first)) for at, one in enumerate(levels)]
-        coder = _Coder(missing, _encoder(form.compression, form.level))
-        with path.open("wb") as file:
+        directories[0].known = known
+        coder = Coder.of(form.compression, form.level, missing)
+        with path.open("w+b") as file:
             _write(file, directories, big, partial(_in_order, pool, coder.encoded, ahead=2 * threads))
 
 
@@ -82,7 +89,7 @@ def _raw_bytes(values: Raster) -> int:
 
 
 def _coding(values: Raster, compression: str) -> dict[str, Any]:
-    predictor = {} if compression == "none" else {"predictor": 3 if values.dtype.kind == "f" else 2}
+    predictor = {} if compression == "none" else {"predictor": predictor_of(values.dtype)}
     return {"compress": compression, **predictor}
 
 
@@ -118,6 +125,7 @@ class _Level:
         self._tags = tags
         self.offsets: list[int] = []
         self.counts: list[int] = []
+        self.known: Mapping[int, Future[Bytes]] = {}  # blocks that are encoded already
 
     def tags(self, big: bool) -> list[Tag]:
         """The directory's entries, with zeros for what is not known yet."""
@@ -184,19 +192,27 @@ def _front(levels: list[_Level], big: bool) -> bytes:
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
 
-def _write(
-    file: BinaryIO, levels: list[_Level], big: bool, encoded: Callable[[Iterable[Raster]], Iterator[Bytes]]
-) -> None:
+def _write(file: BinaryIO, levels: list[_Level], big: bool, encoded: Callable[[_Level], Iterator[Bytes]]) -> None:
     """Blocks of the smallest overview first, the raster's last; then the directories, which know where they lie."""
-    at = file.write(_front(levels, big))
+    at = _put(file, 0, _front(levels, big))
     for level in reversed(levels):
-        for block in encoded(_blocks(level.values)):
+        for block in encoded(level):
             level.offsets.append(at + 4)
             level.counts.append(len(block))
-            file.writelines((struct.pack("<I", len(block)), block, block[-4:]))
-            at += len(block) + 8
+            at = _put(file, at, struct.pack("<I", len(block)), block, block[-4:])
     file.seek(0)
-    file.write(_front(levels, big))
+    _put(file, 0, _front(levels, big))
+
+
+def _put(file: BinaryIO, at: int, *parts: Bytes) -> int:
+    """Write parts at a byte where the file stands, and compare what it holds there then. The byte behind them."""
+    file.writelines(parts)
+    file.flush()
+    for part in parts:
+        if os.pread(file.fileno(), len(part), at) != part:
+            raise UnequalError(f"read back, bytes {at} to {at + len(part)} differ; check the disk")
+        at += len(part)
+    return at
 
 
 def _blocks(values: Raster) -> Iterator[Raster]:
@@ -206,58 +222,12 @@ def _blocks(values: Raster) -> Iterator[Raster]:
             yield values[top : top + BLOCK, left : left + BLOCK]
 
 
-def _in_order(pool: Executor, function: Encode, items: Iterable[Raster], *, ahead: int) -> Iterator[Bytes]:
-    """The results in the order of the items, a few ahead of their use."""
+def _in_order(pool: Executor, encode: Encode, level: _Level, *, ahead: int) -> Iterator[Bytes]:
+    """The encoded blocks of a level in their order, a few ahead of their use."""
     waiting: deque[Future[Bytes]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
+    for number, block in enumerate(_blocks(level.values)):
+        waiting.append(level.known.get(number) or pool.submit(encode, block))
         if len(waiting) > ahead:
             yield waiting.popleft().result()
     for result in waiting:
         yield result.result()
-
-
-@dataclass(slots=True)
-class _Coder:
-    """Encodes blocks; those of one value, as most of a raster of counts, once for each value."""
-
-    missing: int | None
-    encode: Encode
-    _of_one_value: dict[bytes, Bytes] = field(default_factory=dict)
-
-    def encoded(self, values: Raster) -> Bytes:
-        """A block, filled up at the edges of the raster with what counts as missing."""
-        block = self._whole(values)
-        bits = block.view(f"u{block.itemsize}")
-        if (bits[0] != bits[0, 0]).any() or (bits != bits[0, 0]).any():
-            return self.encode(block)
-        value = bits[:1, :1].tobytes()
-        if value not in self._of_one_value:
-            self._of_one_value[value] = self.encode(block)
-        return self._of_one_value[value]
-
-    def _whole(self, values: Raster) -> Raster:
-        if values.shape == (BLOCK, BLOCK):
-            return np.ascontiguousarray(values)
-        whole = np.full((BLOCK, BLOCK), np.nan if self.missing is None else self.missing, values.dtype)
-        whole[: values.shape[0], : values.shape[1]] = values
-        return whole
-
-
-def _encoder(compression: str, level: int) -> Encode:
-    if compression == "none":
-        return lambda block: block.tobytes()
-    by_name: dict[str, Callable[..., Bytes]] = {
-        "deflate": partial(imagecodecs.deflate_encode, level=level),
-        "zstd": partial(imagecodecs.zstd_encode, level=level),
-        "lzw": imagecodecs.lzw_encode,
-    }
-    compress = by_name[compression]
-    return lambda block: compress(_predicted(block))
-
-
-def _predicted(block: Raster) -> Raster:
-    """TIFF's predictor 3 for floats, 2 for integers, row by row."""
-    encode = imagecodecs.floatpred_encode if block.dtype.kind == "f" else imagecodecs.delta_encode
-    predicted: Raster = np.asarray(encode(block, axis=-1))
-    return predicted
