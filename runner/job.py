@@ -24,6 +24,7 @@ from runner.engine.results import PassResult, PassUsage, Values
 from runner.engine.trace import TaskTrace
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
+from runner.host.heartbeat import beside
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.ahead import Ahead, encoding_ahead
 from runner.output.inputs import write_inputs
@@ -119,7 +120,11 @@ class _Run:
                 inputs = self._verified(_announced(self.job, find(self.job, self.stores)))
             self._keep_inputs(inputs)
         results: Results = {}
-        with self._partials_kept() as partials, encoding_ahead(self.job.output, inputs.stack.dtype) as ahead:
+        with (
+            beside(_prepare_page, "page"),
+            self._partials_kept() as partials,
+            encoding_ahead(self.job.output, inputs.stack.dtype) as ahead,
+        ):
             while not results:
                 plan = make_plan(self.job, inputs.stack, inputs.skipped, self.stores)
                 for line in summary.describe_weights(plan, inputs.stack) + summary.describe_too_few(plan, inputs.stack):
@@ -248,6 +253,12 @@ class _Run:
             self.record.change(outputs=tuple(path.name for path in paths))
         rows = [row for stage_files in written for row in summary.result_rows(*stage_files)]
         summary.show_results(rows, inputs, paths)
+
+
+def _prepare_page() -> None:
+    from runner.report.page import prepare  # noqa: PLC0415 - while tasks wait for their bytes, not before the first
+
+    prepare()
 
 
 def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
