@@ -84,7 +84,7 @@ def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace)
     text = json.dumps({**facts, "trace": asdict(trace)}).encode()
     with renamed_at_end(final) as aside, zipfile.ZipFile(aside, "w") as whole:
         for member, array in {"header": np.frombuffer(text, np.uint8), **arrays}.items():
-            _save(whole, member, np.ascontiguousarray(array))
+            _save(whole, member, np.asarray(array, order="C"))
     return _kept_task(final, json.loads(text))
 
 
