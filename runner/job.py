@@ -4,12 +4,10 @@ import gc
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from runner import summary
 from runner.base.atomic import all_or_none
@@ -17,11 +15,8 @@ from runner.base.command import command
 from runner.base.console import progress_bar, tell
 from runner.base.humanize import relative_path
 from runner.base.redact import redact
-from runner.cluster.workers import ClusterSize
 from runner.engine.compute import compute_pass
-from runner.engine.observer import Observer
-from runner.engine.results import PassResult, PassUsage, Values
-from runner.engine.trace import TaskTrace
+from runner.engine.results import Values
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
 from runner.host.heartbeat import beside
@@ -33,13 +28,12 @@ from runner.output.results import Destination, provenance, write_stage
 from runner.plan.planner import make_plan
 from runner.plan.reading import fetch_options, left_to_gdal
 from runner.plan.records import Pass, Plan
-from runner.read.header import Window
 from runner.read.store_errors import StoreError
 from runner.record.claim import refuse_emptied
 from runner.record.outputs import StageFiles, write_outputs
-from runner.record.run import PassRecord
 from runner.record.run_record import RunRecord
-from runner.record.sections import computed_pass, fetched, opened_pass, stack_record
+from runner.record.sections import fetched, stack_record
+from runner.recorded_pass import RecordedPass
 from runner.settings import EngineName, JobSettings, OnError, Verify
 from runner.source.checksums import damaged
 from runner.source.headers import SKIP_HINT
@@ -209,7 +203,7 @@ class _Run:
         reused = len(checkpoint.taken) if checkpoint else 0
         remaining = replace(pass_, tasks=checkpoint.remaining.tasks) if checkpoint else pass_
         with self.record.during(pass_.name, [stage.name for stage in pass_.stages]), progress_bar(pass_.name) as bar:
-            observer = _RecordedPass(remaining, self.record, reused, bar, ahead)
+            observer = RecordedPass(remaining, self.record, reused, bar, ahead)
             result, usage = compute_pass(remaining, stack, observer, checkpoint)
         observer.computed(result, usage)
         for line in summary.describe_beyond(result.beyond, pass_.raster):
@@ -268,57 +262,3 @@ def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
         raise SourceError(
             f"{len(skipped)} scenes cannot be read, more than max_skipped={job.max_skipped}; the last: {last}"
         )
-
-
-@dataclass(slots=True)
-class _RecordedPass(Observer):
-    """Writes into the run's record what happens in a pass, and shows its progress."""
-
-    pass_: Pass
-    record: RunRecord
-    reused_tasks: int
-    bar: Callable[[int, int], None]
-    ahead: Ahead
-    state: PassRecord | None = None
-
-    def opened(self, size: ClusterSize, gdal_options: Mapping[str, Mapping[str, str | None]], seconds: float) -> None:
-        options = {worker: dict(values) for worker, values in gdal_options.items()}
-        self.state = opened_pass(self.pass_, size, options, seconds)
-        self.record.put_pass(self.state, reused=self.reused_tasks)
-
-    def compiling(self) -> None:
-        tell(summary.describe_compiling(self.pass_.reading.rule.pixels.dtype.name))
-
-    def reused(self, trace: TaskTrace) -> None:
-        self._add(trace, reused=True)
-
-    def done(self, trace: TaskTrace) -> None:
-        self._add(trace)
-
-    def failed(self, trace: TaskTrace) -> None:
-        self._add(trace)
-
-    def finished(self, window: Window, rasters: Mapping[str, Values]) -> None:
-        for values in rasters.values():
-            self.ahead.finished(values, window)
-
-    def progress(self, done: int, total: int) -> None:
-        self.bar(done, total)
-
-    def computed(self, result: PassResult, usage: PassUsage) -> None:
-        """The pass is complete."""
-        assert self.state is not None  # a pass is opened before it is computed
-        self.state = msgspec.structs.replace(
-            computed_pass(self.state, result, usage.compute_seconds),
-            peak_bytes=usage.peak_bytes,
-            cpu_seconds=round(usage.cpu_seconds, 3),
-            workers_lost=usage.workers_lost,
-        )
-        counts = msgspec.to_builtins(self.state.fetched) or {}
-        facts = {"pass": self.pass_.name, "seconds": self.state.compute_seconds, **counts}
-        log.info("%s computed in %.2f s", self.pass_.name, usage.compute_seconds, extra=facts)
-        self.record.put_pass(self.state, reused=self.reused_tasks)
-        tell(summary.describe_pass(self.state))
-
-    def _add(self, trace: TaskTrace, *, reused: bool = False) -> None:
-        self.record.trace.add(self.pass_.name, [stage.name for stage in self.pass_.stages], trace, reused=reused)
