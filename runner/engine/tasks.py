@@ -16,8 +16,9 @@ from runner.plan.records import StagePlan, Task
 from runner.plan.weights import row_areas
 from runner.read import fast_reader, gdal_reader
 from runner.read.decode import ByteArray
-from runner.read.fetch import FetchCounts, StopFlag
+from runner.read.fetch import FetchCounts
 from runner.read.header import SceneFile, ScenePixels
+from runner.read.stop_flag import StopFlag
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Pixels, Place

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runner.errors import ReadError
 from runner.read.decode import Buffers, ByteArray, TileDecoder, fast_path_refusal
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.header import SceneFile, ScenePixels, Window
 from runner.read.layout import TiffLayout
+from runner.read.stop_flag import StopFlag
 
 if TYPE_CHECKING:
     from obstore import Bytes

@@ -5,7 +5,7 @@ What is not as expected is left to obstore, whose errors are explained: a file t
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
 from stat import S_ISREG
@@ -25,11 +25,17 @@ async def read_local(store: object, key: str, start: int, stop: int, expected: V
 
     The version is the one that obstore would state.
     """
+    job = begin_local(store, key, start, stop, expected)
+    return None if job is None else await asyncio.wrap_future(job)
+
+
+def begin_local(
+    store: object, key: str, start: int, stop: int, expected: Version
+) -> "Future[ObjectPart | None] | None":
+    """The same in a thread, without an event loop; None for an object of another store."""
     if not isinstance(store, LocalStore) or store.prefix is not None:
         return None
-    loop = asyncio.get_running_loop()
-    part = await loop.run_in_executor(_threads(), _read, key, start, stop)
-    return None if part is None or expected.is_other_than(part.version) else part
+    return _threads().submit(_read, key, start, stop, expected)
 
 
 @cache
@@ -37,7 +43,7 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, "local-files")
 
 
-def _read(key: str, start: int, stop: int) -> ObjectPart | None:
+def _read(key: str, start: int, stop: int, expected: Version) -> ObjectPart | None:
     try:
         file = os.open(f"/{key.lstrip('/')}", _HOW)
         try:
@@ -49,8 +55,10 @@ def _read(key: str, start: int, stop: int) -> ObjectPart | None:
             os.close(file)
     except OSError:
         return None
-    whole = len(data) == min(stop, state.st_size) - start
-    return ObjectPart(Bytes(data), state.st_size, _version(state)) if whole else None
+    version = _version(state)
+    if len(data) < min(stop, state.st_size) - start or expected.is_other_than(version):
+        return None
+    return ObjectPart(Bytes(data), state.st_size, version)
 
 
 def _version(state: os.stat_result) -> Version:

@@ -2,13 +2,17 @@
 
 import asyncio
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.local_files import read_local
+from runner.read.store_errors import ChangedError, StoreError
 from runner.read.version import ObjectPart, Version, version_of
 
 CONTENT = bytes(range(100))
@@ -55,3 +59,26 @@ def test_what_is_not_as_expected_is_left_to_obstore(path: Path) -> None:
 @pytest.mark.parametrize("store", [MemoryStore(), LocalStore("/")])
 def test_other_stores_are_left_to_obstore(path: Path, store: object) -> None:
     assert asyncio.run(read_local(store, str(path), 0, 10, ANY)) is None
+
+
+def test_ranges_of_a_local_file_are_counted_and_one_that_has_changed_is_refused(path: Path) -> None:
+    def ranges(etag: str | None) -> Iterator[tuple[int, ByteRange]]:
+        for start in (0, 50, 60):
+            yield start, ByteRange(str(path), LocalStore(), str(path), etag, start, start + 40, counts)
+
+    counts, part = FetchCounts(), read(path, 0, 1)
+    assert part
+    fetched = [(start, bytes(data)) for start, data in fetch_ahead(ranges(part.version.etag), FetchOptions())]
+    assert fetched == [(start, CONTENT[start : start + 40]) for start in (0, 50, 60)]
+    assert counts == FetchCounts(requests=3, bytes=120)
+    with pytest.raises(ChangedError):
+        list(fetch_ahead(ranges('"another"'), FetchOptions()))
+
+
+def test_a_file_that_does_not_answer_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = threading.Event()
+    monkeypatch.setattr("os.pread", lambda *_: hangs.wait() and b"")
+    requested = ByteRange(str(path), LocalStore(), str(path), None, 0, 10, FetchCounts())
+    with pytest.raises(StoreError, match=r"no answer within fetch.timeout"):
+        list(fetch_ahead([(0, requested)], FetchOptions(timeout_seconds=0.1, attempts=1)))
+    hangs.set()
