@@ -46,14 +46,14 @@ class Ahead:
             return
         if id(values) not in self._rasters:
             dtype = raster_type(values.dtype, self.output, self.source)
-            coder = Coder.of(self.output.compression, self.output.level, missing_of(dtype))
-            self._rasters[id(values)] = _Raster(values, dtype, coder)
+            coder = Coder.of(self.output.compression, self.output.level, dtype, missing_of(dtype))
+            self._rasters[id(values)] = _Raster(values, coder)
         raster = self._rasters[id(values)]
-        most = max(one.values.size * one.dtype.itemsize for one in self._rasters.values())
+        most = max(one.bytes_of(one.values.size) for one in self._rasters.values())
         for number, block in raster.completed(window):
             if sum(one.bytes for one in self._rasters.values()) < most:
                 raster.blocks[number] = self.pool.submit(raster.encoded, block)
-                raster.begun_bytes += raster.block_bytes
+                raster.begun_bytes += raster.bytes_of(BLOCK * BLOCK)
 
     def blocks(self, values: Raster) -> Mapping[int, Future[Bytes]]:
         """The blocks of a raster that are encoded or under way, by their numbers. It is forgotten here."""
@@ -71,7 +71,6 @@ class _Raster:
     """A raster that grows. The thread that encodes changes `ended_bytes` alone, and no other thread does."""
 
     values: Raster
-    dtype: np.dtype
     coder: Coder
     blocks: dict[int, Future[Bytes]] = field(default_factory=dict)
     begun_bytes: int = 0
@@ -87,10 +86,9 @@ class _Raster:
         """Bytes of the blocks that are encoded, and the most that those under way will have."""
         return self.begun_bytes + self.ended_bytes
 
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of a block that is not compressed."""
-        return BLOCK * BLOCK * self.dtype.itemsize
+    def bytes_of(self, pixels: int) -> int:
+        """Bytes of pixels that are not compressed."""
+        return pixels * self.coder.dtype.itemsize
 
     def completed(self, window: Window) -> Iterator[tuple[int, Raster]]:
         """The blocks, with their numbers, of which this window is the last part."""
@@ -102,8 +100,8 @@ class _Raster:
 
     def encoded(self, block: Raster) -> Bytes:
         """A block as it will stand in the file."""
-        data = self.coder.encoded(block.astype(self.dtype.newbyteorder("<"), copy=False))
-        self.ended_bytes += len(data) - self.block_bytes
+        data = self.coder.encoded(block)
+        self.ended_bytes += len(data) - self.bytes_of(BLOCK * BLOCK)
         return data
 
     def _pixels(self, window: Window) -> npt.NDArray[np.int64]:

@@ -29,15 +29,16 @@ class Coder:
     Each is decoded again and compared.
     """
 
+    dtype: np.dtype[Any]  # as stored, little-endian
     missing: int | None
     encode: Encode
     decode: Decode
     _of_one_value: dict[bytes, Bytes] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, compression: str, level: int, missing: int | None) -> "Coder":
+    def of(cls, compression: str, level: int, dtype: np.dtype[Any], missing: int | None) -> "Coder":
         """The coder of a compression: none, lzw, deflate or zstd; `missing` is the nodata of integers."""
-        return cls(missing, _encoder(compression, level), _decoder(compression))
+        return cls(dtype.newbyteorder("<"), missing, _encoder(compression, level), _decoder(compression))
 
     def encoded(self, values: Raster) -> Bytes:
         """A block, filled up at the edges of the raster with what counts as missing."""
@@ -58,8 +59,8 @@ class Coder:
 
     def _whole(self, values: Raster) -> Raster:
         if values.shape == (BLOCK, BLOCK):
-            return np.ascontiguousarray(values)
-        whole = np.full((BLOCK, BLOCK), np.nan if self.missing is None else self.missing, values.dtype)
+            return np.ascontiguousarray(values, self.dtype)
+        whole = np.full((BLOCK, BLOCK), np.nan if self.missing is None else self.missing, self.dtype)
         whole[: values.shape[0], : values.shape[1]] = values
         return whole
 

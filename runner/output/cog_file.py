@@ -47,10 +47,19 @@ class CogForm(NamedTuple):
 
 
 class PartlyEncoded(NamedTuple):
-    """Values of which some blocks are encoded already, by their numbers: row by row, from 0 on."""
+    """Values that are stored as `dtype`, integers of them perhaps in a wider one than they lie in memory.
+
+    Some blocks are encoded already, by their numbers: row by row, from 0 on.
+    """
 
     values: Raster
+    dtype: np.dtype[Any]
     blocks: Mapping[int, Future[Bytes]]
+
+    @classmethod
+    def of(cls, raster: "Raster | PartlyEncoded") -> "PartlyEncoded":
+        """A raster, of which no block is encoded if it is plain."""
+        return raster if isinstance(raster, PartlyEncoded) else cls(raster, raster.dtype, {})
 
 
 def write_cog(
@@ -64,43 +73,40 @@ def write_cog(
 
     Every block is decoded again, and every byte is read back. Raises OSError, RasterioError, UnequalError.
     """
-    values, known = raster if isinstance(raster, PartlyEncoded) else PartlyEncoded(raster, {})
-    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    values, dtype, known = PartlyEncoded.of(raster)
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         levels = [values, *overviews(values, BLOCK, pool)]
-        big = sum(_raw_bytes(one) for one in levels) > _LARGEST if form.big is None else form.big
-        missing = profile["nodata"] if values.dtype.kind != "f" else None
+        big = sum(_raw_bytes(one, dtype) for one in levels) > _LARGEST if form.big is None else form.big
+        missing = profile["nodata"] if dtype.kind != "f" else None
         of_band = statistics(values, missing, pool)
-        coding = {**_coding(values, form.compression), "bigtiff": "YES" if big else "NO"}
-        first = _written_by_gdal(values, {**profile, **coding}, tags, of_band)
+        shape = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": dtype.name}
+        coding = {**_coding(dtype, form.compression), "bigtiff": "YES" if big else "NO"}
+        first = _written_by_gdal({**shape, **profile, **coding}, tags, of_band)
         directories = [_Level(one, first if at == 0 else _of_overview(first)) for at, one in enumerate(levels)]
         directories[0].known = known
-        coder = Coder.of(form.compression, form.level, missing)
+        coder = Coder.of(form.compression, form.level, dtype, missing)
         with path.open("w+b") as file:
             _write(file, directories, big, partial(_in_order, pool, coder.encoded, ahead=2 * threads))
 
 
-def _raw_bytes(values: Raster) -> int:
-    return sum(BLOCK * BLOCK * values.itemsize for _ in _blocks(values))
+def _raw_bytes(values: Raster, dtype: np.dtype[Any]) -> int:
+    return sum(BLOCK * BLOCK * dtype.itemsize for _ in _blocks(values))
 
 
 # --- directories ------------------------------------------------------------------------------------------------------
 
 
-def _coding(values: Raster, compression: str) -> dict[str, Any]:
-    predictor = {} if compression == "none" else {"predictor": predictor_of(values.dtype)}
+def _coding(dtype: np.dtype[Any], compression: str) -> dict[str, Any]:
+    predictor = {} if compression == "none" else {"predictor": predictor_of(dtype)}
     return {"compress": compression, **predictor}
 
 
-def _written_by_gdal(
-    values: Raster, profile: Mapping[str, Any], tags: Mapping[str, str], of_band: Mapping[str, str]
-) -> list[Tag]:
-    """The directory that GDAL gives an empty raster of this shape."""
-    shape = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": values.dtype.name}
+def _written_by_gdal(profile: Mapping[str, Any], tags: Mapping[str, str], of_band: Mapping[str, str]) -> list[Tag]:
+    """The directory that GDAL gives an empty raster."""
     blocks = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "sparse_ok": True, "endianness": "LITTLE"}
     with MemoryFile() as memory:
-        with memory.open(driver="GTiff", **shape, **blocks, **profile) as raster:
+        with memory.open(driver="GTiff", **blocks, **profile) as raster:
             raster.update_tags(**tags)
             raster.update_tags(1, **of_band)
             if "statistic" in tags:

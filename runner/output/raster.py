@@ -41,15 +41,15 @@ def write_raster(
 
     What is written is decoded, read back and compared before the file gets its name. Raises OutputError.
     """
-    values = raster.values if isinstance(raster, PartlyEncoded) else raster
-    nodata = np.nan if values.dtype.kind == "f" else _NO_COUNT
+    raster = PartlyEncoded.of(raster)
+    nodata = np.nan if raster.dtype.kind == "f" else _NO_COUNT
     place = {"crs": grid.crs, "transform": Affine(*grid.transform), "nodata": nodata}
     try:
         with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), ThreadPoolExecutor(2) as beside:
-            digest = beside.submit(_digest, tags.get("statistic", path.stem), values)
+            digest = beside.submit(_digest, tags.get("statistic", path.stem), raster)
             write_cog(aside, raster, place, tags, CogForm(output.compression, output.level))
             synced = beside.submit(_sync, aside)
-            _refuse_unreadable(aside, values)
+            _refuse_unreadable(aside, raster)
             sha256 = file_sha256(aside)
             synced.result()
             return FileFacts(path, aside.stat().st_size, sha256, (digest.result(),))
@@ -59,10 +59,11 @@ def write_raster(
         raise OutputError(f"{path}: GDAL cannot write it: {error}") from error
 
 
-def _digest(name: str, values: np.ndarray) -> ValueFacts:
-    digest = ValueDigest(name, values.dtype, values.shape, missing_of(values.dtype))
+def _digest(name: str, raster: PartlyEncoded) -> ValueFacts:
+    values, dtype, _ = raster
+    digest = ValueDigest(name, dtype, values.shape, missing_of(dtype))
     for top in range(0, len(values), _ROWS_DIGESTED):
-        digest.add(values[top : top + _ROWS_DIGESTED])
+        digest.add(values[top : top + _ROWS_DIGESTED].astype(dtype, copy=False))
     return digest.facts()
 
 
@@ -72,12 +73,13 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _refuse_unreadable(path: Path, values: np.ndarray) -> None:
+def _refuse_unreadable(path: Path, raster: PartlyEncoded) -> None:
     """Raise UnequalError unless GDAL finds the first and the last block, and so the others, where they lie."""
+    values, dtype, _ = raster
     height, width = values.shape
-    with rasterio.open(path, driver="GTiff") as raster:
+    with rasterio.open(path, driver="GTiff") as stored:
         for top, left in ((0, 0), ((height - 1) // BLOCK * BLOCK, (width - 1) // BLOCK * BLOCK)):
             block = values[top : top + BLOCK, left : left + BLOCK]
-            found = raster.read(1, window=((top, top + block.shape[0]), (left, left + block.shape[1])))
-            if not same_bits(found, np.ascontiguousarray(block)):
+            found = stored.read(1, window=((top, top + block.shape[0]), (left, left + block.shape[1])))
+            if not same_bits(found, np.ascontiguousarray(block, dtype)):
                 raise UnequalError(f"GDAL reads other values from row {top} and column {left} on; report it")

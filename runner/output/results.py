@@ -73,8 +73,9 @@ def write_stage(
 
     def write(name: str) -> FileFacts:
         own = values.pop(name)
-        array = own.astype(raster_type(own.dtype, output, stack.dtype), copy=False)
-        raster = PartlyEncoded(array, ahead.blocks(own)) if ahead else array
+        dtype = raster_type(own.dtype, output, stack.dtype)
+        array = own if own.dtype.kind == "i" else own.astype(dtype, copy=False)
+        raster = PartlyEncoded(array, dtype, ahead.blocks(own) if ahead else {})
         tags = {**origin, "statistic": name, "units": units.get(name, "")}
         return write_raster(folder / raster_name(stage.name, name), raster, stack.grid, output, tags)
 

@@ -41,7 +41,9 @@ def test_a_raster_has_the_same_bytes_in_whatever_order_its_windows_are_finished(
     with encoding_ahead(output, FLOAT32) as ahead:
         finish(ahead, values, WINDOWS[::-1])
         blocks = ahead.blocks(values)
-        parts = write_raster(tmp_path / "b.tif", PartlyEncoded(final, blocks), GRID, output, {"statistic": "x"})
+        parts = write_raster(
+            tmp_path / "b.tif", PartlyEncoded(values, final.dtype, blocks), GRID, output, {"statistic": "x"}
+        )
     assert (parts.sha256, parts.values) == (whole.sha256, whole.values)
 
 
@@ -73,15 +75,15 @@ def test_nothing_is_kept_of_rasters_that_are_dropped_or_not_compressed() -> None
 
 
 def test_a_block_that_is_decoded_otherwise_is_refused() -> None:
-    coder = Coder.of("deflate", 1, None)
-    wrong = Coder(None, lambda block: coder.encode(block + 1), coder.decode)
+    coder = Coder.of("deflate", 1, FLOAT32, None)
+    wrong = Coder(FLOAT32, None, lambda block: coder.encode(block + 1), coder.decode)
     with pytest.raises(UnequalError, match="differs when it is decoded again"):
         wrong.encoded(NOISE[:BLOCK, :BLOCK])
 
 
 def test_blocks_of_one_value_are_encoded_once() -> None:
-    coder, encoded = Coder.of("deflate", 1, 0), []
-    counting = Coder(0, lambda block: encoded.append(1) or coder.encode(block), coder.decode)
+    coder, encoded = Coder.of("deflate", 1, np.dtype(np.int32), 0), []
+    counting = Coder(coder.dtype, 0, lambda block: encoded.append(1) or coder.encode(block), coder.decode)
     block = np.full((BLOCK, BLOCK), 7, np.int32)
     assert counting.encoded(block) == counting.encoded(block.copy()) == coder.encode(block)
     assert len(encoded) == 1
