@@ -49,9 +49,9 @@ class Ahead:
             coder = Coder.of(self.output.compression, self.output.level, dtype, missing_of(dtype))
             self._rasters[id(values)] = _Raster(values, coder)
         raster = self._rasters[id(values)]
-        most = max(one.bytes_of(one.values.size) for one in self._rasters.values())
+        most = max(each.bytes_of(each.values.size) for each in self._rasters.values())
         for number, block in raster.completed(window):
-            if sum(one.bytes for one in self._rasters.values()) < most:
+            if sum(each.bytes for each in self._rasters.values()) < most:
                 raster.blocks[number] = self.pool.submit(raster.encoded, block)
                 raster.begun_bytes += raster.bytes_of(BLOCK * BLOCK)
 
@@ -68,23 +68,23 @@ class Ahead:
 
 @dataclass(slots=True)
 class _Raster:
-    """A raster that grows. The thread that encodes changes `ended_bytes` alone, and no other thread does."""
+    """A raster that grows. The thread that encodes changes `saved_bytes` alone, and no other thread does."""
 
     values: Raster
     coder: Coder
     blocks: dict[int, Future[Bytes]] = field(default_factory=dict)
     begun_bytes: int = 0
-    ended_bytes: int = 0  # less than none: of what was begun, the part that compressing saved
+    saved_bytes: int = 0  # by compressing what was begun
     _missing: npt.NDArray[np.int64] = field(init=False)  # pixels of each block that are not final
 
     def __post_init__(self) -> None:
         height, width = self.values.shape
-        self._missing = self._pixels(Window(0, 0, height, width))
+        self._missing = _pixels(Window(0, 0, height, width))
 
     @property
     def bytes(self) -> int:
         """Bytes of the blocks that are encoded, and the most that those under way will have."""
-        return self.begun_bytes + self.ended_bytes
+        return self.begun_bytes - self.saved_bytes
 
     def bytes_of(self, pixels: int) -> int:
         """Bytes of pixels that are not compressed."""
@@ -92,28 +92,29 @@ class _Raster:
 
     def completed(self, window: Window) -> Iterator[tuple[int, Raster]]:
         """The blocks, with their numbers, of which this window is the last part."""
-        pixels = self._pixels(window)
-        self._missing -= pixels
-        for row, column in np.argwhere((pixels > 0) & (self._missing == 0)).tolist():
+        pixels, first = _pixels(window), (window.row // BLOCK, window.column // BLOCK)
+        missing = self._missing[first[0] : first[0] + pixels.shape[0], first[1] : first[1] + pixels.shape[1]]
+        missing -= pixels
+        for row, column in (np.argwhere(missing == 0) + first).tolist():
             top, left = row * BLOCK, column * BLOCK
-            yield row * pixels.shape[1] + column, self.values[top : top + BLOCK, left : left + BLOCK]
+            yield row * self._missing.shape[1] + column, self.values[top : top + BLOCK, left : left + BLOCK]
 
     def encoded(self, block: Raster) -> Bytes:
         """A block as it will stand in the file."""
         data = self.coder.encoded(block)
-        self.ended_bytes += len(data) - self.bytes_of(BLOCK * BLOCK)
+        self.saved_bytes += self.bytes_of(BLOCK * BLOCK) - len(data)
         return data
 
-    def _pixels(self, window: Window) -> npt.NDArray[np.int64]:
-        """The pixels that each block has in a window."""
-        height, width = self.values.shape
-        rows, columns = _overlaps(window.row, window.height, height), _overlaps(window.column, window.width, width)
-        pixels: npt.NDArray[np.int64] = rows[:, None] * columns
-        return pixels
+
+def _pixels(window: Window) -> npt.NDArray[np.int64]:
+    """The pixels in a window of each block that it touches."""
+    rows, columns = _overlaps(window.row, window.height), _overlaps(window.column, window.width)
+    pixels: npt.NDArray[np.int64] = rows[:, None] * columns
+    return pixels
 
 
-def _overlaps(start: int, length: int, size: int) -> npt.NDArray[np.int64]:
-    """The length that each block along an axis has between start and its end."""
-    first = np.arange(0, size, BLOCK)
+def _overlaps(start: int, length: int) -> npt.NDArray[np.int64]:
+    """What each block along an axis shares with `length` pixels from start on, if it shares any."""
+    first = np.arange(start // BLOCK * BLOCK, start + length, BLOCK)
     overlaps: npt.NDArray[np.int64] = np.minimum(start + length, first + BLOCK) - np.maximum(start, first)
-    return np.maximum(overlaps, 0)
+    return overlaps

@@ -15,12 +15,12 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from rasterio.io import MemoryFile
 
-from runner.output.block_coder import BLOCK, Bytes, Coder, UnequalError, predictor_of
+from runner.output.block_coder import BLOCK, Bytes, Coder, Encode, UnequalError, predictor_of
 from runner.output.overviews import Raster, overviews, statistics
 from runner.read.ifd import Directory, Source, Tag, read_directory
 
@@ -32,7 +32,6 @@ _HINTS: Final = (
     b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
     b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
 )
-Encode: TypeAlias = Callable[[Raster], Bytes]
 
 
 class CogForm(NamedTuple):

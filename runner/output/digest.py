@@ -96,10 +96,10 @@ def unequal_bits(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[
     return unequal
 
 
-def same_bits(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+def same_bits(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
     """True if two arrays have one shape, one type and the same bits, also of NaN."""
-    kind = np.dtype(f"<u{one.dtype.itemsize}")
-    return one.dtype == other.dtype and np.array_equal(one.view(kind), other.view(kind))
+    kind = np.dtype(f"<u{first.dtype.itemsize}")
+    return first.dtype == second.dtype and np.array_equal(first.view(kind), second.view(kind))
 
 
 def canonical(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
