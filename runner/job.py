@@ -1,14 +1,13 @@
 """The story of a run: find the scenes, plan, compute pass by pass, write, record."""
 
+import gc
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from runner import summary
 from runner.base.atomic import all_or_none
@@ -16,14 +15,13 @@ from runner.base.command import command
 from runner.base.console import progress_bar, tell
 from runner.base.humanize import relative_path
 from runner.base.redact import redact
-from runner.cluster.workers import ClusterSize
 from runner.engine.compute import compute_pass
-from runner.engine.observer import Observer
-from runner.engine.results import PassResult, PassUsage, Values
-from runner.engine.trace import TaskTrace
+from runner.engine.results import Values
 from runner.engine.warm_up import kernels_loading
 from runner.errors import ReadError, SourceError
+from runner.host.heartbeat import beside
 from runner.model import Inputs, LeftOut, Stack, StoredObject
+from runner.output.ahead import Ahead, encoding_ahead
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names
 from runner.output.results import Destination, provenance, write_stage
@@ -33,9 +31,9 @@ from runner.plan.records import Pass, Plan
 from runner.read.store_errors import StoreError
 from runner.record.claim import refuse_emptied
 from runner.record.outputs import StageFiles, write_outputs
-from runner.record.run import PassRecord
 from runner.record.run_record import RunRecord
-from runner.record.sections import computed_pass, fetched, opened_pass, stack_record
+from runner.record.sections import fetched, stack_record
+from runner.recorded_pass import RecordedPass
 from runner.settings import EngineName, JobSettings, OnError, Verify
 from runner.source.checksums import damaged
 from runner.source.headers import SKIP_HINT
@@ -67,6 +65,8 @@ def run_job(job: JobSettings, record: RunRecord, find: Find | None = None, *, ex
     `find` gives the inputs, if they are not those that the source lists; `explain` prints where kept tasks lie.
     Raises RunnerError for what the user can fix.
     """
+    if not gc.get_freeze_count():
+        gc.freeze()  # modules stay to the end, so no collection needs to look at them: each would take 0.1 s
     with opened_source(job, record.phase) as reachable:
         _Run(reachable, record, _stores_of(reachable), explain).all_stages(find or find_scenes)
 
@@ -114,23 +114,28 @@ class _Run:
                 inputs = self._verified(_announced(self.job, find(self.job, self.stores)))
             self._keep_inputs(inputs)
         results: Results = {}
-        with self._partials_kept() as partials:
+        with (
+            beside(_prepare_page, "page"),
+            self._partials_kept() as partials,
+            encoding_ahead(self.job.output, inputs.stack.dtype) as ahead,
+        ):
             while not results:
                 plan = make_plan(self.job, inputs.stack, inputs.skipped, self.stores)
                 for line in summary.describe_weights(plan, inputs.stack) + summary.describe_too_few(plan, inputs.stack):
                     log.info(line)
                     tell(line)
                 try:
-                    results = self._computed(plan, inputs.stack, partials)
+                    results = self._computed(plan, inputs.stack, partials, ahead)
                 except ReadError as error:
                     from runner.engine.second_look import confirmed  # noqa: PLC0415 - only a run with faults needs it
 
+                    ahead.drop()
                     inputs = self._without(inputs, confirmed(plan.reading, inputs.stack, error))
                     self._keep_inputs(inputs)
             refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.by_gdal(scene)], self.stores)
             refuse_emptied(self.record.folder)
             with self.record.phase("writing"):
-                self._write(plan, inputs, results)
+                self._write(plan, inputs, results, ahead)
 
     @contextmanager
     def _kernels_loading(self) -> Iterator[None]:
@@ -183,14 +188,14 @@ class _Run:
         write_inputs(self.record.folder / "inputs.parquet", inputs, self.job.source.band)
         self.record.change(passes=(), stack=stack_record(inputs), listing=fetched(inputs.fetched))
 
-    def _computed(self, plan: Plan, stack: Stack, partials: "Partials | None") -> Results:
+    def _computed(self, plan: Plan, stack: Stack, partials: "Partials | None", ahead: Ahead) -> Results:
         """The values of every stage, pass by pass."""
         values: Results = {}
         for pass_ in plan.passes:
-            values |= self._computed_pass(pass_, stack, partials)
+            values |= self._computed_pass(pass_, stack, partials, ahead)
         return values
 
-    def _computed_pass(self, pass_: Pass, stack: Stack, partials: "Partials | None") -> Results:
+    def _computed_pass(self, pass_: Pass, stack: Stack, partials: "Partials | None", ahead: Ahead) -> Results:
         checkpoint = None if partials is None else partials.of_pass(pass_, stack)
         for line in checkpoint.describe(explain=self.explain) if checkpoint else ():
             log.info("%s: %s", pass_.name, line)
@@ -198,7 +203,7 @@ class _Run:
         reused = len(checkpoint.taken) if checkpoint else 0
         remaining = replace(pass_, tasks=checkpoint.remaining.tasks) if checkpoint else pass_
         with self.record.during(pass_.name, [stage.name for stage in pass_.stages]), progress_bar(pass_.name) as bar:
-            observer = _RecordedPass(remaining, self.record, reused, bar)
+            observer = RecordedPass(remaining, self.record, reused, bar, ahead)
             result, usage = compute_pass(remaining, stack, observer, checkpoint)
         observer.computed(result, usage)
         for line in summary.describe_beyond(result.beyond, pass_.raster):
@@ -225,10 +230,10 @@ class _Run:
         _refuse_too_many(self.job, left_out)
         return replace(inputs, stack=replace(inputs.stack, scenes=scenes), left_out=left_out)
 
-    def _write(self, plan: Plan, inputs: Inputs, results: Results) -> None:
+    def _write(self, plan: Plan, inputs: Inputs, results: Results, ahead: Ahead) -> None:
         job, folder = self.job, self.record.folder
         origin = provenance(replace(job.source, url=redact(job.source.url)), inputs.stack, job.mask)
-        destination = Destination(folder, job.output, origin)
+        destination = Destination(folder, job.output, origin, ahead)
         names = [
             name for stage in plan.stages for name in output_names(stage.name, stage.over, list(results[stage.name]))
         ]
@@ -244,6 +249,12 @@ class _Run:
         summary.show_results(rows, inputs, paths)
 
 
+def _prepare_page() -> None:
+    from runner.report.page import prepare  # noqa: PLC0415 - while tasks wait for their bytes, not before the first
+
+    prepare()
+
+
 def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
     skipped = [item for item in left_out if item.skipped]
     if job.max_skipped is not None and len(skipped) > job.max_skipped:
@@ -251,52 +262,3 @@ def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
         raise SourceError(
             f"{len(skipped)} scenes cannot be read, more than max_skipped={job.max_skipped}; the last: {last}"
         )
-
-
-@dataclass(slots=True)
-class _RecordedPass(Observer):
-    """Writes into the run's record what happens in a pass, and shows its progress."""
-
-    pass_: Pass
-    record: RunRecord
-    reused_tasks: int
-    bar: Callable[[int, int], None]
-    state: PassRecord | None = None
-
-    def opened(self, size: ClusterSize, gdal_options: Mapping[str, Mapping[str, str | None]], seconds: float) -> None:
-        options = {worker: dict(values) for worker, values in gdal_options.items()}
-        self.state = opened_pass(self.pass_, size, options, seconds)
-        self.record.put_pass(self.state, reused=self.reused_tasks)
-
-    def compiling(self) -> None:
-        tell(summary.describe_compiling(self.pass_.reading.rule.pixels.dtype.name))
-
-    def reused(self, trace: TaskTrace) -> None:
-        self._add(trace, reused=True)
-
-    def done(self, trace: TaskTrace) -> None:
-        self._add(trace)
-
-    def failed(self, trace: TaskTrace) -> None:
-        self._add(trace)
-
-    def progress(self, done: int, total: int) -> None:
-        self.bar(done, total)
-
-    def computed(self, result: PassResult, usage: PassUsage) -> None:
-        """The pass is complete."""
-        assert self.state is not None  # a pass is opened before it is computed
-        self.state = msgspec.structs.replace(
-            computed_pass(self.state, result, usage.compute_seconds),
-            peak_bytes=usage.peak_bytes,
-            cpu_seconds=round(usage.cpu_seconds, 3),
-            workers_lost=usage.workers_lost,
-        )
-        counts = msgspec.to_builtins(self.state.fetched) or {}
-        facts = {"pass": self.pass_.name, "seconds": self.state.compute_seconds, **counts}
-        log.info("%s computed in %.2f s", self.pass_.name, usage.compute_seconds, extra=facts)
-        self.record.put_pass(self.state, reused=self.reused_tasks)
-        tell(summary.describe_pass(self.state))
-
-    def _add(self, trace: TaskTrace, *, reused: bool = False) -> None:
-        self.record.trace.add(self.pass_.name, [stage.name for stage in self.pass_.stages], trace, reused=reused)

@@ -83,9 +83,17 @@ def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace)
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     final = folder / f"{name}.npz"
     text = json.dumps({**facts, "trace": asdict(trace)}).encode()
-    with renamed_at_end(final) as temporary, temporary.open("wb") as file:
-        np.savez(file, header=np.frombuffer(text, np.uint8), **arrays)  # type: ignore[arg-type]
+    with renamed_at_end(final) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for member, array in {"header": np.frombuffer(text, np.uint8), **arrays}.items():
+            _save(archive, member, np.asarray(array, order="C"))
     return _kept_task(final, json.loads(text))
+
+
+def _save(whole: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+    """A member as of `np.savez`, which copies the array twice."""
+    with whole.open(f"{name}.npy", "w", force_zip64=True) as member:
+        np.lib.format.write_array_header_1_0(member, np.lib.format.header_data_from_array_1_0(array))
+        member.write(array.reshape(-1).view(np.uint8).data)
 
 
 def read_task(path: Path) -> KeptTask | None:
@@ -161,7 +169,12 @@ def _used_bytes(layer: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     layer = np.ascontiguousarray(layer, "<f8")
     used = int(np.bitwise_or.reduce(layer.view("<u8"))) if layer.size else 0
     unused = next((byte for byte in range(8) if used >> 8 * byte & 0xFF), 8)
-    return np.ascontiguousarray(layer.view(np.uint8).reshape(-1, 8)[:, unused:])
+    width = 1 if unused % 2 else 2
+    parts = layer.view(f"<u{width}").reshape(-1, 8 // width)[:, unused // width :]
+    packed = np.empty(parts.shape, parts.dtype)
+    for at in range(parts.shape[1]):  # three times as fast as all parts of a cell together
+        packed[:, at] = parts[:, at]
+    return packed.view(np.uint8)
 
 
 def _all_bytes(used: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

@@ -62,7 +62,7 @@ def run_pass(
 
     Raises ReadError for a scene that cannot be read, RunnerError if the tasks do not add up to the stack.
     """
-    assembly, before = _Assembly(pass_, stack), compile_seconds()
+    assembly, before = _Assembly(pass_, stack, observer), compile_seconds()
     for result, windows, trace in checkpoint.restored() if checkpoint else ():
         if trace:
             observer.reused(trace)
@@ -117,6 +117,7 @@ class _Assembly:
 
     pass_: Pass
     stack: Stack
+    observer: Observer
     values: dict[str, dict[str, Values]] = field(init=False)
     _windows: dict[Window, Partial] = field(default_factory=dict)
     _scenes: Partial | None = None
@@ -169,6 +170,9 @@ class _Assembly:
         for top in range(0, window.height, _ROWS_FINISHED):
             strip = window._replace(row=window.row + top, height=min(_ROWS_FINISHED, window.height - top))
             self._finish_stages(rows(whole, top, top + strip.height), Over.time, _window_slices(strip))
+        for stage in self.pass_.stages:
+            if stage.over is Over.time:
+                self.observer.finished(window, self.values[stage.name])
         self._finished_pixels += window.height * window.width
         self._release_memory()
 

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 
 from runner.cluster.monitor import Loss, Watch
 from runner.cluster.workers import ClusterSize
+from runner.engine.results import Values
 from runner.engine.trace import Place, TaskTrace, trace_of
 from runner.errors import ReadError
+from runner.read.header import Window
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,9 @@ class Observer:
 
     def failed(self, trace: TaskTrace) -> None:
         """A task failed, or was lost with its worker."""
+
+    def finished(self, window: Window, rasters: Mapping[str, Values]) -> None:
+        """The rasters of a stage, by statistic, have their final values in a window."""
 
     def progress(self, done: int, total: int) -> None:
         """Tasks done so far, of all there are."""

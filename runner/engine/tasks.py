@@ -16,9 +16,10 @@ from runner.plan.records import StagePlan, Task
 from runner.plan.weights import row_areas
 from runner.read import fast_reader, gdal_reader
 from runner.read.decode import ByteArray
-from runner.read.fetch import FetchCounts, StopFlag
+from runner.read.fetch import FetchCounts
 from runner.read.header import SceneFile, ScenePixels
 from runner.read.inflation import InflateCounts, Inflation
+from runner.read.stop_flag import StopFlag
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Pixels, Place
@@ -38,6 +39,7 @@ class Shared:
     scenes: tuple[Scene, ...]
     stages: tuple[StagePlan, ...]
     reading: Reading
+    by_gdal: tuple[bool, ...]  # for each scene
     row_areas: npt.NDArray[np.float64] | None  # of the grid's pixels, where a stage is by area
     inflation: Inflation
     stop: StopFlag = field(default_factory=StopFlag)
@@ -46,8 +48,9 @@ class Shared:
     def of(cls, reading: Reading, stack: Stack, stages: tuple[StagePlan, ...]) -> "Shared":
         """The data for these stages of a stack."""
         by_area = any(stage.weights is Weights.area for stage in stages)
+        by_gdal = tuple(map(reading.by_gdal, stack.scenes))
         areas = row_areas(stack.grid) if by_area else None
-        return cls(stack.scenes, stages, reading, areas, Inflation(reading.inflate))
+        return cls(stack.scenes, stages, reading, by_gdal, areas, Inflation(reading.inflate))
 
     @property
     def fused(self) -> bool:
@@ -131,14 +134,13 @@ class _Part(NamedTuple):
 
 def _read(shared: Shared, tasks: Iterator[Task]) -> Generator[_Part, None, None]:
     """The pixels of tasks, each scene by the reader that takes it."""
-    by_gdal = [shared.reading.by_gdal(scene) for scene in shared.scenes]
-    if not any(by_gdal):
+    if not any(shared.by_gdal):
         whole = (_Portion(task, FetchCounts(), InflateCounts(), range(task.start, task.stop)) for task in tasks)
         yield from _read_fast(shared, whole)
         return
     for task in tasks:
         counts, inflated = FetchCounts(), InflateCounts()
-        for through_gdal, scenes in groupby(range(task.start, task.stop), by_gdal.__getitem__):
+        for through_gdal, scenes in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
             read = _read_through_gdal if through_gdal else _read_fast
             parts = read(shared, iter([_Portion(task, counts, inflated, list(scenes))]))
             yield from (part for part in parts if part.pixels is not None)

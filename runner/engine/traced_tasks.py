@@ -12,7 +12,7 @@ from runner.engine.trace import NumberedTask, TaskError, TaskTrace, Work, here
 from runner.errors import RunnerError
 from runner.host.memory import peak_bytes
 from runner.plan.records import Task
-from runner.read.fetch import StoppedError
+from runner.read.stop_flag import StoppedError
 
 
 def run_traced(shared: Shared, tasks: Iterator[NumberedTask]) -> Generator[tuple[TaskResult, TaskTrace], None, None]:

@@ -15,16 +15,15 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Final, NamedTuple
 
-import imagecodecs
 import numpy as np
 from rasterio.io import MemoryFile
 
+from runner.output.block_coder import BLOCK, Bytes, Coder, Encode, UnequalError, predictor_of
 from runner.output.overviews import Raster, overviews, statistics
 from runner.read.ifd import Directory, Source, Tag, read_directory
 
-BLOCK: Final = 512  # pixels, along both sides
 _LARGEST: Final = 2**32 - 2**26  # bytes that offsets of 32 bits are trusted with, as a block may grow when compressed
 _WIDTH, _HEIGHT, _SUBFILE, _OFFSETS, _COUNTS = 256, 257, 254, 324, 325  # TIFF 6.0, section 8 and 15
 _OF_THE_WHOLE: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42112)  # georeference and metadata: not of overviews
@@ -33,8 +32,6 @@ _HINTS: Final = (
     b"LAYOUT=IFDS_BEFORE_DATA\nBLOCK_ORDER=ROW_MAJOR\nBLOCK_LEADER=SIZE_AS_UINT4\n"
     b"BLOCK_TRAILER=LAST_4_BYTES_REPEATED\nKNOWN_INCOMPATIBLE_EDITION=NO\n "
 )
-Bytes: TypeAlias = bytes | bytearray
-Encode: TypeAlias = Callable[[Raster], Bytes]
 
 
 class CogForm(NamedTuple):
@@ -48,52 +45,67 @@ class CogForm(NamedTuple):
     big: bool | None = None
 
 
+class PartlyEncoded(NamedTuple):
+    """Values that are stored as `dtype`, integers of them perhaps in a wider one than they lie in memory.
+
+    Some blocks are encoded already, by their numbers: row by row, from 0 on.
+    """
+
+    values: Raster
+    dtype: np.dtype[Any]
+    blocks: Mapping[int, Future[Bytes]]
+
+    @classmethod
+    def of(cls, raster: "Raster | PartlyEncoded") -> "PartlyEncoded":
+        """A raster, of which no block is encoded if it is plain."""
+        return raster if isinstance(raster, PartlyEncoded) else cls(raster, raster.dtype, {})
+
+
 def write_cog(
     path: Path,
-    values: Raster,
+    raster: Raster | PartlyEncoded,
     profile: Mapping[str, Any],
     tags: Mapping[str, str],
     form: CogForm,
 ) -> None:
-    """Write (y, x) values with overviews and statistics; `profile` is rasterio's crs, transform and nodata.
+    """Write a (y, x) raster with overviews and statistics; `profile` is rasterio's crs, transform and nodata.
 
-    Raises OSError, RasterioError.
+    Every block is decoded again, and every byte is read back. Raises OSError, RasterioError, UnequalError.
     """
-    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    values, dtype, known = PartlyEncoded.of(raster)
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         levels = [values, *overviews(values, BLOCK, pool)]
-        big = sum(_raw_bytes(one) for one in levels) > _LARGEST if form.big is None else form.big
-        missing = profile["nodata"] if values.dtype.kind != "f" else None
+        big = sum(_raw_bytes(one, dtype) for one in levels) > _LARGEST if form.big is None else form.big
+        missing = profile["nodata"] if dtype.kind != "f" else None
         of_band = statistics(values, missing, pool)
-        coding = {**_coding(values, form.compression), "bigtiff": "YES" if big else "NO"}
-        first = _written_by_gdal(values, {**profile, **coding}, tags, of_band)
+        shape = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": dtype.name}
+        coding = {**_coding(dtype, form.compression), "bigtiff": "YES" if big else "NO"}
+        first = _written_by_gdal({**shape, **profile, **coding}, tags, of_band)
         directories = [_Level(one, first if at == 0 else _of_overview(first)) for at, one in enumerate(levels)]
-        encode = partial(_encoded, missing=missing, encode=_encoder(form.compression, form.level))
-        with path.open("wb") as file:
-            _write(file, directories, big, partial(_in_order, pool, encode, ahead=2 * threads))
+        directories[0].known = known
+        coder = Coder.of(form.compression, form.level, dtype, missing)
+        with path.open("w+b") as file:
+            _write(file, directories, big, partial(_in_order, pool, coder.encoded, ahead=2 * threads))
 
 
-def _raw_bytes(values: Raster) -> int:
-    return sum(BLOCK * BLOCK * values.itemsize for _ in _blocks(values))
+def _raw_bytes(values: Raster, dtype: np.dtype[Any]) -> int:
+    return sum(BLOCK * BLOCK * dtype.itemsize for _ in _blocks(values))
 
 
 # --- directories ------------------------------------------------------------------------------------------------------
 
 
-def _coding(values: Raster, compression: str) -> dict[str, Any]:
-    predictor = {} if compression == "none" else {"predictor": 3 if values.dtype.kind == "f" else 2}
+def _coding(dtype: np.dtype[Any], compression: str) -> dict[str, Any]:
+    predictor = {} if compression == "none" else {"predictor": predictor_of(dtype)}
     return {"compress": compression, **predictor}
 
 
-def _written_by_gdal(
-    values: Raster, profile: Mapping[str, Any], tags: Mapping[str, str], of_band: Mapping[str, str]
-) -> list[Tag]:
-    """The directory that GDAL gives an empty raster of this shape."""
-    shape = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": values.dtype.name}
+def _written_by_gdal(profile: Mapping[str, Any], tags: Mapping[str, str], of_band: Mapping[str, str]) -> list[Tag]:
+    """The directory that GDAL gives an empty raster."""
     blocks = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "sparse_ok": True, "endianness": "LITTLE"}
     with MemoryFile() as memory:
-        with memory.open(driver="GTiff", **shape, **blocks, **profile) as raster:
+        with memory.open(driver="GTiff", **blocks, **profile) as raster:
             raster.update_tags(**tags)
             raster.update_tags(1, **of_band)
             if "statistic" in tags:
@@ -118,6 +130,7 @@ class _Level:
         self._tags = tags
         self.offsets: list[int] = []
         self.counts: list[int] = []
+        self.known: Mapping[int, Future[Bytes]] = {}  # blocks that are encoded already
 
     def tags(self, big: bool) -> list[Tag]:
         """The directory's entries, with zeros for what is not known yet."""
@@ -184,18 +197,27 @@ def _front(levels: list[_Level], big: bool) -> bytes:
 # --- blocks -----------------------------------------------------------------------------------------------------------
 
 
-def _write(
-    file: BinaryIO, levels: list[_Level], big: bool, encoded: Callable[[Iterable[Raster]], Iterator[Bytes]]
-) -> None:
+def _write(file: BinaryIO, levels: list[_Level], big: bool, encoded: Callable[[_Level], Iterator[Bytes]]) -> None:
     """Blocks of the smallest overview first, the raster's last; then the directories, which know where they lie."""
-    at = file.write(_front(levels, big))
+    at = _put(file, 0, _front(levels, big))
     for level in reversed(levels):
-        for block in encoded(_blocks(level.values)):
+        for block in encoded(level):
             level.offsets.append(at + 4)
             level.counts.append(len(block))
-            at += file.write(struct.pack("<I", len(block)) + block + block[-4:])
+            at = _put(file, at, struct.pack("<I", len(block)), block, block[-4:])
     file.seek(0)
-    file.write(_front(levels, big))
+    _put(file, 0, _front(levels, big))
+
+
+def _put(file: BinaryIO, at: int, *parts: Bytes) -> int:
+    """Write parts at a byte where the file stands, and compare what it holds there then. The byte behind them."""
+    file.writelines(parts)
+    file.flush()
+    for part in parts:
+        if os.pread(file.fileno(), len(part), at) != part:
+            raise UnequalError(f"read back, bytes {at} to {at + len(part)} differ; check the disk")
+        at += len(part)
+    return at
 
 
 def _blocks(values: Raster) -> Iterator[Raster]:
@@ -205,40 +227,12 @@ def _blocks(values: Raster) -> Iterator[Raster]:
             yield values[top : top + BLOCK, left : left + BLOCK]
 
 
-def _in_order(pool: Executor, function: Encode, items: Iterable[Raster], *, ahead: int) -> Iterator[Bytes]:
-    """The results in the order of the items, a few ahead of their use."""
+def _in_order(pool: Executor, encode: Encode, level: _Level, *, ahead: int) -> Iterator[Bytes]:
+    """The encoded blocks of a level in their order, a few ahead of their use."""
     waiting: deque[Future[Bytes]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
+    for number, block in enumerate(_blocks(level.values)):
+        waiting.append(level.known.get(number) or pool.submit(encode, block))
         if len(waiting) > ahead:
             yield waiting.popleft().result()
     for result in waiting:
         yield result.result()
-
-
-def _encoded(values: Raster, missing: int | None, encode: Encode) -> Bytes:
-    """A block, filled up at the edges of the raster with what counts as missing."""
-    if values.shape != (BLOCK, BLOCK):
-        whole = np.full((BLOCK, BLOCK), np.nan if missing is None else missing, values.dtype)
-        whole[: values.shape[0], : values.shape[1]] = values
-        values = whole
-    return encode(np.ascontiguousarray(values))
-
-
-def _encoder(compression: str, level: int) -> Encode:
-    if compression == "none":
-        return lambda block: block.tobytes()
-    by_name: dict[str, Callable[..., Bytes]] = {
-        "deflate": partial(imagecodecs.deflate_encode, level=level),
-        "zstd": partial(imagecodecs.zstd_encode, level=level),
-        "lzw": imagecodecs.lzw_encode,
-    }
-    compress = by_name[compression]
-    return lambda block: compress(_predicted(block))
-
-
-def _predicted(block: Raster) -> Raster:
-    """TIFF's predictor 3 for floats, 2 for integers, row by row."""
-    encode = imagecodecs.floatpred_encode if block.dtype.kind == "f" else imagecodecs.delta_encode
-    predicted: Raster = np.asarray(encode(block, axis=-1))
-    return predicted

@@ -96,6 +96,12 @@ def unequal_bits(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[
     return unequal
 
 
+def same_bits(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
+    """True if two arrays have one shape, one type and the same bits, also of NaN."""
+    kind = np.dtype(f"<u{first.dtype.itemsize}")
+    return first.dtype == second.dtype and np.array_equal(first.view(kind), second.view(kind))
+
+
 def canonical(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Values little-endian, in C order, each NaN the same (IEEE 754 leaves its payload to the machine)."""
     return _canonical(values, np.isnan(values) if values.dtype.kind == "f" else np.zeros(1, np.bool_))

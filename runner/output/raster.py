@@ -1,6 +1,8 @@
 """Cloud-Optimized GeoTIFFs of temporal statistics: one file per statistic."""
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,42 +13,73 @@ from rasterio.transform import Affine
 from runner.base.atomic import written_aside
 from runner.errors import OutputError
 from runner.model import Grid
-from runner.output.cog_file import CogForm, write_cog
-from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256
+from runner.output.block_coder import BLOCK, UnequalError
+from runner.output.cog_file import CogForm, PartlyEncoded, write_cog
+from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256, same_bits
+from runner.plan.memory import raster_dtype
 from runner.settings import OutputSettings
 
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
 _NO_COUNT = 0  # the nodata of counts
-_ROWS_COMPARED = 1024  # at a time, when a raster is read back
+_ROWS_DIGESTED = 256  # at a time, so that they stay in the cache
+
+
+def raster_type(values: np.dtype, output: OutputSettings, source: np.dtype) -> np.dtype:
+    """The type of a raster: 32 bits for counts, which every GIS reads; as the setting and the source say for floats."""
+    return np.dtype(np.int32) if values.kind == "i" else raster_dtype(output.raster_dtype, source)
+
+
+def missing_of(dtype: np.dtype) -> int | None:
+    """The nodata of integers; that of floats is NaN."""
+    return None if dtype.kind == "f" else _NO_COUNT
 
 
 def write_raster(
-    path: Path, values: np.ndarray, grid: Grid, output: OutputSettings, tags: Mapping[str, str]
+    path: Path, raster: np.ndarray | PartlyEncoded, grid: Grid, output: OutputSettings, tags: Mapping[str, str]
 ) -> FileFacts:
-    """Write (y, x) values as a COG with statistics and overviews; nodata is NaN for floats, 0 for counts.
+    """Write a (y, x) raster as a COG with statistics and overviews; nodata is NaN for floats, 0 for counts.
 
-    The file is read back and compared before it gets its name; its facts are of what was read. Raises OutputError.
+    What is written is decoded, read back and compared before the file gets its name. Raises OutputError.
     """
-    name = tags.get("statistic", path.stem)
+    raster = PartlyEncoded.of(raster)
+    nodata = np.nan if raster.dtype.kind == "f" else _NO_COUNT
+    place = {"crs": grid.crs, "transform": Affine(*grid.transform), "nodata": nodata}
     try:
-        with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
-            floats = values.dtype.kind == "f"
-            place = {"crs": grid.crs, "transform": Affine(*grid.transform), "nodata": np.nan if floats else _NO_COUNT}
-            write_cog(aside, values, place, tags, CogForm(output.compression, output.level))
-            facts = _check(path, aside, values, name)
-            return FileFacts(path, aside.stat().st_size, file_sha256(aside), (facts,))
+        with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), ThreadPoolExecutor(2) as beside:
+            digest = beside.submit(_digest, tags.get("statistic", path.stem), raster)
+            write_cog(aside, raster, place, tags, CogForm(output.compression, output.level))
+            synced = beside.submit(_sync, aside)
+            _refuse_unreadable(aside, raster)
+            sha256 = file_sha256(aside)
+            synced.result()
+            return FileFacts(path, aside.stat().st_size, sha256, (digest.result(),))
+    except UnequalError as error:
+        raise OutputError(f"{path}: {error}") from error
     except RasterioError as error:
         raise OutputError(f"{path}: GDAL cannot write it: {error}") from error
 
 
-def _check(path: Path, aside: Path, values: np.ndarray, name: str) -> ValueFacts:
-    floats = values.dtype.kind == "f"
-    digest = ValueDigest(name, values.dtype, values.shape, None if floats else _NO_COUNT)
-    with rasterio.open(aside, driver="GTiff", num_threads="ALL_CPUS") as raster:
-        for top in range(0, values.shape[0], _ROWS_COMPARED):
-            rows = slice(top, min(top + _ROWS_COMPARED, values.shape[0]))
-            found = raster.read(1, window=((rows.start, rows.stop), (0, values.shape[1])))
-            if not np.array_equal(found, values[rows], equal_nan=floats):
-                raise OutputError(f"{path}: read back, rows {rows.start} to {rows.stop} differ; check the disk")
-            digest.add(found)
+def _digest(name: str, raster: PartlyEncoded) -> ValueFacts:
+    values, dtype, _ = raster
+    digest = ValueDigest(name, dtype, values.shape, missing_of(dtype))
+    for top in range(0, len(values), _ROWS_DIGESTED):
+        digest.add(values[top : top + _ROWS_DIGESTED].astype(dtype, copy=False))
     return digest.facts()
+
+
+def _sync(path: Path) -> None:
+    """Bring a file to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _refuse_unreadable(path: Path, raster: PartlyEncoded) -> None:
+    """Raise UnequalError unless GDAL finds the first and the last block, and so the others, where they lie."""
+    values, dtype, _ = raster
+    height, width = values.shape
+    with rasterio.open(path, driver="GTiff") as stored:
+        for top, left in ((0, 0), ((height - 1) // BLOCK * BLOCK, (width - 1) // BLOCK * BLOCK)):
+            block = values[top : top + BLOCK, left : left + BLOCK]
+            found = stored.read(1, window=((top, top + block.shape[0]), (left, left + block.shape[1])))
+            if not same_bits(found, np.ascontiguousarray(block, dtype)):
+                raise UnequalError(f"GDAL reads other values from row {top} and column {left} on; report it")

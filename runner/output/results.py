@@ -12,11 +12,12 @@ import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
 from runner.model import Stack
+from runner.output.ahead import Ahead
+from runner.output.cog_file import PartlyEncoded
 from runner.output.digest import FileFacts
 from runner.output.names import raster_name
-from runner.output.raster import write_raster
+from runner.output.raster import raster_type, write_raster
 from runner.output.table import scene_table, write_table
-from runner.plan.memory import raster_dtype
 from runner.plan.records import StagePlan
 from runner.reduce.statistics import statistic
 from runner.settings import Mask, OutputSettings, Over, SourceSettings
@@ -47,11 +48,12 @@ def inputs_sha256(objects: Iterable[tuple[str, str | None]]) -> str:
 
 
 class Destination(NamedTuple):
-    """The folder of results, their form, and the provenance that each of them carries."""
+    """The folder of results, their form, the provenance that each carries, and what is encoded of them already."""
 
     folder: Path
     output: OutputSettings
     origin: Mapping[str, str]
+    ahead: Ahead | None = None
 
 
 def write_stage(
@@ -62,7 +64,7 @@ def write_stage(
     Rasters are taken out of `values` as they are written, so that their memory is free for the next.
     """
     units = {name: unit for name in values if (unit := statistic(name).unit(stack.units))}
-    folder, output, origin = destination
+    folder, output, origin, ahead = destination
     origin = {**origin, "stage": stage.name, "min_count": str(stage.min_count), "weights": stage.weights.value}
     if stage.over is Over.space:
         about = {name: _metadata(stage, name, units.get(name)) for name in values}
@@ -70,9 +72,12 @@ def write_stage(
         return [write_table(folder / f"{stage.name}.parquet", table, list(values))]
 
     def write(name: str) -> FileFacts:
-        array = _as_raster(values.pop(name), stack, output)
+        own = values.pop(name)
+        dtype = raster_type(own.dtype, output, stack.dtype)
+        array = own if own.dtype.kind == "i" else own.astype(dtype, copy=False)
+        raster = PartlyEncoded(array, dtype, ahead.blocks(own) if ahead else {})
         tags = {**origin, "statistic": name, "units": units.get(name, "")}
-        return write_raster(folder / raster_name(stage.name, name), array, stack.grid, output, tags)
+        return write_raster(folder / raster_name(stage.name, name), raster, stack.grid, output, tags)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(_RASTERS_TOGETHER) as pool:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # such as the scenes are, so are the rasters
@@ -82,9 +87,3 @@ def write_stage(
 def _metadata(stage: StagePlan, name: str, unit: str | None) -> dict[str, str]:
     """The attributes of a column: its units, and if a pixel counts by its area."""
     return ({"units": unit} if unit else {}) | ({"weights": stage.weights.value} if name in stage.by_area else {})
-
-
-def _as_raster(values: np.ndarray, stack: Stack, output: OutputSettings) -> np.ndarray:
-    """Counts in 32 bits, which every GIS reads; floats as the setting says."""
-    dtype = np.dtype(np.int32) if values.dtype.kind == "i" else raster_dtype(output.raster_dtype, stack.dtype)
-    return values.astype(dtype, copy=False)

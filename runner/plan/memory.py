@@ -21,7 +21,7 @@ _MISSING_BYTES = 6  # for each pixel: a flag that it is missing, for each rule
 _IN_PIECES_BYTES = 80  # for each pixel: a 64-bit integer, its three parts and their intermediate values
 _SPARE_BYTES = 16  # for each pixel: what two floats do not hold, on its way to the limbs
 _WEIGHTED_BYTES = 32  # for each pixel of a tile: its value and its weight as float64, picked and copied
-_RESULT_BYTES = 3  # the rasters of a run lie in memory as they are, and twice more while GDAL writes the largest
+_RESULT_BYTES = 3  # the rasters of a run lie in memory; encoded blocks and overviews take up to twice the largest
 
 
 def bytes_per_pixel(stages: tuple[StagePlan, ...], stack: Stack, rule: PixelRule) -> int:

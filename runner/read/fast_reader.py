@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runner.errors import ReadError
 from runner.read.decode import Buffers, ByteArray, Pixels, TileDecoder, fast_path_refusal
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.header import SceneFile, ScenePixels, Window
 from runner.read.inflation import InflateCounts, Inflation, Packed
 from runner.read.layout import TiffLayout
 from runner.read.missing_tiles import MissingTiles
+from runner.read.stop_flag import StopFlag
 from runner.settings import Inflate
 
 if TYPE_CHECKING:

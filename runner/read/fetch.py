@@ -7,12 +7,12 @@ ignore If-Match.
 
 import asyncio
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 import obstore
@@ -20,15 +20,17 @@ from obstore.exceptions import BaseError, PreconditionError
 
 from runner.errors import ReadError
 from runner.read.background import background_loop
+from runner.read.local_files import begin_local, read_local
 from runner.read.refusals import RequestError
+from runner.read.stop_flag import StopFlag
 from runner.read.store_errors import ShortBodyError, StoreError, explain, is_past_the_end, may_pass
-from runner.read.version import Version, if_match, refuse_changed, version_of
+from runner.read.version import ObjectPart, Version, if_match, refuse_changed, version_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
-    from obstore import Bytes, GetOptions, GetResult, ObjectMeta
+    from obstore import Bytes, GetOptions, GetResult
     from obstore.store import ObjectStore
 
 Item = TypeVar("Item")
@@ -98,41 +100,14 @@ class ByteRange(NamedTuple):
         return Version(self.etag, self.size, self.modified)
 
     @property
+    def place(self) -> tuple["ObjectStore", str, int, int, Version]:
+        """Where its bytes lie, and of which version."""
+        return self.store, self.key, self.start, self.stop, self.version
+
+    @property
     def part(self) -> str:
         """The bytes, for messages."""
         return f"bytes {self.start} to {self.stop}"
-
-
-class ObjectStart(NamedTuple):
-    """The first bytes of an object, and what its store says of it: its whole size in bytes, and its version."""
-
-    data: "Bytes"
-    size: int
-    version: Version
-
-
-class StopFlag:
-    """A flag that ends the readers of a stack. A copy in another process is never set."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def __reduce__(self) -> tuple[type["StopFlag"], tuple[()]]:
-        """Pickle it without its event; a worker process is ended from outside."""
-        return type(self), ()
-
-    def set(self) -> None:
-        """End the reading."""
-        self._event.set()
-
-    def check(self) -> None:
-        """Raise StoppedError if the flag is set."""
-        if self._event.is_set():
-            raise StoppedError
-
-
-class StoppedError(Exception):
-    """Reading was stopped by the flag."""
 
 
 def fetch_ahead(
@@ -140,8 +115,7 @@ def fetch_ahead(
 ) -> Generator[tuple[Item, "Bytes"], None, None]:
     """Yield each item with the bytes of its range, in order, while the next ranges are on their way.
 
-    An empty range yields b"" without a request. Close the generator to cancel what is under way. Raises ReadError, of a
-    kind that tells a missing, denied or changed object from the rest, when a range stays unread, and StoppedError.
+    Close it to cancel what is under way. Raises ReadError, whose kind tells a missing object, and StoppedError.
     """
     with background_loop() as loop:
         queue: _Queue[Item] = _Queue(loop, options, stop or StopFlag())
@@ -154,6 +128,15 @@ def fetch_ahead(
             del data  # or the consumer's last range would stay in memory while it waits for the next
 
 
+class _Waiting(NamedTuple, Generic[Item]):
+    """A range of a local file that is being read, or one that was asked for."""
+
+    item: Item
+    requested: ByteRange
+    local: "Future[ObjectPart | None] | None"
+    asked: "Future[Bytes] | None"
+
+
 @dataclass(slots=True)
 class _Queue(Generic[Item]):
     """Ranges on their way, in order."""
@@ -161,7 +144,7 @@ class _Queue(Generic[Item]):
     loop: asyncio.AbstractEventLoop
     options: FetchOptions
     stop: StopFlag
-    waiting: "deque[tuple[Item, ByteRange, Future[Bytes]]]" = field(default_factory=deque)
+    waiting: deque["_Waiting[Item]"] = field(default_factory=deque)
     ahead_bytes: int = 0
 
     def fill(self, source: Iterator[tuple[Item, ByteRange]]) -> None:
@@ -169,38 +152,51 @@ class _Queue(Generic[Item]):
         while not self.waiting or (
             len(self.waiting) < self.options.in_flight and self.ahead_bytes < self.options.ahead_bytes
         ):
-            following = next(source, None)
-            if following is None:
+            if (following := next(source, None)) is None:
                 return
             item, requested = following
-            job = asyncio.run_coroutine_threadsafe(fetch_range(requested, self.options), self.loop)
-            self.waiting.append((item, requested, job))
+            local = begin_local(*requested.place) if requested.start < requested.stop else None
+            self.waiting.append(_Waiting(item, requested, local, None if local else self._ask(requested)))
             self.ahead_bytes += requested.stop - requested.start
 
     def take(self) -> tuple[Item, "Bytes"]:
         """Wait for the oldest range."""
-        item, requested, job = self.waiting.popleft()
+        item, requested, local, asked = self.waiting.popleft()
         started = time.perf_counter()
-        while not job.done():
-            self.stop.check()
-            wait([job], timeout=_STOP_SECONDS)
+        part = local.result() if local and self._ended(local, self.options.timeout_seconds) else None
+        if part is not None and part.size >= requested.stop:
+            data = part.data
+            requested.counts.add(FetchCounts(1, len(data)))
+        else:
+            asked = asked or self._ask(requested)  # also of a file that obstore has to look at
+            self._ended(asked)
+            data = asked.result()
         requested.counts.wait_seconds += time.perf_counter() - started
-        data = job.result()
         self.ahead_bytes -= requested.stop - requested.start
         return item, data
 
+    def _ask(self, requested: ByteRange) -> "Future[Bytes]":
+        return asyncio.run_coroutine_threadsafe(fetch_range(requested, self.options), self.loop)
+
+    def _ended(self, job: "Future[Answer]", seconds: float = inf) -> bool:
+        """Wait for a job, for so long at most; True if it has ended. Raises StoppedError."""
+        started = time.perf_counter()
+        while not job.done() and time.perf_counter() - started < seconds:
+            self.stop.check()
+            wait([job], timeout=_STOP_SECONDS)
+        return job.done()
+
 
 async def fetch_range(requested: ByteRange, options: FetchOptions) -> "Bytes":
-    """The bytes of one range, retried. Raises ReadError, also where the object ends before."""
+    """The bytes of one range, retried; of an empty one without a request. Raises ReadError, also past the end."""
     if requested.start == requested.stop:
         return obstore.Bytes(b"")
-    return (await _retried(requested, options, whole=True))[0]
+    return (await _retried(requested, options, whole=True)).data
 
 
-async def fetch_start(requested: ByteRange, options: FetchOptions) -> ObjectStart:
+async def fetch_start(requested: ByteRange, options: FetchOptions) -> ObjectPart:
     """The bytes of one range, or as many of them as the object has, retried. Raises ReadError."""
-    data, meta = await _retried(requested, options, whole=False)
-    return ObjectStart(data, meta["size"], version_of(meta))
+    return await _retried(requested, options, whole=False)
 
 
 async def retried(
@@ -229,7 +225,7 @@ async def retried(
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _retried(requested: ByteRange, options: FetchOptions, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
+async def _retried(requested: ByteRange, options: FetchOptions, *, whole: bool) -> ObjectPart:
     return await retried(
         lambda: _attempt(requested, whole=whole),
         options,
@@ -244,7 +240,11 @@ def _backoff(options: FetchOptions, failed: int) -> float:
     return random.uniform(longest / 2, longest)  # noqa: S311 - no secret
 
 
-async def _attempt(requested: ByteRange, *, whole: bool) -> tuple["Bytes", "ObjectMeta"]:
+async def _attempt(requested: ByteRange, *, whole: bool) -> ObjectPart:
+    part = await read_local(*requested.place)
+    if part is not None and (not whole or part.size >= requested.stop):
+        requested.counts.bytes += len(part.data)
+        return part
     try:
         answer = await _answer(requested)
     except BaseError as error:
@@ -259,7 +259,7 @@ async def _attempt(requested: ByteRange, *, whole: bool) -> tuple["Bytes", "Obje
     requested.counts.bytes += len(data)
     if len(data) != min(requested.stop, size) - requested.start:
         raise ShortBodyError(len(data))
-    return data, answer.meta
+    return ObjectPart(data, size, version_of(answer.meta))
 
 
 async def _answer(requested: ByteRange) -> "GetResult":

@@ -20,6 +20,7 @@ _TYPES: Final[Mapping[int, str]] = {  # TIFF 6.0 section 2, and BigTIFF's LONG8,
     1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u8", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i8", 11: "f4", 12: "f8",
     13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
+_CODES: Final = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}  # struct's
 
 Get: TypeAlias = Callable[[int, int], bytes]
 ByteOrder: TypeAlias = Literal["<", ">"]
@@ -143,12 +144,22 @@ class Directory:
             return np.empty(0, np.uint64)
         values = np.frombuffer(tag.raw, self.source.order + _TYPES[tag.kind])
         if values.dtype.kind == "f" or (values < 0).any():
-            self.source.fail(f"damaged TIFF: tag {number} has type {tag.kind}, wanted unsigned integers")
+            self._refuse_numbers(tag)
         return values.astype(np.uint64)
 
     def integers(self, number: int) -> tuple[int, ...]:
-        """The values of a tag, none if it is absent."""
-        return tuple(self.array(number).tolist())
+        """The values of a tag, as of `array`, none if it is absent."""
+        tag = self.tag(number)
+        if tag is None:
+            return ()
+        code = _CODES.get(_TYPES[tag.kind])
+        values = struct.unpack(f"{self.source.order}{tag.count}{code}", tag.raw) if code else (-1,)
+        if min(values, default=0) < 0:
+            self._refuse_numbers(tag)
+        return values
+
+    def _refuse_numbers(self, tag: Tag) -> NoReturn:
+        self.source.fail(f"damaged TIFF: tag {tag.number} has type {tag.kind}, wanted unsigned integers")
 
     def integer(self, number: int, default: int) -> int:
         """The first value of a tag."""

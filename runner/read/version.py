@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from runner.read.store_errors import ChangedError, StoreError
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import Bytes, ObjectMeta
 
 _ONE_SECOND: Final = timedelta(seconds=1)  # Last-Modified has whole seconds, a listing may have parts of them
 _PARTS: Final = re.compile(r'(?:W/)?"?(.*?)(?:(?:--?|;)(?:gzip|br|deflate|zstd))?"?', re.IGNORECASE | re.DOTALL)
 _PLAIN: Final = re.compile(r'"[!#-~]+"')  # RFC 9110, section 8.8.3: quoted and strong
 _HEX: Final = re.compile(r"[0-9a-f]+(-[0-9]+)?", re.IGNORECASE)  # an MD5, with the number of parts; in either case
-_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's, where an answer has no Last-Modified
+NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)  # obstore's, where an answer has no Last-Modified
 
 
 class Version(NamedTuple):
@@ -54,10 +54,18 @@ class Version(NamedTuple):
         return by_etag or by_time or not self.is_known
 
 
+class ObjectPart(NamedTuple):
+    """Some bytes of an object, and what its store says of it: its whole size in bytes, and its version."""
+
+    data: "Bytes"
+    size: int
+    version: Version
+
+
 def version_of(meta: "ObjectMeta") -> Version:
     """The version in an answer of obstore."""
     modified = meta["last_modified"]
-    return Version(meta["e_tag"], meta["size"], None if modified == _NO_TIME else modified)
+    return Version(meta["e_tag"], meta["size"], None if modified == NO_TIME else modified)
 
 
 def refuse_changed(href: str, then: Version, now: Version, when: str = "during the run") -> None:

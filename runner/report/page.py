@@ -1,6 +1,7 @@
 """From a run folder to its report."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,12 @@ def write_report(folder: Path) -> Path:
     path = folder / REPORT
     write_text(path, template(_TEMPLATE).render(_context(read_folder(folder))))
     return path
+
+
+def prepare() -> None:
+    """Load what making a page needs, a tenth of a second, while a run waits for its scenes."""
+    import_module("pyarrow.compute")  # which reading the tables needs
+    template(_TEMPLATE)
 
 
 def _context(contents: Contents) -> dict[str, Any]:

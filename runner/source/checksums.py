@@ -16,7 +16,8 @@ from dask.system import CPU_COUNT
 
 from runner.errors import ReadError, SourceError
 from runner.model import Scene, locate
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.stop_flag import StopFlag
 from runner.read.store_errors import StoreError
 from runner.source.stores import Stores
 

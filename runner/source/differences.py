@@ -151,6 +151,6 @@ def _nodata_trait(band: int) -> Trait:
         by_alpha = FileMask.alpha in (a.mask_of(band), b.mask_of(band))
         if by_alpha and (ours is None) != (theirs is None):
             return False
-        return a.dtype != b.dtype or same_nodata(ours, theirs, a.dtype)
+        return a.dtype != b.dtype or ours == theirs or same_nodata(ours, theirs, a.dtype)
 
     return Trait(lambda header, _: f"with {nodata(header.nodata_of(band))}", same)

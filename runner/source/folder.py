@@ -14,7 +14,7 @@ from typing import Final
 from runner.errors import SourceError, is_utf8, printable
 from runner.model import StoredObject
 from runner.read.store_errors import LOCAL_HINT
-from runner.source.sidecars import by_folded_name, with_sidecars
+from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _LOOKED_AT: Final = 100_000  # files, to say what there is where nothing matches
@@ -52,9 +52,12 @@ def _is_broken_link(path: str) -> bool:
 
 def _stored(path: str) -> StoredObject:
     """A file; of a link that leads nowhere the name alone, so that reading it fails."""
-    if _is_broken_link(path):
-        return StoredObject(path)
-    state = Path(path).stat()
+    try:
+        state = Path(path).stat()
+    except OSError:
+        if _is_broken_link(path):
+            return StoredObject(path)
+        raise
     return StoredObject(path, state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
 
 
@@ -64,7 +67,11 @@ def files_with_sidecars(items: Iterable[StoredObject]) -> Iterator[StoredObject]
     @lru_cache(maxsize=64)
     def names_in(folder: str) -> Mapping[str, str]:
         try:
-            return by_folded_name(f"{folder}/{name}" for name in os.listdir(folder))  # noqa: PTH208 - names are enough
+            return by_folded_name(
+                f"{folder}/{name}"
+                for name in os.listdir(folder)  # noqa: PTH208 - names are enough
+                if may_be_sidecar(name)
+            )
         except OSError:
             return {}  # it may be entered but not listed; then nothing shows what lies beside
 

@@ -23,24 +23,24 @@ async def gather(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Item]
     before 3.14 ends such a thread by unwinding it, which Rust does not allow).
     """
     _threads_of_others()
-    gate = asyncio.Semaphore(at_once)
+    remaining = enumerate(items)
+    answers: dict[int, Answer] = {}
     failures: list[RunnerError] = []
 
-    async def asked(item: Item) -> list[Answer]:
-        async with gate:
+    async def ask_for_some() -> None:
+        for number, item in remaining:
             if failures:
-                return []
+                return
             try:
-                return [await ask(item)]
+                answers[number] = await ask(item)
             except RunnerError as error:
                 failures.append(error)
-                return []
 
-    answers = await asyncio.gather(*map(asked, items))
+    await asyncio.gather(*(ask_for_some() for _ in range(at_once)))
     await _all_delivered()
     if failures:
         raise failures[0]
-    return [answer for of_item in answers for answer in of_item]
+    return [answers[number] for number in sorted(answers)]
 
 
 def _unknown_threads() -> set[int]:

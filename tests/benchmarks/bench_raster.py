@@ -16,7 +16,8 @@ from rasterio.transform import Affine
 from report import machine, markdown
 
 from runner.base.console import say
-from runner.output.cog_file import BLOCK, CogForm, write_cog
+from runner.output.block_coder import BLOCK
+from runner.output.cog_file import CogForm, write_cog
 
 SIDE = 5490
 PLACE = {"crs": "EPSG:32610", "transform": Affine(20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0)}

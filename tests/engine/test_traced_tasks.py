@@ -11,8 +11,8 @@ from runner.engine.trace import NumberedTask, TaskError, trace_of
 from runner.engine.traced_tasks import run_traced
 from runner.errors import ReadError, RunnerError
 from runner.plan.records import Task
-from runner.read.fetch import StoppedError
 from runner.read.header import Window
+from runner.read.stop_flag import StoppedError
 
 TASK = Task(Window(512, 0, 512, 700), 2, 5)
 SHARED: Any = None

@@ -1,0 +1,120 @@
+"""Blocks of rasters encoded while other windows are still computed, where processors wait for the network.
+
+Blocks that are not encoded by the end are encoded when the raster is written. The bytes are the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.output.block_coder import BLOCK, Bytes, Coder
+from runner.output.overviews import Raster
+from runner.output.raster import missing_of, raster_type
+from runner.read.header import Window
+from runner.settings import OutputSettings
+
+
+@contextmanager
+def encoding_ahead(output: OutputSettings, source: np.dtype) -> Iterator["Ahead"]:
+    """Encode ahead in a thread of its own. `source` is the type of the scenes' pixels."""
+    with ThreadPoolExecutor(1, "encoder") as pool:
+        try:
+            yield Ahead(output, source, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(slots=True)
+class Ahead:
+    """Rasters whose windows are finished one after the other.
+
+    Their encoded blocks take no more memory than the largest of them, for which the plan has room.
+    """
+
+    output: OutputSettings
+    source: np.dtype
+    pool: ThreadPoolExecutor
+    _rasters: dict[int, "_Raster"] = field(default_factory=dict)  # by the identity of their values
+
+    def finished(self, values: Raster, window: Window) -> None:
+        """Take a window of a raster, whose values there are final."""
+        if self.output.compression == "none":
+            return
+        if id(values) not in self._rasters:
+            dtype = raster_type(values.dtype, self.output, self.source)
+            coder = Coder.of(self.output.compression, self.output.level, dtype, missing_of(dtype))
+            self._rasters[id(values)] = _Raster(values, coder)
+        raster = self._rasters[id(values)]
+        most = max(each.bytes_of(each.values.size) for each in self._rasters.values())
+        for number, block in raster.completed(window):
+            if sum(each.bytes for each in self._rasters.values()) < most:
+                raster.blocks[number] = self.pool.submit(raster.encoded, block)
+                raster.begun_bytes += raster.bytes_of(BLOCK * BLOCK)
+
+    def blocks(self, values: Raster) -> Mapping[int, Future[Bytes]]:
+        """The blocks of a raster that are encoded or under way, by their numbers. It is forgotten here."""
+        raster = self._rasters.pop(id(values), None)
+        return {} if raster is None else {number: job for number, job in raster.blocks.items() if not job.cancel()}
+
+    def drop(self) -> None:
+        """Forget all rasters: their values are computed again."""
+        for raster in list(self._rasters.values()):
+            self.blocks(raster.values)
+
+
+@dataclass(slots=True)
+class _Raster:
+    """A raster that grows. The thread that encodes changes `saved_bytes` alone, and no other thread does."""
+
+    values: Raster
+    coder: Coder
+    blocks: dict[int, Future[Bytes]] = field(default_factory=dict)
+    begun_bytes: int = 0
+    saved_bytes: int = 0  # by compressing what was begun
+    _missing: npt.NDArray[np.int64] = field(init=False)  # pixels of each block that are not final
+
+    def __post_init__(self) -> None:
+        height, width = self.values.shape
+        self._missing = _pixels(Window(0, 0, height, width))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the blocks that are encoded, and the most that those under way will have."""
+        return self.begun_bytes - self.saved_bytes
+
+    def bytes_of(self, pixels: int) -> int:
+        """Bytes of pixels that are not compressed."""
+        return pixels * self.coder.dtype.itemsize
+
+    def completed(self, window: Window) -> Iterator[tuple[int, Raster]]:
+        """The blocks, with their numbers, of which this window is the last part."""
+        pixels, first = _pixels(window), (window.row // BLOCK, window.column // BLOCK)
+        missing = self._missing[first[0] : first[0] + pixels.shape[0], first[1] : first[1] + pixels.shape[1]]
+        missing -= pixels
+        for row, column in (np.argwhere(missing == 0) + first).tolist():
+            top, left = row * BLOCK, column * BLOCK
+            yield row * self._missing.shape[1] + column, self.values[top : top + BLOCK, left : left + BLOCK]
+
+    def encoded(self, block: Raster) -> Bytes:
+        """A block as it will stand in the file."""
+        data = self.coder.encoded(block)
+        self.saved_bytes += self.bytes_of(BLOCK * BLOCK) - len(data)
+        return data
+
+
+def _pixels(window: Window) -> npt.NDArray[np.int64]:
+    """The pixels in a window of each block that it touches."""
+    rows, columns = _overlaps(window.row, window.height), _overlaps(window.column, window.width)
+    pixels: npt.NDArray[np.int64] = rows[:, None] * columns
+    return pixels
+
+
+def _overlaps(start: int, length: int) -> npt.NDArray[np.int64]:
+    """What each block along an axis shares with `length` pixels from start on, if it shares any."""
+    first = np.arange(start // BLOCK * BLOCK, start + length, BLOCK)
+    overlaps: npt.NDArray[np.int64] = np.minimum(start + length, first + BLOCK) - np.maximum(start, first)
+    return overlaps

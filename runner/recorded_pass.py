@@ -1,0 +1,83 @@
+"""A pass written into the record of its run, and shown on the console, while it is computed."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from runner import summary
+from runner.base.console import tell
+from runner.cluster.workers import ClusterSize
+from runner.engine.observer import Observer
+from runner.engine.results import PassResult, PassUsage, Values
+from runner.engine.trace import TaskTrace
+from runner.output.ahead import Ahead
+from runner.plan.records import Pass
+from runner.read.header import Window
+from runner.record.run import PassRecord
+from runner.record.run_record import RunRecord
+from runner.record.sections import computed_pass, opened_pass
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class RecordedPass(Observer):
+    """Writes what happens in a pass into the run's record, and encodes its rasters ahead."""
+
+    pass_: Pass
+    record: RunRecord
+    reused_tasks: int
+    bar: Callable[[int, int], None]
+    ahead: Ahead
+    state: PassRecord | None = None
+
+    def opened(self, size: ClusterSize, gdal_options: Mapping[str, Mapping[str, str | None]], seconds: float) -> None:
+        """Record the pass on the cluster that has started for it."""
+        options = {worker: dict(values) for worker, values in gdal_options.items()}
+        self.state = opened_pass(self.pass_, size, options, seconds)
+        self.record.put_pass(self.state, reused=self.reused_tasks)
+
+    def compiling(self) -> None:
+        """Say that kernels are being compiled."""
+        tell(summary.describe_compiling(self.pass_.reading.rule.pixels.dtype.name))
+
+    def reused(self, trace: TaskTrace) -> None:
+        """Record a task of an earlier attempt."""
+        self._add(trace, reused=True)
+
+    def done(self, trace: TaskTrace) -> None:
+        """Record a task that succeeded."""
+        self._add(trace)
+
+    def failed(self, trace: TaskTrace) -> None:
+        """Record a task that failed, or was lost."""
+        self._add(trace)
+
+    def finished(self, window: Window, rasters: Mapping[str, Values]) -> None:
+        """Encode the blocks of which this window is the last part."""
+        for values in rasters.values():
+            self.ahead.finished(values, window)
+
+    def progress(self, done: int, total: int) -> None:
+        """Show the tasks done so far."""
+        self.bar(done, total)
+
+    def computed(self, result: PassResult, usage: PassUsage) -> None:
+        """Record the pass once it is complete."""
+        assert self.state is not None  # a pass is opened before it is computed
+        self.state = msgspec.structs.replace(
+            computed_pass(self.state, result, usage.compute_seconds),
+            peak_bytes=usage.peak_bytes,
+            cpu_seconds=round(usage.cpu_seconds, 3),
+            workers_lost=usage.workers_lost,
+        )
+        counts = msgspec.to_builtins(self.state.fetched) or {}
+        facts = {"pass": self.pass_.name, "seconds": self.state.compute_seconds, **counts}
+        log.info("%s computed in %.2f s", self.pass_.name, usage.compute_seconds, extra=facts)
+        self.record.put_pass(self.state, reused=self.reused_tasks)
+        tell(summary.describe_pass(self.state))
+
+    def _add(self, trace: TaskTrace, *, reused: bool = False) -> None:
+        self.record.trace.add(self.pass_.name, [stage.name for stage in self.pass_.stages], trace, reused=reused)
