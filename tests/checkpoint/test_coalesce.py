@@ -12,6 +12,7 @@ from runner.engine.trace import TaskTrace, Work
 from runner.plan.records import Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
+from runner.read.inflation import InflateCounts
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
@@ -35,7 +36,9 @@ def came(start: int, stop: int, window: Window = TOP) -> Result:
     task = Task(window, start, stop)
     medians = np.array([np.median(tile(scene)) for scene in range(start, stop)])
     ordered = {"spatial": {"median": medians}}
-    result = TaskResult(task, over_time.partial(), over_space.partial(), ordered, FetchCounts(), 0.0, 0.0)
+    result = TaskResult(
+        task, over_time.partial(), over_space.partial(), ordered, FetchCounts(), InflateCounts(), 0.0, 0.0
+    )
     return result, TaskTrace(start, task, None, 10.0 + start, 11.0 + start, 99, Work(1.0, 2.0, 3.0, 4, 5, 6, 7))
 
 

@@ -11,6 +11,7 @@ from runner.engine.trace import TaskTrace
 from runner.plan.records import Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
+from runner.read.inflation import InflateCounts
 from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Partial
 from runner.settings import Over
@@ -27,7 +28,7 @@ def test_a_kept_task_is_read_back_the_same(tmp_path: Path, unused: int, wide: Wi
     total = Total(layers.reshape(2, -1), wide)
     partial = Partial(np.array(5), np.full((3, 4), 5, np.int32), total, extremes=np.asfortranarray(BITS.view("f8")))
     ordered = {"medians": {"median": BITS[0].view(np.float64)[:, ::2]}}
-    result = TaskResult(TASK, partial, None, ordered, FetchCounts(), 0.0, 0.0)
+    result = TaskResult(TASK, partial, None, ordered, FetchCounts(), InflateCounts(), 0.0, 0.0)
     rules = Rules("0" * 32, {}, {"medians": Over.time})
     written = write_task(tmp_path, rules, result, TaskTrace(0, TASK, None, None, 0.0))
     kept = read_task(written.path)
