@@ -1,5 +1,6 @@
 """Records of a run, once settings and headers are known: scenes, grids, stacks, inputs."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -7,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runner.read.fetch import FetchCounts
-from runner.read.header import Header
+from runner.read.header import Header, Window
 
 
 class Location(NamedTuple):
@@ -40,7 +41,11 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One object, one date, one band: a layer of the stack."""
+    """One object, one date, one band: a layer of the stack.
+
+    Its first pixel is at `row` and `column` of the stack's grid. Pixels of the grid that it does not cover are missing,
+    and pixels of it that lie outside of the grid are not read.
+    """
 
     name: str
     href: str
@@ -52,11 +57,23 @@ class Scene:
     header: Header
     sidecars: tuple[str, ...] = ()  # hrefs of files beside it that completed the header
     sidecars_sha256: str | None = None  # of what these files say about its pixels and place
+    row: int = 0
+    column: int = 0
+
+    @property
+    def window(self) -> Window:
+        """Its pixels, in the stack's grid."""
+        return Window(self.row, self.column, *self.header.shape)
+
+    def part(self, window: Window) -> Window | None:
+        """The pixels of a window of the grid that it covers, in its own rows and columns; None if there are none."""
+        covered = window.common(self.window)
+        return covered and covered.shifted(-self.row, -self.column)
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """CRS, transform and shape that all scenes of a stack share."""
+    """CRS, transform and shape of a stack."""
 
     crs: str | None  # WKT
     crs_name: str  # for people: EPSG:32610
@@ -66,8 +83,13 @@ class Grid:
 
     @property
     def pixels(self) -> int:
-        """Pixels of one scene."""
+        """The number of its pixels."""
         return self.height * self.width
+
+    @property
+    def window(self) -> Window:
+        """All its pixels."""
+        return Window(0, 0, self.height, self.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +107,24 @@ class Stack:
     def tile_shape(self) -> tuple[int, int]:
         """Rows and columns of the files' tiles."""
         return self.scenes[0].header.tile_shape
+
+    @property
+    def tile_phases(self) -> list[tuple[int, int]]:
+        """Rows and columns from the edges of tiles to the grid's first pixel, of most scenes first.
+
+        One where tiles of all scenes lie alike.
+        """
+        height, width = self.tile_shape
+        places = Counter((scene.row, scene.column) for scene in self.scenes)
+        phases: Counter[tuple[int, int]] = Counter()
+        for (row, column), scenes in places.items():
+            phases[-row % height, -column % width] += scenes
+        return [phase for phase, _ in phases.most_common()]
+
+    @property
+    def has_gaps(self) -> bool:
+        """True if a scene does not cover the grid."""
+        return any(next(self.grid.window.without(scene.window), None) for scene in self.scenes)
 
     @property
     def tile_bytes(self) -> int:

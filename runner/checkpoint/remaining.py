@@ -67,7 +67,8 @@ def remaining_of(planned: Sequence[Task], done: Sequence[Task], scenes: int) -> 
     for task in planned:
         covered = [windows[number] for number in coverage.owners(task.window)]
         for window in covered:
-            common = _common(task.window, window)
+            common = task.window.common(window)
+            assert common is not None  # it owns pixels of the task's window
             for start, stop in _gaps(spans[window], task.start, task.stop):
                 tasks.append(Task(common, start, stop))
                 parts[window][common] = None
@@ -86,40 +87,12 @@ def _gaps(spans: Iterable[Span], start: int, stop: int) -> Iterator[Span]:
         yield start, stop
 
 
-def _common(a: Window, b: Window) -> Window:
-    row, column = max(a.row, b.row), max(a.column, b.column)
-    below = min(a.row + a.height, b.row + b.height)
-    right = min(a.column + a.width, b.column + b.width)
-    return Window(row, column, below - row, right - column)
-
-
-def meet(a: Window, b: Window) -> bool:
-    """Whether two windows have a pixel in common."""
-    common = _common(a, b)
-    return common.height > 0 and common.width > 0
-
-
 def _less(window: Window, others: Iterable[Window]) -> list[Window]:
     """A window without others, in rectangles as wide as possible."""
     rectangles = [window]
     for other in others:
-        rectangles = [part for rectangle in rectangles for part in _less_one(rectangle, other)]
+        rectangles = [part for rectangle in rectangles for part in rectangle.without(other)]
     return rectangles
-
-
-def _less_one(window: Window, other: Window) -> Iterator[Window]:
-    row, column, height, width = common = _common(window, other)
-    if height <= 0 or width <= 0:
-        yield window
-        return
-    below, right = window.row + window.height, window.column + window.width
-    around = [
-        Window(window.row, window.column, row - window.row, window.width),
-        Window(row, window.column, height, column - window.column),
-        Window(row, column + width, height, right - column - width),
-        Window(row + height, window.column, below - row - height, window.width),
-    ]
-    yield from (part for part in around if part.height and part.width and part != common)
 
 
 class _Coverage:

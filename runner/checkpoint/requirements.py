@@ -9,7 +9,7 @@ import numpy as np
 
 from runner.checkpoint.task_file import KeptTask
 from runner.engine.tasks import summed
-from runner.model import Scene, Stack
+from runner.model import Grid, Scene, Stack
 from runner.plan.masking import PixelRule
 from runner.plan.records import Pass, Task
 from runner.plan.weights import row_areas
@@ -43,8 +43,8 @@ class Requirements:
         scenes = [(scene.href, _version(scene)) for scene in stack.scenes]
         return cls(
             scenes=scenes,
-            whole=Window(0, 0, stack.grid.height, stack.grid.width),
-            rule=_rule_facts(pass_.reading.rule) | _weight_facts(pass_, stack),
+            whole=stack.grid.window,
+            rule=_rule_facts(pass_.reading.rule) | {"the grid": _grid_fact(stack.grid)} | _weight_facts(pass_, stack),
             held={axis: frozenset(filter(partial(getattr, sums), names)) for axis, sums in needs.items() if sums},
             ordered={
                 stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
@@ -116,6 +116,11 @@ def _rule_facts(rule: PixelRule) -> dict[str, str]:
         "masking by the files": str(rule.masks),
         "masking by nodata too": str(rule.both),
     }
+
+
+def _grid_fact(grid: Grid) -> str:
+    """Tasks count rows and columns from its first pixel."""
+    return f"{grid.height} x {grid.width} pixels from ({grid.transform[2]!r}, {grid.transform[5]!r}) on"
 
 
 def _weight_facts(pass_: Pass, stack: Stack) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runner.base.atomic import final_name, renamed_at_end
 from runner.checkpoint.coalesce import FEW_BYTES, Coalescing
-from runner.checkpoint.remaining import Remaining, disjoint, meet, remaining_of
+from runner.checkpoint.remaining import Remaining, disjoint, remaining_of
 from runner.checkpoint.requirements import Requirements, Version
 from runner.checkpoint.task_file import KeptTask, Rules, read_result, read_task, write_task
 from runner.engine.block_engine import Restored
@@ -151,7 +151,7 @@ class PassTasks:
     def redone(self) -> list[tuple[KeptTask, str]]:
         """Kept tasks that do not serve and whose windows are read again, with the reasons."""
         windows = {task.window for task in self.remaining.tasks}
-        return [(kept, reason) for kept, reason in self.refused if any(meet(kept.task.window, w) for w in windows)]
+        return [(kept, reason) for kept, reason in self.refused if any(map(kept.task.window.common, windows))]
 
     def describe(self, *, explain: bool = False) -> Iterator[str]:
         """Lines on the tasks that are reused and to be read, and one for each reason to compute kept tasks again.

@@ -169,7 +169,7 @@ class _Assembly:
         self._check(whole.seen, len(self.stack.scenes), f"{window}")
         for top in range(0, window.height, _ROWS_FINISHED):
             strip = window._replace(row=window.row + top, height=min(_ROWS_FINISHED, window.height - top))
-            self._finish_stages(rows(whole, top, top + strip.height), Over.time, _window_slices(strip))
+            self._finish_stages(rows(whole, top, top + strip.height), Over.time, strip.slices)
         for stage in self.pass_.stages:
             if stage.over is Over.time:
                 self.observer.finished(window, self.values[stage.name])
@@ -224,13 +224,9 @@ def _scenes_seen(partial: Partial) -> int:
     return int(partial.seen.flat[0])
 
 
-def _window_slices(window: Window) -> tuple[slice, slice]:
-    return np.s_[window.row : window.row + window.height, window.column : window.column + window.width]
-
-
 def _within(whole: Window, part: Window) -> tuple[slice, slice]:
-    return _window_slices(part._replace(row=part.row - whole.row, column=part.column - whole.column))
+    return part.shifted(-whole.row, -whole.column).slices
 
 
 def _place(stage: StagePlan, task: Task) -> tuple[slice, ...]:
-    return (slice(task.start, task.stop),) if stage.over is Over.space else _window_slices(task.window)
+    return (slice(task.start, task.stop),) if stage.over is Over.space else task.window.slices

@@ -25,10 +25,10 @@ def confirmed(reading: Reading, stack: Stack, error: ReadError) -> ReadError:
         raise error
     scene = next(scene for scene in stack.scenes if scene.href == error.href)
     trace = trace_of(error)
-    window = trace.task.window if trace and trace.task else Window(0, 0, *scene.header.shape)
+    window = scene.part(trace.task.window) if trace and trace.task else None
     worker = trace.place.worker if trace and trace.place else THIS_PROCESS
     try:
-        _read(reading, scene, window)
+        _read(reading, scene, window or Window(0, 0, *scene.header.shape))
     except StoreError:
         raise
     except ReadError as second:

@@ -17,7 +17,7 @@ from runner.plan.weights import row_areas
 from runner.read import fast_reader, gdal_reader
 from runner.read.decode import ByteArray
 from runner.read.fetch import FetchCounts
-from runner.read.header import SceneFile, ScenePixels
+from runner.read.header import ScenePart, ScenePixels, Window
 from runner.read.inflation import InflateCounts, Inflation
 from runner.read.stop_flag import StopFlag
 from runner.reduce.fused import FusedSums
@@ -100,7 +100,7 @@ def _reduce(shared: Shared, parts: Iterator["_Part"]) -> TaskResult | None:
     reducing = 0.0
     while part.pixels is not None:
         before = working_seconds()
-        collectors.add(part.first, part.pixels)
+        collectors.add(part.pixels)
         reducing += working_seconds() - before
         part = next(parts)
     before = working_seconds()
@@ -123,12 +123,11 @@ def _reduce(shared: Shared, parts: Iterator["_Part"]) -> TaskResult | None:
 
 
 class _Part(NamedTuple):
-    """Some pixels of a task, whose scenes are counted from scene `first` of the task; None after the last of them."""
+    """Some pixels of a task, whose scenes are counted among its own; None after the last of them."""
 
     task: Task
     counts: FetchCounts  # of the task
     inflated: InflateCounts  # of the task
-    first: int
     pixels: fast_reader.Turn | ScenePixels | None
 
 
@@ -144,7 +143,7 @@ def _read(shared: Shared, tasks: Iterator[Task]) -> Generator[_Part, None, None]
             read = _read_through_gdal if through_gdal else _read_fast
             parts = read(shared, iter([_Portion(task, counts, inflated, list(scenes))]))
             yield from (part for part in parts if part.pixels is not None)
-        yield _Part(task, counts, inflated, 0, None)
+        yield _Part(task, counts, inflated, None)
 
 
 class _Portion(NamedTuple):
@@ -157,7 +156,7 @@ class _Portion(NamedTuple):
 
     def part(self, pixels: fast_reader.Turn | ScenePixels | None) -> _Part:
         """Pixels of these scenes."""
-        return _Part(self.task, self.counts, self.inflated, self.scenes[0] - self.task.start, pixels)
+        return _Part(self.task, self.counts, self.inflated, pixels)
 
 
 def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
@@ -166,7 +165,7 @@ def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
     def works() -> Iterator[fast_reader.Excerpt]:
         for portion in portions:
             taken.append(portion)
-            yield fast_reader.Excerpt(_files(shared, portion), portion.task.window, portion.counts, portion.inflated)
+            yield fast_reader.Excerpt(_scene_parts(shared, portion), portion.counts, portion.inflated)
 
     reading = shared.reading
     decoding = fast_reader.Decoding(reading.rule.band, shared.inflation, _is_missing(shared))
@@ -177,14 +176,23 @@ def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
 
 def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
     for portion in portions:
-        files, window, band = _files(shared, portion), portion.task.window, shared.reading.rule.band
-        for pixels in gdal_reader.read_scenes(files, window, band, lambda file: gdal_path(locate(file.href))):
+        parts, band = _scene_parts(shared, portion), shared.reading.rule.band
+        for pixels in gdal_reader.read_parts(parts, band, lambda file: gdal_path(locate(file.href))):
             shared.stop.check()
             yield portion.part(pixels)
 
 
-def _files(shared: Shared, portion: _Portion) -> list[SceneFile]:
-    return [shared.reading.file_of(shared.scenes[number]) for number in portion.scenes]
+def _scene_parts(shared: Shared, portion: _Portion) -> list[ScenePart]:
+    """The pixels of the task's window that scenes cover; those of scenes at one place go together."""
+    (top, left, *_), start = portion.task.window, portion.task.start
+    parts = []
+    for number in portion.scenes:
+        scene = shared.scenes[number]
+        window = scene.part(portion.task.window)
+        if window is not None:
+            row, column = scene.row + window.row - top, scene.column + window.column - left
+            parts.append(ScenePart(number - start, shared.reading.file_of(scene), window, row, column))
+    return sorted(parts, key=lambda part: part[2:])
 
 
 # --- collecting -----------------------------------------------------------------------------------------------------
@@ -195,7 +203,8 @@ class _Collectors:
 
     def __init__(self, shared: Shared, task: Task) -> None:
         self._rule = shared.reading.rule
-        self._headers = [scene.header for scene in shared.scenes[task.start : task.stop]]
+        scenes = shared.scenes[task.start : task.stop]
+        self._headers = [scene.header for scene in scenes]
         pixels, shape = self._rule.pixels, (task.window.height, task.window.width)
         time_needs, space_needs = summed(shared.stages, Over.time), summed(shared.stages, Over.space)
         self.over_time = TemporalSums(shape, pixels, time_needs) if time_needs else None
@@ -203,21 +212,24 @@ class _Collectors:
         self.over_space = SpatialSums(task.stop - task.start, pixels, space_needs, areas) if space_needs else None
         self.ordered = [_Ordered(stage, task, pixels) for stage in shared.stages if stage.ordered]
         self._fused = FusedSums(self.over_time, self.over_space, pixels) if shared.fused else None
+        for number, scene in enumerate(scenes):
+            for outside in task.window.without(scene.window):
+                self._skip(number, _within(task.window, outside))
 
-    def add(self, first: int, part: fast_reader.Turn | ScenePixels) -> None:
-        """Add pixels whose scenes are counted from scene `first` of the task."""
+    def add(self, part: fast_reader.Turn | ScenePixels) -> None:
+        """Add pixels, whose scenes are counted among those of the task."""
         if isinstance(part, ScenePixels):
-            self._add_pixels(first, part)
+            self._add_pixels(part)
             return
         for tile in part:
             if tile.missing:
-                self._skip(first, tile)
-        turn = [tile for tile in part if not tile.missing]
-        if self._fused is not None and turn and (encoded := fast_reader.side_by_side(turn)) is not None:
-            self._add_encoded(self._fused, first, turn, encoded)
-        else:
-            for tile in turn:
-                self._add_pixels(first, tile.pixels())
+                self._skip(tile.scene, _place(tile))
+        for tiles, encoded in fast_reader.side_by_side(part):
+            if self._fused is not None and encoded is not None:
+                self._add_encoded(self._fused, tiles, encoded)
+            else:
+                for tile in tiles:
+                    self._add_pixels(tile.pixels())
 
     def finish(self) -> tuple[Partial | None, Partial | None, dict[str, dict[str, Values]]]:
         """The partials over time and over space, and the ordered statistics by stage."""
@@ -227,24 +239,25 @@ class _Collectors:
         over_space = self.over_space.partial() if self.over_space else None
         return over_time, over_space, {stage.stage.name: stage.finish() for stage in self.ordered}
 
-    def _skip(self, first: int, tile: fast_reader.InflatedTile) -> None:
-        """Count the pixels of a tile as seen."""
-        place = _place(tile)
+    def _skip(self, scene: int, place: Place) -> None:
+        """Count the pixels of a scene at a place as seen, none of which counts."""
         if self.over_time:
             self.over_time.skip(place, 1)
         if self.over_space:
-            self.over_space.skip(first + tile.scene, place.height * place.width)
+            self.over_space.skip(scene, place)
+        for ordered in self.ordered:
+            ordered.skip(scene, place)
 
-    def _add_encoded(self, fused: FusedSums, first: int, turn: fast_reader.Turn, encoded: ByteArray) -> None:
+    def _add_encoded(self, fused: FusedSums, turn: fast_reader.Turn, encoded: ByteArray) -> None:
         tile, place = turn[0], _place(turn[0])
-        scenes = [first + same_tile.scene for same_tile in turn]
+        scenes = [same_tile.scene for same_tile in turn]
         for index in fused.add(scenes, encoded, tile.decoder.predictor, place):
             pixels = turn[index].pixels().pixels
             assert self.over_space
             self.over_space.add_tile(scenes[index], pixels, place._replace(top=0, left=0))
 
-    def _add_pixels(self, first: int, part: ScenePixels) -> None:
-        scene = first + part.scene
+    def _add_pixels(self, part: ScenePixels) -> None:
+        scene = part.scene
         values = self._rule.values(part.pixels, part.valid, self._headers[scene])
         place = Place(0, 0, part.row, part.column, *values.shape)
         if self.over_time:
@@ -258,6 +271,10 @@ class _Collectors:
 def _place(tile: fast_reader.InflatedTile) -> Place:
     height, width = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
     return Place(tile.rows.start, tile.columns.start, tile.row, tile.column, height, width)
+
+
+def _within(whole: Window, part: Window) -> Place:
+    return Place(0, 0, part.row - whole.row, part.column - whole.column, part.height, part.width)
 
 
 def _is_missing(shared: Shared) -> Callable[[Values], bool] | None:
@@ -295,6 +312,11 @@ class _Ordered:
     def add_tile(self, scene: int, tile: Values, place: Place) -> None:
         """Keep the values of a scene at a place."""
         self._values[scene][place.of_window()] = tile
+
+    def skip(self, scene: int, place: Place) -> None:
+        """Let the values of a scene at a place be missing."""
+        assert self._pixels.blank is not None  # by `make_rule`
+        self._values[scene][place.of_window()] = self._pixels.blank
 
     def finish(self) -> dict[str, Values]:
         names = [name for name in self.stage.statistics if statistic(name).ordered]

@@ -18,6 +18,7 @@ from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
 from runner.model import Scene, Stack, locate
+from runner.plan.chunking import chunk_sizes
 from runner.plan.masking import PixelRule
 from runner.plan.records import Chunks, Pass, StagePlan, Task
 from runner.plan.weights import row_areas
@@ -63,16 +64,16 @@ def _empty(array: da.Array, floats: np.dtype | None) -> Values:
 
 @dataclass(frozen=True, slots=True)
 class SceneArray:
-    """The values of a scene, (y, x), read when indexed, as dask expects of an array."""
+    """The values of a scene on a grid of `shape` (y, x), read when indexed, as dask expects of an array.
+
+    The scene's own pixels are at `place`; all others are missing.
+    """
 
     stored: GdalArray
     header: Header
     rule: PixelRule
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(y, x)."""
-        return self.stored.shape
+    shape: tuple[int, int]
+    place: Window
 
     @property
     def dtype(self) -> np.dtype:
@@ -85,18 +86,30 @@ class SceneArray:
         return 2
 
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
-        """The values of a window. Raises ReadError."""
+        """The values of a window of the grid. Raises ReadError."""
+        whole = _window(*(slice(*part.indices(size)[:2]) for part, size in zip(window, self.shape, strict=True)))
+        covered = whole.common(self.place)
+        if covered == whole:
+            return self._read(whole)
+        values = np.full((whole.height, whole.width), self.rule.pixels.blank, self.dtype)
+        if covered:
+            values[covered.shifted(-whole.row, -whole.column).slices] = self._read(covered)
+        return values
+
+    def _read(self, covered: Window) -> np.ndarray:
+        window = covered.shifted(-self.place.row, -self.place.column).slices
         valid = self.stored.visible(self.header, window) if self.rule.masks or self.header.layout.repaired else None
         return self.rule.values(self.stored.read(self.header, window), valid, self.header)
 
 
 def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS."""
+    shape, sizes = (stack.grid.height, stack.grid.width), chunk_sizes(stack, chunks)
     layers = [
         da.from_array(
-            SceneArray(_stored(scene, rule.band), scene.header, rule),
-            chunks=(chunks.y, chunks.x),
-            name=f"scene-{tokenize(scene.href, scene.etag, str(rule), chunks)}",
+            SceneArray(_stored(scene, rule.band), scene.header, rule, shape, scene.window),
+            chunks=sizes,
+            name=f"scene-{tokenize(scene.href, scene.etag, str(rule), sizes, scene.window)}",
             lock=False,
             meta=np.empty((0, 0), rule.pixels.dtype),
         )
@@ -134,11 +147,12 @@ class _Piece:
 
 def _piece(stage: StagePlan, stack: Stack, name: str, place: tuple[slice, ...], lazy: Delayed) -> _Piece:
     if stage.over is Over.space:
-        whole = Window(0, 0, stack.grid.height, stack.grid.width)
-        return _Piece(name, place, Task(whole, place[0].start, place[0].stop), lazy)
-    rows, columns = place
-    window = Window(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-    return _Piece(name, place, Task(window, 0, len(stack.scenes)), lazy)
+        return _Piece(name, place, Task(stack.grid.window, place[0].start, place[0].stop), lazy)
+    return _Piece(name, place, Task(_window(*place), 0, len(stack.scenes)), lazy)
+
+
+def _window(rows: slice, columns: slice) -> Window:
+    return Window(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
 
 
 def _compute(pieces: list[_Piece], cluster: Cluster, observer: Observer) -> list[tuple[Values, TaskTrace]]:

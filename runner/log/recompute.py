@@ -28,7 +28,6 @@ from runner.plan.planner import plan_stages
 from runner.plan.reading import Reading, fetch_options, make_reading
 from runner.plan.records import Chunks, StagePlan, Task
 from runner.read.fetch import FetchCounts
-from runner.read.header import Window
 from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder
 from runner.reduce.statistics import finish, statistic
@@ -127,8 +126,7 @@ class _Sampler:
         stages = [stage for stage in self._stages() if stage.over is Over.space]
         if not stages:
             return
-        window = Window(0, 0, self._stack.grid.height, self._stack.grid.width)
-        tasks = [Task(window, number, number + 1) for number in range(len(self.scenes))]
+        tasks = [Task(self._stack.grid.window, number, number + 1) for number in range(len(self.scenes))]
         yield from self._compare(stages, self._some(tasks, count), "scenes", self._compare_row)
 
     def _stages(self) -> list[StagePlan]:
@@ -186,8 +184,7 @@ class _Sampler:
         with opened_raster(result.path) as raster:
             if (raster.height, raster.width) != (grid.height, grid.width) or raster.transform[:6] != grid.transform:
                 raise RecordError(f"{result.path} lies on another grid than its scenes; it was altered")
-            rows = slice(window.row, window.row + window.height)
-            stored = read_window(raster, rows, slice(window.column, window.column + window.width))
+            stored = read_window(raster, *window.slices)
         unequal = self._unequal(result, stored, computed)
         if not unequal.any():
             return _Outcome(stored.size)

@@ -71,20 +71,41 @@ def auto_window(
     # Limbs may never be needed, so no tile is decoded twice to make room for them.
     while y > 1 and (pixel_bytes + limbs * (y > tile_y)) * y * x > budget:
         y = -(-y // 2)
+    if len(stack.tile_phases) > 1:  # then a window cuts tiles, the fewer the higher it is
+        y = max(y, min(budget // ((pixel_bytes + limbs) * x), stack.grid.height) // tile_y * tile_y)
     return y, x
+
+
+def starts(stack: Stack, chunks: Chunks) -> tuple[list[int], list[int]]:
+    """The first rows, and the first columns, of the chunks of a grid: at the edges of most scenes' tiles."""
+    (phase_y, phase_x), (tile_y, tile_x) = stack.tile_phases[0], stack.tile_shape
+    rows = _starts(stack.grid.height, chunks.y, phase_y if chunks.y % tile_y == 0 else 0)
+    return rows, _starts(stack.grid.width, chunks.x, phase_x if chunks.x % tile_x == 0 else 0)
+
+
+def _starts(size: int, chunk: int, phase: int) -> list[int]:
+    return [0, *range(chunk - phase, size, chunk)] if chunk < size else [0]
+
+
+def chunk_sizes(stack: Stack, chunks: Chunks) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The rows, and the columns, of each chunk."""
+    rows, columns = starts(stack, chunks)
+    return _sizes(rows, stack.grid.height), _sizes(columns, stack.grid.width)
+
+
+def _sizes(starts: list[int], size: int) -> tuple[int, ...]:
+    return tuple(stop - start for start, stop in zip(starts, [*starts[1:], size], strict=True))
 
 
 def cut(stack: Stack, chunks: Chunks) -> tuple[Task, ...]:
     """The tasks of a stack: windows row by row, and all ranges of scenes of a window before the next window."""
-    height, width, scenes = stack.grid.height, stack.grid.width, len(stack.scenes)
+    scenes = len(stack.scenes)
+    (rows, columns), (heights, widths) = starts(stack, chunks), chunk_sizes(stack, chunks)
+    down, across = list(zip(rows, heights, strict=True)), list(zip(columns, widths, strict=True))
     return tuple(
-        Task(
-            Window(row, column, min(chunks.y, height - row), min(chunks.x, width - column)),
-            start,
-            min(start + chunks.time, scenes),
-        )
-        for row in range(0, height, chunks.y)
-        for column in range(0, width, chunks.x)
+        Task(Window(row, column, height, width), start, min(start + chunks.time, scenes))
+        for row, height in down
+        for column, width in across
         for start in range(0, scenes, chunks.time)
     )
 

@@ -12,16 +12,17 @@ from runner.errors import PlanError
 from runner.model import Stack
 from runner.read.header import Header
 from runner.read.masks import FileMask
-from runner.reduce.nodata import ValidRange, missing, nodata_range
+from runner.reduce.nodata import missing, nodata_range
 from runner.reduce.pixel_types import Pixels
-from runner.settings import JobSettings, Mask
+from runner.reduce.statistics import statistic
+from runner.settings import EngineName, JobSettings, Mask
 
 Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class PixelRule:
-    """The values of a stack's pixels: as stored, or float64 where scales or masks change them.
+    """The values of a stack's pixels: as stored, or float64 where scales, masks or gaps change them.
 
     Masked integers of 64 bits stay integers, since float64 would round them: one value of the type stands for hidden
     pixels.
@@ -36,11 +37,12 @@ class PixelRule:
     scale: bool  # by the scale and offset of each file
     masks: bool  # the files' own masks and alpha bands hide pixels
     both: bool = False  # masks and nodata hide pixels in one file
+    gaps: bool = False  # pixels outside of a scene are ordered with values none of which is missing as stored
 
     @property
     def as_stored(self) -> bool:
         """True if pixels are accumulated as they are in the files."""
-        return not (self.scale or self.masks)
+        return not (self.scale or self.masks or self.gaps)
 
     def values(self, stored: Values, valid: Values | None, header: Header) -> Values:
         """Stored pixels in the accumulated type; NaN, or the value that stands for it, where missing or not `valid`.
@@ -71,8 +73,8 @@ class PixelRule:
         mark = self.pixels.nodata
         if ((stored == mark) & ~hidden).any():
             raise PlanError(
-                f"a pixel that no mask hides is {mark}, which stands for hidden pixels of masked {stored.dtype} files; "
-                f"say source.nodata={mark} if it is nodata, or mask=none"
+                f"a pixel that no mask hides is {mark}, which stands for hidden pixels of {stored.dtype} files and for "
+                f"those outside of a scene; say source.nodata={mark} if it is nodata, or mask=none if masks hide pixels"
             )
         marked: Values = np.where(hidden, stored.dtype.type(mark), stored)
         return marked
@@ -98,9 +100,16 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
         (header.scales[band - 1], header.offsets[band - 1]) != (1, 0) for header in headers
     )
     masks = job.mask is not Mask.none and any(hides(header.mask_of(band), nodata, both=both) for header in headers)
-    return PixelRule(
-        _accumulated(stack.dtype, nodata, valid_range, scale, masks), nodata, band, scale, masks, both and masks
-    )
+    stored = Pixels(stack.dtype, nodata, valid_range)
+    gaps = stored.blank is None and _orders(job) and stack.has_gaps
+    pixels = _with_missing(stored, scale) if scale or masks or gaps else stored
+    return PixelRule(pixels, nodata, band, scale, masks, both and masks, gaps)
+
+
+def _orders(job: JobSettings) -> bool:
+    """True if the values of scenes are laid beside each other, with those that are missing."""
+    names = (name for stage in job.stages.values() for name in stage.statistics)
+    return job.engine is EngineName.xarray or any(statistic(name).ordered for name in names)
 
 
 def _refuse_rounded(nodata: float | int | None, by_nodata: Iterable[Header]) -> None:
@@ -117,12 +126,10 @@ def _refuse_rounded(nodata: float | int | None, by_nodata: Iterable[Header]) -> 
         )
 
 
-def _accumulated(
-    dtype: np.dtype, nodata: float | int | None, valid_range: ValidRange | None, scale: bool, masks: bool
-) -> Pixels:
-    if not (scale or masks):
-        return Pixels(dtype, nodata, valid_range)
-    if scale or not Pixels(dtype).in_pieces:
-        return Pixels(np.dtype(np.float64), None, valid_range)
-    info = np.iinfo(dtype)
-    return Pixels(dtype, info.min if info.min else info.max, valid_range)  # the value least likely to be met
+def _with_missing(stored: Pixels, scale: bool) -> Pixels:
+    """The accumulated type of pixels that scales, masks or gaps change."""
+    if scale or not stored.in_pieces:
+        return Pixels(np.dtype(np.float64), None, stored.valid_range)
+    info = np.iinfo(stored.dtype)
+    mark = info.min if info.min else info.max  # the value least likely to be met
+    return Pixels(stored.dtype, mark, stored.valid_range)

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from dask.system import CPU_COUNT
 
 from runner.cluster.workers import worker_memory
 from runner.errors import ConfigError, PlanError
-from runner.model import Stack
-from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, task_chunks
+from runner.model import Scene, Stack
+from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, starts, task_chunks
 from runner.plan.memory import PROCESS_BYTES, large_tiles, raster_dtype, result_bytes, task_bytes, waiting_bytes
 from runner.plan.memory_advice import refuse_too_large
 from runner.plan.reading import Reading, make_reading
@@ -22,6 +25,8 @@ from runner.read.header import Window
 from runner.reduce.statistics import statistic
 from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, EngineName, JobSettings, Over, ReaderName
 from runner.source.stores import Stores
+
+_MOST_PLACES: Final = 20  # on which requests are counted
 
 
 def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores | None = None) -> Plan:
@@ -190,8 +195,12 @@ class _Sizing:
         return PROCESS_BYTES + (result_bytes(self.job, self.stack) if self._in_process else 0)
 
     def _room(self, workers: Workers) -> int:
-        """Bytes of accumulators that a task may hold: all there are for large tiles, so that few are decoded twice."""
-        if not large_tiles(self.stack) or workers.memory_bytes is None:
+        """Bytes of accumulators that a task may hold.
+
+        All there are for tiles that are large or do not lie alike, so that few of them are decoded twice.
+        """
+        plain = not large_tiles(self.stack) and len(self.stack.tile_phases) == 1
+        if plain or workers.memory_bytes is None:
             return WINDOW_BYTES
         one_pixel = self._task_bytes(Chunks(len(self.stack.scenes), 1, 1))
         spare = (workers.memory_bytes - self._process_bytes) // workers.threads - one_pixel
@@ -206,26 +215,64 @@ def _refuse_lazy_statistics(job: JobSettings) -> None:
 
 
 def _requests(stack: Stack, reading: Reading, tasks: tuple[Task, ...]) -> int | None:
-    """Ranges to be fetched, counted on the first scene."""
+    """Ranges to be fetched, counted on the first scene of each place, or on the first places of very many."""
     header, band = stack.scenes[0].header, reading.rule.band
     if reading.reader is ReaderName.gdal or fast_path_refusal(header, band):
         return None
-    ranges: dict[Window, int] = {}
-    for task in tasks:
-        if task.window not in ranges:
-            ranges[task.window] = len(plan_spans(header.layout, task.window, band, reading.fetch))
-    return sum(ranges[task.window] * (task.stop - task.start) for task in tasks)
+    examples: dict[Window, Scene] = {}
+    for scene in stack.scenes:
+        examples.setdefault(scene.window, scene)
+    counted = list(examples)[:_MOST_PLACES]
+    windows = {task.window for task in tasks}
+    parts = {place: [part for window in windows if (part := examples[place].part(window))] for place in counted}
+    ranges = {
+        place: sum(len(plan_spans(examples[place].header.layout, part, band, reading.fetch)) for part in parts[place])
+        for place in counted
+    }
+    average = round(sum(ranges.values()) / len(ranges))
+    return sum(ranges.get(scene.window, average) for scene in stack.scenes)
 
 
 def _cost(stack: Stack, chunks: Chunks, requests: int | None) -> Cost:
-    tile_y, tile_x = stack.tile_shape
-    over_read = _times_read(stack.grid.height, chunks.y, tile_y) * _times_read(stack.grid.width, chunks.x, tile_x)
-    stored = sum(int(scene.header.layout.byte_counts.sum()) for scene in stack.scenes)
-    decoded = len(stack.scenes) * stack.grid.pixels * stack.dtype.itemsize
-    return Cost(requests, round(stored * over_read), round(decoded * over_read), over_read)
+    rows, columns = (np.array(first) for first in starts(stack, chunks))
+    stored = pixels = touched = needed = 0
+    known: dict[tuple[Window, tuple[int, int]], tuple[_TimesRead, _TimesRead]] = {}
+    for scene in stack.scenes:
+        part, layout = scene.part(stack.grid.window), scene.header.layout
+        if part is None:
+            continue
+        key = scene.window, (layout.tile_height, layout.tile_width)
+        if key not in known:
+            known[key] = (
+                _times_read((part.row, part.height), rows - scene.row, layout.tile_height),
+                _times_read((part.column, part.width), columns - scene.column, layout.tile_width),
+            )
+        down, across = known[key]
+        tiles = layout.byte_counts[:, down.first : down.stop, across.first : across.stop].sum(axis=0, dtype=np.int64)
+        stored += int(down.times @ tiles @ across.times)
+        pixels += part.height * part.width
+        touched += int(down.times.sum() * across.times.sum())
+        needed += down.times.size * across.times.size
+    over_read = touched / needed if needed else 1.0
+    return Cost(requests, stored, round(pixels * stack.dtype.itemsize * over_read), over_read)
 
 
-def _times_read(size: int, chunk: int, tile: int) -> float:
-    """The times that tiles of an axis are decoded: 1 where chunks are whole tiles, more where they cut them."""
-    touched = sum(-(-min(start + chunk, size) // tile) - start // tile for start in range(0, size, chunk))
-    return touched / -(-size // tile)
+class _TimesRead(NamedTuple):
+    """The times that tiles `first` to `stop` of an axis are decoded."""
+
+    first: int
+    stop: int
+    times: npt.NDArray[np.int64]
+
+
+def _times_read(part: tuple[int, int], starts: npt.NDArray[np.int64], tile: int) -> _TimesRead:
+    """Of `part`, which begins at a pixel of a file and has a size: 1 where chunks are whole tiles, more where not.
+
+    `starts` are the first pixels of the chunks.
+    """
+    begin, end = part[0], part[0] + part[1]
+    first, stop = begin // tile, -(-end // tile)
+    edges = np.arange(first, stop) * tile
+    chunk_of_first = np.searchsorted(starts, np.maximum(edges, begin), "right")
+    chunk_of_last = np.searchsorted(starts, np.minimum(edges + tile, end) - 1, "right")
+    return _TimesRead(first, stop, chunk_of_last - chunk_of_first + 1)

@@ -4,12 +4,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from itertools import groupby
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from runner.errors import ReadError
 from runner.read.decode import Buffers, ByteArray, Pixels, TileDecoder, fast_path_refusal
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
-from runner.read.header import SceneFile, ScenePixels, Window
+from runner.read.header import SceneFile, ScenePart, ScenePixels, Window, same_window
 from runner.read.inflation import InflateCounts, Inflation, Packed
 from runner.read.layout import TiffLayout
 from runner.read.missing_tiles import MissingTiles
@@ -18,6 +19,7 @@ from runner.settings import Inflate
 
 if TYPE_CHECKING:
     from obstore import Bytes
+    from obstore.store import ObjectStore
 
 
 class StoredTile(NamedTuple):
@@ -39,10 +41,9 @@ class Span:
 
 
 class Excerpt(NamedTuple):
-    """A window of some scenes to be read, and the counts to which its cost is added."""
+    """Parts of some scenes to be read, and the counts to which their cost is added."""
 
-    scenes: Sequence[SceneFile]
-    window: Window
+    parts: Sequence[ScenePart]
     counts: FetchCounts
     inflated: InflateCounts
 
@@ -56,8 +57,9 @@ class Decoding(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """A span of scene number `scene` of an excerpt, and its bytes once they have come.
+    """A span of a part of an excerpt, and its bytes once they have come.
 
+    An excerpt without parts has one span without tiles.
     `remaining` is the number of spans after it that are decoded together with it; `ends` is True in the last of them.
     """
 
@@ -65,13 +67,13 @@ class Fetched(NamedTuple):
     excerpt: Excerpt
     remaining: int
     ends: bool
-    scene: int
+    part: ScenePart | None
     span: Span
     data: memoryview = memoryview(b"")
 
 
 class InflatedTile(NamedTuple):
-    """A tile of scene number `scene`; its `rows` and `columns` lie in the window, from `row` and `column` on.
+    """A tile of scene number `scene`; its `rows` and `columns` are read, into a window from `row` and `column` on.
 
     `encoded` is what its decoder inflated; None if the tile is sparse or `missing`, without a pixel that counts.
     """
@@ -98,21 +100,21 @@ class InflatedTile(NamedTuple):
 Turn: TypeAlias = list[InflatedTile]
 
 
-def side_by_side(turn: Turn) -> ByteArray | None:
-    """All tiles of a turn, (scenes, rows, bytes), if `predictor.undo_rows` takes them; else None.
+def side_by_side(turn: Turn) -> Iterator[tuple[Turn, ByteArray | None]]:
+    """The tiles of a turn without those that are missing, in runs, each with its bytes (tiles, rows, bytes).
 
-    They are then at one place and of one type and predictor.
+    The tiles of a run are at one place and of one type and predictor. The bytes are None if `predictor.undo_rows` does
+    not take them.
     """
-    first = turn[0]
-    alike = all(
-        tile.encoded is not None
-        and tile[1:5] == first[1:5]
-        and tile.decoder.by_rows
-        and tile.decoder.coding == first.decoder.coding
-        and tile.decoder.number == number
-        for number, tile in enumerate(turn)
-    )
-    return first.decoder.all_inflated()[: len(turn)] if alike else None
+    for (_, _, by_rows), run in groupby((tile for tile in turn if not tile.missing), _likeness):
+        tiles = list(run)
+        first = tiles[0].decoder.number
+        yield tiles, tiles[0].decoder.all_inflated()[first : first + len(tiles)] if by_rows else None
+
+
+def _likeness(tile: InflatedTile) -> tuple[object, object, bool]:
+    """Its place, its type and predictor, and whether the rows of what was inflated can be undone one by one."""
+    return tile[1:5], tile.decoder.coding, tile.encoded is not None and tile.decoder.by_rows
 
 
 def read_scenes(
@@ -123,7 +125,7 @@ def read_scenes(
     counts: FetchCounts,
 ) -> Generator[ScenePixels, None, None]:
     """Yield the pixels of a window of some scenes, tile by tile, in the order of `read_turns`."""
-    excerpt = Excerpt(scenes, window, counts, InflateCounts())
+    excerpt = Excerpt(same_window(scenes, window), counts, InflateCounts())
     with closing(read_turns([excerpt], Decoding(band, Inflation(Inflate.libdeflate)), options)) as turns:
         for _, turn in turns:
             for tile in turn or ():
@@ -136,8 +138,8 @@ def read_turns(
     """Yield turns, each with the number of its excerpt; None comes after the last turn of an excerpt.
 
     A turn is one tile of a few scenes, if their tiles lie alike. The next tile of these scenes follows, then come more
-    scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover the window once. They are
-    valid until the next turn.
+    scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover its window once. They are
+    valid until the next turn. An excerpt without parts has no turns.
     An excerpt is taken from `excerpts` when its first ranges can be fetched, mostly before the last one is decoded.
     Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that
     fast_path_refusal refuses.
@@ -145,39 +147,44 @@ def read_turns(
     buffers, missing = Buffers(options.scenes_together), MissingTiles(decoding.is_missing)
     with closing(fetch_ahead(_ranges(excerpts, decoding.band, options), options, stop)) as ranges:
         for batch in _batches(ranges):
-            files = [fetched.excerpt.scenes[fetched.scene] for fetched in batch]
-            decoders = [TileDecoder(file.href, file.header, decoding.band, buffers) for file in files]
+            several = [(fetched, fetched.part) for fetched in batch if fetched.part]
+            decoders = [TileDecoder(part.file.href, part.file.header, decoding.band, buffers) for _, part in several]
             for index in range(max(len(fetched.span.tiles) for fetched in batch)):
                 placed = [
-                    _place(fetched, index, file.header.layout, decoder)
-                    for fetched, file, decoder in zip(batch, files, decoders, strict=True)
+                    _place(fetched, part, index, decoder)
+                    for (fetched, part), decoder in zip(several, decoders, strict=True)
                     if index < len(fetched.span.tiles)
                 ]
                 yield batch[0].number, _inflate(placed, decoding.inflation, missing, batch[0].excerpt.inflated)
             if batch[0].ends:
                 yield batch[0].number, None
-            del batch, decoders  # not kept while the next ranges are waited for
+            del batch, several, decoders  # not kept while the next ranges are waited for
 
 
 def _ranges(excerpts: Iterable[Excerpt], band: int, options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
     """The requests: the same part of some scenes, then their next part, then more scenes, then the next excerpt."""
     for index, excerpt in enumerate(excerpts):
-        for first in range(0, len(excerpt.scenes), options.scenes_together):
-            numbers = range(first, min(first + options.scenes_together, len(excerpt.scenes)))
+        if not excerpt.parts:
+            yield Fetched(index, excerpt, 0, True, None, Span(0, 0, [])), _NO_BYTES._replace(counts=excerpt.counts)
+        for first in range(0, len(excerpt.parts), options.scenes_together):
+            parts = excerpt.parts[first : first + options.scenes_together]
             spans = []
-            for number in numbers:
-                _check(excerpt.scenes[number], excerpt.window, band)
-                spans.append(plan_spans(excerpt.scenes[number].header.layout, excerpt.window, band, options))
-            parts = max(map(len, spans))
-            for part in range(parts):
-                ends = numbers.stop == len(excerpt.scenes) and part == parts - 1
-                batch = [(number, own[part]) for number, own in zip(numbers, spans, strict=True) if part < len(own)]
-                for remaining, (number, span) in zip(reversed(range(len(batch))), batch, strict=True):
-                    yield Fetched(index, excerpt, remaining, ends, number, span), _request(excerpt, number, span)
+            for part in parts:
+                _check(part.file, part.window, band)
+                spans.append(plan_spans(part.file.header.layout, part.window, band, options))
+            steps = max(map(len, spans))
+            for step in range(steps):
+                ends = first + len(parts) == len(excerpt.parts) and step == steps - 1
+                batch = [(part, own[step]) for part, own in zip(parts, spans, strict=True) if step < len(own)]
+                for remaining, (part, span) in zip(reversed(range(len(batch))), batch, strict=True):
+                    yield Fetched(index, excerpt, remaining, ends, part, span), _request(excerpt, part.file, span)
 
 
-def _request(excerpt: Excerpt, number: int, span: Span) -> ByteRange:
-    scene = excerpt.scenes[number]
+# Of no store: an empty range is not asked for.
+_NO_BYTES: Final = ByteRange("", cast("ObjectStore", None), "", None, 0, 0, FetchCounts())
+
+
+def _request(excerpt: Excerpt, scene: SceneFile, span: Span) -> ByteRange:
     whole = ByteRange(scene.href, scene.store, scene.key, scene.etag, 0, 0, excerpt.counts, scene.size, scene.modified)
     return whole._replace(start=span.start, stop=span.stop)
 
@@ -249,17 +256,17 @@ class _Placed(NamedTuple):
     tile_row: int
 
 
-def _place(fetched: Fetched, index: int, layout: TiffLayout, decoder: TileDecoder) -> _Placed:
-    """A tile, and the part of it that lies in the window."""
-    tile, window = fetched.span.tiles[index], fetched.excerpt.window
+def _place(fetched: Fetched, part: ScenePart, index: int, decoder: TileDecoder) -> _Placed:
+    """A tile, and the pixels of it that are read."""
+    tile, window, layout = fetched.span.tiles[index], part.window, part.file.header.layout
     height, width = layout.tile_height, layout.tile_width
     top, left = tile.row * height, tile.column * width
     rows = slice(max(window.row - top, 0), min(window.row + window.height - top, height))
     columns = slice(max(window.column - left, 0), min(window.column + window.width - left, width))
     sparse = tile.start == tile.stop
     data = None if sparse else fetched.data[tile.start - fetched.span.start : tile.stop - fetched.span.start]
-    row, column = top + rows.start - window.row, left + columns.start - window.column
-    return _Placed(InflatedTile(fetched.scene, row, column, rows, columns, decoder), data, tile.row)
+    row, column = part.row + top + rows.start - window.row, part.column + left + columns.start - window.column
+    return _Placed(InflatedTile(part.scene, row, column, rows, columns, decoder), data, tile.row)
 
 
 def _inflate(placed: Sequence[_Placed], inflation: Inflation, missing: MissingTiles, counts: InflateCounts) -> Turn:

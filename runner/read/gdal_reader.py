@@ -1,7 +1,7 @@
 """The reader through GDAL: the same windows, of files that the fast reader does not take."""
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeAlias
 
@@ -11,7 +11,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from runner.errors import ReadError
-from runner.read.header import Header, SceneFile, ScenePixels, Window
+from runner.read.header import Header, SceneFile, ScenePart, ScenePixels, Window, same_window
 from runner.read.masks import file_masks, read_visible
 from runner.read.version import Version
 
@@ -25,21 +25,29 @@ Ranges: TypeAlias = tuple[tuple[int, int], tuple[int, int]]  # rows and columns,
 def read_scenes(
     scenes: Sequence[SceneFile], window: Window, band: int, path_of: Callable[[SceneFile], str]
 ) -> Generator[ScenePixels, None, None]:
-    """Yield the pixels of a window of each scene, as `fast_reader.read_scenes`, in pieces of whole tile rows.
+    """Yield the pixels of a window of each scene, as `fast_reader.read_scenes` and by `read_parts`."""
+    return read_parts(same_window(scenes, window), band, path_of)
+
+
+def read_parts(
+    parts: Iterable[ScenePart], band: int, path_of: Callable[[SceneFile], str]
+) -> Generator[ScenePixels, None, None]:
+    """Yield the pixels of parts of scenes, in pieces of whole tile rows.
 
     `path_of` gives the path by which GDAL opens a scene. GDAL cannot pin an ETag, so only the shape, bands and dtype
     are compared with those of the header. `valid` is True where the header's mask of the band does not hide a pixel.
     Raises ReadError.
     """
-    for number, scene in enumerate(scenes):
+    for part in parts:
+        scene = part.file
         path = path_of(scene)
         forget_others(path, str(Version(scene.etag, scene.size, scene.modified)))
         try:
             with open_tiff(path) as dataset:
-                _check(scene, dataset, window, band)
-                yield from _read(number, dataset, window, band, scene.header)
+                _check(scene, dataset, part.window, band)
+                yield from _read(part, dataset, band)
         except RasterioError as error:
-            raise ReadError(scene.href, f"GDAL cannot read band {band} in {window}: {cause_of(error)}") from error
+            raise ReadError(scene.href, f"GDAL cannot read band {band} in {part.window}: {cause_of(error)}") from error
 
 
 def forget_others(path: str, version: str) -> None:
@@ -116,13 +124,14 @@ def fill_sparse(pixels: npt.NDArray[Any], header: Header, band: int, window: Ran
     pixels[~stored[np.ix_(down, across)]] = header.fills[band - 1]
 
 
-def _read(number: int, dataset: Any, window: Window, band: int, header: Header) -> Iterator[ScenePixels]:
+def _read(part: ScenePart, dataset: Any, band: int) -> Iterator[ScenePixels]:
+    window, header = part.window, part.file.header
     columns = (window.column, window.column + window.width)
     for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dtype_of(dataset)).itemsize):
         pixels = read_pixels(dataset, band, (rows, columns))
         fill_sparse(pixels, header, band, (rows, columns))
         valid = read_visible(dataset, header.mask_of(band), band, (rows, columns))
-        yield ScenePixels(number, rows[0] - window.row, 0, pixels, valid)
+        yield ScenePixels(part.scene, part.row + rows[0] - window.row, part.column, pixels, valid)
 
 
 def _pieces(window: Window, tile_height: int, itemsize: int) -> Iterator[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """Headers of GeoTIFFs: the layout of the file, and the meaning of its tags and of the files beside it."""
 
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -104,6 +104,56 @@ class Window(NamedTuple):
         """True if it is not empty and lies in an image of (rows, columns)."""
         ends = (self.row + self.height, self.column + self.width)
         return min(self.row, self.column) >= 0 and min(self[2:]) > 0 and ends[0] <= shape[0] and ends[1] <= shape[1]
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an array."""
+        return slice(self.row, self.row + self.height), slice(self.column, self.column + self.width)
+
+    def shifted(self, rows: int, columns: int) -> "Window":
+        """The window so many rows further down, and columns to the right."""
+        return self._replace(row=self.row + rows, column=self.column + columns)
+
+    def common(self, other: "Window") -> "Window | None":
+        """The pixels of both, None if there are none."""
+        row, column = max(self.row, other.row), max(self.column, other.column)
+        height = min(self.row + self.height, other.row + other.height) - row
+        width = min(self.column + self.width, other.column + other.width) - column
+        return Window(row, column, height, width) if height > 0 and width > 0 else None
+
+    def without(self, other: "Window") -> Iterator["Window"]:
+        """Its pixels that are not in another, in rectangles as wide as possible."""
+        common = self.common(other)
+        if common is None:
+            yield self
+            return
+        row, column, height, width = common
+        below, right = self.row + self.height, self.column + self.width
+        around = [
+            Window(self.row, self.column, row - self.row, self.width),
+            Window(row, self.column, height, column - self.column),
+            Window(row, column + width, height, right - column - width),
+            Window(row + height, self.column, below - row - height, self.width),
+        ]
+        yield from (part for part in around if part.height and part.width)
+
+
+class ScenePart(NamedTuple):
+    """A window of a file, as part of a larger window in which it begins at `row` and `column`.
+
+    `scene` is the number of the scene among those of the larger window.
+    """
+
+    scene: int
+    file: SceneFile
+    window: Window
+    row: int = 0
+    column: int = 0
+
+
+def same_window(files: Sequence[SceneFile], window: Window) -> list[ScenePart]:
+    """The same window of each file."""
+    return [ScenePart(number, file, window) for number, file in enumerate(files)]
 
 
 class ScenePixels(NamedTuple):

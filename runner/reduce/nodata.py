@@ -78,7 +78,7 @@ def nodata_range(nodata: float | int, dtype: npt.DTypeLike) -> tuple[float, floa
     kind = np.dtype(dtype)
     if kind.kind == "f":
         return _floats_alike(nodata, kind)
-    whole = _whole(nodata, kind)
+    whole = integer_nodata(nodata, kind)
     return _NO_NODATA if whole is None else (float(whole), float(whole))
 
 
@@ -99,13 +99,15 @@ def same_nodata(first: float | int | None, second: float | int | None, dtype: np
 def _as_pixel(nodata: float | int, kind: np.dtype[Any]) -> float | int | None:
     """Nodata as a pixel of a type, None if it hides none."""
     if kind.kind != "f":
-        return _whole(nodata, kind)
+        return integer_nodata(nodata, kind)
     with np.errstate(over="ignore"):
         return None if nodata_range(nodata, kind) == _NO_NODATA else float(kind.type(nodata))
 
 
-def _whole(nodata: float | int, kind: np.dtype[Any]) -> int | None:
+def integer_nodata(nodata: float | int | None, kind: np.dtype[Any]) -> int | None:
     """Nodata as a pixel of an integer type (or bool), None if no pixel has its value."""
+    if nodata is None:
+        return None
     lowest, highest = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
     return int(nodata) if lowest <= nodata <= highest else None
 
@@ -160,7 +162,7 @@ def exact_nodata(nodata: float | int, dtype: npt.DTypeLike) -> float | int:
         fits, expected = math.isnan(nodata) or nodata_range(nodata, kind) != _NO_NODATA, "a number of that size"
     else:
         info = np.iinfo(kind)
-        fits = _whole(nodata, kind) == nodata
+        fits = integer_nodata(nodata, kind) == nodata
         expected = f"a whole number from {info.min} to {info.max}"
     if not fits:
         raise ConfigError(
@@ -179,7 +181,7 @@ def _missing_wide(pixels: npt.NDArray[Any], nodata: float | int | None, valid_ra
         outside |= pixels < math.ceil(low) if low <= info.max else True
     if high < info.max:
         outside |= pixels > math.floor(high) if high >= info.min else True
-    whole = None if nodata is None else _whole(nodata, pixels.dtype)
+    whole = integer_nodata(nodata, pixels.dtype)
     if whole is not None:
         outside |= pixels == whole
     return outside

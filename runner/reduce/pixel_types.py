@@ -8,7 +8,7 @@ import numpy as np
 
 from runner.errors import PlanError
 from runner.reduce.arrays import Bools, Floats, Tile
-from runner.reduce.nodata import NO_RANGE, NodataLimits, PixelLimits, ValidRange, limits, missing
+from runner.reduce.nodata import NO_RANGE, NodataLimits, PixelLimits, ValidRange, integer_nodata, limits, missing
 
 Limits: TypeAlias = NodataLimits | PixelLimits  # the shorter, where it says all, spares two comparisons a pixel
 
@@ -84,6 +84,11 @@ class Pixels:
     def in_pieces(self) -> bool:
         """64-bit integers, which no float64 holds: they are added in pieces."""
         return self.dtype.kind != "f" and self.dtype.itemsize == 8
+
+    @property
+    def blank(self) -> float | int | None:
+        """A value that does not count; None if every value of the type does."""
+        return np.nan if self.dtype.kind == "f" else integer_nodata(self.nodata, self.dtype)
 
     def native(self, tile: Tile) -> Tile:
         """A tile or stack as the kernels want it, without a copy if C-contiguous, writable and in native byte order.

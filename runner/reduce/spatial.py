@@ -53,9 +53,11 @@ class SpatialSums:
         else:
             self._add(scene, tile, place)
 
-    def skip(self, scene: int, pixels: int) -> None:
-        """Count pixels of a scene as seen, none of which counts. There must be no weights."""
-        self._seen[scene] += pixels
+    def skip(self, scene: int, place: Place) -> None:
+        """Count the pixels of a scene at a place as seen, none of which counts."""
+        self._seen[scene] += place.height * place.width
+        if self._weighted:
+            self._weighted.skip(scene, place)
 
     def add_columns(self, scene: int, seen: int, count: int, layers: Floats) -> None:
         """Add what `fused_kernels.add_strips` made of `seen` pixels of a scene, exactly. There must be sums."""

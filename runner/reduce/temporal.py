@@ -115,10 +115,16 @@ def _times_seen(added: Mapping[tuple[int, ...], int], shape: tuple[int, int]) ->
     """
     rows = sorted({0, shape[0], *(edge for row, _, height, _ in added for edge in (row, row + height))})
     columns = sorted({0, shape[1], *(edge for _, column, _, width in added for edge in (column, column + width))})
-    coarse = np.zeros((len(rows) - 1, len(columns) - 1), np.int64)
+    row_of, column_of = ({edge: number for number, edge in enumerate(edges)} for edges in (rows, columns))
+    steps = np.zeros((len(rows), len(columns)), np.int64)  # at the corners of parts; summed along both axes, the number
     for (row, column, height, width), times in added.items():
-        below, right = rows.index(row + height), columns.index(column + width)
-        coarse[rows.index(row) : below, columns.index(column) : right] += times
+        top, below = row_of[row], row_of[row + height]
+        left, right = column_of[column], column_of[column + width]
+        steps[top, left] += times
+        steps[below, right] += times
+        steps[top, right] -= times
+        steps[below, left] -= times
+    coarse = steps.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
     if coarse.size and coarse.min() == coarse.max():
         return coarse[:1, :1].copy()
     return np.repeat(np.repeat(coarse, np.diff(rows), axis=0), np.diff(columns), axis=1)

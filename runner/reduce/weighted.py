@@ -48,6 +48,12 @@ class WeightedSums:
                 add = self._add_in_pieces if self._pixels.in_pieces else self._add_rows
                 add(self._wides[name], scene, tile, place, square)
 
+    def skip(self, scene: int, place: Place) -> None:
+        """Count the pixels of a scene at a place as seen, none of which counts."""
+        if "weights_seen" in self._wides:
+            weights = self._weights[place.row : place.row + place.height]
+            self._wides["weights_seen"].add_weighted(np.full(place.height, float(place.width)), weights, scene)
+
     def totals(self) -> dict[str, Total]:
         """The sums, by their names in a partial."""
         return {name: Total(np.zeros((2, len(wide.limbs))), wide.select()) for name, wide in self._wides.items()}
