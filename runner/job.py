@@ -40,6 +40,7 @@ from runner.source.headers import SKIP_HINT
 from runner.source.reachable import opened_source
 from runner.source.reopen import refuse_replaced
 from runner.source.scenes import find_inputs
+from runner.source.stack import make_stack
 from runner.source.stores import Stores
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ class _Run:
         item = StoredObject(skipped.href, skipped.size, skipped.etag, skipped.modified)
         left_out = (*inputs.left_out, LeftOut(item, skipped.name, skipped.time, error.problem, skipped=True))
         _refuse_too_many(self.job, left_out)
-        return replace(inputs, stack=replace(inputs.stack, scenes=scenes), left_out=left_out)
+        return replace(inputs, stack=make_stack(self.job.source, scenes), left_out=left_out)
 
     def _write(self, plan: Plan, inputs: Inputs, results: Results, ahead: Ahead) -> None:
         job, folder = self.job, self.record.folder

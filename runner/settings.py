@@ -166,6 +166,19 @@ class Georeference(Enum):
     """No place. The same row and column is the same place in all scenes."""
 
 
+class StackGrid(Enum):
+    """The grid of a stack, whose scenes may cover different parts of it."""
+
+    same = "same"
+    """The grid of all scenes. Scenes that differ in it are refused."""
+    union = "union"
+    """All pixels of all scenes. Where a scene does not reach, its pixels are missing."""
+    intersection = "intersection"
+    """The pixels that all scenes have."""
+    first = "first"
+    """The pixels of the earliest scene. Where another scene does not reach, its pixels are missing."""
+
+
 class ClusterKind(Enum):
     """The cluster that runs the tasks of a stage."""
 
@@ -278,6 +291,9 @@ class SourceSettings:
     """What happens to files beside a TIFF, such as `.aux.xml`."""
     georeference: Georeference = Georeference.file
     """How the pixels of different scenes are matched: by place, or by row and column."""
+    grid: StackGrid = StackGrid.same
+    """Which pixels the stack has, if the extents of its scenes differ. The scenes must lie on one lattice: they have
+    the same CRS and pixel size and are shifted by whole pixels. Pixels are never resampled."""
     band: Annotated[int, _FROM_1] = 1
     """Band to read. The first is 1."""
     nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers

@@ -36,9 +36,18 @@ def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
     return (
         f"{stack.name}: {of_all} {scenes} from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
         f"{last.time:%Y-%m-%d}{left_out}, "
-        f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}, "
-        f"{nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} stored{_of_files_beside(stack)}"
+        f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}"
+        f"{_extent(stack, source)}, {nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} stored"
+        f"{_of_files_beside(stack)}"
     )
+
+
+def _extent(stack: Stack, source: SourceSettings) -> str:
+    """The choice of the grid, if scenes differ in extent, and how many scenes do not reach it."""
+    extents = len({scene.window for scene in stack.scenes})
+    several = f", {source.grid.value} of {extents} extents" if extents > 1 else ""
+    outside = sum(scene.part(stack.grid.window) is None for scene in stack.scenes)
+    return several + (f", {outside} of {len(stack.scenes)} scenes outside of it" if outside else "")
 
 
 def _scale(stack: Stack, source: SourceSettings) -> str:
@@ -149,10 +158,14 @@ def show_plan(plan: Plan, stack: Stack) -> None:
         if large_tiles(stack):
             say(_about_large_tiles(pass_, stack))
         elif pass_.cost.over_read > 1:
+            more = f"so that {100 * (pass_.cost.over_read - 1):.0f} % more is decoded"
             tile = " x ".join(map(str, stack.tile_shape))
+            if len(stack.tile_phases) > 1:
+                say(f"{pass_.name}: the files' tiles of {tile} do not lie alike, and chunks cut some of them, {more}")
+                continue
             say(
-                f"{pass_.name}: chunks of {pass_.chunks.y} x {pass_.chunks.x} cut the files' tiles of {tile}, so that "
-                f"{100 * (pass_.cost.over_read - 1):.0f} % more is decoded; whole tiles (chunks.snap=true) avoid that"
+                f"{pass_.name}: chunks of {pass_.chunks.y} x {pass_.chunks.x} cut the files' tiles of {tile}, "
+                f"{more}; whole tiles (chunks.snap=true) avoid that"
             )
 
 

@@ -28,10 +28,12 @@ from runner.reduce.statistics import check_statistic_name
 from runner.settings import (
     ClusterKind,
     ClusterSettings,
+    Georeference,
     JobSettings,
     OnError,
     SourceKind,
     SourceSettings,
+    StackGrid,
 )
 from runner.source.times import day_range, time_groups
 
@@ -190,11 +192,18 @@ def _check_source(source: SourceSettings) -> None:
     limits = source.valid_range
     holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
     _require("source.valid_range", holds, limits, "[lowest, highest]")
+    _check_extent(source)
     day_range(source.start, source.end)
     if source.datetime_regex is not None:
         time_groups(source.datetime_regex)
     named = source.datetime_regex is not None or source.kind is SourceKind.manifest
     _require("source.datetime_regex", named, None, r"a pattern that finds the date in a key, such as (?P<date>\d{8})")
+
+
+def _check_extent(source: SourceSettings) -> None:
+    placed = source.georeference is Georeference.file
+    why = "since source.georeference=none gives pixels no place"
+    _require("source.grid", placed or source.grid is StackGrid.same, source.grid.value, f"same, {why}")
 
 
 def _number(key: str, value: object) -> float | int | None:

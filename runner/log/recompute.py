@@ -126,8 +126,19 @@ class _Sampler:
         stages = [stage for stage in self._stages() if stage.over is Over.space]
         if not stages:
             return
+        if self._on_another_grid():
+            text = "not computed again, since without the scenes that are not as recorded their grid is another"
+            yield from (Check(stage.name, Verdict.unknown, text) for stage in stages)
+            return
         tasks = [Task(self._stack.grid.window, number, number + 1) for number in range(len(self.scenes))]
         yield from self._compare(stages, self._some(tasks, count), "scenes", self._compare_row)
+
+    def _on_another_grid(self) -> bool:
+        """True if the grid follows from scenes that are left out here."""
+        grid, recorded = self._stack.grid, self.run.record.stack
+        if len(self.scenes) == self.scenes_recorded or recorded is None:
+            return False
+        return (recorded.shape, recorded.transform) != ((grid.height, grid.width), grid.transform)
 
     def _stages(self) -> list[StagePlan]:
         return [*plan_stages(self.job, self._stack).values()]

@@ -72,7 +72,8 @@ def auto_window(
     while y > 1 and (pixel_bytes + limbs * (y > tile_y)) * y * x > budget:
         y = -(-y // 2)
     if len(stack.tile_phases) > 1:  # then a window cuts tiles, the fewer the higher it is
-        y = max(y, min(budget // ((pixel_bytes + limbs) * x), stack.grid.height) // tile_y * tile_y)
+        fitting = budget // ((pixel_bytes + limbs) * x) // tile_y * tile_y
+        y = max(y, min(fitting, -(-stack.grid.height // tile_y) * tile_y))
     return y, x
 
 

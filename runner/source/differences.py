@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from math import isfinite
 from typing import Final, NamedTuple
 
 from rasterio.crs import CRS
@@ -14,11 +15,13 @@ from runner.read.georeference import Transform
 from runner.read.header import Header
 from runner.read.masks import FileMask
 from runner.reduce.nodata import same_nodata
+from runner.settings import StackGrid
 
-_TOLERANCE: Final = 1e-3  # pixels between the corners of two grids that count as one
+TOLERANCE: Final = 1e-3  # pixels between the corners of two grids that count as one
 _MOST_KINDS: Final = 20  # that are distinguished
 _MOST_NAMED: Final = 4  # of these, in a message
 _FEW: Final = 5  # scenes that may be left out one by one
+RESAMPLE: Final = "Pixels are never resampled here; odc-stac and gdalwarp resample scenes onto one grid"
 
 
 class Trait(NamedTuple):
@@ -28,23 +31,38 @@ class Trait(NamedTuple):
     same: Callable[[Header, Header], bool]
 
 
-def refuse_differences(scenes: Sequence[Scene], *, placed: bool, nodata_of: int | None) -> None:
+def refuse_differences(scenes: Sequence[Scene], grid: StackGrid | None, *, nodata_of: int | None) -> None:
     """Raise SourceError that says of each trait that is not the same in all scenes how many have which.
 
-    CRS and grid count if the scenes are `placed`; `nodata_of` is the band whose nodata counts, None if none does.
+    `grid` tells if scenes share a grid, or only its lattice; None if they have no place. `nodata_of` is the band whose
+    nodata counts, None if none does.
     """
     nodata = () if nodata_of is None else (_nodata_trait(nodata_of),)
-    traits = [*(PLACE if placed else ()), *TYPE, *nodata]
+    traits = [*_PLACES[grid], *TYPE, *nodata]
     differing = [(trait, kinds) for trait in traits if len(kinds := _kinds(scenes, trait)) > 1]
     if differing:
         problems = "; ".join(_described(trait, kinds) for trait, kinds in differing)
         odd = {scene.href: scene for _, kinds in differing for kind in kinds[1:] for scene in kind}
         only_nodata = [trait for trait, _ in differing] == [*nodata]
         hint = "; if one nodata value holds for all, set source.nodata" if only_nodata else ""
-        raise SourceError(f"{_headline(scenes)}: {problems}. {_remedy(scenes, list(odd.values()))}{hint}")
+        if grid is StackGrid.same and {trait for trait, _ in differing} <= {_GRID, _SHAPE} and _on_one_lattice(scenes):
+            hint = ". Or set source.grid=union: they lie on one lattice, shifted by whole pixels"
+        if _LATTICE in [trait for trait, _ in differing]:
+            hint = f". {RESAMPLE}"
+        raise SourceError(f"{_headline(scenes, grid)}: {problems}. {_remedy(scenes, list(odd.values()))}{hint}")
 
 
-def _headline(scenes: Sequence[Scene]) -> str:
+def _on_one_lattice(scenes: Sequence[Scene]) -> bool:
+    return all(len(_kinds(scenes, trait)) == 1 for trait in (_CRS, _LATTICE))
+
+
+def _headline(scenes: Sequence[Scene], grid: StackGrid | None) -> str:
+    if grid not in (StackGrid.same, None):
+        lattices = len(_kinds(scenes, _LATTICE))
+        if lattices > 1:
+            more = " or more" * (lattices == _MOST_KINDS)
+            return f"source.grid={grid.value}: {len(scenes)} scenes lie on {lattices}{more} lattices, not on one"
+        return f"{len(scenes)} scenes do not make one stack"
     grids = len(_kinds(scenes, _ONE_GRID))
     if grids == 1:
         return f"{len(scenes)} scenes do not make one stack"
@@ -111,7 +129,7 @@ def _same_grid(a: Header, b: Header) -> bool:
     height, width = a.shape
     corners = ((0, 0), (0, width), (height, 0), (height, width))
     shifts = [shift for corner in corners for shift in offset(a.transform, b.transform, corner)]
-    return max(map(abs, shifts)) <= _TOLERANCE
+    return max(map(abs, shifts)) <= TOLERANCE
 
 
 def offset(transform: Transform, reference: Transform, pixel: tuple[int, int]) -> tuple[float, float]:
@@ -134,10 +152,34 @@ def _grid(header: Header, most: Header) -> str:
     return f"shifted by {rows + 0:.6g} rows and {columns + 0:.6g} columns"  # 0 for -0
 
 
+def _same_lattice(a: Header, b: Header) -> bool:
+    height, width = a.shape
+    shifts = [offset(a.transform, b.transform, corner) for corner in ((0, 0), (0, width), (height, 0), (height, width))]
+    if not all(isfinite(shift) for pair in shifts for shift in pair):
+        return False
+    rows, columns = (round(shift) for shift in shifts[0])
+    return all(abs(pair[0] - rows) <= TOLERANCE and abs(pair[1] - columns) <= TOLERANCE for pair in shifts)
+
+
+def _lattice(header: Header, most: Header) -> str:
+    text = _grid(header, most)
+    if header is most or not text.startswith("shifted"):
+        return text
+    rows, columns = (shift - round(shift) + 0 for shift in offset(header.transform, most.transform, (0, 0)))
+    return f"off these by {rows:.4g} rows and {columns:.4g} columns"
+
+
 _ONE_GRID: Final = Trait(_grid, lambda a, b: a.shape == b.shape and _same_crs(a, b) and _same_grid(a, b))
-PLACE: Final = (Trait(_crs, _same_crs), Trait(_grid, _same_grid))
+_CRS: Final = Trait(_crs, _same_crs)
+_GRID: Final = Trait(_grid, _same_grid)
+_LATTICE: Final = Trait(_lattice, _same_lattice)
+_SHAPE: Final = Trait(lambda header, _: "of {} x {} pixels".format(*header.shape), lambda a, b: a.shape == b.shape)
+_PLACES: Final[dict[StackGrid | None, tuple[Trait, ...]]] = {
+    None: (_SHAPE,),
+    StackGrid.same: (_CRS, _GRID, _SHAPE),
+    **dict.fromkeys((StackGrid.union, StackGrid.intersection, StackGrid.first), (_CRS, _LATTICE)),
+}
 TYPE: Final = (
-    Trait(lambda header, _: "of {} x {} pixels".format(*header.shape), lambda a, b: a.shape == b.shape),
     Trait(lambda header, _: f"of type {header.dtype}", lambda a, b: a.dtype == b.dtype),
     Trait(lambda header, _: f"of {header.bands} bands", lambda a, b: a.bands == b.bands),
 )

@@ -9,24 +9,29 @@ from runner.errors import SourceError, printable
 from runner.model import Grid, Scene, Stack
 from runner.read.header import NO_TRANSFORM, Header
 from runner.reduce.nodata import exact_nodata
-from runner.settings import Georeference, SourceSettings
+from runner.settings import Georeference, SourceSettings, StackGrid
 from runner.source.differences import refuse_differences
+from runner.source.extent import placed
 
 
 def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
-    """Make a stack of scenes that share a grid, dtype and nodata.
+    """Make a stack of scenes that share a grid or its lattice, dtype and nodata.
 
     Raises SourceError that counts those of each kind, ConfigError for a setting that fits no pixel.
     """
     scenes = tuple(scenes)
-    first, placed = scenes[0].header, source.georeference is Georeference.file
+    first, with_place = scenes[0].header, source.georeference is Georeference.file
     _refuse_complex(scenes[0])
-    if placed:
+    if with_place:
         _refuse_unplaced(scenes)
-    refuse_differences(scenes, placed=placed, nodata_of=source.band if source.nodata is None else None)
+    nodata_of = source.band if source.nodata is None else None
+    refuse_differences(scenes, source.grid if with_place else None, nodata_of=nodata_of)
+    grid = grid_of(first) if with_place else Grid(None, "no georeference", NO_TRANSFORM, *first.shape)
+    if source.grid is not StackGrid.same:
+        grid, scenes = placed(source, grid, scenes)
     return Stack(
         name=source.name,
-        grid=grid_of(first) if placed else Grid(None, "no georeference", NO_TRANSFORM, *first.shape),
+        grid=grid,
         dtype=np.dtype(first.dtype),
         nodata=resolve_nodata(source.nodata, first.nodata_of(source.band), np.dtype(first.dtype)),
         units=source.units,

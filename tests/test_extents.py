@@ -1,0 +1,363 @@
+"""Scenes of unequal extents: the numbers are plain numpy's over scenes placed in a canvas of NaN."""
+
+import tempfile
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jobs import Cli, compose, local_source
+from rasterio.transform import Affine
+from scenes_on_disk import speckle, write_scene
+
+from runner.checkpoint.store import Partials
+from runner.engine.compute import compute_pass
+from runner.errors import SourceError
+from runner.model import Stack
+from runner.plan.planner import make_plan
+from runner.read.header import Window
+from runner.settings import (
+    ChunkSettings,
+    ClusterKind,
+    ClusterSettings,
+    EngineName,
+    JobSettings,
+    OnError,
+    Over,
+    ReaderName,
+    S3Settings,
+    SourceSettings,
+    StackGrid,
+    StageSettings,
+)
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+
+UTM = Affine(20, 0, 499980, 0, -20, 5300040)
+GEOGRAPHIC = Affine(0.25, 0, 10, 0, -0.25, 50)
+STATISTICS = ["mean", "count", "valid_fraction", "min", "max", "std"]
+
+
+def stack_of(source: SourceSettings) -> Stack:
+    return find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+
+
+def write_scenes(folder: Path, windows: list[Window], transform: Affine = UTM, **profile: Any) -> list[np.ndarray]:
+    """A scene a day, at these windows of one lattice; their pixels as float64, NaN where they are nodata."""
+    dtype, nodata = profile.get("dtype", "float32"), profile.get("nodata", 0)
+    layers = []
+    for day, window in enumerate(windows, start=1):
+        pixels = speckle((window.height, window.width), seed=day)
+        pixels = pixels if dtype == "float32" else (pixels * 1000 % 120).astype(dtype)
+        place = transform @ Affine.translation(window.column, window.row)
+        write_scene(
+            folder / f"202001{day:02}.tif",
+            pixels,
+            **{"blockxsize": 16, "blockysize": 32, **profile, "transform": place},
+        )
+        values = pixels.astype(np.float64)
+        layers.append(np.where(pixels == nodata, np.nan, values) if nodata is not None else values)
+    return layers
+
+
+def on_canvas(layers: list[np.ndarray], windows: list[Window], extent: Window) -> np.ndarray:
+    """The layers in a canvas of NaN, (time, y, x), of which the extent is cut out."""
+    canvas = np.full((len(layers), 400, 400), np.nan)
+    for layer, scene, window in zip(canvas, layers, windows, strict=True):
+        layer[window.shifted(150, 150).slices] = scene
+    return canvas[(slice(None), *extent.shifted(150, 150).slices)]
+
+
+def hull(a: Window, b: Window) -> Window:
+    row, column = min(a.row, b.row), min(a.column, b.column)
+    below, right = max(a.row + a.height, b.row + b.height), max(a.column + a.width, b.column + b.width)
+    return Window(row, column, below - row, right - column)
+
+
+def expected(canvas: np.ndarray, axis: tuple[int, ...], weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Each statistic in plain numpy; weights are those of rows."""
+    valid = ~np.isnan(canvas)
+    rows = np.ones(canvas.shape[1]) if weights is None else weights
+    each = np.broadcast_to(rows[:, np.newaxis], canvas.shape)
+    seen, weight = each.sum(axis), np.where(valid, each, 0).sum(axis)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(valid, canvas * each, 0).sum(axis) / weight
+        off = np.where(valid, canvas - np.expand_dims(mean, axis), 0)
+        counted = np.isfinite(mean)
+        return {
+            "mean": mean,
+            "count": valid.sum(axis),
+            "valid_fraction": weight / seen,
+            "min": np.where(counted, np.where(valid, canvas, np.inf).min(axis), np.nan),
+            "max": np.where(counted, np.where(valid, canvas, -np.inf).max(axis), np.nan),
+            "std": np.sqrt((off**2 * each).sum(axis) / weight),
+            "median": np.nanmedian(canvas, axis),
+        }
+
+
+@dataclass(frozen=True)
+class Case:
+    """A way to compute a stack."""
+
+    grid: StackGrid = StackGrid.same
+    chunks: ChunkSettings = field(default_factory=ChunkSettings)
+    engine: EngineName = EngineName.block
+    reader: ReaderName = ReaderName.auto
+    ordered: bool = False
+    fuse: bool = True
+    dtype: str = "float32"
+    nodata: int | None = 0
+
+
+windows = st.builds(Window, st.integers(-60, 60), st.integers(-60, 60), st.integers(1, 90), st.integers(1, 90))
+cases = st.builds(
+    Case,
+    grid=st.sampled_from([StackGrid.union, StackGrid.union, StackGrid.first, StackGrid.intersection]),
+    chunks=st.builds(
+        ChunkSettings,
+        st.sampled_from(["auto", 1, 2, "all"]),
+        st.sampled_from(["auto", "block", "all", 17, 40]),
+        st.sampled_from(["auto", "block", "all", 23]),
+        st.booleans(),
+    ),
+    engine=st.sampled_from([EngineName.block] * 4 + [EngineName.xarray]),
+    reader=st.sampled_from([ReaderName.auto, ReaderName.auto, ReaderName.gdal]),
+    ordered=st.booleans(),
+    fuse=st.booleans(),
+    dtype=st.sampled_from(["float32", "uint8"]),
+    nodata=st.sampled_from([0, None]),
+)
+
+
+def job_of(case: Case, source: SourceSettings) -> JobSettings:
+    """Both stages of this case, in this thread."""
+    chunks, statistics = case.chunks, STATISTICS
+    if case.ordered:
+        statistics = [*STATISTICS, "median"]
+        chunks = replace(chunks, time="all") if case.engine is EngineName.block else chunks
+    whole = ChunkSettings("auto", "all", "all") if case.ordered else None
+    cluster = ClusterSettings(ClusterKind.sync)
+    stages = {
+        "over_time": StageSettings(Over.time, statistics, cluster),
+        "over_space": StageSettings(Over.space, statistics, cluster, chunks=whole),
+    }
+    base = compose("engine=block")
+    return replace(
+        base,
+        source=source,
+        stages=stages,
+        chunks=chunks,
+        engine=case.engine,
+        reader=case.reader,
+        fuse="auto" if case.fuse else False,
+        output=replace(base.output, raster_dtype=type(base.output.raster_dtype).float64),
+    )
+
+
+def computed(job: JobSettings, stack: Stack) -> dict[str, dict[str, np.ndarray]]:
+    values: dict[str, dict[str, np.ndarray]] = {}
+    for pass_ in make_plan(job, stack).passes:
+        values |= compute_pass(pass_, stack)[0].values
+    return values
+
+
+def assert_close(actual: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    for name, values in actual.items():
+        np.testing.assert_allclose(values, wanted[name], rtol=1e-6, atol=1e-9, err_msg=name)
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN slice")
+@pytest.mark.parametrize("transform", [UTM, GEOGRAPHIC], ids=["equal weights", "by area"])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(places=st.lists(windows, min_size=1, max_size=5), case=cases)
+def test_statistics_are_those_of_scenes_in_a_canvas(transform: Affine, places: list[Window], case: Case) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        crs = "EPSG:32610" if transform is UTM else "EPSG:4326"
+        if transform is GEOGRAPHIC:
+            case = replace(case, ordered=False)
+        profile: dict[str, Any] = {"crs": crs, "dtype": case.dtype, "nodata": case.nodata}
+        layers = write_scenes(Path(folder), places, transform, **profile)
+        origin = places[0]
+        extent = {StackGrid.union: reduce(hull, places), StackGrid.first: origin}.get(case.grid)
+        if case.grid is StackGrid.intersection:
+            extent = reduce(lambda a, b: a and a.common(b), places)  # type: ignore[arg-type,return-value]
+        source = local_source(Path(folder), grid=case.grid)
+        cut = extent
+        if cut is None:
+            with pytest.raises(SourceError):
+                stack_of(source)
+            return
+        stack = stack_of(source)
+        assert (stack.grid.height, stack.grid.width) == (cut.height, cut.width)
+        origin_of_cut = transform @ Affine.translation(cut.column, cut.row)
+        np.testing.assert_allclose(stack.grid.transform, origin_of_cut[:6], atol=1e-9)
+        values = computed(job_of(case, source), stack)
+        canvas = on_canvas(layers, places, cut)
+        assert_close(values["over_time"], expected(canvas, (0,)))
+        weights = None if transform is UTM else _areas(stack)
+        assert_close(values["over_space"], expected(canvas, (1, 2), weights))
+
+
+def _areas(stack: Stack) -> np.ndarray:
+    from runner.plan.weights import row_areas
+
+    return row_areas(stack.grid)
+
+
+# --- the same bits ------------------------------------------------------------------------------------------------
+
+PLACES = [Window(0, 0, 90, 80), Window(-35, 20, 60, 70), Window(40, -50, 70, 90), Window(200, 150, 20, 30)]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        ChunkSettings(1, "block", "block"),
+        ChunkSettings(2, 17, 23, snap=False),
+        ChunkSettings("all", "all", "all"),
+        ChunkSettings(1, 64, "all"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("way", ["threads", "by GDAL", "apart", pytest.param("processes", marks=pytest.mark.slow)])
+def test_bits_do_not_depend_on_chunks_clusters_or_readers(tmp_path: Path, chunks: ChunkSettings, way: str) -> None:
+    write_scenes(tmp_path, PLACES, predictor=3, compress="deflate")
+    source = local_source(tmp_path, grid=StackGrid.union)
+    stack = stack_of(source)
+    base = job_of(Case(), source)
+    job = replace(base, chunks=chunks)
+    kinds = {"threads": ClusterKind.threads, "processes": ClusterKind.processes}
+    if way in kinds:
+        cluster = ClusterSettings(kinds[way], n_workers=None if way == "threads" else 2)
+        job = replace(job, stages={name: replace(stage, cluster=cluster) for name, stage in job.stages.items()})
+    job = replace(job, reader=ReaderName.gdal) if way == "by GDAL" else job
+    job = replace(job, fuse=False) if way == "apart" else job
+    expected_values, values = computed(base, stack), computed(job, stack)
+    for stage, statistics in expected_values.items():
+        for name, wanted in statistics.items():
+            np.testing.assert_array_equal(values[stage][name], wanted, err_msg=f"{stage} {name}")
+
+
+def test_finished_tasks_that_were_kept_serve_the_same_grid_only(tmp_path: Path) -> None:
+    write_scenes(tmp_path / "scenes", PLACES)
+    source = local_source(tmp_path / "scenes", grid=StackGrid.union)
+    case = Case(chunks=ChunkSettings(1, 64, 64))
+    stack, job = stack_of(source), job_of(case, source)
+    (tmp_path / "run").mkdir()
+    (pass_,) = make_plan(job, stack).passes
+    first = Partials(tmp_path / "run").of_pass(pass_, stack)
+    values = compute_pass(pass_, stack, checkpoint=first)[0].values
+    again = Partials(tmp_path / "run").of_pass(pass_, stack)
+    assert not again.remaining.tasks
+    restored = compute_pass(replace(pass_, tasks=()), stack, checkpoint=again)[0].values
+    for stage, statistics in values.items():
+        for name, wanted in statistics.items():
+            np.testing.assert_array_equal(restored[stage][name], wanted, err_msg=f"{stage} {name}")
+    other = stack_of(replace(source, grid=StackGrid.first))
+    (pass_of_other,) = make_plan(job, other).passes
+    reasons = {reason for _, reason in Partials(tmp_path / "run").of_pass(pass_of_other, other).refused}
+    assert {reason.partition(" was ")[0] for reason in reasons} == {"the grid"}
+
+
+# --- what is read -------------------------------------------------------------------------------------------------
+
+
+def test_scenes_that_do_not_meet_a_window_are_not_read(tmp_path: Path) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 64, 64), Window(100, 100, 64, 64)])
+    source = local_source(tmp_path, grid=StackGrid.first)
+    case = Case()
+    stack = stack_of(source)
+    (tmp_path / "20200102.tif").unlink()
+    values = computed(job_of(case, source), stack)
+    assert values["over_space"]["count"][1] == 0
+    assert np.isnan(values["over_space"]["mean"][1])
+    assert values["over_time"]["count"].max() == 1
+
+
+# --- lattices -----------------------------------------------------------------------------------------------------
+
+
+def test_scenes_of_one_lattice_are_refused_with_the_union_as_a_way_out(tmp_path: Path) -> None:
+    write_scenes(tmp_path, PLACES[:2])
+    with pytest.raises(SourceError, match=r"2 grids .* set source.grid=union: they lie on one lattice"):
+        stack_of(local_source(tmp_path))
+
+
+@pytest.mark.parametrize("profile", [{"crs": "EPSG:32611"}, {"dtype": "int16"}, {"transform": UTM @ Affine.scale(2)}])
+def test_the_union_is_no_way_out_of_other_differences(tmp_path: Path, profile: dict[str, Any]) -> None:
+    write_scenes(tmp_path, PLACES[:2])
+    pixels = np.ones((40, 30), profile.get("dtype", "float32"))
+    write_scene(tmp_path / "20200103.tif", pixels, **{"transform": UTM, **profile})
+    with pytest.raises(SourceError) as caught:
+        stack_of(local_source(tmp_path))
+    assert "source.grid=union" not in str(caught.value)
+
+
+@pytest.mark.parametrize("choice", [StackGrid.union, StackGrid.intersection, StackGrid.first])
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (UTM @ Affine.translation(10.25, 3.5), "2 off these by -?0.5 rows and 0.25 columns"),
+        (UTM @ Affine.translation(0, 0.002), "2 off these by 0.002 rows and 0 columns"),
+        (UTM @ Affine.scale(1.5), r"2 with pixels of 30 x -30 from \(499980, 5300040\) on"),
+        (UTM @ Affine.rotation(3), "rotated by"),
+    ],
+)
+def test_scenes_of_other_lattices_are_refused_with_their_number_and_shift(
+    tmp_path: Path, choice: StackGrid, transform: Affine, message: str
+) -> None:
+    write_scenes(tmp_path, PLACES[:3])
+    for day in ("04", "05"):
+        write_scene(tmp_path / f"202001{day}.tif", np.ones((40, 30), "float32"), transform=transform)
+    with pytest.raises(SourceError, match=message) as caught:
+        stack_of(local_source(tmp_path, grid=choice))
+    assert f"source.grid={choice.value}: 5 scenes lie on 2 lattices, not on one" in str(caught.value)
+    assert "odc-stac and gdalwarp resample" in str(caught.value)
+
+
+def test_a_lattice_equal_within_a_thousandth_of_a_pixel_is_the_same(tmp_path: Path) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 40, 30)])
+    near = UTM @ Affine.translation(7.0008, -4.0008)
+    write_scene(tmp_path / "20200102.tif", np.ones((40, 30), "float32"), transform=near)
+    stack = stack_of(local_source(tmp_path, grid=StackGrid.union))
+    assert [scene.window for scene in stack.scenes] == [Window(4, 0, 40, 30), Window(0, 7, 40, 30)]
+
+
+def test_scenes_without_a_pixel_in_common_have_no_intersection(tmp_path: Path) -> None:
+    write_scenes(tmp_path, PLACES)
+    with pytest.raises(SourceError, match=r"the first 3 scenes have no pixel in common; set source.grid=union"):
+        stack_of(local_source(tmp_path, grid=StackGrid.intersection))
+
+
+# --- by the command line ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_union_is_written_verified_and_run_again_without_a_damaged_scene(cli: Cli, tmp_path: Path) -> None:
+    layers = write_scenes(tmp_path / "scenes", PLACES)
+    damaged = tmp_path / "scenes/20200104.tif"
+    content = bytearray(damaged.read_bytes())
+    content[-60:] = bytes(60)
+    damaged.write_bytes(content)
+    words = ["source=local", "source.url=scenes/*.tif", "source.grid=union"]
+    assert cli(*words, "output.dir=whole").returncode == 1
+    done = cli(*words, "on_error=skip", "output.dir=out")
+    assert done.returncode == 0, done.stderr
+    extent = reduce(hull, PLACES[:3])
+    canvas = on_canvas(layers[:3], PLACES[:3], extent)
+    with rasterio.open(tmp_path / "out/temporal_mean.tif") as raster:
+        assert raster.transform == UTM @ Affine.translation(extent.column, extent.row)
+        np.testing.assert_allclose(raster.read(1), np.nanmean(canvas, axis=0), rtol=1e-6)
+    table = pd.read_parquet(tmp_path / "out/spatial_mean.parquet")
+    np.testing.assert_allclose(table["mean"], np.nanmean(canvas, axis=(1, 2)), rtol=1e-12)
+    assert list(table["count"]) == [np.count_nonzero(~np.isnan(layer)) for layer in layers[:3]]
+    verified = cli("log", "verify", "out")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    again = cli("log", "rerun", "out")
+    assert again.returncode == 0, again.stdout + again.stderr
