@@ -294,6 +294,11 @@ class SourceSettings:
     grid: StackGrid = StackGrid.same
     """Which pixels the stack has, if the extents of its scenes differ. The scenes must lie on one lattice: they have
     the same CRS and pixel size and are shifted by whole pixels. Pixels are never resampled."""
+    bbox: list[float] | None = None
+    """Box `[west, south, east, north]` to which the stack is cut, outward to whole pixels. Only tiles that meet it are
+    read. Null takes the whole grid."""
+    bbox_crs: str | None = "EPSG:4326"
+    """CRS of `bbox`. The box is transformed to the CRS of the scenes. Null means that it is in their CRS already."""
     band: Annotated[int, _FROM_1] = 1
     """Band to read. The first is 1."""
     nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers

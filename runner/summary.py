@@ -43,11 +43,12 @@ def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
 
 
 def _extent(stack: Stack, source: SourceSettings) -> str:
-    """The choice of the grid, if scenes differ in extent, and how many scenes do not reach it."""
+    """The choice of the grid, if scenes differ in extent or a box cuts it, and how many scenes do not reach it."""
     extents = len({scene.window for scene in stack.scenes})
     several = f", {source.grid.value} of {extents} extents" if extents > 1 else ""
+    box = ", cut by source.bbox" if source.bbox else ""
     outside = sum(scene.part(stack.grid.window) is None for scene in stack.scenes)
-    return several + (f", {outside} of {len(stack.scenes)} scenes outside of it" if outside else "")
+    return f"{several}{box}" + (f", {outside} of {len(stack.scenes)} scenes outside of it" if outside else "")
 
 
 def _scale(stack: Stack, source: SourceSettings) -> str:

@@ -1,4 +1,4 @@
-"""Scenes of unequal extents: the numbers are plain numpy's over scenes placed in a canvas of NaN."""
+"""Scenes of unequal extents, and windows: the numbers are plain numpy's over scenes placed in a canvas of NaN."""
 
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jobs import Cli, compose, local_source
 from rasterio.transform import Affine
+from rasterio.warp import transform_bounds
 from scenes_on_disk import speckle, write_scene
 
 from runner.checkpoint.store import Partials
 from runner.engine.compute import compute_pass
-from runner.errors import SourceError
+from runner.errors import ConfigError, SourceError
 from runner.model import Stack
 from runner.plan.planner import make_plan
 from runner.read.header import Window
@@ -106,6 +107,7 @@ class Case:
     """A way to compute a stack."""
 
     grid: StackGrid = StackGrid.same
+    box: Window | None = None  # on the lattice of the scenes
     chunks: ChunkSettings = field(default_factory=ChunkSettings)
     engine: EngineName = EngineName.block
     reader: ReaderName = ReaderName.auto
@@ -119,6 +121,7 @@ windows = st.builds(Window, st.integers(-60, 60), st.integers(-60, 60), st.integ
 cases = st.builds(
     Case,
     grid=st.sampled_from([StackGrid.union, StackGrid.union, StackGrid.first, StackGrid.intersection]),
+    box=st.none() | windows,
     chunks=st.builds(
         ChunkSettings,
         st.sampled_from(["auto", 1, 2, "all"]),
@@ -187,8 +190,8 @@ def test_statistics_are_those_of_scenes_in_a_canvas(transform: Affine, places: l
         extent = {StackGrid.union: reduce(hull, places), StackGrid.first: origin}.get(case.grid)
         if case.grid is StackGrid.intersection:
             extent = reduce(lambda a, b: a and a.common(b), places)  # type: ignore[arg-type,return-value]
-        source = local_source(Path(folder), grid=case.grid)
-        cut = extent
+        source = local_source(Path(folder), grid=case.grid, bbox_crs=None, bbox=_bounds(transform, case.box))
+        cut = extent and (extent.common(case.box) if case.box else extent)
         if cut is None:
             with pytest.raises(SourceError):
                 stack_of(source)
@@ -202,6 +205,16 @@ def test_statistics_are_those_of_scenes_in_a_canvas(transform: Affine, places: l
         assert_close(values["over_time"], expected(canvas, (0,)))
         weights = None if transform is UTM else _areas(stack)
         assert_close(values["over_space"], expected(canvas, (1, 2), weights))
+
+
+def _bounds(transform: Affine, box: Window | None) -> list[float] | None:
+    if box is None:
+        return None
+    (west, north), (east, south) = (
+        transform @ (box.column, box.row),
+        transform @ (box.column + box.width, box.row + box.height),
+    )
+    return [west, south, east, north]
 
 
 def _areas(stack: Stack) -> np.ndarray:
@@ -268,6 +281,34 @@ def test_finished_tasks_that_were_kept_serve_the_same_grid_only(tmp_path: Path) 
 # --- what is read -------------------------------------------------------------------------------------------------
 
 
+def test_only_tiles_that_meet_a_box_are_read_and_the_plan_says_so(tmp_path: Path) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 320, 320)] * 2, blockxsize=64, blockysize=64)
+    box = Window(70, 130, 50, 100)  # in tile row 1, in tile columns 2 and 3
+    source = local_source(tmp_path, bbox=_bounds(UTM, box), bbox_crs=None)
+    stack = stack_of(source)
+    assert stack.grid.window == Window(0, 0, 50, 100)
+    assert stack.grid.transform == (UTM @ Affine.translation(130, 70))[:6]
+    case = Case()
+    (pass_,) = make_plan(job_of(case, source), stack).passes
+    fetched = compute_pass(pass_, stack)[0].fetched
+    tiles = sum(int(scene.header.layout.byte_counts[0, 1, 2:4].sum()) for scene in stack.scenes)
+    assert pass_.cost.stored_bytes == tiles
+    assert pass_.cost.decoded_bytes == 2 * 50 * 100 * 4
+    assert tiles <= fetched.bytes <= tiles + 2 * 64  # what lies between tiles of a range is fetched too
+    assert fetched.requests == pass_.cost.requests == 2
+
+
+def test_tasks_end_at_the_edges_of_tiles(tmp_path: Path) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 320, 320)], blockxsize=64, blockysize=64)
+    source = local_source(tmp_path, bbox=_bounds(UTM, Window(70, 130, 200, 150)), bbox_crs=None)
+    case = Case(
+        StackGrid.same, None, ChunkSettings(1, 64, "all"), EngineName.block, ReaderName.auto, False, True, "", 0
+    )
+    (pass_,) = make_plan(job_of(case, source), stack_of(source)).passes
+    assert [task.window.row for task in pass_.tasks] == [0, 58, 122, 186]
+    assert pass_.cost.over_read == 1
+
+
 def test_scenes_that_do_not_meet_a_window_are_not_read(tmp_path: Path) -> None:
     write_scenes(tmp_path, [Window(0, 0, 64, 64), Window(100, 100, 64, 64)])
     source = local_source(tmp_path, grid=StackGrid.first)
@@ -278,6 +319,92 @@ def test_scenes_that_do_not_meet_a_window_are_not_read(tmp_path: Path) -> None:
     assert values["over_space"]["count"][1] == 0
     assert np.isnan(values["over_space"]["mean"][1])
     assert values["over_time"]["count"].max() == 1
+
+
+# --- boxes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("west", "south", "east", "north", "wanted"),
+    [
+        (20, -80, 60, -40, Window(2, 1, 2, 2)),  # at the edges of pixels
+        (20.001, -79.999, 59.999, -40.001, Window(2, 1, 2, 2)),
+        (19.9, -80.1, 60.1, -39.9, Window(1, 0, 4, 4)),  # touches the pixels around
+        (30, -50, 31, -49, Window(2, 1, 1, 1)),
+        (-1e6, -1e6, 1e6, 1e6, Window(0, 0, 40, 30)),
+        (500, -1e6, 1e6, 1e6, Window(0, 25, 40, 5)),
+    ],
+)
+def test_a_box_takes_the_pixels_that_it_touches(
+    tmp_path: Path, west: float, south: float, east: float, north: float, wanted: Window
+) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 40, 30)])
+    box = [UTM.c + west, UTM.f + south, UTM.c + east, UTM.f + north]
+    for crs in (None, "EPSG:32610"):
+        grid = stack_of(local_source(tmp_path, bbox=box, bbox_crs=crs)).grid
+        assert grid.transform == (UTM @ Affine.translation(wanted.column, wanted.row))[:6]
+        assert (grid.height, grid.width) == wanted[2:]
+
+
+def test_a_box_in_degrees_is_transformed_with_its_sides(tmp_path: Path) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 300, 200)])
+    whole = transform_bounds("EPSG:32610", "EPSG:4326", UTM.c, UTM.f - 6000, UTM.c + 4000, UTM.f)
+    assert stack_of(local_source(tmp_path, bbox=list(whole))).grid.window == Window(0, 0, 300, 200)
+    assert stack_of(local_source(tmp_path, bbox=[-180, -90, 180, 90])).grid.window == Window(0, 0, 300, 200)
+    middle = transform_bounds("EPSG:32610", "EPSG:4326", UTM.c + 1000, UTM.f - 4000, UTM.c + 3000, UTM.f - 2000)
+    grid = stack_of(local_source(tmp_path, bbox=list(middle))).grid
+    assert 0 <= UTM.c + 1000 - grid.transform[2] <= 60
+    assert 100 <= grid.height <= 106
+    assert 100 <= grid.width <= 106
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"bbox": [10, 40, 11, 41]},
+            SourceError,
+            r"bbox=\[10, 40, 11, 41\]: it lies outside .* whose box is \[-123.* in EPSG:4326",
+        ),
+        (
+            {"bbox": [0, 0, 9, 9], "bbox_crs": None},
+            SourceError,
+            r"whose box is \[499980, 5299240, 500580, 5300040\] in EPSG:32610",
+        ),
+        (
+            {"bbox": [0, 0, 9, 9], "bbox_crs": "EPSG:99999"},
+            ConfigError,
+            "bbox_crs=EPSG:99999: wanted a CRS, such as EPSG:4326",
+        ),
+    ],
+)
+def test_a_box_without_a_pixel_is_refused(
+    tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 40, 30)])
+    with pytest.raises(error, match=message):
+        stack_of(local_source(tmp_path, **changes))
+
+
+def test_a_box_in_degrees_is_refused_for_scenes_without_a_crs(tmp_path: Path) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 40, 30)], crs=None)
+    with pytest.raises(ConfigError, match="the scenes have no CRS to transform the box to; wanted null"):
+        stack_of(local_source(tmp_path, bbox=[1, 2, 3, 4]))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["source.bbox=[1,2,3]"], r"source.bbox=\[1.0, 2.0, 3.0\]: wanted \[west, south, east, north\]"),
+        (["source.bbox=[3,2,1,4]"], "west below east"),
+        (["source.bbox=[1,2,3,nan]"], "west below east"),
+        (["source.bbox=[1,2,3,4]", "source.georeference=none"], "source.georeference=none gives pixels no place"),
+        (["source.grid=union", "source.georeference=none"], "source.grid=union: wanted same"),
+    ],
+)
+def test_settings_that_no_stack_can_follow_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose(*overrides)
 
 
 # --- lattices -----------------------------------------------------------------------------------------------------
@@ -361,3 +488,20 @@ def test_a_union_is_written_verified_and_run_again_without_a_damaged_scene(cli: 
     assert verified.returncode == 0, verified.stdout + verified.stderr
     again = cli("log", "rerun", "out")
     assert again.returncode == 0, again.stdout + again.stderr
+
+
+@pytest.mark.slow
+def test_a_box_is_planned_and_written(cli: Cli, tmp_path: Path) -> None:
+    layers = write_scenes(tmp_path / "scenes", [Window(0, 0, 300, 200)] * 3)
+    box = transform_bounds("EPSG:32610", "EPSG:4326", UTM.c + 1000, UTM.f - 4000, UTM.c + 3000, UTM.f - 2000)
+    words = ["source=local", "source.url=scenes/*.tif", f"source.bbox=[{','.join(map(str, box))}]"]
+    plan = cli(*words, "action=plan")
+    assert plan.returncode == 0, plan.stderr
+    assert "cut by source.bbox" in plan.stdout + plan.stderr
+    assert cli(*words, "output.dir=out").returncode == 0
+    with rasterio.open(tmp_path / "out/temporal_mean.tif") as raster:
+        column, row = (round(place) for place in ~UTM @ (raster.transform.c, raster.transform.f))
+        rows, columns = Window(row, column, raster.height, raster.width).slices
+        assert (rows.start <= 100, rows.stop >= 200, columns.start <= 50, columns.stop >= 150) == (True,) * 4
+        wanted = np.nanmean(np.stack(layers)[:, rows, columns], axis=0)
+        np.testing.assert_allclose(raster.read(1), wanted, rtol=1e-6)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -201,9 +202,12 @@ def _check_source(source: SourceSettings) -> None:
 
 
 def _check_extent(source: SourceSettings) -> None:
-    placed = source.georeference is Georeference.file
+    placed, box = source.georeference is Georeference.file, source.bbox
     why = "since source.georeference=none gives pixels no place"
     _require("source.grid", placed or source.grid is StackGrid.same, source.grid.value, f"same, {why}")
+    _require("source.bbox", placed or box is None, box, f"null, {why}")
+    holds = box is None or (len(box) == 4 and all(map(isfinite, box)) and box[0] < box[2] and box[1] < box[3])
+    _require("source.bbox", holds, box, "[west, south, east, north], west below east and south below north")
 
 
 def _number(key: str, value: object) -> float | int | None:

@@ -27,7 +27,7 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
     nodata_of = source.band if source.nodata is None else None
     refuse_differences(scenes, source.grid if with_place else None, nodata_of=nodata_of)
     grid = grid_of(first) if with_place else Grid(None, "no georeference", NO_TRANSFORM, *first.shape)
-    if source.grid is not StackGrid.same:
+    if source.grid is not StackGrid.same or source.bbox is not None:
         grid, scenes = placed(source, grid, scenes)
     return Stack(
         name=source.name,
