@@ -19,7 +19,7 @@ from scenes_on_disk import speckle, write_scene
 
 from runner.checkpoint.store import Partials
 from runner.engine.compute import compute_pass
-from runner.errors import ConfigError, SourceError
+from runner.errors import ConfigError, PlanError, SourceError
 from runner.model import Stack
 from runner.plan.planner import make_plan
 from runner.read.header import Window
@@ -223,6 +223,32 @@ def _areas(stack: Stack) -> np.ndarray:
     return row_areas(stack.grid)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "uint64", "float64"])
+def test_medians_of_a_union_count_no_pixel_outside_of_a_scene(tmp_path: Path, dtype: str) -> None:
+    places = [Window(0, 0, 9, 7), Window(4, 3, 9, 7), Window(-2, 5, 6, 6)]
+    layers = []
+    for day, window in enumerate(places, start=1):
+        layers.append(np.arange(window.height * window.width).reshape(window[2:]).astype(dtype))
+        place = UTM @ Affine.translation(window.column, window.row)
+        write_scene(tmp_path / f"2020010{day}.tif", layers[-1], transform=place, nodata=None)
+    extent = reduce(hull, places)
+    source = local_source(tmp_path, grid=StackGrid.union)
+    values = computed(job_of(Case(ordered=True), source), stack_of(source))
+    canvas = on_canvas(layers, places, extent)
+    with np.errstate(all="ignore"):
+        assert_close(values["over_time"], expected(canvas, (0,)))
+        assert_close(values["over_space"], expected(canvas, (1, 2)))
+
+
+def test_a_pixel_like_the_mark_of_missing_ones_is_refused(tmp_path: Path) -> None:
+    for day, (column, value) in enumerate([(0, -(2**63)), (2, 5)], start=1):
+        place = UTM @ Affine.translation(column, 0)
+        write_scene(tmp_path / f"2020010{day}.tif", np.full((4, 4), value), transform=place, nodata=None)
+    source = local_source(tmp_path, grid=StackGrid.union)
+    with pytest.raises(PlanError, match="stands for hidden pixels of int64 files and for those outside of a scene"):
+        computed(job_of(Case(ordered=True), source), stack_of(source))
+
+
 # --- the same bits ------------------------------------------------------------------------------------------------
 
 PLACES = [Window(0, 0, 90, 80), Window(-35, 20, 60, 70), Window(40, -50, 70, 90), Window(200, 150, 20, 30)]
@@ -307,6 +333,33 @@ def test_tasks_end_at_the_edges_of_tiles(tmp_path: Path) -> None:
     (pass_,) = make_plan(job_of(case, source), stack_of(source)).passes
     assert [task.window.row for task in pass_.tasks] == [0, 58, 122, 186]
     assert pass_.cost.over_read == 1
+
+
+@pytest.mark.parametrize(
+    "chunks", [ChunkSettings(1, "block", "block"), ChunkSettings(), ChunkSettings(1, 64, 48)], ids=str
+)
+def test_the_plan_of_a_union_counts_what_is_read(tmp_path: Path, chunks: ChunkSettings) -> None:
+    write_scenes(tmp_path, PLACES)
+    source = local_source(tmp_path, grid=StackGrid.union)
+    stack = stack_of(source)
+    (pass_,) = make_plan(job_of(Case(chunks=chunks), source), stack).passes
+    result = compute_pass(pass_, stack)[0]
+    assert pass_.cost.requests == result.fetched.requests
+    assert pass_.cost.stored_bytes <= result.fetched.bytes  # with what lies between the tiles of a range
+    if chunks == ChunkSettings():
+        assert pass_.cost.over_read == 1
+        assert result.fetched.bytes <= pass_.cost.stored_bytes * 1.01
+
+
+def test_windows_are_high_if_tiles_do_not_lie_alike(tmp_path: Path) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 1100, 64), Window(3, 0, 1100, 64)], blockxsize=64, blockysize=256)
+    heights = []
+    for choice in (StackGrid.union, StackGrid.intersection, StackGrid.first):
+        source = local_source(tmp_path, grid=choice)
+        (pass_,) = make_plan(job_of(Case(), source), stack_of(source)).passes
+        assert pass_.cost.over_read == 1
+        heights.append(pass_.chunks.y)
+    assert heights == [1103, 1097, 1100]
 
 
 def test_scenes_that_do_not_meet_a_window_are_not_read(tmp_path: Path) -> None:

@@ -49,6 +49,10 @@ def task_chunks(
     if any(stage.ordered and stage.over is Over.space for stage in stages):
         return Chunks(1, height, width)
     auto_y, auto_x = auto_window(stack, rule, stages, room)
+    if len(stack.tile_phases) > 1:  # then a window cuts tiles, the fewer the higher it is
+        auto_y = _higher(
+            (auto_y, auto_x), stack, bytes_per_pixel(stages, stack, rule) + limb_bytes(stages, stack, rule), room
+        )
     tile_y, tile_x = stack.tile_shape
     y = resolve(settings.y, height, tile_y, auto_y, snap=settings.snap and settings.y != "auto")
     x = resolve(settings.x, width, tile_x, auto_x, snap=settings.snap and settings.x != "auto")
@@ -71,10 +75,14 @@ def auto_window(
     # Limbs may never be needed, so no tile is decoded twice to make room for them.
     while y > 1 and (pixel_bytes + limbs * (y > tile_y)) * y * x > budget:
         y = -(-y // 2)
-    if len(stack.tile_phases) > 1:  # then a window cuts tiles, the fewer the higher it is
-        fitting = budget // ((pixel_bytes + limbs) * x) // tile_y * tile_y
-        y = max(y, min(fitting, -(-stack.grid.height // tile_y) * tile_y))
     return y, x
+
+
+def _higher(window: tuple[int, int], stack: Stack, pixel_bytes: int, room: int) -> int:
+    """As many rows of tiles as accumulators of `room` bytes allow."""
+    (y, x), (tile_y, _) = window, stack.tile_shape
+    fitting = room // (pixel_bytes * x) // tile_y * tile_y
+    return max(y, min(fitting, -(-stack.grid.height // tile_y) * tile_y))
 
 
 def starts(stack: Stack, chunks: Chunks) -> tuple[list[int], list[int]]:

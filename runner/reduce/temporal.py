@@ -1,6 +1,6 @@
 """Sums over time: one cell for each pixel of a task's window. Each accumulator is for one thread."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -115,19 +115,26 @@ def _times_seen(added: Mapping[tuple[int, ...], int], shape: tuple[int, int]) ->
     """
     rows = sorted({0, shape[0], *(edge for row, _, height, _ in added for edge in (row, row + height))})
     columns = sorted({0, shape[1], *(edge for _, column, _, width in added for edge in (column, column + width))})
-    row_of, column_of = ({edge: number for number, edge in enumerate(edges)} for edges in (rows, columns))
-    steps = np.zeros((len(rows), len(columns)), np.int64)  # at the corners of parts; summed along both axes, the number
-    for (row, column, height, width), times in added.items():
-        top, below = row_of[row], row_of[row + height]
-        left, right = column_of[column], column_of[column + width]
-        steps[top, left] += times
-        steps[below, right] += times
-        steps[top, right] -= times
-        steps[below, left] -= times
-    coarse = steps.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
-    if coarse.size and coarse.min() == coarse.max():
-        return coarse[:1, :1].copy()
+    ends = [(int(band.min()), int(band.max())) for band in _bands(added, rows, columns) if band.size]
+    if len({end for pair in ends for end in pair}) == 1:
+        return np.full((1, 1), ends[0][0], np.int64)
+    coarse = np.array([*_bands(added, rows, columns)], np.int64).reshape(len(rows) - 1, len(columns) - 1)
     return np.repeat(np.repeat(coarse, np.diff(rows), axis=0), np.diff(columns), axis=1)
+
+
+def _bands(added: Mapping[tuple[int, ...], int], rows: list[int], columns: list[int]) -> Iterator[Integers]:
+    """The number of scenes between two edges of rows, for each pair of edges of columns, band by band."""
+    number = {edge: index for index, edge in enumerate(columns)}
+    changes: dict[int, list[tuple[int, int]]] = {edge: [] for edge in rows}
+    for (row, column, height, width), times in added.items():
+        left, right = number[column], number[column + width]
+        changes[row] += [(left, times), (right, -times)]
+        changes[row + height] += [(left, -times), (right, times)]
+    steps = np.zeros(len(columns), np.int64)  # at the edges of columns; summed up, the number
+    for edge in rows[:-1]:
+        for column, times in changes[edge]:
+            steps[column] += times
+        yield steps.cumsum()[:-1]
 
 
 class _Layers:
