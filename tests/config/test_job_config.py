@@ -36,7 +36,7 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
     ("override", "message"),
     [
         ("source.limt=3", "source.limt: there is no such setting; did you mean 'source.limit=3'"),
-        ("source.bbox=[0,0,1,1]", "source.bbox: there is no such setting; source has band, datetime_regex, "),
+        ("source.area=[0,0,1,1]", "source.area: there is no such setting; source has band, bbox, "),
         ("source.stack_by=month", "source.stack_by: there is no such setting; source has band, "),
         ("stages.temporal_mean.group_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "),
         ("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
