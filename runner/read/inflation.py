@@ -31,7 +31,7 @@ _SAMPLES: Final = 8  # tiles whose codes are looked at
 _LEAST_LITERALS: Final = 0.95  # of their symbols: with fewer, lanes lose
 _RACE_BYTES: Final = 32 * 2**20  # inflated in each way before one is chosen
 _PATIENCE_BYTES: Final = 128 * 2**20  # inflated before lanes are loaded from disk, which takes 0.3 s
-_LONG_PATIENCE_BYTES: Final = 2 * 2**30  # inflated before lanes are compiled, which takes some seconds
+_LONG_PATIENCE_BYTES: Final = 512 * 2**20  # inflated before lanes are compiled, which takes some seconds
 
 log = logging.getLogger(__name__)
 
