@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -22,14 +21,14 @@ from runner.engine.observer import Observer
 from runner.engine.results import PassResult, PassUsage, Values
 from runner.engine.trace import TaskTrace
 from runner.engine.warm_up import kernels_loading
-from runner.errors import ReadError, SourceError
+from runner.errors import ReadError
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names
 from runner.output.results import Destination, provenance, write_stage
 from runner.plan.planner import make_plan
-from runner.plan.reading import fetch_options, left_to_gdal
 from runner.plan.records import Pass, Plan
+from runner.preview import announced, find_scenes, refuse_too_many, stores_of
 from runner.read.store_errors import StoreError
 from runner.record.claim import refuse_emptied
 from runner.record.outputs import StageFiles, write_outputs
@@ -41,7 +40,6 @@ from runner.source.checksums import damaged
 from runner.source.headers import SKIP_HINT
 from runner.source.reachable import opened_source
 from runner.source.reopen import refuse_replaced
-from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
 if TYPE_CHECKING:
@@ -53,14 +51,6 @@ Results = dict[str, dict[str, Values]]
 log = logging.getLogger(__name__)
 
 
-def show_plan(job: JobSettings) -> None:
-    """Print what a run would read, and in which tasks. Nothing is computed or written."""
-    with opened_source(job) as reachable:
-        stores = _stores_of(reachable)
-        inputs = _announced(reachable, find_scenes(reachable, stores))
-        summary.show_plan(make_plan(reachable, inputs.stack, inputs.skipped, stores), inputs.stack)
-
-
 def run_job(job: JobSettings, record: RunRecord, find: Find | None = None, *, explain: bool = False) -> None:
     """Run every stage of the job into the record's folder. Finished tasks that are kept there are not run again.
 
@@ -68,34 +58,7 @@ def run_job(job: JobSettings, record: RunRecord, find: Find | None = None, *, ex
     Raises RunnerError for what the user can fix.
     """
     with opened_source(job, record.phase) as reachable:
-        _Run(reachable, record, _stores_of(reachable), explain).all_stages(find or find_scenes)
-
-
-def find_scenes(job: JobSettings, stores: Stores) -> Inputs:
-    """The scenes of the job's source, and the objects that are left out."""
-    started = time.monotonic()
-    with progress_bar("headers") as progress:
-        inputs = find_inputs(job.source, stores, job.on_error, progress)
-    scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
-    facts = {"scenes": scenes, "left_out": left_out, "seconds": round(seconds, 3)}
-    log.info("%d scenes, %d left out, %.2f s", scenes, left_out, seconds, extra=facts)
-    return inputs
-
-
-def _stores_of(job: JobSettings) -> Stores:
-    return Stores(job.source.s3, fetch_options(job.fetch))
-
-
-def _announced(job: JobSettings, inputs: Inputs) -> Inputs:
-    """The inputs, once they are on the console. Raises SourceError if too many scenes cannot be read."""
-    tell(summary.describe_inputs(inputs, job.source))
-    for line in (*inputs.notes, *summary.describe_skipped(inputs)):
-        tell(line)
-    _refuse_too_many(job, inputs.left_out)
-    for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
-        log.info(line)
-        tell(line)
-    return inputs
+        _Run(reachable, record, stores_of(reachable), explain).all_stages(find or find_scenes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +74,7 @@ class _Run:
         """Find, plan, compute, write. A scene that cannot be read may be skipped, and its passes computed again."""
         with self._kernels_loading() if self.job.engine is EngineName.block else nullcontext():
             with self.record.phase("listing"):
-                inputs = self._verified(_announced(self.job, find(self.job, self.stores)))
+                inputs = self._verified(announced(self.job, find(self.job, self.stores)))
             self._keep_inputs(inputs)
         results: Results = {}
         with self._partials_kept() as partials:
@@ -222,7 +185,7 @@ class _Run:
         skipped = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
         item = StoredObject(skipped.href, skipped.size, skipped.etag, skipped.modified)
         left_out = (*inputs.left_out, LeftOut(item, skipped.name, skipped.time, error.problem, skipped=True))
-        _refuse_too_many(self.job, left_out)
+        refuse_too_many(self.job, left_out)
         return replace(inputs, stack=replace(inputs.stack, scenes=scenes), left_out=left_out)
 
     def _write(self, plan: Plan, inputs: Inputs, results: Results) -> None:
@@ -242,15 +205,6 @@ class _Run:
             self.record.change(outputs=tuple(path.name for path in paths))
         rows = [row for stage_files in written for row in summary.result_rows(*stage_files)]
         summary.show_results(rows, inputs, paths)
-
-
-def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
-    skipped = [item for item in left_out if item.skipped]
-    if job.max_skipped is not None and len(skipped) > job.max_skipped:
-        last = skipped[-1].reason
-        raise SourceError(
-            f"{len(skipped)} scenes cannot be read, more than max_skipped={job.max_skipped}; the last: {last}"
-        )
 
 
 @dataclass(slots=True)

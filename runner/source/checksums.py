@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from dask.system import CPU_COUNT
-
 from runner.errors import ReadError, SourceError
+from runner.host.cpus import cpu_count
 from runner.model import Scene, locate
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, StopFlag, fetch_ahead
 from runner.read.store_errors import StoreError
@@ -36,7 +35,7 @@ def damaged(
     """
     expected = [_md5_in(scene, len(scenes)) for scene in scenes]
     stop = StopFlag()
-    with ThreadPoolExecutor(CPU_COUNT) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         try:
             found = pool.map(lambda scene, md5: _problem(scene, md5, stores, fetch, stop), scenes, expected)
             for done, problem in enumerate(found, start=1):

@@ -15,7 +15,8 @@ import pytest
 from jobs import ROOT
 
 from runner.errors import PlanError
-from runner.host.compiled import _ROOMS, KernelCache, compiled
+from runner.host.compiled import compiled
+from runner.host.dispatcher import _ROOMS, KernelCache
 
 PACKAGE = sorted((ROOT / "runner").rglob("*.py"))
 WITH_KERNELS = [path for path in PACKAGE if re.search(r"^\s*@compiled", path.read_text("utf-8"), re.MULTILINE)]
@@ -48,7 +49,7 @@ def files(tmp_path: Path, kind: str) -> list[Path]:
 
 
 def hits(kernel: Any) -> int:
-    return sum(kernel.stats.cache_hits.values())
+    return sum(kernel.dispatcher.stats.cache_hits.values())
 
 
 def flip_a_byte(path: Path) -> None:
@@ -100,7 +101,7 @@ def test_a_disk_that_refuses_is_no_failure(monkeypatch: pytest.MonkeyPatch, fres
     kernel = fresh()
     monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_index", full)
     assert kernel(2) == 4
-    assert isinstance(kernel._cache, KernelCache)
+    assert isinstance(kernel.dispatcher._cache, KernelCache)
 
 
 def test_without_the_compiler_a_kernel_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
