@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from runner.config.overrides import refuse_overrides
 from runner.config.replay import keep_config
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
+from runner.host.garbage import collect_as_usual
 from runner.host.signals import stop_on_signals
 from runner.record.events import libraries_hushed
 from runner.settings import Action, JobSettings
@@ -107,6 +107,8 @@ def _folder_of_hydra(words: Sequence[str]) -> list[str]:
 
 
 def _tell_version() -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - mail and archives, for this alone
+
     say(f"{COMMAND} {version(COMMAND)} (hydra-core {version('hydra-core')}, Python {sys.version.split()[0]})")
 
 
@@ -168,6 +170,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)
+        collect_as_usual()
         run_job(job, record)
     tell(f"run folder: {relative_path(folder)}, {record.seconds:.1f} s in all")
 
