@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,12 +14,13 @@ from runner.base.command import command
 from runner.base.console import progress_bar, tell
 from runner.base.humanize import relative_path
 from runner.base.redact import redact
+from runner.checkpoint.store import Partials, kept_tasks
 from runner.cluster.workers import ClusterSize
 from runner.engine.compute import compute_pass
 from runner.engine.observer import Observer
 from runner.engine.results import PassResult, PassUsage, Values
 from runner.engine.trace import TaskTrace
-from runner.engine.warm_up import kernels_loading
+from runner.engine.warm_up import KernelsLoading
 from runner.errors import ReadError
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
@@ -42,9 +42,6 @@ from runner.source.reachable import opened_source
 from runner.source.reopen import refuse_replaced
 from runner.source.stores import Stores
 
-if TYPE_CHECKING:
-    from runner.checkpoint.store import Partials
-
 Find = Callable[[JobSettings, Stores], Inputs]
 Results = dict[str, dict[str, Values]]
 
@@ -57,8 +54,13 @@ def run_job(job: JobSettings, record: RunRecord, find: Find | None = None, *, ex
     `find` gives the inputs, if they are not those that the source lists; `explain` prints where kept tasks lie.
     Raises RunnerError for what the user can fix.
     """
+    kernels = KernelsLoading(_tell_compiling) if job.engine is EngineName.block else None  # while the source opens
     with opened_source(job, record.phase) as reachable:
-        _Run(reachable, record, stores_of(reachable), explain).all_stages(find or find_scenes)
+        _Run(reachable, record, stores_of(reachable), kernels, explain).all_stages(find or find_scenes)
+
+
+def _tell_compiling() -> None:
+    tell(summary.describe_compiling("float32"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,12 @@ class _Run:
     job: JobSettings
     record: RunRecord
     stores: Stores
+    kernels: KernelsLoading | None
     explain: bool
 
     def all_stages(self, find: Find) -> None:
         """Find, plan, compute, write. A scene that cannot be read may be skipped, and its passes computed again."""
-        with self._kernels_loading() if self.job.engine is EngineName.block else nullcontext():
+        with self.kernels.awaited(self._kernels_ready) if self.kernels else nullcontext():
             with self.record.phase("listing"):
                 inputs = self._verified(announced(self.job, find(self.job, self.stores)))
             self._keep_inputs(inputs)
@@ -95,20 +98,13 @@ class _Run:
             with self.record.phase("writing"):
                 self._write(plan, inputs, results)
 
-    @contextmanager
-    def _kernels_loading(self) -> Iterator[None]:
-        from runner.host.compile_clock import compiling_told  # noqa: PLC0415 - numba, which the other engine spares
-
-        def ready(phase: str, seconds: float) -> None:
-            self.record.put_phase(phase, seconds)
-            if phase == "compiling":
-                tell(f"compiled in {seconds:.1f} s")
-
-        with compiling_told(lambda: tell(summary.describe_compiling("float32"))), kernels_loading(ready):
-            yield
+    def _kernels_ready(self, phase: str, seconds: float) -> None:
+        self.record.put_phase(phase, seconds)
+        if phase == "compiling":
+            tell(f"compiled in {seconds:.1f} s")
 
     @contextmanager
-    def _partials_kept(self) -> Iterator["Partials | None"]:
+    def _partials_kept(self) -> Iterator[Partials | None]:
         """The finished tasks of the run's folder, deleted at a good end. Otherwise the error says how to use them.
 
         None for the xarray engine, which keeps no tasks.
@@ -116,8 +112,6 @@ class _Run:
         if self.job.engine is EngineName.xarray:
             yield None
             return
-        from runner.checkpoint.store import Partials, kept_tasks  # noqa: PLC0415 - numba, which the other engine spares
-
         partials = Partials(self.record.folder)
         if partials.torn:
             tell(f"{partials.torn} files in {relative_path(partials.folder)} are ignored: torn, or of another version")
@@ -146,14 +140,14 @@ class _Run:
         write_inputs(self.record.folder / "inputs.parquet", inputs, self.job.source.band)
         self.record.change(passes=(), stack=stack_record(inputs), listing=fetched(inputs.fetched))
 
-    def _computed(self, plan: Plan, stack: Stack, partials: "Partials | None") -> Results:
+    def _computed(self, plan: Plan, stack: Stack, partials: Partials | None) -> Results:
         """The values of every stage, pass by pass."""
         values: Results = {}
         for pass_ in plan.passes:
             values |= self._computed_pass(pass_, stack, partials)
         return values
 
-    def _computed_pass(self, pass_: Pass, stack: Stack, partials: "Partials | None") -> Results:
+    def _computed_pass(self, pass_: Pass, stack: Stack, partials: Partials | None) -> Results:
         checkpoint = None if partials is None else partials.of_pass(pass_, stack)
         for line in checkpoint.describe(explain=self.explain) if checkpoint else ():
             log.info("%s: %s", pass_.name, line)

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 import numba.core.config
 from numba import njit
+from numba.core import event
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.runtime import rtsys
 
 from runner.errors import PlanError
+from runner.host.compile_clock import CLOCK, COMPILE, LOCK
 
 _ROOMS: Final = ("read", "reduce")
 # The numba whose machine code is known to need its runtime alone, as long as it hashes nothing and is not parallel. For
@@ -22,6 +24,20 @@ _LOADS_ALONE: Final = (0, 68)
 _DIGEST_BYTES: Final = 32  # of SHA-256
 
 log = logging.getLogger(__name__)
+
+
+class _Listener(event.Listener):  # type: ignore[misc]  # numba has no types
+    """Hands numba's events to the clock."""
+
+    def on_start(self, event: event.Event) -> None:
+        CLOCK.begins(event.kind)
+
+    def on_end(self, event: event.Event) -> None:
+        CLOCK.ends(event.kind)
+
+
+for _kind in (LOCK, COMPILE):
+    event.register(_kind, _Listener())
 
 
 def dispatcher(function: Callable[..., Any]) -> Any:
