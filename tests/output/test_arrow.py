@@ -1,7 +1,5 @@
 """Arrow columns made from buffers are those that pyarrow makes itself."""
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +8,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from waiting import LONG
 
 from runner.output.arrow import column, floats, microseconds, number_column, numbers, table_of
 
@@ -95,10 +92,3 @@ def test_what_a_row_lacks_is_null() -> None:
 def test_what_is_not_of_the_type_is_refused(values: list[Any], kind: pa.DataType, error: type[Exception]) -> None:
     with pytest.raises(error):
         column(values, kind)
-
-
-def test_a_run_needs_no_pandas(tmp_path: Any) -> None:
-    words = ["runner", "source.limit=2", "chunks.y=512", f"output.dir={tmp_path}/run", f"hydra.run.dir={tmp_path}/h"]
-    code = f"import sys; sys.argv = {words}; from runner.cli import main; main(); print('pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG, cwd=tmp_path)
-    assert done.stdout.splitlines()[-1] == "False", done.stdout + done.stderr
