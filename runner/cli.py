@@ -25,7 +25,6 @@ from runner.config.overrides import refuse_overrides
 from runner.config.replay import keep_config
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
-from runner.host.garbage import collect_as_usual
 from runner.host.signals import stop_on_signals
 from runner.record.events import libraries_hushed
 from runner.settings import Action, JobSettings
@@ -170,7 +169,6 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)
-        collect_as_usual()
         run_job(job, record)
     tell(f"run folder: {relative_path(folder)}, {record.seconds:.1f} s in all")
 

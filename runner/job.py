@@ -22,6 +22,7 @@ from runner.engine.results import PassResult, PassUsage, Values
 from runner.engine.trace import TaskTrace
 from runner.engine.warm_up import KernelsLoading
 from runner.errors import ReadError
+from runner.host.garbage import collect_as_usual
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names
@@ -79,6 +80,7 @@ class _Run:
             with self.record.phase("listing"):
                 inputs = self._verified(announced(self.job, find(self.job, self.stores)))
             self._keep_inputs(inputs)
+        collect_as_usual()
         results: Results = {}
         with self._partials_kept() as partials:
             while not results:

@@ -4,7 +4,7 @@ import atexit
 import gc
 from typing import Final
 
-_SELDOM: Final = 100_000  # objects between two collections; all that a run imports are a few more
+_SELDOM: Final = 1_000_000  # objects between two collections: more than all modules of a run have
 _USUAL: Final = gc.get_threshold()
 
 
