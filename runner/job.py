@@ -55,8 +55,8 @@ def run_job(job: JobSettings, record: RunRecord, find: Find | None = None, *, ex
     `find` gives the inputs, if they are not those that the source lists; `explain` prints where kept tasks lie.
     Raises RunnerError for what the user can fix.
     """
-    kernels = KernelsLoading(_tell_compiling) if job.engine is EngineName.block else None  # while the source opens
-    with opened_source(job, record.phase) as reachable:
+    loading = KernelsLoading(_tell_compiling) if job.engine is EngineName.block else nullcontext()
+    with loading as kernels, opened_source(job, record.phase) as reachable:
         _Run(reachable, record, stores_of(reachable), kernels, explain).all_stages(find or find_scenes)
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import numpy as np
 
@@ -25,14 +26,20 @@ log = logging.getLogger(__name__)
 
 
 class KernelsLoading:
-    """A thread that loads kernels, from when this is made. `on_compiling` is called if they must be compiled."""
+    """A thread that loads kernels during a block. `on_compiling` is called if they must be compiled."""
 
     def __init__(self, on_compiling: Callable[[], object]) -> None:
         self._on_compiling = on_compiling
         self._compiled = 0.0  # seconds
         self._refusal: RunnerError | None = None
         self._thread = threading.Thread(target=self._try_once, name="kernels", daemon=True)
+
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()  # a process must not end while one of its threads compiles
 
     @contextmanager
     def awaited(self, on_ready: Callable[[str, float], object]) -> Iterator[None]:
