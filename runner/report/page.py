@@ -39,11 +39,8 @@ def write_report(folder: Path) -> Path:
 def _render(context: dict[str, Any]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, at the end of a run
 
-    from runner.report.template_cache import TemplateCache  # noqa: PLC0415 - as above
-
     environment = Environment(
         autoescape=True,
-        bytecode_cache=TemplateCache(Path(__file__).parent),
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         trim_blocks=True,
