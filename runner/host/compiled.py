@@ -17,12 +17,23 @@ def compiled(function: KernelFunction) -> KernelFunction:
     return CompiledKernel(function)  # type: ignore[return-value]  # it is called as the function is
 
 
+def inlined(function: KernelFunction) -> KernelFunction:
+    """Compile `function` into each of its callers, which are kernels; for the small steps of an inner loop."""
+    return CompiledKernel(function, inline=True)  # type: ignore[return-value]  # as above
+
+
+def is_on_disk(kernel: Any) -> bool:
+    """True if machine code of a kernel, for any types, is in the cache."""
+    files = getattr(getattr(kernel.dispatcher, "_cache", None), "_cache_file", None)
+    return files is not None and bool(files._load_index())  # noqa: SLF001 - numba has no other door
+
+
 class CompiledKernel:
     """A kernel, and numba's dispatcher of it from the first call on. Kernels may call it as they call each other."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], *, inline: bool = False) -> None:
         update_wrapper(self, function)
-        self._function = function
+        self._function, self._inline = function, inline
         self._built: list[Any] = []
 
     def __call__(self, *arguments: Any) -> Any:
@@ -35,7 +46,7 @@ class CompiledKernel:
         if not self._built:
             from runner.host.dispatcher import dispatcher  # noqa: PLC0415 - numba, which takes a third of a second
 
-            self._built.append(dispatcher(self._function))
+            self._built.append(dispatcher(self._function, inline=self._inline))
         return self._built[0]  # of two threads that build it at once, both take the first
 
     @property

@@ -15,7 +15,7 @@ import pytest
 from jobs import ROOT
 
 from runner.errors import PlanError
-from runner.host.compiled import compiled
+from runner.host.compiled import compiled, inlined, is_on_disk
 from runner.host.dispatcher import _ROOMS, KernelCache
 
 PACKAGE = sorted((ROOT / "runner").rglob("*.py"))
@@ -84,6 +84,31 @@ def test_damaged_files_are_compiled_again_once(
     again, last = fresh(), fresh()
     assert (again(2), hits(again)) == (4, 0)
     assert (last(2), hits(last)) == (4, 1)
+
+
+def test_a_kernel_is_on_disk_once_it_was_called(fresh: Callable[[], Any]) -> None:
+    kernel = fresh()
+    assert not is_on_disk(kernel)
+    kernel(2)
+    assert is_on_disk(fresh())
+
+
+def test_a_kernel_calls_what_is_compiled_into_it() -> None:
+    @inlined
+    def half(number):  # type: ignore[no-untyped-def]
+        return number / 2
+
+    @compiled
+    def quarter(number):  # type: ignore[no-untyped-def]
+        return half(half(number))
+
+    assert quarter(4) == 1.0
+
+
+def test_a_module_of_kernels_loads_no_compiler() -> None:
+    program = "import sys, runner.reduce.fused; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n"
 
 
 def test_code_of_another_signature_is_not_run(tmp_path: Path, fresh: Callable[[], Any]) -> None:
