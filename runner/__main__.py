@@ -3,6 +3,7 @@
 import sys
 
 from runner.base.streams import steady_streams
+from runner.host.garbage import collect_as_usual, collect_seldom
 from runner.host.heap import use_one_heap
 
 
@@ -10,9 +11,11 @@ def main() -> int:
     """As `runner.cli.main`, imported last: libraries start threads, and a thread keeps the heap that it began with."""
     use_one_heap()
     steady_streams()
+    collect_seldom()
     if sys.argv[1:2] == ["log"]:
         from runner.log.cli import main as look  # noqa: PLC0415 - verbs spare what a run imports
 
+        collect_as_usual()
         return look(sys.argv[2:])
     if sys.argv[1:2] == ["schema"]:
         from runner.config.schema import main as show_schema  # noqa: PLC0415 - as it says

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import dask
 from dask.delayed import Delayed
-from dask.system import CPU_COUNT
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
@@ -21,6 +20,7 @@ from runner.cluster.liveness import Liveness
 from runner.cluster.monitor import DaskWatch, Watch, await_answer
 from runner.cluster.workers import Cluster, ClusterSize, KillingTaskError, OnDone, worker_memory
 from runner.errors import ClusterError
+from runner.host.cpus import cpu_count
 from runner.host.signals import signals_held
 from runner.host.threads import Mapped, Result, Shared, Task
 from runner.read.gdal_environment import options_in_force
@@ -212,7 +212,7 @@ def _scheduler(settings: ClusterSettings, loop: Any) -> Iterator[Any]:
     if settings.kind is ClusterKind.address:
         yield settings.address
         return
-    workers = settings.n_workers or CPU_COUNT
+    workers = settings.n_workers or cpu_count()
     _refuse_few_files(workers)
     with ExitStack() as started:
         with signals_held(), _start_explained(settings):

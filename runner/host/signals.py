@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Final
 
@@ -32,6 +31,8 @@ def signals_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - where processes are started, it is loaded
+
     received: list[int] = []
 
     def hold(number: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,23 @@
+"""Garbage collection spared where there is no garbage: while modules load, and when the process ends."""
+
+import atexit
+import gc
+from typing import Final
+
+_SELDOM: Final = 1_000_000  # objects between two collections: more than all modules of a run have
+_USUAL: Final = gc.get_threshold()
+
+
+def collect_seldom() -> None:
+    """Let modules load without collections between them, and the process end without the last ones.
+
+    A collection goes over all objects there are, and finds that modules are none; the system frees their memory.
+    """
+    gc.set_threshold(_SELDOM)
+    atexit.register(gc.freeze)
+
+
+def collect_as_usual() -> None:
+    """Collect from now on, among what is not there yet: call it when all modules are loaded."""
+    gc.freeze()
+    gc.set_threshold(*_USUAL)
