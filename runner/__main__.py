@@ -5,11 +5,13 @@ import sys
 from runner.base.streams import steady_streams
 from runner.host.garbage import collect_as_usual, collect_seldom
 from runner.host.heap import use_one_heap
+from runner.host.open_files import allow_many_files
 
 
 def main() -> int:
     """As `runner.cli.main`, imported last: libraries start threads, and a thread keeps the heap that it began with."""
     use_one_heap()
+    allow_many_files()
     steady_streams()
     collect_seldom()
     if sys.argv[1:2] == ["log"]:

@@ -304,7 +304,7 @@ class GdalSettings:
 class FetchSettings:
     """Requests for byte ranges. The limits on requests and bytes hold for each thread."""
 
-    in_flight: Annotated[int, _FROM_1] = 8
+    in_flight: Annotated[int, _FROM_1] = 16
     """Largest number of ranges that a thread requests ahead of their use."""
     ahead: str = "64MiB"
     """Largest number of bytes that a thread requests ahead of their use, such as `64MiB`."""

@@ -2,6 +2,8 @@
 
 import atexit
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _SELDOM: Final = 1_000_000  # objects between two collections: more than all modules of a run have
@@ -15,6 +17,18 @@ def collect_seldom() -> None:
     """
     gc.set_threshold(_SELDOM)
     atexit.register(gc.freeze)
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Collect nothing in this context, for code whose lock a finalizer would wait for forever."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def collect_as_usual() -> None:
