@@ -39,9 +39,11 @@ def compiled(function: Kernel) -> Kernel:
 
 
 def is_on_disk(kernel: Callable[..., Any]) -> bool:
-    """True if machine code of a kernel, for any types, is in the cache."""
+    """True if machine code of a kernel, for any types, is in the cache. What is damaged there counts as absent."""
     files: Any = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
-    return files is not None and bool(files._load_index())  # noqa: SLF001 - numba has no other door
+    with suppress(Exception):  # unpickling garbage may raise anything
+        return files is not None and bool(files._load_index())  # noqa: SLF001 - numba has no other door
+    return False
 
 
 def inlined(function: Kernel) -> Kernel:

@@ -15,7 +15,7 @@ import pytest
 from jobs import ROOT
 
 from runner.errors import PlanError
-from runner.host.compiled import _ROOMS, KernelCache, compiled
+from runner.host.compiled import _ROOMS, KernelCache, compiled, is_on_disk
 
 PACKAGE = sorted((ROOT / "runner").rglob("*.py"))
 WITH_KERNELS = [path for path in PACKAGE if re.search(r"^\s*@compiled", path.read_text("utf-8"), re.MULTILINE)]
@@ -83,6 +83,16 @@ def test_damaged_files_are_compiled_again_once(
     again, last = fresh(), fresh()
     assert (again(2), hits(again)) == (4, 0)
     assert (last(2), hits(last)) == (4, 1)
+
+
+@pytest.mark.parametrize("spoil", [SPOILS[name] for name in ("cut", "empty", "garbage")])
+def test_a_damaged_index_counts_as_no_code_on_disk(
+    tmp_path: Path, fresh: Callable[[], Any], spoil: Callable[[Path], object]
+) -> None:
+    assert fresh()(2) == 4
+    assert is_on_disk(fresh())
+    spoil(*files(tmp_path, "nbi"))
+    assert not is_on_disk(fresh())
 
 
 def test_code_of_another_signature_is_not_run(tmp_path: Path, fresh: Callable[[], Any]) -> None:
