@@ -19,8 +19,11 @@ def main() -> int:
 
         return show_schema(sys.argv[2:])
     from runner.cli import main as run  # noqa: PLC0415 - as it says
+    from runner.host.signals import end_on_signals  # noqa: PLC0415 - as it says
 
-    return run()
+    code = run()
+    end_on_signals()
+    return code
 
 
 if __name__ == "__main__":
