@@ -56,6 +56,18 @@ def test_what_is_not_as_expected_is_left_to_obstore(path: Path) -> None:
     assert read(path, 0, 10, Version('"another"', None, None)) is None
 
 
+def test_a_file_that_is_rewritten_while_it_is_read_is_left_to_obstore(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rewritten(*place: int) -> bytes:
+        os.utime(path, (1, 1))
+        return pread(*place)
+
+    pread = os.pread
+    monkeypatch.setattr("os.pread", rewritten)
+    assert read(path, 0, 10) is None
+
+
 @pytest.mark.parametrize("store", [MemoryStore(), LocalStore("/")])
 def test_other_stores_are_left_to_obstore(path: Path, store: object) -> None:
     assert asyncio.run(read_local(store, str(path), 0, 10, ANY)) is None
