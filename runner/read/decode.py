@@ -129,8 +129,13 @@ class TileDecoder:
         return self._layout.compression == "deflate"
 
     @property
+    def packing(self) -> tuple[object, ...]:
+        """The properties that decide how a tile is unpacked."""
+        return self._layout.compression, self._layout.lerc_parameters
+
+    @property
     def coding(self) -> tuple[object, ...]:
-        """The properties that decide how a tile's bytes become pixels."""
+        """The properties that decide how the bytes of an unpacked tile become pixels."""
         return self.shape, self.dtype, self.predictor, self._big_endian
 
     def all_inflated(self) -> ByteArray:

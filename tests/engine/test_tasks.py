@@ -147,6 +147,12 @@ def test_tiles_of_nodata_alone_are_not_inflated(half_empty: list[Path]) -> None:
     assert run(half_empty, Inflate.libdeflate).inflated.missing_tiles == 8
 
 
+def test_sparse_tiles_of_any_number_of_scenes_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.tif"
+    write(path, np.full((64, 64), np.nan, "float32"), np.nan, sparse_ok=True)
+    assert run([path] * 40, Inflate.auto).inflated.missing_tiles == 40
+
+
 def test_order_statistics_see_every_tile(half_empty: list[Path]) -> None:
     assert run(half_empty, Inflate.lanes, [MEDIAN]).inflated.missing_tiles == 0
 
