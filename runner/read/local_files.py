@@ -54,7 +54,7 @@ def _read(key: str, start: int, stop: int, expected: Version) -> ObjectPart | No
             rewritten = _version(os.fstat(file)) != _version(state)
         finally:
             os.close(file)
-    except OSError:
+    except (OSError, OverflowError):  # the latter for a time that no datetime has
         return None
     version = _version(state)
     if rewritten or len(data) < min(stop, state.st_size) - start or expected.is_other_than(version):
