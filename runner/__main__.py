@@ -7,9 +7,18 @@ from runner.host.heap import use_one_heap
 
 
 def main() -> int:
-    """As `runner.cli.main`, imported last: libraries start threads, and a thread keeps the heap that it began with."""
+    """As `runner.cli.main`. Threads may outlive it, such as one that compiles; a signal then ends the process."""
     use_one_heap()
     steady_streams()
+    code = _run_or_look()
+    from runner.host.signals import end_on_signals  # noqa: PLC0415 - `_run_or_look` says which imports come first
+
+    end_on_signals()
+    return code
+
+
+def _run_or_look() -> int:
+    """As the words say. Libraries are imported here: they start threads, and a thread keeps the heap it began with."""
     if sys.argv[1:2] == ["log"]:
         from runner.log.cli import main as look  # noqa: PLC0415 - verbs spare what a run imports
 
@@ -19,11 +28,8 @@ def main() -> int:
 
         return show_schema(sys.argv[2:])
     from runner.cli import main as run  # noqa: PLC0415 - as it says
-    from runner.host.signals import end_on_signals  # noqa: PLC0415 - as it says
 
-    code = run()
-    end_on_signals()
-    return code
+    return run()
 
 
 if __name__ == "__main__":
