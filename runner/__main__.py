@@ -13,6 +13,7 @@ def main() -> int:
     code = _run_or_look()
     from runner.host.signals import end_on_signals  # noqa: PLC0415 - `_run_or_look` says which imports come first
 
+    sys.stdout.flush()
     end_on_signals()
     return code
 
