@@ -1,6 +1,7 @@
 """Compiled kernels, built when they are first needed: a module that has kernels costs nothing until one is called."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import update_wrapper
 from typing import Any, TypeVar
 
@@ -23,9 +24,11 @@ def inlined(function: KernelFunction) -> KernelFunction:
 
 
 def is_on_disk(kernel: Any) -> bool:
-    """True if machine code of a kernel, for any types, is in the cache."""
+    """True if machine code of a kernel, for any types, is in the cache. What is damaged there counts as absent."""
     files = getattr(getattr(kernel.dispatcher, "_cache", None), "_cache_file", None)
-    return files is not None and bool(files._load_index())  # noqa: SLF001 - numba has no other door
+    with suppress(Exception):  # unpickling garbage may raise anything
+        return files is not None and bool(files._load_index())  # noqa: SLF001 - numba has no other door
+    return False
 
 
 class CompiledKernel:

@@ -56,12 +56,16 @@ def signals_held() -> Iterator[None]:
 
 def stop_on_signals() -> None:
     """Let Ctrl-C, SIGTERM and a closed terminal unwind the run, so that workers are closed. A second signal ends it."""
-    numbers = heeded_signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for later in numbers:
-            signal.signal(later, lambda number, _frame: os._exit(128 + number))
+        end_on_signals()
         raise Interrupted(number)
 
-    for number in numbers:
+    for number in heeded_signals():
         signal.signal(number, stop)
+
+
+def end_on_signals() -> None:
+    """Let a stopping signal end this process at once. Nothing is left to unwind but threads, such as a compiler."""
+    for number in heeded_signals():
+        signal.signal(number, lambda number, _frame: os._exit(128 + number))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from runner.errors import ReadError
@@ -135,9 +136,9 @@ def read_turns(
 ) -> Generator[tuple[int, Turn | None], None, None]:
     """Yield turns, each with the number of its excerpt; None comes after the last turn of an excerpt.
 
-    A turn is one tile of a few scenes, if their tiles lie alike. The next tile of these scenes follows, then come more
-    scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover the window once. They are
-    valid until the next turn.
+    A turn is one tile of a few scenes, if their tiles lie alike and are of one size. The next tile of these scenes
+    follows, then come more scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover the
+    window once. They are valid until the next turn.
     An excerpt is taken from `excerpts` when its first ranges can be fetched, mostly before the last one is decoded.
     Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that
     fast_path_refusal refuses.
@@ -153,7 +154,8 @@ def read_turns(
                     for fetched, file, decoder in zip(batch, files, decoders, strict=True)
                     if index < len(fetched.span.tiles)
                 ]
-                yield batch[0].number, _inflate(placed, decoding.inflation, missing, batch[0].excerpt.inflated)
+                for tiles in _of_one_size(placed):
+                    yield batch[0].number, _inflate(tiles, decoding.inflation, missing, batch[0].excerpt.inflated)
             if batch[0].ends:
                 yield batch[0].number, None
             del batch, decoders  # not kept while the next ranges are waited for
@@ -260,6 +262,15 @@ def _place(fetched: Fetched, index: int, layout: TiffLayout, decoder: TileDecode
     data = None if sparse else fetched.data[tile.start - fetched.span.start : tile.stop - fetched.span.start]
     row, column = top + rows.start - window.row, left + columns.start - window.column
     return _Placed(InflatedTile(fetched.scene, row, column, rows, columns, decoder), data, tile.row)
+
+
+def _of_one_size(placed: Sequence[_Placed]) -> Iterator[list[_Placed]]:
+    """The tiles that can share the buffers: tiles of two sizes would overlap there."""
+
+    def size(tile: _Placed) -> int:
+        return tile.tile.decoder.tile_bytes
+
+    return (list(tiles) for _, tiles in groupby(sorted(placed, key=size), size))
 
 
 def _inflate(placed: Sequence[_Placed], inflation: Inflation, missing: MissingTiles, counts: InflateCounts) -> Turn:

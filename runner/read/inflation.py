@@ -6,6 +6,7 @@ races both ways on its own tiles and threads, and keeps the faster one.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -85,18 +86,21 @@ class Packed(NamedTuple):
 
 
 class Inflation:
-    """The way in which the threads of this process inflate the tiles of a pass. A copy elsewhere races for itself."""
+    """The way in which the threads of this process inflate the tiles of a pass. A copy elsewhere races for itself.
 
-    def __init__(self, way: Inflate = Inflate.auto) -> None:
-        self._way = way
+    `total` has the bytes of all these tiles.
+    """
+
+    def __init__(self, way: Inflate = Inflate.auto, total: float = math.inf) -> None:
+        self._way, self._total = way, total
         self._lock = threading.Lock()
         self._samples: list[float] = []
         self._before = 0  # bytes inflated before lanes were at hand
         self._race = InflateCounts()
         self._chosen: bool | None = None  # True for lanes; None until the race is over
 
-    def __reduce__(self) -> tuple[type["Inflation"], tuple[Inflate]]:
-        return Inflation, (self._way,)
+    def __reduce__(self) -> tuple[type["Inflation"], tuple[Inflate, float]]:
+        return Inflation, (self._way, self._total)
 
     def inflate(self, tiles: Sequence[Packed], counts: InflateCounts) -> list[int]:
         """Inflate tiles. Returns the number of bytes of each. Raises what `alone` raises."""
@@ -143,7 +147,7 @@ class Inflation:
             if not loader.is_ready:
                 with self._lock:
                     self._before += size
-                loader.load_after(self._before)
+                loader.load_between(self._before, self._total - self._before)
                 return None
             by_lanes = self._race.lanes_bytes <= self._race.libdeflate_bytes
         else:
@@ -169,13 +173,13 @@ class _Loader:
         self._patience: int | None = None
         self.is_ready = False
 
-    def load_after(self, inflated: int) -> None:
-        """Begin to load if so many bytes have been inflated that it pays."""
-        if inflated >= _PATIENCE_BYTES and self._thread is None:
+    def load_between(self, inflated: int, remaining: float) -> None:
+        """Begin to load if so many bytes have been inflated, and as many remain, that it pays."""
+        if min(inflated, remaining) >= _PATIENCE_BYTES and self._thread is None:
             with self._lock:
                 if self._patience is None:
                     self._patience = _PATIENCE_BYTES if _is_on_disk() else _LONG_PATIENCE_BYTES
-            if inflated >= self._patience:
+            if min(inflated, remaining) >= self._patience:
                 self._start()
 
     def wait(self) -> "Lanes":

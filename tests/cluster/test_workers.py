@@ -1,6 +1,5 @@
 """Clusters start, tell what they are, listen on loopback only, and are gone afterwards."""
 
-import gc
 import os
 import signal
 import socket
@@ -16,11 +15,10 @@ from unittest.mock import DEFAULT, Mock
 import psutil
 import pytest
 from distributed import LocalCluster
-from distributed.utils import LoopRunner, _CollectErrorThread
+from distributed.utils import _CollectErrorThread
 from jobs import ROOT
 from waiting import LONG, lives, wait_until
 
-from runner.cluster import dask_workers
 from runner.cluster.open import open_cluster
 from runner.cluster.workers import Cluster, KillingTaskError
 from runner.engine.block_engine import _killer_named
@@ -121,26 +119,6 @@ def test_a_scheduler_of_tls_asks_for_certificates() -> None:
         settings = ClusterSettings(ClusterKind.address, address=address, start_timeout=5)
         with pytest.raises(ClusterError, match="dask has no certificates for TLS here"), open_cluster(settings, {}):
             pytest.fail("there is a cluster")
-
-
-def test_a_client_that_was_never_closed_does_not_hold_up_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Unclosed:
-        def __init__(self) -> None:
-            self.itself = self  # so that only a collection finds it
-
-        def __del__(self) -> None:
-            LoopRunner().stop()  # as dask's clients do; it takes the lock under which loops are started
-
-    def start_among_garbage(runner: LoopRunner) -> None:
-        Unclosed()
-        assert len([[] for _ in range(300_000)]) == 300_000  # which calls for a collection
-        start(runner)
-
-    start = LoopRunner._start_unlocked
-    monkeypatch.setattr(LoopRunner, "_start_unlocked", start_among_garbage)
-    with dask_workers._event_loop(ClusterSettings(ClusterKind.processes)):
-        monkeypatch.undo()
-        gc.collect()
 
 
 def test_workers_that_could_not_be_connected_to_are_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +224,7 @@ def test_workers_that_all_fall_silent_end_the_run_with_what_to_do(tmp_path: Path
 _SCHEDULER = """
 import sys
 from distributed import LocalCluster
-from distributed.utils import LoopRunner, _CollectErrorThread
+from distributed.utils import _CollectErrorThread
 from jobs import ROOT
 if __name__ == "__main__":
     with LocalCluster(1, threads_per_worker=2, processes=False, protocol="tcp", host="127.0.0.1",

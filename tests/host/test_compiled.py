@@ -111,6 +111,16 @@ def test_a_module_of_kernels_loads_no_compiler() -> None:
     assert done.stdout == "False\n"
 
 
+@pytest.mark.parametrize("spoil", [SPOILS[name] for name in ("cut", "empty", "garbage")])
+def test_a_damaged_index_counts_as_no_code_on_disk(
+    tmp_path: Path, fresh: Callable[[], Any], spoil: Callable[[Path], object]
+) -> None:
+    assert fresh()(2) == 4
+    assert is_on_disk(fresh())
+    spoil(*files(tmp_path, "nbi"))
+    assert not is_on_disk(fresh())
+
+
 def test_code_of_another_signature_is_not_run(tmp_path: Path, fresh: Callable[[], Any]) -> None:
     kernel = fresh()
     assert (kernel(2), kernel(2.5)) == (4, 5.0)
