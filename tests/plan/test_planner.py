@@ -128,7 +128,7 @@ def limited(limit: int, *names: str) -> list[str]:
 @pytest.mark.parametrize(
     ("overrides", "helps"),
     [
-        (limited(455, *BOTH), "set chunks.y=512 chunks.x=1024$"),
+        (limited(455, *BOTH), "set chunks.y=512 chunks.x=512$"),
         (
             limited(410, *BOTH),
             "set chunks.y=256 chunks.x=256 stages.spatial_mean.cluster.threads_per_worker=1 stages.t",
