@@ -1,4 +1,4 @@
-"""Garbage collection spared where there is no garbage: while modules load, and when the process ends."""
+"""Avoids garbage collection where nothing can be freed: while modules load, and when the process ends."""
 
 import atexit
 import gc
@@ -32,6 +32,6 @@ def collection_paused() -> Iterator[None]:
 
 
 def collect_as_usual() -> None:
-    """Collect from now on, among what is not there yet: call it when all modules are loaded."""
+    """Collect from now on, and ignore objects that exist already: call it when all modules are loaded."""
     gc.freeze()
     gc.set_threshold(*_USUAL)

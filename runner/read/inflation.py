@@ -1,8 +1,8 @@
-"""The choice between two ways to inflate DEFLATE tiles to the same bytes: libdeflate, or several tiles in lanes.
+"""Chooses how DEFLATE tiles are inflated: one at a time by libdeflate, or several at once in lanes.
 
-Lanes gain on noise and lose where tiles repeat themselves, by up to a factor of two either way. Neither the type of
-the pixels nor the predictor tells which. The code lengths of a few tiles do, mostly. If they leave it open, a pass
-races both ways on its own tiles and threads, and keeps the faster one.
+Lanes are up to twice as fast on noise and up to twice as slow on repetitive tiles, and give the same bytes. Neither the
+type of the pixels nor the predictor tells which. The code lengths of a few tiles can rule lanes out. Otherwise a pass
+times both on its own tiles and threads, and keeps the faster one.
 """
 
 import logging
@@ -72,7 +72,10 @@ class InflateCounts:
 
 
 class Packed(NamedTuple):
-    """A packed tile and the memory for it. `alone` unpacks it in the one way that takes any, and returns its length."""
+    """A packed tile and the memory for it. `alone` unpacks it with the decoder that accepts every tile.
+
+    It returns the number of bytes.
+    """
 
     data: memoryview
     tile: ByteArray
@@ -86,9 +89,9 @@ class Packed(NamedTuple):
 
 
 class Inflation:
-    """The way in which the threads of this process inflate the tiles of a pass. A copy elsewhere races for itself.
+    """The way in which the threads of this process inflate the tiles of a pass.
 
-    `total` has the bytes of all these tiles.
+    Pickled to another process, it starts over. `total` has the bytes of all these tiles.
     """
 
     def __init__(self, way: Inflate = Inflate.auto, total: float = math.inf) -> None:
@@ -97,7 +100,7 @@ class Inflation:
         self._samples: list[float] = []
         self._before = 0  # bytes inflated before lanes were at hand
         self._race = InflateCounts()
-        self._chosen: bool | None = None  # True for lanes; None until the race is over
+        self._chosen = None if way is Inflate.auto else way is Inflate.lanes  # lanes; None until the race is over
 
     def __reduce__(self) -> tuple[type["Inflation"], tuple[Inflate, float]]:
         return Inflation, (self._way, self._total)
@@ -106,7 +109,7 @@ class Inflation:
         """Inflate tiles. Returns the number of bytes of each. Raises what `alone` raises."""
         lengths: list[int | None] = [None] * len(tiles)
         suited = [index for index, tile in enumerate(tiles) if tile.suits_lanes]
-        if self._way is not Inflate.libdeflate and len(suited) >= _LEAST_TILES:
+        if len(suited) >= _LEAST_TILES:
             together = [tiles[index] for index in suited]
             for index, length in zip(suited, self._together(together, counts), strict=True):
                 lengths[index] = length
@@ -115,7 +118,7 @@ class Inflation:
 
     def _together(self, tiles: Sequence[Packed], counts: InflateCounts) -> Sequence[int | None]:
         size = sum(tile.tile.size for tile in tiles)
-        if self._way is Inflate.auto and len(self._samples) < _SAMPLES:
+        if self._chosen is None and len(self._samples) < _SAMPLES:
             self._look_at(tiles)
         lanes = self._lanes(size)
         started = time.thread_time()
@@ -192,7 +195,7 @@ class _Loader:
     def lanes(self) -> "Lanes":
         """This thread's lanes."""
         if not hasattr(self._own, "lanes"):
-            from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - numba, which a plan needs not
+            from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - a plan does not need numba
 
             self._own.lanes = Lanes()
         lanes: Lanes = self._own.lanes
@@ -201,7 +204,8 @@ class _Loader:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._load, name="lanes")  # the compiler must not be cut off
+                # Not a daemon: a process must not end while it compiles.
+                self._thread = threading.Thread(target=self._load, name="lanes")
                 self._thread.start()
 
     def _load(self) -> None:
@@ -218,14 +222,14 @@ def _loader() -> _Loader:
 
 
 def _is_on_disk() -> bool:
-    from runner.host.compiled import is_on_disk  # noqa: PLC0415 - numba, which a plan needs not
+    from runner.host.compiled import is_on_disk  # noqa: PLC0415 - a plan does not need numba
     from runner.read.inflate_lanes import inflate_streams  # noqa: PLC0415 - as above
 
     return is_on_disk(inflate_streams)
 
 
 def _use_once() -> None:
-    from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - numba, which a plan needs not
+    from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - a plan does not need numba
 
     stream = memoryview(b"x\x9cc\x00\x00\x00\x01\x00\x01")  # of one byte
     if Lanes().inflate([stream], [np.empty(1, np.uint8)]) != [1]:

@@ -1,4 +1,4 @@
-"""Tiles without a pixel that counts, known by their bytes: most of a scene's border is one and the same stream."""
+"""Recognizes tiles without a pixel that counts by their bytes; the border of a scene mostly repeats one stream."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
