@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +27,7 @@ from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
 from runner.host.signals import stop_on_signals
 from runner.record.events import libraries_hushed
-from runner.settings import Action
+from runner.settings import Action, JobSettings
 from runner.sweep import let_hydra_find_plugins
 
 _NO_FOLDER: Final = "hydra.run.dir=."
@@ -107,6 +106,8 @@ def _folder_of_hydra(words: Sequence[str]) -> list[str]:
 
 
 def _tell_version() -> None:
+    from importlib.metadata import version  # noqa: PLC0415 - mail and archives, for this alone
+
     say(f"{COMMAND} {version(COMMAND)} (hydra-core {version('hydra-core')}, Python {sys.version.split()[0]})")
 
 
@@ -152,25 +153,32 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
     job = job_config.read_job(tree, dict(hydra_config.runtime.choices))
     overrides = job_config.overrides_of_job(hydra_config, typed)
     _refuse_sweep_overrides(overrides)
-    from runner import job as story  # noqa: PLC0415 - a wrong setting is reported before a second of imports
-    from runner.host.memory import process_seconds  # noqa: PLC0415 - as above
-    from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - as above
-    from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
+    from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - a wrong setting is reported before GDAL loads
 
     refuse_parted_values(job)
     if job.action is Action.plan:
-        with libraries_hushed():
-            story.show_plan(job)
-        _refuse_lost()
+        _show_plan(job)
         return
+    from runner.host.memory import process_seconds  # noqa: PLC0415 - what a plan does not need
+    from runner.job import run_job  # noqa: PLC0415 - as above
+    from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
+
     folder = expanded(job.output.dir).absolute()
     command = [word for word in sys.argv if word != _NO_FOLDER]
     with reported_run(folder, job_config.resolved(tree), command, overrides) as record:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)
-        story.run_job(job, record)
+        run_job(job, record)
     tell(f"run folder: {relative_path(folder)}, {record.seconds:.1f} s in all")
+
+
+def _show_plan(job: JobSettings) -> None:
+    from runner.preview import show_plan  # noqa: PLC0415 - as in `_run_job`
+
+    with libraries_hushed():
+        show_plan(job)
+    _refuse_lost()
 
 
 def _refuse_sweep_overrides(overrides: Sequence[str]) -> None:

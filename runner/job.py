@@ -1,13 +1,10 @@
 """The story of a run: find the scenes, plan, compute pass by pass, write, record."""
 
-import gc
 import logging
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from runner import summary
 from runner.base.atomic import all_or_none
@@ -15,10 +12,12 @@ from runner.base.command import command
 from runner.base.console import progress_bar, tell
 from runner.base.humanize import relative_path
 from runner.base.redact import redact
+from runner.checkpoint.store import Partials, kept_tasks
 from runner.engine.compute import compute_pass
 from runner.engine.results import Values
-from runner.engine.warm_up import kernels_loading
-from runner.errors import ReadError, SourceError
+from runner.engine.warm_up import KernelsLoading
+from runner.errors import ReadError
+from runner.host.garbage import collect_as_usual
 from runner.host.heartbeat import beside
 from runner.model import Inputs, LeftOut, Stack, StoredObject
 from runner.output.ahead import Ahead, encoding_ahead
@@ -26,8 +25,8 @@ from runner.output.inputs import write_inputs
 from runner.output.names import output_names
 from runner.output.results import Destination, provenance, write_stage
 from runner.plan.planner import make_plan
-from runner.plan.reading import fetch_options, left_to_gdal
 from runner.plan.records import Pass, Plan
+from runner.preview import announced, find_scenes, refuse_too_many, stores_of
 from runner.read.store_errors import StoreError
 from runner.record.claim import refuse_emptied
 from runner.record.outputs import StageFiles, write_outputs
@@ -39,25 +38,13 @@ from runner.source.checksums import damaged
 from runner.source.headers import SKIP_HINT
 from runner.source.reachable import opened_source
 from runner.source.reopen import refuse_replaced
-from runner.source.scenes import find_inputs
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
-
-if TYPE_CHECKING:
-    from runner.checkpoint.store import Partials
 
 Find = Callable[[JobSettings, Stores], Inputs]
 Results = dict[str, dict[str, Values]]
 
 log = logging.getLogger(__name__)
-
-
-def show_plan(job: JobSettings) -> None:
-    """Print what a run would read, and in which tasks. Nothing is computed or written."""
-    with opened_source(job) as reachable:
-        stores = _stores_of(reachable)
-        inputs = _announced(reachable, find_scenes(reachable, stores))
-        summary.show_plan(make_plan(reachable, inputs.stack, inputs.skipped, stores), inputs.stack)
 
 
 def run_job(job: JobSettings, record: RunRecord, find: Find | None = None, *, explain: bool = False) -> None:
@@ -66,37 +53,13 @@ def run_job(job: JobSettings, record: RunRecord, find: Find | None = None, *, ex
     `find` gives the inputs, if they are not those that the source lists; `explain` prints where kept tasks lie.
     Raises RunnerError for what the user can fix.
     """
-    if not gc.get_freeze_count():
-        gc.freeze()  # modules stay to the end, so no collection needs to look at them: each would take 0.1 s
-    with opened_source(job, record.phase) as reachable:
-        _Run(reachable, record, _stores_of(reachable), explain).all_stages(find or find_scenes)
+    loading = KernelsLoading(_tell_compiling) if job.engine is EngineName.block else nullcontext()
+    with loading as kernels, opened_source(job, record.phase) as reachable:
+        _Run(reachable, record, stores_of(reachable), kernels, explain).all_stages(find or find_scenes)
 
 
-def find_scenes(job: JobSettings, stores: Stores) -> Inputs:
-    """The scenes of the job's source, and the objects that are left out."""
-    started = time.monotonic()
-    with progress_bar("headers") as progress:
-        inputs = find_inputs(job.source, stores, job.on_error, progress)
-    scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
-    facts = {"scenes": scenes, "left_out": left_out, "seconds": round(seconds, 3)}
-    log.info("%d scenes, %d left out, %.2f s", scenes, left_out, seconds, extra=facts)
-    return inputs
-
-
-def _stores_of(job: JobSettings) -> Stores:
-    return Stores(job.source.s3, fetch_options(job.fetch))
-
-
-def _announced(job: JobSettings, inputs: Inputs) -> Inputs:
-    """The inputs, once they are on the console. Raises SourceError if too many scenes cannot be read."""
-    tell(summary.describe_inputs(inputs, job.source))
-    for line in (*inputs.notes, *summary.describe_skipped(inputs)):
-        tell(line)
-    _refuse_too_many(job, inputs.left_out)
-    for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
-        log.info(line)
-        tell(line)
-    return inputs
+def _tell_compiling() -> None:
+    tell(summary.describe_compiling("float32"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +69,16 @@ class _Run:
     job: JobSettings
     record: RunRecord
     stores: Stores
+    kernels: KernelsLoading | None
     explain: bool
 
     def all_stages(self, find: Find) -> None:
         """Find, plan, compute, write. A scene that cannot be read may be skipped, and its passes computed again."""
-        with self._kernels_loading() if self.job.engine is EngineName.block else nullcontext():
+        with self.kernels.awaited(self._kernels_ready) if self.kernels else nullcontext():
             with self.record.phase("listing"):
-                inputs = self._verified(_announced(self.job, find(self.job, self.stores)))
+                inputs = self._verified(announced(self.job, find(self.job, self.stores)))
             self._keep_inputs(inputs)
+        collect_as_usual()
         results: Results = {}
         with (
             beside(_prepare_page, "page"),
@@ -138,20 +103,13 @@ class _Run:
             with self.record.phase("writing"):
                 self._write(plan, inputs, results, ahead)
 
-    @contextmanager
-    def _kernels_loading(self) -> Iterator[None]:
-        from runner.host.compile_clock import compiling_told  # noqa: PLC0415 - numba, which the other engine spares
-
-        def ready(phase: str, seconds: float) -> None:
-            self.record.put_phase(phase, seconds)
-            if phase == "compiling":
-                tell(f"compiled in {seconds:.1f} s")
-
-        with compiling_told(lambda: tell(summary.describe_compiling("float32"))), kernels_loading(ready):
-            yield
+    def _kernels_ready(self, phase: str, seconds: float) -> None:
+        self.record.put_phase(phase, seconds)
+        if phase == "compiling":
+            tell(f"compiled in {seconds:.1f} s")
 
     @contextmanager
-    def _partials_kept(self) -> Iterator["Partials | None"]:
+    def _partials_kept(self) -> Iterator[Partials | None]:
         """The finished tasks of the run's folder, deleted at a good end. Otherwise the error says how to use them.
 
         None for the xarray engine, which keeps no tasks.
@@ -159,8 +117,6 @@ class _Run:
         if self.job.engine is EngineName.xarray:
             yield None
             return
-        from runner.checkpoint.store import Partials, kept_tasks  # noqa: PLC0415 - numba, which the other engine spares
-
         partials = Partials(self.record.folder)
         if partials.torn:
             tell(f"{partials.torn} files in {relative_path(partials.folder)} are ignored: torn, or of another version")
@@ -189,14 +145,14 @@ class _Run:
         write_inputs(self.record.folder / "inputs.parquet", inputs, self.job.source.band)
         self.record.change(passes=(), stack=stack_record(inputs), listing=fetched(inputs.fetched))
 
-    def _computed(self, plan: Plan, stack: Stack, partials: "Partials | None", ahead: Ahead) -> Results:
+    def _computed(self, plan: Plan, stack: Stack, partials: Partials | None, ahead: Ahead) -> Results:
         """The values of every stage, pass by pass."""
         values: Results = {}
         for pass_ in plan.passes:
             values |= self._computed_pass(pass_, stack, partials, ahead)
         return values
 
-    def _computed_pass(self, pass_: Pass, stack: Stack, partials: "Partials | None", ahead: Ahead) -> Results:
+    def _computed_pass(self, pass_: Pass, stack: Stack, partials: Partials | None, ahead: Ahead) -> Results:
         checkpoint = None if partials is None else partials.of_pass(pass_, stack)
         for line in checkpoint.describe(explain=self.explain) if checkpoint else ():
             log.info("%s: %s", pass_.name, line)
@@ -228,7 +184,7 @@ class _Run:
         skipped = next(scene for scene in inputs.stack.scenes if scene.href == error.href)
         item = StoredObject(skipped.href, skipped.size, skipped.etag, skipped.modified)
         left_out = (*inputs.left_out, LeftOut(item, skipped.name, skipped.time, error.problem, skipped=True))
-        _refuse_too_many(self.job, left_out)
+        refuse_too_many(self.job, left_out)
         return replace(inputs, stack=make_stack(self.job.source, scenes), left_out=left_out)
 
     def _write(self, plan: Plan, inputs: Inputs, results: Results, ahead: Ahead) -> None:
@@ -254,12 +210,3 @@ def _prepare_page() -> None:
     from runner.report.page import prepare  # noqa: PLC0415 - while tasks wait for their bytes, not before the first
 
     prepare()
-
-
-def _refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
-    skipped = [item for item in left_out if item.skipped]
-    if job.max_skipped is not None and len(skipped) > job.max_skipped:
-        last = skipped[-1].reason
-        raise SourceError(
-            f"{len(skipped)} scenes cannot be read, more than max_skipped={job.max_skipped}; the last: {last}"
-        )

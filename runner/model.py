@@ -1,5 +1,6 @@
 """Records of a run, once settings and headers are known: scenes, grids, stacks, inputs."""
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -128,9 +129,9 @@ class Stack:
 
     @property
     def tile_bytes(self) -> int:
-        """Bytes of a decoded tile, with all its bands."""
-        height, width = self.tile_shape
-        return height * width * self.scenes[0].header.bands * self.dtype.itemsize
+        """Bytes of the largest decoded tile, with all its bands."""
+        headers = (scene.header for scene in self.scenes)
+        return max(math.prod(header.tile_shape) * header.bands for header in headers) * self.dtype.itemsize
 
 
 @dataclass(frozen=True, slots=True)

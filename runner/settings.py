@@ -115,11 +115,12 @@ class Inflate(Enum):
     """The way in which DEFLATE tiles are inflated. The bytes are the same."""
 
     auto = "auto"
-    """Try both on the first tiles of a stage, and go on with the faster one."""
+    """Start with libdeflate. In a large pass over noisy tiles, time both and keep the faster one."""
     libdeflate = "libdeflate"
     """One tile after another, by libdeflate."""
     lanes = "lanes"
-    """Several tiles at once in each thread. That is faster on noise, such as radar backscatter."""
+    """Three or more noisy tiles of different scenes at once in each thread, others by libdeflate. That is faster on
+    noise, such as radar backscatter. A task needs three scenes for it."""
 
 
 class SourceKind(Enum):
@@ -325,7 +326,7 @@ class GdalSettings:
 class FetchSettings:
     """Requests for byte ranges. The limits on requests and bytes hold for each thread."""
 
-    in_flight: Annotated[int, _FROM_1] = 8
+    in_flight: Annotated[int, _FROM_1] = 16
     """Largest number of ranges that a thread requests ahead of their use."""
     ahead: str = "64MiB"
     """Largest number of bytes that a thread requests ahead of their use, such as `64MiB`."""

@@ -13,7 +13,6 @@ from io import StringIO
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -36,14 +35,16 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    from rich import progress as of  # noqa: PLC0415 - what a terminal alone shows
+
     columns = (
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        of.TextColumn("{task.description:<16}"),
+        of.BarColumn(),
+        of.MofNCompleteColumn(),
+        of.TimeElapsedColumn(),
+        of.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_news) as progress:
+    with of.Progress(*columns, console=_news) as progress:
         task = progress.add_task(label, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

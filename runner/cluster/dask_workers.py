@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import dask
 from dask.delayed import Delayed
-from dask.system import CPU_COUNT
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
@@ -21,6 +20,8 @@ from runner.cluster.liveness import Liveness
 from runner.cluster.monitor import DaskWatch, Watch, await_answer
 from runner.cluster.workers import Cluster, ClusterSize, KillingTaskError, OnDone, worker_memory
 from runner.errors import ClusterError
+from runner.host.cpus import cpu_count
+from runner.host.garbage import collection_paused
 from runner.host.signals import signals_held
 from runner.host.threads import Mapped, Result, Shared, Task
 from runner.read.gdal_environment import options_in_force
@@ -134,7 +135,8 @@ def dask_workers(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
         try:
             if settings.kind is ClusterKind.address:
                 await_answer(address, settings.start_timeout)
-            client = Client(address, loop=loop, timeout=settings.start_timeout, set_as_default=False)
+            with collection_paused():  # as in `_event_loop`
+                client = Client(address, loop=loop, timeout=settings.start_timeout, set_as_default=False)
         except TypeError as error:
             raise ClusterError(
                 f"the dask scheduler at {settings.address} cannot be asked: dask has no certificates for TLS here; "
@@ -186,14 +188,18 @@ def _restore_options(before: dict[str, dict[str, str | None]], dask_worker: Any 
 def _event_loop(settings: ClusterSettings) -> Iterator[Any]:
     """Run an event loop for a cluster and its client; a cluster that has none can neither be used nor closed.
 
+    dask starts and stops loops under a lock. A client that was never closed takes it when it is collected: in this
+    thread, forever.
+
     Its thread starts the worker processes, so it starts itself while signals are held.
     """
-    with signals_held(), _start_explained(settings):
+    with signals_held(), _start_explained(settings), collection_paused():
         runner = _started_runner()
     try:
         yield runner.loop
     finally:
-        runner.stop()
+        with collection_paused():
+            runner.stop()
 
 
 def _started_runner() -> LoopRunner:
@@ -212,7 +218,7 @@ def _scheduler(settings: ClusterSettings, loop: Any) -> Iterator[Any]:
     if settings.kind is ClusterKind.address:
         yield settings.address
         return
-    workers = settings.n_workers or CPU_COUNT
+    workers = settings.n_workers or cpu_count()
     _refuse_few_files(workers)
     with ExitStack() as started:
         with signals_held(), _start_explained(settings):

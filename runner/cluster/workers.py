@@ -3,20 +3,19 @@
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import dask.base
-from dask.callbacks import Callback
-from dask.delayed import Delayed
-from dask.system import CPU_COUNT
-from dask.utils import parse_bytes
-
+from runner.base.sizes import parse_bytes
 from runner.cluster.monitor import Watch
 from runner.errors import ClusterError
+from runner.host.cpus import cpu_count
 from runner.host.memory import memory_limit_bytes
 from runner.host.threads import Mapped, Result, Shared, Task, map_on_threads
 from runner.read.gdal_environment import options_in_force
 from runner.settings import ClusterKind, ClusterSettings
+
+if TYPE_CHECKING:
+    from dask.delayed import Delayed
 
 OnDone = Callable[[], None]
 
@@ -38,7 +37,7 @@ class Cluster(Protocol):
     size: ClusterSize
     watch: Watch
 
-    def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
+    def compute(self, pieces: "Sequence[Delayed]", on_done: OnDone) -> list[Any]:
         """The values of `pieces`, in their order; `on_done` is called as each of them is ready."""
 
     def map(
@@ -59,7 +58,7 @@ def worker_memory(settings: ClusterSettings, processes: int) -> int:
     """Bytes that each worker may have: the setting, or an equal share of the memory of this process."""
     if settings.memory_limit in (None, "auto"):
         return memory_limit_bytes() // processes
-    return int(parse_bytes(settings.memory_limit))
+    return parse_bytes(settings.memory_limit)
 
 
 class KillingTaskError(ClusterError):
@@ -80,11 +79,14 @@ def this_process(settings: ClusterSettings) -> Cluster:
 
 class _ThisProcess:
     def __init__(self, settings: ClusterSettings) -> None:
-        threads = 1 if settings.kind is ClusterKind.sync else settings.threads_per_worker or CPU_COUNT
+        threads = 1 if settings.kind is ClusterKind.sync else settings.threads_per_worker or cpu_count()
         self.size = ClusterSize(settings.kind.value, 1, threads)
         self.watch = Watch()
 
-    def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
+    def compute(self, pieces: "Sequence[Delayed]", on_done: OnDone) -> list[Any]:
+        import dask.base  # noqa: PLC0415 - the xarray engine, which alone computes so, has loaded it
+        from dask.callbacks import Callback  # noqa: PLC0415 - as above
+
         keys = {piece.key for piece in pieces}
 
         def count(key: object, *_: object) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from dask.utils import parse_bytes
 from hydra.core.config_store import ConfigStore
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from runner.base.redact import SECRET_NAMES, names_a_secret, redact
+from runner.base.sizes import parse_bytes
 from runner.base.suggest import did_you_mean, instead_of
 from runner.base.tree import leaves
 from runner.config.loader import use_job_loader

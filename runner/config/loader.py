@@ -1,7 +1,8 @@
 """The loader by which Hydra composes a job: overrides as people type them, and a check before Hydra acts on it."""
 
 import re
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from hydra._internal import hydra as application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -27,15 +28,31 @@ from runner.config.overrides import as_hydra_reads, for_each_stage, is_shared, w
 from runner.errors import ConfigError
 from runner.settings import JobSettings
 
+_MODE_OF_A_RUN: Final = "hydra.mode=RUN"  # which Hydra adds
+
 
 class JobLoader(ConfigLoaderImpl):
-    """Composes as Hydra does, for a run, a multirun and each of its jobs, and for what Hydra shows of a config."""
+    """Composes as Hydra does, for a run, a multirun and each of its jobs, and for what Hydra shows of a config.
+
+    Hydra composes a job twice: first as a multirun, to learn which of the two it is. A run is composed as such for that
+    question here, and kept as the answer to the next.
+    """
+
+    _kept: tuple[tuple[str, ...], DictConfig] | None = None  # overrides and tree of the run
 
     def load_configuration(
         self, config_name: str | None, overrides: list[str], run_mode: RunMode, from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:  # fmt: skip
         """The composed tree, checked. Raises ConfigError for what may not be in it."""
+        kept, self._kept = self._kept, None
+        if run_mode is RunMode.MULTIRUN and not validate_sweep_overrides:
+            with suppress(HydraException, OmegaConfBaseException, ConfigError):  # of a multirun, or raised again
+                tree = self.load_configuration(config_name, overrides, RunMode.RUN, from_shell)
+                self._kept = tuple(overrides), tree
+                return tree
+        if run_mode is RunMode.RUN and kept is not None and tuple(overrides) in (kept[0], (*kept[0], _MODE_OF_A_RUN)):
+            return _as_run(kept[1])
         try:
             return self._checked(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         except MarkedYAMLError as error:
@@ -91,6 +108,14 @@ class JobLoader(ConfigLoaderImpl):
         repository = JobConfigRepository(self.repository)
         self._process_config_searchpath(config_name, parsed, repository)
         return parsed, repository
+
+
+def _as_run(tree: DictConfig) -> DictConfig:
+    """The tree as Hydra composes it once it has decided for a run."""
+    if tree.hydra.mode is None:
+        tree.hydra.mode = RunMode.RUN
+        tree.hydra.overrides.hydra.append(_MODE_OF_A_RUN)
+    return tree
 
 
 def use_job_loader() -> None:

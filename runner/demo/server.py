@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from runner.errors import SourceError
+from runner.host.garbage import collect_as_usual, collect_seldom
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -96,6 +97,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM, or Ctrl-C or, with --watch-stdin, the end of stdin."""
+    collect_seldom()
     options = _parser().parse_args(arguments)
     if options.watch_stdin:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from runner.demo.s3_protocol import Credentials  # noqa: PLC0415
 
     credentials = Credentials(options.access_key, os.environ[SECRET_VARIABLE]) if options.access_key else None
+    collect_as_usual()
     behaviour = ServerOptions(options.latency, options.bandwidth, options.page_size, credentials)
     asyncio.run(run_app(make_app(options.root, behaviour), options.host, options.port, options.watch_stdin))
 

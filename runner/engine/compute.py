@@ -2,10 +2,11 @@
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from runner.cluster.open import open_cluster
 from runner.cluster.workers import Cluster
+from runner.engine import block_engine
+from runner.engine.block_engine import Checkpoint
 from runner.engine.observer import Observer, failures_observed
 from runner.engine.results import PassResult, PassUsage
 from runner.host.process_tree import child_pids, measured_usage
@@ -13,14 +14,11 @@ from runner.model import Stack
 from runner.plan.records import Pass
 from runner.settings import EngineName
 
-if TYPE_CHECKING:
-    from runner.engine.block_engine import Checkpoint
-
 log = logging.getLogger(__name__)
 
 
 def compute_pass(
-    pass_: Pass, stack: Stack, observer: Observer | None = None, checkpoint: "Checkpoint | None" = None
+    pass_: Pass, stack: Stack, observer: Observer | None = None, checkpoint: Checkpoint | None = None
 ) -> tuple[PassResult, PassUsage]:
     """Compute the stages of a pass on its own cluster. `checkpoint` adds the tasks that are not in the pass.
 
@@ -44,13 +42,9 @@ def compute_pass(
     )
 
 
-def _run(
-    pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer, checkpoint: "Checkpoint | None"
-) -> PassResult:
+def _run(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer, checkpoint: Checkpoint | None) -> PassResult:
     if pass_.engine is EngineName.xarray:
         from runner.engine import xarray_engine  # noqa: PLC0415 - a second of imports that the block engine spares
 
         return xarray_engine.run_pass(pass_, stack, cluster, observer)
-    from runner.engine import block_engine  # noqa: PLC0415 - numba, that the other engine spares
-
     return block_engine.run_pass(pass_, stack, cluster, observer, checkpoint)

@@ -50,7 +50,8 @@ class Shared:
         by_area = any(stage.weights is Weights.area for stage in stages)
         by_gdal = tuple(map(reading.by_gdal, stack.scenes))
         areas = row_areas(stack.grid) if by_area else None
-        return cls(stack.scenes, stages, reading, by_gdal, areas, Inflation(reading.inflate))
+        total = len(stack.scenes) * stack.grid.pixels * stack.dtype.itemsize
+        return cls(stack.scenes, stages, reading, by_gdal, areas, Inflation(reading.inflate, total))
 
     @property
     def fused(self) -> bool:

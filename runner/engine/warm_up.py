@@ -8,55 +8,67 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import numpy as np
 
 from runner.errors import RunnerError
+from runner.host.compile_clock import compile_seconds, compiling_told
+from runner.reduce.fused import FusedSums
+from runner.reduce.partial import Needs
+from runner.reduce.pixel_types import Pixels, Place
+from runner.reduce.spatial import SpatialSums
+from runner.reduce.temporal import TemporalSums
 
 _SIDE = 8  # pixels of the smallest tile
 
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def kernels_loading(on_ready: Callable[[str, float], object]) -> Iterator[None]:
-    """Load kernels in a thread, and wait for it at the end. Raises RunnerError if they cannot be used at all.
+class KernelsLoading:
+    """A thread that loads kernels during a block. `on_compiling` is called if they must be compiled."""
 
-    `on_ready` gets `compiling`, or `kernels` if they were on disk, and the seconds of waiting.
-    """
-    compiled: list[float] = []
-    refusals: list[RunnerError] = []
-    thread = threading.Thread(target=_try_once, args=(compiled, refusals), name="kernels", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        started = time.monotonic()
-        thread.join()
-        on_ready("compiling" if any(compiled) else "kernels", time.monotonic() - started)
-    for refusal in refusals:
-        raise refusal
+    def __init__(self, on_compiling: Callable[[], object]) -> None:
+        self._on_compiling = on_compiling
+        self._compiled = 0.0  # seconds
+        self._refusal: RunnerError | None = None
+        self._thread = threading.Thread(target=self._try_once, name="kernels", daemon=True)
 
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
-def _try_once(compiled: list[float], refusals: list[RunnerError]) -> None:
-    """Use the kernels once. An unexpected error is left to the tasks, which may not need what failed."""
-    try:
-        compiled.append(_use_once())
-    except RunnerError as error:
-        refusals.append(error)
-    except Exception:
-        log.warning("kernels cannot be loaded beforehand", exc_info=True)
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()  # a process must not end while one of its threads compiles
+
+    @contextmanager
+    def awaited(self, on_ready: Callable[[str, float], object]) -> Iterator[None]:
+        """Wait at the end for the kernels. Raises RunnerError if they cannot be used at all.
+
+        `on_ready` gets `compiling`, or `kernels` if they were on disk, and the seconds of waiting.
+        """
+        try:
+            yield
+        finally:
+            started = time.monotonic()
+            self._thread.join()
+            on_ready("compiling" if self._compiled else "kernels", time.monotonic() - started)
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _try_once(self) -> None:
+        """Use the kernels once. An unexpected error is left to the tasks, which may not need what failed."""
+        try:
+            with compiling_told(self._on_compiling):
+                self._compiled = _use_once()
+        except RunnerError as error:
+            self._refusal = error
+        except Exception:
+            log.warning("kernels cannot be loaded beforehand", exc_info=True)
 
 
 def _use_once() -> float:
     """Load the kernels of a mean over float32 pixels with predictor 3, as most stacks need. Returns compile seconds."""
-    from runner.host.compile_clock import compile_seconds  # noqa: PLC0415 - numba is loaded here, in the thread
-    from runner.reduce.fused import FusedSums  # noqa: PLC0415 - as above
-    from runner.reduce.partial import Needs  # noqa: PLC0415 - as above
-    from runner.reduce.pixel_types import Pixels, Place  # noqa: PLC0415 - as above
-    from runner.reduce.spatial import SpatialSums  # noqa: PLC0415 - as above
-    from runner.reduce.temporal import TemporalSums  # noqa: PLC0415 - as above
-
     before = compile_seconds()
     pixels, needs = Pixels(np.dtype(np.float32), 0), Needs(sums=True)
     over_time, over_space = TemporalSums((_SIDE, _SIDE), pixels, needs), SpatialSums(1, pixels, needs)

@@ -1,18 +1,17 @@
 """Clock of the time a thread waits for machine code, while it compiles or another thread has the compiler.
 
-numba reports when it takes its compiler's lock, which it also does to load code from disk, and when it compiles. Time
-under the lock counts if something was compiled meanwhile.
+numba reports when it takes its compiler's lock, which it also does to load code from disk, and when it compiles;
+`runner.host.dispatcher` hands that on. Time under the lock counts if something was compiled meanwhile.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from typing import Final
 
-from numba.core import event
-
-_LOCK, _COMPILE = "numba:compiler_lock", "numba:compile"
+LOCK: Final = "numba:compiler_lock"
+COMPILE: Final = "numba:compile"
 
 
 class _Thread(threading.local):
@@ -22,15 +21,15 @@ class _Thread(threading.local):
     seconds = 0.0
 
 
-class _Clock(event.Listener):  # type: ignore[misc]  # numba ships no types
+class _Clock:
     def __init__(self) -> None:
         self.thread = _Thread()
         self.compiled = 0  # functions, by all threads
         self.tell: Callable[[], object] | None = None
 
-    def on_start(self, event: event.Event) -> None:
+    def begins(self, event: str) -> None:
         """Note when a thread asks for the compiler; report the first compilation."""
-        if event.kind == _COMPILE:
+        if event == COMPILE:
             tell, self.tell = self.tell, None
             if tell:
                 tell()
@@ -39,9 +38,9 @@ class _Clock(event.Listener):  # type: ignore[misc]  # numba ships no types
             self.thread.since, self.thread.compiled = time.perf_counter(), self.compiled
         self.thread.depth += 1
 
-    def on_end(self, event: event.Event) -> None:
+    def ends(self, event: str) -> None:
         """Count the time since then, once the thread is done with the compiler."""
-        if event.kind == _COMPILE:
+        if event == COMPILE:
             self.compiled += 1
             return
         if self.thread.depth == 0:  # it asked before the clock started
@@ -51,17 +50,12 @@ class _Clock(event.Listener):  # type: ignore[misc]  # numba ships no types
             self.thread.seconds += time.perf_counter() - self.thread.since
 
 
-@cache
-def _clock() -> _Clock:
-    clock = _Clock()
-    for kind in (_LOCK, _COMPILE):
-        event.register(kind, clock)
-    return clock
+CLOCK: Final = _Clock()
 
 
 def compile_seconds() -> float:
-    """Seconds that this thread has waited for machine code, since the first call in the process."""
-    return _clock().thread.seconds
+    """Seconds that this thread has waited for machine code."""
+    return CLOCK.thread.seconds
 
 
 def working_seconds() -> float:
@@ -72,9 +66,8 @@ def working_seconds() -> float:
 @contextmanager
 def compiling_told(tell: Callable[[], object]) -> Iterator[None]:
     """Call `tell` once, when this process starts to compile something in this context."""
-    clock = _clock()
-    clock.tell = tell
+    CLOCK.tell = tell
     try:
         yield
     finally:
-        clock.tell = None
+        CLOCK.tell = None

@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Final
 
@@ -32,6 +31,8 @@ def signals_held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    from multiprocessing import resource_tracker  # noqa: PLC0415 - where processes are started, it is loaded
+
     received: list[int] = []
 
     def hold(number: int, _frame: FrameType | None) -> None:
@@ -55,12 +56,16 @@ def signals_held() -> Iterator[None]:
 
 def stop_on_signals() -> None:
     """Let Ctrl-C, SIGTERM and a closed terminal unwind the run, so that workers are closed. A second signal ends it."""
-    numbers = heeded_signals()
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        for later in numbers:
-            signal.signal(later, lambda number, _frame: os._exit(128 + number))
+        end_on_signals()
         raise Interrupted(number)
 
-    for number in numbers:
+    for number in heeded_signals():
         signal.signal(number, stop)
+
+
+def end_on_signals() -> None:
+    """Let a stopping signal end this process at once. Nothing is left to unwind but threads, such as a compiler."""
+    for number in heeded_signals():
+        signal.signal(number, lambda number, _frame: os._exit(128 + number))

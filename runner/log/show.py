@@ -140,7 +140,7 @@ def _pass_row(pass_: PassRecord) -> list[str]:
     cluster, chunks, fetched = pass_.cluster, pass_.chunks, pass_.fetched
     amounts = ["by GDAL" if pass_.has_ended else "-", "-", "-", "-"]
     if fetched:
-        speed = f"{fetched.bytes / pass_.compute_seconds / 1e6:.1f}" if pass_.compute_seconds else "-"
+        speed = "-" if pass_.megabytes_per_second is None else f"{pass_.megabytes_per_second:.1f}"
         amounts = [humanize.size(fetched.bytes), str(fetched.requests), str(fetched.retries), speed]
     lost = f", {pass_.workers_lost} lost" if pass_.workers_lost else ""
     return [

@@ -1,4 +1,4 @@
-"""Blocks of rasters encoded while other windows are still computed, where processors wait for the network.
+"""Blocks of rasters encoded while other windows are still computed, while cores wait for the network.
 
 Blocks that are not encoded by the end are encoded when the raster is written. The bytes are the same.
 """
@@ -56,7 +56,7 @@ class Ahead:
                 raster.begun_bytes += raster.bytes_of(BLOCK * BLOCK)
 
     def blocks(self, values: Raster) -> Mapping[int, Future[Bytes]]:
-        """The blocks of a raster that are encoded or under way, by their numbers. It is forgotten here."""
+        """The blocks of a raster that are encoded or under way, by their numbers. Removes the raster."""
         raster = self._rasters.pop(id(values), None)
         return {} if raster is None else {number: job for number, job in raster.blocks.items() if not job.cancel()}
 

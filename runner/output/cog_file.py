@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import numpy as np
 from rasterio.io import MemoryFile
 
+from runner.host.cpus import cpu_count
 from runner.output.block_coder import BLOCK, Bytes, Coder, Encode, UnequalError, predictor_of
 from runner.output.overviews import Raster, overviews, statistics
 from runner.read.ifd import Directory, Source, Tag, read_directory
@@ -73,7 +74,7 @@ def write_cog(
     Every block is decoded again, and every byte is read back. Raises OSError, RasterioError, UnequalError.
     """
     values, dtype, known = PartlyEncoded.of(raster)
-    threads = os.cpu_count() or 1
+    threads = cpu_count()
     with ThreadPoolExecutor(threads) as pool:
         levels = [values, *overviews(values, BLOCK, pool)]
         big = sum(_raw_bytes(one, dtype) for one in levels) > _LARGEST if form.big is None else form.big

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from dask.system import CPU_COUNT
 
 from runner.cluster.workers import worker_memory
 from runner.errors import ConfigError, PlanError
+from runner.host.cpus import cpu_count
 from runner.model import Scene, Stack
 from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, starts, task_chunks
 from runner.plan.memory import PROCESS_BYTES, large_tiles, raster_dtype, result_bytes, task_bytes, waiting_bytes
@@ -105,8 +105,8 @@ def resolve_workers(cluster: ClusterSettings) -> Workers:
     if cluster.kind is ClusterKind.sync:
         return Workers(1, 1, worker_memory(cluster, 1))
     if cluster.kind is ClusterKind.threads:
-        return Workers(1, cluster.threads_per_worker or CPU_COUNT, worker_memory(cluster, 1))
-    processes, threads = cluster.n_workers or CPU_COUNT, cluster.threads_per_worker or 1
+        return Workers(1, cluster.threads_per_worker or cpu_count(), worker_memory(cluster, 1))
+    processes, threads = cluster.n_workers or cpu_count(), cluster.threads_per_worker or 1
     unknown = cluster.kind is ClusterKind.address and cluster.memory_limit in (None, "auto")
     return Workers(processes, threads, None if unknown else worker_memory(cluster, processes))
 

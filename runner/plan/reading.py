@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from dask.utils import parse_bytes
-
+from runner.base.sizes import parse_bytes
 from runner.model import Scene, Stack, locate
 from runner.plan.masking import PixelRule, make_rule
 from runner.read.decode import fast_path_refusal
@@ -59,7 +58,7 @@ def fetch_options(settings: FetchSettings) -> FetchOptions:
     """The options by which bytes are fetched."""
     return FetchOptions(
         in_flight=settings.in_flight,
-        ahead_bytes=int(parse_bytes(settings.ahead)),
+        ahead_bytes=parse_bytes(settings.ahead),
         attempts=settings.attempts,
         timeout_seconds=settings.timeout,
     )

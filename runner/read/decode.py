@@ -70,11 +70,14 @@ def _lerc_fits(layout: TiffLayout) -> bool:
 
 
 class Buffers:
-    """Memory that decoders share from turn to turn: for each scene one inflated tile and one decoded tile."""
+    """Memory that decoders share from turn to turn: for each scene one inflated tile and one decoded tile.
+
+    All tiles of a turn must be of one length.
+    """
 
     def __init__(self, scenes: int) -> None:
         self._scenes = scenes
-        self._arrays = [np.empty((scenes, 0), np.uint8), np.empty((scenes, 0), np.uint8)]
+        self._memory = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
 
     def inflated(self, length: int) -> ByteArray:
         """Inflated tiles, (scenes, length) bytes."""
@@ -85,9 +88,9 @@ class Buffers:
         return self._array(1, length)
 
     def _array(self, which: int, length: int) -> ByteArray:
-        if self._arrays[which].shape[1] != length:
-            self._arrays[which] = np.empty((self._scenes, length), np.uint8)
-        return self._arrays[which]
+        if self._memory[which].size < self._scenes * length:
+            self._memory[which] = np.empty(self._scenes * length, np.uint8)
+        return self._memory[which][: self._scenes * length].reshape(self._scenes, length)
 
 
 class TileDecoder:
@@ -126,8 +129,13 @@ class TileDecoder:
         return self._layout.compression == "deflate"
 
     @property
+    def packing(self) -> tuple[object, ...]:
+        """The properties that decide how a tile is unpacked."""
+        return self._layout.compression, self._layout.lerc_parameters
+
+    @property
     def coding(self) -> tuple[object, ...]:
-        """The properties that decide how a tile's bytes become pixels."""
+        """The properties that decide how the bytes of an unpacked tile become pixels."""
         return self.shape, self.dtype, self.predictor, self._big_endian
 
     def all_inflated(self) -> ByteArray:

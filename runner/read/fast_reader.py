@@ -137,9 +137,9 @@ def read_turns(
 ) -> Generator[tuple[int, Turn | None], None, None]:
     """Yield turns, each with the number of its excerpt; None comes after the last turn of an excerpt.
 
-    A turn is one tile of a few scenes, if their tiles lie alike. The next tile of these scenes follows, then come more
-    scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover its window once. They are
-    valid until the next turn. An excerpt without parts has no turns.
+    A turn is one tile of a few scenes, if their tiles lie alike and are of one size. The next tile of these scenes
+    follows, then come more scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover its
+    window once. They are valid until the next turn. An excerpt without parts has no turns.
     An excerpt is taken from `excerpts` when its first ranges can be fetched, mostly before the last one is decoded.
     Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that
     fast_path_refusal refuses.
@@ -155,7 +155,8 @@ def read_turns(
                     for (fetched, part), decoder in zip(several, decoders, strict=True)
                     if index < len(fetched.span.tiles)
                 ]
-                yield batch[0].number, _inflate(placed, decoding.inflation, missing, batch[0].excerpt.inflated)
+                for tiles in _of_one_size(placed):
+                    yield batch[0].number, _inflate(tiles, decoding.inflation, missing, batch[0].excerpt.inflated)
             if batch[0].ends:
                 yield batch[0].number, None
             del batch, several, decoders  # not kept while the next ranges are waited for
@@ -267,6 +268,15 @@ def _place(fetched: Fetched, part: ScenePart, index: int, decoder: TileDecoder) 
     data = None if sparse else fetched.data[tile.start - fetched.span.start : tile.stop - fetched.span.start]
     row, column = part.row + top + rows.start - window.row, part.column + left + columns.start - window.column
     return _Placed(InflatedTile(part.scene, row, column, rows, columns, decoder), data, tile.row)
+
+
+def _of_one_size(placed: Sequence[_Placed]) -> Iterator[list[_Placed]]:
+    """The tiles that can share the buffers: tiles of two sizes would overlap there."""
+
+    def size(tile: _Placed) -> int:
+        return tile.tile.decoder.tile_bytes
+
+    return (list(tiles) for _, tiles in groupby(sorted(placed, key=size), size))
 
 
 def _inflate(placed: Sequence[_Placed], inflation: Inflation, missing: MissingTiles, counts: InflateCounts) -> Turn:

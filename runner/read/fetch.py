@@ -49,10 +49,10 @@ class FetchOptions:
     attempt n is up to `backoff_seconds` * 2**(n - 2).
     """
 
-    in_flight: int = 8
+    in_flight: int = 16
     scenes_together: int = 8
     ahead_bytes: int = 64 * 2**20
-    max_range_bytes: int = 16 * 2**20
+    max_range_bytes: int = 5 * 2**20
     min_range_bytes: int = 2**20
     max_gap_bytes: int = 128 * 2**10
     attempts: int = 10

@@ -143,7 +143,7 @@ def _to_symbols(own: Memory, entries: Table, lengths: Lengths) -> bool:
 
 @compiled
 def _to_end_of_a_block(lanes: int, entries: int, active: int, lane: int) -> int:
-    """Decode symbols in all active lanes, first in `lane`, until one has a block no more. Returns that lane.
+    """Decode symbols in all active lanes, first in `lane`, until one reaches the end of its block. Returns that lane.
 
     `lanes` and `entries` are addresses.
     """

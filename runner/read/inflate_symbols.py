@@ -17,7 +17,7 @@ from runner.read.inflate_tables import (
     VALUE,
 )
 
-AT_ONCE: Final = 6  # literals of one word: codes of up to 9 bits
+AT_ONCE: Final = 6  # literals from one word; longer codes may not fit, and take the slow path
 WORD_BITS: Final = 57
 TILE_MARGIN: Final = 288  # bytes of the tile that a symbol may fill, with what a copy by 16 bytes overruns
 STORED_MARGIN: Final = 16  # bytes of the stream that a symbol may need: two words

@@ -1,11 +1,12 @@
-"""The choice between two ways to inflate DEFLATE tiles to the same bytes: libdeflate, or several tiles in lanes.
+"""Chooses how DEFLATE tiles are inflated: one at a time by libdeflate, or several at once in lanes.
 
-Lanes gain on noise and lose where tiles repeat themselves, by up to a factor of two either way. Neither the type of
-the pixels nor the predictor tells which. The code lengths of a few tiles do, mostly. If they leave it open, a pass
-races both ways on its own tiles and threads, and keeps the faster one.
+Lanes are up to twice as fast on noise and up to twice as slow on repetitive tiles, and give the same bytes. Neither the
+type of the pixels nor the predictor tells which. The code lengths of a few tiles can rule lanes out. Otherwise a pass
+times both on its own tiles and threads, and keeps the faster one.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ _SAMPLES: Final = 8  # tiles whose codes are looked at
 _LEAST_LITERALS: Final = 0.95  # of their symbols: with fewer, lanes lose
 _RACE_BYTES: Final = 32 * 2**20  # inflated in each way before one is chosen
 _PATIENCE_BYTES: Final = 128 * 2**20  # inflated before lanes are loaded from disk, which takes 0.3 s
-_LONG_PATIENCE_BYTES: Final = 2 * 2**30  # inflated before lanes are compiled, which takes some seconds
+_LONG_PATIENCE_BYTES: Final = 512 * 2**20  # inflated before lanes are compiled, which takes some seconds
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,10 @@ class InflateCounts:
 
 
 class Packed(NamedTuple):
-    """A packed tile and the memory for it. `alone` unpacks it in the one way that takes any, and returns its length."""
+    """A packed tile and the memory for it. `alone` unpacks it with the decoder that accepts every tile.
+
+    It returns the number of bytes.
+    """
 
     data: memoryview
     tile: ByteArray
@@ -85,24 +89,27 @@ class Packed(NamedTuple):
 
 
 class Inflation:
-    """The way in which the threads of this process inflate the tiles of a pass. A copy elsewhere races for itself."""
+    """The way in which the threads of this process inflate the tiles of a pass.
 
-    def __init__(self, way: Inflate = Inflate.auto) -> None:
-        self._way = way
+    Pickled to another process, it starts over. `total` has the bytes of all these tiles.
+    """
+
+    def __init__(self, way: Inflate = Inflate.auto, total: float = math.inf) -> None:
+        self._way, self._total = way, total
         self._lock = threading.Lock()
         self._samples: list[float] = []
         self._before = 0  # bytes inflated before lanes were at hand
         self._race = InflateCounts()
-        self._chosen: bool | None = None  # True for lanes; None until the race is over
+        self._chosen = None if way is Inflate.auto else way is Inflate.lanes  # lanes; None until the race is over
 
-    def __reduce__(self) -> tuple[type["Inflation"], tuple[Inflate]]:
-        return Inflation, (self._way,)
+    def __reduce__(self) -> tuple[type["Inflation"], tuple[Inflate, float]]:
+        return Inflation, (self._way, self._total)
 
     def inflate(self, tiles: Sequence[Packed], counts: InflateCounts) -> list[int]:
         """Inflate tiles. Returns the number of bytes of each. Raises what `alone` raises."""
         lengths: list[int | None] = [None] * len(tiles)
         suited = [index for index, tile in enumerate(tiles) if tile.suits_lanes]
-        if self._way is not Inflate.libdeflate and len(suited) >= _LEAST_TILES:
+        if len(suited) >= _LEAST_TILES:
             together = [tiles[index] for index in suited]
             for index, length in zip(suited, self._together(together, counts), strict=True):
                 lengths[index] = length
@@ -111,7 +118,7 @@ class Inflation:
 
     def _together(self, tiles: Sequence[Packed], counts: InflateCounts) -> Sequence[int | None]:
         size = sum(tile.tile.size for tile in tiles)
-        if self._way is Inflate.auto and len(self._samples) < _SAMPLES:
+        if self._chosen is None and len(self._samples) < _SAMPLES:
             self._look_at(tiles)
         lanes = self._lanes(size)
         started = time.thread_time()
@@ -143,7 +150,7 @@ class Inflation:
             if not loader.is_ready:
                 with self._lock:
                     self._before += size
-                loader.load_after(self._before)
+                loader.load_between(self._before, self._total - self._before)
                 return None
             by_lanes = self._race.lanes_bytes <= self._race.libdeflate_bytes
         else:
@@ -169,13 +176,13 @@ class _Loader:
         self._patience: int | None = None
         self.is_ready = False
 
-    def load_after(self, inflated: int) -> None:
-        """Begin to load if so many bytes have been inflated that it pays."""
-        if inflated >= _PATIENCE_BYTES and self._thread is None:
+    def load_between(self, inflated: int, remaining: float) -> None:
+        """Begin to load if so many bytes have been inflated, and as many remain, that it pays."""
+        if min(inflated, remaining) >= _PATIENCE_BYTES and self._thread is None:
             with self._lock:
                 if self._patience is None:
                     self._patience = _PATIENCE_BYTES if _is_on_disk() else _LONG_PATIENCE_BYTES
-            if inflated >= self._patience:
+            if min(inflated, remaining) >= self._patience:
                 self._start()
 
     def wait(self) -> "Lanes":
@@ -188,7 +195,7 @@ class _Loader:
     def lanes(self) -> "Lanes":
         """This thread's lanes."""
         if not hasattr(self._own, "lanes"):
-            from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - numba, which a plan needs not
+            from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - a plan does not need numba
 
             self._own.lanes = Lanes()
         lanes: Lanes = self._own.lanes
@@ -197,7 +204,8 @@ class _Loader:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._load, name="lanes")  # the compiler must not be cut off
+                # Not a daemon: a process must not end while it compiles.
+                self._thread = threading.Thread(target=self._load, name="lanes")
                 self._thread.start()
 
     def _load(self) -> None:
@@ -214,14 +222,14 @@ def _loader() -> _Loader:
 
 
 def _is_on_disk() -> bool:
-    from runner.host.compiled import is_on_disk  # noqa: PLC0415 - numba, which a plan needs not
+    from runner.host.compiled import is_on_disk  # noqa: PLC0415 - a plan does not need numba
     from runner.read.inflate_lanes import inflate_streams  # noqa: PLC0415 - as above
 
     return is_on_disk(inflate_streams)
 
 
 def _use_once() -> None:
-    from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - numba, which a plan needs not
+    from runner.read.inflate_lanes import Lanes  # noqa: PLC0415 - a plan does not need numba
 
     stream = memoryview(b"x\x9cc\x00\x00\x00\x01\x00\x01")  # of one byte
     if Lanes().inflate([stream], [np.empty(1, np.uint8)]) != [1]:

@@ -51,12 +51,13 @@ def _read(key: str, start: int, stop: int, expected: Version) -> ObjectPart | No
             if not S_ISREG(state.st_mode) or not start < min(stop, state.st_size):
                 return None
             data = os.pread(file, min(stop, state.st_size) - start, start)
+            rewritten = _version(os.fstat(file)) != _version(state)
         finally:
             os.close(file)
-    except OSError:
+    except (OSError, OverflowError):  # the latter for a time that no datetime has
         return None
     version = _version(state)
-    if len(data) < min(stop, state.st_size) - start or expected.is_other_than(version):
+    if rewritten or len(data) < min(stop, state.st_size) - start or expected.is_other_than(version):
         return None
     return ObjectPart(Bytes(data), state.st_size, version)
 

@@ -1,4 +1,4 @@
-"""Tiles without a pixel that counts, known by their bytes: most of a scene's border is one and the same stream."""
+"""Recognizes tiles without a pixel that counts by their bytes; the border of a scene mostly repeats one stream."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -26,7 +26,8 @@ class MissingTiles:
         """True if a tile, sparse if it has no data, is known to be missing. Raises ReadError."""
         if self._is_missing is None or (data is not None and len(data) * _LEAST_PACKED > decoder.tile_bytes):
             return False
-        key = decoder.coding, decoder.needed_rows(tile_row), decoder.fill if data is None else bytes(data)
+        stored = str(decoder.fill) if data is None else bytes(data)  # a text, since a NaN is not equal to another
+        key = decoder.packing, decoder.coding, decoder.needed_rows(tile_row), stored
         if key not in self._known:
             if len(self._known) == _MOST_STREAMS:
                 return False

@@ -6,7 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib import request
@@ -185,11 +185,17 @@ def ca_bundle(environment: Mapping[str, str] = os.environ) -> str | None:
     name = next((name for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE") if environment.get(name)), None)
     if name is None:
         return None
-    if not Path(environment[name]).is_file():
-        problem = "that is a folder" if Path(environment[name]).is_dir() else "there is no such file"
-        raise SourceError(f"{name}={environment[name]}: {problem}; name a PEM file of certificates")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(environment[name])
-    except OSError as error:  # SSLError too
-        raise SourceError(f"{name}={environment[name]}: no certificate in it can be read; name a PEM file") from error
+    _refuse_no_bundle(name, environment[name])
     return environment[name]
+
+
+@cache
+def _refuse_no_bundle(name: str, file: str) -> None:
+    """Raise SourceError for a file that is no bundle; one that is takes some hundredths of a second to read."""
+    if not Path(file).is_file():
+        problem = "that is a folder" if Path(file).is_dir() else "there is no such file"
+        raise SourceError(f"{name}={file}: {problem}; name a PEM file of certificates")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except OSError as error:  # SSLError too
+        raise SourceError(f"{name}={file}: no certificate in it can be read; name a PEM file") from error

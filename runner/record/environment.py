@@ -50,8 +50,13 @@ def _version(name: str) -> str | None:
 
 
 def dask_settings() -> dict[str, Any]:
-    """Dask's settings that differ from its defaults, by their dotted names: from files, the environment, or code."""
-    import dask.config  # noqa: PLC0415 - readers of records need none of it
+    """Dask's settings that differ from its defaults, by their dotted names: from files, the environment, or code.
+
+    None in a process that uses no dask.
+    """
+    if "dask" not in sys.modules:
+        return {}
+    import dask.config  # noqa: PLC0415 - as it says
 
     defaults: dict[str, Any] = {}
     for settings in dask.config.defaults:

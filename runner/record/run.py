@@ -106,7 +106,7 @@ class Fetched(Struct, frozen=True):
 class Inflated(Struct, frozen=True):
     """How DEFLATE tiles were inflated: in lanes, or one by one by libdeflate; bytes, and seconds of all threads.
 
-    Without the tiles on which lanes are known to lose. `missing_tiles` hold no valid pixel and were not inflated.
+    Counts only tiles that lanes could have taken. `missing_tiles` hold no valid pixel and were not inflated.
     """
 
     lanes_bytes: Count

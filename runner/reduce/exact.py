@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from runner.reduce import superaccumulator
 from runner.reduce.arrays import Bools, Floats, Integers
 
 _LOW: Final = 0xFFFFFFFF
@@ -63,8 +64,6 @@ class Wide:
 
         There must be room for them, see `for_products` and `for_square_products`.
         """
-        from runner.reduce import superaccumulator  # noqa: PLC0415 - as in `add`
-
         bits, scales = (np.ascontiguousarray(array, np.float64).view(np.int64) for array in (values, factors))
         if self._uncarried + bits.size > _ADDITIONS_BEFORE_CARRY:
             self.carry()
@@ -74,8 +73,6 @@ class Wide:
 
     def add(self, values: Floats, cells: Integers, *, square: bool = False) -> None:
         """Add float64 values without NaN, or their squares; `cells` is as long as `values`, or one cell for all."""
-        from runner.reduce import superaccumulator  # noqa: PLC0415 - loads numba, which combining seldom needs
-
         bits = np.ascontiguousarray(values).view(np.int64)
         if not self._fixed:
             self._reach(*superaccumulator.exponent_range(bits), 2 if square else 1)

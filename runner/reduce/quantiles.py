@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from runner.reduce.arrays import Floats, Integers, Stack
 from runner.reduce.pixel_types import Pixels
+from runner.reduce.quantile_kernels import Ranks, order_statistics
 
 OfValues = Callable[[Floats, int], npt.NDArray[Any]]
 
@@ -69,8 +70,6 @@ def quantile_of_values(values: Floats, axis: int, fraction: float) -> Floats:
 
 def _find_together(flat: Stack, pixels: Pixels, fractions: Floats, counts: Integers, pairs: Stack) -> None:
     """Many cells: sort them in step."""
-    from runner.reduce.quantile_kernels import Ranks, order_statistics  # noqa: PLC0415 - numba takes 0.7 s to load
-
     highest = pixels.no_extremes(())[0]
     order_statistics(flat, pixels.kind.limits, highest, Ranks(fractions, counts, pairs))
 

@@ -18,7 +18,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial as bind
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -173,6 +172,8 @@ def _quantile(name: str, fraction: float) -> Statistic:
 
 
 def _from_entry_point(name: str) -> Statistic:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - mail and archives, which our own statistics spare
+
     points = entry_points(group=GROUP)
     if name not in points.names:
         near = nearest(name, [*_BUILT_IN, "q05", "q25", "q75", "q95", *points.names]) or "mean"

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from runner.reduce import variance_kernels
 from runner.reduce.arrays import Floats, Integers
 from runner.reduce.exact import Total, integers, widened
 
@@ -26,8 +27,6 @@ def variances(counts: Integers, sums: Total, squares: Total) -> Floats:
     result = np.full(counts.shape, np.nan)
     settled = counts == 0
     if counts.size >= _WORTH_COMPILING:
-        from runner.reduce import variance_kernels  # noqa: PLC0415 - numba takes 0.7 s to load
-
         proved = np.empty(counts.shape, np.bool_)
         layers = (np.ascontiguousarray(sums.layers), np.ascontiguousarray(squares.layers))
         variance_kernels.variances(counts, *layers, result, proved)

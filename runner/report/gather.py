@@ -111,14 +111,14 @@ def _numbers(table: "pa.Table", name: str) -> Floats:
     """
     import pyarrow as pa  # noqa: PLC0415 - as in _Reader.read
 
-    from runner.output.arrow import numbers  # noqa: PLC0415 - as above
+    from runner.output.arrow import floats, microseconds  # noqa: PLC0415 - as above
 
     if name not in table.column_names:
         return np.full(table.num_rows, np.nan)
     column, scale = table[name], 1.0
     if pa.types.is_timestamp(column.type):
-        column, scale = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()), 1e-6
-    values: Floats = numbers(column.cast(pa.float64(), safe=False)) * scale
+        column, scale = microseconds(column), 1e-6
+    values: Floats = floats(column) * scale
     return np.where((values > 0) & (values < _YEAR_9999), values, np.nan) if scale < 1 else values
 
 

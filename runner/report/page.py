@@ -1,7 +1,6 @@
 """From a run folder to its report."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,8 +38,7 @@ def write_report(folder: Path) -> Path:
 
 
 def prepare() -> None:
-    """Load what making a page needs, a tenth of a second, while a run waits for its scenes."""
-    import_module("pyarrow.compute")  # which reading the tables needs
+    """Load the template of a page while a run waits for its scenes."""
     template(_TEMPLATE)
 
 

@@ -48,14 +48,11 @@ def _pass_facts(record: PassRecord) -> PassFacts:
 
 def _inflating(inflated: Inflated | None) -> str:
     """The way that most bytes took, and the speed of both."""
-    if inflated is None or not inflated.lanes_rate:
+    if inflated is None:
         return ""
-    lanes = f"in lanes {humanize.rate(inflated.lanes_rate)}"
-    if not inflated.libdeflate_rate:
-        return f"{lanes} a thread"
-    libdeflate = f"by libdeflate {humanize.rate(inflated.libdeflate_rate)}"
-    mostly, less = (lanes, libdeflate) if inflated.mostly_in_lanes else (libdeflate, lanes)
-    return f"{mostly} a thread ({less})"
+    rates = [("in lanes", inflated.lanes_rate), ("by libdeflate", inflated.libdeflate_rate)]
+    known = [f"{way} {humanize.rate(rate)} a thread" for way, rate in rates if rate]
+    return ", ".join(known if inflated.mostly_in_lanes else reversed(known))
 
 
 def _added_up(pass_: PassFacts, tasks: Tasks) -> PassFacts:

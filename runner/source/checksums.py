@@ -12,9 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from dask.system import CPU_COUNT
-
 from runner.errors import ReadError, SourceError
+from runner.host.cpus import cpu_count
 from runner.model import Scene, locate
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.stop_flag import StopFlag
@@ -37,7 +36,7 @@ def damaged(
     """
     expected = [_md5_in(scene, len(scenes)) for scene in scenes]
     stop = StopFlag()
-    with ThreadPoolExecutor(CPU_COUNT) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         try:
             problems = pool.map(lambda scene, md5: _problem(scene, md5, stores, fetch, stop), scenes, expected)
             for count, problem in enumerate(problems, start=1):

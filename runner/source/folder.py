@@ -51,14 +51,16 @@ def _is_broken_link(path: str) -> bool:
 
 
 def _stored(path: str) -> StoredObject:
-    """A file; of a link that leads nowhere the name alone, so that reading it fails."""
+    """A file; of one that is gone, or of a link that leads nowhere, the name alone, so that reading it fails."""
     try:
         state = Path(path).stat()
+        return StoredObject(path, state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
     except OSError:
-        if _is_broken_link(path):
-            return StoredObject(path)
-        raise
-    return StoredObject(path, state.st_size, None, datetime.fromtimestamp(state.st_mtime, UTC))
+        if Path(path).exists():
+            raise
+        return StoredObject(path)
+    except ValueError as error:
+        raise SourceError(f"{printable(path)}: its time of modification: {error}; set it to now with: touch") from error
 
 
 def files_with_sidecars(items: Iterable[StoredObject]) -> Iterator[StoredObject]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dask.utils import parse_bytes
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.utils import setup_globals
@@ -17,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.base.overrides import key_of
+from runner.base.sizes import parse_bytes
 from runner.config import job_config
 from runner.config.messages import explain
 from runner.config.origins import located
@@ -141,7 +141,7 @@ def memory_limit_bytes(sweep: SweepSettings) -> int | None:
     if sweep.memory_limit is None:
         return None
     try:
-        return max(0, int(parse_bytes(sweep.memory_limit)))
+        return max(0, parse_bytes(sweep.memory_limit))
     except ValueError:
         return 0
 

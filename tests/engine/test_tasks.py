@@ -124,8 +124,33 @@ def half_empty(tmp_path: Path) -> list[Path]:
     return paths
 
 
+@pytest.mark.parametrize("inflate", Inflate)
+def test_scenes_of_different_tiles_are_each_read_right(tmp_path: Path, inflate: Inflate) -> None:
+    forms: list[dict[str, Any]] = [
+        *({"blockxsize": size, "blockysize": size} for size in (64, 128, 32, 64, 128)),
+        {"tiled": False, "blockysize": 7},
+        {"blockxsize": 16, "compress": "lzw"},
+    ]
+    scenes, paths = [speckle((130, 100), "float32", number) for number in range(len(forms))], []
+    for number, form in enumerate(forms):
+        scenes[number][: 32 * (number % 3)] = 0
+        paths.append(tmp_path / f"{number}.tif")
+        write(paths[-1], scenes[number], 0, **form)
+    got, stacked = values(run(paths, inflate)), np.ma.masked_equal(np.stack(scenes).astype("f8"), 0)
+    for axis, along in (("time", 0), ("space", (1, 2))):
+        assert (got[f"count {axis}"].reshape(-1) == stacked.count(axis=along).reshape(-1)).all()
+        means = stacked.mean(axis=along).filled(np.nan).reshape(-1)
+        np.testing.assert_allclose(got[f"mean {axis}"].reshape(-1), means, rtol=1e-12)
+
+
 def test_tiles_of_nodata_alone_are_not_inflated(half_empty: list[Path]) -> None:
     assert run(half_empty, Inflate.libdeflate).inflated.missing_tiles == 8
+
+
+def test_sparse_tiles_of_any_number_of_scenes_are_missing(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.tif"
+    write(path, np.full((64, 64), np.nan, "float32"), np.nan, sparse_ok=True)
+    assert run([path] * 40, Inflate.auto).inflated.missing_tiles == 40
 
 
 def test_order_statistics_see_every_tile(half_empty: list[Path]) -> None:

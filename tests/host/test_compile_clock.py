@@ -8,6 +8,7 @@ from numba.core import event
 from numba.core.compiler_lock import global_compiler_lock
 from waiting import LONG
 
+import runner.host.dispatcher  # noqa: F401 - numba reports to it
 from runner.host.compile_clock import compile_seconds, compiling_told, working_seconds
 
 

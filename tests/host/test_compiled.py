@@ -15,7 +15,8 @@ import pytest
 from jobs import ROOT
 
 from runner.errors import PlanError
-from runner.host.compiled import _ROOMS, KernelCache, compiled
+from runner.host.compiled import compiled, inlined, is_on_disk
+from runner.host.dispatcher import _ROOMS, KernelCache
 
 PACKAGE = sorted((ROOT / "runner").rglob("*.py"))
 WITH_KERNELS = [path for path in PACKAGE if re.search(r"^\s*@compiled", path.read_text("utf-8"), re.MULTILINE)]
@@ -48,7 +49,7 @@ def files(tmp_path: Path, kind: str) -> list[Path]:
 
 
 def hits(kernel: Any) -> int:
-    return sum(kernel.stats.cache_hits.values())
+    return sum(kernel.dispatcher.stats.cache_hits.values())
 
 
 def flip_a_byte(path: Path) -> None:
@@ -85,6 +86,41 @@ def test_damaged_files_are_compiled_again_once(
     assert (last(2), hits(last)) == (4, 1)
 
 
+def test_a_kernel_is_on_disk_once_it_was_called(fresh: Callable[[], Any]) -> None:
+    kernel = fresh()
+    assert not is_on_disk(kernel)
+    kernel(2)
+    assert is_on_disk(fresh())
+
+
+def test_a_kernel_calls_what_is_compiled_into_it() -> None:
+    @inlined
+    def half(number):  # type: ignore[no-untyped-def]
+        return number / 2
+
+    @compiled
+    def quarter(number):  # type: ignore[no-untyped-def]
+        return half(half(number))
+
+    assert quarter(4) == 1.0
+
+
+def test_a_module_of_kernels_loads_no_compiler() -> None:
+    program = "import sys, runner.reduce.fused; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("spoil", [SPOILS[name] for name in ("cut", "empty", "garbage")])
+def test_a_damaged_index_counts_as_no_code_on_disk(
+    tmp_path: Path, fresh: Callable[[], Any], spoil: Callable[[Path], object]
+) -> None:
+    assert fresh()(2) == 4
+    assert is_on_disk(fresh())
+    spoil(*files(tmp_path, "nbi"))
+    assert not is_on_disk(fresh())
+
+
 def test_code_of_another_signature_is_not_run(tmp_path: Path, fresh: Callable[[], Any]) -> None:
     kernel = fresh()
     assert (kernel(2), kernel(2.5)) == (4, 5.0)
@@ -100,7 +136,7 @@ def test_a_disk_that_refuses_is_no_failure(monkeypatch: pytest.MonkeyPatch, fres
     kernel = fresh()
     monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_index", full)
     assert kernel(2) == 4
-    assert isinstance(kernel._cache, KernelCache)
+    assert isinstance(kernel.dispatcher._cache, KernelCache)
 
 
 def test_without_the_compiler_a_kernel_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """The limits of control groups count at every level, and what processes use is measured."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -8,6 +11,7 @@ import pytest
 from runner.host.cgroup import GroupLimits, group_limits
 from runner.host.memory import memory_limit_bytes
 
+PROGRAM = "from runner.host.memory import process_seconds; print(process_seconds())"
 V2 = "31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
 V1_MEMORY = "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
 V1_CPU = "36 31 0:33 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct"
@@ -90,3 +94,9 @@ def test_a_group_can_only_lower_what_the_machine_has() -> None:
     assert memory_limit_bytes(GroupLimits(2**20)) == 2**20
     assert memory_limit_bytes(GroupLimits(2**50)) == machine
     assert memory_limit_bytes(GroupLimits()) == machine
+
+
+def test_a_process_is_as_old_as_its_parent_knows() -> None:
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
+    assert 0 < float(done.stdout) <= time.monotonic() - started + 0.01  # a tick of the kernel's clock

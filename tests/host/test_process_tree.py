@@ -42,4 +42,4 @@ def test_a_worker_counts_and_a_stranger_does_not() -> None:
         for one in (worker, stranger):
             one.stdin.close()
     assert own < 1
-    assert 1 <= usage.cpu_seconds <= used + own
+    assert 0.98 <= usage.cpu_seconds <= used + own  # Linux counts in hundredths of a second

@@ -57,3 +57,25 @@ with signals_held():
 def test_the_second_signal_ends_a_process_that_holds_the_first() -> None:
     done = subprocess.run([sys.executable, "-c", STUCK], capture_output=True, text=True, timeout=50)
     assert (done.stdout, done.stderr, done.returncode) == ("held\n", "", 143)
+
+
+LINGERING = """
+import os, signal, threading, time
+from runner.host.signals import end_on_signals, stop_on_signals
+
+def interrupt():
+    while threading.main_thread().is_alive():  # until the interpreter waits for this thread
+        time.sleep(0.01)
+    print("over", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+
+stop_on_signals()
+threading.Thread(target=interrupt).start()
+end_on_signals()
+"""
+
+
+def test_a_signal_after_the_end_ends_a_process_that_waits_for_a_thread() -> None:
+    done = subprocess.run([sys.executable, "-c", LINGERING], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr, done.returncode) == ("over\n", "", 130)

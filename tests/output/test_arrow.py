@@ -1,7 +1,5 @@
 """Arrow columns made from buffers are those that pyarrow makes itself."""
 
-import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +8,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from waiting import LONG
 
-from runner.output.arrow import column, number_column, numbers, table_of
+from runner.output.arrow import column, floats, microseconds, number_column, numbers, table_of
 
 TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 KINDS = {
@@ -56,6 +53,29 @@ def test_numbers_are_read_back_whatever_their_chunks(dtype: str, values: list[in
     assert found.dtype == dtype
 
 
+KINDS = (pa.int8(), pa.uint16(), pa.int64(), pa.uint64(), pa.float32(), pa.float64(), pa.bool_(), pa.string(),
+         pa.decimal128(5, 1))  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_numbers_of_any_kind_are_floats_as_arrow_casts_them(kind: pa.DataType) -> None:
+    first, second, empty = (pa.array(part, pa.string()).cast(kind) for part in (["1", None], ["0", "1", "0"], []))
+    column = pa.chunked_array([first, second[1:], empty])
+    np.testing.assert_array_equal(floats(column), column.cast(pa.float64(), safe=False).to_numpy())
+
+
+def test_large_integers_are_rounded_as_arrow_rounds_them() -> None:
+    column = pa.chunked_array([[2**63 - 1, 2**53 + 1, None, -(2**62) - 1]])
+    np.testing.assert_array_equal(floats(column), column.cast(pa.float64(), safe=False).to_numpy())
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_are_microseconds_as_arrow_casts_them(unit: str) -> None:
+    times = pa.chunked_array([pa.array([1_000, None, -3_000_000], pa.timestamp(unit, "UTC"))])
+    expected = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64())
+    assert microseconds(times).equals(expected)
+
+
 def test_integers_have_no_nulls() -> None:
     assert number_column(np.array([1, -(2**60)])).equals(pa.array([1, -(2**60)]))
 
@@ -72,10 +92,3 @@ def test_what_a_row_lacks_is_null() -> None:
 def test_what_is_not_of_the_type_is_refused(values: list[Any], kind: pa.DataType, error: type[Exception]) -> None:
     with pytest.raises(error):
         column(values, kind)
-
-
-def test_a_run_needs_no_pandas(tmp_path: Any) -> None:
-    words = ["runner", "source.limit=2", "chunks.y=512", f"output.dir={tmp_path}/run", f"hydra.run.dir={tmp_path}/h"]
-    code = f"import sys; sys.argv = {words}; from runner.cli import main; main(); print('pandas' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LONG, cwd=tmp_path)
-    assert done.stdout.splitlines()[-1] == "False", done.stdout + done.stderr

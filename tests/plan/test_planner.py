@@ -128,7 +128,7 @@ def limited(limit: int, *names: str) -> list[str]:
 @pytest.mark.parametrize(
     ("overrides", "helps"),
     [
-        (limited(455, *BOTH), "set chunks.y=512 chunks.x=1024$"),
+        (limited(455, *BOTH), "set chunks.y=512 chunks.x=512$"),
         (
             limited(410, *BOTH),
             "set chunks.y=256 chunks.x=256 stages.spatial_mean.cluster.threads_per_worker=1 stages.t",
@@ -185,6 +185,13 @@ def test_what_becomes_float64_is_planned_as_float64(stack: Stack) -> None:
         assert as_stored is not None
         assert as_floats is not None
         assert as_floats - as_stored >= 7 * pixels
+
+
+def test_the_largest_tiles_of_all_scenes_are_planned(stack: Stack, tmp_path: Path) -> None:
+    write_scene(tmp_path / "20200104.tif", speckle((600, 500)), blockxsize=512, blockysize=512)
+    source, stores = local_source(tmp_path), Stores(S3Settings())
+    larger = find_inputs(source, stores, OnError.stop, lambda done, total: None).stack
+    assert (stack.tile_bytes, larger.tile_bytes) == (256 * 256 * 4, 512 * 512 * 4)
 
 
 def test_sums_that_two_floats_do_not_hold_are_planned(stack: Stack) -> None:

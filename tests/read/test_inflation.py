@@ -114,6 +114,20 @@ def test_nothing_is_loaded_before_it_pays(clock: Clock) -> None:
     assert not inflation._loader().is_ready
 
 
+@pytest.mark.parametrize(("total", "begins"), [(9 * SIZE, False), (99 * SIZE, True)])
+def test_lanes_are_loaded_only_where_much_remains(
+    total: int, begins: bool, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inflation._loader.cache_clear()
+    monkeypatch.setattr(inflation, "_PATIENCE_BYTES", 6 * SIZE)
+    monkeypatch.setattr(inflation, "_is_on_disk", lambda: True)
+    monkeypatch.setattr(inflation, "_use_once", lambda: None)
+    way = Inflation(Inflate.auto, total)
+    for _ in range(3):
+        inflated_alone(way, clock, tiles(clock, 1))
+    assert (inflation._loader()._thread is not None) == begins
+
+
 def test_a_copy_in_another_process_has_the_same_setting(clock: Clock) -> None:
     copy = pickle.loads(pickle.dumps(Inflation(Inflate.libdeflate)))
     assert inflated_alone(copy, clock, tiles(clock, 1)) == 4

@@ -5,6 +5,8 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_IFREG
+from types import SimpleNamespace
 
 import obstore
 import pytest
@@ -54,6 +56,26 @@ def test_what_is_not_as_expected_is_left_to_obstore(path: Path) -> None:
     assert read(path.parent, 0, 10) is None
     assert read(path, 100, 110) is None
     assert read(path, 0, 10, Version('"another"', None, None)) is None
+
+
+def test_a_file_of_a_year_that_python_does_not_have_is_left_to_obstore(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = SimpleNamespace(st_mode=S_IFREG, st_ino=1, st_size=len(CONTENT), st_mtime_ns=6 * 10**20)
+    monkeypatch.setattr("os.fstat", lambda _: state)
+    assert read(path, 0, 10) is None
+
+
+def test_a_file_that_is_rewritten_while_it_is_read_is_left_to_obstore(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rewritten(*place: int) -> bytes:
+        os.utime(path, (1, 1))
+        return pread(*place)
+
+    pread = os.pread
+    monkeypatch.setattr("os.pread", rewritten)
+    assert read(path, 0, 10) is None
 
 
 @pytest.mark.parametrize("store", [MemoryStore(), LocalStore("/")])

@@ -149,12 +149,12 @@ def test_a_tile_of_any_layout_counts_the_same(kind: str) -> None:
         "transposed": np.asfortranarray(plain),
     }[kind]
     pixels = Pixels(np.dtype("f4"), 0)
-    compiled = len(kernels.add_sums.signatures)  # type: ignore[attr-defined]
+    compiled = len(kernels.add_sums.dispatcher.signatures)  # type: ignore[attr-defined]
     for accumulate in (over_time, over_space):
         one, other = (finish(accumulate([each], PLACE, pixels, ALL), ["sum", "min"]) for each in (plain, tile))
         assert one["sum"].tobytes() == other["sum"].tobytes()
         assert one["min"].tobytes() == other["min"].tobytes()
-    assert len(kernels.add_sums.signatures) <= compiled + 1  # type: ignore[attr-defined]
+    assert len(kernels.add_sums.dispatcher.signatures) <= compiled + 1  # type: ignore[attr-defined]
 
 
 def test_a_tile_may_be_overwritten_after_it_was_added() -> None:
@@ -268,8 +268,9 @@ def test_no_multiplication_is_fused_with_an_addition(kernel: Any) -> None:
 
 def machine_code(kernel: Any, dtype: str) -> str:
     """A kernel's, compiled anew: what comes from the cache cannot be inspected."""
-    again = type(kernel)(kernel.py_func, targetoptions=kernel.targetoptions)
-    again.compile(next(signature for signature in kernel.signatures if str(signature[0].dtype) == dtype))
+    known = kernel.dispatcher
+    again = type(known)(known.py_func, targetoptions=known.targetoptions)
+    again.compile(next(signature for signature in known.signatures if str(signature[0].dtype) == dtype))
     return "".join(again.inspect_asm().values())
 
 
@@ -277,7 +278,7 @@ def test_kernels_work_where_no_cache_can_be_written() -> None:
     program = """
 import numpy as np
 from runner.read.predictor import _sum_bytes, undo_predictor
-assert "NullCache" in repr(_sum_bytes._cache)
+assert "NullCache" in repr(_sum_bytes.dispatcher._cache)
 out = np.empty((1, 4, 1), np.uint8)
 undo_predictor(np.array([1, 2, 3, 4], np.uint8), out, 2, big_endian=False)
 assert out.ravel().tolist() == [1, 3, 6, 10]

@@ -201,7 +201,7 @@ def other_package(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package that adds statistics."""
     points = {"trimmed_mean": "trimmed_mean", "double_count": "PRODUCT", "broken": "SUMMED"}
     found = [EntryPoint(name, f"{__name__}:{value}", statistics.GROUP) for name, value in points.items()]
-    monkeypatch.setattr(statistics, "entry_points", lambda group: EntryPoints(found).select(group=group))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: EntryPoints(found).select(group=group))
 
 
 @pytest.mark.usefixtures("other_package")

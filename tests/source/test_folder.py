@@ -3,6 +3,8 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_IFREG
+from types import SimpleNamespace
 
 import pytest
 from jobs import local_source
@@ -81,3 +83,21 @@ def test_a_locale_that_cannot_read_a_name_is_blamed_in_place_of_the_name(
     monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
     with pytest.raises(SourceError, match=r"not text in this locale's encoding, ascii; set PYTHONUTF8=1"):
         refuse_odd_names([f"{tmp_path}/M\udcc3\udcbcller_20200101.tif"])
+
+
+def test_a_file_of_a_year_that_python_does_not_have_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "20200101.tif").touch()
+    state = SimpleNamespace(st_mode=S_IFREG, st_size=1, st_mtime=6e11)
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: state)
+    with pytest.raises(SourceError, match=r"20200101.tif: its time of modification: year \d+ is out of range; set it"):
+        list(list_folder(f"{tmp_path}/20200101.tif"))
+
+
+def test_a_file_that_is_deleted_while_it_is_listed_is_a_scene_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "20200101.tif"
+    path.touch()
+    monkeypatch.setattr("runner.source.folder.refuse_odd_names", lambda _: path.unlink())
+    (item,) = list_folder(f"{tmp_path}/*.tif")
+    assert (item.href, item.size) == (str(path), None)

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from runner.base.overrides import key_of
 from runner.config.overrides import as_hydra_reads, without_escapes
 from runner.errors import ConfigError, SweepError
+from runner.host.garbage import collect_as_usual
 
 if TYPE_CHECKING:
     from runner.sweep.session import Session
@@ -44,6 +45,7 @@ class IsolatedLauncher(Launcher):
         assert self._context is not None
         assert self._config is not None
         refuse_folder(self._config)
+        collect_as_usual()
         logging.getLogger("runner").setLevel(logging.WARNING)  # plans of jobs are not news
         return Session(Composer(self._context, self._config), question)
 

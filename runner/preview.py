@@ -1,0 +1,63 @@
+"""A job before it runs: its scenes found and announced, its plan shown. Nothing here computes, or imports what does."""
+
+import logging
+import time
+
+from runner import summary
+from runner.base.console import progress_bar, tell
+from runner.errors import SourceError
+from runner.model import Inputs, LeftOut
+from runner.plan.planner import make_plan
+from runner.plan.reading import fetch_options, left_to_gdal
+from runner.settings import JobSettings
+from runner.source.reachable import opened_source
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+
+log = logging.getLogger(__name__)
+
+
+def show_plan(job: JobSettings) -> None:
+    """Print what a run would read, and in which tasks. Nothing is computed or written."""
+    with opened_source(job) as reachable:
+        stores = stores_of(reachable)
+        inputs = announced(reachable, find_scenes(reachable, stores))
+        summary.show_plan(make_plan(reachable, inputs.stack, inputs.skipped, stores), inputs.stack)
+
+
+def find_scenes(job: JobSettings, stores: Stores) -> Inputs:
+    """The scenes of the job's source, and the objects that are left out."""
+    started = time.monotonic()
+    with progress_bar("headers") as progress:
+        inputs = find_inputs(job.source, stores, job.on_error, progress)
+    scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
+    facts = {"scenes": scenes, "left_out": left_out, "seconds": round(seconds, 3)}
+    log.info("%d scenes, %d left out, %.2f s", scenes, left_out, seconds, extra=facts)
+    return inputs
+
+
+def stores_of(job: JobSettings) -> Stores:
+    """The stores of the job's source."""
+    return Stores(job.source.s3, fetch_options(job.fetch))
+
+
+def announced(job: JobSettings, inputs: Inputs) -> Inputs:
+    """The inputs, once they are on the console. Raises SourceError if too many scenes cannot be read."""
+    tell(summary.describe_inputs(inputs, job.source))
+    for line in (*inputs.notes, *summary.describe_skipped(inputs)):
+        tell(line)
+    refuse_too_many(job, inputs.left_out)
+    for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
+        log.info(line)
+        tell(line)
+    return inputs
+
+
+def refuse_too_many(job: JobSettings, left_out: tuple[LeftOut, ...]) -> None:
+    """Raise SourceError if more scenes cannot be read than `max_skipped` allows."""
+    skipped = [item for item in left_out if item.skipped]
+    if job.max_skipped is not None and len(skipped) > job.max_skipped:
+        last = skipped[-1].reason
+        raise SourceError(
+            f"{len(skipped)} scenes cannot be read, more than max_skipped={job.max_skipped}; the last: {last}"
+        )

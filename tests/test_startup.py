@@ -1,0 +1,40 @@
+"""What a command does not use, it does not load: start-up is a large part of a short run and of a sweep's jobs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from waiting import LONG
+
+PROGRAM = """
+import json, sys
+sys.argv = ["runner", *sys.argv[1:]]
+from runner.__main__ import main
+assert main() == 0
+print(json.dumps([*sys.modules]))
+"""
+OF_OTHER_WAYS = {"dask", "distributed", "xarray", "rioxarray", "pandas", "scipy", "optuna", "s3fs", "rich.progress"}
+OF_A_RUN = {"numba", "llvmlite", "pyarrow", "jinja2", "aiohttp", "runner.job", "runner.engine", "runner.report"}
+
+
+def loaded(folder: Path, *words: str) -> set[str]:
+    """The modules that a command has loaded at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, timeout=LONG, cwd=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_plan_of_local_files_loads_nothing_that_computes(folder_of_scenes: Path, tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "action=plan", "source=local", f"source.url='{folder_of_scenes}/*.tif'")
+    assert not modules & (OF_OTHER_WAYS | OF_A_RUN)
+
+
+def test_a_run_of_the_demo_loads_no_other_engine_and_nothing_to_compile_with(tmp_path: Path) -> None:
+    first, second = (
+        loaded(tmp_path, "source.limit=2", "chunks.y=512", f"output.dir={name}") for name in ("compiles", "run")
+    )
+    assert "numba" in first & second
+    assert not second & (OF_OTHER_WAYS | {"aiohttp", "pyarrow.compute", "numba.np.arrayobj"})
