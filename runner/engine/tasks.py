@@ -42,6 +42,8 @@ class Shared:
     by_gdal: tuple[bool, ...]  # for each scene
     row_areas: npt.NDArray[np.float64] | None  # of the grid's pixels, where a stage is by area
     inflation: Inflation
+    needs: dict[Over, Needs]  # for the stages over these axes
+    fused: bool  # tiles are added as they are inflated
     stop: StopFlag = field(default_factory=StopFlag)
 
     @classmethod
@@ -51,15 +53,10 @@ class Shared:
         by_gdal = tuple(map(reading.by_gdal, stack.scenes))
         areas = row_areas(stack.grid) if by_area else None
         total = len(stack.scenes) * stack.grid.pixels * stack.dtype.itemsize
-        return cls(stack.scenes, stages, reading, by_gdal, areas, Inflation(reading.inflate, total))
-
-    @property
-    def fused(self) -> bool:
-        """True if tiles are added as they are inflated."""
-        needs = [need for over in Over if (need := summed(self.stages, over))]
-        ordered = any(stage.ordered for stage in self.stages)
-        rule = self.reading.rule
-        return rule.as_stored and not ordered and FusedSums.fits(rule.pixels, needs)
+        needs = {over: need for over in Over if (need := summed(stages, over))}
+        ordered, rule = any(stage.ordered for stage in stages), reading.rule
+        fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
+        return cls(stack.scenes, stages, reading, by_gdal, areas, Inflation(reading.inflate, total), needs, fused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +204,7 @@ class _Collectors:
         scenes = shared.scenes[task.start : task.stop]
         self._headers = [scene.header for scene in scenes]
         pixels, shape = self._rule.pixels, (task.window.height, task.window.width)
-        time_needs, space_needs = summed(shared.stages, Over.time), summed(shared.stages, Over.space)
+        time_needs, space_needs = shared.needs.get(Over.time), shared.needs.get(Over.space)
         self.over_time = TemporalSums(shape, pixels, time_needs) if time_needs else None
         areas = None if shared.row_areas is None else shared.row_areas[task.window.row :]
         self.over_space = SpatialSums(task.stop - task.start, pixels, space_needs, areas) if space_needs else None

@@ -142,8 +142,6 @@ class Inflation:
     def _lanes(self, size: int) -> "Lanes | None":
         """This thread's lanes, if the next `size` bytes are theirs."""
         loader = _loader()
-        if self._way is Inflate.lanes:
-            return loader.wait()
         if self._chosen is None:
             if len(self._samples) < _SAMPLES:
                 return None
@@ -155,7 +153,7 @@ class Inflation:
             by_lanes = self._race.lanes_bytes <= self._race.libdeflate_bytes
         else:
             by_lanes = self._chosen
-        return loader.lanes() if by_lanes else None
+        return loader.wait() if by_lanes else None
 
     def _judge(self, size: int, seconds: float, *, by_lanes: bool) -> None:
         with self._lock:
