@@ -8,7 +8,11 @@ from runner import settings
 from runner.config.setting_fields import fields_of, meaning
 from runner.settings import JobSettings, Limits
 
-CLASSES = [one for one in vars(settings).values() if isinstance(one, type) and one.__module__ == settings.__name__]
+CLASSES = [
+    one for one in vars(settings).values() if isinstance(one, type) and one.__module__.startswith("runner.settings.")
+]
+    one for one in vars(settings).values() if isinstance(one, type) and one.__module__.startswith("runner.settings.")
+]
 ENUMS = [one for one in CLASSES if issubclass(one, Enum)]
 RECORDS = [one for one in CLASSES if one.__name__.endswith("Settings")]
 MEANINGS = [
@@ -21,7 +25,7 @@ MEANINGS = [
 @pytest.mark.parametrize(("owner", "name"), MEANINGS, ids=lambda one: getattr(one, "__name__", str(one)))
 def test_every_setting_and_every_choice_has_a_meaning(owner: type, name: str | None) -> None:
     text = meaning(owner, name)
-    assert text, f"runner/settings.py: write the meaning of {owner.__name__}.{name} as a text below it"
+    assert text, f"{owner.__module__}: write the meaning of {owner.__name__}.{name} as a text below it"
     assert text[0].isupper() or not text[0].isalpha() or text.startswith("float"), text
     assert text.endswith("."), text
 

@@ -23,7 +23,7 @@ A group has options, which are files: `gdal=cloud` takes the values of `conf/gda
 A key with the default `-` has to be given a value by you or by an option. `null` stands for a value that is not set.
 Any value may be an interpolation, such as `${oc.env:BUCKET}` for an environment variable.
 
-This page is made from `runner/settings.py` and `conf/`: `python -m runner.config.reference > runner/docs/reference.md`.
+This page is made from `runner/settings/` and `conf/`: `python -m runner.config.reference > runner/docs/reference.md`.
 
 ## Help in an editor
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import Enum
@@ -9,7 +10,6 @@ from functools import cache
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from runner import settings
 from runner.settings import Limits
 
 
@@ -76,7 +76,7 @@ def meaning(owner: type, name: str | None = None) -> str:
     """
     if name is None:
         return _one_line((owner.__doc__ or "").partition("\n\n")[0])
-    return _texts().get(owner.__name__, {}).get(name, "")
+    return _texts(owner.__module__).get(owner.__name__, {}).get(name, "")
 
 
 def meaning_lines(entry: SettingField) -> list[str]:
@@ -98,9 +98,9 @@ def _field(owner: type, entry: Field[Any], hint: Any) -> SettingField:
 
 
 @cache
-def _texts() -> Mapping[str, Mapping[str, str]]:
-    """The texts below fields and members, by class; Python itself does not keep them."""
-    tree = ast.parse(inspect.getsource(settings))
+def _texts(module: str) -> Mapping[str, Mapping[str, str]]:
+    """The texts below fields and members of a module, by class; Python itself does not keep them."""
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
     return {node.name: _texts_in(node) for node in tree.body if isinstance(node, ast.ClassDef)}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from jobs import ROOT
 
 MANUAL = ROOT / "runner/docs"
-GENERATED = "reference.md"  # made from runner/settings.py, with a test of its own
+GENERATED = "reference.md"  # made from runner/settings/, with a test of its own
 PAGES = [ROOT / "README.md", *sorted(path for path in MANUAL.glob("*.md") if path.name != GENERATED)]
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"^(?:!|(?:[\d*/,-]+ +){5})(.*cog-stack-runner.*)$", re.MULTILINE)  # of a notebook, or a crontab

@@ -1,0 +1,70 @@
+"""The settings of a job: every key with its type, its default, the values it may take, and its meaning.
+
+YAML holds values, these records hold names. The text below a field or a member is its meaning; the reference
+(`runner/docs/reference.md`) and the JSON schema are made from it. `config.job_config` composes and checks them.
+"""
+
+from runner.settings.choices import (
+    Action,
+    ClusterKind,
+    Duplicates,
+    EngineName,
+    Georeference,
+    Inflate,
+    Mask,
+    Objective,
+    OnError,
+    Over,
+    RasterDtype,
+    ReaderName,
+    Search,
+    Sidecars,
+    SourceKind,
+    StackGrid,
+    Start,
+    Verify,
+    Weights,
+)
+from runner.settings.job import JobSettings
+from runner.settings.limits import COMPRESSIONS, Limits
+from runner.settings.output import DebugSettings, OutputSettings
+from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
+from runner.settings.source import S3Settings, SourceSettings
+from runner.settings.stages import ChunkSettings, ClusterSettings, StageSettings
+from runner.settings.sweep import SweepSettings
+
+__all__ = [
+    "COMPRESSIONS",
+    "Action",
+    "ChunkSettings",
+    "ClusterKind",
+    "ClusterSettings",
+    "DebugSettings",
+    "DecodeSettings",
+    "Duplicates",
+    "EngineName",
+    "FetchSettings",
+    "GdalSettings",
+    "Georeference",
+    "Inflate",
+    "JobSettings",
+    "Limits",
+    "Mask",
+    "Objective",
+    "OnError",
+    "OutputSettings",
+    "Over",
+    "RasterDtype",
+    "ReaderName",
+    "S3Settings",
+    "Search",
+    "Sidecars",
+    "SourceKind",
+    "SourceSettings",
+    "StackGrid",
+    "StageSettings",
+    "Start",
+    "SweepSettings",
+    "Verify",
+    "Weights",
+]

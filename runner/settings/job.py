@@ -1,0 +1,52 @@
+"""The whole job: every group of keys, and the keys of none."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from runner.settings.choices import Action, EngineName, Mask, OnError, ReaderName
+from runner.settings.limits import FROM_0, SWITCH
+from runner.settings.output import DebugSettings, OutputSettings
+from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
+from runner.settings.source import SourceSettings
+from runner.settings.stages import ChunkSettings, StageSettings
+from runner.settings.sweep import SweepSettings
+
+
+@dataclass(slots=True)
+class JobSettings:
+    """A whole job, as composed from `conf/` and the command line."""
+
+    action: Action = Action.run
+    """What to do with the job."""
+    engine: EngineName = EngineName.block
+    """Which engine computes."""
+    reader: ReaderName = ReaderName.auto
+    """Which reader reads pixels."""
+    fuse: Annotated[Any, SWITCH] = "auto"
+    """Read the source once for stages that have the same cluster and chunks. `auto` does so where it can,
+    and `true` refuses a job in which they differ."""
+    mask: Mask = Mask.nodata
+    """Which pixels are left out."""
+    on_error: OnError = OnError.stop
+    """What happens if a scene cannot be read."""
+    max_skipped: Annotated[int | None, FROM_0] = None
+    """Largest number of scenes that `on_error=skip` may leave out. The run fails if there are more. Null sets no
+    limit."""
+    fetch: FetchSettings = field(default_factory=FetchSettings)
+    """Requests for byte ranges."""
+    decode: DecodeSettings = field(default_factory=DecodeSettings)
+    """Decompression of tiles."""
+    source: SourceSettings = field(default_factory=SourceSettings)
+    """Scenes of the stack."""
+    gdal: GdalSettings = field(default_factory=GdalSettings)
+    """Configuration of GDAL."""
+    chunks: ChunkSettings = field(default_factory=ChunkSettings)
+    """Size of a task in all stages that have no `chunks` of their own."""
+    stages: dict[str, StageSettings] = field(default_factory=dict)
+    """Reductions of the stack by name."""
+    output: OutputSettings = field(default_factory=OutputSettings)
+    """Run folder and format of rasters."""
+    debug: DebugSettings = field(default_factory=DebugSettings)
+    """Detail of error messages."""
+    sweep: SweepSettings = field(default_factory=SweepSettings)
+    """How the jobs of a sweep are run."""

@@ -1,0 +1,47 @@
+"""The values that keys may take, where their types do not say so."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The values that a key may take, where its type does not say so."""
+
+    wanted: str
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    words: tuple[str | bool, ...] = ()
+    whole: bool = False  # where the type is not int
+
+    def hold(self, value: object) -> bool:
+        """Tell if the value is one of the words, or a number within the bounds."""
+        if type(value) is int or (type(value) is float and not self.whole):
+            return self._has_bounds() and self._within(value)
+        return any(type(word) is type(value) and word == value for word in self.words)
+
+    def _has_bounds(self) -> bool:
+        return (self.least, self.most, self.above) != (None, None, None)
+
+    def _within(self, value: float) -> bool:
+        return (
+            (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.most is None or value <= self.most)
+        )
+
+
+COMPRESSIONS: Final = ("deflate", "zstd", "lzw", "none")
+FROM_1: Final = Limits("a whole number from 1 on", least=1)
+FROM_0: Final = Limits("a whole number from 0 on", least=0)
+# No client waits forever, and each has another longest wait.
+SECONDS: Final = Limits("seconds above 0, at most 10000000", above=0, most=10_000_000)
+LEVEL: Final = Limits("a whole number from 1 to 9", least=1, most=9)
+SHARE: Final = Limits("a share above 0, up to 1", above=0, most=1)
+COMPRESSION: Final = Limits(" or ".join(COMPRESSIONS), words=COMPRESSIONS)
+SWITCH: Final = Limits("auto, true or false", words=("auto", True, False))
+SCENES: Final = Limits("a whole number from 1 on, or one of auto, all", least=1, words=("auto", "all"), whole=True)
+PIXELS: Final = Limits(
+    "a whole number from 1 on, or one of auto, block, all", least=1, words=("auto", "block", "all"), whole=True
+)

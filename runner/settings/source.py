@@ -1,0 +1,72 @@
+"""The keys of `source`: where scenes are, which to take, and how to read their pixels."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from runner.settings.choices import Duplicates, Georeference, Sidecars, SourceKind, StackGrid
+from runner.settings.limits import FROM_1
+
+
+@dataclass(slots=True)
+class S3Settings:
+    """Access to a bucket. Secrets come from the AWS credential chain, never from a setting."""
+
+    endpoint_url: str | None = None
+    """Address of an S3-compatible store, such as `https://minio.example.org:9000`. Null is AWS."""
+    region: str | None = None
+    """Region of the bucket. Null takes the region of the AWS profile."""
+    anonymous: bool = False
+    """Send requests without a signature, as public buckets allow."""
+    profile: str | None = None
+    """Profile in the AWS configuration to sign requests with. Null takes the default of the credential chain."""
+    requester_pays: bool = False
+    """Agree to pay for the requests, as some buckets demand."""
+
+
+@dataclass(slots=True)
+class SourceSettings:
+    """The scenes of the stack: where they are, which of them to take and how to read their pixels."""
+
+    name: str = "source"
+    """Short name of the data in messages and results: letters, digits, dots and dashes."""
+    kind: SourceKind = SourceKind.glob
+    """How scenes are found."""
+    url: str = "???"
+    """Pattern of the scenes in a folder or a bucket, or the path of a manifest. `**` matches any number of folders."""
+    datetime_regex: str | None = None
+    """Regular expression that finds the date in a key by named groups: `date`, `datetime`, `doy`, or `year`, `month`
+    and `day`. Other named groups become columns of the table, and `scene` names the scene. A manifest needs none."""
+    start: str | None = None
+    """First date or time to take, such as `2020-05-01`."""
+    end: str | None = None
+    """Last date or time to take. A date includes the whole day."""
+    exclude: list[str] = field(default_factory=list)
+    """Patterns, such as `*_20200612_*`. A scene is left out if its name or its address matches one of them."""
+    limit: Annotated[int | None, FROM_1] = None
+    """Largest number of scenes, the earliest first. Null takes all."""
+    duplicates: Duplicates = Duplicates.auto
+    """What happens to scenes of the same time."""
+    sidecars: Sidecars = Sidecars.read
+    """What happens to files beside a TIFF, such as `.aux.xml`."""
+    georeference: Georeference = Georeference.file
+    """How the pixels of different scenes are matched: by place, or by row and column."""
+    grid: StackGrid = StackGrid.same
+    """Which pixels the stack has, if the extents of its scenes differ. The scenes must lie on one lattice: they have
+    the same CRS and pixel size and are shifted by whole pixels. Pixels are never resampled."""
+    bbox: list[float] | None = None
+    """Box `[west, south, east, north]` to which the stack is cut, outward to whole pixels. Only tiles that meet it are
+    read. Null takes the whole grid."""
+    bbox_crs: str | None = "EPSG:4326"
+    """CRS of `bbox`. The box is transformed to the CRS of the scenes. Null means that it is in their CRS already."""
+    band: Annotated[int, FROM_1] = 1
+    """Band to read. The first is 1."""
+    nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers
+    """Nodata value, a number or `nan`, in place of the value in the files. Null takes that of the files."""
+    valid_range: list[float] | None = None
+    """Lowest and highest valid value, after scale and offset. Pixels outside do not count. Null sets no limits."""
+    mask_and_scale: bool = True
+    """Apply the scale and offset of a file to its pixels."""
+    units: str | None = None
+    """Unit of the pixels, for the results."""
+    s3: S3Settings = field(default_factory=S3Settings)
+    """Access to the bucket, for an address that begins with `s3://`."""
