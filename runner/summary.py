@@ -17,7 +17,10 @@ from runner.plan.memory_advice import REWRITE
 from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
 from runner.record.run import PassRecord
+from runner.record.stacks import StackRow
 from runner.settings import Over, SourceSettings
+from runner.source.parts import Part
+from runner.source.scenes import Archive
 
 _AUX = ".aux.xml"
 _WORTH_SAYING = 0.05  # seconds
@@ -71,6 +74,29 @@ def _of_files_beside(stack: Stack) -> str:
 def _end_of(href: str) -> str:
     """The name of an object and of its folder."""
     return printable("/".join(href.split("/")[-2:]))
+
+
+def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[Part]) -> str:
+    """One line: how many stacks by which groups, of how many scenes, and their bytes if the listing tells them."""
+    sizes = [part.stored_bytes for part in parts]
+    stored = "" if None in sizes else f", {size(sum(bytes_ or 0 for bytes_ in sizes))} stored"
+    left_out = f", {len(archive.left_out)} objects left out" if archive.left_out else ""
+    return (
+        f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.stack_by)}, of "
+        f"{plural(len(archive.scenes), 'scene')}{left_out}{stored}"
+    )
+
+
+def describe_stack(row: StackRow) -> str:
+    """One line on a stack whose run has ended."""
+    if row.status != "COMPLETED":
+        return f"{row.stack}: {row.status}{'' if row.error is None else f': {row.error}'}"
+    left_out = f", {row.left_out} left out" if row.left_out else ""
+    fetched = "" if row.bytes is None else f", {size(row.bytes)}"
+    return (
+        f"{row.stack}: {plural(row.scenes or 0, 'scene')}{left_out}, {row.width} x {row.height} pixels {row.dtype}, "
+        f"{row.crs}{fetched}, {row.seconds or 0:.1f} s"
+    )
 
 
 def describe_skipped(inputs: Inputs) -> list[str]:
