@@ -188,8 +188,10 @@ def _run_all(job: JobSettings, record: "RunRecord") -> None:
 
 
 def _show_plan(job: JobSettings) -> None:
-    from runner.preview import show_plan  # noqa: PLC0415 - as in `_run_job`
-
+    if job.source.stack_by:
+        from runner.archive.plan import show_archive_plan as show_plan  # noqa: PLC0415 - as in `_run_job`
+    else:
+        from runner.preview import show_plan  # noqa: PLC0415 - as in `_run_job`
     with libraries_hushed():
         show_plan(job)
     _refuse_lost()

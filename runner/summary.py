@@ -24,6 +24,7 @@ from runner.source.scenes import Archive
 
 _AUX = ".aux.xml"
 _WORTH_SAYING = 0.05  # seconds
+_MOST_PLANS = 20  # of the stacks of an archive
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
 
@@ -194,6 +195,52 @@ def show_plan(plan: Plan, stack: Stack) -> None:
                 f"{pass_.name}: chunks of {pass_.chunks.y} x {pass_.chunks.x} cut the files' tiles of {tile}, "
                 f"{more}; whole tiles (chunks.snap=true) avoid that"
             )
+
+
+def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int | None) -> None:
+    """Print the plans of an archive's stacks, the largest first and up to some, and their totals."""
+    ordered = sorted(stacks, key=lambda stack: (-_stored(stack[2]), stack[0]))
+    show_table(table("", _PLAN_COLUMNS, [_plan_row(*stack) for stack in ordered[:_MOST_PLANS]]))
+    more = len(ordered) - _MOST_PLANS
+    if more > 0:
+        say(f"and {plural(more, 'more stack', 'more stacks')}")
+    requests = [pass_.cost.requests for _, _, plan in ordered for pass_ in plan.passes]
+    asked = "requests by GDAL" if None in requests else plural(sum(number or 0 for number in requests), "request")
+    scenes = sum(len(stack.scenes) for _, stack, _ in ordered)
+    stored, decoded = (sum(amount(plan) for _, _, plan in ordered) for amount in (_stored, _decoded))
+    memory = "" if peak_bytes is None else f"; up to {size(peak_bytes)} of memory"
+    say(
+        f"in all: {plural(len(ordered), 'stack')}, {plural(scenes, 'scene')}, {asked}, {size(stored)} stored, "
+        f"{size(decoded)} decoded{memory}"
+    )
+
+
+_PLAN_COLUMNS = ["stack", "scenes", "pixels", "type", "CRS", "tasks", "requests", "stored", "decoded", "memory"]
+
+
+def _plan_row(name: str, stack: Stack, plan: Plan) -> list[str]:
+    requests = [pass_.cost.requests for pass_ in plan.passes]
+    memory = [pass_.worker_bytes for pass_ in plan.passes]
+    return [
+        name,
+        str(len(stack.scenes)),
+        f"{stack.grid.width} x {stack.grid.height}",
+        stack.dtype.name,
+        stack.grid.crs_name,
+        str(sum(len(pass_.tasks) for pass_ in plan.passes)),
+        "by GDAL" if None in requests else str(sum(number or 0 for number in requests)),
+        size(_stored(plan)),
+        size(_decoded(plan)),
+        "by dask" if None in memory else size(max(bytes_ or 0 for bytes_ in memory)),
+    ]
+
+
+def _stored(plan: Plan) -> int:
+    return sum(pass_.cost.stored_bytes for pass_ in plan.passes)
+
+
+def _decoded(plan: Plan) -> int:
+    return sum(pass_.cost.decoded_bytes for pass_ in plan.passes)
 
 
 def describe_keys(stack: Stack) -> list[str]:

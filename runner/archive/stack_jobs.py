@@ -21,6 +21,11 @@ class ArchiveJob:
     written: Mapping[str, Any]
     overrides: Sequence[str]
 
+    @classmethod
+    def of(cls, job: JobSettings) -> "ArchiveJob":
+        """A job that is planned, and written nowhere."""
+        return cls(job, Path(job.output.dir), {}, {}, ())
+
     def folder_of(self, part: Part) -> Path:
         """The folder of a stack's run."""
         return self.folder / FOLDER / part.name

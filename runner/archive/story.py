@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Final
 
 from runner import summary
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns
 from runner.archive.tables import write_tables
-from runner.archive.turns import Turns
+from runner.archive.turns import Turns, most_computing, most_under_way
 from runner.base.command import command
 from runner.base.console import progress_bar, say, tell
 from runner.base.humanize import plural, relative_path
@@ -35,14 +34,11 @@ from runner.preview import stores_of
 from runner.record.run import ArchiveRecord
 from runner.record.run_record import RunRecord
 from runner.record.stacks import STACKS, StackRow
-from runner.settings import ClusterKind, EngineName, JobSettings
+from runner.settings import JobSettings
 from runner.source.gather import all_delivered
 from runner.source.parts import Part, part
 from runner.source.reachable import opened_source
 from runner.source.scenes import Archive, list_archive
-
-_BESIDE: Final = 2  # stacks that are prepared or written while others compute
-_COMPUTING: Final = 2  # stacks, so that no thread waits for the last tasks of one
 
 log = logging.getLogger(__name__)
 
@@ -64,19 +60,13 @@ def run_archive(job: JobSettings, record: RunRecord) -> None:
         written = load_yaml(record.folder / ".hydra/config.yaml")
         whole = ArchiveJob(reachable, record.folder, record.run.config, written, record.run.overrides)
         clusters = SharedClusters()
-        turns = Turns(memory_limit_bytes(), _computing(job))
+        turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
         runs = StackRuns(whole, record, stores, surroundings)
         with _going_on(record, len(parts)), stops_heeded(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
             _Story(whole, record, runs, parts).all_stacks()
-
-
-def _computing(job: JobSettings) -> int:
-    """The number of stacks that compute at a time: one, where the engine or the cluster is for one alone."""
-    alone = any(stage.cluster.kind is ClusterKind.sync for stage in job.stages.values())
-    return 1 if alone or job.engine is EngineName.xarray else _COMPUTING
 
 
 def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None:
@@ -125,7 +115,7 @@ class _Story:
         complete = {row.stack for row in self._table.rows if row.status == "COMPLETED"}
         waiting = iter([part for part in self._parts if part.name not in complete])
         done, total = len(complete), len(self._parts)
-        drivers = _computing(self._whole.job) + _BESIDE
+        drivers = most_under_way(self._whole.job)
         pool = ThreadPoolExecutor(drivers, "stack")
         under_way: dict[Future[StackRow], Part] = {}
         try:

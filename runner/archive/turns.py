@@ -3,10 +3,15 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
 from runner.plan.memory import PROCESS_BYTES
 from runner.plan.records import Plan
+from runner.settings import ClusterKind, EngineName, JobSettings
+
+_BESIDE: Final = 2  # stacks that are prepared or written while others compute
+_COMPUTING: Final = 2  # stacks, so that no thread waits for the last tasks of one
 
 
 class Turns:
@@ -65,3 +70,14 @@ class Turns:
 def own_bytes(plan: Plan) -> int:
     """The bytes that a stack takes in this process, besides what the process takes anyway."""
     return max((pass_.worker_bytes or PROCESS_BYTES) - PROCESS_BYTES for pass_ in plan.passes)
+
+
+def most_computing(job: JobSettings) -> int:
+    """The number of stacks that compute at a time: one, where the engine or the cluster is for one alone."""
+    alone = any(stage.cluster.kind is ClusterKind.sync for stage in job.stages.values())
+    return 1 if alone or job.engine is EngineName.xarray else _COMPUTING
+
+
+def most_under_way(job: JobSettings) -> int:
+    """The number of stacks that are prepared, computed or written at a time."""
+    return most_computing(job) + _BESIDE

@@ -5,11 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
-import pyarrow as pa
-
 from runner.errors import RecordError
-from runner.output.arrow import table_of
-from runner.output.table import write_table
 
 STACKS: Final = "stacks.parquet"
 FOLDER: Final = "stacks"  # of the archive's folder, with a run's folder for each stack
@@ -41,9 +37,8 @@ class StackRow:
     error: str | None = None
 
 
-_KINDS: Final = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _OWN: Final = {
-    name: _KINDS[(get_args(kind) or (kind,))[0]] for name, kind in get_type_hints(StackRow).items() if name != "values"
+    name: (get_args(kind) or (kind,))[0] for name, kind in get_type_hints(StackRow).items() if name != "values"
 }
 
 
@@ -53,8 +48,14 @@ def _column(group: str) -> str:
 
 def write_stacks(folder: Path, stack_by: Sequence[str], rows: Sequence[StackRow]) -> None:
     """Write the table: the stack, its groups, and the rest. Raises OutputError."""
+    import pyarrow as pa  # noqa: PLC0415 - a quarter of a second that plans and lists of runs spare
+
+    from runner.output.arrow import table_of  # noqa: PLC0415 - as above
+    from runner.output.table import write_table  # noqa: PLC0415 - as above
+
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     names = ["stack", *map(_column, stack_by), *(name for name in _OWN if name != "stack")]
-    schema = pa.schema([(name, _OWN.get(name, pa.string())) for name in names])
+    schema = pa.schema([(name, kinds[_OWN.get(name, str)]) for name in names])
     write_table(folder / STACKS, table_of([_as_columns(row) for row in rows], schema))
 
 
@@ -65,16 +66,16 @@ def _as_columns(row: StackRow) -> dict[str, Any]:
 
 def read_stacks(folder: Path) -> tuple[StackRow, ...]:
     """The rows as they were written. Raises RecordError if the table is missing or damaged."""
-    import pyarrow.parquet as pq  # noqa: PLC0415 - a quarter of a second that lists spare
+    import pyarrow.parquet as pq  # noqa: PLC0415 - as in write_stacks
+    from pyarrow import ArrowException  # noqa: PLC0415 - as above
 
     file = folder / STACKS
     try:
         with pq.ParquetFile(file) as stored:
-            rows = stored.read().to_pylist()
-        return tuple(_row(row) for row in rows)
+            return tuple(_row(row) for row in stored.read().to_pylist())
     except FileNotFoundError as error:
         raise RecordError(f"{file} is missing: the archive's scenes were not found, or it was removed") from error
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except (OSError, KeyError, TypeError, ValueError, ArrowException) as error:
         raise RecordError(f"{file} cannot be read: {error}; it was cut off or altered") from error
 
 
