@@ -126,7 +126,7 @@ class _Assembly:
     _read_seconds: float = 0.0
     _reduce_seconds: float = 0.0
     _finished_pixels: int = 0
-    _released: float = 0.0
+    _released: float = field(default_factory=time.monotonic)  # when memory was released last
     _beyond: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
