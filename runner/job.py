@@ -142,7 +142,7 @@ class _Run:
         return inputs
 
     def _keep_inputs(self, inputs: Inputs) -> None:
-        write_inputs(self.record.folder / "inputs.parquet", inputs, self.job.source.band)
+        write_inputs(self.record.folder / "inputs.parquet", inputs)
         self.record.change(passes=(), stack=stack_record(inputs), listing=fetched(inputs.fetched))
 
     def _computed(self, plan: Plan, stack: Stack, partials: Partials | None, ahead: Ahead) -> Results:
@@ -189,7 +189,7 @@ class _Run:
 
     def _write(self, plan: Plan, inputs: Inputs, results: Results, ahead: Ahead) -> None:
         job, folder = self.job, self.record.folder
-        origin = provenance(replace(job.source, url=redact(job.source.url)), inputs.stack, job.mask)
+        origin = provenance(redact(job.source.url), inputs.stack, job.mask)
         destination = Destination(folder, job.output, origin, ahead)
         names = [
             name for stage in plan.stages for name in output_names(stage.name, stage.over, list(results[stage.name]))

@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 
+from runner.area import Area
 from runner.read.fetch import FetchCounts
 from runner.read.header import Header, Window
 
@@ -92,10 +93,19 @@ class Grid:
         """All its pixels."""
         return Window(0, 0, self.height, self.width)
 
+    def part(self, window: Window) -> "Grid":
+        """The grid of a window of its lattice, which may reach beyond it."""
+        a, b, c, d, e, f = self.transform
+        x, y = c + a * window.column + b * window.row, f + d * window.column + e * window.row
+        return replace(self, transform=(a, b, x, d, e, y), height=window.height, width=window.width)
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Scenes on one grid, ordered in time."""
+    """Scenes on one grid, ordered in time.
+
+    `band` is read of each. Pixels of the grid outside of `area` are missing.
+    """
 
     name: str
     grid: Grid
@@ -103,6 +113,10 @@ class Stack:
     nodata: float | int | None
     units: str | None
     scenes: tuple[Scene, ...]
+    band: int = 1
+    scale: float | None = None  # of the settings, in place of those of the files; None leaves these
+    offset: float | None = None  # as above
+    area: Area | None = None
 
     @property
     def tile_shape(self) -> tuple[int, int]:

@@ -36,17 +36,25 @@ def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
     return (
         f"{stack.name}: {of_all} {scenes} from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
         f"{last.time:%Y-%m-%d}{left_out}, "
-        f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}"
+        f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}{_band(stack)}, {stack.grid.crs_name}"
         f"{_extent(stack, source)}, {nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} stored"
         f"{_of_files_beside(stack)}"
     )
+
+
+def _band(stack: Stack) -> str:
+    """The band that is read, with its description, of files with several."""
+    header = stack.scenes[0].header
+    name = header.descriptions[stack.band - 1]
+    return f" of band {stack.band}{f' ({printable(name)})' if name else ''}" if header.bands > 1 else ""
 
 
 def _extent(stack: Stack, source: SourceSettings) -> str:
     """The choice of the grid, if scenes differ in extent or a box cuts it, and how many scenes do not reach it."""
     extents = len({scene.window for scene in stack.scenes})
     several = f", {source.grid.value} of {extents} extents" if extents > 1 else ""
-    box = ", cut by source.bbox" if source.bbox else ""
+    cuts = [key for key, cut in (("source.bbox", source.bbox), ("source.area", source.area)) if cut]
+    box = f", cut by {' and '.join(cuts)}" if cuts else ""
     outside = sum(scene.part(stack.grid.window) is None for scene in stack.scenes)
     return f"{several}{box}" + (f", {outside} of {len(stack.scenes)} scenes outside of it" if outside else "")
 
@@ -54,7 +62,7 @@ def _extent(stack: Stack, source: SourceSettings) -> str:
 def _scale(stack: Stack, source: SourceSettings) -> str:
     """If source.mask_and_scale finds anything to do."""
     headers = [scene.header for scene in stack.scenes]
-    if all(header.scale_of(source.band) == (1, 0) for header in headers):
+    if all(header.scale_of(stack.band) == (1, 0) for header in headers):
         return "no scale"
     return "scaled" if source.mask_and_scale else "scale not applied"
 

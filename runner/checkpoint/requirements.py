@@ -44,7 +44,7 @@ class Requirements:
         return cls(
             scenes=scenes,
             whole=stack.grid.window,
-            rule=_rule_facts(pass_.reading.rule) | {"the grid": _grid_fact(stack.grid)} | _weight_facts(pass_, stack),
+            rule=_rule_facts(pass_.reading.rule) | _stack_facts(stack) | _weight_facts(pass_, stack),
             held={axis: frozenset(filter(partial(getattr, sums), names)) for axis, sums in needs.items() if sums},
             ordered={
                 stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
@@ -115,6 +115,15 @@ def _rule_facts(rule: PixelRule) -> dict[str, str]:
         "scaling": str(rule.scale),
         "masking by the files": str(rule.masks),
         "masking by nodata too": str(rule.both),
+    }
+
+
+def _stack_facts(stack: Stack) -> dict[str, str]:
+    return {
+        "the grid": _grid_fact(stack.grid),
+        "source.scale": str(stack.scale),
+        "source.offset": str(stack.offset),
+        "the area": stack.area.sha256[:16] if stack.area else "none",
     }
 
 

@@ -73,6 +73,7 @@ def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
         raise explain(error) from error
     assert isinstance(job, JobSettings)
     job.source.nodata = _number("source.nodata", job.source.nodata)
+    job.source.band = _number_or_name(job.source.band)
     if choices.get("source"):
         _refuse_source_without_dates(job.source, str(choices["source"]))
     check_job(job)
@@ -193,6 +194,7 @@ def _check_source(source: SourceSettings) -> None:
     limits = source.valid_range
     holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
     _require("source.valid_range", holds, limits, "[lowest, highest]")
+    _check_scale(source)
     _check_extent(source)
     day_range(source.start, source.end)
     if source.datetime_regex is not None:
@@ -201,11 +203,22 @@ def _check_source(source: SourceSettings) -> None:
     _require("source.datetime_regex", named, None, r"a pattern that finds the date in a key, such as (?P<date>\d{8})")
 
 
+def _check_scale(source: SourceSettings) -> None:
+    for key, value in (("source.scale", source.scale), ("source.offset", source.offset)):
+        _require(key, value is None or isfinite(value), value, "a finite number, or null for that of the files")
+        why = "null, since source.mask_and_scale=false leaves pixels as they are"
+        _require(key, value is None or source.mask_and_scale, value, why)
+    _require("source.scale", source.scale != 0, source.scale, "a number other than 0, by which pixels are multiplied")
+
+
 def _check_extent(source: SourceSettings) -> None:
     placed, box = source.georeference is Georeference.file, source.bbox
     why = "since source.georeference=none gives pixels no place"
     _require("source.grid", placed or source.grid is StackGrid.same, source.grid.value, f"same, {why}")
     _require("source.bbox", placed or box is None, box, f"null, {why}")
+    _require("source.area", placed or source.area is None, source.area, f"null, {why}")
+    lone = source.area_layer is not None and source.area is None
+    _require("source.area_layer", not lone, source.area_layer, "null, or source.area with it")
     holds = box is None or (len(box) == 4 and all(map(isfinite, box)) and box[0] < box[2] and box[1] < box[3])
     _require("source.bbox", holds, box, "[west, south, east, north], west below east and south below north")
 
@@ -220,6 +233,11 @@ def _number(key: str, value: object) -> float | int | None:
         _require(key, value is None, value, "a number that float64 or a 64-bit integer holds, or null")
         return None
     return number
+
+
+def _number_or_name(band: int | str) -> int | str:
+    """A number of digits as such, wherever it is from."""
+    return int(band) if isinstance(band, str) and re.fullmatch(r"[0-9]{1,9}", band) else band
 
 
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:

@@ -102,8 +102,12 @@ _OF_VALUES: Final[Messages] = (  # what stands behind the key
     ),
     (r"Value '(.*?)' is not a valid bool", lambda match: f"={match[1]}: wanted true or false"),
     (
-        r"(?:is not Optional|NoneType is not a subclass|Incompatible value 'None')",
+        r"(?:is not Optional|NoneType is not a subclass|Incompatible value 'None'|Value 'None' is incompatible)",
         lambda _: "=null: wanted a value; leave the key out for its default",
+    ),
+    (
+        r"^Value '(.*?)' .*is incompatible with type hint 'Union\[int, str\]'",
+        lambda match: f"={match[1]}: wanted a whole number or a text",
     ),
     (r"is not a ListConfig", lambda _: ": wanted a list, such as [a, b]"),
     (

@@ -141,7 +141,8 @@ def _within(limits: Limits, kind: Any) -> list[Schema]:
     bounds = {"minimum": limits.least, "exclusiveMinimum": limits.above, "maximum": limits.most}
     known = {name: bound for name, bound in bounds.items() if bound is not None}
     number = {"type": "integer" if limits.whole or kind is int else "number", **known}
-    return [*([{"enum": list(limits.words)}] if limits.words else []), *([number] if known else [])]
+    text: list[Schema] = [{"type": "string"}] if limits.text else []
+    return [*([{"enum": list(limits.words)}] if limits.words else []), *([number] if known else []), *text]
 
 
 def _gdal_options() -> list[str]:

@@ -26,6 +26,13 @@ UNKNOWN: Final = "unknown"  # run.json, outputs.json or the results are missing
 TOLERANCE: Final = 1e-5  # relative: float32 rounds to 6e-8, float64 sums in any order are closer; a fault is larger
 SOURCE: Final = (
     "band",
+    "scale",
+    "offset",
+    "area",
+    "area_layer",
+    "grid",
+    "bbox",
+    "bbox_crs",
     "nodata",
     "valid_range",
     "mask_and_scale",

@@ -18,7 +18,7 @@ from runner.record.run_files import RecordedInput, altered_outputs
 from runner.record.run_folder import RunFolder, choose_run, read_run
 
 if TYPE_CHECKING:
-    from runner.model import Inputs, Scene
+    from runner.model import Inputs, Scene, Stack
     from runner.settings import JobSettings
     from runner.source.stores import Stores
 
@@ -93,9 +93,29 @@ def recorded_inputs(
         chosen = set(wanted)
         others = (row for row in rows if row not in chosen)
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
-        return Inputs(make_stack(job.source, scenes), (*left_out, *unread), stores.counts)
+        stack = make_stack(job.source, scenes)
+        if pinned:
+            refuse_changed_area(earlier, job, stack)
+        return Inputs(stack, (*left_out, *unread), stores.counts)
 
     return find
+
+
+def refuse_changed_area(earlier: RunFolder, job: "JobSettings", stack: "Stack") -> None:
+    """Raise SourceError for a file of source.area that holds other polygons than the recorded ones.
+
+    Another file, or layer, may hold others.
+    """
+    config, recorded = flat(earlier.config), earlier.record.stack
+    same_file = (config.get("source.area"), config.get("source.area_layer")) == (job.source.area, job.source.area_layer)
+    if stack.area is None or recorded is None or recorded.area_sha256 is None or not same_file:
+        return
+    if stack.area.sha256 != recorded.area_sha256:
+        raise SourceError(
+            f"source.area={job.source.area}: its polygons have changed since they were recorded (SHA-256 "
+            f"{recorded.area_sha256[:16]}, now {stack.area.sha256[:16]}); bring the file back, or name another as "
+            "source.area"
+        )
 
 
 def _sidecars_setting(earlier: RunFolder) -> str:

@@ -10,7 +10,7 @@ from runner.base.command import command
 from runner.base.console import say, tell
 from runner.base.overrides import for_shell, names_folder
 from runner.errors import RecordError
-from runner.log.rerun import recorded_inputs
+from runner.log.rerun import recorded_inputs, refuse_changed_area
 from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.lock import held
@@ -98,7 +98,14 @@ def _not_pinned(earlier: RunFolder, rows: Sequence[RecordedInput]) -> "Callable[
     """A function that finds the scenes as they are now, in order of time; unreadable ones may have been repaired."""
     inputs = [row for row in rows if row.used or row.skipped]
     in_time = sorted(inputs, key=lambda row: (row.time, row.scene, row.href))
-    return recorded_inputs(earlier, in_time, rows, pinned=False)
+    find = recorded_inputs(earlier, in_time, rows, pinned=False)
+
+    def found(job: "JobSettings", stores: "Stores") -> "Inputs":
+        inputs = find(job, stores)
+        refuse_changed_area(earlier, job, inputs.stack)
+        return inputs
+
+    return found
 
 
 def _found_inputs(earlier: RunFolder) -> tuple[RecordedInput, ...] | None:

@@ -25,6 +25,7 @@ SCHEMA: Final = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("dtype", pa.string()),
+        ("band", pa.int32()),  # that is read, from 1
         ("nodata", pa.float64()),
         ("block_height", pa.int32()),
         ("block_width", pa.int32()),
@@ -39,9 +40,9 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def write_inputs(path: Path, inputs: Inputs, band: int) -> None:
-    """Write the table, scenes in their order and then what was left out; nodata is of a band. Raises OutputError."""
-    rows = [_used(scene, inputs.stack.grid.crs_name, band) for scene in inputs.stack.scenes]
+def write_inputs(path: Path, inputs: Inputs) -> None:
+    """Write the table, scenes in their order and then what was left out; nodata is of the band. Raises OutputError."""
+    rows = [_used(scene, inputs.stack.grid.crs_name, inputs.stack.band) for scene in inputs.stack.scenes]
     rows += [_unused(item) for item in inputs.left_out]
     write_table(path, table_of(rows, SCHEMA))
 
@@ -60,6 +61,7 @@ def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
         "height": header.shape[0],
         "width": header.shape[1],
         "dtype": header.dtype,
+        "band": band,
         "nodata": None if nodata is None else float(nodata),  # rounded, of 64-bit integers
         "block_height": header.tile_shape[0],
         "block_width": header.tile_shape[1],

@@ -90,7 +90,7 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
 
     Raises PlanError for a pixel type without statistics, and for a nodata value that the pixels cannot have.
     """
-    band = job.source.band
+    band = stack.band
     nodata = None if job.mask is Mask.none else stack.nodata
     both = job.mask is Mask.both or job.source.nodata is not None
     valid_range = (job.source.valid_range[0], job.source.valid_range[1]) if job.source.valid_range else None

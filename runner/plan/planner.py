@@ -34,16 +34,12 @@ def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores |
 
     The scenes are read from `stores`, or from stores of the plan's own. `skipped` scenes cannot be read; values that
     are missing without them do not refuse the job. Raises ConfigError for chunks that divide what a statistic needs
-    whole, and PlanError for a band that the scenes do not have, for a min_count or weights that are impossible, or for
-    a job that does not fit the workers' memory.
+    whole, and PlanError for a min_count or weights that are impossible, or for a job that does not fit the workers'
+    memory.
     """
     refuse_parted_values(job)
-    bands = stack.scenes[0].header.bands
-    if not 1 <= job.source.band <= bands:
-        raise PlanError(
-            f"source.band={job.source.band}: the scenes have {bands} band{'s' * (bands != 1)}, "
-            f"such as {stack.scenes[0].href}"
-        )
+    if stack.area is not None:
+        raise PlanError("source.area: pixels outside of an area are not left out yet")
     _refuse_high_counts(job, stack, skipped)
     block_engine = job.engine is EngineName.block
     groups = _fused(job) if block_engine else [[name] for name in job.stages]

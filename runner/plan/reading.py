@@ -69,7 +69,7 @@ def left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     if job.engine is EngineName.block and job.reader is ReaderName.auto:
         for scene in stack.scenes:
-            reason = fast_path_refusal(scene.header, job.source.band)
+            reason = fast_path_refusal(scene.header, stack.band)
             if reason:
                 reasons.setdefault(reason, []).append(scene.href)
     return reasons

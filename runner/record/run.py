@@ -176,6 +176,8 @@ class StackRecord(Struct, frozen=True):
     first_datetime: Moment | None = None
     last_datetime: Moment | None = None
     units: str | None = None
+    band: Count | None = None
+    area_sha256: str | None = None  # of the polygons of source.area
 
     @property
     def shape(self) -> tuple[int, int] | None:

@@ -14,11 +14,14 @@ class Limits:
     above: float | None = None
     words: tuple[str | bool, ...] = ()
     whole: bool = False  # where the type is not int
+    text: bool = False  # any that is not empty
 
     def hold(self, value: object) -> bool:
         """Tell if the value is one of the words, or a number within the bounds."""
         if type(value) is int or (type(value) is float and not self.whole):
             return self._has_bounds() and self._within(value)
+        if self.text and isinstance(value, str):
+            return bool(value.strip())
         return any(type(word) is type(value) and word == value for word in self.words)
 
     def _has_bounds(self) -> bool:
@@ -34,6 +37,7 @@ class Limits:
 
 COMPRESSIONS: Final = ("deflate", "zstd", "lzw", "none")
 FROM_1: Final = Limits("a whole number from 1 on", least=1)
+BAND: Final = Limits("a whole number from 1 on, or the description of a band", least=1, whole=True, text=True)
 FROM_0: Final = Limits("a whole number from 0 on", least=0)
 # No client waits forever, and each has another longest wait.
 SECONDS: Final = Limits("seconds above 0, at most 10000000", above=0, most=10_000_000)

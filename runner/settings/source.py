@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from runner.settings.choices import Duplicates, Georeference, Sidecars, SourceKind, StackGrid
-from runner.settings.limits import FROM_1
+from runner.settings.limits import BAND, FROM_1
 
 
 @dataclass(slots=True)
@@ -58,14 +58,24 @@ class SourceSettings:
     read. Null takes the whole grid."""
     bbox_crs: str | None = "EPSG:4326"
     """CRS of `bbox`. The box is transformed to the CRS of the scenes. Null means that it is in their CRS already."""
-    band: Annotated[int, FROM_1] = 1
-    """Band to read. The first is 1."""
+    area: str | None = None
+    """GeoJSON, GeoPackage, GeoParquet or Shapefile whose polygons bound the stack. The grid is cut to them, and pixels
+    whose centre lies outside of them are missing. Only tiles that meet them are read. Null takes the whole grid."""
+    area_layer: str | None = None
+    """Layer of the file of `area`, if it has several."""
+    band: Annotated[int | str, BAND] = 1
+    """Band to read: its number, of which the first is 1, or the description that the files give it, such as `nir`."""
     nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers
     """Nodata value, a number or `nan`, in place of the value in the files. Null takes that of the files."""
+    scale: float | None = None
+    """Scale of the pixels, in place of that of the files: a value is pixel * scale + offset. Null takes that of the
+    files, or 1."""
+    offset: float | None = None
+    """Offset of the pixels, in place of that of the files. Null takes that of the files, or 0."""
     valid_range: list[float] | None = None
     """Lowest and highest valid value, after scale and offset. Pixels outside do not count. Null sets no limits."""
     mask_and_scale: bool = True
-    """Apply the scale and offset of a file to its pixels."""
+    """Apply scale and offset to the pixels."""
     units: str | None = None
     """Unit of the pixels, for the results."""
     s3: S3Settings = field(default_factory=S3Settings)

@@ -7,13 +7,14 @@ from dataclasses import replace
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut
 from runner.settings import OnError, Sidecars, SourceKind, SourceSettings
+from runner.source.area import refuse_missing_area
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
 from runner.source.selection import choose, excluded_by, refuse_equal_names
 from runner.source.sidecars import refuse_masks
-from runner.source.stack import make_stack
+from runner.source.stack import describe_scale, make_stack
 from runner.source.stores import Stores
 from runner.source.twins import describe_twins
 
@@ -29,6 +30,7 @@ def find_inputs(
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
     StoreError where the store, the credentials or the network fail.
     """
+    refuse_missing_area(source)
     listing = list_objects(source, stores)
     objects, passed_over = (listing, []) if source.kind is SourceKind.manifest else split_scenes(listing)
     if source.sidecars is Sidecars.ignore:
@@ -48,7 +50,9 @@ def find_inputs(
             f"{_reasons(left_out + unread)}"
         )
     notes = describe_passed_over(passed_over) + describe_folder_dates(source, chosen) + describe_twins(chosen, listed)
-    return Inputs(make_stack(source, scenes), tuple(left_out + unread), stores.counts, tuple(notes))
+    stack = make_stack(source, scenes)
+    notes += describe_scale(source, stack.band, scenes)
+    return Inputs(stack, tuple(left_out + unread), stores.counts, tuple(notes))
 
 
 def _period(listed: list[Candidate]) -> str:

@@ -36,8 +36,8 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
     ("override", "message"),
     [
         ("source.limt=3", "source.limt: there is no such setting; did you mean 'source.limit=3'"),
-        ("source.area=[0,0,1,1]", "source.area: there is no such setting; source has band, bbox, "),
-        ("source.stack_by=month", "source.stack_by: there is no such setting; source has band, "),
+        ("source.zones=[0,0,1,1]", "source.zones: there is no such setting; source has area, area_layer, band, "),
+        ("source.stack_by=month", "source.stack_by: there is no such setting; source has area, "),
         ("stages.temporal_mean.group_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "),
         ("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
         ("chunks.nodata=0", "chunks.nodata: there is no such setting; did you mean 'source.nodata=0'"),
@@ -79,7 +79,12 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.nodata=water", "source.nodata=water: wanted a number"),
         ("source.nodata=true", "source.nodata=True: wanted a number"),
         ("source.nodata=1" + 400 * "0", "wanted a number that float64 or a 64-bit integer holds"),
-        ("source.band=0", "source.band=0: wanted a whole number from 1 on"),
+        ("source.band=0", "source.band=0: wanted a whole number from 1 on, or the description of a band"),
+        ("source.band=1.5", "source.band=1.5: wanted a whole number or a text"),
+        ("source.band=''", "source.band=: wanted a whole number from 1 on, or the description of a band"),
+        ("source.scale=0", "source.scale=0.0: wanted a number other than 0"),
+        ("source.offset=nan", "source.offset=nan: wanted a finite number"),
+        ("source.area_layer=fields", "source.area_layer=fields: wanted null, or source.area with it"),
         ("source.band=-1", "source.band=-1: wanted a whole number from 1 on"),
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
         ("debug.traceback=${source.name}", "debug.traceback=demo: wanted true or false"),
@@ -146,6 +151,19 @@ def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("source.scale=2", "source.mask_and_scale=false", "source.scale=2.0: wanted null, since source.mask_and_scale"),
+        ("source.offset=0", "source.mask_and_scale=false", "source.offset=0.0: wanted null, since source.mask_and"),
+        ("source.area=a.json", "source.georeference=none", "source.area=a.json: wanted null, since source.georefer"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(first: str, second: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        compose(first, second)
 
 
 @pytest.mark.parametrize(

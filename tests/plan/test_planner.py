@@ -306,8 +306,3 @@ def test_a_min_count_that_skipped_scenes_make_too_high_is_told_and_not_refused(s
         "stages.temporal_mean.min_count=4"
     ]
     assert describe_too_few(plan_of(stack), stack) == []
-
-
-def test_a_band_that_is_not_there_is_refused(stack: Stack) -> None:
-    with pytest.raises(PlanError, match=r"source.band=2: the scenes have 1 band"):
-        plan_of(stack, "source.band=2")

@@ -103,7 +103,7 @@ RUN = Run(
     phases={"listing_seconds": 1.5, "writing_seconds": None},
     stack=StackRecord(
         "lake", 4, 1, 1024, 512, "float32", "nan", "EPSG:32610", (20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0),
-        datetime(2020, 1, 6, tzinfo=UTC), datetime(2020, 1, 24, tzinfo=UTC), "gamma0, linear power",
+        datetime(2020, 1, 6, tzinfo=UTC), datetime(2020, 1, 24, tzinfo=UTC), "gamma0, linear power", 1, "0a" * 32,
     ),
     listing=Fetched(5, 9000, 0, 0.25),
     outputs=("spatial_mean.parquet",),
