@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -29,6 +29,9 @@ from runner.host.signals import stop_on_signals
 from runner.record.events import libraries_hushed
 from runner.settings import Action, JobSettings
 from runner.sweep import let_hydra_find_plugins
+
+if TYPE_CHECKING:
+    from runner.record.run_record import RunRecord
 
 _NO_FOLDER: Final = "hydra.run.dir=."
 
@@ -160,7 +163,6 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
         _show_plan(job)
         return
     from runner.host.memory import process_seconds  # noqa: PLC0415 - what a plan does not need
-    from runner.job import run_job  # noqa: PLC0415 - as above
     from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
 
     folder = expanded(job.output.dir).absolute()
@@ -169,13 +171,27 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)
-        run_job(job, record)
+        _run_all(job, record)
     tell(f"run folder: {relative_path(folder)}, {record.seconds:.1f} s in all")
 
 
-def _show_plan(job: JobSettings) -> None:
-    from runner.preview import show_plan  # noqa: PLC0415 - as in `_run_job`
+def _run_all(job: JobSettings, record: "RunRecord") -> None:
+    """Run the one stack of a job, or all stacks of its archive."""
+    if job.source.stack_by:
+        from runner.archive.story import run_archive  # noqa: PLC0415 - as in `_run_job`
 
+        run_archive(job, record)
+    else:
+        from runner.job import run_job  # noqa: PLC0415 - as in `_run_job`
+
+        run_job(job, record)
+
+
+def _show_plan(job: JobSettings) -> None:
+    if job.source.stack_by:
+        from runner.archive.plan import show_archive_plan as show_plan  # noqa: PLC0415 - as in `_run_job`
+    else:
+        from runner.preview import show_plan  # noqa: PLC0415 - as in `_run_job`
     with libraries_hushed():
         show_plan(job)
     _refuse_lost()

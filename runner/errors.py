@@ -67,6 +67,10 @@ class ReadError(RunnerError):
         return type(self), (self.href, self.problem), vars(self)
 
 
+class ArchiveError(RunnerError):
+    """Stacks of an archive failed; the others are complete, or can go on."""
+
+
 class OutputError(RunnerError):
     """A result cannot be written where the user asked."""
 
@@ -90,6 +94,15 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")
         self.exit_code = 128 + signal_number
+
+
+class OtherStackFailed(Interrupted):
+    """The run of a stack was stopped, since another one of its archive failed and `archive.on_error` is stop."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.args = ("stopped, since another stack failed",)
+        self.exit_code = 1
 
 
 def expanded(path: str) -> Path:

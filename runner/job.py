@@ -3,7 +3,7 @@
 import logging
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from runner import summary
@@ -13,6 +13,7 @@ from runner.base.console import progress_bar, tell
 from runner.base.humanize import relative_path
 from runner.base.redact import redact
 from runner.checkpoint.store import Partials, kept_tasks
+from runner.cluster.open import Clusters
 from runner.engine.compute import compute_pass
 from runner.engine.results import Values
 from runner.engine.warm_up import KernelsLoading
@@ -47,15 +48,31 @@ Results = dict[str, dict[str, Values]]
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run shares with others of its process: clusters, memory and turns. By default it is alone."""
+
+    kernels: KernelsLoading | None = None
+    clusters: Clusters | None = None
+    room: Callable[[Plan], AbstractContextManager[None]] = lambda _: nullcontext()  # until the results are written
+    computing: Callable[[], AbstractContextManager[None]] = nullcontext
+    alone: bool = True
+
+
 def run_job(job: JobSettings, record: RunRecord, find: Find | None = None, *, explain: bool = False) -> None:
     """Run every stage of the job into the record's folder. Finished tasks that are kept there are not run again.
 
     `find` gives the inputs, if they are not those that the source lists; `explain` prints where kept tasks lie.
     Raises RunnerError for what the user can fix.
     """
-    loading = KernelsLoading(_tell_compiling) if job.engine is EngineName.block else nullcontext()
-    with loading as kernels, opened_source(job, record.phase) as reachable:
-        _Run(reachable, record, stores_of(reachable), kernels, explain).all_stages(find or find_scenes)
+    with kernels_loading(job) as kernels, opened_source(job, record.phase) as reachable:
+        surroundings = Surroundings(kernels)
+        StackRun(reachable, record, stores_of(reachable), surroundings, explain).all_stages(find or find_scenes)
+
+
+def kernels_loading(job: JobSettings) -> AbstractContextManager[KernelsLoading | None]:
+    """A thread that loads the kernels of the block engine."""
+    return KernelsLoading(_tell_compiling) if job.engine is EngineName.block else nullcontext()
 
 
 def _tell_compiling() -> None:
@@ -63,45 +80,64 @@ def _tell_compiling() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """One run of a job, whose source can be reached."""
+class StackRun:
+    """One run of a job over one stack, whose source can be reached."""
 
     job: JobSettings
     record: RunRecord
     stores: Stores
-    kernels: KernelsLoading | None
-    explain: bool
+    shared: Surroundings
+    explain: bool = False
 
     def all_stages(self, find: Find) -> None:
         """Find, plan, compute, write. A scene that cannot be read may be skipped, and its passes computed again."""
-        with self.kernels.awaited(self._kernels_ready) if self.kernels else nullcontext():
-            with self.record.phase("listing"):
-                inputs = self._verified(announced(self.job, find(self.job, self.stores)))
-            self._keep_inputs(inputs)
-        collect_as_usual()
-        results: Results = {}
+        inputs = self._prepared(find)
         with (
             beside(_prepare_page, "page"),
             self._partials_kept() as partials,
             encoding_ahead(self.job.output, inputs.stack.dtype) as ahead,
         ):
-            while not results:
-                plan = make_plan(self.job, inputs.stack, inputs.skipped, self.stores)
-                for line in summary.describe_weights(plan, inputs.stack) + summary.describe_too_few(plan, inputs.stack):
-                    log.info(line)
-                    tell(line)
-                try:
-                    results = self._computed(plan, inputs.stack, partials, ahead)
-                except ReadError as error:
-                    from runner.engine.second_look import confirmed  # noqa: PLC0415 - only a run with faults needs it
+            plan = self._planned(inputs)
+            with self.shared.room(plan):
+                with self.shared.computing():
+                    plan, inputs, results = self._computed_without_faults(plan, inputs, partials, ahead)
+                refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.by_gdal(scene)], self.stores)
+                refuse_emptied(self.record.folder)
+                with self.record.phase("writing"):
+                    self._write(plan, inputs, results, ahead)
 
-                    ahead.drop()
-                    inputs = self._without(inputs, confirmed(plan.reading, inputs.stack, error))
-                    self._keep_inputs(inputs)
-            refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.by_gdal(scene)], self.stores)
-            refuse_emptied(self.record.folder)
-            with self.record.phase("writing"):
-                self._write(plan, inputs, results, ahead)
+    def _prepared(self, find: Find) -> Inputs:
+        """The inputs, found and recorded, while kernels are loaded."""
+        kernels = self.shared.kernels
+        with kernels.awaited(self._kernels_ready) if kernels else nullcontext():
+            with self.record.phase("listing"):
+                inputs = self._verified(announced(self.job, find(self.job, self.stores)))
+            self._keep_inputs(inputs)
+        if self.shared.alone:
+            collect_as_usual()
+        return inputs
+
+    def _planned(self, inputs: Inputs) -> Plan:
+        plan = make_plan(self.job, inputs.stack, inputs.skipped, self.stores)
+        for line in summary.describe_weights(plan, inputs.stack) + summary.describe_too_few(plan, inputs.stack):
+            log.info(line)
+            tell(line)
+        return plan
+
+    def _computed_without_faults(
+        self, plan: Plan, inputs: Inputs, partials: Partials | None, ahead: Ahead
+    ) -> tuple[Plan, Inputs, Results]:
+        """The values of every stage, with the inputs that they are of: without scenes that cannot be read."""
+        while True:
+            try:
+                return plan, inputs, self._computed(plan, inputs.stack, partials, ahead)
+            except ReadError as error:
+                from runner.engine.second_look import confirmed  # noqa: PLC0415 - only a run with faults needs it
+
+                ahead.drop()
+                inputs = self._without(inputs, confirmed(plan.reading, inputs.stack, error))
+                self._keep_inputs(inputs)
+            plan = self._planned(inputs)
 
     def _kernels_ready(self, phase: str, seconds: float) -> None:
         self.record.put_phase(phase, seconds)
@@ -161,7 +197,7 @@ class _Run:
         remaining = replace(pass_, tasks=checkpoint.remaining.tasks) if checkpoint else pass_
         with self.record.during(pass_.name, [stage.name for stage in pass_.stages]), progress_bar(pass_.name) as bar:
             observer = RecordedPass(remaining, self.record, reused, bar, ahead)
-            result, usage = compute_pass(remaining, stack, observer, checkpoint)
+            result, usage = compute_pass(remaining, stack, observer, checkpoint, self.shared.clusters)
         observer.computed(result, usage)
         for line in summary.describe_beyond(result.beyond, pass_.raster):
             log.warning("%s", line)
@@ -189,7 +225,7 @@ class _Run:
 
     def _write(self, plan: Plan, inputs: Inputs, results: Results, ahead: Ahead) -> None:
         job, folder = self.job, self.record.folder
-        origin = provenance(redact(job.source.url), inputs.stack, job.mask)
+        origin = provenance(redact(job.source.shown_url), inputs.stack, job.mask)
         destination = Destination(folder, job.output, origin, ahead)
         names = [
             name for stage in plan.stages for name in output_names(stage.name, stage.over, list(results[stage.name]))

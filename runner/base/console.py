@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from io import StringIO
 from typing import Any, Final
 
@@ -26,9 +27,25 @@ _news = Console(stderr=True, highlight=False, emoji=False)  # progress and error
 _results = Console(highlight=False, emoji=False)  # tables, and other text for which a command is called
 
 
+_HUSHED: ContextVar[bool] = ContextVar("hushed", default=False)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Print nothing from this thread, nor from those it starts: one of many pieces of work, of which others tell."""
+    token = _HUSHED.set(True)
+    try:
+        yield
+    finally:
+        _HUSHED.reset(token)
+
+
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar for one piece of long work; call what is yielded with (done, total)."""
+    if _HUSHED.get():
+        yield lambda *_: None
+        return
     with (_bar if _news.is_terminal else _lines)(redact(label)) as update:
         yield update
 
@@ -80,6 +97,8 @@ def _shown(text: str) -> str:
 
 def tell(text: str) -> None:
     """Print a line of news."""
+    if _HUSHED.get():
+        return
     _news.print(_shown(text), markup=False, soft_wrap=True)
 
 
@@ -102,6 +121,8 @@ def tell_traceback(error: BaseException) -> None:
 
 def say(text: str, style: str | None = None) -> None:
     """Print a line of results."""
+    if _HUSHED.get():
+        return
     _results.print(_shown(text), markup=False, soft_wrap=True, style=style)
 
 
@@ -139,6 +160,8 @@ def cell(text: str, *, cut: bool = False) -> Text:
 
 def show_table(drawn: Table, width: int = _WIDEST) -> None:
     """Print a table; without a terminal, each line is as long as its text, or `width`, for those who search lines."""
+    if _HUSHED.get():
+        return
     if _results.is_terminal:
         _results.print(drawn)
         return

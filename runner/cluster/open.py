@@ -4,9 +4,11 @@ All of them take the same tasks, and set the same GDAL options before they start
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Self
 
-from runner.cluster.workers import Cluster, this_process
+from runner.cluster.workers import Cluster, this_process, threads_kept
+from runner.host.process_tree import Meter, Usage, child_pids, measured_usage
 from runner.read.gdal_environment import gdal_environment
 from runner.settings import ClusterKind, ClusterSettings
 
@@ -25,3 +27,64 @@ def open_cluster(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
 
         with dask_workers(settings, options) as cluster:
             yield cluster
+
+
+class Clusters:
+    """The clusters of a run: each pass opens its own, and its processes are measured while it computes."""
+
+    def known_processes(self) -> frozenset[int]:
+        """Processes that are not a pass's, since they run before its cluster is opened, such as the demo's server."""
+        return child_pids()
+
+    def opened(self, settings: ClusterSettings, options: Mapping[str, str]) -> AbstractContextManager[Cluster]:
+        """Workers with these GDAL options, stopped on every way out. Raises ClusterError."""
+        return open_cluster(settings, options)
+
+    def measured(self, strangers: frozenset[int]) -> AbstractContextManager[Usage]:
+        """The usage of this process and those it started, less the `strangers`."""
+        return measured_usage(strangers)
+
+
+class SharedClusters(Clusters):
+    """Clusters that are opened once, and then shared by runs that overlap in time. Used as a context."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Cluster] = {}
+        self._exits = ExitStack()
+        self._meter = Meter()
+
+    def __enter__(self) -> Self:
+        self._exits.enter_context(self._meter.watching())
+        return self
+
+    def __exit__(self, *facts: object) -> None:
+        self._exits.close()
+
+    def open(self, settings: ClusterSettings, options: Mapping[str, str]) -> None:
+        """Open a cluster, unless an equal one is open. Raises ClusterError."""
+        key = _key(settings, options)
+        if key in self._open:
+            return
+        if settings.kind is ClusterKind.threads:
+            self._exits.enter_context(gdal_environment(options))
+            self._open[key] = self._exits.enter_context(threads_kept(settings))
+        else:
+            self._open[key] = self._exits.enter_context(open_cluster(settings, options))
+
+    def known_processes(self) -> frozenset[int]:
+        """None: the meter knew them before the first cluster was opened."""
+        return frozenset()
+
+    def opened(self, settings: ClusterSettings, options: Mapping[str, str]) -> AbstractContextManager[Cluster]:
+        """The open cluster of these settings, or one that is opened for this pass alone."""
+        cluster = self._open.get(_key(settings, options))
+        return nullcontext(cluster) if cluster else open_cluster(settings, options)
+
+    def measured(self, strangers: frozenset[int]) -> AbstractContextManager[Usage]:
+        """The usage of all processes meanwhile, also by other runs."""
+        del strangers
+        return self._meter.measured()
+
+
+def _key(settings: ClusterSettings, options: Mapping[str, str]) -> str:
+    return repr((settings, sorted(options.items())))

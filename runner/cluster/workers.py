@@ -1,7 +1,8 @@
 """Workers of a stage: the protocol that all of them follow, and the threads of this process."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,7 +11,7 @@ from runner.cluster.monitor import Watch
 from runner.errors import ClusterError
 from runner.host.cpus import cpu_count
 from runner.host.memory import memory_limit_bytes
-from runner.host.threads import Mapped, Result, Shared, Task, map_on_threads
+from runner.host.threads import Mapped, Result, Shared, SharedThreads, Task, map_on_threads
 from runner.read.gdal_environment import options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 
@@ -77,7 +78,18 @@ def this_process(settings: ClusterSettings) -> Cluster:
     return _ThisProcess(settings)
 
 
+@contextmanager
+def threads_kept(settings: ClusterSettings) -> Iterator[Cluster]:
+    """Threads of this process that stay for pass after pass. A thread that has no task left takes those of the next."""
+    cluster = _ThisProcess(settings)
+    with ThreadPoolExecutor(cluster.size.threads, "worker") as pool:
+        cluster.shared = SharedThreads(pool, cluster.size.threads)
+        yield cluster
+
+
 class _ThisProcess:
+    shared: SharedThreads | None = None
+
     def __init__(self, settings: ClusterSettings) -> None:
         threads = 1 if settings.kind is ClusterKind.sync else settings.threads_per_worker or cpu_count()
         self.size = ClusterSize(settings.kind.value, 1, threads)
@@ -103,7 +115,7 @@ class _ThisProcess:
         if self.size.kind == "sync":
             yield from function(shared, iter(tasks))
             return
-        yield from map_on_threads(function, shared, tasks, self.size.threads, stop)
+        yield from map_on_threads(function, shared, tasks, self.shared or self.size.threads, stop)
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
         return {"this process": options_in_force(names)}

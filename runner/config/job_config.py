@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from hydra.core.config_store import ConfigStore
@@ -36,13 +36,17 @@ from runner.settings import (
     SourceSettings,
     StackGrid,
 )
-from runner.source.times import day_range, time_groups
+from runner.source.times import TIME_GROUPS, day_range, time_groups
+
+_GROUPS: Final = "named groups such as tile or band, not those of the date or the name of the scene"
+_FREE: Final = ("gdal.options.", "source.where.")  # below which any name may stand
 
 
 def register_settings() -> None:
     """Let Hydra type-check overrides against the records of `runner.settings`."""
     schema = OmegaConf.structured(JobSettings)
     OmegaConf.set_struct(schema.gdal.options, False)  # any name may be added; `check_option_names` knows them
+    OmegaConf.set_struct(schema.source.where, False)  # so may any group; only the listing shows which there are
     ConfigStore.instance().store("settings", schema)
     use_job_loader()
 
@@ -151,6 +155,8 @@ def check_limits(record: object, at: str = "") -> None:
 def _refuse_equal_files(job: JobSettings) -> None:
     """Each file is one stage's."""
     owners = {"inputs.parquet": "the list of inputs"}
+    if job.source.stack_by:
+        owners["stacks.parquet"] = "the list of stacks"
     for name, stage in job.stages.items():
         for file in output_names(name, stage.over, stage.statistics):
             owner = owners.setdefault(file, f"stages.{name}")
@@ -186,7 +192,9 @@ def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2Gi
 
 def _check_source(source: SourceSettings) -> None:
     _require("source.name", re.fullmatch(r"[\w.-]+", source.name), source.name, "letters, digits, dots and dashes")
-    _check_url("source.url", source.url, ("s3", ""))
+    for url in source.urls:
+        _check_url("source.url", url, ("s3", ""))
+    _check_groups(source)
     if source.s3.endpoint_url:
         _check_url("source.s3.endpoint_url", source.s3.endpoint_url, ("http", "https"))
     wanted = "one of anonymous=true and profile, not both"
@@ -209,6 +217,21 @@ def _check_scale(source: SourceSettings) -> None:
         why = "null, since source.mask_and_scale=false leaves pixels as they are"
         _require(key, value is None or source.mask_and_scale, value, why)
     _require("source.scale", source.scale != 0, source.scale, "a number other than 0, by which pixels are multiplied")
+
+
+def _check_groups(source: SourceSettings) -> None:
+    by = source.stack_by
+    for name in by:
+        _require("source.stack_by", name not in TIME_GROUPS and name != "scene", by, _GROUPS)
+    _require("source.stack_by", len(set(by)) == len(by), by, "each group once")
+    for name, values in source.where.items():
+        key = f"source.where.{name}"
+        _require(
+            key, name not in TIME_GROUPS and name != "scene", values, f"{_GROUPS}; dates have source.start and end"
+        )
+        items = values if isinstance(values, list) else [values]
+        plain = bool(items) and all(item is None or isinstance(item, (str, int, float)) for item in items)
+        _require(key, plain, values, "a value, a pattern, or a list of them")
 
 
 def _check_extent(source: SourceSettings) -> None:
@@ -273,7 +296,7 @@ def _refuse_unknown_keys(tree: DictConfig) -> None:
     for key, value in leaves(OmegaConf.to_container(tree)):
         if key.rsplit(".", 1)[-1].startswith("_") and key.rsplit(".", 1)[-1].endswith("_"):
             raise ConfigError(f"{key}: a config holds values only; kinds and statistics are chosen by name")
-        if key not in known and not key.startswith("gdal.options."):
+        if key not in known and not key.startswith(_FREE):
             raise ConfigError(f"{key}: there is no such setting{instead_of(key, known)}")
         nested = isinstance(value, list) and any(isinstance(one, (list, dict)) for one in value)
         _require(key, not nested, value, "a list of plain values, such as [a, b]")

@@ -21,6 +21,7 @@ from runner.errors import ConfigError
 
 SHARED: Final = ("cluster", "statistics")  # keys of a stage that, alone, are all stages'
 _QUOTED_ITEMS: Final = ("sweep.baseline", "sweep.objective")  # lists of overrides, whose commas never are a sweep
+_GROUPS: Final = "source.where."  # below which stand named groups, each with a text or a list of texts
 _CHOSEN: Final = re.compile(r"stages\.(\w+)\.(cluster|chunks)(\.kind)?")  # by name, in place of a group
 
 
@@ -57,13 +58,17 @@ def without_escapes(word: str) -> str:
 
 def _as_hydra_reads(override: Override, multirun: bool) -> Override:
     name = "stages.any.statistics" if override.key == "statistics" else override.key
-    if override.text in ("", "null") or not (is_list(name) or is_text(name)):
+    of_group = name.startswith(_GROUPS)
+    if override.text in ("", "null") or not (is_list(name) or is_text(name) or of_group):
         return override
     parsed = _parsed(str(override))
     swept = multirun and name not in _QUOTED_ITEMS
     if parsed is not None and (_is_function(parsed) or (swept and parsed.is_sweep_override())):
         return override
-    return _list(override, parsed) if is_list(name) else _text(override, parsed, multirun)
+    in_brackets = override.text.startswith("[") and override.text.endswith("]")
+    several = in_brackets or (of_group and "," in override.text)
+    listed = several if of_group or is_text(name) else is_list(name)
+    return _list(override, parsed) if listed else _text(override, parsed, multirun)
 
 
 def _chosen_by_name(override: Override) -> Override:

@@ -156,10 +156,15 @@ def _refuse_blanks(composed: DictConfig, needless: Sequence[str]) -> None:
 
 def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
     """Write the files that Hydra itself would leave in .hydra/, without secrets."""
-    kept = folder / ".hydra"
-    kept.mkdir(exist_ok=True)
     plain = OmegaConf.to_container(tree, enum_to_str=True)
     assert isinstance(plain, dict)
     plain.pop("sweep", None)  # no setting of the job
+    keep_plain_config(folder, {str(key): value for key, value in plain.items()}, overrides)
+
+
+def keep_plain_config(folder: Path, plain: Mapping[str, Any], overrides: Sequence[str]) -> None:
+    """Write these files of a config as it is in them."""
+    kept = folder / ".hydra"
+    kept.mkdir(exist_ok=True)
     write_text(kept / "config.yaml", OmegaConf.to_yaml(redact_tree(plain)))
-    write_text(kept / "overrides.yaml", OmegaConf.to_yaml(overrides))
+    write_text(kept / "overrides.yaml", OmegaConf.to_yaml(list(overrides)))

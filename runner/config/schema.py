@@ -40,6 +40,8 @@ _INTERPOLATION: Final[Schema] = {
     "type": "string",
     "pattern": r"\$\{|^\?\?\?$",
 }
+_GROUP_VALUE: Final[Schema] = {"type": ["string", "number", "boolean", "null"]}
+_GROUP_VALUES: Final[Schema] = {"anyOf": [_GROUP_VALUE, {"type": "array", "items": _GROUP_VALUE}]}
 _HYDRA: Final[Schema] = {
     "description": "Settings of Hydra, such as `mode: MULTIRUN` and `sweeper: {params: {KEY: VALUE,VALUE}}`.",
     "type": "object",
@@ -122,6 +124,8 @@ def _values(entry: SettingField) -> list[Schema]:
         section: Schema = {"$ref": f"#/$defs/{entry.record.__name__}"}
         names = {"propertyNames": {"pattern": _STAGE_NAME}}
         return [{"type": "object", **names, "additionalProperties": section} if entry.is_table else section]
+    if entry.name == "where":
+        return [{"type": "object", "additionalProperties": _GROUP_VALUES}]
     if entry.is_table:
         values = {"additionalProperties": {"type": ["string", "number", "boolean"]}}
         return [{"type": "object", "propertyNames": {"enum": _gdal_options()}, **values}]
@@ -137,7 +141,9 @@ def _kind(annotation: Any) -> Schema:
 
 
 def _within(limits: Limits, kind: Any) -> list[Schema]:
-    """The words, and the numbers, that limits allow."""
+    """The words, and the numbers or texts, that limits allow."""
+    if limits.texts:
+        return [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
     bounds = {"minimum": limits.least, "exclusiveMinimum": limits.above, "maximum": limits.most}
     known = {name: bound for name, bound in bounds.items() if bound is not None}
     number = {"type": "integer" if limits.whole or kind is int else "number", **known}

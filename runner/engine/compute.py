@@ -3,13 +3,12 @@
 import logging
 import time
 
-from runner.cluster.open import open_cluster
+from runner.cluster.open import Clusters
 from runner.cluster.workers import Cluster
 from runner.engine import block_engine
 from runner.engine.block_engine import Checkpoint
 from runner.engine.observer import Observer, failures_observed
 from runner.engine.results import PassResult, PassUsage
-from runner.host.process_tree import child_pids, measured_usage
 from runner.model import Stack
 from runner.plan.records import Pass
 from runner.settings import EngineName
@@ -18,15 +17,19 @@ log = logging.getLogger(__name__)
 
 
 def compute_pass(
-    pass_: Pass, stack: Stack, observer: Observer | None = None, checkpoint: Checkpoint | None = None
+    pass_: Pass,
+    stack: Stack,
+    observer: Observer | None = None,
+    checkpoint: Checkpoint | None = None,
+    clusters: Clusters | None = None,
 ) -> tuple[PassResult, PassUsage]:
-    """Compute the stages of a pass on its own cluster. `checkpoint` adds the tasks that are not in the pass.
+    """Compute the stages of a pass on its cluster. `checkpoint` adds the tasks that are not in the pass.
 
-    Raises RunnerError.
+    Without `clusters` the pass opens one for itself. Raises RunnerError.
     """
-    observer, options = observer or Observer(), pass_.reading.gdal_options
-    started, strangers = time.monotonic(), child_pids()  # such as the demo's server
-    with open_cluster(pass_.cluster, options) as cluster, measured_usage(strangers) as usage:
+    observer, options, clusters = observer or Observer(), pass_.reading.gdal_options, clusters or Clusters()
+    started, strangers = time.monotonic(), clusters.known_processes()
+    with clusters.opened(pass_.cluster, options) as cluster, clusters.measured(strangers) as usage:
         opened = time.monotonic()
         in_force = cluster.gdal_options(sorted(options))
         observer.opened(cluster.size, in_force, opened - started)

@@ -1,8 +1,9 @@
-"""A sign of life, written while a run or a sweep goes on."""
+"""A sign of life, written while a run or a sweep goes on. Threads log into the run of the thread that starts them."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Final
 
 HEARTBEAT_SECONDS: Final = 2.0
@@ -28,7 +29,7 @@ def beating(beat: Callable[[], None]) -> Iterator[None]:
 @contextmanager
 def beside(work: Callable[[], None], name: str) -> Iterator[None]:
     """Do `work` in a thread and wait for its end; not for long after an interrupt, when the process has to end."""
-    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(work,), name=name, daemon=True)
     thread.start()
     patience = None
     try:

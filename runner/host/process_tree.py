@@ -5,13 +5,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import psutil
 
 from runner.host.memory import peak_bytes
 
+_SEARCH_SECONDS: Final = 2.0  # between two searches for processes, where clusters come and go
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class Usage:
     """Resources that processes took: the most resident bytes at one time, and user and system time."""
 
@@ -114,6 +117,52 @@ def measured_usage(strangers: frozenset[int], every_seconds: float = 0.25) -> It
     finally:
         stop.set()
         thread.join()
+
+
+class Meter:
+    """One watch over this process and those it starts, shared by pieces of work that overlap in time."""
+
+    def __init__(self) -> None:
+        self._tree = ProcessTree(strangers=child_pids(), search_seconds=_SEARCH_SECONDS)
+        self._lock = threading.Lock()
+        self._measured: list[Usage] = []
+
+    @contextmanager
+    def watching(self, every_seconds: float = 0.25) -> Iterator[None]:
+        """Read resident bytes `every_seconds` during the block."""
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(every_seconds):
+                self._look()
+
+        thread = threading.Thread(target=watch, name="usage", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    @contextmanager
+    def measured(self) -> Iterator[Usage]:
+        """The usage of all processes during the block, whatever they worked on."""
+        usage = Usage()
+        before = self._look()
+        self._measured.append(usage)
+        try:
+            yield usage
+        finally:
+            usage.cpu_seconds = self._look() - before
+            self._measured.remove(usage)
+
+    def _look(self) -> float:
+        """The CPU seconds so far. Every piece of work under way notes the resident bytes."""
+        with self._lock:
+            self._tree.look()
+            for usage in list(self._measured):
+                usage.peak_bytes = max(usage.peak_bytes, self._tree.resident_bytes)
+            return self._tree.usage.cpu_seconds
 
 
 def child_pids() -> frozenset[int]:

@@ -4,9 +4,12 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+from runner.host.stopping import awaited
 
 Shared = TypeVar("Shared")
 Task = TypeVar("Task")
@@ -15,27 +18,38 @@ Mapped = Callable[[Shared, Iterator[Task]], Iterator[Result]]
 _LOOK_SECONDS: Final = 0.05  # between two checks of threads that are ending
 
 
+class SharedThreads(NamedTuple):
+    """Threads that work for several callers, in the order in which these come."""
+
+    pool: ThreadPoolExecutor
+    number: int
+
+
 def map_on_threads(
     function: Mapped[Shared, Task, Result],
     shared: Shared,
     tasks: Sequence[Task],
-    threads: int,
+    threads: "int | SharedThreads",
     stop: Callable[[], None],
 ) -> Generator[Result, None, None]:
     """The results of all tasks, as they are done. `function` runs once on each thread; all take from the same tasks.
 
-    Raises the error of a thread. At every end `stop` is called, and no thread is left.
+    Threads are a number of its own, or those that others share. Raises the error of a thread. At every end
+    `stop` is called, and no thread works on these tasks any more.
     """
+    shared_pool, count = (threads.pool, threads.number) if isinstance(threads, SharedThreads) else (None, threads)
     waiting = _Shared(iter(tasks))
-    results: queue.Queue[_Done[Result]] = queue.Queue(maxsize=threads)
-    with ThreadPoolExecutor(threads) as pool:
-        working = [pool.submit(_work, function, shared, waiting, results) for _ in range(threads)]
+    results: queue.Queue[_Done[Result]] = queue.Queue(maxsize=count)
+    with nullcontext(shared_pool) if shared_pool else ThreadPoolExecutor(count) as pool:
+        working = [pool.submit(copy_context().run, _work, function, shared, waiting, results) for _ in range(count)]
         try:
             for _ in tasks:
-                yield results.get().result()
+                yield awaited(lambda seconds: results.get(timeout=seconds), queue.Empty).result()
         finally:
             stop()
             waiting.close()
+            for thread in working:
+                thread.cancel()  # one that has not begun, since the pool works for others
             _empty(results, working)
 
 

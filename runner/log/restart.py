@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runner.settings import JobSettings
 
 _CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "source.start", "source.end",
-             "source.exclude", "source.limit", "source.duplicates")  # fmt: skip
+             "source.exclude", "source.where", "source.stack_by", "source.limit", "source.duplicates")  # fmt: skip
 
 
 @contextmanager
@@ -61,5 +61,5 @@ def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> Non
     """
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
-        if key in _CHOOSING and key not in lost:
+        if (key in _CHOOSING or key.startswith("source.where.")) and key not in lost:
             raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run {command()}")

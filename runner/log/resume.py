@@ -2,7 +2,6 @@
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +9,14 @@ from runner.base.command import command
 from runner.base.console import say, tell
 from runner.base.overrides import for_shell, names_folder
 from runner.errors import RecordError
-from runner.log.rerun import recorded_inputs, refuse_changed_area
 from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.lock import held
-from runner.record.run_files import RecordedInput
+from runner.record.recorded_inputs import found_again
 from runner.record.run_folder import RunFolder, choose_run, read_run
 
 if TYPE_CHECKING:
-    from runner.model import Inputs
     from runner.settings import JobSettings
-    from runner.source.stores import Stores
 
 _EXAMPLES = """\
 examples
@@ -79,38 +75,28 @@ def _resumable(folder: Path) -> RunFolder:
 
 
 def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
-    from runner.job import run_job  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.settings import EngineName  # noqa: PLC0415 - as above
+    from runner.archive.story import run_archive  # noqa: PLC0415 - all that a run imports, which other verbs spare
+    from runner.job import run_job  # noqa: PLC0415 - as above
 
     _refuse_other_folder(overrides)
     folder = earlier.path.absolute()
-    rows = _found_inputs(earlier)
     with restarted_run(earlier, overrides, folder, resumed=True) as (job, record):
-        if job.engine is EngineName.xarray:
-            tell("engine=xarray keeps no tasks: everything is computed again")
-        elif not any(folder.glob("partials/*.npz")):
-            tell("no finished tasks are kept: everything is read")
-        run_job(job, record, None if rows is None else _not_pinned(earlier, rows), explain=explain)
+        if job.source.stack_by:
+            run_archive(job, record)
+        else:
+            _tell_kept(job, folder)
+            run_job(job, record, found_again(earlier), explain=explain)
     tell(f"run folder: {earlier.path}, {record.seconds:.1f} s in all")
 
 
-def _not_pinned(earlier: RunFolder, rows: Sequence[RecordedInput]) -> "Callable[[JobSettings, Stores], Inputs]":
-    """A function that finds the scenes as they are now, in order of time; unreadable ones may have been repaired."""
-    inputs = [row for row in rows if row.used or row.skipped]
-    in_time = sorted(inputs, key=lambda row: (row.time, row.scene, row.href))
-    find = recorded_inputs(earlier, in_time, rows, pinned=False)
+def _tell_kept(job: "JobSettings", folder: Path) -> None:
+    """Say so if no finished tasks are kept."""
+    from runner.settings import EngineName  # noqa: PLC0415 - as in _go_on
 
-    def found(job: "JobSettings", stores: "Stores") -> "Inputs":
-        inputs = find(job, stores)
-        refuse_changed_area(earlier, job, inputs.stack)
-        return inputs
-
-    return found
-
-
-def _found_inputs(earlier: RunFolder) -> tuple[RecordedInput, ...] | None:
-    """The objects it had found; None if it ended before that, so that its source is listed again."""
-    return earlier.inputs() if (earlier.path / "inputs.parquet").exists() else None
+    if job.engine is EngineName.xarray:
+        tell("engine=xarray keeps no tasks: everything is computed again")
+    elif not any(folder.glob("partials/*.npz")):
+        tell("no finished tasks are kept: everything is read")
 
 
 def _refuse_other_folder(overrides: list[str]) -> None:

@@ -1,6 +1,7 @@
 """`inputs.parquet`: every object of the archive, used or left out and why."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +46,11 @@ def write_inputs(path: Path, inputs: Inputs) -> None:
     rows = [_used(scene, inputs.stack.grid.crs_name, inputs.stack.band) for scene in inputs.stack.scenes]
     rows += [_unused(item) for item in inputs.left_out]
     write_table(path, table_of(rows, SCHEMA))
+
+
+def write_left_out(path: Path, left_out: Sequence[LeftOut]) -> None:
+    """Write the table of an archive's objects that are in no stack. Raises OutputError."""
+    write_table(path, table_of([_unused(item) for item in left_out], SCHEMA))
 
 
 def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:

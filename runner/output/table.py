@@ -1,7 +1,7 @@
 """The Parquet table of spatial statistics: one row per scene."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ def scene_table(
         "datetime": column([scene.time for scene in scenes], pa.timestamp("us", tz="UTC")),
     }
     for group in sorted({name for scene in scenes for name in scene.groups}, key=_group_order(scenes[0].groups)):
-        columns[_free_name(group, values)] = column([scene.groups.get(group) for scene in scenes], pa.string())
+        columns[free_name(group, values)] = column([scene.groups.get(group) for scene in scenes], pa.string())
     columns |= {name: number_column(array) for name, array in values.items()}
     fields = [pa.field(name, array.type, metadata=about.get(name) or None) for name, array in columns.items()]
     schema = pa.schema(fields, metadata={"cog_stack_runner": json.dumps(dict(provenance), sort_keys=True)})
@@ -48,8 +48,9 @@ def _group_order(first: Mapping[str, str]) -> Callable[[str], tuple[int, str]]:
     return lambda name: (order.get(name, len(order)), name)
 
 
-def _free_name(group: str, values: Mapping[str, np.ndarray]) -> str:
-    return f"{group}_" if group in values or group in _RESERVED else group
+def free_name(group: str, statistics: Collection[str]) -> str:
+    """The column of a named group, whose name a statistic or a column of ours may have."""
+    return f"{group}_" if group in statistics or group in _RESERVED else group
 
 
 def write_table(path: Path, table: pa.Table, statistics: Sequence[str] = ()) -> FileFacts:

@@ -42,16 +42,21 @@ class Reading:
 
 def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -> Reading:
     """Resolve how a job reads this stack; without `stores` it opens its own. Raises PlanError as `make_rule`."""
-    fetch, s3 = fetch_options(job.fetch), job.source.s3
+    fetch = fetch_options(job.fetch)
     together = max(1, min(fetch.scenes_together, _TOGETHER_BYTES // stack.tile_bytes))
     return Reading(
         rule=make_rule(job, stack),
         reader=ReaderName.gdal if job.engine is EngineName.xarray else job.reader,
         fetch=replace(fetch, scenes_together=together),
-        stores=stores or Stores(s3, fetch),
-        gdal_options={**network_environment(s3), **job.gdal.options, **gdal_s3_options(s3)},
+        stores=stores or Stores(job.source.s3, fetch),
+        gdal_options=gdal_options_of(job),
         inflate=job.decode.inflate,
     )
+
+
+def gdal_options_of(job: JobSettings) -> dict[str, str]:
+    """The options of GDAL that hold in every worker."""
+    return {**network_environment(job.source.s3), **job.gdal.options, **gdal_s3_options(job.source.s3)}
 
 
 def fetch_options(settings: FetchSettings) -> FetchOptions:

@@ -72,9 +72,13 @@ def check_option_names(options: Mapping[str, str]) -> None:
 
 @contextmanager
 def gdal_environment(options: Mapping[str, str]) -> Iterator[None]:
-    """Set `options` as environment variables, and restore the former ones at the end."""
-    before = {name: os.environ.get(name) for name in options}
-    os.environ.update(options)
+    """Set `options` as environment variables, and restore the former ones at the end.
+
+    What is set already stays untouched: other threads may be reading it.
+    """
+    changed = {name: value for name, value in options.items() if os.environ.get(name) != value}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
     try:
         yield
     finally:

@@ -24,8 +24,9 @@ _FILES: Final = (
     RECORD, "run.log", "events.jsonl", "trace.parquet", "inputs.parquet", "outputs.json",
     "report.html", "partials", ".hydra", _RESERVE,
 )  # fmt: skip
+_OF_AN_ARCHIVE: Final = ("stacks", "stacks.parquet")
 _BELOW: Final = (".hydra/config.yaml", ".hydra/overrides.yaml")
-_LEFT: Final = ("inputs.parquet", "outputs.json", "partials")  # of a run that found its scenes
+_LEFT: Final = ("inputs.parquet", "outputs.json", "partials", "stacks")  # of a run that found its scenes
 _TOLD: Final = ("run.log", "events.jsonl", "trace.parquet", "report.html", _RESERVE, *_BELOW)  # of one that did not
 
 
@@ -129,6 +130,9 @@ def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]
 def _names(config: Mapping[str, Any]) -> Iterable[str]:
     """The names of all files that a run of this config writes."""
     stages = config.get("stages") or {}
+    if (config.get("source") or {}).get("stack_by"):
+        tables = [f"{name}.parquet" for name, stage in stages.items() if Over[stage["over"]] is Over.space]
+        return dict.fromkeys([*_FILES, *_OF_AN_ARCHIVE, *tables])
     results = (output_names(name, Over[stage["over"]], stage["statistics"]) for name, stage in stages.items())
     return dict.fromkeys(chain(_FILES, *results))
 

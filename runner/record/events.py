@@ -4,7 +4,8 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,16 +26,27 @@ def timestamp(seconds: float | None = None) -> str:
     return moment.isoformat(timespec="milliseconds")
 
 
+_RUN: ContextVar[Path | None] = ContextVar("run", default=None)  # the folder of the run that a thread works for
+
+
 @contextmanager
-def events_kept(folder: Path) -> Iterator[None]:
-    """Write what is logged during the block into the folder's `run.log` and `events.jsonl`."""
+def events_kept(folder: Path, *, one_of_many: bool = False) -> Iterator[None]:
+    """Write what is logged during the block into the folder's `run.log` and `events.jsonl`.
+
+    What threads log that work for no run counts too, unless the run is one of many in this process: then it belongs to
+    all of them together.
+    """
     handlers = [_handler(folder / "run.log", _Line()), _handler(folder / "events.jsonl", _JsonLine())]
+    accepted = (folder,) if one_of_many else (folder, None)
+    token = _RUN.set(folder)
     for handler in handlers:
+        handler.addFilter(lambda _: _RUN.get() in accepted)
         logging.getLogger().addHandler(handler)
     try:
-        with libraries_hushed():
+        with nullcontext() if one_of_many else libraries_hushed():
             yield
     finally:
+        _RUN.reset(token)
         for handler in handlers:
             logging.getLogger().removeHandler(handler)
             handler.close()

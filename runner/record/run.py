@@ -185,6 +185,14 @@ class StackRecord(Struct, frozen=True):
         return None if self.height is None or self.width is None else (self.height, self.width)
 
 
+class ArchiveRecord(Struct, frozen=True):
+    """The stacks of an archive: the groups they are parted by, their number, and how many have each status."""
+
+    stack_by: tuple[str, ...]
+    stacks: Count
+    statuses: dict[str, Count] = {}
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """One attempt at a run; a resumed run has several."""
 
@@ -237,6 +245,7 @@ class Run(Attempt, frozen=True, kw_only=True):
     phases: dict[str, Amount | None] = {}
     stack: StackRecord | None = None
     listing: Fetched | None = None
+    archive: ArchiveRecord | None = None  # of a run of many stacks, each of which has a record of its own
     outputs: tuple[str, ...] = ()
     rerun_of: str | None = None
     resumed_from: str | None = None

@@ -31,6 +31,7 @@ from runner.record.run import PassRecord, Run, Status
 from runner.record.trace_table import TraceLog
 from runner.reduce import KERNELS
 
+_PATIENCE_SECONDS = 30.0  # for a description by another thread
 _FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class RunRecord:
 
     def __init__(self, folder: Path, run: Run, reserve: Reserve) -> None:
         self.folder = folder
+        self.described = threading.Event()
         self.trace = TraceLog(folder / "trace.parquet")
         self.last_act: Callable[[Path], object] | None = None  # of the folder, once the run has ended: making its page
         self._running: tuple[str | None, Sequence[str]] = (None, ())  # the pass under way, and its stages
@@ -124,8 +126,17 @@ class RunRecord:
 
     def describe(self) -> None:
         """Find out what takes a while: versions, and the state of the code."""
-        with _warned_if_unwritten("run.json"):
-            self.change(versions=library_versions(), code=git_state(Path(runner.__file__).parent))
+        try:
+            with _warned_if_unwritten("run.json"):
+                self.change(versions=library_versions(), code=git_state(Path(runner.__file__).parent))
+        finally:
+            self.described.set()
+
+    def describe_as(self, other: "RunRecord") -> None:
+        """Take what another record of this process has found out. It is written with the next change."""
+        other.described.wait(_PATIENCE_SECONDS)
+        with self._lock:
+            self._run = replace(self._run, versions=other.run.versions, code=other.run.code)
 
     def _write(self) -> None:
         self._run = replace(self._run, heartbeat=datetime.now(UTC))
@@ -158,15 +169,37 @@ def recorded_run(
     With `earlier`, the record that is there, that run goes on and becomes one of its `attempts`. Whoever resumes it
     holds the folder already.
     """
-    reserve = claim(folder, config) if earlier is None else reclaim(folder, config, earlier.config)
-    run = _first_record(config, command, overrides)
+    first = _first_record(config, command, overrides, machine_facts())
+    with _recorded(folder, first, earlier) as record:
+        yield record
+
+
+@contextmanager
+def recorded_stack(
+    folder: Path,
+    config: Mapping[str, Any],
+    overrides: Sequence[str],
+    archive: RunRecord,
+    earlier: Run | None = None,
+) -> Iterator[RunRecord]:
+    """Record the run of one stack of an archive as by `recorded_run`; machine, packages and code are the archive's."""
+    machine = {name: getattr(archive.run, name) for name in _OF_THE_MACHINE}
+    first = _first_record(config, archive.run.command, overrides, machine)
+    first = replace(first, config_flags=archive.run.config_flags)
+    with _recorded(folder, first, earlier, archive) as record:
+        yield record
+
+
+@contextmanager
+def _recorded(folder: Path, run: Run, earlier: Run | None, archive: RunRecord | None = None) -> Iterator[RunRecord]:
+    reserve = claim(folder, run.config) if earlier is None else reclaim(folder, run.config, earlier.config)
     if earlier is not None:
         attempts = (*earlier.attempts, earlier.attempt)
         run = replace(run, attempts=attempts, rerun_of=earlier.rerun_of, resumed_from=str(folder))
     try:
-        with held(folder) if earlier is None else nullcontext(), events_kept(folder):
+        with held(folder) if earlier is None else nullcontext(), events_kept(folder, one_of_many=archive is not None):
             record = RunRecord(folder, run, reserve)
-            with _last_act(record), _outcome(record), beating(record.beat), beside(record.describe, "description"):
+            with _last_act(record), _outcome(record), beating(record.beat), _described(record, archive):
                 yield record
     except OSError as error:
         if not folder.is_dir():
@@ -175,6 +208,19 @@ def recorded_run(
             raise
         way = "set output.dir" if earlier is None else "make it writable"  # a run is resumed in its own folder
         raise OutputError(f"{folder}: {error.strerror or error}; free some space or {way}") from error
+
+
+@contextmanager
+def _described(record: RunRecord, archive: RunRecord | None) -> Iterator[None]:
+    """Find out versions and code meanwhile, or take them from the record of the archive."""
+    if archive is None:
+        with beside(record.describe, "description"):
+            yield
+        return
+    try:
+        yield
+    finally:
+        record.describe_as(archive)
 
 
 @contextmanager
@@ -219,7 +265,12 @@ def _warned_if_unwritten(name: str) -> Iterator[None]:
 _PHASES = ("imports", "archive", "listing", "kernels", "compiling", "writing", "report")
 
 
-def _first_record(config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str]) -> Run:
+_OF_THE_MACHINE = ("host", "pid", "python", "platform", "cores", "memory_bytes", "cgroup")
+
+
+def _first_record(
+    config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str], machine: Mapping[str, Any]
+) -> Run:
     return Run(
         status="RUNNING",
         started=datetime.now(UTC),
@@ -228,7 +279,7 @@ def _first_record(config: Mapping[str, Any], command: Sequence[str], overrides: 
         config_flags=tuple(config_flags(command)),
         config=dict(config),
         config_sha256=config_sha256(config),
-        **machine_facts(),
+        **machine,
         versions={},
         kernels=KERNELS,
         phases=dict.fromkeys(f"{name}_seconds" for name in _PHASES),

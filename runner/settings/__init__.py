@@ -4,6 +4,7 @@ YAML holds values, these records hold names. The text below a field or a member 
 (`runner/docs/reference.md`) and the JSON schema are made from it. `config.job_config` composes and checks them.
 """
 
+from runner.settings.archive import ArchiveSettings
 from runner.settings.choices import (
     Action,
     ClusterKind,
@@ -15,6 +16,7 @@ from runner.settings.choices import (
     Objective,
     OnError,
     Over,
+    PlanHeaders,
     RasterDtype,
     ReaderName,
     Search,
@@ -36,6 +38,7 @@ from runner.settings.sweep import SweepSettings
 __all__ = [
     "COMPRESSIONS",
     "Action",
+    "ArchiveSettings",
     "ChunkSettings",
     "ClusterKind",
     "ClusterSettings",
@@ -54,6 +57,7 @@ __all__ = [
     "OnError",
     "OutputSettings",
     "Over",
+    "PlanHeaders",
     "RasterDtype",
     "ReaderName",
     "S3Settings",

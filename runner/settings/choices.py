@@ -130,6 +130,15 @@ class StackGrid(Enum):
     """The pixels of the earliest scene. Where another scene does not reach, its pixels are missing."""
 
 
+class PlanHeaders(Enum):
+    """The headers that the plan of an archive rests on."""
+
+    first = "first"
+    """That of the first scene of each stack. The others are taken to be like it."""
+    all = "all"
+    """Those of all scenes, as a run reads them."""
+
+
 class ClusterKind(Enum):
     """The cluster that runs the tasks of a stage."""
 

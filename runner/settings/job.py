@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from runner.settings.archive import ArchiveSettings
 from runner.settings.choices import Action, EngineName, Mask, OnError, ReaderName
 from runner.settings.limits import FROM_0, SWITCH
 from runner.settings.output import DebugSettings, OutputSettings
@@ -38,6 +39,8 @@ class JobSettings:
     """Decompression of tiles."""
     source: SourceSettings = field(default_factory=SourceSettings)
     """Scenes of the stack."""
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
+    """Run of many stacks."""
     gdal: GdalSettings = field(default_factory=GdalSettings)
     """Configuration of GDAL."""
     chunks: ChunkSettings = field(default_factory=ChunkSettings)

@@ -15,9 +15,13 @@ class Limits:
     words: tuple[str | bool, ...] = ()
     whole: bool = False  # where the type is not int
     text: bool = False  # any that is not empty
+    texts: bool = False  # a text or a list of texts
 
     def hold(self, value: object) -> bool:
-        """Tell if the value is one of the words, or a number within the bounds."""
+        """Tell if the value is one of the words, or a number within the bounds, or a text where texts are wanted."""
+        if self.texts:
+            items = value if isinstance(value, list) else [value]
+            return bool(items) and all(isinstance(item, str) for item in items)
         if type(value) is int or (type(value) is float and not self.whole):
             return self._has_bounds() and self._within(value)
         if self.text and isinstance(value, str):
@@ -44,6 +48,8 @@ SECONDS: Final = Limits("seconds above 0, at most 10000000", above=0, most=10_00
 LEVEL: Final = Limits("a whole number from 1 to 9", least=1, most=9)
 SHARE: Final = Limits("a share above 0, up to 1", above=0, most=1)
 COMPRESSION: Final = Limits(" or ".join(COMPRESSIONS), words=COMPRESSIONS)
+STACK_FAILURE: Final = Limits("stop or continue", words=("stop", "continue"))
+URLS: Final = Limits("a text, or a list of texts", texts=True)
 SWITCH: Final = Limits("auto, true or false", words=("auto", True, False))
 SCENES: Final = Limits("a whole number from 1 on, or one of auto, all", least=1, words=("auto", "all"), whole=True)
 PIXELS: Final = Limits(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from runner.settings.choices import Duplicates, Georeference, Sidecars, SourceKind, StackGrid
-from runner.settings.limits import BAND, FROM_1
+from runner.settings.limits import BAND, FROM_1, URLS
 
 
 @dataclass(slots=True)
@@ -31,11 +31,19 @@ class SourceSettings:
     """Short name of the data in messages and results: letters, digits, dots and dashes."""
     kind: SourceKind = SourceKind.glob
     """How scenes are found."""
-    url: str = "???"
-    """Pattern of the scenes in a folder or a bucket, or the path of a manifest. `**` matches any number of folders."""
+    url: Annotated[Any, URLS] = "???"  # OmegaConf 2.3 cannot merge `str | list[str]`
+    """Pattern of the scenes in a folder or a bucket, or the path of a manifest. `**` matches any number of folders.
+    A list names several of them, whose scenes are taken together."""
     datetime_regex: str | None = None
     """Regular expression that finds the date in a key by named groups: `date`, `datetime`, `doy`, or `year`, `month`
     and `day`. Other named groups become columns of the table, and `scene` names the scene. A manifest needs none."""
+    stack_by: list[str] = field(default_factory=list)
+    """Named groups, such as `[tile, band]`, that part the scenes into stacks: a stack for each combination of their
+    values, each with a grid and a type of its own. Groups are those of `datetime_regex` and the columns of a manifest.
+    Without any there is one stack."""
+    where: dict[str, Any] = field(default_factory=dict)
+    """Scenes to take, by their named groups: a value, a pattern such as `10T*`, or a list of them. `null` takes scenes
+    that do not have the group."""
     start: str | None = None
     """First date or time to take, such as `2020-05-01`."""
     end: str | None = None
@@ -80,3 +88,13 @@ class SourceSettings:
     """Unit of the pixels, for the results."""
     s3: S3Settings = field(default_factory=S3Settings)
     """Access to the bucket, for an address that begins with `s3://`."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The url, or each of several."""
+        return (self.url,) if isinstance(self.url, str) else tuple(self.url)
+
+    @property
+    def shown_url(self) -> str:
+        """The url as a text; several with commas."""
+        return ", ".join(self.urls)

@@ -4,11 +4,12 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from typing import TypeVar
 
 from runner.errors import RunnerError
+from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -36,11 +37,22 @@ async def gather(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Item]
             except RunnerError as error:
                 failures.append(error)
 
-    await asyncio.gather(*(ask_for_some() for _ in range(at_once)))
-    await _all_delivered()
+    await _all_asked([asyncio.ensure_future(ask_for_some()) for _ in range(at_once)])
+    if threading.current_thread() is threading.main_thread():  # else others ask at the same time
+        await all_delivered()
     if failures:
         raise failures[0]
     return [answers[number] for number in sorted(answers)]
+
+
+async def _all_asked(workers: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for all. Raises the first error of any, or an interrupt that was requested of this thread."""
+    under_way: set[asyncio.Task[None]] = set(workers)
+    while under_way:
+        done, under_way = await asyncio.wait(under_way, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_EXCEPTION)
+        for worker in done:
+            worker.result()
+        refuse_if_stopped()
 
 
 def _unknown_threads() -> set[int]:
@@ -54,7 +66,7 @@ def _threads_of_others() -> set[int]:
     return _unknown_threads()
 
 
-async def _all_delivered() -> None:
+async def all_delivered() -> None:
     """Wait until no thread of obstore's is in Python: the last answer was seen before its thread had left."""
     stop = time.monotonic() + _LONGEST_SECONDS
     while _unknown_threads() - _threads_of_others():

@@ -83,10 +83,10 @@ def describe_folder_dates(source: SourceSettings, chosen: Sequence[Candidate]) -
 
 
 def _short_names(source: SourceSettings, hrefs: Sequence[str]) -> list[str]:
-    """Below a glob's constant part the whole path; of a manifest's hrefs as many last parts as tell them apart."""
+    """Below a glob's constant part the whole path; of several globs, or a manifest, the last parts that tell apart."""
     paths = [re.sub(r"\.tiff?$", "", href, flags=re.IGNORECASE) for href in hrefs]
-    if source.kind is not SourceKind.manifest:
-        common = constant_prefix(whole_url(source.url))
+    if source.kind is not SourceKind.manifest and len(source.urls) == 1:
+        common = constant_prefix(whole_url(source.urls[0]))
         return [path.removeprefix(common) for path in paths]
     return shortest_names(paths)
 

@@ -1,22 +1,36 @@
-"""From listed objects to a stack: list, name, choose, read headers, hold them against each other."""
+"""From listed objects to a stack: list and name them, choose, read headers, hold them against each other."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from runner.errors import SourceError
-from runner.model import Inputs, LeftOut
+from runner.model import Inputs, LeftOut, StoredObject
 from runner.settings import OnError, Sidecars, SourceKind, SourceSettings
 from runner.source.area import refuse_missing_area
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
+from runner.source.parts import keep_where
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
 from runner.source.selection import choose, excluded_by, refuse_equal_names
 from runner.source.sidecars import refuse_masks
 from runner.source.stack import describe_scale, make_stack
 from runner.source.stores import Stores
 from runner.source.twins import describe_twins
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """All that a source lists: the scenes by name and date, and what is left out of every stack.
+
+    `notes` are lines for the console.
+    """
+
+    scenes: tuple[Candidate, ...]
+    left_out: tuple[LeftOut, ...]
+    objects: int  # that may be scenes
+    notes: tuple[str, ...] = ()
 
 
 def find_inputs(
@@ -30,37 +44,66 @@ def find_inputs(
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
     StoreError where the store, the credentials or the network fail.
     """
+    archive = list_archive(source, stores)
+    inputs = read_inputs(source, archive, stores, on_error, progress)
+    return replace(inputs, left_out=inputs.left_out + archive.left_out, notes=archive.notes + inputs.notes)
+
+
+def list_archive(source: SourceSettings, stores: Stores) -> Archive:
+    """List the source, and name and date what may be its scenes; `source.exclude` and `source.where` leave some out.
+
+    Raises as `find_inputs`.
+    """
     refuse_missing_area(source)
-    listing = list_objects(source, stores)
+    listing = _list_all(source, stores)
     objects, passed_over = (listing, []) if source.kind is SourceKind.manifest else split_scenes(listing)
     if source.sidecars is Sidecars.ignore:
         objects = [replace(item, sidecars=()) for item in objects]
-    named = [item for item in objects if not excluded_by(source, item.href)]
-    listed = name_candidates(source, named)
-    chosen, left_out = choose(source, listed)
+    named = name_candidates(source, [item for item in objects if not excluded_by(source, item.href)])
+    scenes, left_out = keep_where(source, named)
     excluded = ((item, excluded_by(source, item.href)) for item in objects)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over]
+    return Archive(tuple(scenes), tuple(left_out), len(objects), tuple(describe_passed_over(passed_over)))
+
+
+def _list_all(source: SourceSettings, stores: Stores) -> list[StoredObject]:
+    """The objects of every url, each once, in the order of their hrefs."""
+    listings = [list_objects(replace(source, url=url), stores) for url in source.urls]
+    if len(listings) == 1:
+        return listings[0]
+    return sorted({item.href: item for listing in listings for item in listing}.values(), key=lambda item: item.href)
+
+
+def read_inputs(
+    source: SourceSettings,
+    listed: Archive,
+    stores: Stores,
+    on_error: OnError,
+    progress: Callable[[int, int], None],
+) -> Inputs:
+    """Choose among listed scenes, read their headers and make one stack of them. Raises as `find_inputs`."""
+    chosen, left_out = choose(source, listed.scenes)
     refuse_equal_names(source, chosen)
     refuse_masks([candidate.item for candidate in chosen])
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:
         raise SourceError(
-            f"source.url={source.url}: none of {len(objects)} objects is left{_period(listed)}; "
-            f"{_reasons(left_out + unread)}"
+            f"source.url={source.shown_url}: none of {listed.objects} objects is left{_period(listed.scenes)}; "
+            f"{_reasons([*left_out, *unread, *listed.left_out])}"
         )
-    notes = describe_passed_over(passed_over) + describe_folder_dates(source, chosen) + describe_twins(chosen, listed)
+    notes = describe_folder_dates(source, chosen) + describe_twins(chosen, listed.scenes)
     stack = make_stack(source, scenes)
     notes += describe_scale(source, stack.band, scenes)
     return Inputs(stack, tuple(left_out + unread), stores.counts, tuple(notes))
 
 
-def _period(listed: list[Candidate]) -> str:
+def _period(listed: Sequence[Candidate]) -> str:
     """The days that the objects are of."""
     days = sorted(f"{candidate.time:%Y-%m-%d}" for candidate in listed)
     return f", which are of {days[0]} to {days[-1]}" if days else ""
 
 
-def _reasons(left_out: list[LeftOut]) -> str:
+def _reasons(left_out: Sequence[LeftOut]) -> str:
     reasons = sorted({item.reason for item in left_out})
     return "left out: " + "; ".join(reasons[:5])

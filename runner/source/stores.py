@@ -44,6 +44,12 @@ class Stores:
         """Only the settings travel."""
         return type(self), (self.s3, self.fetch)
 
+    def beside(self) -> "Stores":
+        """The same stores, for another run of this process: their connections are shared, their costs are not."""
+        other = type(self)(self.s3, self.fetch)
+        other._open = self._open  # noqa: SLF001 - of the same class
+        return other
+
     def of(self, location: Location) -> S3Store | LocalStore:
         """The store that holds this object; its path there is `location.key`."""
         bucket = location.bucket

@@ -15,6 +15,7 @@ from runner.source.narrow import differing_parts, narrower_url
 from runner.source.patterns import pattern_of_names, pattern_of_times
 
 _MOST_NAMED: Final = 5
+_STACKS: Final = "let source.stack_by=[tile] part them into stacks by a named group"
 _BAND_NAMES: Final = re.compile(
     r"(eo[:_])?(band|channel|polari[sz]ation|pol|product|asset|variable|layer|measurement|parameter|quantity)"
     r"s?([_ -]?(name|id|type|key|number))?",
@@ -133,11 +134,12 @@ def _ways_out(
     else:
         dates, columns = _dates(times), "a named group of source.datetime_regex"
         named = [(scene.item.href, scene.time) for scene in scenes]
-        narrow = None if dates else narrower_url(whole_url(source.url), named)
+        narrow = None if dates or len(source.urls) > 1 else narrower_url(whole_url(source.urls[0]), named)
         choice = f"narrow source.url to one of them{f', such as {written(narrow)}' if narrow else ''}"
     tell = "" if bands else f"let {columns} tell them apart, with values that recur, or "
+    stacks = f"let source.stack_by part them into stacks by {_names(bands)}" if bands else _STACKS
     return (
-        f"{dates}If these are bands, tiles or versions, {choice}; if all belong to the stack, {tell}say "
+        f"{dates}If these are bands, tiles or versions, {choice}, or {stacks}; if all belong to the stack, {tell}say "
         "source.duplicates=keep; first or last takes one of each time"
     )
 

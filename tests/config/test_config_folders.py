@@ -101,8 +101,10 @@ def test_a_copy_of_our_files_hides_nothing(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("exclude: '*a*'\n", "source/theirs.yaml:2: source.exclude: wanted a list, such as [a, b]"),
-        ("url: [a, b]\n", "source/theirs.yaml:2: source.url=['a', 'b']: wanted one value, and got a list"),
-        ("url: {a: b}\n", "source.url={'a': 'b'}: wanted one value, and got a mapping"),
+        ("start: [a, b]\n", "source/theirs.yaml:2: source.start=['a', 'b']: wanted one value, and got a list"),
+        ("start: {a: b}\n", "source.start={'a': 'b'}: wanted one value, and got a mapping"),
+        ("url: {a: b}\n", "source/theirs.yaml:2: source.url.a: there is no such setting; did you mean 'source.url'"),
+        ("url: [a, 7]\n", "source/theirs.yaml:2: source.url=['a', 7]: wanted a text, or a list of texts"),
         ("url: '${oc.env:NOT_SET}'\n", "source.url: the environment has no variable NOT_SET"),
     ],
 )

@@ -37,7 +37,11 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
     [
         ("source.limt=3", "source.limt: there is no such setting; did you mean 'source.limit=3'"),
         ("source.zones=[0,0,1,1]", "source.zones: there is no such setting; source has area, area_layer, band, "),
-        ("source.stack_by=month", "source.stack_by: there is no such setting; source has area, "),
+        ("source.stack_by=month", "source.stack_by=['month']: wanted named groups such as tile or band, not those of "),
+        ("source.stack_by=[tile,tile]", "source.stack_by=['tile', 'tile']: wanted each group once"),
+        ("source.where.date=20200106", "source.where.date=20200106: wanted named groups such as tile or band"),
+        ("source.where.tile=[]", "source.where.tile=[]: wanted a value, a pattern, or a list of them"),
+        ("archive.on_error=skip", "archive.on_error=skip: wanted stop or continue"),
         ("stages.temporal_mean.group_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "),
         ("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
         ("chunks.nodata=0", "chunks.nodata: there is no such setting; did you mean 'source.nodata=0'"),

@@ -1,0 +1,134 @@
+"""The plan of an archive: what each of its stacks would read, the largest first, and totals. Nothing is computed."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from runner import summary
+from runner.archive.stack_jobs import ArchiveJob
+from runner.archive.turns import most_under_way, own_bytes
+from runner.base.console import progress_bar, tell
+from runner.errors import PlanError, RunnerError
+from runner.model import Scene, Stack
+from runner.plan.memory import PROCESS_BYTES
+from runner.plan.planner import make_plan
+from runner.plan.records import Plan
+from runner.preview import stores_of
+from runner.settings import JobSettings, OnError, PlanHeaders
+from runner.source.headers import read_headers
+from runner.source.names import Candidate
+from runner.source.parts import Part, part
+from runner.source.reachable import opened_source
+from runner.source.scenes import Archive, list_archive, read_inputs
+from runner.source.selection import choose
+from runner.source.stack import make_stack
+from runner.source.stores import Stores
+
+
+def show_archive_plan(job: JobSettings) -> None:
+    """Print what a run of all stacks would read. Raises PlanError if some of them cannot run."""
+    with opened_source(job) as reachable:
+        stores = stores_of(reachable)
+        archive = list_archive(reachable.source, stores)
+        parts = part(reachable.source, archive.scenes)
+        for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
+            tell(line)
+        planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
+    plans = [(stack.name, stack.stack, stack.plan) for stack in planned if stack.stack and stack.plan]
+    if plans:
+        summary.show_archive_plan(plans, _peak_bytes(job, planned))
+    problems = [stack for stack in planned if stack.problem]
+    if problems:
+        raise PlanError(
+            f"{len(problems)} of {len(planned)} stacks cannot run: {problems[0].name}: {problems[0].problem}"
+            + (f"; and {', '.join(stack.name for stack in problems[1:6])}" if len(problems) > 1 else "")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStack:
+    """A stack and its plan, or the problem that keeps it from running."""
+
+    name: str
+    stack: Stack | None = None
+    plan: Plan | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    """Plans the stacks of an archive, by the header of the first scene of each, or by all headers."""
+
+    archive: ArchiveJob
+    stores: Stores
+
+    def planned(self, parts: Sequence[Part]) -> Iterator[PlannedStack]:
+        if self.archive.job.archive.headers is PlanHeaders.all:
+            with progress_bar("stacks") as bar:
+                for done, stack in enumerate(parts, start=1):
+                    yield self._planned(stack, None)
+                    bar(done, len(parts))
+            return
+        examples = self._examples(parts)
+        for stack in parts:
+            yield self._planned(stack, examples.get(stack.name, "none of its scenes is left"))
+
+    def _examples(self, parts: Sequence[Part]) -> dict[str, Scene | str]:
+        """The first scene of each stack, or the reason why its header cannot be read."""
+        firsts: dict[str, Candidate] = {}
+        problems: dict[str, Scene | str] = {}
+        for stack in parts:
+            try:
+                chosen, _ = choose(self.archive.settings_of(stack).source, stack.candidates)
+                firsts.update((stack.name, candidate) for candidate in chosen[:1])
+            except RunnerError as error:
+                problems[stack.name] = str(error)
+        with progress_bar("headers") as bar:
+            scenes, unread = asyncio.run(read_headers([*firsts.values()], self.stores, OnError.skip, bar))
+        read = {scene.href: scene for scene in scenes}
+        reasons = {left_out.item.href: left_out.reason for left_out in unread}
+        hrefs = {name: candidate.item.href for name, candidate in firsts.items()}
+        return problems | {name: read.get(href) or f"{href}: {reasons[href]}" for name, href in hrefs.items()}
+
+    def _planned(self, part: Part, example: Scene | str | None) -> PlannedStack:
+        if isinstance(example, str):
+            return PlannedStack(part.name, problem=example)
+        job = self.archive.settings_of(part)
+        try:
+            if example is None:
+                listed = Archive(part.candidates, (), len(part.candidates))
+                inputs = read_inputs(job.source, listed, self.stores, job.on_error, lambda *_: None)
+                stack, skipped = inputs.stack, inputs.skipped
+            else:
+                stack, skipped = _stack_like(job, part, example), 0
+            return PlannedStack(part.name, stack, make_plan(job, stack, skipped, self.stores))
+        except RunnerError as error:
+            return PlannedStack(part.name, problem=str(error))
+
+
+def _stack_like(job: JobSettings, part: Part, example: Scene) -> Stack:
+    """The stack, if all its scenes are like this one."""
+    chosen, _ = choose(job.source, part.candidates)
+    scenes = [
+        replace(
+            example,
+            name=candidate.scene,
+            href=candidate.item.href,
+            time=candidate.time,
+            size=example.size if candidate.item.size is None else candidate.item.size,
+        )
+        for candidate in chosen
+    ]
+    return make_stack(job.source, scenes)
+
+
+def _peak_bytes(job: JobSettings, planned: Sequence[PlannedStack]) -> int | None:
+    """The most that this process holds while stacks overlap; None where dask decides."""
+    plans = [stack.plan for stack in planned if stack.plan]
+    if any(pass_.worker_bytes is None for plan in plans for pass_ in plan.passes):
+        return None
+    largest = sorted(map(own_bytes, plans), reverse=True)
+    together = sum(largest[: most_under_way(job)])
+    limits = [pass_.workers.memory_bytes for plan in plans for pass_ in plan.passes]
+    room = min([limit for limit in limits if limit is not None], default=together + PROCESS_BYTES)
+    return PROCESS_BYTES + max(min(together, room - PROCESS_BYTES), *largest[:1], 0)

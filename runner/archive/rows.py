@@ -1,0 +1,101 @@
+"""The row of a stack, from the record of its run; and the table of all rows, kept up to date while they run."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import rasterio
+
+from runner.record.run import Run, StackRecord
+from runner.record.stacks import StackRow, write_stacks
+from runner.report.place import place_of
+from runner.source.parts import Part
+
+_SHARE: Final = 0.05  # of the time, for writing the table
+
+
+def row_of(part: Part, status: str, run: Run | None, folder: Path, problem: str | None = None) -> StackRow:
+    """The row of a stack whose run has this status. `run` is None if it could not begin, for this `problem`."""
+    if run is None:
+        return StackRow(stack=part.name, values=part.values, status=status, error=problem)
+    stack = run.stack or StackRecord(name="", scenes=0)
+    west, south, east, north = _degrees(stack, run, folder)
+    return StackRow(
+        stack=part.name,
+        values=part.values,
+        status=status,
+        scenes=run.scenes,
+        left_out=run.stack.left_out if run.stack else None,
+        crs=stack.crs,
+        height=stack.height,
+        width=stack.width,
+        west=west,
+        south=south,
+        east=east,
+        north=north,
+        dtype=stack.dtype,
+        nodata=None if stack.nodata is None else float(stack.nodata),
+        bytes=run.fetched.bytes if run.fetched else None,
+        seconds=run.lived_seconds,
+        worker=f"{run.host}:{run.pid}",
+        error=problem or (str(run.error) if run.error else None),
+    )
+
+
+def _degrees(
+    stack: StackRecord, run: Run, folder: Path
+) -> tuple[float | None, float | None, float | None, float | None]:
+    """West, south, east and north; None where the CRS has no way to degrees, or is only known from results."""
+    if stack.crs is None or stack.transform is None or stack.shape is None:
+        return None, None, None, None
+    place = place_of(stack.crs, stack.transform, stack.shape)
+    raster = next((folder / name for name in run.outputs if name.endswith(".tif")), None)
+    if place is None and raster is not None and raster.is_file():
+        with rasterio.open(raster) as opened:
+            place = place_of(opened.crs.to_wkt(), stack.transform, stack.shape) if opened.crs else None
+    return (place.west, place.south, place.east, place.north) if place else (None, None, None, None)
+
+
+class StackTable:
+    """The rows of an archive, in its order; any thread may change them."""
+
+    def __init__(self, folder: Path, stack_by: Sequence[str], rows: Iterable[StackRow]) -> None:
+        self._folder, self._stack_by = folder, stack_by
+        self._rows = {row.stack: row for row in rows}
+        self._lock = threading.Lock()
+        self._changed = True
+        self._written, self._cost = 0.0, 0.0
+
+    def put(self, row: StackRow) -> None:
+        """Replace the row of a stack."""
+        with self._lock:
+            self._rows[row.stack] = row
+            self._changed = True
+
+    @property
+    def rows(self) -> list[StackRow]:
+        """All rows."""
+        with self._lock:
+            return list(self._rows.values())
+
+    def statuses(self) -> Counter[str]:
+        """The number of stacks of each status."""
+        return Counter(row.status for row in self.rows)
+
+    def write_if_due(self) -> bool:
+        """Write the table if a row has changed, but not so often that it takes much of the time."""
+        if not self._changed or time.monotonic() - self._written < self._cost / _SHARE:
+            return False
+        self.write()
+        return True
+
+    def write(self) -> None:
+        """Write the table. Raises OutputError."""
+        started = time.monotonic()
+        rows, self._changed = self.rows, False
+        write_stacks(self._folder, self._stack_by, rows)
+        self._written = time.monotonic()
+        self._cost = self._written - started

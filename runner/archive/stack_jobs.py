@@ -1,0 +1,74 @@
+"""The job of one stack of an archive: the archive's, narrowed to the stack's scenes and to a folder of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner.base.overrides import key_of, quoted, without_folder
+from runner.record.stacks import FOLDER
+from runner.settings import JobSettings
+from runner.source.parts import Part
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveJob:
+    """The job of an archive: its settings, its config as resolved and as it is written, and its overrides."""
+
+    job: JobSettings
+    folder: Path
+    resolved: Mapping[str, Any]
+    written: Mapping[str, Any]
+    overrides: Sequence[str]
+
+    @classmethod
+    def of(cls, job: JobSettings) -> "ArchiveJob":
+        """A job that is planned, and written nowhere."""
+        return cls(job, Path(job.output.dir), {}, {}, ())
+
+    def folder_of(self, part: Part) -> Path:
+        """The folder of a stack's run."""
+        return self.folder / FOLDER / part.name
+
+    def settings_of(self, part: Part) -> JobSettings:
+        """The settings of a stack's run."""
+        source = replace(self.job.source, stack_by=[], where={**self.job.source.where, **part.where})
+        return replace(self.job, source=source, output=replace(self.job.output, dir=str(self.folder_of(part))))
+
+    def config_of(self, part: Part) -> dict[str, Any]:
+        """The resolved config of a stack's run."""
+        return self._narrowed(self.resolved, part)
+
+    def written_config_of(self, part: Part) -> dict[str, Any]:
+        """The config of a stack's run as it is written, with interpolations as they are."""
+        return self._narrowed(self.written, part)
+
+    def overrides_of(self, part: Part) -> list[str]:
+        """The overrides by which the command line runs the stack alone."""
+        shared = [word for word in without_folder(self.overrides) if not _parts_scenes(key_of(word))]
+        where = {**self.job.source.where, **part.where}
+        return [
+            *shared,
+            "source.stack_by=[]",
+            *(f"source.where.{name}={_typed(value)}" for name, value in where.items()),
+        ]
+
+    def _narrowed(self, config: Mapping[str, Any], part: Part) -> dict[str, Any]:
+        source, output = config["source"], config["output"]
+        where = {**(source.get("where") or {}), **part.where}
+        return {
+            **config,
+            "source": {**source, "stack_by": [], "where": where},
+            "output": {**output, "dir": str(self.folder_of(part))},
+        }
+
+
+def _parts_scenes(key: str) -> bool:
+    return key in ("source.stack_by", "source.where") or key.startswith("source.where.")
+
+
+def _typed(value: Any) -> str:
+    """A value of `source.where` as it stands on the command line."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_typed, value))}]"
+    return "null" if value is None else quoted(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,101 @@
+"""Runs of the stacks of an archive, each in a thread that drives it, with its own folder, record and log."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from runner.archive.rows import row_of
+from runner.archive.stack_jobs import ArchiveJob
+from runner.base.console import hushed
+from runner.config.replay import keep_plain_config
+from runner.errors import RecordError, RunnerError
+from runner.host.stopping import refuse_if_stopped
+from runner.job import Find, StackRun, Surroundings
+from runner.model import Inputs
+from runner.record.claim import left_nothing
+from runner.record.lock import held
+from runner.record.recorded_inputs import found_again
+from runner.record.run_folder import RunFolder, read_run
+from runner.record.run_record import RunRecord, recorded_stack
+from runner.record.stacks import StackRow, read_stacks
+from runner.report.page import write_report
+from runner.settings import JobSettings
+from runner.source.parts import Part
+from runner.source.scenes import Archive, read_inputs
+from runner.source.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class StackRuns:
+    """Runs stacks, as many at a time as threads call it."""
+
+    archive: ArchiveJob
+    record: RunRecord
+    stores: Stores
+    surroundings: Surroundings
+
+    def rows_before(self, parts: Sequence[Part]) -> list[StackRow]:
+        """The rows of an archive that is run or resumed, before any stack runs."""
+        known: dict[str, StackRow] = {}
+        with suppress(RecordError):
+            known = {row.stack: row for row in read_stacks(self.archive.folder)}
+        return [self._row_before(part, known.get(part.name)) for part in parts]
+
+    def _row_before(self, part: Part, known: StackRow | None) -> StackRow:
+        earlier = self._earlier(part)
+        if earlier is None:
+            return StackRow(stack=part.name, values=part.values)
+        if known is not None and known.status == earlier.status:
+            return known
+        return row_of(part, earlier.status, earlier.record, earlier.path)
+
+    def _earlier(self, part: Part) -> RunFolder | None:
+        """The run that lies in a stack's folder; None if there is none that is of use."""
+        folder = self.archive.folder_of(part)
+        if not (folder / "run.json").exists() or left_nothing(folder):
+            return None
+        try:
+            return read_run(folder)
+        except RecordError:
+            return None
+
+    def run(self, part: Part) -> StackRow:
+        """Run a stack, or go on with it; its row, whatever happens."""
+        folder, record = self.archive.folder_of(part), None
+        try:
+            refuse_if_stopped()
+            with hushed(), self._started(part) as (record, find):
+                run = StackRun(self.archive.settings_of(part), record, self.stores.beside(), self.surroundings)
+                run.all_stages(find)
+        except BaseException as error:  # noqa: BLE001 - the row says so, and the story goes on or ends
+            status = "INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            if record is None and status == "INTERRUPTED":
+                return self._row_before(part, None)
+            kind = "" if isinstance(error, RunnerError) else f"{type(error).__name__}: "
+            return row_of(part, status, record.run if record else None, folder, f"{kind}{error}")
+        return row_of(part, record.run.status, record.run, folder)
+
+    @contextmanager
+    def _started(self, part: Part) -> Iterator[tuple[RunRecord, Find]]:
+        """The record of a stack's run and the way to its scenes: those that an earlier attempt found, or the listed."""
+        folder = self.archive.folder_of(part)
+        with held(folder) if self._earlier(part) else nullcontext():
+            earlier = self._earlier(part)
+            if earlier and earlier.status == "RUNNING":
+                raise RecordError(f"{folder} is running, as process {earlier.record.pid}; stop it, or wait")
+            attempt = replace(earlier.record, status=earlier.status) if earlier else None  # KILLED, perhaps
+            overrides, config = self.archive.overrides_of(part), self.archive.config_of(part)
+            with recorded_stack(folder, config, overrides, self.record, attempt) as record:
+                record.last_act = write_report
+                keep_plain_config(folder, self.archive.written_config_of(part), overrides)
+                yield record, (earlier and found_again(earlier)) or self._listed(part)
+
+    def _listed(self, part: Part) -> Find:
+        listed = Archive(part.candidates, (), len(part.candidates))
+
+        def find(job: JobSettings, stores: Stores) -> Inputs:
+            return read_inputs(job.source, listed, stores, job.on_error, lambda *_: None)
+
+        return find

@@ -1,0 +1,182 @@
+"""The story of an archive: list its scenes, part them into stacks, run each as if alone, keep a table of all.
+
+Stacks overlap: while one is computed, the next is prepared and the last is written.
+"""
+
+import asyncio
+import logging
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+from runner import summary
+from runner.archive.rows import StackTable
+from runner.archive.stack_jobs import ArchiveJob
+from runner.archive.stack_runs import StackRuns
+from runner.archive.tables import write_tables
+from runner.archive.turns import Turns, most_computing, most_under_way
+from runner.base.command import command
+from runner.base.console import progress_bar, say, tell
+from runner.base.humanize import plural, relative_path
+from runner.cluster.open import SharedClusters
+from runner.config.bounded_yaml import load_yaml
+from runner.errors import ArchiveError, Interrupted, OtherStackFailed
+from runner.host.garbage import collect_as_usual
+from runner.host.heartbeat import beating
+from runner.host.memory import memory_limit_bytes
+from runner.host.stopping import request_stop, stops_heeded
+from runner.job import Surroundings, kernels_loading
+from runner.output.inputs import write_left_out
+from runner.plan.reading import gdal_options_of
+from runner.preview import stores_of
+from runner.record.run import ArchiveRecord
+from runner.record.run_record import RunRecord
+from runner.record.stacks import STACKS, StackRow
+from runner.settings import JobSettings
+from runner.source.gather import all_delivered
+from runner.source.parts import Part, part
+from runner.source.reachable import opened_source
+from runner.source.scenes import Archive, list_archive
+
+log = logging.getLogger(__name__)
+
+
+def run_archive(job: JobSettings, record: RunRecord) -> None:
+    """Run every stack of the job's archive in a folder of its own below the record's; complete ones stay as they are.
+
+    Raises ArchiveError if stacks failed, and RunnerError for what ends all of them.
+    """
+    with kernels_loading(job) as kernels, opened_source(job, record.phase) as reachable:
+        stores = stores_of(reachable)
+        with kernels.awaited(record.put_phase) if kernels else nullcontext():
+            with record.phase("listing"):
+                archive = list_archive(reachable.source, stores)
+                parts = part(reachable.source, archive.scenes)
+            _announce(reachable, archive, parts)
+            write_left_out(record.folder / "inputs.parquet", archive.left_out)
+        collect_as_usual()
+        written = load_yaml(record.folder / ".hydra/config.yaml")
+        whole = ArchiveJob(reachable, record.folder, record.run.config, written, record.run.overrides)
+        clusters = SharedClusters()
+        turns = Turns(memory_limit_bytes(), most_computing(job))
+        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
+        runs = StackRuns(whole, record, stores, surroundings)
+        with _going_on(record, len(parts)), stops_heeded(), clusters:
+            for stage in job.stages.values():
+                clusters.open(stage.cluster, gdal_options_of(reachable))
+            _Story(whole, record, runs, parts).all_stacks()
+
+
+def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None:
+    for line in (summary.describe_archive(job.source, archive, parts), *archive.notes):
+        log.info(line)
+        tell(line)
+
+
+@contextmanager
+def _going_on(record: RunRecord, stacks: int) -> Iterator[None]:
+    """Say of every bad end how many stacks are complete, and how to go on."""
+    try:
+        yield
+    except BaseException as error:
+        done = record.run.archive.statuses.get("COMPLETED", 0) if record.run.archive else 0
+        resume = f"{command()} log resume {shlex.quote(relative_path(record.folder))}"
+        error.add_note(f"{done} of {plural(stacks, 'stack')} complete; to go on with the others: {resume}")
+        raise
+
+
+class _Story:
+    """The stacks of an archive while they run."""
+
+    def __init__(self, whole: ArchiveJob, record: RunRecord, runs: StackRuns, parts: Sequence[Part]) -> None:
+        self._whole, self._record, self._runs, self._parts = whole, record, runs, parts
+        self._table = StackTable(record.folder, whole.job.source.stack_by, runs.rows_before(parts))
+        self._failure: StackRow | None = None
+
+    def all_stacks(self) -> None:
+        """Run what is not complete. The tables have what is complete, however it ends."""
+        self._keep()
+        try:
+            with beating(self._keep_if_due), progress_bar("stacks") as bar:
+                self._run_all(bar)
+        finally:
+            self._keep()
+            files = self._write_tables()
+            asyncio.run(all_delivered())
+        self._refuse_failures()
+        for name in (STACKS, *files):
+            say(f"wrote {relative_path(self._record.folder / name)}")
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def _run_all(self, bar: Callable[[int, int], None]) -> None:
+        complete = {row.stack for row in self._table.rows if row.status == "COMPLETED"}
+        waiting = iter([part for part in self._parts if part.name not in complete])
+        done, total = len(complete), len(self._parts)
+        drivers = most_under_way(self._whole.job)
+        pool = ThreadPoolExecutor(drivers, "stack")
+        under_way: dict[Future[StackRow], Part] = {}
+        try:
+            while self._submit(pool, waiting, under_way, drivers):
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    self._take(under_way.pop(future), future)
+                    done += 1
+                    bar(done, total)
+        except KeyboardInterrupt as stop:
+            request_stop(partial(Interrupted, getattr(stop, "exit_code", 130) - 128))
+            raise
+        finally:
+            pool.shutdown()
+            for future, part in under_way.items():
+                self._take(part, future)
+
+    def _submit(
+        self, pool: ThreadPoolExecutor, waiting: Iterator[Part], under_way: dict[Future[StackRow], Part], most: int
+    ) -> bool:
+        """Start stacks, unless one has failed that shall end the run; False if none is under way."""
+        while len(under_way) < most and self._failure is None and (part := next(waiting, None)):
+            under_way[pool.submit(self._runs.run, part)] = part
+        return bool(under_way)
+
+    def _take(self, part: Part, future: "Future[StackRow]") -> None:
+        """Note how a stack ended."""
+        row = future.result()
+        self._table.put(row)
+        line = summary.describe_stack(row)
+        log.log(logging.INFO if row.status == "COMPLETED" else logging.ERROR, line, extra={"stack": part.name})
+        tell(line)
+        if row.status == "FAILED" and self._whole.job.archive.on_error == "stop" and self._failure is None:
+            self._failure = row
+            request_stop(OtherStackFailed)
+
+    # --- what is kept -------------------------------------------------------------------------------------------------
+
+    def _keep_if_due(self) -> None:
+        if self._table.write_if_due():
+            self._record_statuses()
+
+    def _keep(self) -> None:
+        self._table.write()
+        self._record_statuses()
+
+    def _record_statuses(self) -> None:
+        stack_by, statuses = tuple(self._whole.job.source.stack_by), dict(self._table.statuses())
+        self._record.change(archive=ArchiveRecord(stack_by, len(self._table.rows), statuses))
+
+    def _write_tables(self) -> list[str]:
+        complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}
+        files = write_tables(self._whole.job, self._record.folder, complete)
+        self._record.change(outputs=(STACKS, *files))
+        return files
+
+    def _refuse_failures(self) -> None:
+        """Raise ArchiveError if a stack failed."""
+        rows = self._table.rows
+        failed = [row for row in rows if row.status == "FAILED"]
+        if failed:
+            way = "archive.on_error=continue goes on with the others" if self._failure else "the others are complete"
+            more = f"{len(failed)} of {plural(len(rows), 'stack')} failed" if len(failed) > 1 else "1 stack failed"
+            example = self._failure or failed[0]
+            raise ArchiveError(f"{more}: {example.stack}: {example.error}; {way}")

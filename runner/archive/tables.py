@@ -1,0 +1,54 @@
+"""One table of all stacks for each stage over space, with the columns that the stacks are parted by in front."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from runner.output.arrow import column
+from runner.output.table import free_name, write_table
+from runner.record.stacks import FOLDER
+from runner.settings import JobSettings, Over
+
+Values = Mapping[str, str | None]
+
+
+def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -> list[str]:
+    """Write the tables of these stacks, by their names, in their order; the names of the files. Raises OutputError."""
+    names = []
+    for stage, settings in job.stages.items():
+        if settings.over is Over.space and stacks:
+            columns = [free_name(group, settings.statistics) for group in job.source.stack_by]
+            tables = [
+                _of_stack(
+                    folder / FOLDER / stack / f"{stage}.parquet",
+                    stack,
+                    dict(zip(columns, values.values(), strict=True)),
+                )
+                for stack, values in stacks.items()
+            ]
+            names.append(f"{stage}.parquet")
+            write_table(folder / names[-1], _together(tables, job.source.stack_by, stage))
+    return names
+
+
+def _of_stack(path: Path, stack: str, parted: Values) -> pa.Table:
+    """The table of a stack: the groups that it was parted by, its name, and the rest."""
+    with pq.ParquetFile(path) as stored:
+        table = stored.read()
+    rows = table.num_rows
+    front = {name: column([value] * rows, pa.string()) for name, value in parted.items()}
+    front["stack"] = column([stack] * rows, pa.string())
+    others = [name for name in table.column_names if name not in front]
+    fields = [pa.field(name, pa.string()) for name in front] + [table.schema.field(name) for name in others]
+    return pa.Table.from_arrays([*front.values(), *(table[name] for name in others)], schema=pa.schema(fields))
+
+
+def _together(tables: Sequence[pa.Table], stack_by: Sequence[str], stage: str) -> pa.Table:
+    """All rows. A column that a stack lacks is null there."""
+    facts = {"software": f"cog-stack-runner {version('cog-stack-runner')}", "stage": stage, "stack_by": list(stack_by)}
+    whole = pa.concat_tables(tables, promote_options="default")
+    return whole.replace_schema_metadata({"cog_stack_runner": json.dumps(facts, sort_keys=True)})

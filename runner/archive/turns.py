@@ -1,0 +1,83 @@
+"""Turns of stacks that overlap: how many compute at a time, and the memory that they hold together."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
+from runner.plan.memory import PROCESS_BYTES
+from runner.plan.records import Plan
+from runner.settings import ClusterKind, EngineName, JobSettings
+
+_BESIDE: Final = 2  # stacks that are prepared or written while others compute
+_COMPUTING: Final = 2  # stacks, so that no thread waits for the last tasks of one
+
+
+class Turns:
+    """Room and turns for the stacks of one process.
+
+    A stack takes room from the start of its computing until its results are written. Of stacks that compute at the
+    same time, the later ones get the threads that the earlier ones have no more tasks for.
+    """
+
+    def __init__(self, limit_bytes: int, computing: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._most_computing = computing
+        self._held_bytes = 0
+        self._computing = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def room(self, plan: Plan) -> Iterator[None]:
+        """Wait until there is room for a stack; one that no other stands beside always has it."""
+        needed = own_bytes(plan)
+        self._wait(lambda: not self._held_bytes or self._held_bytes + needed <= self._limit_bytes - PROCESS_BYTES)
+        self._held_bytes += needed
+        self._changed.release()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held_bytes -= needed
+                self._changed.notify_all()
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Wait for a turn to compute."""
+        self._wait(lambda: self._computing < self._most_computing)
+        self._computing += 1
+        self._changed.release()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._computing -= 1
+                self._changed.notify_all()
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        """Wait until it is so, and keep the lock. Raises an interrupt that was requested."""
+        self._changed.acquire()
+        try:
+            while not ready():
+                refuse_if_stopped()
+                self._changed.wait(LOOK_SECONDS)
+        except BaseException:
+            self._changed.release()
+            raise
+
+
+def own_bytes(plan: Plan) -> int:
+    """The bytes that a stack takes in this process, besides what the process takes anyway."""
+    return max((pass_.worker_bytes or PROCESS_BYTES) - PROCESS_BYTES for pass_ in plan.passes)
+
+
+def most_computing(job: JobSettings) -> int:
+    """The number of stacks that compute at a time: one, where the engine or the cluster is for one alone."""
+    alone = any(stage.cluster.kind is ClusterKind.sync for stage in job.stages.values())
+    return 1 if alone or job.engine is EngineName.xarray else _COMPUTING
+
+
+def most_under_way(job: JobSettings) -> int:
+    """The number of stacks that are prepared, computed or written at a time."""
+    return most_computing(job) + _BESIDE
