@@ -91,7 +91,7 @@ def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[P
     stored = "" if None in sizes else f", {size(sum(bytes_ or 0 for bytes_ in sizes))} stored"
     left_out = f", {len(archive.left_out)} objects left out" if archive.left_out else ""
     return (
-        f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.stack_by)}, of "
+        f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.parted_by)}, of "
         f"{plural(len(archive.scenes), 'scene')}{left_out}{stored}"
     )
 

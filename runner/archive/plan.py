@@ -15,6 +15,7 @@ from runner.plan.planner import make_plan
 from runner.plan.records import Plan
 from runner.preview import stores_of
 from runner.settings import JobSettings, OnError, PlanHeaders
+from runner.source.band_parts import by_band
 from runner.source.headers import read_headers
 from runner.source.names import Candidate
 from runner.source.parts import Part, part
@@ -30,7 +31,7 @@ def show_archive_plan(job: JobSettings) -> None:
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         archive = list_archive(reachable.source, stores)
-        parts = part(reachable.source, archive.scenes)
+        parts = by_band(reachable.source, part(reachable.source, archive.scenes), stores)
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
         planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))

@@ -35,6 +35,7 @@ from runner.record.run import ArchiveRecord
 from runner.record.run_record import RunRecord
 from runner.record.stacks import STACKS, StackRow
 from runner.settings import JobSettings
+from runner.source.band_parts import by_band
 from runner.source.gather import all_delivered
 from runner.source.parts import Part, part
 from runner.source.reachable import opened_source
@@ -53,7 +54,7 @@ def run_archive(job: JobSettings, record: RunRecord) -> None:
         with kernels.awaited(record.put_phase) if kernels else nullcontext():
             with record.phase("listing"):
                 archive = list_archive(reachable.source, stores)
-                parts = part(reachable.source, archive.scenes)
+                parts = by_band(reachable.source, part(reachable.source, archive.scenes), stores)
             _announce(reachable, archive, parts)
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
@@ -92,7 +93,7 @@ class _Story:
 
     def __init__(self, whole: ArchiveJob, record: RunRecord, runs: StackRuns, parts: Sequence[Part]) -> None:
         self._whole, self._record, self._runs, self._parts = whole, record, runs, parts
-        self._table = StackTable(record.folder, whole.job.source.stack_by, runs.rows_before(parts))
+        self._table = StackTable(record.folder, whole.job.source.parted_by, runs.rows_before(parts))
         self._failure: StackRow | None = None
 
     def all_stacks(self) -> None:
@@ -162,7 +163,7 @@ class _Story:
         self._record_statuses()
 
     def _record_statuses(self) -> None:
-        stack_by, statuses = tuple(self._whole.job.source.stack_by), dict(self._table.statuses())
+        stack_by, statuses = tuple(self._whole.job.source.parted_by), dict(self._table.statuses())
         self._record.change(archive=ArchiveRecord(stack_by, len(self._table.rows), statuses))
 
     def _write_tables(self) -> list[str]:

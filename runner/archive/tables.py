@@ -21,7 +21,7 @@ def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -
     names = []
     for stage, settings in job.stages.items():
         if settings.over is Over.space and stacks:
-            columns = [free_name(group, settings.statistics) for group in job.source.stack_by]
+            columns = [free_name(group, settings.statistics) for group in job.source.parted_by]
             tables = [
                 _of_stack(
                     folder / FOLDER / stack / f"{stage}.parquet",
@@ -31,7 +31,7 @@ def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -
                 for stack, values in stacks.items()
             ]
             names.append(f"{stage}.parquet")
-            write_table(folder / names[-1], _together(tables, job.source.stack_by, stage))
+            write_table(folder / names[-1], _together(tables, job.source.parted_by, stage))
     return names
 
 

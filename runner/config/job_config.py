@@ -78,6 +78,7 @@ def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     assert isinstance(job, JobSettings)
     job.source.nodata = _number("source.nodata", job.source.nodata)
     job.source.band = _number_or_name(job.source.band)
+    job.source.bands = _numbers_and_names(job.source.bands)
     if choices.get("source"):
         _refuse_source_without_dates(job.source, str(choices["source"]))
     check_job(job)
@@ -155,7 +156,7 @@ def check_limits(record: object, at: str = "") -> None:
 def _refuse_equal_files(job: JobSettings) -> None:
     """Each file is one stage's."""
     owners = {"inputs.parquet": "the list of inputs"}
-    if job.source.stack_by:
+    if job.source.parted_by:
         owners["stacks.parquet"] = "the list of stacks"
     for name, stage in job.stages.items():
         for file in output_names(name, stage.over, stage.statistics):
@@ -224,6 +225,8 @@ def _check_groups(source: SourceSettings) -> None:
     for name in by:
         _require("source.stack_by", name not in TIME_GROUPS and name != "scene", by, _GROUPS)
     _require("source.stack_by", len(set(by)) == len(by), by, "each group once")
+    if source.bands:
+        _check_bands(source)
     for name, values in source.where.items():
         key = f"source.where.{name}"
         _require(
@@ -232,6 +235,17 @@ def _check_groups(source: SourceSettings) -> None:
         items = values if isinstance(values, list) else [values]
         plain = bool(items) and all(item is None or isinstance(item, (str, int, float)) for item in items)
         _require(key, plain, values, "a value, a pattern, or a list of them")
+
+
+def _check_bands(source: SourceSettings) -> None:
+    bands = source.bands
+    _require("source.bands", len(set(bands)) == len(bands), bands, "each band once")
+    _require("source.bands", "all" not in bands or len(bands) == 1, bands, "all, or a list of bands")
+    _require("source.band", source.band == 1, source.band, "1 or nothing, since source.bands names the bands")
+    free = "band" not in source.stack_by
+    _require(
+        "source.stack_by", free, source.stack_by, "no group 'band', since source.bands makes a column of this name"
+    )
 
 
 def _check_extent(source: SourceSettings) -> None:
@@ -261,6 +275,13 @@ def _number(key: str, value: object) -> float | int | None:
 def _number_or_name(band: int | str) -> int | str:
     """A number of digits as such, wherever it is from."""
     return int(band) if isinstance(band, str) and re.fullmatch(r"[0-9]{1,9}", band) else band
+
+
+def _numbers_and_names(bands: object) -> object:
+    """A list of bands, numbers as such; a word alone is a list of one."""
+    if isinstance(bands, (str, int)):
+        bands = [bands]
+    return [*map(_number_or_name, bands)] if isinstance(bands, list) else bands
 
 
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:

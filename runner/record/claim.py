@@ -130,7 +130,8 @@ def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]
 def _names(config: Mapping[str, Any]) -> Iterable[str]:
     """The names of all files that a run of this config writes."""
     stages = config.get("stages") or {}
-    if (config.get("source") or {}).get("stack_by"):
+    source = config.get("source") or {}
+    if source.get("stack_by") or source.get("bands"):
         tables = [f"{name}.parquet" for name, stage in stages.items() if Over[stage["over"]] is Over.space]
         return dict.fromkeys([*_FILES, *_OF_AN_ARCHIVE, *tables])
     results = (output_names(name, Over[stage["over"]], stage["statistics"]) for name, stage in stages.items())

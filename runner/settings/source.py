@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from runner.settings.choices import Duplicates, Georeference, Sidecars, SourceKind, StackGrid
-from runner.settings.limits import BAND, FROM_1, URLS
+from runner.settings.limits import BAND, BANDS, FROM_1, URLS
 
 
 @dataclass(slots=True)
@@ -73,6 +73,9 @@ class SourceSettings:
     """Layer of the file of `area`, if it has several."""
     band: Annotated[int | str, BAND] = 1
     """Band to read: its number, of which the first is 1, or the description that the files give it, such as `nir`."""
+    bands: Annotated[Any, BANDS] = None
+    """Bands to read into a stack each, such as `[red, nir]`, or `all`. Tables of all stacks have a column `band`. Null
+    reads `band` alone."""
     nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers
     """Nodata value, a number or `nan`, in place of the value in the files. Null takes that of the files."""
     scale: float | None = None
@@ -93,6 +96,11 @@ class SourceSettings:
     def urls(self) -> tuple[str, ...]:
         """The url, or each of several."""
         return (self.url,) if isinstance(self.url, str) else tuple(self.url)
+
+    @property
+    def parted_by(self) -> list[str]:
+        """The columns by which the scenes are parted into stacks; none if they are one stack."""
+        return [*self.stack_by, *(["band"] if self.bands else [])]
 
     @property
     def shown_url(self) -> str:

@@ -88,6 +88,10 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.band=''", "source.band=: wanted a whole number from 1 on, or the description of a band"),
         ("source.scale=0", "source.scale=0.0: wanted a number other than 0"),
         ("source.offset=nan", "source.offset=nan: wanted a finite number"),
+        ("source.bands=[red,red]", "source.bands=['red', 'red']: wanted each band once"),
+        ("source.bands=[all,red]", "source.bands=['all', 'red']: wanted all, or a list of bands"),
+        ("source.bands=[0]", "source.bands=[0]: wanted all, or a list of numbers and descriptions of bands"),
+        ("source.bands=[]", "source.bands=[]: wanted all, or a list of numbers and descriptions of bands"),
         ("source.area_layer=fields", "source.area_layer=fields: wanted null, or source.area with it"),
         ("source.band=-1", "source.band=-1: wanted a whole number from 1 on"),
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
@@ -162,6 +166,8 @@ def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -
     [
         ("source.scale=2", "source.mask_and_scale=false", "source.scale=2.0: wanted null, since source.mask_and_scale"),
         ("source.offset=0", "source.mask_and_scale=false", "source.offset=0.0: wanted null, since source.mask_and"),
+        ("source.bands=all", "source.band=2", "source.band=2: wanted 1 or nothing, since source.bands names the bands"),
+        ("source.bands=all", "source.stack_by=[band]", "source.stack_by=['band']: wanted no group 'band', since"),
         ("source.area=a.json", "source.georeference=none", "source.area=a.json: wanted null, since source.georefer"),
     ],
 )

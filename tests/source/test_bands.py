@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
 from jobs import local_source
-from scenes_on_disk import write_scene
+from multiband import write_bands
 
 from runner.errors import SourceError
 from runner.model import Stack
@@ -15,16 +13,6 @@ from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
 PLANET = ("blue", "green", "red", "nir")
-
-
-def write_bands(path: Path, names: tuple[str, ...]) -> None:
-    """A scene of which each band has its own value and, if it is not empty, its description."""
-    write_scene(path, np.zeros((20, 20), np.uint16), count=len(names))
-    with rasterio.open(path, "r+") as raster:
-        for number, name in enumerate(names, start=1):
-            raster.write(np.full((20, 20), 100 * number, np.uint16), number)
-            if name:
-                raster.set_band_description(number, name)
 
 
 def stack_of(folder: Path, band: int | str) -> Stack:
