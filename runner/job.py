@@ -98,7 +98,7 @@ class _Run:
                     ahead.drop()
                     inputs = self._without(inputs, confirmed(plan.reading, inputs.stack, error))
                     self._keep_inputs(inputs)
-            refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.by_gdal(scene)], self.stores)
+            refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.needs_gdal(scene)], self.stores)
             refuse_emptied(self.record.folder)
             with self.record.phase("writing"):
                 self._write(plan, inputs, results, ahead)

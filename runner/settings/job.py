@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from runner.settings.choices import Action, EngineName, Mask, OnError, ReaderName
+from runner.settings.choices import Action, EngineName, OnError, ReaderName
 from runner.settings.limits import FROM_0, SWITCH
+from runner.settings.mask import MaskSettings
 from runner.settings.output import DebugSettings, OutputSettings
 from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
 from runner.settings.source import SourceSettings
@@ -25,8 +26,6 @@ class JobSettings:
     fuse: Annotated[Any, SWITCH] = "auto"
     """Read the source once for stages that have the same cluster and chunks. `auto` does so where it can,
     and `true` refuses a job in which they differ."""
-    mask: Mask = Mask.nodata
-    """Which pixels are left out."""
     on_error: OnError = OnError.stop
     """What happens if a scene cannot be read."""
     max_skipped: Annotated[int | None, FROM_0] = None
@@ -38,6 +37,8 @@ class JobSettings:
     """Decompression of tiles."""
     source: SourceSettings = field(default_factory=SourceSettings)
     """Scenes of the stack."""
+    mask: MaskSettings = field(default_factory=MaskSettings)
+    """Pixels to leave out."""
     gdal: GdalSettings = field(default_factory=GdalSettings)
     """Configuration of GDAL."""
     chunks: ChunkSettings = field(default_factory=ChunkSettings)

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut
-from runner.settings import OnError, Sidecars, SourceKind, SourceSettings
+from runner.settings import MaskSettings, OnError, Sidecars, SourceKind, SourceSettings
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
+from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
 from runner.source.selection import choose, excluded_by, refuse_equal_names
@@ -23,8 +24,9 @@ def find_inputs(
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
+    mask: MaskSettings | None = None,
 ) -> Inputs:
-    """List the source, choose its scenes, read their headers and make one stack of them.
+    """List the source, choose its scenes, read their headers and those of their masks, and make one stack of them.
 
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
     StoreError where the store, the credentials or the network fail.
@@ -41,7 +43,10 @@ def find_inputs(
     left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over]
     refuse_equal_names(source, chosen)
     refuse_masks([candidate.item for candidate in chosen])
-    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
+    mask = mask or MaskSettings()
+    chosen, unmasked = name_masks(mask, chosen)
+    left_out += unmasked
+    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress, mask.on_missing))
     if not scenes:
         raise SourceError(
             f"source.url={source.url}: none of {len(objects)} objects is left{_period(listed)}; "
