@@ -101,7 +101,7 @@ class StackRun:
             with self.shared.room(plan):
                 with self.shared.computing():
                     plan, inputs, results = self._computed_without_faults(plan, inputs, partials, ahead)
-                refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.by_gdal(scene)], self.stores)
+                refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.needs_gdal(scene)], self.stores)
                 refuse_emptied(self.record.folder)
                 with self.record.phase("writing"):
                     self._write(plan, inputs, results, ahead)

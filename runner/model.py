@@ -39,6 +39,38 @@ class StoredObject:
     time: datetime | None = None  # from a manifest or a record; None if it follows from the key
     columns: tuple[tuple[str, str], ...] = ()  # name and value: further columns of a manifest, or recorded groups
     sidecars: tuple[str, ...] = ()  # hrefs of files beside it that the listing shows
+    assets: tuple[tuple[str, str], ...] = ()  # name and href: the other assets of its STAC item
+    mask: "StoredObject | None" = None  # the file that masks it, as named by the settings or recorded
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """An object whose header was read, and the version that it was read from."""
+
+    href: str
+    size: int  # bytes
+    etag: str | None
+    modified: datetime | None
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFile(OpenedFile):
+    """A file that hides pixels of one scene.
+
+    Its first pixel covers `factor` x `factor` pixels of the scene, from `row` and `column` of the scene on.
+    """
+
+    factor: int = 1
+    row: int = 0
+    column: int = 0
+
+    def part(self, window: Window) -> Window:
+        """Its own pixels that cover a window of the scene."""
+        top, left = (window.row - self.row) // self.factor, (window.column - self.column) // self.factor
+        below = -((self.row - window.row - window.height) // self.factor)
+        right = -((self.column - window.column - window.width) // self.factor)
+        return Window(top, left, below - top, right - left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +93,12 @@ class Scene:
     sidecars_sha256: str | None = None  # of what these files say about its pixels and place
     row: int = 0
     column: int = 0
+    mask: MaskFile | None = None  # a second file that hides pixels of it
+
+    @property
+    def objects(self) -> list[tuple[str, str | None]]:
+        """The href and the ETag of each file whose pixels count or hide some."""
+        return [(file.href, file.etag) for file in (self, self.mask) if file]
 
     @property
     def window(self) -> Window:
@@ -146,6 +184,16 @@ class Stack:
         """Bytes of the largest decoded tile, with all its bands."""
         headers = (scene.header for scene in self.scenes)
         return max(math.prod(header.tile_shape) * header.bands for header in headers) * self.dtype.itemsize
+
+    @property
+    def masks(self) -> list[MaskFile]:
+        """The second files that hide pixels of scenes."""
+        return [scene.mask for scene in self.scenes if scene.mask]
+
+    @property
+    def mask_tile_bytes(self) -> int:
+        """Bytes of the largest decoded tile of a mask, 0 without masks."""
+        return max((mask.header.layout.tile_bytes for mask in self.masks), default=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def find_scenes(job: JobSettings, stores: Stores) -> Inputs:
     """The scenes of the job's source, and the objects that are left out."""
     started = time.monotonic()
     with progress_bar("headers") as progress:
-        inputs = find_inputs(job.source, stores, job.on_error, progress)
+        inputs = find_inputs(job.source, stores, job.on_error, progress, job.mask)
     scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
     facts = {"scenes": scenes, "left_out": left_out, "seconds": round(seconds, 3)}
     log.info("%d scenes, %d left out, %.2f s", scenes, left_out, seconds, extra=facts)
@@ -43,7 +43,7 @@ def stores_of(job: JobSettings) -> Stores:
 
 def announced(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, once they are on the console. Raises SourceError if too many scenes cannot be read."""
-    tell(summary.describe_inputs(inputs, job.source))
+    tell(summary.describe_inputs(inputs, job.source, job.mask))
     for line in (*inputs.notes, *summary.describe_skipped(inputs)):
         tell(line)
     refuse_too_many(job, inputs.left_out)

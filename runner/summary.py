@@ -18,7 +18,8 @@ from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
 from runner.record.run import PassRecord
 from runner.record.stacks import StackRow
-from runner.settings import Over, SourceSettings
+from runner.settings import MaskSettings, Over, SourceSettings
+from runner.source.mask_files import describe_test
 from runner.source.parts import Part
 from runner.source.scenes import Archive
 
@@ -28,8 +29,11 @@ _MOST_PLANS = 20  # of the stacks of an archive
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
 
-def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
-    """One line: how many scenes, from when to when, read from which key, on which grid, and if pixels are scaled."""
+def describe_inputs(inputs: Inputs, source: SourceSettings, mask: MaskSettings | None = None) -> str:
+    """One line: how many scenes, from when to when, read from which key, on which grid, and if pixels are scaled.
+
+    It ends with the masks in files of their own.
+    """
     stack = inputs.stack
     first, last = stack.scenes[0], stack.scenes[-1]
     stored = sum(scene.size for scene in stack.scenes)
@@ -42,7 +46,7 @@ def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
         f"{last.time:%Y-%m-%d}{left_out}, "
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}{_band(stack)}, {stack.grid.crs_name}"
         f"{_extent(stack, source)}, {nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} stored"
-        f"{_of_files_beside(stack)}"
+        f"{_of_files_beside(stack)}{_masked(stack, mask) if mask else ''}"
     )
 
 
@@ -51,6 +55,16 @@ def _band(stack: Stack) -> str:
     header = stack.scenes[0].header
     name = header.descriptions[stack.band - 1]
     return f" of band {stack.band}{f' ({printable(name)})' if name else ''}" if header.bands > 1 else ""
+
+
+def _masked(stack: Stack, mask: MaskSettings) -> str:
+    """The test by which masks in files of their own hide pixels, with an example, and how coarse they are."""
+    if not stack.masks:
+        return ""
+    factors = sorted({file.factor for file in stack.masks})
+    coarser = f", {' or '.join(map(str, factors))} times coarser" if factors != [1] else ""
+    stored = size(sum(file.size for file in stack.masks))
+    return f"; {describe_test(mask)} of masks ({_end_of(stack.masks[0].href)}{coarser}) hidden, {stored} stored"
 
 
 def _extent(stack: Stack, source: SourceSettings) -> str:
@@ -283,7 +297,9 @@ def _plan_facts(pass_: Pass) -> dict[str, str]:
         "task": f"{plural(chunks.time, 'scene')} x {chunks.y} x {chunks.x} pixels",
         "tasks": f"{len(pass_.tasks)}, {len(pass_.tasks) / (workers.processes * workers.threads):.1f} a thread",
         "requests": "by GDAL" if cost.requests is None else str(cost.requests),
-        "stored": size(cost.stored_bytes),
+        "stored": f"{size(cost.stored_bytes)}, of it masks {size(cost.mask_bytes)}"
+        if cost.mask_bytes
+        else size(cost.stored_bytes),
         "decoded": size(cost.decoded_bytes),
         "a worker's memory": "by dask" if pass_.worker_bytes is None else size(pass_.worker_bytes),
         "it may have": "unknown" if workers.memory_bytes is None else size(workers.memory_bytes),

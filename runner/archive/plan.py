@@ -17,6 +17,7 @@ from runner.preview import stores_of
 from runner.settings import JobSettings, OnError, PlanHeaders
 from runner.source.band_parts import by_band
 from runner.source.headers import read_headers
+from runner.source.mask_files import name_masks
 from runner.source.names import Candidate
 from runner.source.parts import Part, part
 from runner.source.reachable import opened_source
@@ -81,7 +82,8 @@ class _Planner:
         for stack in parts:
             try:
                 chosen, _ = choose(self.archive.settings_of(stack).source, stack.candidates)
-                firsts.update((stack.name, candidate) for candidate in chosen[:1])
+                masked, _ = name_masks(self.archive.job.mask, chosen[:1])
+                firsts.update((stack.name, candidate) for candidate in masked)
             except RunnerError as error:
                 problems[stack.name] = str(error)
         with progress_bar("headers") as bar:
@@ -98,7 +100,7 @@ class _Planner:
         try:
             if example is None:
                 listed = Archive(part.candidates, (), len(part.candidates))
-                inputs = read_inputs(job.source, listed, self.stores, job.on_error, lambda *_: None)
+                inputs = read_inputs(job.source, listed, self.stores, job.on_error, lambda *_: None, job.mask)
                 stack, skipped = inputs.stack, inputs.skipped
             else:
                 stack, skipped = _stack_like(job, part, example), 0

@@ -96,6 +96,6 @@ class StackRuns:
         listed = Archive(part.candidates, (), len(part.candidates))
 
         def find(job: JobSettings, stores: Stores) -> Inputs:
-            return read_inputs(job.source, listed, stores, job.on_error, lambda *_: None)
+            return read_inputs(job.source, listed, stores, job.on_error, lambda *_: None, job.mask)
 
         return find

@@ -31,11 +31,13 @@ from runner.settings import (
     ClusterSettings,
     Georeference,
     JobSettings,
+    MaskSettings,
     OnError,
     SourceKind,
     SourceSettings,
     StackGrid,
 )
+from runner.source.mask_files import names_masks
 from runner.source.times import TIME_GROUPS, day_range, time_groups
 
 _GROUPS: Final = "named groups such as tile or band, not those of the date or the name of the scene"
@@ -113,12 +115,14 @@ def check_job(job: JobSettings) -> None:
     """Check what types cannot: limits, names, and settings that contradict each other."""
     check_limits(job)
     _check_source(job.source)
+    _check_mask(job.mask)
     check_option_names(job.gdal.options)
     for name in job.gdal.options:
         if SECRET_NAMES.search(name) or names_a_secret(f"{name}={job.gdal.options[name]}"):
             raise no_secret(f"gdal.options.{name}")
     wanted = "on_error=skip with it, or no value, since on_error=stop skips nothing"
-    _require("max_skipped", job.max_skipped is None or job.on_error is OnError.skip, job.max_skipped, wanted)
+    skips = OnError.skip in (job.on_error, job.mask.on_missing)
+    _require("max_skipped", job.max_skipped is None or skips, job.max_skipped, wanted)
     _check_bytes("fetch.ahead", job.fetch.ahead, "a size such as 64MiB")
     carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
     for key, text in carried.items():
@@ -258,6 +262,34 @@ def _check_extent(source: SourceSettings) -> None:
     _require("source.area_layer", not lone, source.area_layer, "null, or source.area with it")
     holds = box is None or (len(box) == 4 and all(map(isfinite, box)) and box[0] < box[2] and box[1] < box[3])
     _require("source.bbox", holds, box, "[west, south, east, north], west below east and south below north")
+
+
+def _check_mask(mask: MaskSettings) -> None:
+    tests = {"bits": mask.bits, "values": mask.values, "keep": mask.keep}
+    given = [f"mask.{name}" for name, numbers in tests.items() if numbers is not None]
+    for name, numbers in tests.items():
+        _require(f"mask.{name}", numbers != [], "[]", "at least one number, or null")
+    _require("mask.bits", min(mask.bits or [0]) >= 0, mask.bits, "bits from 0 on")
+    if names_masks(mask):
+        wanted = "one of mask.bits, mask.values and mask.keep, since a mask is named"
+        _require("mask", len(given) == 1, f"{{{', '.join(given)}}}", wanted)
+    else:
+        example = "a mask, as by mask.href.replace=[SR_B4,QA_PIXEL] or mask.asset=qa_pixel"
+        _require(given[0] if given else "mask", not given, next(filter(None, tests.values()), None), example)
+        _require("mask.on_missing", mask.on_missing is OnError.stop, mask.on_missing.value, example)
+    _check_replacements("mask.href.replace", mask.href.replace)
+
+
+def _check_replacements(key: str, words: list[str] | None) -> None:
+    if words is None:
+        return
+    wanted = "a regular expression and the text that takes its place, such as [SR_B4, QA_PIXEL], or several such pairs"
+    _require(key, words and len(words) % 2 == 0, words, wanted)
+    for pattern, text in zip(words[::2], words[1::2], strict=True):
+        try:
+            re.sub(f"(?:{pattern})|", text, "")
+        except (re.error, IndexError) as error:
+            raise ConfigError(f"{key}: '{pattern}' and '{text}': {error}; wanted {wanted}") from error
 
 
 def _number(key: str, value: object) -> float | int | None:

@@ -11,7 +11,8 @@ import numpy as np
 from runner.cluster.workers import Cluster, KillingTaskError
 from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
-from runner.engine.tasks import Shared, TaskResult, counts_over
+from runner.engine.shared import Shared
+from runner.engine.tasks import TaskResult, counts_over
 from runner.engine.trace import NumberedTask, Place, TaskTrace
 from runner.engine.traced_tasks import run_traced
 from runner.errors import RunnerError

@@ -17,13 +17,14 @@ from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
-from runner.model import Scene, Stack, locate
+from runner.model import MaskFile, Scene, Stack, locate
 from runner.plan.chunking import chunk_sizes
 from runner.plan.masking import PixelRule
 from runner.plan.records import Chunks, Pass, StagePlan, Task
 from runner.plan.weights import row_areas
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window
+from runner.read.mask_test import MaskTest
 from runner.read.version import Version
 from runner.reduce.statistics import statistic
 from runner.reduce.xarray_statistics import AREA
@@ -63,6 +64,27 @@ def _empty(array: da.Array, floats: np.dtype | None) -> Values:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskArray:
+    """The mask of a scene in a file of its own, read when it is asked for."""
+
+    stored: GdalArray
+    mask: MaskFile
+    test: MaskTest
+
+    def hidden(self, window: Window) -> np.ndarray:
+        """True for the pixels of a window of the scene that the mask hides. Raises ReadError."""
+        mask, part = self.mask, self.mask.part(window)
+        codes, valid = self.stored.read(mask.header, part.slices), self.stored.visible(mask.header, part.slices)
+        hidden = self.test.hides(codes, mask.header.nodata_of(self.test.band))
+        if valid is not None:
+            hidden |= ~valid
+        repeated = hidden.repeat(mask.factor, axis=0).repeat(mask.factor, axis=1)
+        row, column = mask.row + part.row * mask.factor, mask.column + part.column * mask.factor
+        cropped: np.ndarray = repeated[window.shifted(-row, -column).slices]
+        return cropped
+
+
+@dataclass(frozen=True, slots=True)
 class SceneArray:
     """The values of a scene on a grid of `shape` (y, x), read when indexed, as dask expects of an array.
 
@@ -74,6 +96,7 @@ class SceneArray:
     rule: PixelRule
     shape: tuple[int, int]
     place: Window
+    mask: MaskArray | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -97,9 +120,11 @@ class SceneArray:
         return values
 
     def _read(self, covered: Window) -> np.ndarray:
-        window = covered.shifted(-self.place.row, -self.place.column).slices
+        own = covered.shifted(-self.place.row, -self.place.column)
+        window = own.slices
         valid = self.stored.visible(self.header, window) if self.rule.masks or self.header.layout.repaired else None
-        return self.rule.values(self.stored.read(self.header, window), valid, self.header)
+        hidden = self.mask.hidden(own) if self.mask else None
+        return self.rule.values(self.stored.read(self.header, window), valid, self.header, hidden)
 
 
 def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
@@ -107,9 +132,9 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     shape, sizes = (stack.grid.height, stack.grid.width), chunk_sizes(stack, chunks)
     layers = [
         da.from_array(
-            SceneArray(_stored(scene, rule.band), scene.header, rule, shape, scene.window),
+            SceneArray(_stored(scene, rule.band), scene.header, rule, shape, scene.window, _mask(scene, rule)),
             chunks=sizes,
-            name=f"scene-{tokenize(scene.href, scene.etag, str(rule), sizes, scene.window)}",
+            name=f"scene-{tokenize(scene.objects, str(rule), sizes, scene.window)}",
             lock=False,
             meta=np.empty((0, 0), rule.pixels.dtype),
         )
@@ -129,10 +154,16 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
 
 
-def _stored(scene: Scene, band: int) -> GdalArray:
-    version = str(Version(scene.etag, scene.size, scene.modified))
-    header = scene.header
-    return GdalArray(gdal_path(locate(scene.href)), scene.href, version, band, header.shape, np.dtype(header.dtype))
+def _stored(file: Scene | MaskFile, band: int) -> GdalArray:
+    version = str(Version(file.etag, file.size, file.modified))
+    header = file.header
+    return GdalArray(gdal_path(locate(file.href)), file.href, version, band, header.shape, np.dtype(header.dtype))
+
+
+def _mask(scene: Scene, rule: PixelRule) -> MaskArray | None:
+    if scene.mask is None or rule.test is None:
+        return None
+    return MaskArray(_stored(scene.mask, rule.test.band), scene.mask, rule.test)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def _question(run: RunFolder, more: Sequence[str] = ()) -> str:
 def _objects(run: RunFolder) -> Objects | None:
     """The objects of its stack."""
     try:
-        return tuple((row.href, row.etag or str(row.modified), row.size) for row in run.inputs() if row.used)
+        return tuple(version for row in run.inputs() if row.used for version in row.versions)
     except RecordError:
         return None
 

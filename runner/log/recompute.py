@@ -16,7 +16,8 @@ from runner.base.console import progress_bar
 from runner.base.humanize import plural, size
 from runner.cluster.open import open_cluster
 from runner.compare.values import Key, Result, pixel_place, results_of
-from runner.engine.tasks import Shared, TaskResult, Values, counts_over, run_tasks
+from runner.engine.shared import Shared
+from runner.engine.tasks import TaskResult, Values, counts_over, run_tasks
 from runner.errors import ReadError, RecordError
 from runner.log.check import Check, Verdict
 from runner.model import Scene, Stack

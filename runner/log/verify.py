@@ -149,7 +149,7 @@ def check_inputs(run: RunFolder) -> Check:
         carried = {path.name: read_provenance(path, over).get("inputs_sha256") for path, over in files.items()}
     except RecordError as error:
         return Check("inputs.parquet", Verdict.unknown, str(error))
-    digest = inputs_sha256((row.href, row.etag) for row in used)
+    digest = inputs_sha256(file for row in used for file in row.objects)
     others = [name for name, sha256 in carried.items() if sha256 != digest]
     if others:
         text = f"its {len(used)} objects are not those that {', '.join(others)} was made of; one of them was altered"

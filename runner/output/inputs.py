@@ -7,7 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from runner.model import Inputs, LeftOut, Scene
+from runner.model import Inputs, LeftOut, OpenedFile, Scene, StoredObject
 from runner.output.arrow import table_of
 from runner.output.table import write_table
 
@@ -37,6 +37,10 @@ SCHEMA: Final = pa.schema(
         ("groups", pa.string()),  # named groups and columns of a manifest, as JSON
         ("sidecars", pa.list_(pa.string())),  # files beside it that say where it lies, or its nodata
         ("sidecars_sha256", pa.string()),  # of what they say
+        ("mask_href", pa.string()),  # the file that hides pixels of it
+        ("mask_etag", pa.string()),
+        ("mask_size", pa.int64()),
+        ("mask_modified", _TIME),
     ]
 )
 
@@ -78,7 +82,13 @@ def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
         "groups": json.dumps(scene.groups, ensure_ascii=False),
         "sidecars": list(scene.sidecars),
         "sidecars_sha256": scene.sidecars_sha256,
+        **_mask(scene.mask),
     }
+
+
+def _mask(mask: OpenedFile | StoredObject | None) -> dict[str, object]:
+    names = ("href", "etag", "size", "modified")
+    return {f"mask_{name}": getattr(mask, name) for name in names} if mask else {}
 
 
 def _unused(left_out: LeftOut) -> dict[str, object]:
@@ -93,4 +103,5 @@ def _unused(left_out: LeftOut) -> dict[str, object]:
         "size": item.size,
         "etag": item.etag,
         "modified": item.modified,
+        **_mask(item.mask),
     }

@@ -62,12 +62,21 @@ def task_bytes(stages: tuple[StagePlan, ...], stack: Stack, reading: Reading, ch
     whole = sum(stage.ordered and stage.over is Over.space for stage in stages)
     if whole:  # the scene, for each stage; its valid pixels, and them partitioned
         window += (3 + whole) * stack.grid.pixels * rule.pixels.dtype.itemsize
-    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * stack.tile_bytes
+    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * max(stack.tile_bytes, stack.mask_tile_bytes)
     ahead = _fetched_bytes(stack, options)
+    window += _hidden_bytes(stack, options, chunks)
     tile = _tile_pixels(stack, chunks, by_gdal=by_gdal)
     together = 1 if by_gdal else min(options.scenes_together, len(stack.scenes))
     added = tile * (_added_bytes(stack, rule) + _SPARE_BYTES * together * (limbs > 0))
     return int(window + ahead + decoded + added + _weighted_bytes(stages, rule, chunks, tile))
+
+
+def _hidden_bytes(stack: Stack, options: FetchOptions, chunks: Chunks) -> int:
+    """Bytes of the hidden pixels of the scenes at hand, and of the pixels of masks that GDAL reads at once."""
+    if not stack.masks:
+        return 0
+    together = min(options.scenes_together, chunks.time, len(stack.scenes))
+    return together * chunks.y * chunks.x + MAX_PIECE_BYTES
 
 
 def _weighted_bytes(stages: tuple[StagePlan, ...], rule: PixelRule, chunks: Chunks, tile: int) -> int:
@@ -85,7 +94,8 @@ def large_tiles(stack: Stack) -> bool:
 
 def _fetched_bytes(stack: Stack, options: FetchOptions) -> int:
     """Bytes of ranges on their way, waiting, and being decoded. One range is always fetched, even a large one."""
-    counts = [scene.header.layout.byte_counts for scene in stack.scenes[:100]]
+    some = stack.scenes[:100]
+    counts = [file.header.layout.byte_counts for scene in some for file in (scene, scene.mask) if file]
     row = max(int(of_scene.sum(axis=-1).max()) for of_scene in counts)
     tile = max(int(of_scene.max()) for of_scene in counts)
     largest = max(min(options.max_range_bytes, row), tile)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from runner.base.sizes import parse_bytes
-from runner.model import Scene, Stack, locate
+from runner.model import MaskFile, Scene, Stack, locate
 from runner.plan.masking import PixelRule, make_rule
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
@@ -33,17 +33,30 @@ class Reading:
             return fast_path_refusal(scene.header, self.rule.band) is not None
         return self.reader is ReaderName.gdal
 
-    def file_of(self, scene: Scene) -> SceneFile:
-        """The object of a scene, as readers open it."""
-        location = locate(scene.href)
-        version = scene.etag, scene.header, scene.size, scene.modified
-        return SceneFile(scene.href, self.stores.of(location), location.key, *version)
+    def needs_gdal(self, scene: Scene) -> bool:
+        """True if GDAL reads the scene or its mask."""
+        return self.by_gdal(scene) or self.mask_by_gdal(scene)
+
+    def mask_by_gdal(self, scene: Scene) -> bool:
+        """True if GDAL reads the mask that the scene has."""
+        if scene.mask is None or self.rule.test is None:
+            return False
+        if self.reader is ReaderName.auto:
+            return fast_path_refusal(scene.mask.header, self.rule.test.band) is not None
+        return self.reader is ReaderName.gdal
+
+    def file_of(self, file: Scene | MaskFile) -> SceneFile:
+        """The object of a scene or a mask, as readers open it."""
+        location = locate(file.href)
+        version = file.etag, file.header, file.size, file.modified
+        return SceneFile(file.href, self.stores.of(location), location.key, *version)
 
 
 def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -> Reading:
     """Resolve how a job reads this stack; without `stores` it opens its own. Raises PlanError as `make_rule`."""
     fetch = fetch_options(job.fetch)
-    together = max(1, min(fetch.scenes_together, _TOGETHER_BYTES // stack.tile_bytes))
+    largest = max(stack.tile_bytes, stack.mask_tile_bytes)
+    together = max(1, min(fetch.scenes_together, _TOGETHER_BYTES // largest))
     return Reading(
         rule=make_rule(job, stack),
         reader=ReaderName.gdal if job.engine is EngineName.xarray else job.reader,

@@ -41,17 +41,24 @@ class Span:
 
 
 class Excerpt(NamedTuple):
-    """Parts of some scenes to be read, and the counts to which their cost is added."""
+    """Parts of some scenes to be read, of a band (from 1), and the counts to which their cost is added.
+
+    Tiles without a pixel that counts are not inflated: those that `Decoding.is_missing` knows, unless all pixels are
+    `wanted`, and those of which `hides` is true. It is asked for a scene and the place in the window once all excerpts
+    before this one have been read.
+    """
 
     parts: Sequence[ScenePart]
+    band: int
     counts: FetchCounts
     inflated: InflateCounts
+    wanted: bool = False
+    hides: Callable[["InflatedTile"], bool] | None = None
 
 
 class Decoding(NamedTuple):
-    """How tiles become pixels of a band (from 1). `is_missing` is that of `MissingTiles`."""
+    """How tiles become pixels. `is_missing` is that of `MissingTiles`."""
 
-    band: int
     inflation: Inflation
     is_missing: Callable[[Pixels], bool] | None = None
 
@@ -125,8 +132,8 @@ def read_scenes(
     counts: FetchCounts,
 ) -> Generator[ScenePixels, None, None]:
     """Yield the pixels of a window of some scenes, tile by tile, in the order of `read_turns`."""
-    excerpt = Excerpt(same_window(scenes, window), counts, InflateCounts())
-    with closing(read_turns([excerpt], Decoding(band, Inflation(Inflate.libdeflate)), options)) as turns:
+    excerpt = Excerpt(same_window(scenes, window), band, counts, InflateCounts())
+    with closing(read_turns([excerpt], Decoding(Inflation(Inflate.libdeflate)), options)) as turns:
         for _, turn in turns:
             for tile in turn or ():
                 yield tile.pixels()
@@ -145,10 +152,12 @@ def read_turns(
     fast_path_refusal refuses.
     """
     buffers, missing = Buffers(options.scenes_together), MissingTiles(decoding.is_missing)
-    with closing(fetch_ahead(_ranges(excerpts, decoding.band, options), options, stop)) as ranges:
+    with closing(fetch_ahead(_ranges(excerpts, options), options, stop)) as ranges:
         for batch in _batches(ranges):
+            excerpt = batch[0].excerpt
             several = [(fetched, fetched.part) for fetched in batch if fetched.part]
-            decoders = [TileDecoder(part.file.href, part.file.header, decoding.band, buffers) for _, part in several]
+            decoders = [TileDecoder(part.file.href, part.file.header, excerpt.band, buffers) for _, part in several]
+            unneeded = _Unneeded(excerpt, missing)
             for index in range(max(len(fetched.span.tiles) for fetched in batch)):
                 placed = [
                     _place(fetched, part, index, decoder)
@@ -156,13 +165,13 @@ def read_turns(
                     if index < len(fetched.span.tiles)
                 ]
                 for tiles in _of_one_size(placed):
-                    yield batch[0].number, _inflate(tiles, decoding.inflation, missing, batch[0].excerpt.inflated)
+                    yield batch[0].number, _inflate(tiles, decoding.inflation, unneeded, excerpt.inflated)
             if batch[0].ends:
                 yield batch[0].number, None
-            del batch, several, decoders  # not kept while the next ranges are waited for
+            del batch, several, decoders, excerpt, unneeded  # not kept while the next ranges are waited for
 
 
-def _ranges(excerpts: Iterable[Excerpt], band: int, options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
+def _ranges(excerpts: Iterable[Excerpt], options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
     """The requests: the same part of some scenes, then their next part, then more scenes, then the next excerpt."""
     for index, excerpt in enumerate(excerpts):
         if not excerpt.parts:
@@ -171,8 +180,8 @@ def _ranges(excerpts: Iterable[Excerpt], band: int, options: FetchOptions) -> It
             parts = excerpt.parts[first : first + options.scenes_together]
             spans = []
             for part in parts:
-                _check(part.file, part.window, band)
-                spans.append(plan_spans(part.file.header.layout, part.window, band, options))
+                _check(part.file, part.window, excerpt.band)
+                spans.append(plan_spans(part.file.header.layout, part.window, excerpt.band, options))
             steps = max(map(len, spans))
             for step in range(steps):
                 ends = first + len(parts) == len(excerpt.parts) and step == steps - 1
@@ -279,14 +288,28 @@ def _of_one_size(placed: Sequence[_Placed]) -> Iterator[list[_Placed]]:
     return (list(tiles) for _, tiles in groupby(sorted(placed, key=size), size))
 
 
-def _inflate(placed: Sequence[_Placed], inflation: Inflation, missing: MissingTiles, counts: InflateCounts) -> Turn:
-    """Inflate the tiles of a turn side by side, but for those that are missing."""
+class _Unneeded(NamedTuple):
+    """Tells the tiles of an excerpt without a pixel that counts."""
+
+    excerpt: Excerpt
+    missing: MissingTiles
+
+    def has(self, placed: _Placed) -> bool:
+        """True for a tile that need not be inflated. Raises ReadError."""
+        tile, data, tile_row = placed
+        if self.excerpt.hides is not None and self.excerpt.hides(tile):
+            return True
+        return not self.excerpt.wanted and self.missing.has(tile.decoder, data, tile_row)
+
+
+def _inflate(placed: Sequence[_Placed], inflation: Inflation, unneeded: _Unneeded, counts: InflateCounts) -> Turn:
+    """Inflate the tiles of a turn side by side, but for those that are not needed."""
     turn: Turn = []
     packed: dict[int, Packed] = {}  # by the place in the turn
     number = 0
     for tile, data, tile_row in placed:
         tile.decoder.number = number
-        if missing.has(tile.decoder, data, tile_row):
+        if unneeded.has(_Placed(tile, data, tile_row)):
             counts.missing_tiles += 1
             turn.append(tile._replace(missing=True))
             continue

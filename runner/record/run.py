@@ -92,6 +92,7 @@ class Planned(Struct, frozen=True):
     decoded_bytes: Count | None = None
     over_read: Amount | None = None
     worker_bytes: Count | None = None
+    mask_bytes: Count | None = None  # of the stored bytes
 
 
 class Fetched(Struct, frozen=True):

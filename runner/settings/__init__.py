@@ -12,10 +12,10 @@ from runner.settings.choices import (
     EngineName,
     Georeference,
     Inflate,
-    Mask,
     Objective,
     OnError,
     Over,
+    OwnMask,
     PlanHeaders,
     RasterDtype,
     ReaderName,
@@ -29,6 +29,7 @@ from runner.settings.choices import (
 )
 from runner.settings.job import JobSettings
 from runner.settings.limits import COMPRESSIONS, Limits
+from runner.settings.mask import MaskHrefSettings, MaskSettings
 from runner.settings.output import DebugSettings, OutputSettings
 from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
 from runner.settings.source import S3Settings, SourceSettings
@@ -52,11 +53,13 @@ __all__ = [
     "Inflate",
     "JobSettings",
     "Limits",
-    "Mask",
+    "MaskHrefSettings",
+    "MaskSettings",
     "Objective",
     "OnError",
     "OutputSettings",
     "Over",
+    "OwnMask",
     "PlanHeaders",
     "RasterDtype",
     "ReaderName",

@@ -32,8 +32,8 @@ class ReaderName(Enum):
     """GDAL only."""
 
 
-class Mask(Enum):
-    """The pixels to leave out. NaN is always left out."""
+class OwnMask(Enum):
+    """The pixels that the file of a scene leaves out."""
 
     nodata = "nodata"
     """Leave out what GDAL masks."""

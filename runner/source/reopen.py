@@ -33,17 +33,30 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A recorded object and what lies there now; None if nothing does."""
+    """A recorded object and what lies there now; None if nothing does. And so for the mask in a file of its own."""
 
     recorded: StoredObject
     current: StoredObject | None
+    mask: "Lookup | None" = None
+
+    @property
+    def is_there(self) -> bool:
+        """True if it lies there, and its mask too, whatever they are."""
+        return self.current is not None and (self.mask is None or self.mask.is_there)
 
     @property
     def problem(self) -> str | None:
-        """The difference from the recorded object, with both ETags; None if it is the same."""
+        """The difference from the recorded object, with both ETags; None if it is the same, and its mask too."""
+        own = self._own_problem
+        return own if own or self.mask is None else self.mask.problem
+
+    @property
+    def _own_problem(self) -> str | None:
         recorded, current = self.recorded, self.current
         if current is None:
             return f"{recorded.href} is gone (recorded with ETag {recorded.etag})"
+        if recorded.size is None and recorded.etag is None:
+            return None  # named by the settings alone
         if recorded.etag and current.etag:
             same = same_version(recorded.etag, current.etag) and recorded.size in (None, current.size)
         else:
@@ -87,7 +100,12 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:
         store = stores.of(location)
         return retried(lambda: ask(store, location.key), stores.fetch, stores.counts)
 
-    return asyncio.run(gather(look, recorded, _IN_FLIGHT))
+    masks = [item.mask for item in recorded if item.mask]
+    lookups = asyncio.run(gather(look, [*recorded, *masks], _IN_FLIGHT))
+    of_masks = iter(lookups[len(recorded) :])
+    return [
+        replace(lookup, mask=next(of_masks) if lookup.recorded.mask else None) for lookup in lookups[: len(recorded)]
+    ]
 
 
 def _lookup(item: StoredObject, meta: "ObjectMeta") -> Lookup:
@@ -100,7 +118,8 @@ def refuse_replaced(scenes: Sequence[Scene], stores: Stores) -> None:
 
     For readers that cannot pin what they read: what is the same before and after was the same meanwhile.
     """
-    recorded = [StoredObject(scene.href, scene.size, scene.etag, scene.modified) for scene in scenes]
+    files = [file for scene in scenes for file in (scene, scene.mask) if file]
+    recorded = [StoredObject(file.href, file.size, file.etag, file.modified) for file in files]
     for lookup in look_up(recorded, stores) if recorded else ():
         if lookup.problem and lookup.current:
             raise ChangedError(lookup.recorded.href, f"changed during the run, while GDAL read it: {lookup.problem}")
@@ -108,7 +127,7 @@ def refuse_replaced(scenes: Sequence[Scene], stores: Stores) -> None:
 
 def refuse_problems(lookups: Sequence[Lookup], on_error: OnError, *, pinned: bool) -> None:
     """Raise SourceError that names what is gone (unless it is skipped) and, if `pinned`, what has changed."""
-    counted = [lookup for lookup in lookups if (pinned if lookup.current else on_error is OnError.stop)]
+    counted = [lookup for lookup in lookups if (pinned if lookup.is_there else on_error is OnError.stop)]
     problems = [lookup.problem for lookup in counted if lookup.problem]
     if not problems:
         return
@@ -136,8 +155,8 @@ def read_scenes(
     named = list(zip(_with_sidecars(source, lookups), (name for _, name in recorded), strict=True))
     left_out: list[LeftOut] = []
     if on_error is OnError.skip:
-        left_out = [_left_out(lookup, name) for lookup, name in named if not lookup.current]
-        named = [(lookup, name) for lookup, name in named if lookup.current]
+        left_out = [_left_out(lookup, name) for lookup, name in named if not lookup.is_there]
+        named = [(lookup, name) for lookup, name in named if lookup.is_there]
     chosen = [_candidate(source, lookup, name) for lookup, name in named]
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:
@@ -164,13 +183,14 @@ def is_in_bucket(href: str) -> bool:
 
 def _left_out(lookup: Lookup, name: str | None) -> LeftOut:
     item = lookup.recorded
-    return LeftOut(item, name, item.time, f"it is gone (recorded with ETag {item.etag})", skipped=True)
+    reason = f"it is gone (recorded with ETag {item.etag})" if lookup.current is None else f"its mask: {lookup.problem}"
+    return LeftOut(item, name, item.time, reason, skipped=True)
 
 
 def _candidate(source: SourceSettings, lookup: Lookup, name: str | None) -> Candidate:
     """The object with its recorded date and groups; groups that an older run did not record follow from the key."""
     if lookup.current is None:
         raise SourceError(str(lookup.problem))
-    then = lookup.recorded
-    (candidate,) = name_candidates(source, [replace(lookup.current, time=then.time, columns=then.columns)])
+    then, mask = lookup.recorded, lookup.mask.current if lookup.mask else None
+    (candidate,) = name_candidates(source, [replace(lookup.current, time=then.time, columns=then.columns, mask=mask)])
     return replace(candidate, scene=name or candidate.scene)

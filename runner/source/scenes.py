@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut, StoredObject
-from runner.settings import OnError, Sidecars, SourceKind, SourceSettings
+from runner.settings import MaskSettings, OnError, Sidecars, SourceKind, SourceSettings
 from runner.source.area import refuse_missing_area
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
+from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
 from runner.source.parts import keep_where
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
@@ -38,14 +39,15 @@ def find_inputs(
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
+    mask: MaskSettings | None = None,
 ) -> Inputs:
-    """List the source, choose its scenes, read their headers and make one stack of them.
+    """List the source, choose its scenes, read their headers and those of their masks, and make one stack of them.
 
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
     StoreError where the store, the credentials or the network fail.
     """
     archive = list_archive(source, stores)
-    inputs = read_inputs(source, archive, stores, on_error, progress)
+    inputs = read_inputs(source, archive, stores, on_error, progress, mask)
     return replace(inputs, left_out=inputs.left_out + archive.left_out, notes=archive.notes + inputs.notes)
 
 
@@ -75,18 +77,22 @@ def _list_all(source: SourceSettings, stores: Stores) -> list[StoredObject]:
     return sorted({item.href: item for listing in listings for item in listing}.values(), key=lambda item: item.href)
 
 
-def read_inputs(
+def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was listed
     source: SourceSettings,
     listed: Archive,
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
+    mask: MaskSettings | None = None,
 ) -> Inputs:
     """Choose among listed scenes, read their headers and make one stack of them. Raises as `find_inputs`."""
     chosen, left_out = choose(source, listed.scenes)
     refuse_equal_names(source, chosen)
     refuse_masks([candidate.item for candidate in chosen])
-    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
+    mask = mask or MaskSettings()
+    chosen, unmasked = name_masks(mask, chosen)
+    left_out += unmasked
+    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress, mask.on_missing))
     if not scenes:
         raise SourceError(
             f"source.url={source.shown_url}: none of {listed.objects} objects is left{_period(listed.scenes)}; "

@@ -45,7 +45,8 @@ class Planner:
         return [Path(place.key) for place in places if place.bucket is None]
 
     def _inputs(self, job: JobSettings) -> Inputs | None:
-        source = repr((job.source, job.on_error))
+        masks = job.mask.href, job.mask.asset, job.mask.on_missing
+        source = repr((job.source, job.on_error, masks))
         if source not in self._inputs_by_source:
             self._inputs_by_source[source] = _find(job)
         return self._inputs_by_source[source]
@@ -55,7 +56,7 @@ def _find(job: JobSettings) -> Inputs | None:
     try:
         with opened_source(job) as reachable, progress_bar("headers") as progress:
             stores = Stores(reachable.source.s3, fetch_options(job.fetch))
-            return find_inputs(reachable.source, stores, job.on_error, progress)
+            return find_inputs(reachable.source, stores, job.on_error, progress, job.mask)
     except RunnerError:
         return None
 

@@ -97,7 +97,7 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
         ("debug.traceback=${source.name}", "debug.traceback=demo: wanted true or false"),
         ("source.limit=${source.name}", "source.limit=demo: wanted a whole number"),
-        ("mask=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
+        ("mask=nodat", "mask=nodat: no such option; did you mean 'nodata'; there are both, hls_fmask"),
         ("engine=xary", "did you mean 'xarray'"),
         ("output.compression=zip", "output.compression=zip: wanted deflate or zstd or lzw or none"),
         ("output.level=10", "output.level=10: wanted a whole number from 1 to 9"),

@@ -47,7 +47,7 @@ TRANSFORM = (20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0)
 ORIGIN = {
     "software": "cog-stack-runner 0.1.0",
     "source": f"{PREFIX}**/Gamma0_VV.tif",
-    "mask": "nodata",
+    "mask": {"own": "nodata"},
     "inputs_sha256": "ab" * 32,
 }
 SPATIAL = StagePlan("spatial_mean", Over.space, ("mean", "std", "count", "valid_fraction"))
