@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.host.compile_clock import compile_seconds, working_seconds
-from runner.model import Scene, Stack, locate
+from runner.model import Scene, Stack
 from runner.plan.reading import Reading
 from runner.plan.records import StagePlan, Task
 from runner.plan.weights import row_areas
@@ -173,9 +173,10 @@ def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
 
 
 def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
+    stores = shared.reading.stores
     for portion in portions:
         parts, band = _scene_parts(shared, portion), shared.reading.rule.band
-        for pixels in gdal_reader.read_parts(parts, band, lambda file: gdal_path(locate(file.href))):
+        for pixels in gdal_reader.read_parts(parts, band, lambda file: gdal_path(stores.locate(file.href))):
             shared.stop.check()
             yield portion.part(pixels)
 

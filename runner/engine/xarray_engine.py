@@ -1,6 +1,7 @@
 """The reference engine: rioxarray and dask arrays, as in the founding notebook."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
-from runner.model import Scene, Stack, locate
+from runner.model import Location, Scene, Stack, locate
 from runner.plan.chunking import chunk_sizes
 from runner.plan.masking import PixelRule
 from runner.plan.records import Chunks, Pass, StagePlan, Task
@@ -36,7 +37,7 @@ Part = tuple[tuple[slice, ...], Delayed]
 def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) -> PassResult:
     """Compute the stages of a pass. Its tasks are the pieces of its results. Raises ReadError."""
     rule = pass_.reading.rule
-    pixels = open_stack(stack, pass_.chunks, rule)
+    pixels = open_stack(stack, pass_.chunks, rule, pass_.reading.stores.locate)
     if any(stage.weights is Weights.area for stage in pass_.stages):
         pixels = pixels.assign_coords({AREA: ("y", row_areas(stack.grid))})
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
@@ -102,12 +103,17 @@ class SceneArray:
         return self.rule.values(self.stored.read(self.header, window), valid, self.header)
 
 
-def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
-    """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS."""
+def open_stack(
+    stack: Stack, chunks: Chunks, rule: PixelRule, where: Callable[[str], Location] = locate
+) -> xr.DataArray:
+    """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS.
+
+    `where` tells the place of an href.
+    """
     shape, sizes = (stack.grid.height, stack.grid.width), chunk_sizes(stack, chunks)
     layers = [
         da.from_array(
-            SceneArray(_stored(scene, rule.band), scene.header, rule, shape, scene.window),
+            SceneArray(_stored(scene, rule.band, where), scene.header, rule, shape, scene.window),
             chunks=sizes,
             name=f"scene-{tokenize(scene.href, scene.etag, str(rule), sizes, scene.window)}",
             lock=False,
@@ -129,10 +135,10 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
 
 
-def _stored(scene: Scene, band: int) -> GdalArray:
+def _stored(scene: Scene, band: int, where: Callable[[str], Location]) -> GdalArray:
     version = str(Version(scene.etag, scene.size, scene.modified))
     header = scene.header
-    return GdalArray(gdal_path(locate(scene.href)), scene.href, version, band, header.shape, np.dtype(header.dtype))
+    return GdalArray(gdal_path(where(scene.href)), scene.href, version, band, header.shape, np.dtype(header.dtype))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from runner.base.sizes import parse_bytes
-from runner.model import Scene, Stack, locate
+from runner.model import Scene, Stack
 from runner.plan.masking import PixelRule, make_rule
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
 from runner.read.header import SceneFile
 from runner.settings import EngineName, FetchSettings, Inflate, JobSettings, ReaderName
-from runner.source.stores import Stores, gdal_s3_options, network_environment
+from runner.source.stores import Stores, gdal_options, network_environment
 
 _TOGETHER_BYTES: Final = 128 * 2**20  # of tiles of several scenes, decoded together
 
@@ -35,21 +35,21 @@ class Reading:
 
     def file_of(self, scene: Scene) -> SceneFile:
         """The object of a scene, as readers open it."""
-        location = locate(scene.href)
+        location = self.stores.locate(scene.href)
         version = scene.etag, scene.header, scene.size, scene.modified
         return SceneFile(scene.href, self.stores.of(location), location.key, *version)
 
 
 def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -> Reading:
     """Resolve how a job reads this stack; without `stores` it opens its own. Raises PlanError as `make_rule`."""
-    fetch, s3 = fetch_options(job.fetch), job.source.s3
+    fetch, source = fetch_options(job.fetch), job.source
     together = max(1, min(fetch.scenes_together, _TOGETHER_BYTES // stack.tile_bytes))
     return Reading(
         rule=make_rule(job, stack),
         reader=ReaderName.gdal if job.engine is EngineName.xarray else job.reader,
         fetch=replace(fetch, scenes_together=together),
-        stores=stores or Stores(s3, fetch),
-        gdal_options={**network_environment(s3), **job.gdal.options, **gdal_s3_options(s3)},
+        stores=stores or Stores.of_source(source, fetch),
+        gdal_options={**network_environment(source.s3), **job.gdal.options, **gdal_options(source)},
         inflate=job.decode.inflate,
     )
 

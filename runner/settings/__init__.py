@@ -19,6 +19,7 @@ from runner.settings.choices import (
     ReaderName,
     Search,
     Sidecars,
+    Signing,
     SourceKind,
     StackGrid,
     Start,
@@ -29,13 +30,14 @@ from runner.settings.job import JobSettings
 from runner.settings.limits import COMPRESSIONS, Limits
 from runner.settings.output import DebugSettings, OutputSettings
 from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
-from runner.settings.source import S3Settings, SourceSettings
+from runner.settings.source import AzureSettings, GcsSettings, S3Settings, SourceSettings, StacSettings
 from runner.settings.stages import ChunkSettings, ClusterSettings, StageSettings
 from runner.settings.sweep import SweepSettings
 
 __all__ = [
     "COMPRESSIONS",
     "Action",
+    "AzureSettings",
     "ChunkSettings",
     "ClusterKind",
     "ClusterSettings",
@@ -44,6 +46,7 @@ __all__ = [
     "Duplicates",
     "EngineName",
     "FetchSettings",
+    "GcsSettings",
     "GdalSettings",
     "Georeference",
     "Inflate",
@@ -59,8 +62,10 @@ __all__ = [
     "S3Settings",
     "Search",
     "Sidecars",
+    "Signing",
     "SourceKind",
     "SourceSettings",
+    "StacSettings",
     "StackGrid",
     "StageSettings",
     "Start",

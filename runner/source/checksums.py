@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import ReadError, SourceError
 from runner.host.cpus import cpu_count
-from runner.model import Scene, locate
+from runner.model import Scene
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.stop_flag import StopFlag
 from runner.read.store_errors import StoreError
@@ -89,7 +89,7 @@ def read_whole(
     scene: Scene, stores: Stores, fetch: FetchOptions, stop: StopFlag | None = None
 ) -> Generator["Bytes", None, None]:
     """All bytes of an object, piece by piece, pinned to its version. Raises ReadError."""
-    location, size = locate(scene.href), scene.size
+    location, size = stores.locate(scene.href), scene.size
     pinned = scene.etag, 0, size, FetchCounts(), size, scene.modified
     request = ByteRange(scene.href, stores.of(location), location.key, *pinned)
     starts = range(0, size, _PART_BYTES)
