@@ -4,28 +4,53 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
 
 import numpy as np
 
 from runner.area import Area
 from runner.read.fetch import FetchCounts
 from runner.read.header import Header, Window
+from runner.read.services import is_on_the_web, is_remote
+
+SIGNED: Final = "[signed]"  # in place of a query that is a secret, in all that is kept of an href
 
 
 class Location(NamedTuple):
-    """Where an object lies: a bucket and a key, or (bucket None) an absolute path of this machine."""
+    """Where an object lies: in a store or on a web server (`root`), or as a file of this machine (root None).
 
-    bucket: str | None
+    `root` is `s3://bucket`, `gs://bucket`, `az://container` or `https://host`, and `key` is the object's path there; of
+    a file it is the absolute path. `query` is what follows the `?` of a web address.
+    """
+
+    root: str | None
     key: str
+    query: str = ""
+
+    @property
+    def url(self) -> str:
+        """The web address of an object on a web server, as it is requested."""
+        path, query = quote(self.key, safe="/!$&'()*+,;=:@~"), f"?{self.query}" if self.query else ""
+        return f"{self.root}/{path}{query}"
 
 
 def locate(href: str) -> Location:
-    """Split an href: `s3://bucket/key`, or a path."""
-    if href.startswith("s3://"):
-        bucket, _, key = href.removeprefix("s3://").partition("/")
-        return Location(bucket, key)
-    return Location(None, href)
+    """Split an href: `s3://bucket/key`, `gs://bucket/key`, `az://container/key`, a web address, or a path."""
+    if not is_remote(href):
+        return Location(None, href)
+    scheme, _, rest = href.partition("://")
+    place, _, key = rest.partition("/")
+    if not is_on_the_web(href):
+        return Location(f"{scheme}://{place}", key)
+    path, _, query = key.partition("#")[0].partition("?")
+    return Location(f"{scheme}://{place}", unquote(path), query)
+
+
+def path_of(href: str) -> str:
+    """An href as a path: of a web address decoded, and without what follows the path."""
+    root, key, _ = locate(href)
+    return f"{root}/{key}" if is_on_the_web(href) else href
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def find_scenes(job: JobSettings, stores: Stores) -> Inputs:
 
 def stores_of(job: JobSettings) -> Stores:
     """The stores of the job's source."""
-    return Stores(job.source.s3, fetch_options(job.fetch))
+    return Stores.of_source(job.source, fetch_options(job.fetch))
 
 
 def announced(job: JobSettings, inputs: Inputs) -> Inputs:

@@ -198,10 +198,11 @@ def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2Gi
 def _check_source(source: SourceSettings) -> None:
     _require("source.name", re.fullmatch(r"[\w.-]+", source.name), source.name, "letters, digits, dots and dashes")
     for url in source.urls:
-        _check_url("source.url", url, ("s3", ""))
+        _check_url("source.url", url, ("s3", "gs", "az", "https", "http", ""))
     _check_groups(source)
-    if source.s3.endpoint_url:
-        _check_url("source.s3.endpoint_url", source.s3.endpoint_url, ("http", "https"))
+    for name, settings in (("s3", source.s3), ("gcs", source.gcs), ("azure", source.azure)):
+        if settings.endpoint_url:
+            _check_url(f"source.{name}.endpoint_url", settings.endpoint_url, ("http", "https"))
     wanted = "one of anonymous=true and profile, not both"
     _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
     limits = source.valid_range
@@ -320,9 +321,11 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
     scheme, mark, rest = url.partition("://")
     if "@" in rest.partition("/")[0]:
         raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
-    wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
+    *names, last = [f"{scheme}://..." if scheme else "a path" for scheme in schemes]
+    wanted = f"{', '.join(names)} or {last}"
+    wanted += "; Azure's abfs:// is az:// here" if scheme.startswith("abfs") else ""
     if mark and scheme in schemes:
-        example = "s3://bucket/*" if scheme == "s3" else f"{scheme}://host:9000"
+        example = f"{scheme}://bucket/*" if scheme in ("s3", "gs", "az") else f"{scheme}://host:9000"
         _require(key, _has_place(url), url, f"a place after ://, as in {example}")
     drive = os.name == "posix" and re.match(r"[A-Za-z]:[\\/]|\\\\", url)
     _require(key, not drive, url, f"{wanted}, as this machine has them; WSL finds C:\\data as /mnt/c/data")
@@ -332,7 +335,7 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
 def _has_place(url: str) -> bool:
     """Tell if a bucket, or a host without spaces and with a port that there is, follows the scheme."""
     scheme, _, place = url.partition("://")
-    if scheme == "s3":  # the bucket may have been blanked out, which urlsplit takes for an address
+    if scheme in ("s3", "gs", "az"):  # the bucket may have been blanked out, which urlsplit takes for an address
         return not place.startswith("/") and bool(place)
     try:
         parts = urlsplit(url)

@@ -18,7 +18,8 @@ from runner.errors import ConfigError
 
 _NO_SECRETS = (
     "a secret has no place in a setting, since settings are kept with the results; leave it to the environment, where "
-    "GDAL finds it too, or to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials)"
+    "GDAL finds it too, or to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials), and a "
+    "signed address to a manifest (source=manifest)"
 )
 QUOTES = "'\""
 _KINDS = {"Integer": "a whole number", "Float": "a number"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from runner.engine.trace import THIS_PROCESS, trace_of
 from runner.errors import ReadError
-from runner.model import MaskFile, Scene, Stack, locate
+from runner.model import MaskFile, Scene, Stack
 from runner.plan.reading import Reading
 from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts
@@ -14,7 +14,7 @@ from runner.read.gdal_environment import gdal_environment
 from runner.read.header import Window
 from runner.read.store_errors import MissingError, StoreError
 from runner.source.checksums import read_whole
-from runner.source.stores import gdal_path
+from runner.source.stores import UNCACHED, gdal_path
 
 
 def confirmed(reading: Reading, stack: Stack, error: ReadError) -> ReadError:
@@ -75,10 +75,8 @@ def _read(reading: Reading, look: _Look) -> None:
     # GDAL does not distinguish a faulty object from a faulty store.
     with closing(read_whole(look.file, reading.stores, reading.fetch)) as pieces:
         _drain(pieces)
-    bucket = locate(file.href).bucket
-    uncached = {} if bucket is None else {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{bucket}/"}
-    with gdal_environment({**reading.gdal_options, **uncached}):
-        _drain(gdal_reader.read_scenes([file], window, band, lambda file: gdal_path(locate(file.href))))
+    with gdal_environment({**reading.gdal_options, "CPL_VSIL_CURL_NON_CACHED": UNCACHED}):
+        _drain(gdal_reader.read_scenes([file], window, band, lambda file: gdal_path(reading.stores.locate(file.href))))
 
 
 def _drain(parts: Iterable[object]) -> None:

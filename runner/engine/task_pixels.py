@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 from runner.engine.hidden import Cover, Hidden, HiddenRoom
 from runner.engine.shared import Shared
-from runner.model import locate
 from runner.plan.records import Task
 from runner.read import fast_reader, gdal_reader
 from runner.read.fast_reader import InflatedTile, Turn
 from runner.read.fetch import FetchCounts
-from runner.read.header import ScenePart, ScenePixels
+from runner.read.header import SceneFile, ScenePart, ScenePixels
 from runner.read.inflation import InflateCounts
 from runner.reduce.pixel_types import Place
 from runner.source.stores import gdal_path
@@ -96,10 +95,13 @@ def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Generator[TaskPa
 
 
 def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Generator[TaskPart, None, None]:
+    stores = shared.reading.stores
+
+    def path_of(file: SceneFile) -> str:
+        return gdal_path(stores.locate(file.href))
+
     for portion in portions:
-        with closing(
-            gdal_reader.read_parts(portion.parts, portion.band, lambda file: gdal_path(locate(file.href)))
-        ) as read:
+        with closing(gdal_reader.read_parts(portion.parts, portion.band, path_of)) as read:
             for pixels in read:
                 shared.stop.check()
                 if portion.are_masks:

@@ -1,6 +1,7 @@
 """The reference engine: rioxarray and dask arrays, as in the founding notebook."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
-from runner.model import MaskFile, Scene, Stack, locate
+from runner.model import Location, MaskFile, Scene, Stack, locate
 from runner.plan.chunking import chunk_sizes
 from runner.plan.masking import PixelRule
 from runner.plan.records import Chunks, Pass, StagePlan, Task
@@ -32,12 +33,13 @@ from runner.settings import Over, Weights
 from runner.source.stores import gdal_path
 
 Part = tuple[tuple[slice, ...], Delayed]
+Where = Callable[[str], Location]
 
 
 def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) -> PassResult:
     """Compute the stages of a pass. Its tasks are the pieces of its results. Raises ReadError."""
     rule = pass_.reading.rule
-    pixels = open_stack(stack, pass_.chunks, rule)
+    pixels = open_stack(stack, pass_.chunks, rule, pass_.reading.stores.locate)
     if any(stage.weights is Weights.area for stage in pass_.stages):
         pixels = pixels.assign_coords({AREA: ("y", row_areas(stack.grid))})
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
@@ -127,12 +129,17 @@ class SceneArray:
         return self.rule.values(self.stored.read(self.header, window), valid, self.header, hidden)
 
 
-def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
-    """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS."""
+def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = locate) -> xr.DataArray:
+    """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS.
+
+    `where` tells the place of an href.
+    """
     shape, sizes = (stack.grid.height, stack.grid.width), chunk_sizes(stack, chunks)
     layers = [
         da.from_array(
-            SceneArray(_stored(scene, rule.band), scene.header, rule, shape, scene.window, _mask(scene, rule)),
+            SceneArray(
+                _stored(scene, rule.band, where), scene.header, rule, shape, scene.window, _mask(scene, rule, where)
+            ),
             chunks=sizes,
             name=f"scene-{tokenize(scene.objects, str(rule), sizes, scene.window)}",
             lock=False,
@@ -154,16 +161,16 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
 
 
-def _stored(file: Scene | MaskFile, band: int) -> GdalArray:
+def _stored(file: Scene | MaskFile, band: int, where: Where) -> GdalArray:
     version = str(Version(file.etag, file.size, file.modified))
     header = file.header
-    return GdalArray(gdal_path(locate(file.href)), file.href, version, band, header.shape, np.dtype(header.dtype))
+    return GdalArray(gdal_path(where(file.href)), file.href, version, band, header.shape, np.dtype(header.dtype))
 
 
-def _mask(scene: Scene, rule: PixelRule) -> MaskArray | None:
+def _mask(scene: Scene, rule: PixelRule, where: Where) -> MaskArray | None:
     if scene.mask is None or rule.test is None:
         return None
-    return MaskArray(_stored(scene.mask, rule.test.band), scene.mask, rule.test)
+    return MaskArray(_stored(scene.mask, rule.test.band, where), scene.mask, rule.test)
 
 
 @dataclass(frozen=True, slots=True)

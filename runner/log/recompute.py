@@ -49,7 +49,7 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
     """
     rows = [row for row in run.inputs() if row.used]
     with opened_source(job) as reachable:
-        stores = Stores(reachable.source.s3, fetch_options(job.fetch))
+        stores = Stores.of_source(reachable.source, fetch_options(job.fetch))
         lookups = look_up([row.stored for row in rows], stores)
         yield from _check_objects(lookups)
         intact = [(lookup, row.scene) for lookup, row in zip(lookups, rows, strict=True) if not lookup.problem]

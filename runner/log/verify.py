@@ -18,7 +18,15 @@ from runner.record.run_folder import RunFolder, choose_run
 if TYPE_CHECKING:
     from runner.settings import JobSettings
 
-_READING = ("source.s3.", "gdal", "fetch.", "reader=")  # settings that do not change what a value is
+_READING = (
+    "source.s3.",
+    "source.gcs.",
+    "source.azure.",
+    "source.stac.sign",
+    "gdal",
+    "fetch.",
+    "reader=",
+)  # settings that do not change what a value is
 _BLOCKS = 4
 _EXAMPLES = f"""\
 examples

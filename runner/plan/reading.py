@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from runner.base.sizes import parse_bytes
-from runner.model import MaskFile, Scene, Stack, locate
+from runner.model import MaskFile, Scene, Stack
 from runner.plan.masking import PixelRule, make_rule
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
 from runner.read.header import SceneFile
 from runner.settings import EngineName, FetchSettings, Inflate, JobSettings, ReaderName
-from runner.source.stores import Stores, gdal_s3_options, network_environment
+from runner.source.stores import Stores, gdal_options, network_environment
 
 _TOGETHER_BYTES: Final = 128 * 2**20  # of tiles of several scenes, decoded together
 
@@ -47,7 +47,7 @@ class Reading:
 
     def file_of(self, file: Scene | MaskFile) -> SceneFile:
         """The object of a scene or a mask, as readers open it."""
-        location = locate(file.href)
+        location = self.stores.locate(file.href)
         version = file.etag, file.header, file.size, file.modified
         return SceneFile(file.href, self.stores.of(location), location.key, *version)
 
@@ -61,7 +61,7 @@ def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -
         rule=make_rule(job, stack),
         reader=ReaderName.gdal if job.engine is EngineName.xarray else job.reader,
         fetch=replace(fetch, scenes_together=together),
-        stores=stores or Stores(job.source.s3, fetch),
+        stores=stores or Stores.of_source(job.source, fetch),
         gdal_options=gdal_options_of(job),
         inflate=job.decode.inflate,
     )
@@ -69,7 +69,7 @@ def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -
 
 def gdal_options_of(job: JobSettings) -> dict[str, str]:
     """The options of GDAL that hold in every worker."""
-    return {**network_environment(job.source.s3), **job.gdal.options, **gdal_s3_options(job.source.s3)}
+    return {**network_environment(job.source.s3), **job.gdal.options, **gdal_options(job.source)}
 
 
 def fetch_options(settings: FetchSettings) -> FetchOptions:

@@ -21,6 +21,7 @@ from runner.settings.choices import (
     ReaderName,
     Search,
     Sidecars,
+    Signing,
     SourceKind,
     StackGrid,
     Start,
@@ -32,7 +33,7 @@ from runner.settings.limits import COMPRESSIONS, Limits
 from runner.settings.mask import MaskHrefSettings, MaskSettings
 from runner.settings.output import DebugSettings, OutputSettings
 from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
-from runner.settings.source import S3Settings, SourceSettings
+from runner.settings.source import AzureSettings, GcsSettings, S3Settings, SourceSettings, StacSettings
 from runner.settings.stages import ChunkSettings, ClusterSettings, StageSettings
 from runner.settings.sweep import SweepSettings
 
@@ -40,6 +41,7 @@ __all__ = [
     "COMPRESSIONS",
     "Action",
     "ArchiveSettings",
+    "AzureSettings",
     "ChunkSettings",
     "ClusterKind",
     "ClusterSettings",
@@ -48,6 +50,7 @@ __all__ = [
     "Duplicates",
     "EngineName",
     "FetchSettings",
+    "GcsSettings",
     "GdalSettings",
     "Georeference",
     "Inflate",
@@ -66,8 +69,10 @@ __all__ = [
     "S3Settings",
     "Search",
     "Sidecars",
+    "Signing",
     "SourceKind",
     "SourceSettings",
+    "StacSettings",
     "StackGrid",
     "StageSettings",
     "Start",

@@ -82,6 +82,19 @@ class SourceKind(Enum):
     """List a folder or a bucket and match a pattern."""
     manifest = "manifest"
     """Read a table with one scene per row."""
+    stac = "stac"
+    """Read STAC items, each with one scene: of a file, a catalog, a GeoParquet table or an API."""
+
+
+class Signing(Enum):
+    """The signature of web addresses that lie in Azure's blob storage."""
+
+    auto = "auto"
+    """Sign those that the API of the Planetary Computer gives."""
+    none = "none"
+    """Request them as they are."""
+    planetary_computer = "planetary_computer"
+    """Sign them by tokens of the Planetary Computer, which it gives to everyone."""
 
 
 class Duplicates(Enum):

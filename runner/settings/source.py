@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from runner.settings.choices import Duplicates, Georeference, Sidecars, SourceKind, StackGrid
+from runner.settings.choices import Duplicates, Georeference, Sidecars, Signing, SourceKind, StackGrid
 from runner.settings.limits import BAND, BANDS, FROM_1, URLS
 
 
@@ -24,6 +24,51 @@ class S3Settings:
 
 
 @dataclass(slots=True)
+class GcsSettings:
+    """Access to a bucket of Google Cloud Storage. Credentials come from Google's chain, such as the file that
+    `GOOGLE_APPLICATION_CREDENTIALS` names, never from a setting."""
+
+    endpoint_url: str | None = None
+    """Address of a compatible store. Null is Google Cloud, or `GOOGLE_BASE_URL`."""
+    anonymous: bool = False
+    """Send requests without a token, as public buckets allow."""
+
+
+@dataclass(slots=True)
+class AzureSettings:
+    """Access to a container of Azure Blob Storage. Credentials come from `AZURE_STORAGE_SAS_TOKEN`,
+    `AZURE_STORAGE_ACCESS_KEY` or Azure's chain, never from a setting."""
+
+    account: str | None = None
+    """Name of the storage account. Null takes `AZURE_STORAGE_ACCOUNT`."""
+    endpoint_url: str | None = None
+    """Address of the account's blobs. Null is `https://ACCOUNT.blob.core.windows.net`, or
+    `AZURE_STORAGE_ENDPOINT`."""
+    anonymous: bool = False
+    """Send requests without a signature, as public containers allow."""
+
+
+@dataclass(slots=True)
+class StacSettings:
+    """The items of a STAC API to take. Files and static catalogs are taken whole, and then chosen from."""
+
+    collections: list[str] = field(default_factory=list)
+    """Ids of collections. Empty takes all."""
+    ids: list[str] = field(default_factory=list)
+    """Ids of items. Empty takes all."""
+    bbox: list[float] | None = None
+    """Box `[west, south, east, north]` in degrees that items must meet."""
+    datetime: str | None = None
+    """Time or interval of items, such as `2020-01-06` or `2020-01/2020-03`."""
+    query: list[str] = field(default_factory=list)
+    """Conditions on properties, such as `eo:cloud_cover<20`. All of them must hold."""
+    max_items: Annotated[int | None, FROM_1] = None
+    """Largest number of items, in the order of the API. Null takes all."""
+    sign: Signing = Signing.auto
+    """The signature of web addresses in Azure's blob storage."""
+
+
+@dataclass(slots=True)
 class SourceSettings:
     """The scenes of the stack: where they are, which of them to take and how to read their pixels."""
 
@@ -32,8 +77,9 @@ class SourceSettings:
     kind: SourceKind = SourceKind.glob
     """How scenes are found."""
     url: Annotated[Any, URLS] = "???"  # OmegaConf 2.3 cannot merge `str | list[str]`
-    """Pattern of the scenes in a folder or a bucket, or the path of a manifest. `**` matches any number of folders.
-    A list names several of them, whose scenes are taken together."""
+    """Pattern of the scenes in a folder or a bucket, or the path of a manifest or of STAC items. `**` matches any
+    number of folders. A bucket begins with `s3://`, `gs://` or `az://`, one object of a web server with `https://`. A
+    list names several of them, whose scenes are taken together."""
     datetime_regex: str | None = None
     """Regular expression that finds the date in a key by named groups: `date`, `datetime`, `doy`, or `year`, `month`
     and `day`. Other named groups become columns of the table, and `scene` names the scene. A manifest needs none."""
@@ -91,6 +137,14 @@ class SourceSettings:
     """Unit of the pixels, for the results."""
     s3: S3Settings = field(default_factory=S3Settings)
     """Access to the bucket, for an address that begins with `s3://`."""
+    gcs: GcsSettings = field(default_factory=GcsSettings)
+    """Access to the bucket, for an address that begins with `gs://`."""
+    azure: AzureSettings = field(default_factory=AzureSettings)
+    """Access to the container, for an address that begins with `az://`."""
+    asset: str | None = None
+    """Key of the STAC asset with the pixels, such as `red` or `B04`."""
+    stac: StacSettings = field(default_factory=StacSettings)
+    """The items of a STAC API to take."""
 
     @property
     def urls(self) -> tuple[str, ...]:

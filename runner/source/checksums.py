@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import ReadError, SourceError
 from runner.host.cpus import cpu_count
-from runner.model import MaskFile, Scene, locate
+from runner.model import MaskFile, Scene
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.stop_flag import StopFlag
 from runner.read.store_errors import StoreError
@@ -103,7 +103,7 @@ def read_whole(
     file: Scene | MaskFile, stores: Stores, fetch: FetchOptions, stop: StopFlag | None = None
 ) -> Generator["Bytes", None, None]:
     """All bytes of an object, piece by piece, pinned to its version. Raises ReadError."""
-    location, size = locate(file.href), file.size
+    location, size = stores.locate(file.href), file.size
     pinned = file.etag, 0, size, FetchCounts(), size, file.modified
     request = ByteRange(file.href, stores.of(location), location.key, *pinned)
     starts = range(0, size, _PART_BYTES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import obstore
 
 from runner.errors import ReadError, SourceError
-from runner.model import LeftOut, OpenedFile, Scene, StoredObject, locate
+from runner.model import LeftOut, OpenedFile, Scene, StoredObject
 from runner.read.fetch import FAILURES, ByteRange, fetch_range, fetch_start
 from runner.read.header import HEADER_BYTES, Header, completed, read_header_async
 from runner.read.store_errors import UNREADABLE_KEY, MissingError, StoreError, is_readable
@@ -128,8 +128,8 @@ class _HeaderReader:
         """An object with its own header, pinned to the version that was read. Raises ReadError."""
         if item.size == 0:
             raise ReadError(item.href, "it is empty; upload it again")
-        location = locate(item.href)
-        if location.bucket is not None and not is_readable(location.key):
+        location = self.stores.locate(item.href)
+        if location.root is not None and not is_readable(location.key):
             raise ReadError(item.href, UNREADABLE_KEY)
         store, counts = self.stores.of(location), self.stores.counts
         start = ByteRange(item.href, store, location.key, None, 0, HEADER_BYTES, counts)
@@ -190,14 +190,14 @@ class _HeaderReader:
             raise SourceError(f"{error}; {remedy}") from error
 
     async def _is_empty(self, href: str) -> bool:
-        location = locate(href)
+        location = self.stores.locate(href)
         try:
             return (await obstore.head_async(self.stores.of(location), location.key))["size"] == 0
         except FAILURES:
             return False
 
     async def _fetched(self, href: str) -> bytes:
-        location = locate(href)
+        location = self.stores.locate(href)
         store, counts = self.stores.of(location), self.stores.counts
         request = ByteRange(href, store, location.key, None, 0, sidecars.MAX_BYTES, counts)
         answer = await fetch_start(request, self.stores.fetch)

@@ -96,7 +96,7 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:
         return _lookup(item, meta)
 
     def answer(item: StoredObject, ask: "Callable[[ObjectStore, str], Awaitable[Answer]]") -> Awaitable[Answer]:
-        location = locate(item.href)
+        location = stores.locate(item.href)
         store = stores.of(location)
         return retried(lambda: ask(store, location.key), stores.fetch, stores.counts)
 
@@ -178,7 +178,7 @@ def _with_sidecars(source: SourceSettings, lookups: Sequence[Lookup]) -> list[Lo
 
 def is_in_bucket(href: str) -> bool:
     """Tell if an object lies in a bucket, not on this machine."""
-    return locate(href).bucket is not None
+    return locate(href).root is not None
 
 
 def _left_out(lookup: Lookup, name: str | None) -> LeftOut:

@@ -131,7 +131,7 @@ class _Client:
         if not s3.anonymous:
             from botocore.auth import S3SigV4Auth  # noqa: PLC0415 - anonymous sources spare it
 
-            S3SigV4Auth(self.stores.keys(), "s3", self.stores.region).add_auth(request)
+            S3SigV4Auth(self.stores.credentials.keys(), "s3", self.stores.credentials.region).add_auth(request)
         return request.prepare()
 
 
@@ -139,7 +139,7 @@ class _Client:
 def _client(stores: Stores) -> Iterator[_Client]:
     from botocore.httpsession import URLLib3Session  # noqa: PLC0415 - as AWSRequest
 
-    endpoint = (endpoint_of(stores.s3) or f"https://s3.{stores.region}.amazonaws.com").rstrip("/")
+    endpoint = (endpoint_of(stores.s3) or f"https://s3.{stores.credentials.region}.amazonaws.com").rstrip("/")
     timeout = (CONNECT_SECONDS, stores.fetch.timeout_seconds)
     session = URLLib3Session(verify=ca_bundle() or True, proxies=proxies_for(endpoint), timeout=timeout)
     try:

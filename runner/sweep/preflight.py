@@ -42,7 +42,7 @@ class Planner:
             return list(ensure_archive(default_cache_dir()).rglob("*.tif"))
         inputs = self._inputs(job)
         places = [locate(scene.href) for scene in inputs.stack.scenes] if inputs else []
-        return [Path(place.key) for place in places if place.bucket is None]
+        return [Path(place.key) for place in places if place.root is None]
 
     def _inputs(self, job: JobSettings) -> Inputs | None:
         masks = job.mask.href, job.mask.asset, job.mask.on_missing
@@ -55,7 +55,7 @@ class Planner:
 def _find(job: JobSettings) -> Inputs | None:
     try:
         with opened_source(job) as reachable, progress_bar("headers") as progress:
-            stores = Stores(reachable.source.s3, fetch_options(job.fetch))
+            stores = Stores.of_source(reachable.source, fetch_options(job.fetch))
             return find_inputs(reachable.source, stores, job.on_error, progress, job.mask)
     except RunnerError:
         return None

@@ -14,7 +14,7 @@ from scripted_server import Answer, Asked, make_certificate, part_of, scripted_s
 from waiting import LONG
 
 from runner.errors import ReadError, SourceError
-from runner.model import Location
+from runner.model import locate
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range
 from runner.read.gdal_environment import gdal_environment
 from runner.read.network import direct_loopback, proxy_of, speaks_tls
@@ -134,7 +134,7 @@ def test_authorities_of_the_environment_are_trusted_by_every_client(
         assert [item.href for item in list_objects(manifest, Stores(s3, ONCE))] == ["s3://b/k.tif"]
         with (
             gdal_environment({**network_environment(s3), **gdal_s3_options(s3), **ALONE}),
-            rasterio.open(gdal_path(Location("b", f"{variable}.tif"))) as raster,
+            rasterio.open(gdal_path(locate(f"s3://b/{variable}.tif"))) as raster,
         ):
             assert raster.shape == (64, 64)
 
@@ -187,7 +187,7 @@ def test_no_client_asks_a_proxy_for_this_machine(
         with gdal_environment({**network_environment(s3), **gdal_s3_options(s3), **ALONE}):
             assert listed(server.endpoint) == ["s3://b/k.tif"]
             assert fetched(server.endpoint) == content[:10]
-            with rasterio.open(gdal_path(Location("b", "proxied.tif"))) as raster:
+            with rasterio.open(gdal_path(locate("s3://b/proxied.tif"))) as raster:
                 assert raster.shape == (64, 64)
 
 
