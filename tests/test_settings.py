@@ -11,8 +11,6 @@ from runner.settings import JobSettings, Limits
 CLASSES = [
     one for one in vars(settings).values() if isinstance(one, type) and one.__module__.startswith("runner.settings.")
 ]
-    one for one in vars(settings).values() if isinstance(one, type) and one.__module__.startswith("runner.settings.")
-]
 ENUMS = [one for one in CLASSES if issubclass(one, Enum)]
 RECORDS = [one for one in CLASSES if one.__name__.endswith("Settings")]
 MEANINGS = [
