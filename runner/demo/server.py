@@ -1,6 +1,7 @@
 """The small S3 server as a process of its own, and the context that keeps it running.
 
 It serves the demo archive, and stands in for a distant bucket in benchmarks. `python -m runner.demo.server --help`.
+A thread would not do: GDAL may wait for bytes while it holds Python's lock.
 """
 
 import argparse
