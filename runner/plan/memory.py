@@ -14,7 +14,9 @@ from runner.reduce.statistics import needs, statistic
 from runner.reduce.temporal import TemporalSums
 from runner.settings import JobSettings, Over, RasterDtype
 
-PROCESS_BYTES = 330 * 2**20  # Python with numba, GDAL and pyarrow loaded (measured: action=run on one small scene)
+# Python with numba, GDAL and pyarrow loaded, 260 MiB; compiling kernels takes 150 more, and lanes 105, which a process
+# keeps (measured: peak of one small scene, of the same with an empty cache, and of the demo with lanes).
+PROCESS_BYTES = 515 * 2**20
 _LARGE_TILE_BYTES = 16 * 2**20  # a tile of 2048 x 2048 floats
 _COMBINING_BYTES = 16  # for each pixel: a layer and a count, while two partials of a window become one
 _MISSING_BYTES = 6  # for each pixel: a flag that it is missing, for each rule
