@@ -261,6 +261,11 @@ class Run(Attempt, frozen=True, kw_only=True):
         return Attempt(**{name: getattr(self, name) for name in Attempt.__struct_fields__})
 
     @property
+    def is_archive(self) -> bool:
+        """Whether it is a run of many stacks."""
+        return self.archive is not None or bool((self.config.get("source") or {}).get("stack_by"))
+
+    @property
     def stack_name(self) -> str:
         """The name of its stack, or of its source if its scenes were not found."""
         return self.stack.name if self.stack else str((self.config.get("source") or {}).get("name") or "")
