@@ -31,7 +31,6 @@ from runner.job import Surroundings, kernels_loading
 from runner.output.inputs import write_left_out
 from runner.plan.reading import gdal_options_of
 from runner.preview import stores_of
-from runner.record.run import ArchiveRecord
 from runner.record.run_record import RunRecord
 from runner.record.stacks import STACKS, StackRow
 from runner.settings import JobSettings
@@ -162,8 +161,7 @@ class _Story:
         self._record_statuses()
 
     def _record_statuses(self) -> None:
-        stack_by, statuses = tuple(self._whole.job.source.stack_by), dict(self._table.statuses())
-        self._record.change(archive=ArchiveRecord(stack_by, len(self._table.rows), statuses))
+        self._record.change(archive=self._table.summed_up())
 
     def _write_tables(self) -> list[str]:
         complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}
