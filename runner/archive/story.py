@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 
 from runner import summary
+from runner.archive.recorded import RecordedStacks
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns
@@ -42,17 +43,18 @@ from runner.source.scenes import Archive, list_archive
 log = logging.getLogger(__name__)
 
 
-def run_archive(job: JobSettings, record: RunRecord) -> None:
+def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | None = None) -> None:
     """Run every stack of the job's archive in a folder of its own below the record's; complete ones stay as they are.
 
+    The stacks are those of an earlier run if they are `recorded`.
     Raises ArchiveError if stacks failed, and RunnerError for what ends all of them.
     """
     with kernels_loading(job) as kernels, opened_source(job, record.phase) as reachable:
         stores = stores_of(reachable)
         with kernels.awaited(record.put_phase) if kernels else nullcontext():
             with record.phase("listing"):
-                archive = list_archive(reachable.source, stores)
-                parts = part(reachable.source, archive.scenes)
+                archive = recorded.listed if recorded else list_archive(reachable.source, stores)
+                parts = recorded.parts if recorded else part(reachable.source, archive.scenes)
             _announce(reachable, archive, parts)
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
@@ -61,7 +63,7 @@ def run_archive(job: JobSettings, record: RunRecord) -> None:
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
-        runs = StackRuns(whole, record, stores, surroundings)
+        runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {})
         with _going_on(record, len(parts)), stops_heeded(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))

@@ -23,16 +23,11 @@ def compare_archives(a: RunFolder, b: RunFolder, only: Iterable[str] | None = No
 
 
 def _of_stacks(a: RunFolder, b: RunFolder, name: str) -> Section:
-    ours, theirs = ([row.stack for row in read_stacks(archive.path)] for archive in (a, b))
-    sides, stacks = (set(ours), set(theirs)), list(dict.fromkeys([*ours, *theirs]))
-    found = _Found(name)
+    sides = [{row.stack: archive.path / FOLDER / row.stack for row in read_stacks(archive.path)} for archive in (a, b)]
+    found, stacks = _Found(name), dict.fromkeys([*sides[0], *sides[1]])
     with progress_bar(name) as bar:
         for count, stack in enumerate(stacks, start=1):
-            if all(stack in side for side in sides):
-                found.compare(stack, *(archive.path / FOLDER / stack for archive in (a, b)))
-            else:
-                there = ("there" if stack in side else "not there" for side in sides)
-                found.differences.append(Difference(stack, *there))
+            found.compare(stack, sides[0].get(stack), sides[1].get(stack))
             bar(count, len(stacks))
     return found.section()
 
@@ -47,12 +42,17 @@ class _Found:
     same: int = 0
     in_neither: list[str] = field(default_factory=list)  # stacks for which neither archive has such facts
 
-    def compare(self, stack: str, ours: Path, theirs: Path) -> None:
-        """Compare a stack of both."""
-        sides = [_standing(folder, self.name) for folder in (ours, theirs)]
-        if any(sides):
-            self._put(stack, sides)
-            return
+    def compare(self, stack: str, ours: Path | None, theirs: Path | None) -> None:
+        """Compare the folders of a stack; None where an archive does not have it."""
+        standings = [_standing(folder, self.name) for folder in (ours, theirs)]
+        if ours and theirs and not any(standings):
+            self._compare(stack, ours, theirs)
+        elif all(standings):
+            self.in_neither.append(stack)
+        else:
+            self.differences.append(Difference(stack, *(standing or "there" for standing in standings)))
+
+    def _compare(self, stack: str, ours: Path, theirs: Path) -> None:
         try:
             section = SECTIONS[self.name](read_run(ours), read_run(theirs))
         except RecordError as error:
@@ -63,13 +63,6 @@ class _Found:
             replace(difference, what=f"{stack}: {difference.what}") for difference in section.differences
         ]
         self.notes += [f"{stack}: {note}" for note in section.notes]
-
-    def _put(self, stack: str, sides: list[str]) -> None:
-        """Note a stack for which one archive, or both, have no such facts."""
-        if all(sides):
-            self.in_neither.append(stack)
-        else:
-            self.differences.append(Difference(stack, *(side or "there" for side in sides)))
 
     def section(self) -> Section:
         """All findings."""
@@ -82,8 +75,10 @@ class _Found:
         return Section(self.name, self.differences, f"{what} in {plural(self.same, 'stack')}", notes)
 
 
-def _standing(folder: Path, section: str) -> str:
-    """How a stack's run ended if it left nothing for this section; else an empty text."""
+def _standing(folder: Path | None, section: str) -> str:
+    """Why a stack has nothing for this section; an empty text if it has."""
+    if folder is None:
+        return "not there"
     if not (folder / "run.json").exists():
         return "not begun"
     if section == "inputs":
