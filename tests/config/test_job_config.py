@@ -41,8 +41,14 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.where.date=20200106", "source.where.date=20200106: wanted named groups such as tile or band"),
         ("source.where.tile=[]", "source.where.tile=[]: wanted a value, a pattern, or a list of them"),
         ("archive.on_error=skip", "archive.on_error=skip: wanted stop or continue"),
-        ("source.polygon=[0,0,1,1]", "source.polygon: there is no such setting; source has area, area_layer, asset, azure, "),
-        ("source.groupby=month", "source.groupby: there is no such setting; source has area, area_layer, asset, azure, "),
+        (
+            "source.polygon=[0,0,1,1]",
+            "source.polygon: there is no such setting; source has area, ",
+        ),
+        (
+            "source.groupby=month",
+            "source.groupby: there is no such setting; source has area, ",
+        ),
         ("stages.temporal_mean.group_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "),
         ("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
         ("chunks.nodata=0", "chunks.nodata: there is no such setting; did you mean 'source.nodata=0'"),
