@@ -96,7 +96,7 @@ def _grouped(table: SceneTable, level: str) -> tuple[str, bool]:
     }
     if not shares:
         return "", False
-    key = max(explained, key=lambda key: (_ORBIT in key.lower(), shares[key]))
+    key = max(shares, key=lambda key: (_ORBIT in key.lower(), shares[key]))
     chance = (len(set(table.groups[key])) - 1) / max(values.size - 1, 1)
     return key, shares[key] > _CLEARLY * chance
 
