@@ -1,25 +1,24 @@
-"""A small HTTP/1.1 server: a thread for each connection, which stays open, and bodies that the kernel copies.
+"""Requests and responses over the HTTP server of the standard library, with bodies that the kernel copies.
 
-It serves readers: a request with a body is answered, and is the last one of its connection. A web framework takes ten
-times as long to load, which every run of the demo would pay.
+A connection has a thread and stays open. A web framework takes five times as long to load, which every run of the demo
+would pay.
 """
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import BinaryIO, Final
+from http.server import BaseHTTPRequestHandler
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-_LONGEST_LINE: Final = 65536  # bytes
-_MOST_HEADERS: Final = 100
 _MOST_UNUSED: Final = 2**20  # bytes of a request's body that are read, so that its client reads the answer
 _WITHOUT_BODY: Final = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
-_ACCEPT_AGAIN_SECONDS: Final = 0.05  # where the process may open no more files
+_STOP_SECONDS: Final = 0.05  # between looks for an order to stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,6 @@ class Request:
     target: str  # path and query as they were sent
     headers: Mapping[str, str]
     connection: socket.socket
-    is_last: bool = False  # on its connection
 
     @property
     def path(self) -> str:
@@ -80,21 +78,23 @@ def _through(layer: Layer, handler: Handler, request: Request) -> Response:
     return layer(request, handler)
 
 
-class Server:
+class Server(ThreadingTCPServer):
     """Listens from the start, and answers from `start` to `stop`."""
 
+    allow_reuse_address = True
+    request_queue_size = 128
+
     def __init__(self, answer: Handler, host: str = "127.0.0.1", port: int = 0) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, port), family=family, backlog=128)
-        self._answer = answer
-        self._stopping = False
-        self._talks: dict[socket.socket, threading.Thread] = {}
-        self._acceptor = threading.Thread(target=self._accept, name="http-accept", daemon=True)
+        self.answer = answer
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._connections: set[Any] = set()
+        super().__init__((host, port), _Exchange)
+        self._acceptor = threading.Thread(target=self.serve_forever, args=(_STOP_SECONDS,), name="http", daemon=True)
 
     @property
     def url(self) -> str:
         """The endpoint."""
-        host, port = self._listener.getsockname()[:2]
+        host, port = self.socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def start(self) -> None:
@@ -103,115 +103,61 @@ class Server:
 
     def stop(self) -> None:
         """Close all connections, whatever is under way, and wait for their threads."""
-        self._stopping = True
-        with suppress(OSError):
-            socket.create_connection(self._listener.getsockname()[:2], 1).close()  # wakes the acceptor
+        self.shutdown()
         self._acceptor.join()
-        self._listener.close()
-        for connection, thread in list(self._talks.items()):
+        for connection in list(self._connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-            thread.join()
+        self.server_close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                time.sleep(_ACCEPT_AGAIN_SECONDS)
-                continue
-            if self._stopping:
-                connection.close()
-                return
-            self._talks[connection] = threading.Thread(target=self._talk, args=(connection,), daemon=True)
-            self._talks[connection].start()
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own."""
+        self._connections.add(request)
+        super().process_request(request, client_address)
 
-    def _talk(self, connection: socket.socket) -> None:
-        """Answer the requests of a connection, until either side closes it."""
-        try:
-            with connection, connection.makefile("rb") as lines:
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while self._exchange(connection, lines):
-                    pass
-        except OSError:  # the client has gone
-            pass
-        finally:
-            self._talks.pop(connection, None)
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection."""
+        self._connections.discard(request)
+        self.close_request(request)
 
-    def _exchange(self, connection: socket.socket, lines: BinaryIO) -> bool:
-        """Read a request and answer it; False if the connection ends."""
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over an error of a connection: the client has gone."""
+
+
+class _Exchange(BaseHTTPRequestHandler, BaseRequestHandler):
+    """The requests of one connection, each with its response."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def answer(self) -> None:
+        """Answer a request. One that has a body is the last of its connection."""
+        size = int(self.headers.get("content-length", 0))
+        self.rfile.read(min(size, _MOST_UNUSED))
+        self.close_connection |= size > 0 or "transfer-encoding" in self.headers
+        headers = {name.lower(): ",".join(map(str.strip, self.headers.get_all(name, []))) for name in self.headers}
+        target = self.requestline.split(" ")[1]  # `path` has lost a slash of two
+        response = self.server.answer(Request(self.command, target, headers, self.connection))
         try:
-            request = _read_request(connection, lines)
-        except ValueError:  # not HTTP
-            _send(connection, Response(400, is_last=True), has_body=False)
-            return False
-        if request is None:
-            return False
-        response = self._answer(request)
-        response.is_last |= request.is_last
-        try:
-            _send(connection, response, has_body=request.method != "HEAD")
+            self._send(response)
         finally:
             response.close()
-        return not response.is_last
 
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = do_PATCH = answer  # noqa: N815 - names of the library
 
-def _read_request(connection: socket.socket, lines: BinaryIO) -> Request | None:
-    """The next request; None at the end of the connection. Raises ValueError for what is not HTTP/1."""
-    first = _line(lines)
-    if not first:
-        return None
-    method, target, version = first.split(" ")
-    if not version.startswith("HTTP/1."):
-        raise ValueError(version)
-    headers = _read_headers(lines)
-    waits = "expect" in headers  # with its body, until it is asked for
-    size = int(headers.get("content-length", 0))
-    has_body = size > 0 or "transfer-encoding" in headers
-    if has_body and not waits:
-        lines.read(min(size, _MOST_UNUSED))
-    is_last = has_body or waits or version == "HTTP/1.0" or headers.get("connection", "").lower() == "close"
-    return Request(method, target, headers, connection, is_last)
+    def _send(self, response: Response) -> None:
+        has_body = response.status not in _WITHOUT_BODY
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        if has_body:
+            self.send_header("Content-Length", str(response.length))
+        if response.is_last or self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if has_body and self.command != "HEAD":
+            response.send_body(self.connection)
 
-
-def _read_headers(lines: BinaryIO) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for _ in range(_MOST_HEADERS):
-        line = _line(lines)
-        if not line:
-            return headers
-        name, colon, value = line.partition(":")
-        if not colon:
-            raise ValueError(line)
-        name, value = name.lower(), value.strip()
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    raise ValueError("too many headers")
-
-
-def _line(lines: BinaryIO) -> str:
-    line = lines.readline(_LONGEST_LINE)
-    if line and not line.endswith(b"\n"):
-        raise ValueError("a line without an end")
-    return line.decode("utf-8", "surrogateescape").rstrip("\r\n")
-
-
-def _send(connection: socket.socket, response: Response, *, has_body: bool) -> None:
-    headers = {"Date": http_date(time.time()), **response.headers}
-    if response.status not in _WITHOUT_BODY:
-        headers["Content-Length"] = str(response.length)
-    if response.is_last:
-        headers["Connection"] = "close"
-    status = f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"
-    lines = [status, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-    connection.sendall("\r\n".join(lines).encode("utf-8", "surrogateescape"))
-    if has_body and response.status not in _WITHOUT_BODY:
-        response.send_body(connection)
-
-
-def http_date(seconds: float) -> str:
-    """A time in seconds since 1970 as headers have it; the names are those of no language but English."""
-    moment = time.gmtime(seconds)
-    days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-    months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-    day, month, clock = days[moment.tm_wday], months[moment.tm_mon - 1], time.strftime("%H:%M:%S", moment)
-    return f"{day}, {moment.tm_mday:02} {month} {moment.tm_year} {clock} GMT"
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Log nothing."""

@@ -14,10 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from runner.demo.http_server import Handler, Layer, Request, Response, http_date, layered
+from runner.demo.http_server import Handler, Layer, Request, Response, layered
 from runner.demo.s3_protocol import (
     Credentials,
     ListQuery,
@@ -260,7 +261,7 @@ class S3Server:
         if part is not None:
             body.status = 206
             body.headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{info.size}"
-        modified = http_date(info.modified.timestamp())
+        modified = format_datetime(info.modified, usegmt=True)
         body.headers |= {"ETag": info.etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
         return body
 

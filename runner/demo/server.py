@@ -116,11 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     server.start()
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()
-    if options.watch_stdin:
-        while os.read(0, 4096):
-            pass
-    else:
-        threading.Event().wait()
+    try:
+        if options.watch_stdin:
+            while os.read(0, 4096):
+                pass
+        else:
+            threading.Event().wait()
+    finally:
+        server.stop()
 
 
 def _end_on(*signals: signal.Signals) -> None:
