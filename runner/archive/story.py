@@ -6,10 +6,13 @@ Stacks overlap: while one is computed, the next is prepared and the last is writ
 import asyncio
 import logging
 import shlex
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
+
+from rasterio.errors import NotGeoreferencedWarning
 
 from runner import summary
 from runner.archive.recorded import RecordedStacks
@@ -65,7 +68,7 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
         runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {})
-        with _going_on(record, len(parts)), stops_heeded(), clusters:
+        with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
             _Story(whole, record, runs, parts).all_stacks()
@@ -75,6 +78,14 @@ def _listed(source: SourceSettings, stores: Stores) -> tuple[Archive, list[Part]
     """The scenes of an archive, and its stacks."""
     archive = list_archive(source, stores)
     return archive, by_band(source, part(source, archive.scenes), stores)
+
+
+@contextmanager
+def _warnings_hushed() -> Iterator[None]:
+    """Ignore what the writer of a raster ignores: it does so for all threads, and the last of them would undo it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None:
