@@ -25,8 +25,8 @@ from runner.engine.compute import compute_pass
 from runner.model import Stack, locate
 from runner.plan.planner import make_plan
 from runner.read.decode import Buffers, TileDecoder
-from runner.read.fast_reader import plan_spans
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.spans import plan_spans
 from runner.settings import (
     ClusterKind,
     ClusterSettings,
@@ -171,10 +171,12 @@ def texture(chance: np.random.Generator, size: int, dtype: str) -> Image:
 
 
 def blobs(chance: np.random.Generator, size: int, share: float) -> npt.NDArray[np.bool_]:
-    """Clouds with ragged edges on a share of the pixels."""
-    coarse = chance.normal(0, 1, (size // 64 + 1, size // 64 + 1))
-    smooth = np.kron(coarse, np.ones((64, 64)))[:size, :size] + chance.normal(0, 0.15, (size, size))
-    return np.asarray(smooth > np.quantile(smooth, 1 - share))
+    """Clouds of many sizes with ragged edges on a share of the pixels."""
+    height = chance.normal(0, 0.1, (size, size))
+    for side in (1024, 256, 64, 16):
+        coarse = chance.normal(0, side**0.5 / 32, (size // side + 1, size // side + 1))
+        height += np.kron(coarse, np.ones((side, side)))[:size, :size]
+    return np.asarray(height > np.quantile(height, 1 - share))
 
 
 def _classes(chance: np.random.Generator, clouds: npt.NDArray[np.bool_]) -> Image:
