@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from runner.model import MaskFile
 from runner.read.header import ScenePart, ScenePixels, Window
-from runner.read.mask_test import MaskTest, Spread, spread
+from runner.read.mask_test import ANY_SET, MaskTest, Spread, spread
 from runner.reduce.arrays import Bools, Integers
 from runner.reduce.pixel_types import Place
 
@@ -65,11 +65,12 @@ class Hidden:
         """Take pixels of a scene's mask, placed among those that are read of it."""
         cover = self._covers[part.scene]
         mask, factor = cover.mask, cover.mask.factor
-        codes, table = test.table(part.pixels, mask.header.nodata_of(test.band))
+        nodata = mask.header.nodata_of(test.band)
+        codes, code_test = test.of_codes(part.pixels, nodata)
         if part.valid is not None:  # the mask has a mask
-            codes, table = (table[codes] | ~part.valid).view(np.uint8), np.array([False, True])
+            codes, code_test = (test.hides(part.pixels, nodata) | ~part.valid).view(np.uint8), ANY_SET
         top, left = cover.row + part.row * factor, cover.column + part.column * factor
-        spread(codes, table, Spread(factor, top, left), self._taken[self._slots[part.scene]])
+        spread(codes, code_test, Spread(factor, top, left), self._taken[self._slots[part.scene]])
 
     @property
     def pixels(self) -> Bools:
