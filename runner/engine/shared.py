@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from runner.model import Scene, Stack
 from runner.plan.reading import Reading
 from runner.plan.records import StagePlan
 from runner.plan.weights import row_areas
+from runner.read.header import Window
 from runner.read.inflation import Inflation
 from runner.read.stop_flag import StopFlag
 from runner.reduce.fused import FusedSums
@@ -19,6 +20,13 @@ from runner.reduce.statistics import needs, statistic
 from runner.settings import Over, Weights
 
 Values = npt.NDArray[Any]
+
+
+class Area(Protocol):
+    """A part of a grid."""
+
+    def inside(self, window: Window) -> npt.NDArray[np.bool_]:
+        """True for the pixels of a window, (rows, columns), that are in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,7 @@ class Shared:
     needs: dict[Over, Needs]  # for the stages over these axes
     fused: bool  # tiles are added as they are inflated
     stop: StopFlag = field(default_factory=StopFlag)
+    area: Area | None = None  # outside of which pixels are hidden in all scenes
 
     @classmethod
     def of(cls, reading: Reading, stack: Stack, stages: tuple[StagePlan, ...]) -> "Shared":
@@ -48,6 +57,11 @@ class Shared:
         fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
         inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
         return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused)
+
+    @property
+    def hides(self) -> bool:
+        """True if files other than their own, or an area, hide pixels."""
+        return self.reading.rule.test is not None or self.area is not None
 
     @property
     def is_missing(self) -> Callable[[Values], bool] | None:

@@ -48,9 +48,14 @@ class _Portion(NamedTuple):
     def excerpt(self) -> fast_reader.Excerpt:
         """The same, for the fast reader."""
         parts, band, counts, inflated = self.parts, self.band, self.counts, self.inflated
+        hidden = self.hidden
+        if hidden is None:
+            return fast_reader.Excerpt(parts, band, counts, inflated)
         if self.are_masks:
-            return fast_reader.Excerpt(parts, band, counts, inflated, wanted=True)
-        return fast_reader.Excerpt(parts, band, counts, inflated, hides=self._hides if self.hidden else None)
+            outside = hidden.mask_is_outside if hidden.has_outside else None
+            return fast_reader.Excerpt(parts, band, counts, inflated, wanted=True, outside=outside)
+        outside = hidden.is_outside if hidden.has_outside else None
+        return fast_reader.Excerpt(parts, band, counts, inflated, hides=self._hides, outside=outside)
 
     def _hides(self, tile: InflatedTile) -> bool:
         assert self.hidden is not None  # by `excerpt`
@@ -89,7 +94,7 @@ def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Generator[TaskPa
                 if portion.ends:
                     yield portion.part(None)
             elif portion.are_masks:
-                _take_masks(portion, (tile.pixels() for tile in turn))
+                _take_masks(shared, portion, (tile.pixels() for tile in turn if not tile.missing))
             else:
                 yield portion.part(turn)
 
@@ -105,17 +110,19 @@ def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Generato
             for pixels in read:
                 shared.stop.check()
                 if portion.are_masks:
-                    _take_masks(portion, [pixels])
+                    _take_masks(shared, portion, [pixels])
                 else:
                     yield portion.part(pixels)
         if portion.ends:
             yield portion.part(None)
 
 
-def _take_masks(portion: _Portion, masks: Iterable[ScenePixels]) -> None:
-    assert portion.hidden is not None  # what masks are read for
+def _take_masks(shared: Shared, portion: _Portion, masks: Iterable[ScenePixels]) -> None:
+    test = shared.reading.rule.test
+    assert test is not None  # by which masks hide
+    assert portion.hidden is not None  # what they are read for
     for pixels in masks:
-        portion.hidden.put(pixels)
+        portion.hidden.put(pixels, test)
 
 
 # --- portions -------------------------------------------------------------------------------------------------------
@@ -128,8 +135,8 @@ def _portions(shared: Shared, task: Task, room: HiddenRoom) -> list[_Portion]:
     for by_gdal, numbers in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
         for parts in _together(shared, _scene_parts(shared, task, numbers)):
             hidden = _hidden(shared, task, parts, room)
-            portions += _masks(shared, _Portion(task, *costs, parts, band, by_gdal, hidden)) if hidden else []
-            portions.append(_Portion(task, *costs, parts, band, by_gdal, hidden))
+            portion = _Portion(task, *costs, parts, band, by_gdal, hidden)
+            portions += [*_masks(shared, portion), portion]
     last = portions.pop() if portions else _Portion(task, *costs, [], band, by_gdal=False)
     return [*portions, last._replace(ends=True)]
 
@@ -149,28 +156,30 @@ def _scene_parts(shared: Shared, task: Task, numbers: Iterable[int]) -> list[Sce
 
 def _together(shared: Shared, parts: list[ScenePart]) -> Iterator[list[ScenePart]]:
     """Parts whose hidden pixels are held at a time: those that the reader decodes together; all, if none is hidden."""
-    step = shared.reading.fetch.scenes_together if shared.reading.rule.test else max(len(parts), 1)
+    step = shared.reading.fetch.scenes_together if shared.hides else max(len(parts), 1)
     return (parts[first : first + step] for first in range(0, len(parts), step))
 
 
 def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom) -> Hidden | None:
-    """Room for the hidden pixels of scenes; None if there is no mask."""
-    if shared.reading.rule.test is None:
+    """Room for the hidden pixels of scenes; None if nothing hides any."""
+    if not shared.hides:
         return None
-    covers = {}
-    for scene, _, window, row, column in parts:
+    outside = None if shared.area is None else ~shared.area.inside(task.window)
+    hidden = Hidden([part.scene for part in parts], task.window[2:], room, outside)
+    for scene, _, window, row, column in parts if shared.reading.rule.test else ():
         mask = shared.scenes[task.start + scene].mask
         assert mask is not None  # every scene has one, or is left out
         first = mask.part(window)
         down, across = mask.row + first.row * mask.factor, mask.column + first.column * mask.factor
-        covers[scene] = Cover(mask, row + down - window.row, column + across - window.column)
-    return Hidden(shared.reading.rule.test, (task.window.height, task.window.width), covers, room)
+        hidden.cover(scene, Cover(mask, row + down - window.row, column + across - window.column))
+    return hidden
 
 
 def _masks(shared: Shared, portion: _Portion) -> Iterator[_Portion]:
     """The masks of the scenes of a portion, by the readers that take them."""
     test, start = shared.reading.rule.test, portion.task.start
-    assert test is not None  # which hides pixels
+    if test is None:
+        return
     for by_gdal, parts in groupby(portion.parts, lambda part: shared.masks_by_gdal[start + part.scene]):
         masks = [_mask_part(shared, start + part.scene, part) for part in parts]
         yield portion._replace(parts=masks, band=test.band, by_gdal=by_gdal, are_masks=True)

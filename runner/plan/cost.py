@@ -10,8 +10,8 @@ from runner.model import Scene, Stack
 from runner.plan.chunking import chunk_sizes, starts
 from runner.plan.reading import Reading
 from runner.plan.records import Chunks, Cost, Task
-from runner.read.fast_reader import plan_spans
 from runner.read.header import Window
+from runner.read.spans import plan_spans
 from runner.settings import ReaderName
 
 Integers = npt.NDArray[np.int64]
