@@ -16,7 +16,7 @@ _APART: Final = 32  # pixels between those that are looked at first
 
 
 class Cover(NamedTuple):
-    """The mask of a scene. The first of its pixels that are read is at `row` and `column` of the window."""
+    """The mask of a scene, whose first pixel is at `row` and `column` of the window, or would be."""
 
     mask: MaskFile
     row: int
@@ -38,10 +38,15 @@ class HiddenRoom:
 
 
 class Hidden:
-    """Hidden pixels of some scenes in a task's window, once their masks have been read."""
+    """Hidden pixels of some scenes in a task's window, once their masks have been read.
 
-    def __init__(self, test: MaskTest, shape: tuple[int, int], covers: dict[int, Cover], room: HiddenRoom) -> None:
-        self._test, self._shape, self._covers, self._room = test, shape, covers, room
+    `outside` are those of the window, (rows, columns), that are hidden in all scenes.
+    """
+
+    def __init__(
+        self, test: MaskTest, outside: Bools | None, shape: tuple[int, int], covers: dict[int, Cover], room: HiddenRoom
+    ) -> None:
+        self._test, self._outside, self._shape, self._covers, self._room = test, outside, shape, covers, room
         self._slots = {scene: slot for slot, scene in enumerate(covers)}
         self._pixels: Bools | None = None
 
@@ -53,14 +58,21 @@ class Hidden:
         return self._pixels
 
     def put(self, part: ScenePixels) -> None:
-        """Take pixels of a scene's mask, placed among those that are read of it."""
+        """Take pixels of a scene's mask, placed in it."""
         cover = self._covers[part.scene]
         mask, factor = cover.mask, cover.mask.factor
         codes, table = self._test.table(part.pixels, mask.header.nodata_of(self._test.band))
         if part.valid is not None:  # the mask has a mask
             codes, table = (table[codes] | ~part.valid).view(np.uint8), np.array([False, True])
         top, left = cover.row + part.row * factor, cover.column + part.column * factor
-        spread(codes, table, Spread(factor, top, left), self.pixels[self._slots[part.scene]])
+        pixels = self.pixels[self._slots[part.scene]]
+        spread(codes, table, Spread(factor, top, left), pixels)
+        if self._outside is not None:
+            rows, columns = (
+                slice(max(start, 0), max(start + factor * size, 0))
+                for start, size in zip((top, left), codes.shape, strict=True)
+            )
+            pixels[rows, columns] |= self._outside[rows, columns]
 
     def slots(self, scenes: Sequence[int]) -> Integers:
         """The places of scenes among the pixels."""
@@ -75,3 +87,23 @@ class Hidden:
         """True if all pixels of a scene at a place of the window are hidden."""
         pixels = self.of(scene, place)
         return bool(pixels[::_APART, ::_APART].all() and pixels.all())
+
+
+class Outside:
+    """Pixels of a task's window that are outside of the area, and so hidden in all scenes; as `Hidden`."""
+
+    def __init__(self, outside: Bools) -> None:
+        self.pixels: Bools = outside[np.newaxis]
+
+    def slots(self, scenes: Sequence[int]) -> Integers:
+        """The one place of all scenes among the pixels."""
+        return np.zeros(len(scenes), np.int64)
+
+    def of(self, scene: int, place: Place) -> Bools:  # noqa: ARG002 - as `Hidden`, to which it matters
+        """The hidden pixels of a scene at a place of the window."""
+        pixels: Bools = self.pixels[0][place.of_window()]
+        return pixels
+
+    def hides(self, scene: int, place: Place) -> bool:
+        """True if all pixels of a scene at a place of the window are hidden."""
+        return bool(self.of(scene, place).all())

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from runner.area import Area
 from runner.model import Scene, Stack
 from runner.plan.reading import Reading
 from runner.plan.records import StagePlan
@@ -34,6 +35,7 @@ class Shared:
     inflation: Inflation
     needs: dict[Over, Needs]  # for the stages over these axes
     fused: bool  # tiles are added as they are inflated
+    area: Area | None = None  # outside of which pixels do not count
     stop: StopFlag = field(default_factory=StopFlag)
 
     @classmethod
@@ -47,7 +49,7 @@ class Shared:
         ordered, rule = any(stage.ordered for stage in stages), reading.rule
         fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
         inflation = Inflation(reading.inflate, total)
-        return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused)
+        return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, stack.area)
 
     @property
     def is_missing(self) -> Callable[[Values], bool] | None:

@@ -6,9 +6,10 @@ from contextlib import closing
 from itertools import groupby
 from typing import NamedTuple
 
-from runner.engine.hidden import Cover, Hidden, HiddenRoom
+from runner.engine.hidden import Cover, Hidden, HiddenRoom, Outside
 from runner.engine.shared import Shared
 from runner.model import locate
+from runner.plan.area_parts import windows_read
 from runner.plan.records import Task
 from runner.read import fast_reader, gdal_reader
 from runner.read.fast_reader import InflatedTile, Turn
@@ -26,7 +27,7 @@ class TaskPart(NamedTuple):
     counts: FetchCounts  # of the task
     inflated: InflateCounts  # of the task
     pixels: Turn | ScenePixels | None
-    hidden: Hidden | None = None  # pixels that files other than their own hide; valid until the next part
+    hidden: Hidden | Outside | None = None  # pixels that do not count, whatever they are; valid until the next part
 
 
 class _Portion(NamedTuple):
@@ -38,7 +39,7 @@ class _Portion(NamedTuple):
     parts: Sequence[ScenePart]
     band: int
     by_gdal: bool
-    hidden: Hidden | None = None
+    hidden: Hidden | Outside | None = None
     are_masks: bool = False
     ends: bool = False  # the task
 
@@ -111,7 +112,7 @@ def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Generato
 
 
 def _take_masks(portion: _Portion, masks: Iterable[ScenePixels]) -> None:
-    assert portion.hidden is not None  # what masks are read for
+    assert isinstance(portion.hidden, Hidden)  # what masks are read for
     for pixels in masks:
         portion.hidden.put(pixels)
 
@@ -126,22 +127,22 @@ def _portions(shared: Shared, task: Task, room: HiddenRoom) -> list[_Portion]:
     for by_gdal, numbers in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
         for parts in _together(shared, _scene_parts(shared, task, numbers)):
             hidden = _hidden(shared, task, parts, room)
-            portions += _masks(shared, _Portion(task, *costs, parts, band, by_gdal, hidden)) if hidden else []
+            of_masks = isinstance(hidden, Hidden)
+            portions += _masks(shared, _Portion(task, *costs, parts, band, by_gdal, hidden)) if of_masks else []
             portions.append(_Portion(task, *costs, parts, band, by_gdal, hidden))
     last = portions.pop() if portions else _Portion(task, *costs, [], band, by_gdal=False)
     return [*portions, last._replace(ends=True)]
 
 
 def _scene_parts(shared: Shared, task: Task, numbers: Iterable[int]) -> list[ScenePart]:
-    """The pixels of the task's window that scenes cover; those of scenes at one place go together."""
+    """The pixels of the task's window that are read of scenes; those of scenes at one place go together."""
     (top, left, *_), start = task.window, task.start
     parts = []
     for number in numbers:
         scene = shared.scenes[number]
-        window = scene.part(task.window)
-        if window is not None:
-            row, column = scene.row + window.row - top, scene.column + window.column - left
-            parts.append(ScenePart(number - start, shared.reading.file_of(scene), window, row, column))
+        for window in windows_read(shared.area, scene, task.window):
+            own, row, column = window.shifted(-scene.row, -scene.column), window.row - top, window.column - left
+            parts.append(ScenePart(number - start, shared.reading.file_of(scene), own, row, column))
     return sorted(parts, key=lambda part: part[2:])
 
 
@@ -151,18 +152,17 @@ def _together(shared: Shared, parts: list[ScenePart]) -> Iterator[list[ScenePart
     return (parts[first : first + step] for first in range(0, len(parts), step))
 
 
-def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom) -> Hidden | None:
-    """Room for the hidden pixels of scenes; None if there is no mask."""
+def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom) -> Hidden | Outside | None:
+    """The pixels outside of the area, with room for those that masks hide; None without area and masks."""
+    outside = None if shared.area is None else ~shared.area.inside(task.window)
     if shared.reading.rule.test is None:
-        return None
+        return None if outside is None else Outside(outside)
     covers = {}
     for scene, _, window, row, column in parts:
         mask = shared.scenes[task.start + scene].mask
         assert mask is not None  # every scene has one, or is left out
-        first = mask.part(window)
-        down, across = mask.row + first.row * mask.factor, mask.column + first.column * mask.factor
-        covers[scene] = Cover(mask, row + down - window.row, column + across - window.column)
-    return Hidden(shared.reading.rule.test, (task.window.height, task.window.width), covers, room)
+        covers[scene] = Cover(mask, row - window.row + mask.row, column - window.column + mask.column)
+    return Hidden(shared.reading.rule.test, outside, (task.window.height, task.window.width), covers, room)
 
 
 def _masks(shared: Shared, portion: _Portion) -> Iterator[_Portion]:
@@ -177,4 +177,5 @@ def _masks(shared: Shared, portion: _Portion) -> Iterator[_Portion]:
 def _mask_part(shared: Shared, number: int, part: ScenePart) -> ScenePart:
     mask = shared.scenes[number].mask
     assert mask is not None  # as above
-    return ScenePart(part.scene, shared.reading.file_of(mask), mask.part(part.window))
+    window = mask.part(part.window)
+    return ScenePart(part.scene, shared.reading.file_of(mask), window, window.row, window.column)
