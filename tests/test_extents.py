@@ -371,7 +371,7 @@ def test_only_tiles_that_meet_a_box_are_read_and_the_plan_says_so(tmp_path: Path
 @pytest.mark.parametrize("chunks", [ChunkSettings(), ChunkSettings(1, 96, 32), ChunkSettings("all", "block", "block")])
 def test_only_tiles_that_meet_an_area_are_read_and_the_plan_says_so(tmp_path: Path, chunks: ChunkSettings) -> None:
     write_scenes(tmp_path, [Window(0, 0, 320, 320)] * 2, blockxsize=32, blockysize=32)
-    area = write_star(tmp_path / "area.geojson", 5, UTM, "EPSG:32610")
+    area = write_star(tmp_path / "area.geojson", 15, UTM, "EPSG:32610")
     stack = stack_of(source := local_source(tmp_path, area=str(area)))
     (pass_,) = make_plan(job_of(Case(chunks=chunks), source), stack).passes
     fetched = compute_pass(pass_, stack)[0].fetched

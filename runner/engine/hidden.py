@@ -1,4 +1,4 @@
-"""Pixels of a task that are hidden by files other than their own, for a few scenes at a time."""
+"""Pixels of a task that are hidden by files other than their own, or by an area, for a few scenes at a time."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.model import MaskFile
-from runner.read.header import ScenePixels
-from runner.read.mask_test import MaskTest, Spread, spread
+from runner.read.header import ScenePart, ScenePixels, Window
+from runner.read.mask_test import ANY_SET, MaskTest, Spread, spread
 from runner.reduce.arrays import Bools, Integers
 from runner.reduce.pixel_types import Place
 
@@ -16,7 +16,7 @@ _APART: Final = 32  # pixels between those that are looked at first
 
 
 class Cover(NamedTuple):
-    """The mask of a scene, whose first pixel is at `row` and `column` of the window, or would be."""
+    """The mask of a scene. The first of its pixels that are read is at `row` and `column` of the window."""
 
     mask: MaskFile
     row: int
@@ -27,52 +27,68 @@ class HiddenRoom:
     """Memory for the hidden pixels of the scenes at hand, used again for the next."""
 
     def __init__(self) -> None:
-        self._memory = np.empty(0, np.bool_)
+        self._memory = np.zeros(0, np.bool_)
 
     def take(self, shape: tuple[int, int, int]) -> Bools:
         """An array of any contents; the one taken before is given up."""
         size = shape[0] * shape[1] * shape[2]
         if self._memory.size < size:
-            self._memory = np.empty(size, np.bool_)
+            self._memory = np.zeros(size, np.bool_)
         return self._memory[:size].reshape(shape)
 
 
 class Hidden:
-    """Hidden pixels of some scenes in a task's window, once their masks have been read.
+    """Hidden pixels of some scenes in a task's window.
 
-    `outside` are those of the window, (rows, columns), that are hidden in all scenes.
+    Those of a mask are known once all of `covers` have been put. `outside`, (rows, columns), is hidden in all scenes.
     """
 
     def __init__(
-        self, test: MaskTest, outside: Bools | None, shape: tuple[int, int], covers: dict[int, Cover], room: HiddenRoom
+        self, scenes: Sequence[int], shape: tuple[int, int], room: HiddenRoom, outside: Bools | None = None
     ) -> None:
-        self._test, self._outside, self._shape, self._covers, self._room = test, outside, shape, covers, room
-        self._slots = {scene: slot for slot, scene in enumerate(covers)}
-        self._pixels: Bools | None = None
+        self._slots = {scene: slot for slot, scene in enumerate(scenes)}
+        self._shape, self._room, self._outside = shape, room, outside
+        self._covers: dict[int, Cover] = {}
+        self._memory: Bools | None = None
+        self._complete = False
+
+    def cover(self, scene: int, cover: Cover) -> None:
+        """Say which mask hides pixels of a scene."""
+        self._covers[scene] = cover
+
+    @property
+    def has_outside(self) -> bool:
+        """True if some pixels are hidden in all scenes."""
+        return self._outside is not None
+
+    def put(self, part: ScenePixels, test: MaskTest) -> None:
+        """Take pixels of a scene's mask, placed among those that are read of it."""
+        cover = self._covers[part.scene]
+        mask, factor = cover.mask, cover.mask.factor
+        nodata = mask.header.nodata_of(test.band)
+        codes, code_test = test.of_codes(part.pixels, nodata)
+        if part.valid is not None:  # the mask has a mask
+            codes, code_test = (test.hides(part.pixels, nodata) | ~part.valid).view(np.uint8), ANY_SET
+        top, left = cover.row + part.row * factor, cover.column + part.column * factor
+        spread(codes, code_test, Spread(factor, top, left), self._taken[self._slots[part.scene]])
 
     @property
     def pixels(self) -> Bools:
         """(scenes, rows, columns), True where hidden."""
-        if self._pixels is None:
-            self._pixels = self._room.take((len(self._covers), *self._shape))
-        return self._pixels
+        pixels = self._taken
+        if self._outside is not None and not self._complete:
+            if self._covers:
+                pixels |= self._outside
+            else:
+                pixels[:] = self._outside
+        self._complete = True
+        return pixels
 
-    def put(self, part: ScenePixels) -> None:
-        """Take pixels of a scene's mask, placed in it."""
-        cover = self._covers[part.scene]
-        mask, factor = cover.mask, cover.mask.factor
-        codes, table = self._test.table(part.pixels, mask.header.nodata_of(self._test.band))
-        if part.valid is not None:  # the mask has a mask
-            codes, table = (table[codes] | ~part.valid).view(np.uint8), np.array([False, True])
-        top, left = cover.row + part.row * factor, cover.column + part.column * factor
-        pixels = self.pixels[self._slots[part.scene]]
-        spread(codes, table, Spread(factor, top, left), pixels)
-        if self._outside is not None:
-            rows, columns = (
-                slice(max(start, 0), max(start + factor * size, 0))
-                for start, size in zip((top, left), codes.shape, strict=True)
-            )
-            pixels[rows, columns] |= self._outside[rows, columns]
+    @property
+    def _taken(self) -> Bools:
+        if self._memory is None:
+            self._memory = self._room.take((len(self._slots), *self._shape))
+        return self._memory
 
     def slots(self, scenes: Sequence[int]) -> Integers:
         """The places of scenes among the pixels."""
@@ -85,25 +101,24 @@ class Hidden:
 
     def hides(self, scene: int, place: Place) -> bool:
         """True if all pixels of a scene at a place of the window are hidden."""
-        pixels = self.of(scene, place)
-        return bool(pixels[::_APART, ::_APART].all() and pixels.all())
+        return _all(self.of(scene, place))
+
+    def is_outside(self, part: ScenePart, pixels: Window) -> bool:
+        """True if pixels of a scene are hidden in all scenes, whatever the masks are."""
+        assert self._outside is not None
+        window = pixels.shifted(part.row - part.window.row, part.column - part.window.column)
+        return _all(self._outside[window.slices])
+
+    def mask_is_outside(self, part: ScenePart, pixels: Window) -> bool:
+        """True if pixels of a mask hide none but those that are hidden in all scenes."""
+        assert self._outside is not None
+        mask, row, column = self._covers[part.scene]
+        top = row + (pixels.row - part.window.row) * mask.factor
+        left = column + (pixels.column - part.window.column) * mask.factor
+        covered = Window(top, left, pixels.height * mask.factor, pixels.width * mask.factor)
+        window = covered.common(Window(0, 0, *self._shape))
+        return window is None or _all(self._outside[window.slices])
 
 
-class Outside:
-    """Pixels of a task's window that are outside of the area, and so hidden in all scenes; as `Hidden`."""
-
-    def __init__(self, outside: Bools) -> None:
-        self.pixels: Bools = outside[np.newaxis]
-
-    def slots(self, scenes: Sequence[int]) -> Integers:
-        """The one place of all scenes among the pixels."""
-        return np.zeros(len(scenes), np.int64)
-
-    def of(self, scene: int, place: Place) -> Bools:  # noqa: ARG002 - as `Hidden`, to which it matters
-        """The hidden pixels of a scene at a place of the window."""
-        pixels: Bools = self.pixels[0][place.of_window()]
-        return pixels
-
-    def hides(self, scene: int, place: Place) -> bool:
-        """True if all pixels of a scene at a place of the window are hidden."""
-        return bool(self.of(scene, place).all())
+def _all(pixels: Bools) -> bool:
+    return bool(pixels[::_APART, ::_APART].all() and pixels.all())

@@ -35,8 +35,8 @@ class Shared:
     inflation: Inflation
     needs: dict[Over, Needs]  # for the stages over these axes
     fused: bool  # tiles are added as they are inflated
-    area: Area | None = None  # outside of which pixels do not count
     stop: StopFlag = field(default_factory=StopFlag)
+    area: Area | None = None  # outside of which pixels are hidden in all scenes
 
     @classmethod
     def of(cls, reading: Reading, stack: Stack, stages: tuple[StagePlan, ...]) -> "Shared":
@@ -49,7 +49,12 @@ class Shared:
         ordered, rule = any(stage.ordered for stage in stages), reading.rule
         fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
         inflation = Inflation(reading.inflate, total)
-        return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, stack.area)
+        return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, area=stack.area)
+
+    @property
+    def hides(self) -> bool:
+        """True if files other than their own, or an area, hide pixels."""
+        return self.reading.rule.test is not None or self.area is not None
 
     @property
     def is_missing(self) -> Callable[[Values], bool] | None:

@@ -6,10 +6,9 @@ from contextlib import closing
 from itertools import groupby
 from typing import NamedTuple
 
-from runner.engine.hidden import Cover, Hidden, HiddenRoom, Outside
+from runner.engine.hidden import Cover, Hidden, HiddenRoom
 from runner.engine.shared import Shared
 from runner.model import locate
-from runner.plan.area_parts import windows_read
 from runner.plan.records import Task
 from runner.read import fast_reader, gdal_reader
 from runner.read.fast_reader import InflatedTile, Turn
@@ -27,7 +26,7 @@ class TaskPart(NamedTuple):
     counts: FetchCounts  # of the task
     inflated: InflateCounts  # of the task
     pixels: Turn | ScenePixels | None
-    hidden: Hidden | Outside | None = None  # pixels that do not count, whatever they are; valid until the next part
+    hidden: Hidden | None = None  # pixels that files other than their own hide; valid until the next part
 
 
 class _Portion(NamedTuple):
@@ -39,7 +38,7 @@ class _Portion(NamedTuple):
     parts: Sequence[ScenePart]
     band: int
     by_gdal: bool
-    hidden: Hidden | Outside | None = None
+    hidden: Hidden | None = None
     are_masks: bool = False
     ends: bool = False  # the task
 
@@ -50,9 +49,14 @@ class _Portion(NamedTuple):
     def excerpt(self) -> fast_reader.Excerpt:
         """The same, for the fast reader."""
         parts, band, counts, inflated = self.parts, self.band, self.counts, self.inflated
+        hidden = self.hidden
+        if hidden is None:
+            return fast_reader.Excerpt(parts, band, counts, inflated)
         if self.are_masks:
-            return fast_reader.Excerpt(parts, band, counts, inflated, wanted=True)
-        return fast_reader.Excerpt(parts, band, counts, inflated, hides=self._hides if self.hidden else None)
+            outside = hidden.mask_is_outside if hidden.has_outside else None
+            return fast_reader.Excerpt(parts, band, counts, inflated, wanted=True, outside=outside)
+        outside = hidden.is_outside if hidden.has_outside else None
+        return fast_reader.Excerpt(parts, band, counts, inflated, hides=self._hides, outside=outside)
 
     def _hides(self, tile: InflatedTile) -> bool:
         assert self.hidden is not None  # by `excerpt`
@@ -91,7 +95,7 @@ def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Generator[TaskPa
                 if portion.ends:
                     yield portion.part(None)
             elif portion.are_masks:
-                _take_masks(portion, (tile.pixels() for tile in turn))
+                _take_masks(shared, portion, (tile.pixels() for tile in turn if not tile.missing))
             else:
                 yield portion.part(turn)
 
@@ -104,17 +108,19 @@ def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Generato
             for pixels in read:
                 shared.stop.check()
                 if portion.are_masks:
-                    _take_masks(portion, [pixels])
+                    _take_masks(shared, portion, [pixels])
                 else:
                     yield portion.part(pixels)
         if portion.ends:
             yield portion.part(None)
 
 
-def _take_masks(portion: _Portion, masks: Iterable[ScenePixels]) -> None:
-    assert isinstance(portion.hidden, Hidden)  # what masks are read for
+def _take_masks(shared: Shared, portion: _Portion, masks: Iterable[ScenePixels]) -> None:
+    test = shared.reading.rule.test
+    assert test is not None  # by which masks hide
+    assert portion.hidden is not None  # what they are read for
     for pixels in masks:
-        portion.hidden.put(pixels)
+        portion.hidden.put(pixels, test)
 
 
 # --- portions -------------------------------------------------------------------------------------------------------
@@ -127,48 +133,51 @@ def _portions(shared: Shared, task: Task, room: HiddenRoom) -> list[_Portion]:
     for by_gdal, numbers in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
         for parts in _together(shared, _scene_parts(shared, task, numbers)):
             hidden = _hidden(shared, task, parts, room)
-            of_masks = isinstance(hidden, Hidden)
-            portions += _masks(shared, _Portion(task, *costs, parts, band, by_gdal, hidden)) if of_masks else []
-            portions.append(_Portion(task, *costs, parts, band, by_gdal, hidden))
+            portion = _Portion(task, *costs, parts, band, by_gdal, hidden)
+            portions += [*_masks(shared, portion), portion]
     last = portions.pop() if portions else _Portion(task, *costs, [], band, by_gdal=False)
     return [*portions, last._replace(ends=True)]
 
 
 def _scene_parts(shared: Shared, task: Task, numbers: Iterable[int]) -> list[ScenePart]:
-    """The pixels of the task's window that are read of scenes; those of scenes at one place go together."""
+    """The pixels of the task's window that scenes cover; those of scenes at one place go together."""
     (top, left, *_), start = task.window, task.start
     parts = []
     for number in numbers:
         scene = shared.scenes[number]
-        for window in windows_read(shared.area, scene, task.window):
-            own, row, column = window.shifted(-scene.row, -scene.column), window.row - top, window.column - left
-            parts.append(ScenePart(number - start, shared.reading.file_of(scene), own, row, column))
+        window = scene.part(task.window)
+        if window is not None:
+            row, column = scene.row + window.row - top, scene.column + window.column - left
+            parts.append(ScenePart(number - start, shared.reading.file_of(scene), window, row, column))
     return sorted(parts, key=lambda part: part[2:])
 
 
 def _together(shared: Shared, parts: list[ScenePart]) -> Iterator[list[ScenePart]]:
     """Parts whose hidden pixels are held at a time: those that the reader decodes together; all, if none is hidden."""
-    step = shared.reading.fetch.scenes_together if shared.reading.rule.test else max(len(parts), 1)
+    step = shared.reading.fetch.scenes_together if shared.hides else max(len(parts), 1)
     return (parts[first : first + step] for first in range(0, len(parts), step))
 
 
-def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom) -> Hidden | Outside | None:
-    """The pixels outside of the area, with room for those that masks hide; None without area and masks."""
+def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom) -> Hidden | None:
+    """Room for the hidden pixels of scenes; None if nothing hides any."""
+    if not shared.hides:
+        return None
     outside = None if shared.area is None else ~shared.area.inside(task.window)
-    if shared.reading.rule.test is None:
-        return None if outside is None else Outside(outside)
-    covers = {}
-    for scene, _, window, row, column in parts:
+    hidden = Hidden([part.scene for part in parts], task.window[2:], room, outside)
+    for scene, _, window, row, column in parts if shared.reading.rule.test else ():
         mask = shared.scenes[task.start + scene].mask
         assert mask is not None  # every scene has one, or is left out
-        covers[scene] = Cover(mask, row - window.row + mask.row, column - window.column + mask.column)
-    return Hidden(shared.reading.rule.test, outside, (task.window.height, task.window.width), covers, room)
+        first = mask.part(window)
+        down, across = mask.row + first.row * mask.factor, mask.column + first.column * mask.factor
+        hidden.cover(scene, Cover(mask, row + down - window.row, column + across - window.column))
+    return hidden
 
 
 def _masks(shared: Shared, portion: _Portion) -> Iterator[_Portion]:
     """The masks of the scenes of a portion, by the readers that take them."""
     test, start = shared.reading.rule.test, portion.task.start
-    assert test is not None  # which hides pixels
+    if test is None:
+        return
     for by_gdal, parts in groupby(portion.parts, lambda part: shared.masks_by_gdal[start + part.scene]):
         masks = [_mask_part(shared, start + part.scene, part) for part in parts]
         yield portion._replace(parts=masks, band=test.band, by_gdal=by_gdal, are_masks=True)
@@ -177,5 +186,4 @@ def _masks(shared: Shared, portion: _Portion) -> Iterator[_Portion]:
 def _mask_part(shared: Shared, number: int, part: ScenePart) -> ScenePart:
     mask = shared.scenes[number].mask
     assert mask is not None  # as above
-    window = mask.part(part.window)
-    return ScenePart(part.scene, shared.reading.file_of(mask), window, window.row, window.column)
+    return ScenePart(part.scene, shared.reading.file_of(mask), mask.part(part.window))

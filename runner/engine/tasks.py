@@ -1,6 +1,6 @@
 """The work of a task on a worker: its pixels are masked and accumulated; a partial comes back."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from runner.engine.hidden import Hidden, Outside
+from runner.engine.hidden import Hidden
 from runner.engine.shared import Shared
 from runner.engine.task_pixels import TaskPart, place_of, read_tasks
 from runner.host.compile_clock import compile_seconds, working_seconds
-from runner.plan.area_parts import windows_read
 from runner.plan.records import StagePlan, Task
 from runner.read import fast_reader
 from runner.read.decode import ByteArray
@@ -104,10 +103,10 @@ class _Collectors:
         self.ordered = [_Ordered(stage, task, pixels) for stage in shared.stages if stage.ordered]
         self._fused = FusedSums(self.over_time, self.over_space, pixels) if shared.fused else None
         for number, scene in enumerate(scenes):
-            for beyond in _without(task.window, windows_read(shared.area, scene, task.window)):
-                self._skip(number, _within(task.window, beyond))
+            for outside in task.window.without(scene.window):
+                self._skip(number, _within(task.window, outside))
 
-    def add(self, part: fast_reader.Turn | ScenePixels, hidden: Hidden | Outside | None = None) -> None:
+    def add(self, part: fast_reader.Turn | ScenePixels, hidden: Hidden | None = None) -> None:
         """Add pixels, whose scenes are counted among those of the task, but for the hidden ones."""
         if isinstance(part, ScenePixels):
             self._add_pixels(part, hidden)
@@ -139,21 +138,19 @@ class _Collectors:
         for ordered in self.ordered:
             ordered.skip(scene, place)
 
-    def _add_encoded(
-        self, fused: FusedSums, turn: fast_reader.Turn, encoded: ByteArray, hidden: Hidden | Outside | None
-    ) -> None:
+    def _add_encoded(self, fused: FusedSums, turn: fast_reader.Turn, encoded: ByteArray, hidden: Hidden | None) -> None:
         tile, place = turn[0], place_of(turn[0])
         scenes = [same_tile.scene for same_tile in turn]
         pixels = HiddenPixels.of(hidden.pixels, hidden.slots(scenes)) if hidden else NO_HIDDEN
         for index in fused.add(scenes, Encoded(encoded, tile.decoder.predictor), place, pixels):
             self._add_over_space(turn[index].pixels(), hidden)
 
-    def _add_over_space(self, part: ScenePixels, hidden: Hidden | Outside | None) -> None:
+    def _add_over_space(self, part: ScenePixels, hidden: Hidden | None) -> None:
         values, place = self._values(part, hidden)
         assert self.over_space
         self.over_space.add_tile(part.scene, values, place)
 
-    def _add_pixels(self, part: ScenePixels, hidden: Hidden | Outside | None) -> None:
+    def _add_pixels(self, part: ScenePixels, hidden: Hidden | None) -> None:
         if self._fused and hidden and self._rule.pixels.blank is None:
             self._add_without_blank(self._fused, part, hidden)
             return
@@ -165,25 +162,17 @@ class _Collectors:
         for ordered in self.ordered:
             ordered.add_tile(scene, values, place)
 
-    def _add_without_blank(self, fused: FusedSums, part: ScenePixels, hidden: Hidden | Outside) -> None:
+    def _add_without_blank(self, fused: FusedSums, part: ScenePixels, hidden: Hidden) -> None:
         """Add integers of a type in which every value counts; their sums over space always fit two floats."""
         place = Place(0, 0, part.row, part.column, *part.pixels.shape)
         pixels = HiddenPixels.of(hidden.pixels, hidden.slots([part.scene]))
         fused.add([part.scene], Encoded.of(self._rule.pixels.native(part.pixels)), place, pixels)
 
-    def _values(self, part: ScenePixels, hidden: Hidden | Outside | None) -> tuple[Values, Place]:
+    def _values(self, part: ScenePixels, hidden: Hidden | None) -> tuple[Values, Place]:
         """The accumulated values of pixels, and their place."""
         place = Place(0, 0, part.row, part.column, *part.pixels.shape)
         not_shown = hidden.of(part.scene, place) if hidden else None
         return self._rule.values(part.pixels, part.valid, self._headers[part.scene], not_shown), place
-
-
-def _without(whole: Window, parts: Iterable[Window]) -> list[Window]:
-    """A window without some parts of it."""
-    remaining = [whole]
-    for part in parts:
-        remaining = [rest for window in remaining for rest in window.without(part)]
-    return remaining
 
 
 def _within(whole: Window, part: Window) -> Place:

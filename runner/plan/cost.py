@@ -8,12 +8,12 @@ import numpy.typing as npt
 
 from runner.area import Area
 from runner.model import Scene, Stack
-from runner.plan.area_parts import windows_read
 from runner.plan.chunking import chunk_sizes, cut, starts
+from runner.plan.outside import Outside
 from runner.plan.reading import Reading
 from runner.plan.records import Chunks, Cost, Task
-from runner.read.fast_reader import plan_spans
 from runner.read.header import Window
+from runner.read.spans import Span, plan_spans, tiles_of
 from runner.settings import ReaderName
 
 Integers = npt.NDArray[np.int64]
@@ -59,12 +59,22 @@ def _requests(stack: Stack, reading: Reading, windows: Iterable[Window]) -> int 
 
 
 def _ranges(area: Area | None, reading: Reading, scene: Scene, windows: Iterable[Window]) -> Iterator[int]:
-    for met in (met for window in windows for met in windows_read(area, scene, window)):
-        part = met.shifted(-scene.row, -scene.column)
-        yield len(plan_spans(scene.header.layout, part, reading.rule.band, reading.fetch))
+    for window in windows:
+        part = scene.part(window)
+        if part is None:
+            continue
+        outside = None if area is None else Outside(area, scene, window)
+        tiles = outside.hides_tile if outside else None
+        yield _requested(plan_spans(scene.header.layout, part, reading.rule.band, reading.fetch, tiles))
         if scene.mask and reading.rule.test:
             layout, test = scene.mask.header.layout, reading.rule.test
-            yield len(plan_spans(layout, scene.mask.part(part), test.band, reading.fetch))
+            tiles = outside.hides_mask if outside else None
+            yield _requested(plan_spans(layout, scene.mask.part(part), test.band, reading.fetch, tiles))
+
+
+def _requested(spans: Sequence[Span]) -> int:
+    """The spans that have bytes: not those of sparse tiles alone, or of tiles that are not read."""
+    return sum(span.start < span.stop for span in spans)
 
 
 # --- bytes ----------------------------------------------------------------------------------------------------------
@@ -143,15 +153,18 @@ def _tiles_met(stack: Stack, windows: Iterable[Window], band: int, *, masks: boo
 
 def _times_met(stack: Stack, windows: Iterable[Window], scene: Scene, *, masks: bool) -> tuple[Integers, int]:
     """The times that each tile of a scene, or of its mask, is read; and the pixels of the scene that are."""
+    assert stack.area  # by the caller
     layout = scene.mask.header.layout if masks and scene.mask else scene.header.layout
     times, pixels = np.zeros(layout.byte_counts.shape[1:], np.int64), 0
-    for met in (met for window in windows for met in windows_read(stack.area, scene, window)):
-        own = met.shifted(-scene.row, -scene.column)
-        part = scene.mask.part(own) if masks and scene.mask else own
-        down = slice(part.row // layout.tile_height, -(-(part.row + part.height) // layout.tile_height))
-        across = slice(part.column // layout.tile_width, -(-(part.column + part.width) // layout.tile_width))
-        times[down, across] += 1
-        pixels += met.height * met.width
+    for window in windows:
+        part, outside = scene.part(window), Outside(stack.area, scene, window)
+        if part is None:
+            continue
+        hides = outside.hides_mask if masks else outside.hides_tile
+        for row, column, tile in tiles_of(layout, scene.mask.part(part) if masks and scene.mask else part):
+            if not hides(tile):
+                times[row, column] += 1
+                pixels += tile.height * tile.width
     return times, pixels
 
 

@@ -74,11 +74,11 @@ def task_bytes(stages: tuple[StagePlan, ...], stack: Stack, reading: Reading, ch
 
 def _hidden_bytes(stack: Stack, options: FetchOptions, chunks: Chunks) -> int:
     """Bytes of the hidden pixels of the scenes at hand, and of the pixels of masks that GDAL reads at once."""
-    outside = _OUTSIDE_BYTES * chunks.y * chunks.x if stack.area else 0
-    if not stack.masks:
-        return outside
+    if not stack.masks and stack.area is None:
+        return 0
+    outside = _OUTSIDE_BYTES if stack.area else 0
     together = min(options.scenes_together, chunks.time, len(stack.scenes))
-    return outside + together * chunks.y * chunks.x + MAX_PIECE_BYTES
+    return (together + outside) * chunks.y * chunks.x + (MAX_PIECE_BYTES if stack.masks else 0)
 
 
 def _weighted_bytes(stages: tuple[StagePlan, ...], rule: PixelRule, chunks: Chunks, tile: int) -> int:

@@ -10,11 +10,11 @@ from runner.cluster.workers import worker_memory
 from runner.errors import ConfigError, PlanError
 from runner.host.cpus import cpu_count
 from runner.model import Stack
-from runner.plan.area_parts import pixels_in_area
 from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, task_chunks
 from runner.plan.cost import cost_of
 from runner.plan.memory import PROCESS_BYTES, large_tiles, raster_dtype, result_bytes, task_bytes, waiting_bytes
 from runner.plan.memory_advice import refuse_too_large
+from runner.plan.outside import pixels_in_area
 from runner.plan.reading import Reading, make_reading
 from runner.plan.records import Chunks, Pass, Plan, StagePlan, Task, Workers
 from runner.plan.weights import stage_weights

@@ -13,7 +13,6 @@ Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[Any]  # pixels of a mask, integers
 
 _IN_TABLES: Final = (1, 2)  # bytes of a pixel for which there is a table of all values
-_HIDES: Final = np.array([False, True])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +39,36 @@ class MaskTest:
             hidden = np.isin(codes, np.array(self.values))
         return hidden if nodata is None else hidden | (codes == nodata)
 
-    def table(self, codes: Codes, nodata: float | int | None) -> tuple[Codes, Bools]:
-        """Unsigned codes and the table, (values,), that tells which of them hide."""
+    def of_codes(self, codes: Codes, nodata: float | int | None) -> tuple[Codes, "CodeTest"]:
+        """Unsigned codes, and the test for `spread` that tells which of them hide."""
         if codes.dtype.itemsize in _IN_TABLES:
-            return np.ascontiguousarray(_unsigned(codes)), _table(self, codes.dtype, nodata)
-        return self.hides(codes, nodata).view(np.uint8), _HIDES
+            return np.ascontiguousarray(_unsigned(codes)), _code_test(self, codes.dtype, nodata)
+        return self.hides(codes, nodata).view(np.uint8), ANY_SET
+
+
+class CodeTest(NamedTuple):
+    """A test of unsigned codes: if `by_bits`, a code with one of `bits` or equal to `nodata` hides, else by `table`."""
+
+    by_bits: bool
+    bits: Any  # of the type of the codes, as is
+    nodata: Any
+    table: Bools  # (codes)
+
+
+_NO_TABLE: Final = np.zeros(0, np.bool_)
+ANY_SET: Final = CodeTest(True, np.uint8(255), np.uint8(255), _NO_TABLE)
 
 
 @lru_cache(maxsize=64)
-def _table(test: MaskTest, dtype: np.dtype[Any], nodata: float | int | None) -> Bools:
-    size = dtype.itemsize
-    every = np.arange(2 ** (8 * size)).astype(f"u{size}").view(dtype)
-    return test.hides(every, nodata)
+def _code_test(test: MaskTest, dtype: np.dtype[Any], nodata: float | int | None) -> CodeTest:
+    unsigned = np.dtype(f"u{dtype.itemsize}").type
+    every = np.arange(2 ** (8 * dtype.itemsize)).astype(unsigned).view(dtype)
+    table = test.hides(every, nodata)
+    bits = unsigned(sum(1 << bit for bit in set(test.bits)))
+    if not test.bits:
+        return CodeTest(False, bits, bits, table)
+    others = np.flatnonzero(table & ((every.view(unsigned) & bits) == 0))  # of nodata, at most one
+    return CodeTest(True, bits, unsigned(others[0]) if others.size else bits, _NO_TABLE)
 
 
 def _unsigned(codes: Codes) -> Codes:
@@ -68,7 +85,7 @@ class Spread(NamedTuple):
 
 
 @compiled
-def spread(codes: Codes, table: Bools, place: Spread, hidden: Bools) -> None:
+def spread(codes: Codes, test: CodeTest, place: Spread, hidden: Bools) -> None:
     """Set the pixels of a window, (rows, columns), that codes cover to whether they are hidden.
 
     Codes may reach beyond the window.
@@ -79,26 +96,43 @@ def spread(codes: Codes, table: Bools, place: Spread, hidden: Bools) -> None:
     if first >= last or above >= below:
         return
     columns = slice((first - left) // factor, (last - 1 - left) // factor + 1)
+    coarse = np.empty(columns.stop - columns.start, np.bool_)
     for y in range(above, below):
         out = hidden[y][first:last]
         if y > above and (y - top) % factor:
-            before = hidden[y - 1][first:last]
-            for x in range(out.shape[0]):
-                out[x] = before[x]
+            _copy(hidden[y - 1][first:last], out)
             continue
         source = codes[(y - top) // factor][columns]
         if factor == 1:
-            for x in range(out.shape[0]):
-                out[x] = table[source[x]]
+            _hides(source, test, out)
         else:
-            _repeat(source, table, factor, (first - left) % factor, out)
+            _hides(source, test, coarse)
+            _repeat(coarse, factor, (first - left) % factor, out)
 
 
 @compiled
-def _repeat(source: Codes, table: Bools, factor: int, cut: int, out: Bools) -> None:
-    """Set `factor` pixels for each code of a row, without the `cut` first ones and those beyond the end."""
+def _hides(codes: Codes, test: CodeTest, out: Bools) -> None:
+    if test.by_bits:
+        bits, nodata = test.bits, test.nodata
+        for x in range(out.shape[0]):
+            out[x] = ((codes[x] & bits) != 0) | (codes[x] == nodata)
+    else:
+        table = test.table
+        for x in range(out.shape[0]):
+            out[x] = table[codes[x]]
+
+
+@compiled
+def _copy(pixels: Bools, out: Bools) -> None:
+    for x in range(out.shape[0]):
+        out[x] = pixels[x]
+
+
+@compiled
+def _repeat(coarse: Bools, factor: int, cut: int, out: Bools) -> None:
+    """Repeat each of a row `factor` times, without the first `cut` and those beyond the end."""
     for phase in range(factor):
         begin = 1 if phase < cut else 0
-        part, every = source[begin:], out[begin * factor + phase - cut :: factor]
+        part, every = coarse[begin:], out[begin * factor + phase - cut :: factor]
         for column in range(every.shape[0]):
-            every[column] = table[part[column]]
+            every[column] = part[column]

@@ -73,6 +73,7 @@ class FusedSums:
         count, rows, row_bytes = encoded.shape
         width = row_bytes // self._pixels.stored.itemsize
         place.check((rows, width), self._over_time.shape if self._over_time else None)
+        place.check((rows, width), hidden.shape)
         self._fit(scenes, width, row_bytes)
         before = self._columns.counts.copy(), self._columns.layers.copy()
         bits = as_bits(encoded.view(self._pixels.stored))

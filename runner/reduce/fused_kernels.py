@@ -41,6 +41,11 @@ class HiddenPixels(NamedTuple):
         """Those of tiles whose scenes are in these slots."""
         return cls(True, pixels, slots)
 
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """The shape of the window, None if nothing is hidden."""
+        return (self.pixels.shape[1], self.pixels.shape[2]) if self.some else None
+
 
 NO_HIDDEN: Final = HiddenPixels(False, np.empty((0, 0, 0), np.bool_), np.empty(0, np.int64))
 
