@@ -66,7 +66,11 @@ class Area:
 
     def pixels(self, window: Window) -> int:
         """The number of pixels of a window of the grid that are inside."""
-        return sum(int(self.inside(strip).sum()) for strip in _strips(window))
+        return int(self.row_counts(window).sum())
+
+    def row_counts(self, window: Window) -> Integers:
+        """The number of pixels that are inside, of each row of a window of the grid."""
+        return np.concatenate([self.inside(strip).sum(axis=1, dtype=np.int64) for strip in _strips(window)])
 
     @property
     def box(self) -> Window | None:

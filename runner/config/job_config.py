@@ -246,7 +246,6 @@ def _check_bands(source: SourceSettings) -> None:
     bands = source.bands
     _require("source.bands", len(set(bands)) == len(bands), bands, "each band once")
     _require("source.bands", "all" not in bands or len(bands) == 1, bands, "all, or a list of bands")
-    _require("source.band", source.band == 1, source.band, "1 or nothing, since source.bands names the bands")
     free = "band" not in source.stack_by
     _require(
         "source.stack_by", free, source.stack_by, "no group 'band', since source.bands makes a column of this name"

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from runner.area import Area
 from runner.model import Scene, Stack
 from runner.plan.reading import Reading
 from runner.plan.records import StagePlan
 from runner.plan.weights import row_areas
-from runner.read.header import Window
 from runner.read.inflation import Inflation
 from runner.read.stop_flag import StopFlag
 from runner.reduce.fused import FusedSums
@@ -20,13 +20,6 @@ from runner.reduce.statistics import needs, statistic
 from runner.settings import Over, Weights
 
 Values = npt.NDArray[Any]
-
-
-class Area(Protocol):
-    """A part of a grid."""
-
-    def inside(self, window: Window) -> npt.NDArray[np.bool_]:
-        """True for the pixels of a window, (rows, columns), that are in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +49,7 @@ class Shared:
         ordered, rule = any(stage.ordered for stage in stages), reading.rule
         fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
         inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
-        return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused)
+        return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, area=stack.area)
 
     @property
     def hides(self) -> bool:

@@ -13,7 +13,9 @@ import xarray as xr
 from dask.base import tokenize
 from dask.delayed import Delayed, delayed
 
+from runner.area import Area
 from runner.cluster.workers import Cluster
+from runner.engine.area_seen import share_inside
 from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
@@ -46,11 +48,7 @@ def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) ->
     results: dict[str, dict[str, Values]] = {}
     beyond: set[tuple[str, str]] = set()
     for stage in pass_.stages:
-        dims = ("y", "x") if stage.over is Over.space else ("time",)
-        lazy = {
-            name: statistic(name, stage.weights).from_xarray(pixels, valid, dims, stage.min_count).data
-            for name in stage.statistics
-        }
+        lazy = {name: _lazy(stage, stack, name, pixels, valid).data for name in stage.statistics}
         pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
         narrow = pass_.raster if stage.over is Over.time else None
         results[stage.name] = {name: _empty(array, narrow) for name, array in lazy.items()}
@@ -59,6 +57,15 @@ def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) ->
                 results[stage.name][piece.statistic][piece.place] = value
             observer.done(trace)
     return PassResult(results, beyond=frozenset(beyond))
+
+
+def _lazy(stage: StagePlan, stack: Stack, name: str, pixels: xr.DataArray, valid: xr.DataArray) -> xr.DataArray:
+    """A statistic of a stage. A valid fraction over space is a part of the area."""
+    dims = ("y", "x") if stage.over is Over.space else ("time",)
+    lazy = statistic(name, stage.weights).from_xarray(pixels, valid, dims, stage.min_count)
+    if name != "valid_fraction" or stage.over is not Over.space or stack.area is None:
+        return lazy
+    return lazy / share_inside(stack, by_area=name in stage.by_area)
 
 
 def _empty(array: da.Array, floats: np.dtype | None) -> Values:
@@ -99,6 +106,7 @@ class SceneArray:
     shape: tuple[int, int]
     place: Window
     mask: MaskArray | None = None
+    area: Area | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -114,6 +122,8 @@ class SceneArray:
         """The values of a window of the grid. Raises ReadError."""
         whole = _window(*(slice(*part.indices(size)[:2]) for part, size in zip(window, self.shape, strict=True)))
         covered = whole.common(self.place)
+        if covered and self.area and not self.area.meets(covered):
+            covered = None
         if covered == whole:
             return self._read(whole)
         values = np.full((whole.height, whole.width), self.rule.pixels.blank, self.dtype)
@@ -126,6 +136,9 @@ class SceneArray:
         window = own.slices
         valid = self.stored.visible(self.header, window) if self.rule.masks or self.header.layout.repaired else None
         hidden = self.mask.hidden(own) if self.mask else None
+        if self.area:
+            outside = ~self.area.inside(covered)
+            hidden = outside if hidden is None else hidden | outside
         return self.rule.values(self.stored.read(self.header, window), valid, self.header, hidden)
 
 
@@ -134,14 +147,12 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = loc
 
     `where` tells the place of an href.
     """
-    shape, sizes = (stack.grid.height, stack.grid.width), chunk_sizes(stack, chunks)
+    sizes = chunk_sizes(stack, chunks)
     layers = [
         da.from_array(
-            SceneArray(
-                _stored(scene, rule.band, where), scene.header, rule, shape, scene.window, _mask(scene, rule, where)
-            ),
+            _scene_array(stack, scene, rule, where),
             chunks=sizes,
-            name=f"scene-{tokenize(scene.objects, str(rule), sizes, scene.window)}",
+            name=f"scene-{tokenize(scene.objects, str(rule), sizes, scene.window, stack.area and stack.area.sha256)}",
             lock=False,
             meta=np.empty((0, 0), rule.pixels.dtype),
         )
@@ -159,6 +170,11 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = loc
         name=stack.name,
     )
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
+
+
+def _scene_array(stack: Stack, scene: Scene, rule: PixelRule, where: Where) -> SceneArray:
+    shape, stored = (stack.grid.height, stack.grid.width), _stored(scene, rule.band, where)
+    return SceneArray(stored, scene.header, rule, shape, scene.window, _mask(scene, rule, where), stack.area)
 
 
 def _stored(file: Scene | MaskFile, band: int, where: Where) -> GdalArray:

@@ -16,6 +16,7 @@ from runner.base.console import progress_bar
 from runner.base.humanize import plural, size
 from runner.cluster.open import open_cluster
 from runner.compare.values import Key, Result, pixel_place, results_of
+from runner.engine.area_seen import seen_inside
 from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult, Values, counts_over, run_tasks
 from runner.errors import ReadError, RecordError
@@ -160,7 +161,7 @@ class _Sampler:
         results, outcomes = results_of(self.run), dict[Key, list[_Outcome]]()
         for result in self._computed(tuple(stage for stage in computable if stage.statistics), tasks):
             for stage in computable:
-                for name, values in _finished(result, stage, len(self.scenes), self._stack.grid.pixels).items():
+                for name, values in _finished(result, stage, self._stack).items():
                     key = Key(stage.name, name)
                     outcomes.setdefault(key, []).append(_tried(compare, results[key], result.task, values))
         for stage in stages:
@@ -246,20 +247,22 @@ def _computable(stage: StagePlan) -> StagePlan:
     return replace(stage, statistics=names)
 
 
-def _finished(result: TaskResult, stage: StagePlan, scenes: int, pixels: int) -> dict[str, Values]:
+def _finished(result: TaskResult, stage: StagePlan, stack: Stack) -> dict[str, Values]:
     """A stage's statistics of one task. Raises RecordError if the task did not see every pixel once."""
     values = {
         name: statistic(name).where_enough(ordered, counts_over(result, stage.over), stage.min_count)
         for name, ordered in result.ordered.get(stage.name, {}).items()
     }
-    partial, expected = (result.over_time, scenes) if stage.over is Over.time else (result.over_space, pixels)
+    over_time = stage.over is Over.time
+    partial, expected = (result.over_time, len(stack.scenes)) if over_time else (result.over_space, stack.grid.pixels)
     if partial is not None:
         if not (partial.seen == expected).all():
             raise RecordError(
                 f"{result.task.window} saw {partial.seen.min()} pixels a cell, wanted {expected}; verify again"
             )
         summed = [name for name in stage.statistics if not statistic(name).ordered]
-        values |= finish(partial, summed, stage.min_count, stage.weights)
+        whole = partial if over_time else seen_inside(partial, stack)
+        values |= finish(whole, summed, stage.min_count, stage.weights)
     return values
 
 

@@ -6,12 +6,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from runner.area import Area
 from runner.model import Scene, Stack
-from runner.plan.chunking import chunk_sizes, starts
+from runner.plan.chunking import chunk_sizes, cut, starts
+from runner.plan.outside import Outside
 from runner.plan.reading import Reading
 from runner.plan.records import Chunks, Cost, Task
 from runner.read.header import Window
-from runner.read.spans import plan_spans
+from runner.read.spans import Span, plan_spans, tiles_of
 from runner.settings import ReaderName
 
 Integers = npt.NDArray[np.int64]
@@ -21,10 +23,14 @@ _MOST_PLACES: Final = 20  # on which requests are counted
 
 def cost_of(stack: Stack, reading: Reading, chunks: Chunks, tasks: Sequence[Task] | None) -> Cost:
     """The cost of reading a stack in chunks; `tasks` are those of the block engine, None for the xarray engine."""
-    requests = None if tasks is None else _requests(stack, reading, {task.window for task in tasks})
-    test = reading.rule.test
-    scenes = _tiles(stack, chunks, reading.rule.band, masks=False)
-    masks = _tiles(stack, chunks, test.band, masks=True) if test else _Tiles(0, 0, 0, 0, 0)
+    windows = {task.window for task in (cut(stack, chunks) if tasks is None else tasks)}
+    requests, test = None if tasks is None else _requests(stack, reading, windows), reading.rule.test
+
+    def tiles(band: int, *, masks: bool) -> _Tiles:
+        return _tiles_met(stack, windows, band, masks=masks) if stack.area else _tiles(stack, chunks, band, masks=masks)
+
+    scenes = tiles(reading.rule.band, masks=False)
+    masks = tiles(test.band, masks=True) if test else _Tiles(0, 0, 0, 0, 0)
     over_read = scenes.read / scenes.needed if scenes.needed else 1.0
     pixel_bytes = round(scenes.pixels * stack.dtype.itemsize * over_read)
     stored = scenes.stored_bytes + masks.stored_bytes
@@ -47,20 +53,28 @@ def _requests(stack: Stack, reading: Reading, windows: Iterable[Window]) -> int 
             return known[key]
         if len(known) >= _MOST_PLACES:
             return round(sum(known.values()) / len(known))
-        return known.setdefault(key, sum(_ranges(reading, scene, windows)))
+        return known.setdefault(key, sum(_ranges(stack.area, reading, scene, windows)))
 
     return sum(map(count, stack.scenes))
 
 
-def _ranges(reading: Reading, scene: Scene, windows: Iterable[Window]) -> Iterator[int]:
+def _ranges(area: Area | None, reading: Reading, scene: Scene, windows: Iterable[Window]) -> Iterator[int]:
     for window in windows:
         part = scene.part(window)
         if part is None:
             continue
-        yield len(plan_spans(scene.header.layout, part, reading.rule.band, reading.fetch))
+        outside = None if area is None else Outside(area, scene, window)
+        tiles = outside.hides_tile if outside else None
+        yield _requested(plan_spans(scene.header.layout, part, reading.rule.band, reading.fetch, tiles))
         if scene.mask and reading.rule.test:
             layout, test = scene.mask.header.layout, reading.rule.test
-            yield len(plan_spans(layout, scene.mask.part(part), test.band, reading.fetch))
+            tiles = outside.hides_mask if outside else None
+            yield _requested(plan_spans(layout, scene.mask.part(part), test.band, reading.fetch, tiles))
+
+
+def _requested(spans: Sequence[Span]) -> int:
+    """The spans that have bytes: not those of sparse tiles alone, or of tiles that are not read."""
+    return sum(span.start < span.stop for span in spans)
 
 
 # --- bytes ----------------------------------------------------------------------------------------------------------
@@ -115,6 +129,43 @@ def _tiles(stack: Stack, chunks: Chunks, band: int, *, masks: bool) -> _Tiles:
         stored, decoded = stored + int(down.times @ sizes @ across.times), decoded + times * layout.tile_bytes
         pixels, read, needed = pixels + down.pixels * across.pixels, read + times, needed + sizes.size
     return _Tiles(stored, decoded, pixels, read, needed)
+
+
+def _tiles_met(stack: Stack, windows: Iterable[Window], band: int, *, masks: bool) -> _Tiles:
+    """As `_tiles`, without tiles outside of the stack's area."""
+    known: dict[tuple[object, ...], tuple[Integers, int]] = {}
+    stored = decoded = pixels = read = needed = 0
+    for scene in stack.scenes:
+        file = scene.mask if masks else scene
+        if file is None:
+            continue
+        layout, place = file.header.layout, scene.mask and (scene.mask.factor, scene.mask.row, scene.mask.column)
+        key = scene.window, place, layout.tile_height, layout.tile_width, scene.header.tile_shape
+        if key not in known:
+            known[key] = _times_met(stack, windows, scene, masks=masks)
+        times, met = known[key]
+        plane = band - 1 if layout.planar == "band" else 0
+        stored += int((layout.byte_counts[plane] * times).sum())
+        decoded, pixels = decoded + int(times.sum()) * layout.tile_bytes, pixels + met
+        read, needed = read + int(times.sum()), needed + int(np.count_nonzero(times))
+    return _Tiles(stored, decoded, pixels, read, needed)
+
+
+def _times_met(stack: Stack, windows: Iterable[Window], scene: Scene, *, masks: bool) -> tuple[Integers, int]:
+    """The times that each tile of a scene, or of its mask, is read; and the pixels of the scene that are."""
+    assert stack.area  # by the caller
+    layout = scene.mask.header.layout if masks and scene.mask else scene.header.layout
+    times, pixels = np.zeros(layout.byte_counts.shape[1:], np.int64), 0
+    for window in windows:
+        part, outside = scene.part(window), Outside(stack.area, scene, window)
+        if part is None:
+            continue
+        hides = outside.hides_mask if masks else outside.hides_tile
+        for row, column, tile in tiles_of(layout, scene.mask.part(part) if masks and scene.mask else part):
+            if not hides(tile):
+                times[row, column] += 1
+                pixels += tile.height * tile.width
+    return times, pixels
 
 
 class _Chunks(NamedTuple):

@@ -117,7 +117,8 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
     )
     stored = Pixels(stack.dtype, nodata, valid_range)
     test = _mask_test(job.mask) if stack.masks else None
-    missing_beyond = stack.has_gaps and _orders(job), test is not None and not _is_fused(job, stack, stored)
+    hidden = test is not None or stack.area is not None
+    missing_beyond = stack.has_gaps and _orders(job), hidden and not _is_fused(job, stack, stored)
     gaps = stored.blank is None and any(missing_beyond)
     pixels = _with_missing(stored, scale) if scale or masks or gaps else stored
     return PixelRule(pixels, nodata, band, scale, masks, both and masks, gaps, test)

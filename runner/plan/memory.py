@@ -21,6 +21,7 @@ _LARGE_TILE_BYTES = 16 * 2**20  # a tile of 2048 x 2048 floats
 _COMBINING_BYTES = 16  # for each pixel: a layer and a count, while two partials of a window become one
 _MISSING_BYTES = 6  # for each pixel: a flag that it is missing, for each rule
 _IN_PIECES_BYTES = 80  # for each pixel: a 64-bit integer, its three parts and their intermediate values
+_OUTSIDE_BYTES = 5  # for each pixel of a window: whether it is in the area, for two tasks, and edges to its left
 _SPARE_BYTES = 16  # for each pixel: what two floats do not hold, on its way to the limbs
 _WEIGHTED_BYTES = 32  # for each pixel of a tile: its value and its weight as float64, picked and copied
 _RESULT_BYTES = 3  # the rasters of a run lie in memory; encoded blocks and overviews take up to twice the largest
@@ -75,10 +76,11 @@ def task_bytes(stages: tuple[StagePlan, ...], stack: Stack, reading: Reading, ch
 
 def _hidden_bytes(stack: Stack, options: FetchOptions, chunks: Chunks) -> int:
     """Bytes of the hidden pixels of the scenes at hand, and of the pixels of masks that GDAL reads at once."""
-    if not stack.masks:
+    if not stack.masks and stack.area is None:
         return 0
+    outside = _OUTSIDE_BYTES if stack.area else 0
     together = min(options.scenes_together, chunks.time, len(stack.scenes))
-    return together * chunks.y * chunks.x + MAX_PIECE_BYTES
+    return (together + outside) * chunks.y * chunks.x + (MAX_PIECE_BYTES if stack.masks else 0)
 
 
 def _weighted_bytes(stages: tuple[StagePlan, ...], rule: PixelRule, chunks: Chunks, tile: int) -> int:

@@ -14,6 +14,7 @@ from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut
 from runner.plan.cost import cost_of
 from runner.plan.memory import PROCESS_BYTES, large_tiles, raster_dtype, result_bytes, task_bytes, waiting_bytes
 from runner.plan.memory_advice import refuse_too_large
+from runner.plan.outside import pixels_in_area
 from runner.plan.reading import Reading, make_reading
 from runner.plan.records import Chunks, Pass, Plan, StagePlan, Task, Workers
 from runner.plan.weights import stage_weights
@@ -81,7 +82,9 @@ def plan_stages(job: JobSettings, stack: Stack) -> dict[str, StagePlan]:
 def _refuse_high_counts(job: JobSettings, stack: Stack, skipped: int) -> None:
     for name, stage in job.stages.items():
         over_time = stage.over is Over.time
-        most, unit = (len(stack.scenes) + skipped, "scenes") if over_time else (stack.grid.pixels, "pixels in a scene")
+        most, unit = (
+            (len(stack.scenes) + skipped, "scenes") if over_time else (pixels_in_area(stack), "pixels in a scene")
+        )
         if stage.min_count > most:
             raise PlanError(
                 f"stages.{name}.min_count={stage.min_count}: there are {most} {unit}, so every value would be missing; "

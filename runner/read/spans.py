@@ -1,6 +1,6 @@
 """Spans of a file: byte ranges that each fetch several tiles with one request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,15 +41,14 @@ def plan_spans(
     row begins a new range if the last one has `min_range_bytes` already.
     """
     plane = band - 1 if layout.planar == "band" else 0
-    rows = range(window.row // layout.tile_height, -(-(window.row + window.height) // layout.tile_height))
-    columns = range(window.column // layout.tile_width, -(-(window.column + window.width) // layout.tile_width))
+    rows, columns = _tiles(layout, window)
     spans: list[Span] = []
     for row in rows:
         part = (plane, row, slice(columns.start, columns.stop))
         stored = zip(columns, layout.offsets[part].tolist(), layout.byte_counts[part].tolist(), strict=True)
         for column, offset, length in stored:
             tile = StoredTile(row, column, offset, offset + length) if length else StoredTile(row, column, 0, 0)
-            if outside is not None and outside(_pixels_of(layout, tile, window)):
+            if outside is not None and outside(_pixels_of(layout, row, column, window)):
                 tile = StoredTile(row, column, 0, 0, needed=False)
             if not spans or not _joins(spans[-1], tile, options):
                 spans.append(Span(tile.start, tile.stop, []))
@@ -57,10 +56,23 @@ def plan_spans(
     return spans
 
 
-def _pixels_of(layout: TiffLayout, tile: StoredTile, window: Window) -> Window:
+def tiles_of(layout: TiffLayout, window: Window) -> Iterator[tuple[int, int, Window]]:
+    """The tiles that a window meets: row and column among the tiles, and their pixels in the window."""
+    rows, columns = _tiles(layout, window)
+    yield from ((row, column, _pixels_of(layout, row, column, window)) for row in rows for column in columns)
+
+
+def _tiles(layout: TiffLayout, window: Window) -> tuple[range, range]:
+    """The rows and columns of tiles that a window meets."""
+    rows = range(window.row // layout.tile_height, -(-(window.row + window.height) // layout.tile_height))
+    columns = range(window.column // layout.tile_width, -(-(window.column + window.width) // layout.tile_width))
+    return rows, columns
+
+
+def _pixels_of(layout: TiffLayout, row: int, column: int, window: Window) -> Window:
     """The pixels of a tile in a window that meets it."""
     height, width = layout.tile_height, layout.tile_width
-    pixels = window.common(Window(tile.row * height, tile.column * width, height, width))
+    pixels = window.common(Window(row * height, column * width, height, width))
     assert pixels is not None
     return pixels
 

@@ -120,8 +120,8 @@ class SourceSettings:
     band: Annotated[int | str, BAND] = 1
     """Band to read: its number, of which the first is 1, or the description that the files give it, such as `nir`."""
     bands: Annotated[Any, BANDS] = None
-    """Bands to read into a stack each, such as `[red, nir]`, or `all`. Tables of all stacks have a column `band`. Null
-    reads `band` alone."""
+    """Bands to read in place of `band`, each into a stack of its own, such as `[red, nir]`, or `all`. Tables of all
+    stacks have a column `band`."""
     nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers
     """Nodata value, a number or `nan`, in place of the value in the files. Null takes that of the files."""
     scale: float | None = None

@@ -181,7 +181,6 @@ def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -
     [
         ("source.scale=2", "source.mask_and_scale=false", "source.scale=2.0: wanted null, since source.mask_and_scale"),
         ("source.offset=0", "source.mask_and_scale=false", "source.offset=0.0: wanted null, since source.mask_and"),
-        ("source.bands=all", "source.band=2", "source.band=2: wanted 1 or nothing, since source.bands names the bands"),
         ("source.bands=all", "source.stack_by=[band]", "source.stack_by=['band']: wanted no group 'band', since"),
         ("source.area=a.json", "source.georeference=none", "source.area=a.json: wanted null, since source.georefer"),
     ],
