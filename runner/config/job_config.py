@@ -191,6 +191,12 @@ def _check_source(source: SourceSettings) -> None:
             _check_url(f"source.{name}.endpoint_url", settings.endpoint_url, ("http", "https"))
     wanted = "one of anonymous=true and profile, not both"
     _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
+    stac = source.kind is SourceKind.stac
+    _require(
+        "source.asset", stac or not source.asset, source.asset, "null, since assets are of STAC items (source=stac)"
+    )
+    if stac and not source.asset:
+        raise ConfigError("source.asset has no value: give it the key of a STAC asset, such as source.asset=red")
     limits = source.valid_range
     holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
     _require("source.valid_range", holds, limits, "[lowest, highest]")
@@ -198,7 +204,7 @@ def _check_source(source: SourceSettings) -> None:
     day_range(source.start, source.end)
     if source.datetime_regex is not None:
         time_groups(source.datetime_regex)
-    named = source.datetime_regex is not None or source.kind is SourceKind.manifest
+    named = source.datetime_regex is not None or source.kind.names_scenes
     _require("source.datetime_regex", named, None, r"a pattern that finds the date in a key, such as (?P<date>\d{8})")
 
 
@@ -276,8 +282,9 @@ def refuse_secrets(tree: DictConfig) -> None:
 def _no_value(tree: DictConfig, key: str) -> ConfigError:
     node, _, name = key.rpartition(".")
     examples = {"address": "tcp://127.0.0.1:8786", "over": "space"}
-    manifest = tree.source.kind is SourceKind.manifest
-    examples["url"] = "scenes.csv" if manifest else "'/data/**/*.tif' or 's3://bucket/prefix/**/*.tif'"
+    urls = {SourceKind.manifest: "scenes.csv", SourceKind.stac: "items.json or https://stac.example.org/v1"}
+    examples["url"] = urls.get(tree.source.kind, "'/data/**/*.tif' or 's3://bucket/prefix/**/*.tif'")
+    examples["asset"] = "red"
     others = [f"stages.{stage}" for stage in tree.stages if f"stages.{stage}" != node]
     near = did_you_mean(node, others) if name == "over" else ""
     return ConfigError(f"{key} has no value: give it one, such as {key}={examples.get(name, '...')}{near}")
@@ -285,7 +292,7 @@ def _no_value(tree: DictConfig, key: str) -> ConfigError:
 
 def _refuse_source_without_dates(source: SourceSettings, option: str) -> None:
     """A source of the user's own that does not begin with one of ours lacks what ours say."""
-    lacks = source.datetime_regex is None and source.kind is not SourceKind.manifest
+    lacks = source.datetime_regex is None and not source.kind.names_scenes
     if lacks and not is_option("source", option):
         raise ConfigError(
             f"source/{option}.yaml: source.datetime_regex has no value; let the file begin with `defaults: [local, "

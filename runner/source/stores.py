@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
@@ -76,6 +76,7 @@ class Stores:
     def unsigned(self, href: str) -> str:
         """An href as it is written down: a query that is a secret is kept here, and left out of it.
 
+        A web address is without /./ and /../, as every client requests it.
         Raises SourceError for two such addresses that differ in nothing else.
         """
         if not is_on_the_web(href):
@@ -85,9 +86,12 @@ class Stores:
                 f"{printable(href)}: an address with a user and a password, which would be kept with the results; "
                 "name the object by a signed address, or by s3://, gs:// or az://"
             )
+        bare, mark, query = href.partition("#")[0].partition("?")
+        path = urlsplit(bare).path
+        if "/." in path and not path.startswith("//"):
+            bare = urljoin(bare, path)
         if redact(href) == href:
-            return href
-        bare, _, query = href.partition("#")[0].partition("?")
+            return bare + mark + query
         kept = f"{bare}?{SIGNED}"
         if self._signatures.setdefault(kept, query) != query:
             raise SourceError(f"{printable(bare)}: two signed addresses differ in their queries only; wanted one")
