@@ -114,6 +114,25 @@ def test_a_stac_catalog_of_the_web_with_signed_assets_is_read(cli: Cli, tmp_path
     assert_unseen(tmp_path, done.stdout, done.stderr, wrong.stderr)
 
 
+@pytest.mark.slow
+def test_a_run_of_signed_addresses_is_repeated_by_signatures_of_now(cli: Cli, tmp_path: Path) -> None:
+    write_scenes(tmp_path / "web")
+    with scripted_server(web_server(tmp_path / "web")) as server:
+
+        def write_list(query: str) -> None:
+            rows = [f"{server.endpoint}/signed/a%20b/{day}.tif{query},{day[:4]}-{day[4:6]}-{day[6:]}" for day in DAYS]
+            (tmp_path / "list.csv").write_text("\n".join(["href,datetime", *rows]))
+
+        write_list(f"?sig={CANARY}")
+        assert cli("source=manifest", "source.url=list.csv", "output.dir=run").returncode == 0
+        write_list(f"?expiry=later&sig={CANARY}")
+        again, verified = cli("log", "rerun", "run"), cli("log", "verify", "run")
+        write_list("")
+        failed = cli("log", "rerun", "run")
+    assert (again.returncode, verified.returncode, failed.returncode) == (0, 0, 1), again.stderr + verified.stdout
+    assert f"a%20b/{DAYS[0]}.tif?[signed]: its address was signed, and signatures are not kept" in failed.stderr
+
+
 # --- servers of others --------------------------------------------------------------------------------------------
 
 WAYS = pytest.mark.parametrize("way", ["reader=auto", "reader=gdal", "engine=xarray"])

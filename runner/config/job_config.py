@@ -21,6 +21,7 @@ from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
 from runner.config.origins import located
 from runner.config.setting_fields import fields_of
+from runner.config.stac_checks import check_stac
 from runner.config.vocabulary import is_option, known_keys
 from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.output.names import output_names
@@ -191,12 +192,7 @@ def _check_source(source: SourceSettings) -> None:
             _check_url(f"source.{name}.endpoint_url", settings.endpoint_url, ("http", "https"))
     wanted = "one of anonymous=true and profile, not both"
     _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
-    stac = source.kind is SourceKind.stac
-    _require(
-        "source.asset", stac or not source.asset, source.asset, "null, since assets are of STAC items (source=stac)"
-    )
-    if stac and not source.asset:
-        raise ConfigError("source.asset has no value: give it the key of a STAC asset, such as source.asset=red")
+    check_stac(source)
     limits = source.valid_range
     holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
     _require("source.valid_range", holds, limits, "[lowest, highest]")

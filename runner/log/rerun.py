@@ -77,12 +77,18 @@ def recorded_inputs(
 
     def find(job: "JobSettings", stores: "Stores") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - as in run_again
-        from runner.source.reopen import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
+        from runner.source.reopen import (  # noqa: PLC0415 - as above
+            look_up,
+            read_scenes,
+            refuse_problems,
+            renew_signatures,
+        )
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
 
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
         if others_beside:
             _refuse_unlisted(job, wanted)
+        renew_signatures(job.source, [row.stored for row in wanted], stores)
         lookups = look_up([row.stored for row in wanted], stores)
         refuse_problems(lookups, job.on_error, pinned=pinned)
         with progress_bar("headers") as progress:
