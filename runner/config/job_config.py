@@ -21,6 +21,7 @@ from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
 from runner.config.origins import located
 from runner.config.setting_fields import fields_of
+from runner.config.stac_checks import check_stac
 from runner.config.vocabulary import is_option, known_keys
 from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.output.names import output_names
@@ -205,6 +206,7 @@ def _check_source(source: SourceSettings) -> None:
             _check_url(f"source.{name}.endpoint_url", settings.endpoint_url, ("http", "https"))
     wanted = "one of anonymous=true and profile, not both"
     _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
+    check_stac(source)
     limits = source.valid_range
     holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
     _require("source.valid_range", holds, limits, "[lowest, highest]")
@@ -213,7 +215,7 @@ def _check_source(source: SourceSettings) -> None:
     day_range(source.start, source.end)
     if source.datetime_regex is not None:
         time_groups(source.datetime_regex)
-    named = source.datetime_regex is not None or source.kind is SourceKind.manifest
+    named = source.datetime_regex is not None or source.kind.names_scenes
     _require("source.datetime_regex", named, None, r"a pattern that finds the date in a key, such as (?P<date>\d{8})")
 
 
@@ -369,8 +371,9 @@ def refuse_secrets(tree: DictConfig) -> None:
 def _no_value(tree: DictConfig, key: str) -> ConfigError:
     node, _, name = key.rpartition(".")
     examples = {"address": "tcp://127.0.0.1:8786", "over": "space"}
-    manifest = tree.source.kind is SourceKind.manifest
-    examples["url"] = "scenes.csv" if manifest else "'/data/**/*.tif' or 's3://bucket/prefix/**/*.tif'"
+    urls = {SourceKind.manifest: "scenes.csv", SourceKind.stac: "items.json or https://stac.example.org/v1"}
+    examples["url"] = urls.get(tree.source.kind, "'/data/**/*.tif' or 's3://bucket/prefix/**/*.tif'")
+    examples["asset"] = "red"
     others = [f"stages.{stage}" for stage in tree.stages if f"stages.{stage}" != node]
     near = did_you_mean(node, others) if name == "over" else ""
     return ConfigError(f"{key} has no value: give it one, such as {key}={examples.get(name, '...')}{near}")
@@ -378,7 +381,7 @@ def _no_value(tree: DictConfig, key: str) -> ConfigError:
 
 def _refuse_source_without_dates(source: SourceSettings, option: str) -> None:
     """A source of the user's own that does not begin with one of ours lacks what ours say."""
-    lacks = source.datetime_regex is None and source.kind is not SourceKind.manifest
+    lacks = source.datetime_regex is None and not source.kind.names_scenes
     if lacks and not is_option("source", option):
         raise ConfigError(
             f"source/{option}.yaml: source.datetime_regex has no value; let the file begin with `defaults: [local, "

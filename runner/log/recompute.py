@@ -35,7 +35,7 @@ from runner.record.run_folder import RunFolder
 from runner.reduce.statistics import finish, statistic
 from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
 from runner.source.reachable import opened_source
-from runner.source.reopen import Lookup, look_up, read_scenes
+from runner.source.reopen import Lookup, look_up, read_scenes, renew_signatures
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 
@@ -51,6 +51,7 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
     rows = [row for row in run.inputs() if row.used]
     with opened_source(job) as reachable:
         stores = Stores.of_source(reachable.source, fetch_options(job.fetch))
+        renew_signatures(reachable.source, [row.stored for row in rows], stores)
         lookups = look_up([row.stored for row in rows], stores)
         yield from _check_objects(lookups)
         intact = [(lookup, row.scene) for lookup, row in zip(lookups, rows, strict=True) if not lookup.problem]
@@ -59,7 +60,8 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
         with progress_bar("headers") as progress:
             scenes, _ = read_scenes(reachable.source, intact, stores, progress)
         yield from _check_beside(scenes, rows)
-        yield from _check_values(_Sampler(run, reachable, scenes, len(lookups), random.Random(seed)), count)  # noqa: S311
+        sampler = _Sampler(run, reachable, scenes, len(lookups), random.Random(seed), stores)  # noqa: S311
+        yield from _check_values(sampler, count)
 
 
 def _check_objects(lookups: Sequence[Lookup]) -> Iterator[Check]:
@@ -101,13 +103,14 @@ class _Sampler:
     scenes: tuple[Scene, ...]
     scenes_recorded: int
     random: random.Random
+    stores: Stores
     fetched: FetchCounts = field(default_factory=FetchCounts)
     _stack: Stack = field(init=False)
     _reading: Reading = field(init=False)
 
     def __post_init__(self) -> None:
         self._stack = make_stack(self.job.source, self.scenes)
-        self._reading = make_reading(replace(self.job, engine=EngineName.block), self._stack)
+        self._reading = make_reading(replace(self.job, engine=EngineName.block), self._stack, self.stores)
 
     def over_time(self, count: int) -> Iterator[Check]:
         """Check windows with all scenes."""

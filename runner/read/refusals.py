@@ -12,6 +12,10 @@ from runner.read.services import S3, Service
 
 _EXPIRED: Final = "the credentials have expired ({code}); {login}"
 _CLOCK: Final = "the clock of this machine differs from the server's ({code}); set it"
+_NOT_PUBLIC: Final = (
+    "there is no such container, or it is not public ({code}); check its name; {access}; of the Planetary Computer: "
+    "source.stac.sign=planetary_computer"
+)
 _NO_BUCKET: Final = "there is no such bucket; check its name and {setting}"
 _REMEDIES: Final = {
     "ExpiredToken": _EXPIRED,
@@ -23,6 +27,8 @@ _REMEDIES: Final = {
     "InvalidObjectState": "it is archived ({code}); restore it first, or leave it out with source.exclude",
     "NoSuchBucket": _NO_BUCKET,
     "ContainerNotFound": "there is no such container; check its name, source.azure.account and {setting}",
+    "ResourceNotFound": _NOT_PUBLIC,
+    "PublicAccessNotPermitted": _NOT_PUBLIC,
     "BlobArchived": "it is archived ({code}); restore it first, or leave it out with source.exclude",
     "AccountIsDisabled": "the storage account is disabled ({code}); ask its owner",
 }
@@ -96,7 +102,7 @@ def reason_of_refusal(refusal: Refusal, service: Service = S3) -> str:
     """The reason of a refusal, in one line, with the remedy."""
     _, status, code, _, region = refusal
     if code in _REMEDIES:
-        return _REMEDIES[code].format(code=code, setting=service.address, login=service.login)
+        return _REMEDIES[code].format(code=code, setting=service.address, login=service.login, access=service.access)
     if service is S3 and (code in _REGION or 300 <= status < 400):
         value = f"={region}" if region else ""
         return f"it lies in another region or at another endpoint (status {status}); set source.s3.region{value}"

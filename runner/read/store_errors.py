@@ -22,7 +22,7 @@ from obstore.exceptions import (
 from runner.errors import ReadError, printable
 from runner.read.network import SENT_ON, cause_of_failure, endpoint_and_host, proxy_of, speaks_tls
 from runner.read.refusals import Refusal, RequestError, reason_of_refusal, refusal_of, url_in
-from runner.read.services import S3, Service, is_remote, service_of
+from runner.read.services import S3, Service, is_on_the_web, is_remote, service_of
 
 _DENIED: Final = (PermissionDeniedError, UnauthenticatedError)
 _PASSING_LOCALLY: Final = (errno.EMFILE, errno.ENFILE, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
@@ -32,6 +32,7 @@ _NO_RANGES: Final = (
     "and serve the objects from a store that honours ranges"
 )
 _NO_KEYS: Final = "External AWS credential provider: SourceError: "  # in obstore's words; what follows is ours
+_NO_SAS: Final = "External Azure credential provider: "
 UNSENT: Final = (  # in place of a client's words, which repeat the header
     "a header of the request holds a character that cannot be sent; check that the keys and the token of the "
     "environment, or of source.s3.profile, are one line of ASCII each"
@@ -169,6 +170,8 @@ def explain(error: BaseException, href: str, part: str, attempts: int) -> ReadEr
 def _denied(error: BaseException, href: str, part: str) -> ReadError | None:
     if _NO_KEYS in str(error):
         return StoreError(href, str(error).partition(_NO_KEYS)[2].partition("\n")[0])
+    if _NO_SAS in str(error):
+        return StoreError(href, "the Planetary Computer gives no token for its container; check source.stac.sign")
     if is_denied(error):
         refusal = refusal_of(error)
         return DeniedError(href, f"access denied to {part} ({refusal.status if refusal else 403}); {access_hint(href)}")
@@ -222,7 +225,13 @@ def _unread(error: BaseException, href: str, part: str, attempts: int) -> ReadEr
 
 def access_hint(href: str) -> str:
     """The remedy where a store denies access to an object."""
-    return (service_of(href) or S3).access
+    signed = "; of the Planetary Computer, set source.stac.sign=planetary_computer" if _in_blobs(href) else ""
+    return (service_of(href) or S3).access + signed
+
+
+def _in_blobs(href: str) -> bool:
+    """True for a web address in Azure's blob storage."""
+    return is_on_the_web(href) and ".blob.core.windows.net/" in href
 
 
 def reason_of(error: BaseException, href: str = "") -> str:

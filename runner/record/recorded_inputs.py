@@ -47,7 +47,12 @@ def recorded_inputs(
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - what lists of runs spare
         from runner.settings import OnError  # noqa: PLC0415 - as above
         from runner.source.mask_files import has_name, recorded_with_mask  # noqa: PLC0415 - as above
-        from runner.source.reopen import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
+        from runner.source.reopen import (  # noqa: PLC0415 - as above
+            look_up,
+            read_scenes,
+            refuse_problems,
+            renew_signatures,
+        )
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
 
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
@@ -55,6 +60,7 @@ def recorded_inputs(
             _refuse_unlisted(job, wanted)
         skips = job.mask.on_missing is OnError.skip
         reopened = [row for row in wanted if not skips or has_name(job.mask, row.stored)]
+        renew_signatures(job.source, [row.stored for row in reopened], stores)
         lookups = look_up([recorded_with_mask(job.mask, row.stored) for row in reopened], stores)
         refuse_problems(lookups, job.on_error, job.mask.on_missing, pinned=pinned)
         with progress_bar("headers") as progress:

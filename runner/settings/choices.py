@@ -85,6 +85,11 @@ class SourceKind(Enum):
     stac = "stac"
     """Read STAC items, each with one scene: of a file, a catalog, a GeoParquet table or an API."""
 
+    @property
+    def names_scenes(self) -> bool:
+        """True if the source itself states the name and the time of each scene."""
+        return self in (SourceKind.manifest, SourceKind.stac)
+
 
 class Signing(Enum):
     """The signature of web addresses that lie in Azure's blob storage."""

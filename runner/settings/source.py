@@ -50,7 +50,7 @@ class AzureSettings:
 
 @dataclass(slots=True)
 class StacSettings:
-    """The items of a STAC API to take. Files and static catalogs are taken whole, and then chosen from."""
+    """The items to take of an API, or by `collections`, `ids`, `bbox` and `max_items` of a file or a catalog too."""
 
     collections: list[str] = field(default_factory=list)
     """Ids of collections. Empty takes all."""
@@ -61,7 +61,7 @@ class StacSettings:
     datetime: str | None = None
     """Time or interval of items, such as `2020-01-06` or `2020-01/2020-03`."""
     query: list[str] = field(default_factory=list)
-    """Conditions on properties, such as `eo:cloud_cover<20`. All of them must hold."""
+    """Conditions on properties, with `<`, `<=`, `>`, `>=`, `=` or `!=`, such as `eo:cloud_cover<20`. All must hold."""
     max_items: Annotated[int | None, FROM_1] = None
     """Largest number of items, in the order of the API. Null takes all."""
     sign: Signing = Signing.auto
@@ -82,11 +82,11 @@ class SourceSettings:
     list names several of them, whose scenes are taken together."""
     datetime_regex: str | None = None
     """Regular expression that finds the date in a key by named groups: `date`, `datetime`, `doy`, or `year`, `month`
-    and `day`. Other named groups become columns of the table, and `scene` names the scene. A manifest needs none."""
+    and `day`. Other named groups become columns of the table, and `scene` names the scene. Only patterns need it."""
     stack_by: list[str] = field(default_factory=list)
     """Named groups, such as `[tile, band]`, that part the scenes into stacks: a stack for each combination of their
-    values, each with a grid and a type of its own. Groups are those of `datetime_regex` and the columns of a manifest.
-    Without any there is one stack."""
+    values, each with a grid and a type of its own. Groups are those of `datetime_regex`, the columns of a manifest
+    and the properties of STAC items. Without any there is one stack."""
     where: dict[str, Any] = field(default_factory=dict)
     """Scenes to take, by their named groups: a value, a pattern such as `10T*`, or a list of them. `null` takes scenes
     that do not have the group."""
@@ -144,7 +144,7 @@ class SourceSettings:
     asset: str | None = None
     """Key of the STAC asset with the pixels, such as `red` or `B04`."""
     stac: StacSettings = field(default_factory=StacSettings)
-    """The items of a STAC API to take."""
+    """The STAC items to take."""
 
     @property
     def urls(self) -> tuple[str, ...]:

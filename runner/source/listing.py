@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Coroutine, Hashable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Coroutine, Hashable, Iterable, Iterator, Sequence
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from runner.read.services import S3, is_on_the_web, is_remote, service_of
 from runner.read.store_errors import LOCAL_HINT, access_hint, is_denied, is_missing, reason_of
 from runner.settings import SourceKind, SourceSettings
 from runner.source.cloud_listing import list_cloud
+from runner.source.columns import text_columns
 from runner.source.documents import read_document
 from runner.source.folder import (
     constant_prefix,
@@ -31,8 +32,10 @@ from runner.source.folder import (
     whole_path,
 )
 from runner.source.hints import is_tiff, missing_hint, nothing_hint
+from runner.source.remarks import Remarks
 from runner.source.s3_listing import list_keys
 from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
+from runner.source.stac import list_items
 from runner.source.stores import Stores
 from runner.source.times import as_utc
 
@@ -45,15 +48,17 @@ _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
 
 
-def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
+def list_objects(source: SourceSettings, stores: Stores, remarks: Remarks | None = None) -> list[StoredObject]:
     """Every object the source's url names, in the order of their hrefs, each with the files that are seen beside it.
 
-    Raises SourceError if the archive cannot be read or nothing matches.
+    What the source says beside them goes to `remarks`. Raises SourceError if the archive cannot be read or nothing
+    matches.
     """
     others: list[str] = []
     url = whole_url(source.url)
-    if source.kind is SourceKind.manifest:
-        rows = _read_manifest(source, stores)
+    if source.kind.names_scenes:
+        stac = source.kind is SourceKind.stac
+        rows = list_items(source, url, stores, remarks or Remarks()) if stac else _read_manifest(source, stores)
         refuse_odd_names([row.href for row in rows if not is_remote(row.href)])
         objects = list(files_with_sidecars(rows))
     elif is_on_the_web(url):
@@ -164,7 +169,7 @@ def _manifest_item(row: str, base: str, values: dict[Hashable, object], stores: 
         raise SourceError(f"{row} has no href; wanted s3://bucket/key or a path, or no such row")
     path = stores.unsigned(_absolute(href, base))
     _refuse_special(path)
-    return StoredObject(path, time=_manifest_time(row, time), columns=_columns(values))
+    return StoredObject(path, time=_manifest_time(row, time), columns=text_columns(values))
 
 
 def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject) -> str:
@@ -193,15 +198,6 @@ def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
     return f"; is it {' and '.join(map(repr, near))}? rename it" if near else ""
 
 
-def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
-    """A manifest's further columns as text: of numbers, texts, times and booleans; none where a value is missing."""
-    return tuple(
-        (str(name), str(value))
-        for name, value in values.items()
-        if isinstance(value, (str, int, float, date)) and value == value and not str(name).startswith("Unnamed:")  # noqa: PLR0124
-    )
-
-
 def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - of manifests alone; it takes 0.4 s
 
@@ -211,7 +207,7 @@ def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
             f"source.url={source.url}: wanted a CSV or Parquet table of scenes; TIFFs are named by source=local"
         )
     url = source.url
-    table = BytesIO(asyncio.run(read_document(url, "manifest", stores))) if is_remote(url) else url
+    table = BytesIO(read_document(url, "manifest", stores)) if is_remote(url) else url
     try:
         if locate(url).key.endswith((".parquet", ".pq")):
             return pd.read_parquet(table)

@@ -9,7 +9,7 @@ import obstore
 
 from runner.base.humanize import listed
 from runner.errors import SourceError
-from runner.model import LeftOut, Scene, StoredObject, locate
+from runner.model import SIGNED, LeftOut, Scene, StoredObject, locate
 from runner.read.fetch import FAILURES, retried
 from runner.read.refusals import refusal_of
 from runner.read.store_errors import ChangedError, MissingError, explain, is_missing
@@ -18,7 +18,7 @@ from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.folder import files_with_sidecars
 from runner.source.gather import gather
 from runner.source.headers import read_headers
-from runner.source.listing import unreadable
+from runner.source.listing import list_objects, unreadable
 from runner.source.names import Candidate, name_candidates
 from runner.source.sidecars import refuse_masks
 from runner.source.stores import Stores
@@ -67,6 +67,13 @@ class Lookup:
 
 def _version(item: StoredObject) -> str:
     return f"ETag {item.etag}, {item.size} bytes of {item.modified}"
+
+
+def renew_signatures(source: SourceSettings, recorded: Sequence[StoredObject], stores: Stores) -> None:
+    """List a source anew where recorded addresses were signed: the record has no signatures, and old ones expire."""
+    if any(locate(item.href).query == SIGNED for item in recorded):
+        for url in source.urls:
+            list_objects(replace(source, url=url), stores)
 
 
 def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:

@@ -1,12 +1,12 @@
 """From listed objects to a stack: list and name them, choose, read headers, hold them against each other."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut, StoredObject
-from runner.settings import MaskSettings, OnError, Sidecars, SourceKind, SourceSettings
+from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
 from runner.source.area import refuse_missing_area
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
@@ -14,6 +14,7 @@ from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
 from runner.source.parts import keep_where
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
+from runner.source.remarks import Remarks, Stated, describe_stated
 from runner.source.selection import choose, excluded_by, refuse_equal_names
 from runner.source.sidecars import refuse_masks
 from runner.source.stack import describe_scale, make_stack
@@ -32,6 +33,7 @@ class Archive:
     left_out: tuple[LeftOut, ...]
     objects: int  # that may be scenes
     notes: tuple[str, ...] = ()
+    stated: Mapping[str, Stated] = field(default_factory=dict)  # by STAC items, by href
 
 
 def find_inputs(
@@ -57,21 +59,23 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
     Raises as `find_inputs`.
     """
     refuse_missing_area(source)
-    listing = _list_all(source, stores)
-    objects, passed_over = (listing, []) if source.kind is SourceKind.manifest else split_scenes(listing)
+    remarks = Remarks()
+    listing = _list_all(source, stores, remarks)
+    objects, passed_over = (listing, []) if source.kind.names_scenes else split_scenes(listing)
     if source.sidecars is Sidecars.ignore:
         objects = [replace(item, sidecars=()) for item in objects]
     named = name_candidates(source, [item for item in objects if not excluded_by(source, item.href)])
     scenes, left_out = keep_where(source, named)
     excluded = ((item, excluded_by(source, item.href)) for item in objects)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
-    left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over]
-    return Archive(tuple(scenes), tuple(left_out), len(objects), tuple(describe_passed_over(passed_over)))
+    left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over] + remarks.left_out
+    notes = remarks.notes + describe_passed_over(passed_over)
+    return Archive(tuple(scenes), tuple(left_out), len(objects), tuple(notes), remarks.stated)
 
 
-def _list_all(source: SourceSettings, stores: Stores) -> list[StoredObject]:
+def _list_all(source: SourceSettings, stores: Stores, remarks: Remarks) -> list[StoredObject]:
     """The objects of every url, each once, in the order of their hrefs."""
-    listings = [list_objects(replace(source, url=url), stores) for url in source.urls]
+    listings = [list_objects(replace(source, url=url), stores, remarks) for url in source.urls]
     if len(listings) == 1:
         return listings[0]
     return sorted({item.href: item for listing in listings for item in listing}.values(), key=lambda item: item.href)
@@ -100,7 +104,7 @@ def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was 
         )
     notes = describe_folder_dates(source, chosen) + describe_twins(chosen, listed.scenes)
     stack = make_stack(source, scenes)
-    notes += describe_scale(source, stack.band, scenes)
+    notes += describe_scale(source, stack.band, scenes) + describe_stated(listed.stated, stack, source)
     return Inputs(stack, tuple(left_out + unread), stores.counts, tuple(notes))
 
 

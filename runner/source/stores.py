@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
@@ -19,7 +19,8 @@ from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.network import CONNECT_SECONDS, ca_bundle, direct_loopback
 from runner.read.services import is_on_the_web
 from runner.read.store_errors import reason_of
-from runner.settings import AzureSettings, GcsSettings, S3Settings, Signing, SourceSettings
+from runner.settings import AzureSettings, GcsSettings, S3Settings, SourceSettings
+from runner.source.planetary_computer import in_container, is_container, is_signing, open_container
 from runner.source.s3_credentials import S3Credentials
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ Store: TypeAlias = S3Store | GCSStore | AzureStore | HTTPStore | LocalStore
 UNCACHED: Final = "/vsis3/:/vsigs/:/vsiaz/:/vsicurl/"  # for CPL_VSIL_CURL_NON_CACHED
 _CLIENT: "ClientConfig" = {"connect_timeout": f"{CONNECT_SECONDS}s", "allow_http": True}
 _NO_TIMEOUT = timedelta(days=1)  # obstore has half a minute where none is given
-_PLANETARY_COMPUTER = "planetarycomputer.microsoft.com"
-_BLOBS = ".blob.core.windows.net"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +76,12 @@ class Stores:
     @classmethod
     def of_source(cls, source: SourceSettings, fetch: FetchOptions) -> "Stores":
         """The stores that a source leads to."""
-        return cls(source.s3, fetch, Clouds(source.gcs, source.azure, _signed_by_planetary_computer(source)))
+        return cls(source.s3, fetch, Clouds(source.gcs, source.azure, is_signing(source)))
 
     def unsigned(self, href: str) -> str:
         """An href as it is written down: a query that is a secret is kept here, and left out of it.
 
+        A web address is without /./ and /../, as every client requests it.
         Raises SourceError for two such addresses that differ in nothing else.
         """
         if not is_on_the_web(href):
@@ -91,9 +91,12 @@ class Stores:
                 f"{printable(href)}: an address with a user and a password, which would be kept with the results; "
                 "name the object by a signed address, or by s3://, gs:// or az://"
             )
+        bare, mark, query = href.partition("#")[0].partition("?")
+        path = urlsplit(bare).path
+        if "/." in path and not path.startswith("//"):
+            bare = urljoin(bare, path)
         if redact(href) == href:
-            return href
-        bare, _, query = href.partition("#")[0].partition("?")
+            return bare + mark + query
         kept = f"{bare}?{SIGNED}"
         if self._signatures.setdefault(kept, query) != query:
             raise SourceError(f"{printable(bare)}: two signed addresses differ in their queries only; wanted one")
@@ -105,14 +108,11 @@ class Stores:
         if location.query == SIGNED:
             if href not in self._signatures:
                 raise SourceError(
-                    f"{printable(href)}: its address was signed, and signatures are not kept with a run; start a run "
-                    "with addresses that are signed anew, or name the objects by s3://, gs:// or az://"
+                    f"{printable(href)}: its address was signed, and signatures are not kept with a run; let "
+                    "source.url list it again, signed anew, or name the object by s3://, gs:// or az://"
                 )
             return location._replace(query=self._signatures[href])
-        if self.clouds.signed and location.root and location.root.endswith(_BLOBS):
-            container, _, key = location.key.partition("/")
-            return Location(f"{location.root}/{container}", key)
-        return location
+        return in_container(location) if self.clouds.signed else location
 
     def of(self, location: Location) -> Store:
         """The store that holds this object, as `locate` tells it; its path there is `location.key`."""
@@ -150,10 +150,9 @@ class Stores:
             return self._gcs_store(place, client)
         if scheme == "az":
             return self._azure_store(place, client)
-        if "/" in place:  # a container, as only `locate` has it
-            return _planetary_computer_store(location.root, client)
-        query = f"?{location.query}" if location.query else ""
-        return HTTPStore(f"{location.root}/{query}", **client)
+        if is_container(location):
+            return open_container(location, client)
+        return _web_store(location, client)
 
     def s3_store(self, bucket: str) -> S3Store:
         """A store for one bucket."""
@@ -210,27 +209,16 @@ class Stores:
         return _described(self.s3) or "the AWS defaults"
 
 
-def _planetary_computer_store(container: str, client: dict[str, Any]) -> AzureStore:
-    """A container whose requests are signed by a token that the Planetary Computer gives to everyone."""
-    try:
-        from obstore.auth.planetary_computer import PlanetaryComputerCredentialProvider  # noqa: PLC0415 - rare
-
-        provider = PlanetaryComputerCredentialProvider(container)
-    except ImportError as error:
-        raise SourceError(
-            "source.stac.sign: tokens of the Planetary Computer need pip install 'cog-stack-runner[stac]'"
-        ) from error
-    return AzureStore(credential_provider=provider, **client)
+def _web_store(location: Location, client: dict[str, Any]) -> HTTPStore:
+    """A web server; one for each query, since obstore has no query in a key. Such clients soon close connections."""
+    if not location.query:
+        return HTTPStore(f"{location.root}/", **client)
+    options = {**client["client_options"], "pool_idle_timeout": "5s"}
+    return HTTPStore(f"{location.root}/?{location.query}", **{**client, "client_options": options})
 
 
 def _described(settings: S3Settings | GcsSettings | AzureSettings) -> str:
     return ", ".join(f"{name}={value}" for name, value in asdict(settings).items() if value)
-
-
-def _signed_by_planetary_computer(source: SourceSettings) -> bool:
-    if source.stac.sign is Signing.auto:
-        return f"//{_PLANETARY_COMPUTER}/" in str(source.url)
-    return source.stac.sign is Signing.planetary_computer
 
 
 def azure_account(settings: AzureSettings) -> str | None:
@@ -271,7 +259,7 @@ def gdal_options(source: SourceSettings) -> dict[str, str]:
         "AZURE_NO_SIGN_REQUEST": "YES" if azure.anonymous else None,
         "AZURE_STORAGE_ACCOUNT": azure_account(azure),
         "CPL_AZURE_ENDPOINT": blobs and blobs.rstrip("/"),
-        "VSICURL_PC_URL_SIGNING": "YES" if _signed_by_planetary_computer(source) else None,
+        "VSICURL_PC_URL_SIGNING": "YES" if is_signing(source) else None,
     }
     return {name: value for name, value in options.items() if value}
 

@@ -16,7 +16,7 @@ from runner.base.redact import redact
 from runner.config import job_config
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
-from runner.settings import ClusterKind, GdalSettings, JobSettings
+from runner.settings import ClusterKind, GdalSettings, JobSettings, SourceKind
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_written() -> None:
@@ -52,6 +52,8 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("stages.temporal_mean.group_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "),
         ("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
         ("chunks.nodata=0", "chunks.nodata: there is no such setting; did you mean 'source.nodata=0'"),
+        ("source.asset=red", "source.asset=red: wanted nothing, unless source=stac"),
+        ("source.stac.ids=[a]", "source.stac.ids=['a']: wanted nothing, unless source=stac"),
         ("sorce.limit=3", "sorce.limit: there is no such setting; did you mean 'source.limit=3'"),
         ("+typo=1", "typo: there is no such setting"),
         ("++source.typo=1", "source.typo: there is no such setting"),
@@ -394,7 +396,8 @@ OPTIONS = sorted(
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_shipped_option_makes_a_job(group: str, option: str) -> None:
-    url = ["source.url=s3://bucket/*.tif"] if option in ("local", "manifest") else []
+    url = ["source.url=s3://bucket/*.tif"] if option in ("local", "manifest", "stac") else []
+    url += ["source.asset=red"] if option == "stac" else []
     assert compose(f"{group}={option}", *url).stages
 
 
@@ -482,3 +485,23 @@ def test_a_mask_has_one_test_that_can_be(words: list[str], message: str) -> None
 
 def test_scenes_without_masks_may_be_limited_as_others_that_are_skipped() -> None:
     assert compose("mask=landsat_qa_pixel", "mask.on_missing=skip", "max_skipped=3").max_skipped == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((), "source.asset has no value: give it the key of a STAC asset, such as source.asset=red"),
+        (("source.asset=red", "source.stac.bbox=[1,2,3]"), "wanted [west, south, east, north] in degrees"),
+        (("source.asset=red", "source.stac.bbox=[1,5,3,4]"), "south below north"),
+        (("source.asset=red", "source.stac.sign=always"), "source.stac.sign: Invalid value 'always', expected one of"),
+    ],
+)
+def test_a_source_of_stac_items_is_checked(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose("source=stac", "source.url=items.json", *overrides)
+    assert message in str(caught.value)
+
+
+def test_a_source_of_stac_items_needs_no_pattern_of_dates() -> None:
+    job = compose("source=stac", "source.url=https://host/v1", "source.asset=red", "source.stac.query=['a<2']")
+    assert (job.source.kind, job.source.datetime_regex, job.source.stac.query) == (SourceKind.stac, None, ["a<2"])

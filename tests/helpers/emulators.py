@@ -1,10 +1,12 @@
-"""Servers of others that speak as Google's and Azure's stores do; tests skip where they are not installed."""
+"""Servers of others that speak as Google's and Azure's stores and a STAC API do; tests skip without them."""
 
 import hashlib
 import hmac
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -44,6 +46,18 @@ def azurite() -> Iterator[str]:
     words = f"--silent --disableTelemetry --inMemoryPersistence --skipApiVersionCheck --blobPort {port}"
     with _running([program, *words.split()], port):
         yield f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
+
+
+@contextmanager
+def rustac(items: Path) -> Iterator[str]:
+    """The root of a STAC API by rustac, with the items of a file in memory."""
+    program = shutil.which("rustac", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("no rustac: pip install rustac")
+    port = _free_port()
+    words = f"serve --addr 127.0.0.1:{port} --create-collections --use-duckdb false {items}"
+    with _running([program, *words.split()], port):
+        yield f"http://127.0.0.1:{port}"
 
 
 def make_container(endpoint: str, name: str) -> None:

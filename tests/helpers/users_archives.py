@@ -122,19 +122,6 @@ def planet(folder: Path, *, one_extent: bool = False) -> Path:
     return folder
 
 
-def hls(folder: Path) -> Path:
-    """Harmonized Landsat Sentinel-2: the red band and Fmask of a tile, five days; nodata is -9999, and 255 in Fmask."""
-    for number in range(5):
-        granule = f"HLS.L30.T10TET.2020{6 + 16 * number:03}T184503.v2.0"
-        place = {"crs": "EPSG:32610", "transform": from_origin(499980, 4900020, 30, 30)}
-        pixels = reflectance((61, 61), seed=number).astype(np.int16)
-        pixels[pixels == 0] = -9999
-        write_scene(folder / granule / f"{granule}.B04.tif", pixels, nodata=-9999, **place)
-        quality = np.random.default_rng(number).choice([0, 64, 66, 72, 32, 255], (61, 61)).astype(np.uint8)
-        write_scene(folder / granule / f"{granule}.Fmask.tif", quality, nodata=255, **place)
-    return folder
-
-
 def reflectance(shape: tuple[int, int], seed: int) -> np.ndarray:
     """Scaled reflectance, uint16, with a margin of nodata 0."""
     pixels = np.random.default_rng(seed).integers(7000, 12000, shape, dtype=np.uint16)
