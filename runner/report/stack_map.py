@@ -20,10 +20,10 @@ _FLATTEST, _TALLEST = 2.4, 0.7  # width divided by height
 _LEAST_SIDE: Final = 5.0  # of WIDTH, so that a small extent on a large map is seen
 _LAND_SPAN: Final = 6  # degrees of a map for which land to a degree is not too coarse
 _MOST_NAMED: Final = 8  # stacks of a footprint
-_LETTER: Final = 0.0105  # of the map's width that a letter of a label takes, and a line of it
-_LINE: Final = 0.026
+_TALL, _WIDE, _NARROW_WIDE = 460, 1080, 255  # pixels: the height of a map, and its width on pages of two widths
+_LETTER, _LINE = 8, 14  # pixels of a label
+_FEW: Final = 60  # footprints that are all named; of more, those whose name fits in, and those that did not end well
 _MOST_LABELS: Final = 400  # that are tried
-_NARROW: Final = 2.6  # times as much of a narrow page's
 
 
 class Footprint(NamedTuple):
@@ -180,37 +180,52 @@ def _degrees(scale: Scale, tick: Tick, sides: str) -> str:
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
+class _Label(NamedTuple):
+    """A name with its middle, as parts of the map's width and height."""
+
+    name: str
+    x: float
+    y: float
+
+    def fits(self, across: float, high: float, others: Sequence["_Label"]) -> bool:
+        """Tell if it lies within a map of so many pixels, and on no other."""
+        half = _LETTER * len(self.name) / 2 / across
+        if self.x < half or self.x > 1 - half:
+            return False
+        return not any(
+            abs(self.x - other.x) < half + _LETTER * len(other.name) / 2 / across
+            and abs(self.y - other.y) < _LINE / high
+            for other in others
+        )
+
+
 def _labels(drawn: _Map, found: Sequence[Footprint]) -> list[Markup]:
     """The names that lie on no other, the worst footprints' first; fewer of them on a narrow page."""
     groups = _naming_groups(found)
-    placed: list[tuple[float, float, int, bool]] = []
+    wide = min(_TALL * drawn.ratio, _WIDE)
+    placed: list[_Label] = []
+    narrow: list[_Label] = []
     labels = []
     for footprint in found[: -_MOST_LABELS - 1 : -1]:
-        name = _name(footprint, groups)
-        x = drawn.x.at((footprint.west + footprint.east) / 2)
-        y = 1 - drawn.y.at((footprint.south + footprint.north) / 2)
-        if _collides(drawn, (x, y, len(name), True), placed, 1.0):
+        label = _Label(_name(footprint, groups), *_middle(drawn, footprint))
+        if not (_is_named(drawn, footprint, label, wide, len(found)) and label.fits(wide, wide / drawn.ratio, placed)):
             continue
-        narrow = not _collides(drawn, (x, y, len(name), True), [other for other in placed if other[3]], _NARROW)
-        placed.append((x, y, len(name), narrow))
-        style = f"left:{100 * x:.2f}%;top:{100 * y:.2f}%"
-        labels.append(tag("span", name, class_=None if narrow else "odd", style=style))
+        placed.append(label)
+        stays = label.fits(_NARROW_WIDE, _NARROW_WIDE / drawn.ratio, narrow)
+        narrow += [label] if stays else []
+        style = f"left:{100 * label.x:.2f}%;top:{100 * label.y:.2f}%"
+        labels.append(tag("span", label.name, class_=None if stays else "odd", style=style))
     return labels
 
 
-def _collides(
-    drawn: _Map, label: tuple[float, float, int, bool], placed: Sequence[tuple[float, float, int, bool]], scale: float
-) -> bool:
-    """Tell if a label lies on another, or over the edge of the map."""
-    x, y, letters, _ = label
-    half = letters * _LETTER * scale / 2
-    if x - half < 0 or x + half > 1:
-        return True
-    line = _LINE * scale * drawn.ratio
-    return any(
-        abs(x - other_x) < half + other * _LETTER * scale / 2 and abs(y - other_y) < line
-        for other_x, other_y, other, _ in placed
-    )
+def _middle(drawn: _Map, footprint: Footprint) -> tuple[float, float]:
+    x = drawn.x.at((footprint.west + footprint.east) / 2)
+    return x, 1 - drawn.y.at((footprint.south + footprint.north) / 2)
+
+
+def _is_named(drawn: _Map, footprint: Footprint, label: _Label, wide: float, count: int) -> bool:
+    room = (drawn.x.at(footprint.east) - drawn.x.at(footprint.west)) * wide
+    return count <= _FEW or footprint.status != "COMPLETED" or room > _LETTER * len(label.name)
 
 
 def _naming_groups(found: Sequence[Footprint]) -> list[str]:
