@@ -21,7 +21,7 @@ _LEAST_SIDE: Final = 5.0  # of WIDTH, so that a small extent on a large map is s
 _LAND_SPAN: Final = 6  # degrees of a map for which land to a degree is not too coarse
 _MOST_NAMED: Final = 8  # stacks of a footprint
 _TALL, _WIDE, _NARROW_WIDE = 460, 1080, 255  # pixels: the height of a map, and its width on pages of two widths
-_LETTER, _LINE = 8, 14  # pixels of a label
+_LETTER, _LINE, _BESIDE = 8, 14, 6  # pixels of a label, and between it and a footprint that it stands beside
 _FEW: Final = 60  # footprints that are all named; of more, those whose name fits in, and those that did not end well
 _MOST_LABELS: Final = 400  # that are tried
 
@@ -181,20 +181,29 @@ def _degrees(scale: Scale, tick: Tick, sides: str) -> str:
 
 
 class _Label(NamedTuple):
-    """A name with its middle, as parts of the map's width and height."""
+    """A name in its footprint, or beside one that is smaller; edges are parts of the map's width, y of its height."""
 
     name: str
-    x: float
+    west: float
+    east: float
     y: float
+    beside: bool
+
+    def middle(self, across: float) -> float:
+        """The middle of the text, on a map of so many pixels."""
+        return self.east + _BESIDE / across + self.half(across) if self.beside else (self.west + self.east) / 2
+
+    def half(self, across: float) -> float:
+        """Half of the text's width."""
+        return _LETTER * len(self.name) / 2 / across
 
     def fits(self, across: float, high: float, others: Sequence["_Label"]) -> bool:
         """Tell if it lies within a map of so many pixels, and on no other."""
-        half = _LETTER * len(self.name) / 2 / across
-        if self.x < half or self.x > 1 - half:
+        x, half = self.middle(across), self.half(across)
+        if x < half or x > 1 - half:
             return False
         return not any(
-            abs(self.x - other.x) < half + _LETTER * len(other.name) / 2 / across
-            and abs(self.y - other.y) < _LINE / high
+            abs(x - other.middle(across)) < half + other.half(across) and abs(self.y - other.y) < _LINE / high
             for other in others
         )
 
@@ -207,25 +216,28 @@ def _labels(drawn: _Map, found: Sequence[Footprint]) -> list[Markup]:
     narrow: list[_Label] = []
     labels = []
     for footprint in found[: -_MOST_LABELS - 1 : -1]:
-        label = _Label(_name(footprint, groups), *_middle(drawn, footprint))
-        if not (_is_named(drawn, footprint, label, wide, len(found)) and label.fits(wide, wide / drawn.ratio, placed)):
+        label = _label(drawn, footprint, _name(footprint, groups), wide)
+        named = len(found) <= _FEW or footprint.status != "COMPLETED" or not label.beside
+        if not (named and label.fits(wide, wide / drawn.ratio, placed)):
             continue
         placed.append(label)
         stays = label.fits(_NARROW_WIDE, _NARROW_WIDE / drawn.ratio, narrow)
         narrow += [label] if stays else []
-        style = f"left:{100 * label.x:.2f}%;top:{100 * label.y:.2f}%"
-        labels.append(tag("span", label.name, class_=None if stays else "odd", style=style))
+        labels.append(_drawn_label(label, stays=stays))
     return labels
 
 
-def _middle(drawn: _Map, footprint: Footprint) -> tuple[float, float]:
-    x = drawn.x.at((footprint.west + footprint.east) / 2)
-    return x, 1 - drawn.y.at((footprint.south + footprint.north) / 2)
+def _label(drawn: _Map, footprint: Footprint, name: str, wide: float) -> _Label:
+    west, east = drawn.x.at(footprint.west), drawn.x.at(footprint.east)
+    y = 1 - drawn.y.at((footprint.south + footprint.north) / 2)
+    return _Label(name, west, east, y, beside=(east - west) * wide < _LETTER * len(name))
 
 
-def _is_named(drawn: _Map, footprint: Footprint, label: _Label, wide: float, count: int) -> bool:
-    room = (drawn.x.at(footprint.east) - drawn.x.at(footprint.west)) * wide
-    return count <= _FEW or footprint.status != "COMPLETED" or room > _LETTER * len(label.name)
+def _drawn_label(label: _Label, *, stays: bool) -> Markup:
+    left = label.east if label.beside else (label.west + label.east) / 2
+    classes = ["beside"] * label.beside + ["odd"] * (not stays)
+    style = f"left:{100 * left:.2f}%;top:{100 * label.y:.2f}%"
+    return tag("span", label.name, class_=" ".join(classes) or None, style=style)
 
 
 def _naming_groups(found: Sequence[Footprint]) -> list[str]:
