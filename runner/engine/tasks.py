@@ -56,7 +56,14 @@ class Shared:
         needs = {over: need for over in Over if (need := summed(stages, over))}
         ordered, rule = any(stage.ordered for stage in stages), reading.rule
         fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
-        return cls(stack.scenes, stages, reading, by_gdal, areas, Inflation(reading.inflate, total), needs, fused)
+        inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
+        return cls(stack.scenes, stages, reading, by_gdal, areas, inflation, needs, fused)
+
+
+def _kind_of_tiles(stack: Stack) -> tuple[object, ...]:
+    """What tells how tiles of different stacks are best inflated: their type, and the way in which they are packed."""
+    header = stack.scenes[0].header
+    return stack.dtype.name, header.compression, header.predictor, header.tile_shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,16 +89,16 @@ def _grouped(table: SceneTable, level: str) -> tuple[str, bool]:
     It is the one that explains most of the level's variance; of orbits, which are known to differ, any.
     """
     values = table.columns[level]
-    explained = {
+    shares = {
         key: explained(values, np.unique(np.array(labels, str), return_inverse=True)[1])
         for key, labels in table.groups.items()
         if key not in _OF_TIME and 1 < len(set(labels)) <= _MOST_GROUPS and min(Counter(labels).values()) > 1
     }
-    if not explained:
+    if not shares:
         return "", False
-    key = max(explained, key=lambda key: (_ORBIT in key.lower(), explained[key]))
+    key = max(shares, key=lambda key: (_ORBIT in key.lower(), shares[key]))
     chance = (len(set(table.groups[key])) - 1) / max(values.size - 1, 1)
-    return key, explained[key] > _CLEARLY * chance
+    return key, shares[key] > _CLEARLY * chance
 
 
 def _groups(table: SceneTable, key: str) -> list[_Group]:
