@@ -200,7 +200,7 @@ def _row(entry: Entry) -> list[str]:
 def _stack(run: Run) -> str:
     """The name of the stack, or how many stacks of an archive are done."""
     if run.archive:
-        return f"{run.archive.done} of {plural(run.archive.stacks, 'stack')}"
+        return f"{run.archive.done:,} of {plural(run.archive.stacks, 'stack')}"
     return f"{run.stack_name}, an archive" if run.is_archive else run.stack_name
 
 

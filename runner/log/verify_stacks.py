@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runner.base.console import hushed, say
-from runner.base.humanize import plural
+from runner.base.humanize import listed, plural
 from runner.errors import RecordError, printable
 from runner.log.check import Check, Verdict
 from runner.record.run import parted_by
 from runner.record.run_folder import RunFolder, read_run
-from runner.record.stacks import FOLDER, STACKS, StackRow, read_stacks
+from runner.record.stacks import FOLDER, STACKS, WAITING, StackRow, read_stacks
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_MOST_NAMED: Final = 5
 ChecksOf = Callable[[RunFolder], Iterator[Check]]
 
 
@@ -26,19 +27,37 @@ def verify_archive(archive: RunFolder, checks_of: ChecksOf) -> tuple[int, int]:
     if archive.status == "RUNNING":
         raise RecordError(f"{archive.path} is RUNNING: wait for its end, or name one of its stacks that is complete")
     rows = read_stacks(archive.path)
-    verdicts = [_tell(row.stack, _stack_checks(archive.path / FOLDER / row.stack, checks_of)) for row in rows]
+    complete: dict[str, RunFolder] = {}
+    incomplete: dict[str, str] = {}  # with how they ended
+    for row in rows:
+        run = _run(archive.path / FOLDER / row.stack)
+        if isinstance(run, RunFolder) and run.status == "COMPLETED":
+            complete[row.stack] = run
+        else:
+            incomplete[row.stack] = run.status if isinstance(run, RunFolder) else run
+    verdicts = [_tell(name, _stack_checks(run, checks_of)) for name, run in complete.items()]
     verdicts += [_tell(check.what, [check]) for check in _check_tables(archive, rows)]
-    return sum(verdicts), len(verdicts)
+    if incomplete:
+        say(printable(f"{Verdict.unknown.value:<8} {_in_words(incomplete)}"))
+    return sum(verdicts) + len(incomplete), len(verdicts) + len(incomplete)
 
 
-def _stack_checks(folder: Path, checks_of: ChecksOf) -> list[Check]:
-    """All checks of a stack; one that is not complete could not be checked."""
-    if not (folder / "run.json").exists():
-        return [Check("run", Verdict.unknown, "it has not begun, and left no results to verify")]
+def _run(folder: Path) -> RunFolder | str:
+    """The run of a stack, or why there is none."""
     try:
-        run = read_run(folder)
-        if run.status != "COMPLETED":
-            return [Check("run", Verdict.unknown, f"it is {run.status}, and left no results to verify")]
+        return read_run(folder) if (folder / "run.json").exists() else WAITING
+    except RecordError as error:
+        return str(error)
+
+
+def _in_words(incomplete: Mapping[str, str]) -> str:
+    named = listed([f"{name} ({end})" for name, end in incomplete.items()], _MOST_NAMED)
+    verb = "is" if len(incomplete) == 1 else "are"
+    return f"{plural(len(incomplete), 'stack')} {verb} not complete, and left no results to verify: {named}"
+
+
+def _stack_checks(run: RunFolder, checks_of: ChecksOf) -> list[Check]:
+    try:
         with hushed():
             return list(checks_of(run))
     except RecordError as error:

@@ -117,7 +117,7 @@ def _where(rows: Sequence[StackRow], extent: place.Place | None) -> dict[str, An
     crs = sorted({row.crs for row in rows if row.crs})
     return {
         "shown": place.in_words(extent),
-        "note": f"the middle of all; {humanize.listed(crs, 4)}",
+        "note": f"the middle of all; {humanize.listed(crs, 3)}",
         "locator": place.locator(extent),
     }
 

@@ -1,13 +1,16 @@
 """What the pages of a run and of an archive share: how it ended, its inputs, and its provenance."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from runner.base import humanize
+from runner.record.stacks import FOLDER, STACKS
 from runner.report import environment, headline
 from runner.report.picture import VIRIDIS
 from runner.report.records import Contents, InputRow
 
+REPORT: Final = "report.html"
 _FEW_INPUTS: Final = 60  # a table as long as that is shown at once
 _MOST_DIFF: Final = 65536  # characters
 
@@ -17,6 +20,7 @@ def frame(contents: Contents) -> dict[str, Any]:
     run, code = contents.run, contents.run.record.code
     return {
         "contents": contents,
+        "archive": _archive(contents),
         "run": run,
         "status_words": headline.status_words(run),
         "problem": headline.problem(run),
@@ -30,6 +34,12 @@ def frame(contents: Contents) -> dict[str, Any]:
         "code": code,
         "diff": (code.diff or "")[:_MOST_DIFF] if code else "",
     }
+
+
+def _archive(contents: Contents) -> str:
+    """The page of the archive that a stack belongs to, as a link from the stack's own; else an empty text."""
+    folder = Path(contents.path).parent
+    return f"../../{REPORT}" if folder.name == FOLDER and (folder.parent / STACKS).exists() else ""
 
 
 def _input_context(contents: Contents) -> dict[str, Any]:
@@ -67,7 +77,8 @@ def _input_cells(row: InputRow, prefix: str, heads: Sequence[str]) -> list[str]:
 def _yaml(tree: dict[str, Any]) -> str:
     import yaml  # noqa: PLC0415 - hydra has brought it
 
-    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)) if tree else ""
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C, if it is there: a tenth of the time
+    return str(yaml.dump(tree, Dumper=dumper, sort_keys=False, allow_unicode=True, width=110)) if tree else ""
 
 
 def _provenance(contents: Contents) -> list[tuple[str, str]]:

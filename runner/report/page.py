@@ -14,11 +14,10 @@ from runner.record.stacks import STACKS
 from runner.report import headline, overview, results, series, tasks, timeline
 from runner.report.archive_page import archive_page
 from runner.report.charts import bar, template
-from runner.report.frame import frame
+from runner.report.frame import REPORT, frame
 from runner.report.gather import read_folder
 from runner.report.records import Contents, Floats, InputRow, PassFacts
 
-REPORT: Final = "report.html"
 _TEMPLATE: Final = Path(__file__).with_name("run.html.j2")
 _SLOWEST: Final = 10
 _UNTIMED: Final = "The trace does not record when its tasks started, so there is no timeline."

@@ -20,10 +20,10 @@ _FLATTEST, _TALLEST = 2.4, 0.7  # width divided by height
 _LEAST_SIDE: Final = 5.0  # of WIDTH, so that a small extent on a large map is seen
 _LAND_SPAN: Final = 6  # degrees of a map for which land to a degree is not too coarse
 _MOST_NAMED: Final = 8  # stacks of a footprint
-_LETTER: Final = 0.0105  # of the map's width that a letter of a label takes, and a line of it
-_LINE: Final = 0.026
+_TALL, _WIDE, _NARROW_WIDE = 460, 1080, 255  # pixels: the height of a map, and its width on pages of two widths
+_LETTER, _LINE, _BESIDE = 8, 14, 6  # pixels of a label, and between it and a footprint that it stands beside
+_FEW: Final = 60  # footprints that are all named; of more, those whose name fits in, and those that did not end well
 _MOST_LABELS: Final = 400  # that are tried
-_NARROW: Final = 2.6  # times as much of a narrow page's
 
 
 class Footprint(NamedTuple):
@@ -180,37 +180,64 @@ def _degrees(scale: Scale, tick: Tick, sides: str) -> str:
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
+class _Label(NamedTuple):
+    """A name in its footprint, or beside one that is smaller; edges are parts of the map's width, y of its height."""
+
+    name: str
+    west: float
+    east: float
+    y: float
+    beside: bool
+
+    def middle(self, across: float) -> float:
+        """The middle of the text, on a map of so many pixels."""
+        return self.east + _BESIDE / across + self.half(across) if self.beside else (self.west + self.east) / 2
+
+    def half(self, across: float) -> float:
+        """Half of the text's width."""
+        return _LETTER * len(self.name) / 2 / across
+
+    def fits(self, across: float, high: float, others: Sequence["_Label"]) -> bool:
+        """Tell if it lies within a map of so many pixels, and on no other."""
+        x, half = self.middle(across), self.half(across)
+        if x < half or x > 1 - half:
+            return False
+        return not any(
+            abs(x - other.middle(across)) < half + other.half(across) and abs(self.y - other.y) < _LINE / high
+            for other in others
+        )
+
+
 def _labels(drawn: _Map, found: Sequence[Footprint]) -> list[Markup]:
     """The names that lie on no other, the worst footprints' first; fewer of them on a narrow page."""
     groups = _naming_groups(found)
-    placed: list[tuple[float, float, int, bool]] = []
+    wide = min(_TALL * drawn.ratio, _WIDE)
+    placed: list[_Label] = []
+    narrow: list[_Label] = []
     labels = []
     for footprint in found[: -_MOST_LABELS - 1 : -1]:
-        name = _name(footprint, groups)
-        x = drawn.x.at((footprint.west + footprint.east) / 2)
-        y = 1 - drawn.y.at((footprint.south + footprint.north) / 2)
-        if _collides(drawn, (x, y, len(name), True), placed, 1.0):
+        label = _label(drawn, footprint, _name(footprint, groups), wide)
+        named = len(found) <= _FEW or footprint.status != "COMPLETED" or not label.beside
+        if not (named and label.fits(wide, wide / drawn.ratio, placed)):
             continue
-        narrow = not _collides(drawn, (x, y, len(name), True), [other for other in placed if other[3]], _NARROW)
-        placed.append((x, y, len(name), narrow))
-        style = f"left:{100 * x:.2f}%;top:{100 * y:.2f}%"
-        labels.append(tag("span", name, class_=None if narrow else "odd", style=style))
+        placed.append(label)
+        stays = label.fits(_NARROW_WIDE, _NARROW_WIDE / drawn.ratio, narrow)
+        narrow += [label] if stays else []
+        labels.append(_drawn_label(label, stays=stays))
     return labels
 
 
-def _collides(
-    drawn: _Map, label: tuple[float, float, int, bool], placed: Sequence[tuple[float, float, int, bool]], scale: float
-) -> bool:
-    """Tell if a label lies on another, or over the edge of the map."""
-    x, y, letters, _ = label
-    half = letters * _LETTER * scale / 2
-    if x - half < 0 or x + half > 1:
-        return True
-    line = _LINE * scale * drawn.ratio
-    return any(
-        abs(x - other_x) < half + other * _LETTER * scale / 2 and abs(y - other_y) < line
-        for other_x, other_y, other, _ in placed
-    )
+def _label(drawn: _Map, footprint: Footprint, name: str, wide: float) -> _Label:
+    west, east = drawn.x.at(footprint.west), drawn.x.at(footprint.east)
+    y = 1 - drawn.y.at((footprint.south + footprint.north) / 2)
+    return _Label(name, west, east, y, beside=(east - west) * wide < _LETTER * len(name))
+
+
+def _drawn_label(label: _Label, *, stays: bool) -> Markup:
+    left = label.east if label.beside else (label.west + label.east) / 2
+    classes = ["beside"] * label.beside + ["odd"] * (not stays)
+    style = f"left:{100 * left:.2f}%;top:{100 * label.y:.2f}%"
+    return tag("span", label.name, class_=" ".join(classes) or None, style=style)
 
 
 def _naming_groups(found: Sequence[Footprint]) -> list[str]:
