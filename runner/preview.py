@@ -8,7 +8,7 @@ from runner.base.console import progress_bar, tell
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut
 from runner.plan.planner import make_plan
-from runner.plan.reading import fetch_options, left_to_gdal
+from runner.plan.reading import fetch_options, left_to_gdal, masks_left_to_gdal
 from runner.settings import JobSettings
 from runner.source.reachable import opened_source
 from runner.source.scenes import find_inputs
@@ -47,7 +47,10 @@ def announced(job: JobSettings, inputs: Inputs) -> Inputs:
     for line in (*inputs.notes, *summary.describe_skipped(inputs)):
         tell(line)
     refuse_too_many(job, inputs.left_out)
-    for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
+    scenes, masks = left_to_gdal(job, inputs.stack), masks_left_to_gdal(job, inputs.stack)
+    count = len(inputs.stack.scenes)
+    lines = [*summary.describe_left_to_gdal(scenes, count), *summary.describe_left_to_gdal(masks, count, "masks")]
+    for line in lines:
         log.info(line)
         tell(line)
     return inputs

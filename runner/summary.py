@@ -129,9 +129,9 @@ def describe_skipped(inputs: Inputs) -> list[str]:
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
 
-def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> list[str]:
-    """A line for each reason why the fast reader leaves scenes to GDAL; `scenes` is the number of all."""
-    return [f"{len(hrefs)} of {scenes} scenes are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
+def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], files: int, what: str = "scenes") -> list[str]:
+    """A line for each reason why the fast reader leaves scenes, or `what`, to GDAL; `files` is the number of all."""
+    return [f"{len(hrefs)} of {files} {what} are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
 
 
 def describe_pass(pass_: PassRecord) -> str:

@@ -21,7 +21,9 @@ from runner.settings import (
     ChunkSettings,
     ClusterKind,
     ClusterSettings,
+    DecodeSettings,
     EngineName,
+    Inflate,
     JobSettings,
     MaskSettings,
     Over,
@@ -62,6 +64,7 @@ class Way:
     engine: EngineName
     reader: ReaderName
     fuse: bool
+    inflate: Inflate
 
 
 DTYPES = ["float32", "float32", "float64", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
@@ -100,6 +103,7 @@ ways = st.builds(
     engine=st.sampled_from([EngineName.block] * 4 + [EngineName.xarray]),
     reader=st.sampled_from([ReaderName.auto, ReaderName.auto, ReaderName.gdal]),
     fuse=st.booleans(),
+    inflate=st.sampled_from([Inflate.auto, Inflate.auto, Inflate.lanes]),
 )
 
 
@@ -185,6 +189,7 @@ def job_of(way: Way, folder: Path, mask: MaskSettings) -> JobSettings:
         engine=way.engine,
         reader=way.reader,
         fuse="auto" if way.fuse else False,
+        decode=DecodeSettings(way.inflate),
         output=replace(base.output, raster_dtype=type(base.output.raster_dtype).float64),
     )
 
@@ -210,10 +215,10 @@ def check(archive: Archive, way: Way) -> None:
             np.testing.assert_allclose(actual, wanted[statistic], rtol=1e-6, atol=1e-9, err_msg=f"{stage} {statistic}")
 
 
-@settings(max_examples=15)
-@given(archives, ways)
-def test_hidden_pixels_do_not_count(archive: Archive, way: Way) -> None:
-    check(archive, way)
+@settings(max_examples=6)
+@given(archives, ways, st.sampled_from(["float32", "uint16"]))
+def test_hidden_pixels_do_not_count(archive: Archive, way: Way, dtype: str) -> None:
+    check(replace(archive, dtype=dtype), replace(way, inflate=Inflate.libdeflate))
 
 
 @pytest.mark.slow
@@ -221,3 +226,70 @@ def test_hidden_pixels_do_not_count(archive: Archive, way: Way) -> None:
 @given(archives, ways)
 def test_hidden_pixels_never_count(archive: Archive, way: Way) -> None:
     check(archive, way)
+
+
+# --- the same bits, and the plan ------------------------------------------------------------------------------------
+
+LARGE = [Window(7 * day, -11 * day, 90, 80) for day in range(10)]
+ARCHIVE = Archive("float32", 7, LARGE, "uint8", 0, 2, (1, 4), 1, LAYOUTS[0], LAYOUTS[0])
+WAY = Way({"bits": [1]}, MEANS, ChunkSettings(), EngineName.block, ReaderName.auto, True, Inflate.auto)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scenes of many tiles with masks."""
+    folder = tmp_path_factory.mktemp("large")
+    written(ARCHIVE, folder, mask_settings(bits=[1]))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chunks": ChunkSettings(1, "block", "block")},
+        {"chunks": ChunkSettings(5, 33, 70, snap=False)},
+        {"reader": ReaderName.gdal},
+        {"fuse": False},
+        pytest.param({"inflate": Inflate.lanes}, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_the_bits_are_the_same_over_chunks_and_readers(large: Path, changes: dict[str, Any]) -> None:
+    mask = mask_settings(bits=[1])
+    stack = masked_stack(job_of(WAY, large, mask).source, mask)
+    first, other = (computed(job_of(way, large, mask), stack) for way in (WAY, replace(WAY, **changes)))
+    for stage, values in first.items():
+        for name, array in values.items():
+            assert array.tobytes() == other[stage][name].tobytes(), (stage, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [ClusterKind.threads, ClusterKind.processes])
+def test_the_bits_are_the_same_over_clusters(large: Path, kind: ClusterKind) -> None:
+    mask = mask_settings(bits=[1])
+    job = job_of(WAY, large, mask)
+    cluster = ClusterSettings(kind, n_workers=None if kind is ClusterKind.threads else 2)
+    elsewhere = replace(job, stages={name: replace(stage, cluster=cluster) for name, stage in job.stages.items()})
+    stack = masked_stack(job.source, mask)
+    first, other = computed(job, stack), computed(elsewhere, stack)
+    for stage, values in first.items():
+        for name, array in values.items():
+            assert array.tobytes() == other[stage][name].tobytes(), (stage, name)
+
+
+@pytest.mark.parametrize("chunks", [ChunkSettings(), ChunkSettings(1, "block", "block"), ChunkSettings(5, 48, 96)])
+def test_the_plan_counts_the_requests_and_the_bytes_of_masks(large: Path, chunks: ChunkSettings) -> None:
+    mask = mask_settings(bits=[1])
+    job = job_of(replace(WAY, chunks=chunks), large, mask)
+    stack = masked_stack(job.source, mask)
+    (pass_,) = make_plan(job, stack).passes
+    (plain,) = make_plan(replace(job, mask=MaskSettings()), masked_stack(job.source, MaskSettings())).passes
+    fetched = compute_pass(pass_, stack)[0].fetched
+    assert fetched
+    assert pass_.cost.requests == fetched.requests
+    assert pass_.cost.stored_bytes == plain.cost.stored_bytes + pass_.cost.mask_bytes
+    files = sum(int(file.header.layout.byte_counts.sum()) for file in stack.masks)
+    assert files <= pass_.cost.mask_bytes < 9 * files
+    assert plain.worker_bytes
+    assert pass_.worker_bytes
+    assert pass_.worker_bytes > plain.worker_bytes

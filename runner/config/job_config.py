@@ -264,6 +264,7 @@ def _check_extent(source: SourceSettings) -> None:
 
 
 def _check_mask(mask: MaskSettings) -> None:
+    _check_replacements("mask.href.replace", mask.href.replace)
     tests = {"bits": mask.bits, "values": mask.values, "keep": mask.keep}
     given = [f"mask.{name}" for name, numbers in tests.items() if numbers is not None]
     for name, numbers in tests.items():
@@ -276,7 +277,6 @@ def _check_mask(mask: MaskSettings) -> None:
         example = "a mask, as by mask.href.replace=[SR_B4,QA_PIXEL] or mask.asset=qa_pixel"
         _require(given[0] if given else "mask", not given, next(filter(None, tests.values()), None), example)
         _require("mask.on_missing", mask.on_missing is OnError.stop, mask.on_missing.value, example)
-    _check_replacements("mask.href.replace", mask.href.replace)
 
 
 def _check_replacements(key: str, words: list[str] | None) -> None:

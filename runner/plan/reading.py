@@ -1,6 +1,6 @@
 """Reading of a stack: the reader, the stores, and the rule by which pixels count."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -84,10 +84,19 @@ def fetch_options(settings: FetchSettings) -> FetchOptions:
 
 def left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
     """Reasons why `reader=auto` leaves scenes to GDAL, each with the hrefs."""
+    return _left_to_gdal(job, stack.scenes, stack.band)
+
+
+def masks_left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
+    """Reasons why `reader=auto` leaves masks to GDAL, each with the hrefs."""
+    return _left_to_gdal(job, stack.masks, job.mask.band)
+
+
+def _left_to_gdal(job: JobSettings, files: Iterable[Scene | MaskFile], band: int) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     if job.engine is EngineName.block and job.reader is ReaderName.auto:
-        for scene in stack.scenes:
-            reason = fast_path_refusal(scene.header, stack.band)
+        for file in files:
+            reason = fast_path_refusal(file.header, band)
             if reason:
-                reasons.setdefault(reason, []).append(scene.href)
+                reasons.setdefault(reason, []).append(file.href)
     return reasons

@@ -45,21 +45,24 @@ def recorded_inputs(
 
     def find(job: "JobSettings", stores: "Stores") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - what lists of runs spare
-        from runner.source.mask_files import recorded_with_mask  # noqa: PLC0415 - as above
+        from runner.settings import OnError  # noqa: PLC0415 - as above
+        from runner.source.mask_files import has_name, recorded_with_mask  # noqa: PLC0415 - as above
         from runner.source.reopen import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
 
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
         if others_beside:
             _refuse_unlisted(job, wanted)
-        lookups = look_up([recorded_with_mask(job.mask, row.stored) for row in wanted], stores)
-        refuse_problems(lookups, job.on_error, pinned=pinned)
+        skips = job.mask.on_missing is OnError.skip
+        reopened = [row for row in wanted if not skips or has_name(job.mask, row.stored)]
+        lookups = look_up([recorded_with_mask(job.mask, row.stored) for row in reopened], stores)
+        refuse_problems(lookups, job.on_error, job.mask.on_missing, pinned=pinned)
         with progress_bar("headers") as progress:
-            named = list(zip(lookups, (row.scene for row in wanted), strict=True))
+            named = list(zip(lookups, (row.scene for row in reopened), strict=True))
             scenes, unread = read_scenes(job.source, named, stores, progress, job.on_error)
         if pinned and not others_beside:
-            _refuse_changed_beside(scenes, wanted)
-        chosen = set(wanted)
+            _refuse_changed_beside(scenes, reopened)
+        chosen = set(reopened)
         others = (row for row in rows if row not in chosen)
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
         stack = make_stack(job.source, scenes)

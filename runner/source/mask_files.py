@@ -64,10 +64,15 @@ def with_mask(settings: MaskSettings, item: StoredObject) -> StoredObject:
     return replace(item, mask=StoredObject(href) if href else None)
 
 
+def has_name(settings: MaskSettings, item: StoredObject) -> bool:
+    """True if a recorded object needs no mask, or something names it."""
+    return not names_masks(settings) or with_mask(settings, item).mask is not None
+
+
 def recorded_with_mask(settings: MaskSettings, item: StoredObject) -> StoredObject:
     """A recorded object with its mask as `with_mask`. Raises SourceError for a mask that nothing names."""
     masked = with_mask(settings, item)
-    if names_masks(settings) and masked.mask is None:
+    if not has_name(settings, item):
         raise SourceError(
             f"{printable(item.href)}: it was recorded without a mask, and of its STAC item nothing is recorded "
             f"(mask.asset={settings.asset}); set mask.href.replace, or run the job anew"

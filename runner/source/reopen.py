@@ -125,13 +125,21 @@ def refuse_replaced(scenes: Sequence[Scene], stores: Stores) -> None:
             raise ChangedError(lookup.recorded.href, f"changed during the run, while GDAL read it: {lookup.problem}")
 
 
-def refuse_problems(lookups: Sequence[Lookup], on_error: OnError, *, pinned: bool) -> None:
-    """Raise SourceError that names what is gone (unless it is skipped) and, if `pinned`, what has changed."""
-    counted = [lookup for lookup in lookups if (pinned if lookup.is_there else on_error is OnError.stop)]
-    problems = [lookup.problem for lookup in counted if lookup.problem]
+def refuse_problems(
+    lookups: Sequence[Lookup], on_error: OnError, on_missing: OnError = OnError.stop, *, pinned: bool
+) -> None:
+    """Raise SourceError that names what is gone (unless it is skipped) and, if `pinned`, what has changed.
+
+    `on_missing` is for masks that are gone.
+    """
+    policies = {True: on_missing, False: on_error}  # by whether the scene itself is there
+    stops = (pinned if lookup.is_there else policies[lookup.current is not None] is OnError.stop for lookup in lookups)
+    problems = [lookup.problem for lookup, stop in zip(lookups, stops, strict=True) if stop and lookup.problem]
     if not problems:
         return
-    remedy = "bring them back, leave out what is gone with on_error=skip"
+    mask_gone = any(lookup.current and not lookup.is_there for lookup in lookups)
+    setting = "mask.on_missing=skip" if mask_gone else "on_error=skip"
+    remedy = f"bring them back, leave out what is gone with {setting}"
     remedy += ", or read what has changed as it is now by --unpinned" if pinned else ""
     raise SourceError(
         f"{len(problems)} of {len(lookups)} objects are not as recorded: {listed(problems, 5, '; ')}; {remedy}"
@@ -149,14 +157,13 @@ def read_scenes(
 
     Every later read of a scene is pinned to the ETag its header was read with. Files beside it are those of now; of a
     bucket those that were recorded, since only a listing would show more. An object that is gone, changes meanwhile or
-    cannot be read is left out if `on_error` is skip; else raises SourceError.
+    cannot be read is left out if `on_error` is skip; else raises SourceError. One whose mask is gone is left out.
     """
     lookups = [lookup for lookup, _ in recorded]
     named = list(zip(_with_sidecars(source, lookups), (name for _, name in recorded), strict=True))
-    left_out: list[LeftOut] = []
-    if on_error is OnError.skip:
-        left_out = [_left_out(lookup, name) for lookup, name in named if not lookup.is_there]
-        named = [(lookup, name) for lookup, name in named if lookup.is_there]
+    skipped = [not lookup.is_there and (lookup.current or on_error is OnError.skip) for lookup, _ in named]
+    left_out = [_left_out(*both) for both, skip in zip(named, skipped, strict=True) if skip]
+    named = [both for both, skip in zip(named, skipped, strict=True) if not skip]
     chosen = [_candidate(source, lookup, name) for lookup, name in named]
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:

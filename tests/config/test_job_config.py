@@ -98,6 +98,13 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("debug.traceback=${source.name}", "debug.traceback=demo: wanted true or false"),
         ("source.limit=${source.name}", "source.limit=demo: wanted a whole number"),
         ("mask=nodat", "mask=nodat: no such option; did you mean 'nodata'; there are both, hls_fmask"),
+        ("mask.own=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
+        ("mask.bits=[3]", "mask.bits=[3]: wanted a mask, as by mask.href.replace=[SR_B4,QA_PIXEL]"),
+        ("mask.on_missing=skip", "mask.on_missing=skip: wanted a mask, as by mask.href.replace"),
+        ("mask.asset=qa", "mask={}: wanted one of mask.bits, mask.values and mask.keep, since a mask is named"),
+        ("mask.href.replace=[SR_B4]", "mask.href.replace=['SR_B4']: wanted a regular expression and the text"),
+        ("mask.href.replace=['(B4','QA']", "mask.href.replace: '(B4' and 'QA': missing ), unterminated subpattern"),
+        ("mask.href.replace=['B4','\\1']", "mask.href.replace: 'B4' and '\\1': invalid group reference 1"),
         ("engine=xary", "did you mean 'xarray'"),
         ("output.compression=zip", "output.compression=zip: wanted deflate or zstd or lzw or none"),
         ("output.level=10", "output.level=10: wanted a whole number from 1 to 9"),
@@ -448,3 +455,22 @@ def test_a_job_has_the_words_that_were_typed_unless_others_share_its_command_lin
     hydra = OmegaConf.create({"mode": mode, "overrides": {"task": ["chunks=row"], "hydra": []}})
     typed = ["cluster=sync", "hydra.run.dir=x", "statistics=median,mean", "+hydra/launcher=y", "~stage@stages.x"]
     assert job_config.overrides_of_job(hydra, typed) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mask=landsat_qa_pixel", "mask.values=[3]"], "mask={mask.bits, mask.values}: wanted one of mask.bits,"),
+        (["mask=landsat_qa_pixel", "mask.bits=[]"], "mask.bits=[]: wanted at least one number, or null"),
+        (["mask=landsat_qa_pixel", "mask.bits=[-1]"], "mask.bits=[-1]: wanted bits from 0 on"),
+        (["mask=landsat_qa_pixel", "mask.band=0"], "mask.band=0: wanted a whole number from 1 on"),
+    ],
+)
+def test_a_mask_has_one_test_that_can_be(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(*words)
+    assert message in str(caught.value)
+
+
+def test_scenes_without_masks_may_be_limited_as_others_that_are_skipped() -> None:
+    assert compose("mask=landsat_qa_pixel", "mask.on_missing=skip", "max_skipped=3").max_skipped == 3

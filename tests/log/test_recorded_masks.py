@@ -41,10 +41,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def altered(done: Path) -> Iterator[Path]:
     """The same run, in which the mask of the second scene was replaced afterwards."""
     path = done / "data/20200102_QA.tif"
-    before = path.read_bytes()
+    path.rename(path.with_suffix(".before"))
     write_mask(done / "data", 2, SCENE, codes(99), PLACE)
     yield done
-    path.write_bytes(before)
+    path.with_suffix(".before").rename(path)
 
 
 def test_a_run_records_its_masks_and_counts_what_they_show(done: Path) -> None:
@@ -85,3 +85,21 @@ def test_a_replaced_mask_is_refused_and_named(altered: Path, tmp_path: Path) -> 
     unpinned = asked(altered, "rerun", "outputs/run", "--unpinned", "--", f"output.dir={tmp_path}/unpinned")
     assert unpinned.returncode == 1
     assert "20200102_QA.tif of" in unpinned.stdout
+
+
+def test_a_scene_whose_mask_is_gone_is_refused_or_left_out(done: Path, tmp_path: Path) -> None:
+    path = done / "data/20200103_QA.tif"
+    path.rename(tmp_path / "aside.tif")
+    try:
+        again = asked(done, "rerun", "outputs/run", "--", f"output.dir={tmp_path}/again")
+        assert again.returncode == 1
+        assert "20200103_QA.tif is gone (recorded with ETag" in again.stderr
+        skipped = asked(done, "rerun", "outputs/run", "--", f"output.dir={tmp_path}/less", "mask.on_missing=skip")
+        assert "left out: " in skipped.stdout
+        first = pd.read_parquet(tmp_path / "less/inputs.parquet")
+        assert first["skipped"].tolist() == [False, False, True]
+        assert "20200103_QA.tif is gone" in first["reason"][2]
+        repeated = asked(done, "rerun", f"{tmp_path}/less", "--", f"output.dir={tmp_path}/repeated")
+        assert repeated.returncode == 0, repeated.stdout + repeated.stderr
+    finally:
+        (tmp_path / "aside.tif").rename(path)
