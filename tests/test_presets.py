@@ -193,7 +193,7 @@ def test_planetscope_with_unequal_extents_and_its_usable_data_mask(cli: Cli, tmp
 
 @pytest.mark.slow
 def test_hls_of_both_products_with_fmask(cli: Cli, tmp_path: Path) -> None:
-    archives.hls(tmp_path / "hls")
+    archives.hls_of_both(tmp_path / "hls")
     run(cli, "source=hls", "source.url=hls/**/HLS.*.T10TEK.*.v2.0.B04.tif", "mask=hls_fmask")
     paths = sorted((tmp_path / "hls").rglob("*.B04.tif"), key=lambda path: path.name.split(".")[3])
     layers = []

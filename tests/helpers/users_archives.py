@@ -45,7 +45,7 @@ def landsat(folder: Path, *, one_extent: bool = False) -> Path:
 
 
 def sentinel2(folder: Path) -> Path:
-    """Sentinel-2 L2A as cloud-optimized GeoTIFFs: band 4 of five tiles in two zones, three days each; SCL of 20 m."""
+    """Sentinel-2 L2A as cloud-optimized GeoTIFFs: band 4 and SCL of five tiles in two zones, three days each."""
     for (tile, (epsg, x, y)), day in ((item, day) for item in SENTINEL2_TILES.items() for day in SENTINEL2_DAYS):
         scene = f"S2A_{tile}_{day:%Y%m%d}_0_L2A"
         below = f"{int(tile[:2])}/{tile[2]}/{tile[3:]}/{day.year}/{day.month}/{scene}/B04.tif"
@@ -78,7 +78,7 @@ def chirps(folder: Path) -> Path:
     return folder
 
 
-def hls(folder: Path) -> Path:
+def hls_of_both(folder: Path) -> Path:
     """HLS v2.0: red of tile 10TEK by Landsat and Sentinel-2, int16 with nodata -9999 and a scale, and Fmask."""
     for number, day in enumerate(LANDSAT_DAYS):
         product, moment = ("L30", "184524") if number % 2 else ("S30", "190001")
@@ -122,6 +122,19 @@ def planet(folder: Path, *, one_extent: bool = False) -> Path:
     return folder
 
 
+def hls(folder: Path) -> Path:
+    """Harmonized Landsat Sentinel-2: the red band and Fmask of a tile, five days; nodata is -9999, and 255 in Fmask."""
+    for number in range(5):
+        granule = f"HLS.L30.T10TET.2020{6 + 16 * number:03}T184503.v2.0"
+        place = {"crs": "EPSG:32610", "transform": from_origin(499980, 4900020, 30, 30)}
+        pixels = reflectance((61, 61), seed=number).astype(np.int16)
+        pixels[pixels == 0] = -9999
+        write_scene(folder / granule / f"{granule}.B04.tif", pixels, nodata=-9999, **place)
+        quality = np.random.default_rng(number).choice([0, 64, 66, 72, 32, 255], (61, 61)).astype(np.uint8)
+        write_scene(folder / granule / f"{granule}.Fmask.tif", quality, nodata=255, **place)
+    return folder
+
+
 def reflectance(shape: tuple[int, int], seed: int) -> np.ndarray:
     """Scaled reflectance, uint16, with a margin of nodata 0."""
     pixels = np.random.default_rng(seed).integers(7000, 12000, shape, dtype=np.uint16)
@@ -139,5 +152,5 @@ def _write_bands(path: Path, bands: np.ndarray, profile: dict[str, object]) -> N
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
-    for make in (landsat, sentinel2, rain, chirps, planet, hls, sentinel1):
+    for make in (landsat, sentinel2, rain, chirps, planet, hls, hls_of_both, sentinel1):
         print(make(root / make.__name__))  # noqa: T201 - says where they are
