@@ -36,7 +36,7 @@ _KINDS: Final = {
 _REMEDIES: Final = {
     "ReadError": "Leave the scene out with source.exclude, or all that cannot be read with on_error=skip.",
     "MissingError": "The scene was deleted since it was listed: leave it out (source.exclude), or set on_error=skip.",
-    "DeniedError": "Check the credentials (source.s3.profile), source.s3.anonymous and source.s3.requester_pays.",
+    "DeniedError": "Check the credentials, and the access that source.s3, source.gcs or source.azure sets.",
     "ChangedError": "The scene was replaced while it was read: run again, so that it is listed anew.",
     "OutputError": "Make room, or set output.dir to a folder that can be written to.",
 }

@@ -61,8 +61,6 @@ class _Walker:
 
     async def read(self, href: str) -> None:
         self.take(parsed(await self.documents.read(href, "STAC document"), href), href)
-        self._done += 1
-        self.progress(self._done, len(self._seen))
 
     def take(self, document: Document, href: str) -> None:
         """Keep the items of a document, and remember where its links lead."""
@@ -75,6 +73,8 @@ class _Walker:
             if target not in self._seen:
                 self._seen[target] = []
                 self.waiting.append(target)
+        self._done += 1
+        self.progress(self._done, len(self._seen))
 
     def items(self) -> list[Item]:
         """All items, in an order that does not follow from when an answer came."""
