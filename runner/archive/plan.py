@@ -101,7 +101,8 @@ class _Planner:
                 stack, skipped = inputs.stack, inputs.skipped
             else:
                 stack, skipped = _stack_like(job, part, example), 0
-            return PlannedStack(part.name, stack, make_plan(job, stack, skipped, self.stores))
+            plan = make_plan(job, stack, skipped, self.stores)
+            return PlannedStack(part.name, stack, plan if example is None else _as_listed(plan, stack, example))
         except RunnerError as error:
             return PlannedStack(part.name, problem=str(error))
 
@@ -120,6 +121,14 @@ def _stack_like(job: JobSettings, part: Part, example: Scene) -> Stack:
         for candidate in chosen
     ]
     return make_stack(job.source, scenes)
+
+
+def _as_listed(plan: Plan, stack: Stack, example: Scene) -> Plan:
+    """The plan of scenes that are like one, with as many stored bytes as the listing says that they have."""
+    share = sum(scene.size for scene in stack.scenes) / max(len(stack.scenes) * example.size, 1)
+    costs = [replace(pass_.cost, stored_bytes=round(share * pass_.cost.stored_bytes)) for pass_ in plan.passes]
+    passes = [replace(pass_, cost=cost) for pass_, cost in zip(plan.passes, costs, strict=True)]
+    return replace(plan, passes=tuple(passes))
 
 
 def _peak_bytes(job: JobSettings, planned: Sequence[PlannedStack]) -> int | None:
