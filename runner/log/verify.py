@@ -12,7 +12,7 @@ from runner.errors import RecordError, RunnerError
 from runner.host import signals
 from runner.log.check import Check, Verdict
 from runner.log.verb import Verb, add_outputs, add_run
-from runner.log.verify_stacks import verify_archive
+from runner.log.verify_stacks import rows_to_verify, verify_archive
 from runner.record.run_files import OutputFile
 from runner.record.run_folder import RunFolder, choose_run
 
@@ -83,8 +83,9 @@ def _verify_archive(archive: RunFolder, options: Namespace) -> int:
     def checks_of(run: RunFolder) -> Iterator[Check]:
         return _checks(run, _job(run, options.overrides) if blocks else None, blocks, seed)
 
+    rows = rows_to_verify(archive)
     say(f"{archive.path}{f', samples of seed {seed}' if blocks else ''}")
-    bad, count = verify_archive(archive, checks_of)
+    bad, count = verify_archive(archive, rows, checks_of)
     say(f"NOT verified: {bad} of {count} stacks and tables" if bad else f"verified: {count} stacks and tables")
     return int(bad > 0)
 

@@ -19,14 +19,15 @@ _MOST_NAMED: Final = 5
 ChecksOf = Callable[[RunFolder], Iterator[Check]]
 
 
-def verify_archive(archive: RunFolder, checks_of: ChecksOf) -> tuple[int, int]:
-    """Print a line for each stack and table, and each check that it does not pass; how many do not, of how many.
-
-    Raises RecordError for an archive that is running, or that has no table of its stacks.
-    """
+def rows_to_verify(archive: RunFolder) -> tuple[StackRow, ...]:
+    """The stacks of an archive. Raises RecordError for one that is running, or that has no table of its stacks."""
     if archive.status == "RUNNING":
         raise RecordError(f"{archive.path} is RUNNING: wait for its end, or name one of its stacks that is complete")
-    rows = read_stacks(archive.path)
+    return read_stacks(archive.path)
+
+
+def verify_archive(archive: RunFolder, rows: Sequence[StackRow], checks_of: ChecksOf) -> tuple[int, int]:
+    """Print a line for each stack and table, and each check that it does not pass; how many do not, of how many."""
     complete: dict[str, RunFolder] = {}
     incomplete: dict[str, str] = {}  # with how they ended
     for row in rows:

@@ -56,10 +56,10 @@ def prepare() -> None:
 
 def _context(contents: Contents) -> dict[str, Any]:
     """Everything the template shows."""
-    run = contents.run
+    run, shared = contents.run, frame(contents)
     return {
-        **frame(contents),
-        "name": overview.title(contents),
+        **shared,
+        "name": contents.name if shared["archive"] else overview.title(contents),  # a stack is known by its folder
         "subtitle": _subtitle(contents),
         "findings": overview.figures(contents),
         "where": overview.where(contents),

@@ -63,6 +63,7 @@ def test_every_stack_is_a_row_with_a_link_to_its_own_page(folder: Path, page: Pa
 def test_the_page_of_a_stack_links_back_to_that_of_the_archive(folder: Path) -> None:
     page = Page(write_report(folder / "stacks/10TET_VV"))
     assert page.one("header a").attributes["href"] == "../../report.html"
+    assert page.one("h1").text == "10TET_VV"
 
 
 def test_every_complete_stack_has_a_small_picture(page: Page) -> None:
