@@ -1,11 +1,11 @@
 """The verbs on archives: on folders as the writers leave them, and on a run of the real command line."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,6 +173,16 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(cwd)
 
 
+@contextmanager
+def moved_away(scene: Path) -> Iterator[None]:
+    """Another file, or none, stands in the place of a scene, which comes back as it was."""
+    aside = scene.rename(scene.with_suffix(".aside"))
+    try:
+        yield
+    finally:
+        aside.replace(scene)
+
+
 def test_verify_holds_every_complete_stack_and_says_which_is_not_complete(computed: Path) -> None:
     done = asked(computed, "verify", "last", "--seed", "7")
     lines = done.stdout.splitlines()
@@ -210,13 +220,8 @@ def test_verify_finds_an_altered_table_of_all_scenes(spoilt: Path) -> None:
 
 
 def test_verify_recomputes_a_sample_of_every_stack(computed: Path, spoilt: Path) -> None:
-    scene = computed / "data/10TET_VV_20200112.tif"
-    kept = scene.read_bytes()
-    try:
-        scene.unlink()
+    with moved_away(computed / "data/10TET_VV_20200112.tif"):
         text = asked(spoilt.parent, "verify", spoilt).stdout
-    finally:
-        scene.write_bytes(kept)
     assert "FAILED   10TET_VV: inputs: " in text
     assert "ok       10TET_VH: " in text
 
@@ -242,13 +247,9 @@ def test_rerun_runs_every_recorded_stack_again_to_the_same_bits(computed: Path) 
 @pytest.mark.slow
 def test_rerun_names_an_object_that_has_changed_and_its_stack(computed: Path) -> None:
     scene = computed / "data/10TET_VV_20200112.tif"
-    kept, stat = scene.read_bytes(), scene.stat()
-    try:
+    with moved_away(scene):
         write_scene(scene, speckle((48, 64), seed=99), crs="EPSG:32610", blockxsize=32, blockysize=32)
         done = ask(computed, "rerun", "outputs/one", "--", "output.dir=changed")
-    finally:
-        scene.write_bytes(kept)
-        os.utime(scene, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert done.returncode == 1
     assert "10TET_VV: FAILED: " in done.stderr
     assert scene.name in done.stderr
