@@ -14,7 +14,7 @@ from runner.errors import RecordError, RunnerError
 from runner.host.stopping import refuse_if_stopped
 from runner.job import Find, StackRun, Surroundings
 from runner.model import Inputs
-from runner.record.claim import left_nothing
+from runner.record.claim import clear_unbegun, left_nothing
 from runner.record.lock import held
 from runner.record.recorded_inputs import found_again
 from runner.record.run_folder import RunFolder, read_run
@@ -81,6 +81,7 @@ class StackRuns:
     def _started(self, part: Part) -> Iterator[tuple[RunRecord, Find]]:
         """The record of a stack's run and the way to its scenes: those that an earlier attempt found, or the listed."""
         folder = self.archive.folder_of(part)
+        clear_unbegun(folder)
         with held(folder) if self._earlier(part) else nullcontext():
             earlier = self._earlier(part)
             if earlier and earlier.status == "RUNNING":

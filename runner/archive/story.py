@@ -6,10 +6,13 @@ Stacks overlap: while one is computed, the next is prepared and the last is writ
 import asyncio
 import logging
 import shlex
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
+
+from rasterio.errors import NotGeoreferencedWarning
 
 from runner import summary
 from runner.archive.rows import StackTable
@@ -64,10 +67,18 @@ def run_archive(job: JobSettings, record: RunRecord) -> None:
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
         runs = StackRuns(whole, record, stores, surroundings)
-        with _going_on(record, len(parts)), stops_heeded(), clusters:
+        with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
             _Story(whole, record, runs, parts).all_stacks()
+
+
+@contextmanager
+def _warnings_hushed() -> Iterator[None]:
+    """Ignore what the writer of a raster ignores: it does so for all threads, and the last of them would undo it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None:

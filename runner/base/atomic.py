@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from runner.base.redact import redact, redact_tree
 from runner.errors import OutputError
 
@@ -36,7 +38,11 @@ def update_json(final: Path, facts: Mapping[str, Any], plain: Collection[str] = 
 
 
 def _json(facts: Mapping[str, Any], plain: Collection[str] = ()) -> str:
-    return json.dumps({**redact_tree(facts), **{key: facts[key] for key in plain}}, indent=1) + "\n"
+    tree = {**redact_tree(facts), **{key: facts[key] for key in plain}}
+    try:
+        return msgspec.json.format(json.dumps(tree), indent=1) + "\n"  # the same text, in a fraction of the time
+    except msgspec.DecodeError:  # half of a surrogate pair
+        return json.dumps(tree, indent=1) + "\n"
 
 
 @contextmanager

@@ -40,6 +40,11 @@ def hushed() -> Iterator[None]:
         _HUSHED.reset(token)
 
 
+def nothing_is_shown() -> bool:
+    """Tell if what this thread prints is not shown, so that it need not be made."""
+    return _HUSHED.get()
+
+
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar for one piece of long work; call what is yielded with (done, total)."""

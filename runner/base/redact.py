@@ -29,6 +29,7 @@ _ASSIGNED = re.compile(
     rf"(?<![\w.-])([\w.-]*?(?:{_NAMES})[\w.-]*=)(?!\$\{{|\[redacted])[^\s&,;)\]}}'\"]+",
     re.IGNORECASE,
 )
+_LEFT = re.compile(r"(?<![\w.-])[\w.-]+(?==)")
 _HEADER = re.compile(
     r"((?:authorization|cookie|x-api-key|x-amz-security-token)['\"]?\s*:\s*(?:b?['\"])?)[^\s'\"][^\r\n'\"]*",
     re.IGNORECASE,
@@ -95,7 +96,9 @@ def _blank(text: str, secrets: Sequence[str]) -> str:
     if ":" in text:
         text = _HEADER.sub(rf"\1{BLANK}", _USER.sub(BLANK, text))
     if "=" in text:
-        text = _ASSIGNED.sub(rf"\1{BLANK}", _QUERY.sub(rf"\1{BLANK}", text))
+        text = _QUERY.sub(rf"\1{BLANK}", text)
+        if any(map(SECRET_NAMES.search, set(_LEFT.findall(text)))):  # a tenth of the time, where there is none
+            text = _ASSIGNED.sub(rf"\1{BLANK}", text)
     return text
 
 

@@ -4,12 +4,15 @@ The stored config is the base, whatever the files in conf/ say today; an option 
 it is now, and replaces what is stored in its place.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from textwrap import indent
+from typing import Any, Final
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -31,6 +34,7 @@ from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
 from runner.settings import JobSettings
 
+_MANY: Final = 1000  # texts of values; a config has a hundred
 _NAME = "stored_run"
 _CHOOSES = ("source.url", "source.exclude")  # which scenes; of no use where these are the recorded ones
 
@@ -165,8 +169,22 @@ def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
 
 
 def keep_plain_config(folder: Path, plain: Mapping[str, Any], overrides: Sequence[str]) -> None:
-    """Write these files of a config as it is in them."""
+    """Write these files of a config as it is in them. The text of values that many configs share is made once."""
     kept = folder / ".hydra"
     kept.mkdir(exist_ok=True)
-    write_text(kept / "config.yaml", OmegaConf.to_yaml(redact_tree(plain)))
-    write_text(kept / "overrides.yaml", OmegaConf.to_yaml(list(overrides)))
+    write_text(kept / "config.yaml", "".join(_yaml_lines(redact_tree(plain))))
+    write_text(kept / "overrides.yaml", "".join(_yaml_text(json.dumps([word])) for word in overrides) or "[]\n")
+
+
+def _yaml_lines(plain: Mapping[str, Any], *, sections: bool = True) -> Iterator[str]:
+    """The lines of each key, those of a section indented."""
+    for key, value in plain.items():
+        if sections and isinstance(value, dict) and value:
+            yield f"{key}:\n{indent(''.join(_yaml_lines(value, sections=False)), '  ')}"
+        else:
+            yield _yaml_text(json.dumps({key: value}))
+
+
+@lru_cache(_MANY)
+def _yaml_text(plain: str) -> str:
+    return OmegaConf.to_yaml(OmegaConf.create(json.loads(plain)))

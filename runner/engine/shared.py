@@ -48,7 +48,7 @@ class Shared:
         needs = {over: need for over in Over if (need := summed(stages, over))}
         ordered, rule = any(stage.ordered for stage in stages), reading.rule
         fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
-        inflation = Inflation(reading.inflate, total)
+        inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
         return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, area=stack.area)
 
     @property
@@ -61,6 +61,12 @@ class Shared:
         """True for pixels none of which counts, if tiles are added as they are inflated."""
         pixels = self.reading.rule.pixels
         return (lambda tile: not pixels.valid(pixels.native(tile)).any()) if self.fused else None
+
+
+def _kind_of_tiles(stack: Stack) -> tuple[object, ...]:
+    """What tells how tiles of different stacks are best inflated: their type, and the way in which they are packed."""
+    header = stack.scenes[0].header
+    return stack.dtype.name, header.compression, header.predictor, header.tile_shape
 
 
 def summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:

@@ -8,8 +8,10 @@ proc_pid_mountinfo(5), cgroups(7).
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
+_PLACES = 8  # that limits are remembered of
 _NO_LIMIT = 2**60  # bytes; version 1 says "none" by the largest number of whole pages
 
 
@@ -21,8 +23,9 @@ class GroupLimits:
     cpus: float | None = None
 
 
+@lru_cache(_PLACES)
 def group_limits(process: Path = Path("/proc/self"), root: Path = Path("/")) -> GroupLimits:
-    """Read the limits of a process; both None without control groups.
+    """Read the limits of a process, once; both None without control groups.
 
     Groups are nested, and each level may limit: Slurm and systemd set theirs far below the root of the hierarchy.
     """

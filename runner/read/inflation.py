@@ -9,9 +9,9 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from statistics import median
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -32,6 +32,7 @@ _SAMPLES: Final = 8  # tiles whose codes are looked at
 _LEAST_LITERALS: Final = 0.95  # of their symbols: with fewer, lanes lose
 _RACE_BYTES: Final = 32 * 2**20  # inflated in each way before one is chosen
 _PATIENCE_BYTES: Final = 128 * 2**20  # inflated before lanes are loaded from disk, which takes 0.3 s
+_KINDS: Final = 64  # of tiles, remembered in a process
 _LONG_PATIENCE_BYTES: Final = 512 * 2**20  # inflated before lanes are compiled, which takes some seconds
 
 log = logging.getLogger(__name__)
@@ -88,22 +89,44 @@ class Packed(NamedTuple):
         return self.deflated and len(self.data) >= _LEAST_STORED * self.tile.size
 
 
+class _Experience:
+    """What the tiles of one kind have shown so far."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.samples: list[float] = []
+        self.before = 0  # bytes inflated before lanes were at hand
+        self.race = InflateCounts()
+        self.chosen: bool | None = None  # lanes; None until the race is over
+
+
+@lru_cache(_KINDS)
+def _experience(kind: Hashable) -> _Experience:
+    """That of all passes of this process over tiles of this kind: a pass over a small stack is too short for a race."""
+    del kind
+    return _Experience()
+
+
 class Inflation:
     """The way in which the threads of this process inflate the tiles of a pass.
 
-    Pickled to another process, it starts over. `total` has the bytes of all these tiles.
+    Pickled to another process, it starts over. `total` has the bytes of all these tiles. What passes over tiles of the
+    same `kind` have found out before holds for them too.
     """
 
-    def __init__(self, way: Inflate = Inflate.auto, total: float = math.inf) -> None:
-        self._way, self._total = way, total
-        self._lock = threading.Lock()
-        self._samples: list[float] = []
-        self._before = 0  # bytes inflated before lanes were at hand
-        self._race = InflateCounts()
-        self._chosen = None if way is Inflate.auto else way is Inflate.lanes  # lanes; None until the race is over
+    def __init__(self, way: Inflate = Inflate.auto, total: float = math.inf, kind: Hashable = None) -> None:
+        self._way, self._total, self._kind = way, total, kind
+        self._known = _Experience() if kind is None else _experience(kind)
+        self._earlier = self._known.before
+        self._fixed = None if way is Inflate.auto else way is Inflate.lanes
 
-    def __reduce__(self) -> tuple[type["Inflation"], tuple[Inflate, float]]:
-        return Inflation, (self._way, self._total)
+    def __reduce__(self) -> tuple[type["Inflation"], tuple[Inflate, float, Hashable]]:
+        return Inflation, (self._way, self._total, self._kind)
+
+    @property
+    def _chosen(self) -> bool | None:
+        """True for lanes, False for libdeflate; None until the race is over."""
+        return self._known.chosen if self._fixed is None else self._fixed
 
     def inflate(self, tiles: Sequence[Packed], counts: InflateCounts) -> list[int]:
         """Inflate tiles. Returns the number of bytes of each. Raises what `alone` raises."""
@@ -118,7 +141,7 @@ class Inflation:
 
     def _together(self, tiles: Sequence[Packed], counts: InflateCounts) -> Sequence[int | None]:
         size = sum(tile.tile.size for tile in tiles)
-        if self._chosen is None and len(self._samples) < _SAMPLES:
+        if self._chosen is None and len(self._known.samples) < _SAMPLES:
             self._look_at(tiles)
         lanes = self._lanes(size)
         started = time.thread_time()
@@ -128,40 +151,47 @@ class Inflation:
             lengths = [tile.alone() for tile in tiles]
         seconds = time.thread_time() - started
         counts.count(size, seconds, by_lanes=lanes is not None)
-        if self._chosen is None and len(self._samples) >= _SAMPLES and _loader().is_ready:
+        if self._chosen is None and len(self._known.samples) >= _SAMPLES and _loader().is_ready:
             self._judge(size, seconds, by_lanes=lanes is not None)
         return lengths
 
     def _look_at(self, tiles: Sequence[Packed]) -> None:
         shares = [literal_share(tile.data) for tile in tiles]
-        with self._lock:
-            self._samples += shares
-            if len(self._samples) >= _SAMPLES and median(self._samples) < _LEAST_LITERALS:
-                self._chosen = False
+        known = self._known
+        with known.lock:
+            known.samples += shares
+            if len(known.samples) >= _SAMPLES and median(known.samples) < _LEAST_LITERALS:
+                known.chosen = False
 
     def _lanes(self, size: int) -> "Lanes | None":
         """This thread's lanes, if the next `size` bytes are theirs."""
         loader = _loader()
         if self._chosen is None:
-            if len(self._samples) < _SAMPLES:
+            if len(self._known.samples) < _SAMPLES:
                 return None
             if not loader.is_ready:
-                with self._lock:
-                    self._before += size
-                loader.load_between(self._before, self._total - self._before)
+                with self._known.lock:
+                    self._known.before += size
+                loader.load_between(self._known.before, self._remaining)
                 return None
-            by_lanes = self._race.lanes_bytes <= self._race.libdeflate_bytes
+            by_lanes = self._known.race.lanes_bytes <= self._known.race.libdeflate_bytes
         else:
             by_lanes = self._chosen
         return loader.wait() if by_lanes else None
 
+    @property
+    def _remaining(self) -> float:
+        """Bytes still to be inflated: of this pass, or as many as earlier passes had, since more may follow."""
+        return max(self._total - (self._known.before - self._earlier), self._earlier)
+
     def _judge(self, size: int, seconds: float, *, by_lanes: bool) -> None:
-        with self._lock:
-            race = self._race
+        known = self._known
+        with known.lock:
+            race = known.race
             race.count(size, seconds, by_lanes=by_lanes)
             if min(race.lanes_bytes, race.libdeflate_bytes) >= _RACE_BYTES:
-                self._chosen = race.lanes_are_faster
-                log.debug("lanes are %s: %s", "faster" if self._chosen else "slower", race)
+                known.chosen = race.lanes_are_faster
+                log.debug("lanes are %s: %s", "faster" if known.chosen else "slower", race)
 
 
 class _Loader:

@@ -88,6 +88,18 @@ def left_nothing(folder: Path) -> bool:
         return False
 
 
+def clear_unbegun(folder: Path) -> None:
+    """Remove what a run leaves in its folder that was killed in its first moment, before its record was written."""
+    record = folder / RECORD
+    if not folder.is_dir() or record.is_symlink() or (record.exists() and record.stat().st_size):
+        return
+    for path in (folder / _RESERVE, *(path for path in folder.iterdir() if final_name(path.name) == RECORD)):
+        path.unlink(missing_ok=True)
+    for name in ("run.log", "events.jsonl", RECORD):
+        if (folder / name).is_file() and not (folder / name).stat().st_size:
+            (folder / name).unlink()
+
+
 def _clear(folder: Path) -> None:
     """Remove the record of a run that left nothing, so that its folder is free again."""
     if not left_nothing(folder) or any((folder / name).is_symlink() for name in (RECORD, *_FILES)):
@@ -96,6 +108,9 @@ def _clear(folder: Path) -> None:
         if left_nothing(folder):  # still, since another may have been faster
             for name in (*_TOLD, RECORD):
                 (folder / name).unlink(missing_ok=True)
+            for path in (folder / ".hydra").glob(".*.part*"):
+                if f".hydra/{final_name(path.name)}" in _BELOW:  # it was killed while it wrote this
+                    path.unlink(missing_ok=True)
             with suppress(OSError):  # of a folder that holds more
                 (folder / ".hydra").rmdir()
 

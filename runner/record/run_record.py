@@ -40,11 +40,13 @@ log = logging.getLogger(__name__)
 class RunRecord:
     """The record of one run, without secrets; every change is on disk before the call returns.
 
-    Any thread may change it. `trace` keeps the attempts at its tasks.
+    Of one of many runs, which may be short, only its start and its end are; the rest is by the next sign of life. Any
+    thread may change it. `trace` keeps the attempts at its tasks.
     """
 
-    def __init__(self, folder: Path, run: Run, reserve: Reserve) -> None:
+    def __init__(self, folder: Path, run: Run, reserve: Reserve, *, one_of_many: bool = False) -> None:
         self.folder = folder
+        self._one_of_many = one_of_many
         self.described = threading.Event()
         self.trace = TraceLog(folder / "trace.parquet")
         self.last_act: Callable[[Path], object] | None = None  # of the folder, once the run has ended: making its page
@@ -54,7 +56,7 @@ class RunRecord:
         self._run = run
         self._lock = threading.RLock()  # a signal may unwind its holder, and the same thread then records the end
         self._started = time.monotonic()
-        self.change()
+        self._write()
 
     @property
     def run(self) -> Run:
@@ -65,7 +67,8 @@ class RunRecord:
         """Replace fields of the record."""
         with self._lock:
             self._run = replace(self._run, **values)
-            self._write()
+            if not self._one_of_many or "status" in values:
+                self._write()
 
     def put_pass(self, pass_: PassRecord, reused: int = 0) -> None:
         """Record a pass once it is open, and again at its end; `reused` of its tasks were restored.
@@ -198,7 +201,7 @@ def _recorded(folder: Path, run: Run, earlier: Run | None, archive: RunRecord | 
         run = replace(run, attempts=attempts, rerun_of=earlier.rerun_of, resumed_from=str(folder))
     try:
         with held(folder) if earlier is None else nullcontext(), events_kept(folder, one_of_many=archive is not None):
-            record = RunRecord(folder, run, reserve)
+            record = RunRecord(folder, run, reserve, one_of_many=archive is not None)
             with _last_act(record), _outcome(record), beating(record.beat), _described(record, archive):
                 yield record
     except OSError as error:

@@ -220,7 +220,8 @@ def _input_cells(row: InputRow, prefix: str, heads: Sequence[str]) -> list[str]:
 def _yaml(tree: dict[str, Any]) -> str:
     import yaml  # noqa: PLC0415 - hydra has brought it
 
-    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=110)) if tree else ""
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C, if it is there: a tenth of the time
+    return str(yaml.dump(tree, Dumper=dumper, sort_keys=False, allow_unicode=True, width=110)) if tree else ""
 
 
 def _provenance(contents: Contents) -> list[tuple[str, str]]:

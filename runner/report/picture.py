@@ -120,7 +120,7 @@ def _png(pixels: npt.NDArray[Any], mask: npt.NDArray[np.bool_], stretch: tuple[f
     numbers = np.where(mask, np.rint(np.clip(share, 0, 1) * _LAST), _EMPTY).astype(np.uint8)
     height, width = numbers.shape
     # Without a transform, or with the identity, rasterio warns.
-    profile = {"count": 1, "dtype": "uint8", "transform": rasterio.Affine(1, 0, 0, 0, -1, 1), "zlevel": 6}
+    profile = {"count": 1, "dtype": "uint8", "transform": rasterio.Affine(1, 0, 0, 0, -1, 1), "zlevel": 1}
     with MemoryFile() as memory:
         with memory.open(driver="PNG", height=height, width=width, **profile) as png:
             png.write(numbers, 1)

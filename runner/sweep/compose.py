@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Quote, QuotedString
@@ -187,6 +188,26 @@ def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
             kept.pop(name, None)
             kept[name] = override
     return list(kept.values())
+
+
+def refuse_stacks(overrides: Iterable[Override]) -> None:
+    """Raise ConfigError for values that are stacks of one archive, and not ways to compute one stack."""
+    for override in overrides:
+        key = override.key_or_group
+        if not override.is_sweep_override():
+            continue
+        if key == "source.url" or key.startswith("source.where."):
+            raise ConfigError(
+                f"{override.input_line}: these are stacks of one archive, which are no sweep: without -m, "
+                f"{_TOGETHER[key.rpartition('.')[0]]}"
+            )
+
+
+_TOGETHER: Final = {
+    "source": "'source.url=[...]' lists all of them, and source.stack_by names the groups, such as [tile], by which "
+    "they are parted into stacks",
+    "source.where": "source.stack_by names the group, and parts the scenes into a stack for each of its values",
+}
 
 
 def as_typed(override: Override) -> str:

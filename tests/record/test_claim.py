@@ -7,7 +7,7 @@ import pytest
 
 from runner.base.atomic import final_name
 from runner.errors import OutputError
-from runner.record.claim import claim, reclaim, refuse_emptied
+from runner.record.claim import claim, clear_unbegun, reclaim, refuse_emptied
 
 CONFIG: dict[str, Any] = {
     "stages": {
@@ -105,3 +105,30 @@ def test_a_folder_that_was_emptied_during_the_run_is_named(tmp_path: Path) -> No
     (tmp_path / "inputs.parquet").unlink()
     with pytest.raises(OutputError, match="inputs.parquet was removed during the run"):
         refuse_emptied(tmp_path)
+
+
+def test_a_run_that_was_killed_in_its_first_moment_leaves_its_folder_free(tmp_path: Path) -> None:
+    claim(tmp_path, CONFIG)
+    (tmp_path / "run.log").touch()
+    (tmp_path / ".run.4711.part.json").write_text("{")
+    clear_unbegun(tmp_path)
+    assert not list(tmp_path.iterdir())
+    claim(tmp_path, CONFIG).release()
+
+
+def test_a_record_that_was_written_stays(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.log").touch()
+    clear_unbegun(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "run.log"}
+    clear_unbegun(tmp_path / "nowhere")
+
+
+def test_an_archive_refuses_its_own_names_and_not_those_of_rasters(tmp_path: Path) -> None:
+    (tmp_path / "temporal_mean.tif").touch()
+    archive = {**CONFIG, "source": {"stack_by": ["tile"]}}
+    claim(tmp_path, archive).release()
+    (tmp_path / "run.json").unlink()
+    (tmp_path / "stacks").mkdir()
+    with pytest.raises(OutputError, match="holds stacks, which the run would write over"):
+        claim(tmp_path, archive)

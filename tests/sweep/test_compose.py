@@ -6,7 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from runner.config.overrides import as_hydra_reads
 from runner.errors import ConfigError
 from runner.settings import SweepSettings
-from runner.sweep.compose import check_settings
+from runner.sweep.compose import check_settings, refuse_stacks
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,12 @@ def test_other_overrides_stay_as_they_are() -> None:
 def test_nothing_is_no_limit(key: str) -> None:
     with pytest.raises(ConfigError, match=rf"sweep\.{key}=0: wanted .* (above 0|from 1)"):
         check_settings(SweepSettings(**{key: 0}))
+
+
+@pytest.mark.parametrize(
+    "override", ["source.url=a/*.tif,b/*.tif", "source.where.tile=A,B", "source.where.tile=glob(*)"]
+)
+def test_values_that_are_stacks_of_one_archive_are_no_sweep(override: str) -> None:
+    parsed = OverridesParser.create().parse_overrides(as_hydra_reads(["source=local,demo", override], multirun=True))
+    with pytest.raises(ConfigError, match=r"source\.\S+: these are stacks of one archive, .* source\.stack_by"):
+        refuse_stacks(parsed)

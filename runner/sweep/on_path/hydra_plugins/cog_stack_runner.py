@@ -74,14 +74,16 @@ class TuningSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run all jobs. Raises SweepError if one of them failed."""
         assert self.hydra_context is not None
-        if not isinstance(self.launcher, IsolatedLauncher):
-            return self._sweep_elsewhere(arguments)
-        from runner.sweep.compose import as_typed, of_the_jobs  # noqa: PLC0415 - what a single run does not need
+        from runner.sweep.compose import as_typed, of_the_jobs, refuse_stacks  # noqa: PLC0415 - of sweeps alone
         from runner.sweep.search import search  # noqa: PLC0415 - as above
 
         typed = as_hydra_reads([*self._parse_config(), *arguments], multirun=True)
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        overrides = of_the_jobs(parser.parse_overrides(typed))
+        parsed = parser.parse_overrides(typed)
+        refuse_stacks(parsed)
+        if not isinstance(self.launcher, IsolatedLauncher):
+            return self._sweep_elsewhere(arguments)
+        overrides = of_the_jobs(parsed)
         session = self.launcher.session([str(override.input_line) for override in overrides])
         fixed = [as_typed(override) for override in overrides if not override.is_sweep_override()]
         swept = [override for override in overrides if override.is_sweep_override()]

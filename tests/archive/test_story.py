@@ -1,0 +1,191 @@
+"""Archives run whole on the command line: each stack as if alone, failures as rows, resume by stack and inside."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import rasterio
+from jobs import Cli
+from stack_archives import DAYS, Tile, damage, same_results, source_words, write_archive
+from waiting import LONG, wait_until
+
+from runner.record.run_folder import read_run
+from runner.record.stacks import StackRow, read_stacks
+
+BY = "source.stack_by=[tile,band]"
+
+
+def rows(folder: Path) -> dict[str, StackRow]:
+    return {row.stack: row for row in read_stacks(folder)}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {name: row.status for name, row in rows(folder).items()}
+
+
+def table(folder: Path, name: str = "spatial_mean.parquet") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.ParquetFile(folder / name).read().to_pylist()
+    return found
+
+
+def mean_over_time(tile: Tile, band: str) -> np.ndarray:
+    """Plain numpy: the mean of what is not 0."""
+    pixels = np.stack([tile.pixels(band, day) for day in DAYS]).astype(np.float64)
+    seen = (pixels != 0).sum(axis=0)
+    return np.where(seen, pixels.sum(axis=0) / np.maximum(seen, 1), np.nan).astype(np.float32)
+
+
+def assert_right(folder: Path, tile: Tile, band: str) -> None:
+    with rasterio.open(folder / f"stacks/{tile.name}_{band}/temporal_mean.tif") as raster:
+        np.testing.assert_array_equal(raster.read(1), mean_over_time(tile, band))
+    means = {row["scene"]: row["mean"] for row in table(folder) if row["stack"] == f"{tile.name}_{band}"}
+    assert len(means) == len(DAYS)
+    for day in DAYS:
+        pixels = tile.pixels(band, day).astype(np.float64)
+        name = next(scene for scene in means if day in scene)
+        np.testing.assert_allclose(means[name], pixels[pixels != 0].mean(), rtol=1e-12)
+
+
+def test_a_stack_that_fails_is_a_row_the_others_are_right_and_resume_does_what_is_missing(
+    cli: Cli, tmp_path: Path
+) -> None:
+    root, out = write_archive(tmp_path / "data"), tmp_path / "out"
+    bad = Tile(1).path(root, "VV", DAYS[1])
+    whole = damage(bad)
+    done = cli(*source_words(root), BY, "output.dir=out", "archive.on_error=continue")
+    assert done.returncode == 1
+    assert "error: 1 stack failed: 10T01_VV: " in done.stderr
+    assert f"{bad}: " in done.stderr
+    assert "5 of 6 stacks complete; to go on with the others: " in done.stderr
+    assert done.stdout == ""
+    by_stack = rows(out)
+    assert {name: row.status for name, row in by_stack.items() if row.status != "COMPLETED"} == {"10T01_VV": "FAILED"}
+    assert str(bad) in str(by_stack["10T01_VV"].error)
+    assert [(row.dtype, row.crs, row.height) for name, row in by_stack.items() if name.startswith("10T02")] == [
+        ("uint16", "EPSG:32611", 112),
+        ("float32", "EPSG:32611", 112),
+    ]
+    record = read_run(out).record
+    assert (record.status, record.exit_code) == ("FAILED", 1)
+    assert record.archive is not None
+    assert record.archive.statuses == {"COMPLETED": 5, "FAILED": 1}
+    for tile in (Tile(0), Tile(2)):
+        assert_right(out, tile, "VV")
+        assert_right(out, tile, "VH")
+    kept = {name: (out / f"stacks/{name}/run.json").read_bytes() for name in by_stack if name != "10T01_VV"}
+    bad.write_bytes(whole)
+    again = cli("log", "resume", "out")
+    assert again.returncode == 0, again.stderr
+    assert set(statuses(out).values()) == {"COMPLETED"}
+    assert {name: (out / f"stacks/{name}/run.json").read_bytes() for name in kept} == kept
+    assert_right(out, Tile(1), "VV")
+    assert list(table(out)[0])[:4] == ["tile", "band", "stack", "scene"]
+    assert len(table(out)) == 6 * len(DAYS)
+    assert "there is nothing to resume" in cli("log", "resume", "out").stdout
+
+
+@pytest.mark.slow
+def test_the_first_failure_ends_an_archive_unless_it_shall_go_on(cli: Cli, tmp_path: Path) -> None:
+    root = write_archive(tmp_path / "data", tiles=6)
+    damage(Tile(0).path(root, "VV", DAYS[0]))
+    done = cli(*source_words(root), BY, "output.dir=out")
+    assert done.returncode == 1
+    assert "archive.on_error=continue goes on with the others" in done.stderr
+    ended = statuses(tmp_path / "out")
+    assert ended["10T00_VV"] == "FAILED"
+    assert "WAITING" in ended.values()
+    again = cli("log", "resume", "out", "--", "archive.on_error=continue")
+    assert again.returncode == 1
+    assert sorted(statuses(tmp_path / "out").values()) == ["COMPLETED"] * 11 + ["FAILED"]
+
+
+@pytest.mark.slow
+def test_a_stack_leaves_what_a_run_of_it_alone_leaves(cli: Cli, tmp_path: Path) -> None:
+    root = write_archive(tmp_path / "data", tiles=2)
+    cli(*source_words(root), BY, "output.dir=out", "source.where.orbit=ASC", check=True)
+    for tile, band in (("10T00", "VV"), ("10T01", "VH")):
+        words = [f"source.where.tile={tile}", f"source.where.band={band}", "source.where.orbit=ASC"]
+        cli(*source_words(root), *words, "output.dir=alone", check=True)
+        stack, alone = tmp_path / f"out/stacks/{tile}_{band}", tmp_path / "alone"
+        assert same_results(stack, alone, ("spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif"))
+        assert {path.name for path in stack.iterdir()} == {path.name for path in alone.iterdir()}
+        mine, others = (json.loads((folder / "run.json").read_text()) for folder in (stack, alone))
+        assert set(mine) == set(others)
+        differ = {key for key in mine["config"] if mine["config"][key] != others["config"][key]}
+        assert differ == {"output"}
+        assert mine["config_sha256"] == others["config_sha256"]
+        assert mine["versions"] == others["versions"]
+        for verb in ("verify", "rerun"):
+            done = cli("log", verb, str(stack))
+            assert done.returncode == 0, done.stdout + done.stderr
+        shutil.rmtree(alone)
+
+
+@pytest.mark.slow
+def test_each_line_of_a_log_is_of_its_own_stack(cli: Cli, tmp_path: Path) -> None:
+    root = write_archive(tmp_path / "data", tiles=4)
+    done = cli(*source_words(root), BY, "output.dir=out", check=True)
+    for stack in (tmp_path / "out/stacks").iterdir():
+        events = [json.loads(line) for line in (stack / "events.jsonl").read_text().splitlines()]
+        assert [event["logger"] for event in events if event["logger"] == "runner.recorded_pass"]
+        assert sum("headers:" in event["event"] for event in events) == 1
+    own = (tmp_path / "out/run.log").read_text()
+    assert "runner.recorded_pass" not in own
+    assert len(re.findall(r"^10T\d\d_V\w: 3 scenes, ", done.stderr, re.MULTILINE)) == 8
+    assert "spatial_mean+temporal_mean" not in done.stderr
+    assert done.stdout.splitlines() == ["wrote out/stacks.parquet", "wrote out/spatial_mean.parquet"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [(signal.SIGINT, 130, "INTERRUPTED"), (signal.SIGTERM, 143, "INTERRUPTED"), (signal.SIGKILL, -9, "KILLED")],
+)
+def test_fifty_stacks_stopped_in_the_middle_and_resumed_are_those_of_a_run_without_a_break(
+    cli: Cli, tmp_path: Path, number: signal.Signals, code: int, status: str
+) -> None:
+    root = write_archive(tmp_path / "data", tiles=25)
+    damage(Tile(24).path(root, "VH", DAYS[0]))
+    words = [*source_words(root), BY, "archive.on_error=continue"]
+    assert cli(*words, "output.dir=whole").returncode == 1
+    command = [sys.executable, "-m", "runner", *words, "output.dir=out"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: len(list((tmp_path / "out").glob("stacks/*/outputs.json"))) >= 8)
+        process.send_signal(number)
+        assert process.wait(LONG) == code
+    stopped = read_run(tmp_path / "out")
+    assert stopped.status == status
+    assert stopped.record.archive is not None
+    assert {"FAILED", "RUNNING"}.isdisjoint(statuses(tmp_path / "out").values())
+    assert not list((tmp_path / "out").glob("stacks/*/.temporal*")) or status == "KILLED"
+    assert cli("log", "resume", "out").returncode == 1
+    assert sorted(statuses(tmp_path / "out").values()) == ["COMPLETED"] * 49 + ["FAILED"]
+    assert (tmp_path / "out/spatial_mean.parquet").read_bytes() == (
+        tmp_path / "whole/spatial_mean.parquet"
+    ).read_bytes()
+    complete = [name for name, of_stack in statuses(tmp_path / "out").items() if of_stack == "COMPLETED"]
+    for name in complete:
+        assert same_results(tmp_path / f"out/stacks/{name}", tmp_path / f"whole/stacks/{name}")
+    for tile in (Tile(0), Tile(7), Tile(23)):
+        assert_right(tmp_path / "out", tile, "VV")
+
+
+@pytest.mark.slow
+def test_worker_processes_are_shared_by_all_stacks(cli: Cli, tmp_path: Path) -> None:
+    root = write_archive(tmp_path / "data")
+    cli(*source_words(root), BY, "output.dir=threads", check=True)
+    cluster = ["cluster@stages.temporal_mean.cluster=processes", "stages.temporal_mean.cluster.n_workers=1"]
+    done = cli(*source_words(root), BY, "output.dir=processes", *cluster)
+    assert done.returncode == 0, done.stderr
+    for stack in (tmp_path / "threads/stacks").iterdir():
+        assert same_results(stack, tmp_path / "processes/stacks" / stack.name)
+    passes = [read_run(folder).record.passes for folder in (tmp_path / "processes/stacks").iterdir()]
+    assert len({of_time.cluster.address for _, of_time in passes}) == 1

@@ -1,0 +1,94 @@
+"""Room and turns of stacks that overlap."""
+
+import threading
+from contextlib import AbstractContextManager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from waiting import wait_until
+
+from runner.archive.turns import Turns
+from runner.errors import Interrupted
+from runner.host.stopping import request_stop, stops_heeded
+from runner.plan.memory import PROCESS_BYTES
+
+
+def plan(own: int) -> Any:
+    return SimpleNamespace(passes=[SimpleNamespace(worker_bytes=PROCESS_BYTES + own)])
+
+
+class Held:
+    """A thread that enters a context and holds it until it is told to leave."""
+
+    def __init__(self, context: AbstractContextManager[None]) -> None:
+        self.inside, self.leave, self.error = threading.Event(), threading.Event(), None
+        self.thread = threading.Thread(target=self._hold, args=(context,))
+        self.thread.start()
+
+    def _hold(self, context: AbstractContextManager[None]) -> None:
+        try:
+            with context:
+                self.inside.set()
+                self.leave.wait()
+        except BaseException as error:  # noqa: BLE001 - the test asks for it
+            self.error = error
+
+    def end(self) -> None:
+        self.leave.set()
+        self.thread.join()
+
+
+def test_stacks_wait_until_there_is_room_for_what_they_hold_together() -> None:
+    turns = Turns(PROCESS_BYTES + 100, computing=2)
+    first, second = Held(turns.room(plan(60))), Held(turns.room(plan(40)))
+    wait_until(lambda: first.inside.is_set() and second.inside.is_set())
+    third = Held(turns.room(plan(30)))
+    assert not third.inside.wait(0.3)
+    first.end()
+    wait_until(third.inside.is_set)
+    second.end()
+    third.end()
+
+
+def test_a_stack_larger_than_all_room_waits_until_it_is_alone() -> None:
+    turns = Turns(PROCESS_BYTES + 100, computing=2)
+    small = Held(turns.room(plan(10)))
+    wait_until(small.inside.is_set)
+    large = Held(turns.room(plan(1000)))
+    assert not large.inside.wait(0.3)
+    small.end()
+    wait_until(large.inside.is_set)
+    large.end()
+
+
+def test_so_many_stacks_compute_at_a_time() -> None:
+    turns = Turns(PROCESS_BYTES, computing=1)
+    first = Held(turns.computing())
+    wait_until(first.inside.is_set)
+    second = Held(turns.computing())
+    assert not second.inside.wait(0.3)
+    first.end()
+    wait_until(second.inside.is_set)
+    second.end()
+
+
+def test_a_stack_that_waits_hears_of_a_stop() -> None:
+    turns = Turns(PROCESS_BYTES, computing=1)
+    with stops_heeded():
+        first = Held(turns.computing())
+        wait_until(first.inside.is_set)
+        second = Held(turns.computing())
+        request_stop(lambda: Interrupted(15))
+        second.thread.join()
+        assert isinstance(second.error, Interrupted)
+        assert second.error.exit_code == 143
+        first.end()
+
+
+@pytest.mark.parametrize("own", [0, 5])
+def test_room_is_given_back_whatever_happens_inside(own: int) -> None:
+    turns = Turns(PROCESS_BYTES + 5, computing=1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), turns.room(plan(own)), turns.computing():
+            raise ZeroDivisionError
