@@ -95,6 +95,7 @@ class _Collectors:
         self._rule = shared.reading.rule
         scenes = shared.scenes[task.start : task.stop]
         self._headers = [scene.header for scene in scenes]
+        self._scaling = self._rule.scaling(np.dtype(scenes[0].header.dtype))
         pixels, shape = self._rule.pixels, (task.window.height, task.window.width)
         time_needs, space_needs = shared.needs.get(Over.time), shared.needs.get(Over.space)
         self.over_time = TemporalSums(shape, pixels, time_needs) if time_needs else None
@@ -171,8 +172,10 @@ class _Collectors:
     def _values(self, part: ScenePixels, hidden: Hidden | None) -> tuple[Values, Place]:
         """The accumulated values of pixels, and their place."""
         place = Place(0, 0, part.row, part.column, *part.pixels.shape)
-        not_shown = hidden.of(part.scene, place) if hidden else None
-        return self._rule.values(part.pixels, part.valid, self._headers[part.scene], not_shown), place
+        not_shown, header = hidden.of(part.scene, place) if hidden else None, self._headers[part.scene]
+        if self._scaling and part.valid is None:
+            return self._scaling.values(part.pixels, header.scale_of(self._rule.band), not_shown), place
+        return self._rule.values(part.pixels, part.valid, header, not_shown), place
 
 
 def _within(whole: Window, part: Window) -> Place:

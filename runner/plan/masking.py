@@ -17,6 +17,7 @@ from runner.read.masks import FileMask
 from runner.reduce.fused import FusedSums
 from runner.reduce.nodata import missing, nodata_range
 from runner.reduce.pixel_types import Pixels
+from runner.reduce.scaling import Scaling
 from runner.reduce.statistics import needs, statistic
 from runner.settings import EngineName, JobSettings, MaskSettings, OwnMask
 
@@ -42,6 +43,12 @@ class PixelRule:
     both: bool = False  # masks and nodata hide pixels in one file
     gaps: bool = False  # pixels that do not count go with values none of which is missing as stored
     test: MaskTest | None = None  # by which a mask in a file of its own hides pixels of each scene
+
+    def scaling(self, dtype: np.dtype[Any]) -> Scaling | None:
+        """The quick way to scale pixels of a stored type; None where `values` does more than that."""
+        if not self.scale or self.masks or self.pixels.in_pieces or (dtype.kind in "iu" and dtype.itemsize == 8):
+            return None
+        return Scaling(Pixels(dtype, self.nodata))
 
     @property
     def as_stored(self) -> bool:
