@@ -32,7 +32,12 @@ class RecordedStacks:
         if not recorded:
             raise RecordError(f"{archive.path}: none of its stacks recorded the objects it was made of; run it anew")
         inputs = {name: run.inputs() for name, run in recorded.items()}
-        parts = [_part(row, inputs[row.stack]) for row in rows if row.stack in inputs]
+        by_band = bool(archive.config["source"].get("bands"))
+        parts = [
+            _part(row, inputs[row.stack], recorded[row.stack].config["source"]["band"] if by_band else None)
+            for row in rows
+            if row.stack in inputs
+        ]
         finds = {name: _find(run, inputs[name], pinned=pinned) for name, run in recorded.items()}
         absent = [row.stack for row in rows if row.stack not in inputs]
         notes = [f"without {listed(absent, 5)}, of which no objects were recorded"] if absent else []
@@ -55,9 +60,9 @@ def _find(run: RunFolder, rows: Sequence[RecordedInput], *, pinned: bool) -> Fin
     return recorded_inputs(run, [row for row in rows if row.used], rows, pinned=pinned)
 
 
-def _part(row: StackRow, inputs: Sequence[RecordedInput]) -> Part:
+def _part(row: StackRow, inputs: Sequence[RecordedInput], band: int | str | None) -> Part:
     candidates = (_candidate(scene, row.values) for scene in inputs if scene.used)
-    return Part(row.stack, dict(row.values), tuple(candidate for candidate in candidates if candidate))
+    return Part(row.stack, dict(row.values), tuple(candidate for candidate in candidates if candidate), band)
 
 
 def _candidate(scene: RecordedInput, values: Mapping[str, Any]) -> Candidate | None:
