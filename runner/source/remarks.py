@@ -46,7 +46,7 @@ def describe_stated(stated: Mapping[str, Stated], scenes: Sequence[Scene], sourc
 def _settings(scene: Scene, stated: Stated, source: SourceSettings) -> tuple[str, ...]:
     """The settings by which a scene's pixels would be read as its item states and its file does not."""
     header, band = scene.header, source.band
-    if not 1 <= band <= header.bands:
+    if not isinstance(band, int) or not 1 <= band <= header.bands:
         return ()
     (scale, offset), nodata = header.scale_of(band), header.nodata_of(band) if source.nodata is None else source.nodata
     wanted: dict[str, float | str | None] = {}
