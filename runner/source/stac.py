@@ -12,7 +12,7 @@ from runner.base.humanize import listed
 from runner.base.suggest import did_you_mean
 from runner.errors import SourceError, printable
 from runner.model import LeftOut, StoredObject, locate
-from runner.read.services import is_remote
+from runner.read.services import is_on_the_web, is_remote
 from runner.settings import SourceSettings, StacSettings
 from runner.source.columns import text_columns
 from runner.source.remarks import Remarks, Stated
@@ -39,14 +39,11 @@ def list_items(source: SourceSettings, url: str, stores: Stores, remarks: Remark
     if not having:
         raise SourceError(f"source.asset={source.asset}: {_no_such_asset(source.asset, items)}")
     objects = [_stored(item, source.asset, stores) for item in having]
-    for item in items:
-        if source.asset not in item.content["assets"]:
-            remarks.left_out.append(_left_out(item, source.asset, stores))
-    for item, stored in zip(having, objects, strict=True):
-        band = source.band if isinstance(source.band, int) else 1
-        if stated := _stated(item.content["assets"][source.asset], band):
-            remarks.stated[stored.href] = stated
-    remarks.notes.extend(_described(items, remarks.left_out))
+    lacking = [_left_out(item, source.asset, stores) for item in items if source.asset not in item.content["assets"]]
+    stated = [_stated(item.content["assets"][source.asset], source.band) for item in having]
+    remarks.left_out.extend(lacking)
+    remarks.stated.update((item.href, said) for item, said in zip(objects, stated, strict=True) if said)
+    remarks.notes.extend(_described(items, lacking))
     return objects
 
 
@@ -55,7 +52,7 @@ def _found(source: SourceSettings, url: str, stores: Stores) -> list[Item]:
         if locate(url).key.endswith(ENDINGS):
             return _chosen(read_table(url, stores), source.stac)
         root = asyncio.run(read_stac(url, stores))
-        if is_api(root):
+        if is_on_the_web(url) and is_api(root):
             return search(Item(root, url), source.stac, stores, progress)
         return _chosen(asyncio.run(walk(root, url, stores, progress)), source.stac)
 
@@ -66,7 +63,7 @@ def _chosen(items: Sequence[Item], settings: StacSettings) -> list[Item]:
         if getattr(settings, name):
             raise SourceError(
                 f"source.stac.{name} is a condition for an API, and source.url is a file or a catalog; choose by "
-                "source.start and source.end"
+                "source.start and source.end, or name the root of the API"
             )
     chosen = [item for item in items if _is_chosen(item.content, settings)]
     return chosen[: settings.max_items]
@@ -166,11 +163,12 @@ def _left_out(item: Item, asset: str, stores: Stores) -> LeftOut:
     )
 
 
-def _stated(asset: Mapping[str, Any], band: int) -> Stated | None:
+def _stated(asset: Mapping[str, Any], band: int | str) -> Stated | None:
     """Scale, offset and nodata of a band: of the raster extension 1 (raster:bands), or of STAC 1.1 (bands)."""
-    bands = asset.get("raster:bands") or asset.get("bands") or []
-    own = bands[band - 1] if isinstance(bands, list) and len(bands) >= band else {}
-    parts = {**asset, **own} if isinstance(own, Mapping) else dict(asset)
+    bands = asset.get("raster:bands") or asset.get("bands")
+    named = [entry for entry in bands if isinstance(entry, Mapping)] if isinstance(bands, list) else []
+    own = next((entry for number, entry in enumerate(named, start=1) if band in (number, entry.get("name"))), {})
+    parts = {**asset, **own}
     scale, offset = (parts.get(f"raster:{name}", own.get(name)) for name in ("scale", "offset"))
     stated = Stated(_number(scale), _number(offset), parts.get("nodata"))
     return stated if stated != Stated() else None

@@ -86,16 +86,10 @@ class Stores:
         """
         if not is_on_the_web(href):
             return href
-        if "@" in href.split("/")[2]:
-            raise SourceError(
-                f"{printable(href)}: an address with a user and a password, which would be kept with the results; "
-                "name the object by a signed address, or by s3://, gs:// or az://"
-            )
-        bare, mark, query = href.partition("#")[0].partition("?")
-        path = urlsplit(bare).path
-        if "/." in path and not path.startswith("//"):
-            bare = urljoin(bare, path)
-        if redact(href) == href:
+        _refuse_password(href)
+        address, mark, query = href.partition("#")[0].partition("?")
+        bare = _without_dots(address)
+        if not mark or redact(href) == href:
             return bare + mark + query
         kept = f"{bare}?{SIGNED}"
         if self._signatures.setdefault(kept, query) != query:
@@ -215,6 +209,22 @@ def _web_store(location: Location, client: dict[str, Any]) -> HTTPStore:
         return HTTPStore(f"{location.root}/", **client)
     options = {**client["client_options"], "pool_idle_timeout": "5s"}
     return HTTPStore(f"{location.root}/?{location.query}", **{**client, "client_options": options})
+
+
+def _refuse_password(address: str) -> None:
+    """Raise SourceError for a web address with a user and a password, which would be kept with the results."""
+    _, mark, host = address.split("/")[2].rpartition("@")
+    if mark:
+        raise SourceError(
+            f"{printable(host)}: an address with a user and a password; name the object by a signed address, or by "
+            "s3://, gs:// or az://"
+        )
+
+
+def _without_dots(address: str) -> str:
+    """A web address without /./ and /../."""
+    path = urlsplit(address).path
+    return urljoin(address, path) if "/." in path and not path.startswith("//") else address
 
 
 def _described(settings: S3Settings | GcsSettings | AzureSettings) -> str:

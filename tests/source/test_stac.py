@@ -186,6 +186,12 @@ def test_scale_and_nodata_that_an_item_states_are_remembered(tmp_path: Path) -> 
     }
 
 
+def test_a_signature_in_a_property_is_no_part_of_a_column(tmp_path: Path) -> None:
+    properties = {"datetime": "2020-01-06", "preview": "https://h/p.png?sig=canary-4711", "password": "stays"}
+    (item,) = listed(source_of(write_json(tmp_path / "a.json", make_item("a", properties=properties))))
+    assert dict(item.columns)["preview"] == "https://h/p.png?sig=[redacted]"
+
+
 # --- what is refused ----------------------------------------------------------------------------------------------
 
 
