@@ -81,6 +81,12 @@ def _kinds(scenes: Sequence[Scene], trait: Trait) -> list[list[Scene]]:
     return sorted(kinds, key=len, reverse=True)
 
 
+_EACH_KIND: Final = (
+    "Make a stack of each kind by source.stack_by, if a named group of source.datetime_regex tells them apart, or "
+    "narrow source.url"
+)
+
+
 def _described(trait: Trait, kinds: Sequence[Sequence[Scene]]) -> str:
     most = kinds[0][0].header
     parts = [f"{len(kind)} {trait.say(kind[0].header, most)} ({printable(kind[0].name)})" for kind in kinds]
@@ -93,10 +99,20 @@ def _remedy(scenes: Sequence[Scene], odd: Sequence[Scene]) -> str:
     if len(odd) <= _FEW and 2 * len(odd) < len(scenes):
         patterns = ",".join(f'"{_pattern(scene, scenes)}"' for scene in odd)
         return f"Leave {'this one' if len(odd) == 1 else 'these'} out with 'source.exclude=[{patterns}]'"
-    return (
-        "Run each kind on its own, with a narrower source.url or a source.exclude, or warp all onto one grid"
-        " and type (gdalwarp -t_srs, -te, -tr, -ot)"
-    )
+    group = _parting_group(scenes, odd)
+    own = f"Make a stack of each kind by source.stack_by=[{printable(group)}]" if group else _EACH_KIND
+    return f"{own}, or warp all onto one grid and type (gdalwarp -t_srs, -te, -tr, -ot)"
+
+
+def _parting_group(scenes: Sequence[Scene], odd: Sequence[Scene]) -> str | None:
+    """The named group with the fewest values of which these scenes and the others have none in common."""
+    hrefs = {scene.href for scene in odd}
+    parted: dict[str, int] = {}
+    for name in sorted({name for scene in scenes for name in scene.groups}):
+        ours, others = ({s.groups.get(name) for s in scenes if (s.href in hrefs) is side} for side in (True, False))
+        if not ours & others and 2 * len(ours | others) <= len(scenes):
+            parted[name] = len(ours | others)
+    return min(parted, key=lambda name: parted[name], default=None)
 
 
 def _pattern(odd: Scene, scenes: Sequence[Scene]) -> str:

@@ -190,24 +190,24 @@ def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
     return list(kept.values())
 
 
+_TOGETHER: Final = {  # how values of these keys are taken in one run
+    "source.url": "'source.url=[...]' lists all of them, and source.stack_by names the groups, such as [tile], that "
+    "part them into stacks",
+    "source.where": "source.stack_by names the group, and parts the scenes into a stack for each of its values",
+}
+
+
 def refuse_stacks(overrides: Iterable[Override]) -> None:
     """Raise ConfigError for values that are stacks of one archive, and not ways to compute one stack."""
     for override in overrides:
         key = override.key_or_group
         if not override.is_sweep_override():
             continue
-        if key == "source.url" or key.startswith("source.where."):
+        together = next((way for name, way in _TOGETHER.items() if key == name or key.startswith(f"{name}.")), None)
+        if together:
             raise ConfigError(
-                f"{override.input_line}: these are stacks of one archive, which are no sweep: without -m, "
-                f"{_TOGETHER[key.rpartition('.')[0]]}"
+                f"{override.input_line}: these are stacks of one archive, which are no sweep: without -m, {together}"
             )
-
-
-_TOGETHER: Final = {
-    "source": "'source.url=[...]' lists all of them, and source.stack_by names the groups, such as [tile], by which "
-    "they are parted into stacks",
-    "source.where": "source.stack_by names the group, and parts the scenes into a stack for each of its values",
-}
 
 
 def as_typed(override: Override) -> str:

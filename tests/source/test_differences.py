@@ -70,7 +70,16 @@ def test_no_advice_drops_most_or_many_of_the_scenes(tmp_path: Path, count: int) 
     with pytest.raises(SourceError) as caught:
         stack_of(tmp_path, *map(dict, profiles))
     assert "source.exclude=[" not in str(caught.value)
-    assert "Run each kind on its own" in str(caught.value)
+    assert "Make a stack of each kind by source.stack_by, if a named group " in str(caught.value)
+
+
+def test_a_group_that_tells_the_kinds_apart_is_named(tmp_path: Path) -> None:
+    """Days 1 to 3 begin with 0, and 10 to 12 with 1; the last digit tells nothing, nor does one for each scene."""
+    for day in (1, 2, 3, 10, 11, 12):
+        write_scene(tmp_path / f"202001{day:02}.tif", np.ones((8, 8 + (day > 9)), np.float32))
+    pattern = r"(?P<date>\d{8})(?<=(?P<tens>\d)\d)(?<=(?P<ones>\d))"
+    with pytest.raises(SourceError, match=r"Make a stack of each kind by source.stack_by=\[tens\], or warp all"):
+        find_inputs(local_source(tmp_path, datetime_regex=pattern), Stores(S3Settings()), OnError.stop, lambda *_: None)
 
 
 def test_all_that_differs_is_said_at_once(tmp_path: Path) -> None:
