@@ -15,6 +15,7 @@ from runner.read.fast_reader import InflatedTile, Turn
 from runner.read.fetch import FetchCounts
 from runner.read.header import ScenePart, ScenePixels
 from runner.read.inflation import InflateCounts
+from runner.reduce.arrays import Bools
 from runner.reduce.pixel_types import Place
 from runner.source.stores import gdal_path
 
@@ -130,9 +131,10 @@ def _portions(shared: Shared, task: Task, room: HiddenRoom) -> list[_Portion]:
     """The files of a task in the order in which they are read."""
     portions: list[_Portion] = []
     band, costs = shared.reading.rule.band, (FetchCounts(), InflateCounts())
+    outside = None if shared.area is None else ~shared.area.inside(task.window)
     for by_gdal, numbers in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
         for parts in _together(shared, _scene_parts(shared, task, numbers)):
-            hidden = _hidden(shared, task, parts, room)
+            hidden = _hidden(shared, task, parts, room, outside) if shared.hides else None
             portion = _Portion(task, *costs, parts, band, by_gdal, hidden)
             portions += [*_masks(shared, portion), portion]
     last = portions.pop() if portions else _Portion(task, *costs, [], band, by_gdal=False)
@@ -158,11 +160,8 @@ def _together(shared: Shared, parts: list[ScenePart]) -> Iterator[list[ScenePart
     return (parts[first : first + step] for first in range(0, len(parts), step))
 
 
-def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom) -> Hidden | None:
-    """Room for the hidden pixels of scenes; None if nothing hides any."""
-    if not shared.hides:
-        return None
-    outside = None if shared.area is None else ~shared.area.inside(task.window)
+def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom, outside: Bools | None) -> Hidden:
+    """Room for the hidden pixels of scenes."""
     hidden = Hidden([part.scene for part in parts], task.window[2:], room, outside)
     for scene, _, window, row, column in parts if shared.reading.rule.test else ():
         mask = shared.scenes[task.start + scene].mask

@@ -102,23 +102,23 @@ class _HeaderReader:
     async def read(self, candidate: Candidate) -> Scene:
         """The scene of a candidate. Raises ReadError."""
         item = candidate.item
-        opening = asyncio.ensure_future(self._opened_mask(item))  # meanwhile
+        if item.mask is None:
+            return await self._completed(candidate, await self._opened(item))
+        opening = asyncio.ensure_future(self._opened_mask(item, item.mask))  # meanwhile
         try:
             file = await self._opened(item)
         finally:
             await asyncio.wait([opening])
         mask = opening.result()
         scene = await self._completed(candidate, file)
-        return replace(scene, mask=placed_mask(item, scene.header, mask)) if mask else scene
+        return replace(scene, mask=placed_mask(item, scene.header, mask))
 
-    async def _opened_mask(self, scene: StoredObject) -> OpenedFile | None:
+    async def _opened_mask(self, scene: StoredObject, mask: StoredObject) -> OpenedFile:
         """The mask of an object, not placed yet. Raises ReadError that names both."""
-        if scene.mask is None:
-            return None
         try:
-            return await self._opened(scene.mask)
+            return await self._opened(mask)
         except MissingError as error:
-            raise _NoMaskError(scene.href, missing_mask(scene.mask)) from error
+            raise _NoMaskError(scene.href, missing_mask(mask)) from error
         except StoreError:
             raise
         except ReadError as error:
