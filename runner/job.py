@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Final
 
 from runner import summary
 from runner.base.atomic import all_or_none
@@ -44,6 +45,8 @@ from runner.source.stores import Stores
 
 Find = Callable[[JobSettings, Stores], Inputs]
 Results = dict[str, dict[str, Values]]
+
+_PATIENCE_SECONDS: Final = 2.0  # before tasks of one of many stacks are kept on the disk
 
 log = logging.getLogger(__name__)
 
@@ -153,17 +156,20 @@ class StackRun:
         if self.job.engine is EngineName.xarray:
             yield None
             return
-        partials = Partials(self.record.folder)
+        partials = Partials(self.record.folder, 0.0 if self.shared.alone else _PATIENCE_SECONDS)
         if partials.torn:
             tell(f"{partials.torn} files in {relative_path(partials.folder)} are ignored: torn, or of another version")
         try:
             yield partials
         except BaseException as error:
+            partials.flush()
             if len(partials):
                 resume = f"{command()} log resume {shlex.quote(relative_path(self.record.folder))}"
                 error.add_note(f"{kept_tasks(len(partials))}; to go on: {resume}")
             raise
-        if not self.job.output.keep_partials:
+        if self.job.output.keep_partials:
+            partials.flush()
+        else:
             partials.drop()
 
     def _verified(self, inputs: Inputs) -> Inputs:

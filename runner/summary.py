@@ -230,7 +230,7 @@ def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int
     asked = "requests by GDAL" if None in requests else plural(sum(number or 0 for number in requests), "request")
     scenes = sum(len(stack.scenes) for _, stack, _ in ordered)
     stored, decoded = (sum(amount(plan) for _, _, plan in ordered) for amount in (_stored, _decoded))
-    memory = "" if peak_bytes is None else f"; up to {size(peak_bytes)} of memory"
+    memory = "" if peak_bytes is None else f"; this process holds up to {size(peak_bytes)}"
     say(
         f"in all: {plural(len(ordered), 'stack')}, {plural(scenes, 'scene')}, {asked}, {size(stored)} stored, "
         f"{size(decoded)} decoded{memory}"

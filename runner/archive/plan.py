@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from runner import summary
 from runner.archive.stack_jobs import ArchiveJob
-from runner.archive.turns import most_under_way, own_bytes
+from runner.archive.turns import most_under_way, own_bytes, room_bytes
 from runner.base.console import progress_bar, tell
 from runner.errors import PlanError, RunnerError
+from runner.host.memory import memory_limit_bytes
 from runner.model import Scene, Stack
 from runner.plan.memory import PROCESS_BYTES
 from runner.plan.planner import make_plan
@@ -104,7 +105,8 @@ class _Planner:
                 stack, skipped = inputs.stack, inputs.skipped
             else:
                 stack, skipped = _stack_like(job, part, example), 0
-            return PlannedStack(part.name, stack, make_plan(job, stack, skipped, self.stores))
+            plan = make_plan(job, stack, skipped, self.stores)
+            return PlannedStack(part.name, stack, plan if example is None else _as_listed(plan, stack, example))
         except RunnerError as error:
             return PlannedStack(part.name, problem=str(error))
 
@@ -125,13 +127,19 @@ def _stack_like(job: JobSettings, part: Part, example: Scene) -> Stack:
     return make_stack(job.source, scenes)
 
 
+def _as_listed(plan: Plan, stack: Stack, example: Scene) -> Plan:
+    """The plan of scenes that are like one, with as many stored bytes as the listing says that they have."""
+    share = sum(scene.size for scene in stack.scenes) / max(len(stack.scenes) * example.size, 1)
+    costs = [replace(pass_.cost, stored_bytes=round(share * pass_.cost.stored_bytes)) for pass_ in plan.passes]
+    passes = [replace(pass_, cost=cost) for pass_, cost in zip(plan.passes, costs, strict=True)]
+    return replace(plan, passes=tuple(passes))
+
+
 def _peak_bytes(job: JobSettings, planned: Sequence[PlannedStack]) -> int | None:
     """The most that this process holds while stacks overlap; None where dask decides."""
     plans = [stack.plan for stack in planned if stack.plan]
-    if any(pass_.worker_bytes is None for plan in plans for pass_ in plan.passes):
+    if not plans or any(pass_.worker_bytes is None for plan in plans for pass_ in plan.passes):
         return None
     largest = sorted(map(own_bytes, plans), reverse=True)
-    together = sum(largest[: most_under_way(job)])
-    limits = [pass_.workers.memory_bytes for plan in plans for pass_ in plan.passes]
-    room = min([limit for limit in limits if limit is not None], default=together + PROCESS_BYTES)
-    return PROCESS_BYTES + max(min(together, room - PROCESS_BYTES), *largest[:1], 0)
+    room = min(room_bytes(plan, memory_limit_bytes()) for plan in plans)
+    return PROCESS_BYTES + max(min(sum(largest[: most_under_way(job)]), room), largest[0])

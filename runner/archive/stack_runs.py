@@ -73,7 +73,7 @@ class StackRuns:
             status = "INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             if record is None and status == "INTERRUPTED":
                 return self._row_before(part, None)
-            kind = "" if isinstance(error, RunnerError) else f"{type(error).__name__}: "
+            kind = "" if isinstance(error, (RunnerError, KeyboardInterrupt)) else f"{type(error).__name__}: "
             return row_of(part, status, record.run if record else None, folder, f"{kind}{error}")
         return row_of(part, record.run.status, record.run, folder)
 

@@ -25,7 +25,7 @@ from runner.base.console import progress_bar, say, tell
 from runner.base.humanize import plural, relative_path
 from runner.cluster.open import SharedClusters
 from runner.config.bounded_yaml import load_yaml
-from runner.errors import ArchiveError, Interrupted, OtherStackFailed
+from runner.errors import ArchiveError, Interrupted, OtherStackFailed, OutputError
 from runner.host.garbage import collect_as_usual
 from runner.host.heartbeat import beating
 from runner.host.memory import memory_limit_bytes
@@ -166,8 +166,11 @@ class _Story:
     # --- what is kept -------------------------------------------------------------------------------------------------
 
     def _keep_if_due(self) -> None:
-        if self._table.write_if_due():
-            self._record_statuses()
+        try:
+            if self._table.write_if_due():
+                self._record_statuses()
+        except (OSError, OutputError) as error:  # what is written at the end reports it
+            log.warning("%s cannot be written: %s", STACKS, error)
 
     def _keep(self) -> None:
         self._table.write()

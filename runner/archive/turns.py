@@ -7,10 +7,12 @@ from typing import Final
 
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
 from runner.plan.memory import PROCESS_BYTES
-from runner.plan.records import Plan
-from runner.settings import ClusterKind, EngineName, JobSettings
+from runner.plan.records import Pass, Plan
+from runner.settings import ClusterKind, EngineName, JobSettings, Over
 
 _BESIDE: Final = 2  # stacks that are prepared or written while others compute
+_ENCODED: Final = 2  # more rasters, in bytes: encoded blocks and overviews of the largest
+_IN_PROCESS: Final = (ClusterKind.sync, ClusterKind.threads)
 _COMPUTING: Final = 2  # stacks, so that no thread waits for the last tasks of one
 
 
@@ -31,8 +33,8 @@ class Turns:
     @contextmanager
     def room(self, plan: Plan) -> Iterator[None]:
         """Wait until there is room for a stack; one that no other stands beside always has it."""
-        needed = own_bytes(plan)
-        self._wait(lambda: not self._held_bytes or self._held_bytes + needed <= self._limit_bytes - PROCESS_BYTES)
+        needed, room = own_bytes(plan), room_bytes(plan, self._limit_bytes)
+        self._wait(lambda: not self._held_bytes or self._held_bytes + needed <= room)
         self._held_bytes += needed
         self._changed.release()
         try:
@@ -69,7 +71,23 @@ class Turns:
 
 def own_bytes(plan: Plan) -> int:
     """The bytes that a stack takes in this process, besides what the process takes anyway."""
-    return max((pass_.worker_bytes or PROCESS_BYTES) - PROCESS_BYTES for pass_ in plan.passes)
+    return max(map(_bytes_here, plan.passes))
+
+
+def _bytes_here(pass_: Pass) -> int:
+    """Those of its tasks and results; of its results alone, if the tasks are on workers."""
+    if pass_.cluster.kind in _IN_PROCESS and pass_.worker_bytes is not None:
+        return max(pass_.worker_bytes - PROCESS_BYTES, 0)
+    rasters = sum(len(stage.statistics) for stage in pass_.stages if stage.over is Over.time)
+    height = max(task.window.row + task.window.height for task in pass_.tasks)
+    width = max(task.window.column + task.window.width for task in pass_.tasks)
+    return (rasters + _ENCODED) * height * width * pass_.raster.itemsize if rasters else 0
+
+
+def room_bytes(plan: Plan, limit_bytes: int) -> int:
+    """The bytes that all stacks of this process may take besides it: of the machine, or of a stage's setting."""
+    limits = [pass_.workers.memory_bytes for pass_ in plan.passes if pass_.cluster.kind in _IN_PROCESS]
+    return min([limit_bytes, *(limit for limit in limits if limit is not None)]) - PROCESS_BYTES
 
 
 def most_computing(job: JobSettings) -> int:

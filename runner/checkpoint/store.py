@@ -8,9 +8,11 @@ import hashlib
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from runner.base.atomic import final_name, renamed_at_end
 from runner.checkpoint.coalesce import FEW_BYTES, Coalescing
@@ -24,15 +26,21 @@ from runner.model import Stack
 from runner.plan.records import Pass, Task
 
 FOLDER = "partials"
+_MOST_PIXELS: Final = 2**20  # of tasks in memory, each of which may take 24 bytes
 
 log = logging.getLogger(__name__)
 
 
 class Partials:
-    """The kept tasks of a run folder, of earlier attempts and of this one."""
+    """The kept tasks of a run folder, of earlier attempts and of this one.
 
-    def __init__(self, run: Path) -> None:
+    For `patience_seconds` tasks stay in memory, if they are few, so that a short run writes none of them.
+    """
+
+    def __init__(self, run: Path, patience_seconds: float = 0.0) -> None:
         self.folder = run / FOLDER
+        self._patient_until = time.monotonic() + patience_seconds
+        self._unwritten: list[tuple[Requirements, TaskResult, TaskTrace]] = []
         self.torn = 0  # files that cannot be read, or are of another version
         self._writable = True
         self._bytes, self._room = 0, FEW_BYTES  # the room they may take, however small the input is
@@ -47,6 +55,7 @@ class Partials:
 
     def of_pass(self, pass_: Pass, stack: Stack) -> "PassTasks":
         """The kept tasks that serve a pass, and the tasks that remain."""
+        self.flush()
         requirements = Requirements.of(pass_, stack)
         served: list[tuple[KeptTask, Task]] = []
         refused: list[tuple[KeptTask, str]] = []
@@ -65,6 +74,18 @@ class Partials:
 
     def add(self, requirements: Requirements, result: TaskResult, trace: TaskTrace) -> None:
         """Keep a task. If the disk refuses it, the run goes on without keeping more."""
+        self._unwritten.append((requirements, result, trace))
+        pixels = sum(task.window.height * task.window.width for task in (each.task for _, each, _ in self._unwritten))
+        if time.monotonic() >= self._patient_until or pixels > _MOST_PIXELS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the tasks that are kept in memory."""
+        unwritten, self._unwritten = self._unwritten, []
+        for task in unwritten:
+            self._write(*task)
+
+    def _write(self, requirements: Requirements, result: TaskResult, trace: TaskTrace) -> None:
         if not self._writable:
             return
         try:
@@ -87,6 +108,7 @@ class Partials:
 
     def drop(self) -> None:
         """Delete all of them, once the results are written."""
+        self._unwritten.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
         self._kept.clear()
 

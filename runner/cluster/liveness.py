@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from runner.errors import ClusterError
+from runner.host.stopping import refuse_if_stopped
 
 _LOOKS: Final = 4  # within the time after which a worker counts as silent
 _LEAVING_SECONDS: Final = 1.0
@@ -45,8 +46,9 @@ class Liveness:
             thread.join(_LEAVING_SECONDS)
 
     def take(self, done: "queue.SimpleQueue[Any]") -> Any:
-        """The next future that is done. Raises ClusterError if none can come any more."""
+        """The next future that is done. Raises ClusterError if none can come any more, and a requested interrupt."""
         while True:
+            refuse_if_stopped()
             try:
                 return done.get(timeout=1.0)
             except queue.Empty:

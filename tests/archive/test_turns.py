@@ -12,10 +12,14 @@ from runner.archive.turns import Turns
 from runner.errors import Interrupted
 from runner.host.stopping import request_stop, stops_heeded
 from runner.plan.memory import PROCESS_BYTES
+from runner.plan.records import Workers
+from runner.settings import ClusterSettings
 
 
-def plan(own: int) -> Any:
-    return SimpleNamespace(passes=[SimpleNamespace(worker_bytes=PROCESS_BYTES + own)])
+def plan(own: int, limit: int | None = None) -> Any:
+    """A plan with one pass on threads, of which only the memory matters."""
+    cluster, workers = ClusterSettings(), Workers(1, 2, limit)
+    return SimpleNamespace(passes=[SimpleNamespace(worker_bytes=PROCESS_BYTES + own, cluster=cluster, workers=workers)])
 
 
 class Held:
@@ -49,6 +53,18 @@ def test_stacks_wait_until_there_is_room_for_what_they_hold_together() -> None:
     wait_until(third.inside.is_set)
     second.end()
     third.end()
+
+
+def test_the_memory_limit_of_a_stage_holds_for_all_stacks_together() -> None:
+    turns = Turns(PROCESS_BYTES + 1000, computing=2)
+    limit = PROCESS_BYTES + 100
+    first = Held(turns.room(plan(60, limit)))
+    wait_until(first.inside.is_set)
+    second = Held(turns.room(plan(60, limit)))
+    assert not second.inside.wait(0.3)
+    first.end()
+    wait_until(second.inside.is_set)
+    second.end()
 
 
 def test_a_stack_larger_than_all_room_waits_until_it_is_alone() -> None:
