@@ -30,6 +30,7 @@ def found(folder: Path, **changes: object) -> tuple[SourceSettings, Inputs]:
         (Stated(nodata=-9999), {}, "source.nodata=-9999"),
         (Stated(nodata=-9999), {"nodata": -9999}, None),
         (Stated(0.5), {"mask_and_scale": False}, None),
+        (Stated(0.5, 2), {"scale": 0.5, "offset": 2.0}, None),
     ],
 )
 def test_what_files_do_not_say_is_told_as_settings(
@@ -37,7 +38,7 @@ def test_what_files_do_not_say_is_told_as_settings(
 ) -> None:
     source, inputs = found(tmp_path, **changes)
     scenes = inputs.stack.scenes
-    notes = describe_stated({scene.href: stated for scene in scenes[:2]}, scenes, source)
+    notes = describe_stated({scene.href: stated for scene in scenes[:2]}, inputs.stack, source)
     if said is None:
         assert notes == []
     else:
@@ -49,7 +50,5 @@ def test_what_files_do_not_say_is_told_as_settings(
 def test_statements_that_differ_are_counted(tmp_path: Path) -> None:
     source, inputs = found(tmp_path)
     first, *others = inputs.stack.scenes
-    (note,) = describe_stated(
-        {first.href: Stated(2), **{one.href: Stated(3) for one in others}}, inputs.stack.scenes, source
-    )
+    (note,) = describe_stated({first.href: Stated(2), **{one.href: Stated(3) for one in others}}, inputs.stack, source)
     assert note.endswith("set source.scale=3, of most of them; there are 2 different statements")
