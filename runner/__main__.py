@@ -3,8 +3,10 @@
 import sys
 
 from runner.base.streams import steady_streams
+from runner.host.ending import ending_at_once
 from runner.host.garbage import collect_as_usual, collect_seldom
 from runner.host.heap import use_one_heap
+from runner.host.libraries import spare_boto3, spare_threads_of_blas
 from runner.host.open_files import allow_many_files
 
 
@@ -14,6 +16,8 @@ def main() -> int:
     allow_many_files()
     steady_streams()
     collect_seldom()
+    spare_boto3()
+    spare_threads_of_blas()
     code = _run_or_look()
     from runner.host.signals import end_on_signals  # noqa: PLC0415 - `_run_or_look` says which imports come first
 
@@ -38,5 +42,13 @@ def _run_or_look() -> int:
     return run()
 
 
+def command() -> None:
+    """End the process by what `main` returns."""
+    end_with = ending_at_once()
+    code = main()
+    end_with(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -177,7 +177,7 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
 
 def _run_all(job: JobSettings, record: "RunRecord") -> None:
     """Run the one stack of a job, or all stacks of its archive."""
-    if job.source.stack_by:
+    if job.source.parted_by:
         from runner.archive.story import run_archive  # noqa: PLC0415 - as in `_run_job`
 
         run_archive(job, record)
@@ -188,7 +188,7 @@ def _run_all(job: JobSettings, record: "RunRecord") -> None:
 
 
 def _show_plan(job: JobSettings) -> None:
-    if job.source.stack_by:
+    if job.source.parted_by:
         from runner.archive.plan import show_archive_plan as show_plan  # noqa: PLC0415 - as in `_run_job`
     else:
         from runner.preview import show_plan  # noqa: PLC0415 - as in `_run_job`

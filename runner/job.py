@@ -104,7 +104,7 @@ class StackRun:
             with self.shared.room(plan):
                 with self.shared.computing():
                     plan, inputs, results = self._computed_without_faults(plan, inputs, partials, ahead)
-                refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.by_gdal(scene)], self.stores)
+                refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.needs_gdal(scene)], self.stores)
                 refuse_emptied(self.record.folder)
                 with self.record.phase("writing"):
                     self._write(plan, inputs, results, ahead)
@@ -184,7 +184,7 @@ class StackRun:
         return inputs
 
     def _keep_inputs(self, inputs: Inputs) -> None:
-        write_inputs(self.record.folder / "inputs.parquet", inputs, self.job.source.band)
+        write_inputs(self.record.folder / "inputs.parquet", inputs)
         self.record.change(passes=(), stack=stack_record(inputs), listing=fetched(inputs.fetched))
 
     def _computed(self, plan: Plan, stack: Stack, partials: Partials | None, ahead: Ahead) -> Results:
@@ -231,7 +231,7 @@ class StackRun:
 
     def _write(self, plan: Plan, inputs: Inputs, results: Results, ahead: Ahead) -> None:
         job, folder = self.job, self.record.folder
-        origin = provenance(replace(job.source, url=redact(job.source.shown_url)), inputs.stack, job.mask)
+        origin = provenance(redact(job.source.shown_url), inputs.stack, job.mask)
         destination = Destination(folder, job.output, origin, ahead)
         names = [
             name for stage in plan.stages for name in output_names(stage.name, stage.over, list(results[stage.name]))

@@ -2,29 +2,55 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote
 
 import numpy as np
 
+from runner.area import Area
 from runner.read.fetch import FetchCounts
 from runner.read.header import Header, Window
+from runner.read.services import is_on_the_web, is_remote
+
+SIGNED: Final = "[signed]"  # in place of a query that is a secret, in all that is kept of an href
 
 
 class Location(NamedTuple):
-    """Where an object lies: a bucket and a key, or (bucket None) an absolute path of this machine."""
+    """Where an object lies: in a store or on a web server (`root`), or as a file of this machine (root None).
 
-    bucket: str | None
+    `root` is `s3://bucket`, `gs://bucket`, `az://container` or `https://host`, and `key` is the object's path there; of
+    a file it is the absolute path. `query` is what follows the `?` of a web address.
+    """
+
+    root: str | None
     key: str
+    query: str = ""
+
+    @property
+    def url(self) -> str:
+        """The web address of an object on a web server, as it is requested."""
+        path, query = quote(self.key, safe="/!$&'()*+,;=:@~"), f"?{self.query}" if self.query else ""
+        return f"{self.root}/{path}{query}"
 
 
 def locate(href: str) -> Location:
-    """Split an href: `s3://bucket/key`, or a path."""
-    if href.startswith("s3://"):
-        bucket, _, key = href.removeprefix("s3://").partition("/")
-        return Location(bucket, key)
-    return Location(None, href)
+    """Split an href: `s3://bucket/key`, `gs://bucket/key`, `az://container/key`, a web address, or a path."""
+    if not is_remote(href):
+        return Location(None, href)
+    scheme, _, rest = href.partition("://")
+    place, _, key = rest.partition("/")
+    if not is_on_the_web(href):
+        return Location(f"{scheme}://{place}", key)
+    path, _, query = key.partition("#")[0].partition("?")
+    return Location(f"{scheme}://{place}", unquote(path), query)
+
+
+def path_of(href: str) -> str:
+    """An href as a path: of a web address decoded, and without what follows the path."""
+    root, key, _ = locate(href)
+    return f"{root}/{key}" if is_on_the_web(href) else href
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +64,38 @@ class StoredObject:
     time: datetime | None = None  # from a manifest or a record; None if it follows from the key
     columns: tuple[tuple[str, str], ...] = ()  # name and value: further columns of a manifest, or recorded groups
     sidecars: tuple[str, ...] = ()  # hrefs of files beside it that the listing shows
+    assets: tuple[tuple[str, str], ...] = ()  # name and href: the other assets of its STAC item
+    mask: "StoredObject | None" = None  # the file that masks it, as named by the settings or recorded
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """An object whose header was read, and the version that it was read from."""
+
+    href: str
+    size: int  # bytes
+    etag: str | None
+    modified: datetime | None
+    header: Header
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFile(OpenedFile):
+    """A file that hides pixels of one scene.
+
+    Its first pixel covers `factor` x `factor` pixels of the scene, from `row` and `column` of the scene on.
+    """
+
+    factor: int = 1
+    row: int = 0
+    column: int = 0
+
+    def part(self, window: Window) -> Window:
+        """Its own pixels that cover a window of the scene."""
+        top, left = (window.row - self.row) // self.factor, (window.column - self.column) // self.factor
+        below = -((self.row - window.row - window.height) // self.factor)
+        right = -((self.column - window.column - window.width) // self.factor)
+        return Window(top, left, below - top, right - left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +118,12 @@ class Scene:
     sidecars_sha256: str | None = None  # of what these files say about its pixels and place
     row: int = 0
     column: int = 0
+    mask: MaskFile | None = None  # a second file that hides pixels of it
+
+    @property
+    def objects(self) -> list[tuple[str, str | None]]:
+        """The href and the ETag of each file whose pixels count or hide some."""
+        return [(file.href, file.etag) for file in (self, self.mask) if file]
 
     @property
     def window(self) -> Window:
@@ -92,10 +156,19 @@ class Grid:
         """All its pixels."""
         return Window(0, 0, self.height, self.width)
 
+    def part(self, window: Window) -> "Grid":
+        """The grid of a window of its lattice, which may reach beyond it."""
+        a, b, c, d, e, f = self.transform
+        x, y = c + a * window.column + b * window.row, f + d * window.column + e * window.row
+        return replace(self, transform=(a, b, x, d, e, y), height=window.height, width=window.width)
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Scenes on one grid, ordered in time."""
+    """Scenes on one grid, ordered in time.
+
+    `band` is read of each. Pixels of the grid outside of `area` are missing.
+    """
 
     name: str
     grid: Grid
@@ -103,6 +176,10 @@ class Stack:
     nodata: float | int | None
     units: str | None
     scenes: tuple[Scene, ...]
+    band: int = 1
+    scale: float | None = None  # of the settings, in place of those of the files; None leaves these
+    offset: float | None = None  # as above
+    area: Area | None = None
 
     @property
     def tile_shape(self) -> tuple[int, int]:
@@ -132,6 +209,16 @@ class Stack:
         """Bytes of the largest decoded tile, with all its bands."""
         headers = (scene.header for scene in self.scenes)
         return max(math.prod(header.tile_shape) * header.bands for header in headers) * self.dtype.itemsize
+
+    @property
+    def masks(self) -> list[MaskFile]:
+        """The second files that hide pixels of scenes."""
+        return [scene.mask for scene in self.scenes if scene.mask]
+
+    @property
+    def mask_tile_bytes(self) -> int:
+        """Bytes of the largest decoded tile of a mask, 0 without masks."""
+        return max((mask.header.layout.tile_bytes for mask in self.masks), default=0)
 
 
 @dataclass(frozen=True, slots=True)

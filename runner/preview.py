@@ -8,7 +8,7 @@ from runner.base.console import progress_bar, tell
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut
 from runner.plan.planner import make_plan
-from runner.plan.reading import fetch_options, left_to_gdal
+from runner.plan.reading import fetch_options, left_to_gdal, masks_left_to_gdal
 from runner.settings import JobSettings
 from runner.source.reachable import opened_source
 from runner.source.scenes import find_inputs
@@ -29,7 +29,7 @@ def find_scenes(job: JobSettings, stores: Stores) -> Inputs:
     """The scenes of the job's source, and the objects that are left out."""
     started = time.monotonic()
     with progress_bar("headers") as progress:
-        inputs = find_inputs(job.source, stores, job.on_error, progress)
+        inputs = find_inputs(job.source, stores, job.on_error, progress, job.mask)
     scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started
     facts = {"scenes": scenes, "left_out": left_out, "seconds": round(seconds, 3)}
     log.info("%d scenes, %d left out, %.2f s", scenes, left_out, seconds, extra=facts)
@@ -38,16 +38,19 @@ def find_scenes(job: JobSettings, stores: Stores) -> Inputs:
 
 def stores_of(job: JobSettings) -> Stores:
     """The stores of the job's source."""
-    return Stores(job.source.s3, fetch_options(job.fetch))
+    return Stores.of_source(job.source, fetch_options(job.fetch))
 
 
 def announced(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, once they are on the console. Raises SourceError if too many scenes cannot be read."""
-    tell(summary.describe_inputs(inputs, job.source))
+    tell(summary.describe_inputs(inputs, job.source, job.mask))
     for line in (*inputs.notes, *summary.describe_skipped(inputs)):
         tell(line)
     refuse_too_many(job, inputs.left_out)
-    for line in summary.describe_left_to_gdal(left_to_gdal(job, inputs.stack), len(inputs.stack.scenes)):
+    scenes, masks = left_to_gdal(job, inputs.stack), masks_left_to_gdal(job, inputs.stack)
+    count = len(inputs.stack.scenes)
+    lines = [*summary.describe_left_to_gdal(scenes, count), *summary.describe_left_to_gdal(masks, count, "masks")]
+    for line in lines:
         log.info(line)
         tell(line)
     return inputs

@@ -18,7 +18,8 @@ from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
 from runner.record.run import PassRecord
 from runner.record.stacks import StackRow
-from runner.settings import Over, SourceSettings
+from runner.settings import MaskSettings, Over, SourceSettings
+from runner.source.mask_files import describe_test
 from runner.source.parts import Part
 from runner.source.scenes import Archive
 
@@ -28,8 +29,11 @@ _MOST_PLANS = 20  # of the stacks of an archive
 _MOST_NAMED = 10  # of the scenes that cannot be read; all of them are in inputs.parquet
 
 
-def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
-    """One line: how many scenes, from when to when, read from which key, on which grid, and if pixels are scaled."""
+def describe_inputs(inputs: Inputs, source: SourceSettings, mask: MaskSettings | None = None) -> str:
+    """One line: how many scenes, from when to when, read from which key, on which grid, and if pixels are scaled.
+
+    It ends with the masks in files of their own.
+    """
     stack = inputs.stack
     first, last = stack.scenes[0], stack.scenes[-1]
     stored = sum(scene.size for scene in stack.scenes)
@@ -40,17 +44,35 @@ def describe_inputs(inputs: Inputs, source: SourceSettings) -> str:
     return (
         f"{stack.name}: {of_all} {scenes} from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
         f"{last.time:%Y-%m-%d}{left_out}, "
-        f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}, {stack.grid.crs_name}"
+        f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}{_band(stack)}, {stack.grid.crs_name}"
         f"{_extent(stack, source)}, {nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} stored"
-        f"{_of_files_beside(stack)}"
+        f"{_of_files_beside(stack)}{_masked(stack, mask) if mask else ''}"
     )
+
+
+def _band(stack: Stack) -> str:
+    """The band that is read, with its description, of files with several."""
+    header = stack.scenes[0].header
+    name = header.descriptions[stack.band - 1]
+    return f" of band {stack.band}{f' ({printable(name)})' if name else ''}" if header.bands > 1 else ""
+
+
+def _masked(stack: Stack, mask: MaskSettings) -> str:
+    """The test by which masks in files of their own hide pixels, with an example, and how coarse they are."""
+    if not stack.masks:
+        return ""
+    factors = sorted({file.factor for file in stack.masks})
+    coarser = f", {' or '.join(map(str, factors))} times coarser" if factors != [1] else ""
+    stored = size(sum(file.size for file in stack.masks))
+    return f"; {describe_test(mask)} of masks ({_end_of(stack.masks[0].href)}{coarser}) hidden, {stored} stored"
 
 
 def _extent(stack: Stack, source: SourceSettings) -> str:
     """The choice of the grid, if scenes differ in extent or a box cuts it, and how many scenes do not reach it."""
     extents = len({scene.window for scene in stack.scenes})
     several = f", {source.grid.value} of {extents} extents" if extents > 1 else ""
-    box = ", cut by source.bbox" if source.bbox else ""
+    cuts = [key for key, cut in (("source.bbox", source.bbox), ("source.area", source.area)) if cut]
+    box = f", cut by {' and '.join(cuts)}" if cuts else ""
     outside = sum(scene.part(stack.grid.window) is None for scene in stack.scenes)
     return f"{several}{box}" + (f", {outside} of {len(stack.scenes)} scenes outside of it" if outside else "")
 
@@ -58,7 +80,7 @@ def _extent(stack: Stack, source: SourceSettings) -> str:
 def _scale(stack: Stack, source: SourceSettings) -> str:
     """If source.mask_and_scale finds anything to do."""
     headers = [scene.header for scene in stack.scenes]
-    if all(header.scale_of(source.band) == (1, 0) for header in headers):
+    if all(header.scale_of(stack.band) == (1, 0) for header in headers):
         return "no scale"
     return "scaled" if source.mask_and_scale else "scale not applied"
 
@@ -83,7 +105,7 @@ def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[P
     stored = "" if None in sizes else f", {size(sum(bytes_ or 0 for bytes_ in sizes))} stored"
     left_out = f", {len(archive.left_out)} objects left out" if archive.left_out else ""
     return (
-        f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.stack_by)}, of "
+        f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.parted_by)}, of "
         f"{plural(len(archive.scenes), 'scene')}{left_out}{stored}"
     )
 
@@ -107,9 +129,9 @@ def describe_skipped(inputs: Inputs) -> list[str]:
     return skipped[:_MOST_NAMED] + ([f"left out: {more} more, see inputs.parquet"] if more > 0 else [])
 
 
-def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], scenes: int) -> list[str]:
-    """A line for each reason why the fast reader leaves scenes to GDAL; `scenes` is the number of all."""
-    return [f"{len(hrefs)} of {scenes} scenes are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
+def describe_left_to_gdal(reasons: Mapping[str, Sequence[str]], files: int, what: str = "scenes") -> list[str]:
+    """A line for each reason why the fast reader leaves scenes, or `what`, to GDAL; `files` is the number of all."""
+    return [f"{len(hrefs)} of {files} {what} are read by GDAL: {reason}" for reason, hrefs in reasons.items()]
 
 
 def describe_pass(pass_: PassRecord) -> str:
@@ -275,7 +297,9 @@ def _plan_facts(pass_: Pass) -> dict[str, str]:
         "task": f"{plural(chunks.time, 'scene')} x {chunks.y} x {chunks.x} pixels",
         "tasks": f"{len(pass_.tasks)}, {len(pass_.tasks) / (workers.processes * workers.threads):.1f} a thread",
         "requests": "by GDAL" if cost.requests is None else str(cost.requests),
-        "stored": size(cost.stored_bytes),
+        "stored": f"{size(cost.stored_bytes)}, of it masks {size(cost.mask_bytes)}"
+        if cost.mask_bytes
+        else size(cost.stored_bytes),
         "decoded": size(cost.decoded_bytes),
         "a worker's memory": "by dask" if pass_.worker_bytes is None else size(pass_.worker_bytes),
         "it may have": "unknown" if workers.memory_bytes is None else size(workers.memory_bytes),

@@ -29,6 +29,7 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # a fifth of a second for each process that tests start
         yield folder
 
 

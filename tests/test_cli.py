@@ -126,7 +126,7 @@ def test_options_are_read_back_from_inside_every_worker(cli: Cli, tmp_path: Path
     workers = record_of(run_folder(tmp_path))["passes"][0]["gdal_options"]
     assert len(workers) == 2
     assert {seen["GDAL_CACHEMAX"] for seen in workers.values()} == {str(33 * 2**20)}  # GDAL says it in bytes
-    assert {seen["CPL_VSIL_CURL_NON_CACHED"] for seen in workers.values()} == {"/vsis3/"}
+    assert {seen["CPL_VSIL_CURL_NON_CACHED"] for seen in workers.values()} == {"/vsis3/:/vsigs/:/vsiaz/:/vsicurl/"}
 
 
 @pytest.mark.slow

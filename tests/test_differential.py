@@ -20,7 +20,8 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window as RasterioWindow
 from tiff_files import CODES, COUNTS, IMAGE, OFFSETS, header_of, strips, tags_of, tiff
 
-from runner.engine.tasks import Shared, run_tasks
+from runner.engine.shared import Shared
+from runner.engine.tasks import run_tasks
 from runner.model import Scene, Stack
 from runner.plan.masking import PixelRule, make_rule
 from runner.plan.reading import make_reading

@@ -213,7 +213,7 @@ def settings_named(page: Path) -> Iterator[str]:
 def test_every_setting_exists_that_a_text_names(page: Path) -> None:
     of_a_stage = {field.name for record in (StageSettings, ClusterSettings) for field in dataclasses.fields(record)}
     known = {*known_keys(), *groups(), *SHARED, *of_a_stage, *(f"cluster.{key}" for key in of_a_stage)}
-    open_ended = ("gdal.options.", "hydra", "stage@stages.", "cluster@stages.", "chunks@stages.")
+    open_ended = ("gdal.options.", "source.where.", "hydra", "stage@stages.", "cluster@stages.", "chunks@stages.")
     unknown = {key for key in settings_named(page) if key not in known and not key.startswith(open_ended)}
     assert not unknown
 

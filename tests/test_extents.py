@@ -1,5 +1,6 @@
 """Scenes of unequal extents, and windows: the numbers are plain numpy's over scenes placed in a canvas of NaN."""
 
+import json
 import tempfile
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -13,6 +14,7 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jobs import Cli, compose, local_source
+from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 from scenes_on_disk import speckle, write_scene
@@ -83,12 +85,14 @@ def hull(a: Window, b: Window) -> Window:
     return Window(row, column, below - row, right - column)
 
 
-def expected(canvas: np.ndarray, axis: tuple[int, ...], weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Each statistic in plain numpy; weights are those of rows."""
+def expected(
+    canvas: np.ndarray, axis: tuple[int, ...], weights: np.ndarray | None = None, inside: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Each statistic in plain numpy; weights are those of rows. Over space valid fractions are of what is `inside`."""
     valid = ~np.isnan(canvas)
     rows = np.ones(canvas.shape[1]) if weights is None else weights
     each = np.broadcast_to(rows[:, np.newaxis], canvas.shape)
-    seen, weight = each.sum(axis), np.where(valid, each, 0).sum(axis)
+    seen, weight = (each if inside is None else each * inside).sum(axis), np.where(valid, each, 0).sum(axis)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(valid, canvas * each, 0).sum(axis) / weight
         off = np.where(valid, canvas - np.expand_dims(mean, axis), 0)
@@ -117,6 +121,7 @@ class Case:
     fuse: bool = True
     dtype: str = "float32"
     nodata: int | None = 0
+    star: int | None = None  # of which an area is made
 
 
 windows = st.builds(Window, st.integers(-60, 60), st.integers(-60, 60), st.integers(1, 90), st.integers(1, 90))
@@ -137,6 +142,7 @@ cases = st.builds(
     fuse=st.booleans(),
     dtype=st.sampled_from(["float32", "uint8"]),
     nodata=st.sampled_from([0, None]),
+    star=st.none() | st.integers(0, 2**32 - 1),
 )
 
 
@@ -191,21 +197,56 @@ def test_statistics_are_those_of_scenes_in_a_canvas(transform: Affine, places: l
         extent = {StackGrid.union: reduce(hull, places), StackGrid.first: origin}.get(case.grid)
         if case.grid is StackGrid.intersection:
             extent = reduce(lambda a, b: a and a.common(b), places)  # type: ignore[arg-type,return-value]
-        source = local_source(Path(folder), grid=case.grid, bbox_crs=None, bbox=_bounds(transform, case.box))
+        area = None if case.star is None else write_star(Path(folder) / "area.geojson", case.star, transform, crs)
+        changes = {"area": str(area)} if area else {}
+        box = _bounds(transform, case.box)
+        source = local_source(Path(folder), grid=case.grid, bbox_crs=None, bbox=box, **changes)
         cut = extent and (extent.common(case.box) if case.box else extent)
-        if cut is None:
+        inside = np.ones((400, 400), bool) if area is None else inside_of(area, transform)
+        if cut is None or not inside[cut.shifted(150, 150).slices].any():
             with pytest.raises(SourceError):
                 stack_of(source)
             return
         stack = stack_of(source)
+        if area:
+            cut = cut_to_area(cut, stack, places[0], inside)
         assert (stack.grid.height, stack.grid.width) == (cut.height, cut.width)
         origin_of_cut = transform @ Affine.translation(cut.column, cut.row)
         np.testing.assert_allclose(stack.grid.transform, origin_of_cut[:6], atol=1e-9)
         values = computed(job_of(case, source), stack)
         canvas = on_canvas(layers, places, cut)
+        inside = inside[cut.shifted(150, 150).slices]
+        canvas = np.where(inside, canvas, np.nan)
         assert_close(values["over_time"], expected(canvas, (0,)))
         weights = None if transform is UTM else _areas(stack)
-        assert_close(values["over_space"], expected(canvas, (1, 2), weights))
+        assert_close(values["over_space"], expected(canvas, (1, 2), weights, inside))
+
+
+def write_star(path: Path, seed: int, transform: Affine, crs: str) -> Path:
+    """A GeoJSON file of one polygon with any points around its middle, on the canvas."""
+    random = np.random.default_rng(seed)
+    corners = int(random.integers(3, 12))
+    angles, radii = np.sort(random.uniform(0, 2 * np.pi, corners)), random.uniform(1, 120, corners)
+    points = random.uniform(-60, 120, 2) + np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)
+    ring = [transform @ tuple(point) for point in [*points, points[0]]]
+    named = {"type": "name", "properties": {"name": crs}}
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring], "crs": named}))
+    return path
+
+
+def inside_of(area: Path, transform: Affine) -> np.ndarray:
+    """The pixels of the canvas that rasterio finds inside."""
+    corner = transform @ Affine.translation(-150, -150)
+    return geometry_mask([json.loads(area.read_text())], (400, 400), corner, invert=True)
+
+
+def cut_to_area(extent: Window, stack: Stack, first: Window, inside: np.ndarray) -> Window:
+    """The window of the stack's grid, which holds all that is inside of the extent."""
+    scene = stack.scenes[0]
+    cut = Window(first.row - scene.row, first.column - scene.column, stack.grid.height, stack.grid.width)
+    assert cut.common(extent) == cut
+    assert inside[cut.shifted(150, 150).slices].sum() == inside[extent.shifted(150, 150).slices].sum()
+    return cut
 
 
 def _bounds(transform: Affine, box: Window | None) -> list[float] | None:
@@ -264,16 +305,19 @@ PLACES = [Window(0, 0, 90, 80), Window(-35, 20, 60, 70), Window(40, -50, 70, 90)
     ],
     ids=str,
 )
-@pytest.mark.parametrize("way", ["threads", "by GDAL", "apart", pytest.param("processes", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "way", ["threads", "by GDAL", "apart", "in an area", pytest.param("processes", marks=pytest.mark.slow)]
+)
 def test_bits_do_not_depend_on_chunks_clusters_or_readers(tmp_path: Path, chunks: ChunkSettings, way: str) -> None:
     write_scenes(tmp_path, PLACES, predictor=3, compress="deflate")
-    source = local_source(tmp_path, grid=StackGrid.union)
+    area = write_star(tmp_path / "area.geojson", 3, UTM, "EPSG:32610") if way in ("in an area", "processes") else None
+    source = local_source(tmp_path, grid=StackGrid.union, area=area and str(area))
     stack = stack_of(source)
     base = job_of(Case(), source)
     job = replace(base, chunks=chunks)
-    kinds = {"threads": ClusterKind.threads, "processes": ClusterKind.processes}
+    kinds = {"threads": ClusterKind.threads, "in an area": ClusterKind.threads, "processes": ClusterKind.processes}
     if way in kinds:
-        cluster = ClusterSettings(kinds[way], n_workers=None if way == "threads" else 2)
+        cluster = ClusterSettings(kinds[way], n_workers=2 if way == "processes" else None)
         job = replace(job, stages={name: replace(stage, cluster=cluster) for name, stage in job.stages.items()})
     job = replace(job, reader=ReaderName.gdal) if way == "by GDAL" else job
     job = replace(job, fuse=False) if way == "apart" else job
@@ -322,6 +366,22 @@ def test_only_tiles_that_meet_a_box_are_read_and_the_plan_says_so(tmp_path: Path
     assert pass_.cost.decoded_bytes == 2 * 50 * 100 * 4
     assert tiles <= fetched.bytes <= tiles + 2 * 64  # what lies between tiles of a range is fetched too
     assert fetched.requests == pass_.cost.requests == 2
+
+
+@pytest.mark.parametrize("chunks", [ChunkSettings(), ChunkSettings(1, 96, 32), ChunkSettings("all", "block", "block")])
+def test_only_tiles_that_meet_an_area_are_read_and_the_plan_says_so(tmp_path: Path, chunks: ChunkSettings) -> None:
+    write_scenes(tmp_path, [Window(0, 0, 320, 320)] * 2, blockxsize=32, blockysize=32)
+    area = write_star(tmp_path / "area.geojson", 15, UTM, "EPSG:32610")
+    stack = stack_of(source := local_source(tmp_path, area=str(area)))
+    (pass_,) = make_plan(job_of(Case(chunks=chunks), source), stack).passes
+    fetched = compute_pass(pass_, stack)[0].fetched
+    inside = inside_of(area, UTM)[150:, 150:][:250, :250]
+    met = inside[:224, :224].reshape(7, 32, 7, 32).any(axis=(1, 3))
+    assert inside.sum() == inside[:224, :224].sum()
+    assert not met.all()
+    tiles = sum(int(scene.header.layout.byte_counts[0, :7, :7][met].sum()) for scene in stack.scenes)
+    assert pass_.cost.stored_bytes == tiles
+    assert fetched.requests == pass_.cost.requests
 
 
 def test_tasks_end_at_the_edges_of_tiles(tmp_path: Path) -> None:

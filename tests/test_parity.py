@@ -35,9 +35,10 @@ from runner.settings import (
     ClusterSettings,
     EngineName,
     JobSettings,
-    Mask,
+    MaskSettings,
     OnError,
     Over,
+    OwnMask,
     RasterDtype,
     ReaderName,
     S3Settings,
@@ -69,9 +70,9 @@ class Archive:
     root: Path
     cube: np.ndarray  # (time, y, x) float32
 
-    def expected(self, mask: Mask) -> dict[str, np.ndarray]:
+    def expected(self, mask: OwnMask) -> dict[str, np.ndarray]:
         cube = self.cube.astype(np.float64)
-        valid = ~np.isnan(cube) & ((cube != 0) | (mask is Mask.none))
+        valid = ~np.isnan(cube) & ((cube != 0) | (mask is OwnMask.none))
         cube = np.where(valid, cube, 0)
         with np.errstate(invalid="ignore"):
             return {
@@ -133,13 +134,15 @@ def cluster_settings(kind: str, scheduler: str) -> ClusterSettings:
     return ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None)
 
 
-def make_job(endpoint: str, cluster: ClusterSettings, chunks: ChunkSettings, mask: Mask, **changes: Any) -> JobSettings:
+def make_job(
+    endpoint: str, cluster: ClusterSettings, chunks: ChunkSettings, mask: OwnMask, **changes: Any
+) -> JobSettings:
     s3 = S3Settings(endpoint_url=endpoint, anonymous=changes.pop("anonymous", True))
     regex = r"(?P<scene>S1[AB]_(?P<date>\d{8})_\w+)"
     source = SourceSettings("demo", SourceKind.glob, f"s3://{BUCKET}/**/Gamma0_VV.tif", regex, s3=s3)
     statistics = changes.pop("statistics", ["mean", "count"])
     stages = {over.name: StageSettings(over, statistics, cluster) for over in Over}
-    return JobSettings(source=source, chunks=chunks, stages=stages, mask=mask, **changes)
+    return JobSettings(source=source, chunks=chunks, stages=stages, mask=MaskSettings(mask), **changes)
 
 
 def stack_of(job: JobSettings) -> Stack:
@@ -175,13 +178,13 @@ KINDS = ["sync", "threads", "processes", "address"]
 # Both engines, every cluster and every chunking, masked and not; worker processes take seconds to start.
 CASES = [
     pytest.param(*case, marks=pytest.mark.slow if case[1] == "processes" and number % 12 else ())
-    for number, case in enumerate(itertools.product(EngineName, KINDS, ["block", "row of all scenes", "odd"], Mask))
+    for number, case in enumerate(itertools.product(EngineName, KINDS, ["block", "row of all scenes", "odd"], OwnMask))
 ]
 
 
 @pytest.mark.parametrize(("engine", "kind", "chunks", "mask"), CASES)
 def test_means_and_counts_are_plain_numpys(
-    archive: Archive, own_server: str, scheduler: str, engine: EngineName, kind: str, chunks: str, mask: Mask
+    archive: Archive, own_server: str, scheduler: str, engine: EngineName, kind: str, chunks: str, mask: OwnMask
 ) -> None:
     job = make_job(own_server, cluster_settings(kind, scheduler), CHUNKS[chunks], mask, engine=engine)
     assert_equal_to_numpy(compute(job), archive.expected(mask))
@@ -217,7 +220,7 @@ def reference(own_server: str) -> Results:
     """One scene after the other, in one thread, each stage on its own."""
     cluster = ClusterSettings(ClusterKind.sync)
     chunks = ChunkSettings(1, "block", "block")
-    return compute(make_job(own_server, cluster, chunks, Mask.nodata, fuse=False, statistics=EVERY_STATISTIC))
+    return compute(make_job(own_server, cluster, chunks, OwnMask.nodata, fuse=False, statistics=EVERY_STATISTIC))
 
 
 # --- the same bits, however it is cut and run, and however often its requests fail --------------------------------
@@ -237,7 +240,7 @@ class Tiny:
 
 def tiny_job(server: FaultyServer, cluster: ClusterSettings, chunks: str, fuse: bool) -> JobSettings:
     changes = {"fuse": fuse, "statistics": EVERY_STATISTIC}
-    return make_job(server.endpoint, cluster, TINY_CHUNKS[chunks], Mask.nodata, **changes)
+    return make_job(server.endpoint, cluster, TINY_CHUNKS[chunks], OwnMask.nodata, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +288,7 @@ def test_the_block_engine_gives_the_same_bits_however_it_is_cut_and_run_and_howe
 @pytest.mark.parametrize("reader", list(ReaderName), ids=lambda reader: reader.name)
 def test_every_reader_gives_the_same_bits(own_server: str, reference: Results, reader: ReaderName) -> None:
     cluster = ClusterSettings(ClusterKind.threads)
-    job = make_job(own_server, cluster, CHUNKS["auto"], Mask.nodata, reader=reader, statistics=EVERY_STATISTIC)
+    job = make_job(own_server, cluster, CHUNKS["auto"], OwnMask.nodata, reader=reader, statistics=EVERY_STATISTIC)
     assert same_bits(compute(job), reference)
 
 
@@ -306,7 +309,7 @@ def test_ordered_statistics_are_plain_numpys_in_both_engines(archive: Archive, o
     cube = np.where(archive.cube == 0, np.nan, archive.cube.astype(np.float64))
     for engine in EngineName:
         job = make_job(
-            own_server, ClusterSettings(ClusterKind.threads), CHUNKS["auto"], Mask.nodata, engine=engine,
+            own_server, ClusterSettings(ClusterKind.threads), CHUNKS["auto"], OwnMask.nodata, engine=engine,
             statistics=["median", "q05", "mean"],
         )  # fmt: skip
         results = compute(job)
@@ -319,8 +322,8 @@ def test_ordered_statistics_are_plain_numpys_in_both_engines(archive: Archive, o
 
 
 def test_both_servers_give_the_same(archive: Archive, moto_with_archive: str) -> None:
-    job = make_job(moto_with_archive, ClusterSettings(ClusterKind.threads), CHUNKS["block"], Mask.nodata)
-    assert_equal_to_numpy(compute(job), archive.expected(Mask.nodata))
+    job = make_job(moto_with_archive, ClusterSettings(ClusterKind.threads), CHUNKS["block"], OwnMask.nodata)
+    assert_equal_to_numpy(compute(job), archive.expected(OwnMask.nodata))
 
 
 @pytest.mark.parametrize("engine", list(EngineName), ids=lambda engine: engine.name)
@@ -337,5 +340,7 @@ def test_signed_requests_give_the_same(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEYS[0])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS[1])
     endpoint = request.getfixturevalue(server)
-    job = make_job(endpoint, cluster_settings(kind, ""), CHUNKS["block"], Mask.nodata, anonymous=False, engine=engine)
-    assert_equal_to_numpy(compute(job), archive.expected(Mask.nodata))
+    job = make_job(
+        endpoint, cluster_settings(kind, ""), CHUNKS["block"], OwnMask.nodata, anonymous=False, engine=engine
+    )
+    assert_equal_to_numpy(compute(job), archive.expected(OwnMask.nodata))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jobs import ROOT
 from waiting import LONG
 
 PROGRAM = """
@@ -37,4 +38,13 @@ def test_a_run_of_the_demo_loads_no_other_engine_and_nothing_to_compile_with(tmp
         loaded(tmp_path, "source.limit=2", "chunks.y=512", f"output.dir={name}") for name in ("compiles", "run")
     )
     assert "numba" in first & second
-    assert not second & (OF_OTHER_WAYS | {"aiohttp", "pyarrow.compute", "numba.np.arrayobj"})
+    unused = {"aiohttp", "boto3.session", "pyarrow.compute", "numba.np.arrayobj"}
+    assert not second & (OF_OTHER_WAYS | unused)
+
+
+def test_the_server_of_the_demo_loads_the_standard_library_alone() -> None:
+    program = (
+        "import sys, runner.demo.server, runner.demo.s3_app; print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, timeout=LONG, cwd=ROOT)
+    assert set(done.stdout.split()) - sys.stdlib_module_names == {"runner", "__main__"}

@@ -3,11 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jobs import local_source
+from masked_scenes import MaskPlace, mask_settings, masked_stack, write_mask, write_pair
+from scenes_on_disk import speckle
 
 from runner.errors import printable
 from runner.model import Inputs
+from runner.read.header import Window
 from runner.settings import OnError, S3Settings, SourceSettings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
@@ -85,3 +89,14 @@ def test_one_scene_without_nodata_is_told_in_words(folder_of_scenes: Path) -> No
     said = describe(replace(inputs, stack=replace(inputs.stack, nodata=None)))
     assert said.startswith("local: 1 scene from 2020-01-06 ")
     assert ", no nodata, " in said
+
+
+def test_the_masks_are_told_with_an_example_and_how_coarse_they_are(tmp_path: Path) -> None:
+    scene = Window(0, 0, 20, 30)
+    write_pair(tmp_path, 1, scene, speckle(scene[2:]))
+    write_mask(tmp_path, 1, scene, np.zeros((10, 15), np.uint8), MaskPlace(2))
+    source, mask = local_source(tmp_path, url=f"{tmp_path}/*_B.tif"), mask_settings(values=[3, 8], band=1)
+    stack = masked_stack(source, mask)
+    stored = stack.masks[0].size
+    text = f"; values 3, 8 of masks ({tmp_path.name}/20200101_QA.tif, 2 times coarser) hidden, {stored} B stored"
+    assert describe_inputs(Inputs(stack, ()), source, mask).endswith(text)

@@ -1,7 +1,9 @@
 """Archives as new users bring them end right, or with one line that says what is missing and what to do."""
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,6 +71,41 @@ def test_a_band_of_planetscope_is_read_from_its_file_of_four(cli: Cli, tmp_path:
     assert [time.date() for time in table["datetime"]] == archives.PLANET_DAYS
     paths = sorted((tmp_path / "planet").rglob("*_SR_clip.tif"))
     np.testing.assert_allclose(table["mean"], masked_means(paths, band=4), rtol=1e-15)
+
+
+def clear_means(paths: list[Path], masks: list[Path], test: Callable[[np.ndarray], np.ndarray]) -> list[float]:
+    """Plain rasterio and numpy: the mean of each file's valid pixels that a mask, of band 1, does not hide."""
+    means = []
+    for path, mask in zip(paths, masks, strict=True):
+        with rasterio.open(path) as raster, rasterio.open(mask) as quality:
+            pixels, codes = raster.read(raster.count, masked=True), quality.read(1)
+        factor = pixels.shape[0] // codes.shape[0]
+        shown = np.kron(test(codes), np.ones((factor, factor), bool)) & ~np.ma.getmaskarray(pixels)
+        means.append(float(pixels.data[shown].mean(dtype=np.float64)))
+    return means
+
+
+@pytest.mark.parametrize(
+    ("archive", "url", "preset", "replaced", "is_clear"),
+    [
+        ("landsat", "landsat/**/*_SR_B4.TIF", "landsat_qa_pixel", ("SR_B4", "QA_PIXEL"), lambda codes: codes & 31 == 0),
+        ("sentinel2", "sentinel2/10/T/EK/**/B04.tif", "sentinel2_scl", ("B04", "SCL"),
+         lambda codes: np.isin(codes, [2, 4, 5, 6, 7, 11])),
+        ("hls", "hls/**/*.B04.tif", "hls_fmask", ("B04", "Fmask"), lambda codes: (codes & 14 == 0) & (codes != 255)),
+        ("planet", "planet/**/*_SR_clip.tif", "planet_udm2", ("AnalyticMS_SR", "udm2"), lambda codes: codes == 1),
+    ],
+)  # fmt: skip
+def test_masks_of_providers_hide_what_is_not_clear(
+    cli: Cli, tmp_path: Path, archive: str, url: str, preset: str, replaced: tuple[str, str], is_clear: Any
+) -> None:
+    options = {"one_extent": True} if archive in ("landsat", "planet") else {}
+    getattr(archives, archive)(tmp_path / archive, **options)
+    band = ["source.band=4"] if archive == "planet" else []
+    done = cli("source=local", f"source.url={url}", f"mask={preset}", "output.dir=out", *band)
+    assert done.returncode == 0, done.stderr
+    paths = sorted(tmp_path.glob(url))
+    masks = [path.with_name(path.name.replace(*replaced)) for path in paths]
+    np.testing.assert_allclose(table_of(tmp_path / "out")["mean"], clear_means(paths, masks, is_clear), rtol=1e-15)
 
 
 @pytest.mark.parametrize(

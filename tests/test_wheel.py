@@ -28,7 +28,9 @@ def test_the_wheel_holds_the_package_its_configs_and_its_licence(installed: Path
     assert (installed / "runner/conf/config.yaml").is_file()
     assert (installed / "runner/LICENSE").is_file()
     assert (installed / "runner/docs/guarantees.md").is_file()
-    assert {"template.html.j2", "style.css"} <= {path.name for path in (installed / "runner/report").iterdir()}
+    assert {"base.html.j2", "run.html.j2", "archive.html.j2", "style.css"} <= {
+        path.name for path in (installed / "runner/report").iterdir()
+    }
     assert not [path for path in installed.rglob("*") if "__pycache__" in path.parts]
 
 

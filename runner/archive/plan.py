@@ -16,7 +16,9 @@ from runner.plan.planner import make_plan
 from runner.plan.records import Plan
 from runner.preview import stores_of
 from runner.settings import JobSettings, OnError, PlanHeaders
+from runner.source.band_parts import by_band
 from runner.source.headers import read_headers
+from runner.source.mask_files import name_masks
 from runner.source.names import Candidate
 from runner.source.parts import Part, part
 from runner.source.reachable import opened_source
@@ -31,7 +33,7 @@ def show_archive_plan(job: JobSettings) -> None:
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         archive = list_archive(reachable.source, stores)
-        parts = part(reachable.source, archive.scenes)
+        parts = by_band(reachable.source, part(reachable.source, archive.scenes), stores)
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
         planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
@@ -81,7 +83,8 @@ class _Planner:
         for stack in parts:
             try:
                 chosen, _ = choose(self.archive.settings_of(stack).source, stack.candidates)
-                firsts.update((stack.name, candidate) for candidate in chosen[:1])
+                masked, _ = name_masks(self.archive.job.mask, chosen[:1])
+                firsts.update((stack.name, candidate) for candidate in masked)
             except RunnerError as error:
                 problems[stack.name] = str(error)
         with progress_bar("headers") as bar:
@@ -98,7 +101,7 @@ class _Planner:
         try:
             if example is None:
                 listed = Archive(part.candidates, (), len(part.candidates))
-                inputs = read_inputs(job.source, listed, self.stores, job.on_error, lambda *_: None)
+                inputs = read_inputs(job.source, listed, self.stores, job.on_error, lambda *_: None, job.mask)
                 stack, skipped = inputs.stack, inputs.skipped
             else:
                 stack, skipped = _stack_like(job, part, example), 0

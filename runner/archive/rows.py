@@ -9,7 +9,7 @@ from typing import Final
 
 import rasterio
 
-from runner.record.run import Run, StackRecord
+from runner.record.run import ArchiveRecord, Run, StackRecord
 from runner.record.stacks import StackRow, write_stacks
 from runner.report.place import place_of
 from runner.source.parts import Part
@@ -81,9 +81,17 @@ class StackTable:
         with self._lock:
             return list(self._rows.values())
 
-    def statuses(self) -> Counter[str]:
-        """The number of stacks of each status."""
-        return Counter(row.status for row in self.rows)
+    def summed_up(self) -> ArchiveRecord:
+        """The number of stacks of each status, and the sums of what they read."""
+        rows = self.rows
+        counted = [row.bytes for row in rows if row.bytes is not None]
+        return ArchiveRecord(
+            stack_by=tuple(self._stack_by),
+            stacks=len(rows),
+            statuses=dict(Counter(row.status for row in rows)),
+            scenes=sum(row.scenes or 0 for row in rows),
+            bytes=sum(counted) if counted else None,
+        )
 
     def write_if_due(self) -> bool:
         """Write the table if a row has changed, but not so often that it takes much of the time."""

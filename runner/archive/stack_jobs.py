@@ -32,7 +32,8 @@ class ArchiveJob:
 
     def settings_of(self, part: Part) -> JobSettings:
         """The settings of a stack's run."""
-        source = replace(self.job.source, stack_by=[], where={**self.job.source.where, **part.where})
+        where, band = {**self.job.source.where, **part.where}, self._band_of(part)
+        source = replace(self.job.source, stack_by=[], where=where, bands=None, band=band)
         return replace(self.job, source=source, output=replace(self.job.output, dir=str(self.folder_of(part))))
 
     def config_of(self, part: Part) -> dict[str, Any]:
@@ -50,21 +51,25 @@ class ArchiveJob:
         return [
             *shared,
             "source.stack_by=[]",
+            *(() if part.band is None else ("source.bands=null", f"source.band={_typed(part.band)}")),
             *(f"source.where.{name}={_typed(value)}" for name, value in where.items()),
         ]
+
+    def _band_of(self, part: Part) -> int | str:
+        return self.job.source.band if part.band is None else part.band
 
     def _narrowed(self, config: Mapping[str, Any], part: Part) -> dict[str, Any]:
         source, output = config["source"], config["output"]
         where = {**(source.get("where") or {}), **part.where}
         return {
             **config,
-            "source": {**source, "stack_by": [], "where": where},
+            "source": {**source, "stack_by": [], "where": where, "bands": None, "band": self._band_of(part)},
             "output": {**output, "dir": str(self.folder_of(part))},
         }
 
 
 def _parts_scenes(key: str) -> bool:
-    return key in ("source.stack_by", "source.where") or key.startswith("source.where.")
+    return key in ("source.stack_by", "source.where", "source.bands") or key.startswith("source.where.")
 
 
 def _typed(value: Any) -> str:

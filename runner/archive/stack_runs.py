@@ -1,8 +1,8 @@
 """Runs of the stacks of an archive, each in a thread that drives it, with its own folder, record and log."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
@@ -35,6 +35,7 @@ class StackRuns:
     record: RunRecord
     stores: Stores
     surroundings: Surroundings
+    finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
 
     def rows_before(self, parts: Sequence[Part]) -> list[StackRow]:
         """The rows of an archive that is run or resumed, before any stack runs."""
@@ -91,12 +92,12 @@ class StackRuns:
             with recorded_stack(folder, config, overrides, self.record, attempt) as record:
                 record.last_act = write_report
                 keep_plain_config(folder, self.archive.written_config_of(part), overrides)
-                yield record, (earlier and found_again(earlier)) or self._listed(part)
+                yield record, (earlier and found_again(earlier)) or self.finds.get(part.name) or self._listed(part)
 
     def _listed(self, part: Part) -> Find:
         listed = Archive(part.candidates, (), len(part.candidates))
 
         def find(job: JobSettings, stores: Stores) -> Inputs:
-            return read_inputs(job.source, listed, stores, job.on_error, lambda *_: None)
+            return read_inputs(job.source, listed, stores, job.on_error, lambda *_: None, job.mask)
 
         return find

@@ -15,6 +15,7 @@ from functools import partial
 from rasterio.errors import NotGeoreferencedWarning
 
 from runner import summary
+from runner.archive.recorded import RecordedStacks
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns
@@ -34,29 +35,30 @@ from runner.job import Surroundings, kernels_loading
 from runner.output.inputs import write_left_out
 from runner.plan.reading import gdal_options_of
 from runner.preview import stores_of
-from runner.record.run import ArchiveRecord
 from runner.record.run_record import RunRecord
 from runner.record.stacks import STACKS, StackRow
-from runner.settings import JobSettings
+from runner.settings import JobSettings, SourceSettings
+from runner.source.band_parts import by_band
 from runner.source.gather import all_delivered
 from runner.source.parts import Part, part
 from runner.source.reachable import opened_source
 from runner.source.scenes import Archive, list_archive
+from runner.source.stores import Stores
 
 log = logging.getLogger(__name__)
 
 
-def run_archive(job: JobSettings, record: RunRecord) -> None:
+def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | None = None) -> None:
     """Run every stack of the job's archive in a folder of its own below the record's; complete ones stay as they are.
 
+    The stacks are those of an earlier run if they are `recorded`.
     Raises ArchiveError if stacks failed, and RunnerError for what ends all of them.
     """
     with kernels_loading(job) as kernels, opened_source(job, record.phase) as reachable:
         stores = stores_of(reachable)
         with kernels.awaited(record.put_phase) if kernels else nullcontext():
             with record.phase("listing"):
-                archive = list_archive(reachable.source, stores)
-                parts = part(reachable.source, archive.scenes)
+                archive, parts = (recorded.listed, recorded.parts) if recorded else _listed(reachable.source, stores)
             _announce(reachable, archive, parts)
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
@@ -65,11 +67,17 @@ def run_archive(job: JobSettings, record: RunRecord) -> None:
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
-        runs = StackRuns(whole, record, stores, surroundings)
+        runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {})
         with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
             _Story(whole, record, runs, parts).all_stacks()
+
+
+def _listed(source: SourceSettings, stores: Stores) -> tuple[Archive, list[Part]]:
+    """The scenes of an archive, and its stacks."""
+    archive = list_archive(source, stores)
+    return archive, by_band(source, part(source, archive.scenes), stores)
 
 
 @contextmanager
@@ -103,7 +111,7 @@ class _Story:
 
     def __init__(self, whole: ArchiveJob, record: RunRecord, runs: StackRuns, parts: Sequence[Part]) -> None:
         self._whole, self._record, self._runs, self._parts = whole, record, runs, parts
-        self._table = StackTable(record.folder, whole.job.source.stack_by, runs.rows_before(parts))
+        self._table = StackTable(record.folder, whole.job.source.parted_by, runs.rows_before(parts))
         self._failure: StackRow | None = None
 
     def all_stacks(self) -> None:
@@ -176,8 +184,7 @@ class _Story:
         self._record_statuses()
 
     def _record_statuses(self) -> None:
-        stack_by, statuses = tuple(self._whole.job.source.stack_by), dict(self._table.statuses())
-        self._record.change(archive=ArchiveRecord(stack_by, len(self._table.rows), statuses))
+        self._record.change(archive=self._table.summed_up())
 
     def _write_tables(self) -> list[str]:
         complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}

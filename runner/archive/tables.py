@@ -1,7 +1,7 @@
 """One table of all stacks for each stage over space, with the columns that the stacks are parted by in front."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,21 +18,29 @@ Values = Mapping[str, str | None]
 
 def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -> list[str]:
     """Write the tables of these stacks, by their names, in their order; the names of the files. Raises OutputError."""
+    stages = {stage: settings.statistics for stage, settings in job.stages.items() if settings.over is Over.space}
     names = []
-    for stage, settings in job.stages.items():
-        if settings.over is Over.space and stacks:
-            columns = [free_name(group, settings.statistics) for group in job.source.stack_by]
-            tables = [
-                _of_stack(
-                    folder / FOLDER / stack / f"{stage}.parquet",
-                    stack,
-                    dict(zip(columns, values.values(), strict=True)),
-                )
-                for stack, values in stacks.items()
-            ]
-            names.append(f"{stage}.parquet")
-            write_table(folder / names[-1], _together(tables, job.source.stack_by, stage))
+    for stage, table in combined_tables(folder, job.source.parted_by, stages, stacks):
+        names.append(f"{stage}.parquet")
+        write_table(folder / names[-1], table)
     return names
+
+
+def combined_tables(
+    folder: Path, stack_by: Sequence[str], stages: Mapping[str, Sequence[str]], stacks: Mapping[str, Values]
+) -> Iterator[tuple[str, pa.Table]]:
+    """The table of each stage over space, of which `stages` has the statistics, made of those of the stacks."""
+    for stage, statistics in stages.items() if stacks else ():
+        columns = [free_name(group, statistics) for group in stack_by]
+        tables = [
+            _of_stack(
+                folder / FOLDER / stack / f"{stage}.parquet",
+                stack,
+                dict(zip(columns, values.values(), strict=True)),
+            )
+            for stack, values in stacks.items()
+        ]
+        yield stage, _together(tables, stack_by, stage)
 
 
 def _of_stack(path: Path, stack: str, parted: Values) -> pa.Table:

@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -18,6 +18,8 @@ _NAMES = (
     r"|(?:(?:key|user|ssh|_)pass|[._]key|sas)(?![\w.-])"  # at the end only: MAX_KEYS and passes are no secrets
 )
 SECRET_NAMES = re.compile(_NAMES, re.IGNORECASE)
+Secrets = tuple[str, ...]
+_SHORT: Final = 1000  # characters of a text that is kept for the next time
 _SHORTEST = 6  # characters; what is shorter would blank out ordinary words
 BLANK: Final = "[redacted]"  # what takes a secret's place
 
@@ -25,11 +27,8 @@ _USER = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")  # user:password, or a token alo
 _QUERY = re.compile(
     r"([?&;][\w.%-]*?(?:signature|credential|token|secret|passw|key|sig)[\w.%-]*=)[^&#\s'\"<>]+", re.IGNORECASE
 )
-_ASSIGNED = re.compile(
-    rf"(?<![\w.-])([\w.-]*?(?:{_NAMES})[\w.-]*=)(?!\$\{{|\[redacted])[^\s&,;)\]}}'\"]+",
-    re.IGNORECASE,
-)
-_LEFT = re.compile(r"(?<![\w.-])[\w.-]+(?==)")
+_ASSIGNED = re.compile(r"(?<![\w.-])[\w.-]+=")
+_VALUE = re.compile(r"(?!\$\{|\[redacted])[^\s&,;)\]}'\"]+")
 _HEADER = re.compile(
     r"((?:authorization|cookie|x-api-key|x-amz-security-token)['\"]?\s*:\s*(?:b?['\"])?)[^\s'\"][^\r\n'\"]*",
     re.IGNORECASE,
@@ -77,7 +76,7 @@ class RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
-def _blank_tree(node: Any, secrets: Sequence[str]) -> Any:
+def _blank_tree(node: Any, secrets: Secrets) -> Any:
     if isinstance(node, Mapping):
         return {
             _blank(str(key), secrets): BLANK if value and SECRET_NAMES.search(str(key)) else _blank_tree(value, secrets)
@@ -90,23 +89,46 @@ def _blank_tree(node: Any, secrets: Sequence[str]) -> Any:
     return _blank(str(node), secrets)
 
 
-def _blank(text: str, secrets: Sequence[str]) -> str:
+def _blank(text: str, secrets: Secrets) -> str:
+    """The text without secrets. A record is written a dozen times, and most of its texts stay as they are."""
+    return (_blanked_short if len(text) <= _SHORT else _blanked_long)(text, secrets)
+
+
+def _blanked(text: str, secrets: Secrets) -> str:
     for secret in secrets:
         text = text.replace(secret, BLANK)
     if ":" in text:
         text = _HEADER.sub(rf"\1{BLANK}", _USER.sub(BLANK, text))
     if "=" in text:
-        text = _QUERY.sub(rf"\1{BLANK}", text)
-        if any(map(SECRET_NAMES.search, set(_LEFT.findall(text)))):  # a tenth of the time, where there is none
-            text = _ASSIGNED.sub(rf"\1{BLANK}", text)
+        text = _blanked_values(_QUERY.sub(rf"\1{BLANK}", text))
     return text
+
+
+def _blanked_values(text: str) -> str:
+    """The text without the values of NAME=value, where the name is a secret's."""
+    values = list(_secret_values(text))
+    starts, stops = [0, *(value.end() for value in values)], [*(value.start() for value in values), len(text)]
+    return BLANK.join(text[start:stop] for start, stop in zip(starts, stops, strict=True))
+
+
+def _secret_values(text: str) -> Iterator[re.Match[str]]:
+    """The values of NAME=value. Names are looked at one by one: a pattern of all is tried at each letter of a text."""
+    stop = 0
+    for name in _ASSIGNED.finditer(text):
+        if name.start() >= stop and SECRET_NAMES.search(name[0]) and (value := _VALUE.match(text, name.end())):
+            stop = value.end()
+            yield value
+
+
+_blanked_short = lru_cache(maxsize=2048)(_blanked)
+_blanked_long = lru_cache(maxsize=2)(_blanked)  # such as the difference from a commit
 
 
 # --- secrets of the environment ---------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1)
-def _secrets(environment: Iterable[tuple[str, str]]) -> list[str]:
+def _secrets(environment: Iterable[tuple[str, str]]) -> Secrets:
     """List what must not be seen, the longest first, so that a part of one does not spoil the whole."""
     forms = {
         form
@@ -115,7 +137,7 @@ def _secrets(environment: Iterable[tuple[str, str]]) -> list[str]:
         if len(part) >= _SHORTEST
         for form in _written(part)
     }
-    return sorted(forms, key=len, reverse=True)
+    return tuple(sorted(forms, key=len, reverse=True))
 
 
 def _secret_parts(name: str, value: str) -> Iterator[str]:
@@ -134,8 +156,10 @@ def _secret_parts(name: str, value: str) -> Iterator[str]:
         user = value.rpartition("@")[0]
         yield user
         yield user.partition(":")[2]
-    for match in (*_QUERY.finditer(value), *_ASSIGNED.finditer(value)):
+    for match in _QUERY.finditer(value):
         yield match[0].partition("=")[2]
+    for match in _secret_values(value):
+        yield match[0]
 
 
 def _is_path(value: str) -> bool:

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from runner.checkpoint.task_file import KeptTask
-from runner.engine.tasks import summed
-from runner.model import Grid, Scene, Stack
+from runner.engine.shared import summed
+from runner.model import Grid, MaskFile, Scene, Stack
 from runner.plan.masking import PixelRule
 from runner.plan.records import Pass, Task
 from runner.plan.weights import row_areas
@@ -44,7 +44,7 @@ class Requirements:
         return cls(
             scenes=scenes,
             whole=stack.grid.window,
-            rule=_rule_facts(pass_.reading.rule) | {"the grid": _grid_fact(stack.grid)} | _weight_facts(pass_, stack),
+            rule=_rule_facts(pass_.reading.rule) | _stack_facts(stack) | _weight_facts(pass_, stack),
             held={axis: frozenset(filter(partial(getattr, sums), names)) for axis, sums in needs.items() if sums},
             ordered={
                 stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
@@ -99,9 +99,14 @@ class Requirements:
 
 
 def _version(scene: Scene) -> str:
-    version = f"ETag {scene.etag}" if scene.etag else f"{scene.size} bytes of {scene.modified}"
+    version = _file_version(scene)
     sidecars = f", beside it {scene.sidecars_sha256}" if scene.sidecars_sha256 else ""
-    return version + sidecars
+    mask = f", its mask {scene.mask.href} {_file_version(scene.mask)}" if scene.mask else ""
+    return version + sidecars + mask
+
+
+def _file_version(file: Scene | MaskFile) -> str:
+    return f"ETag {file.etag}" if file.etag else f"{file.size} bytes of {file.modified}"
 
 
 def _rule_facts(rule: PixelRule) -> dict[str, str]:
@@ -115,6 +120,15 @@ def _rule_facts(rule: PixelRule) -> dict[str, str]:
         "scaling": str(rule.scale),
         "masking by the files": str(rule.masks),
         "masking by nodata too": str(rule.both),
+    } | ({"the test of masks": str(rule.test)} if rule.test else {})
+
+
+def _stack_facts(stack: Stack) -> dict[str, str]:
+    return {
+        "the grid": _grid_fact(stack.grid),
+        "source.scale": str(stack.scale),
+        "source.offset": str(stack.offset),
+        "the area": stack.area.sha256[:16] if stack.area else "none",
     }
 
 

@@ -114,9 +114,15 @@ def _versions(a: RecordedInput, b: RecordedInput) -> tuple[str, str]:
         versions = f"ETag {a.etag}", f"ETag {b.etag}"
     else:
         versions = f"{a.size} bytes of {a.modified}", f"{b.size} bytes of {b.modified}"
-    if a.beside == b.beside or not (a.beside and b.beside):
-        return versions
-    return f"{versions[0]}, beside it {a.beside[:12]}", f"{versions[1]}, beside it {b.beside[:12]}"
+    if a.beside != b.beside and a.beside and b.beside:
+        versions = f"{versions[0]}, beside it {a.beside[:12]}", f"{versions[1]}, beside it {b.beside[:12]}"
+    if a.versions[1:] != b.versions[1:]:
+        versions = f"{versions[0]}, {_mask(a)}", f"{versions[1]}, {_mask(b)}"
+    return versions
+
+
+def _mask(row: RecordedInput) -> str:
+    return f"mask {row.mask_href} of {row.versions[1][1]}" if row.mask_href else "no mask"
 
 
 def values(a: RunFolder, b: RunFolder) -> Section:

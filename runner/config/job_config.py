@@ -21,6 +21,7 @@ from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
 from runner.config.origins import located
 from runner.config.setting_fields import fields_of
+from runner.config.stac_checks import check_stac
 from runner.config.vocabulary import is_option, known_keys
 from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.output.names import output_names
@@ -31,11 +32,13 @@ from runner.settings import (
     ClusterSettings,
     Georeference,
     JobSettings,
+    MaskSettings,
     OnError,
     SourceKind,
     SourceSettings,
     StackGrid,
 )
+from runner.source.mask_files import names_masks
 from runner.source.times import TIME_GROUPS, day_range, time_groups
 
 _GROUPS: Final = "named groups such as tile or band, not those of the date or the name of the scene"
@@ -77,6 +80,8 @@ def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
         raise explain(error) from error
     assert isinstance(job, JobSettings)
     job.source.nodata = _number("source.nodata", job.source.nodata)
+    job.source.band = _number_or_name(job.source.band)
+    job.source.bands = _numbers_and_names(job.source.bands)
     if choices.get("source"):
         _refuse_source_without_dates(job.source, str(choices["source"]))
     check_job(job)
@@ -111,12 +116,14 @@ def check_job(job: JobSettings) -> None:
     """Check what types cannot: limits, names, and settings that contradict each other."""
     check_limits(job)
     _check_source(job.source)
+    _check_mask(job.mask)
     check_option_names(job.gdal.options)
     for name in job.gdal.options:
         if SECRET_NAMES.search(name) or names_a_secret(f"{name}={job.gdal.options[name]}"):
             raise no_secret(f"gdal.options.{name}")
     wanted = "on_error=skip with it, or no value, since on_error=stop skips nothing"
-    _require("max_skipped", job.max_skipped is None or job.on_error is OnError.skip, job.max_skipped, wanted)
+    skips = OnError.skip in (job.on_error, job.mask.on_missing)
+    _require("max_skipped", job.max_skipped is None or skips, job.max_skipped, wanted)
     _check_bytes("fetch.ahead", job.fetch.ahead, "a size such as 64MiB")
     carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
     for key, text in carried.items():
@@ -154,7 +161,7 @@ def check_limits(record: object, at: str = "") -> None:
 def _refuse_equal_files(job: JobSettings) -> None:
     """Each file is one stage's."""
     owners = {"inputs.parquet": "the list of inputs"}
-    if job.source.stack_by:
+    if job.source.parted_by:
         owners["stacks.parquet"] = "the list of stacks"
     for name, stage in job.stages.items():
         for file in output_names(name, stage.over, stage.statistics):
@@ -192,21 +199,32 @@ def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2Gi
 def _check_source(source: SourceSettings) -> None:
     _require("source.name", re.fullmatch(r"[\w.-]+", source.name), source.name, "letters, digits, dots and dashes")
     for url in source.urls:
-        _check_url("source.url", url, ("s3", ""))
+        _check_url("source.url", url, ("s3", "gs", "az", "https", "http", ""))
     _check_groups(source)
-    if source.s3.endpoint_url:
-        _check_url("source.s3.endpoint_url", source.s3.endpoint_url, ("http", "https"))
+    for name, settings in (("s3", source.s3), ("gcs", source.gcs), ("azure", source.azure)):
+        if settings.endpoint_url:
+            _check_url(f"source.{name}.endpoint_url", settings.endpoint_url, ("http", "https"))
     wanted = "one of anonymous=true and profile, not both"
     _require("source.s3.profile", not (source.s3.anonymous and source.s3.profile), source.s3.profile, wanted)
+    check_stac(source)
     limits = source.valid_range
     holds = limits is None or (len(limits) == 2 and limits[0] <= limits[1])
     _require("source.valid_range", holds, limits, "[lowest, highest]")
+    _check_scale(source)
     _check_extent(source)
     day_range(source.start, source.end)
     if source.datetime_regex is not None:
         time_groups(source.datetime_regex)
-    named = source.datetime_regex is not None or source.kind is SourceKind.manifest
+    named = source.datetime_regex is not None or source.kind.names_scenes
     _require("source.datetime_regex", named, None, r"a pattern that finds the date in a key, such as (?P<date>\d{8})")
+
+
+def _check_scale(source: SourceSettings) -> None:
+    for key, value in (("source.scale", source.scale), ("source.offset", source.offset)):
+        _require(key, value is None or isfinite(value), value, "a finite number, or null for that of the files")
+        why = "null, since source.mask_and_scale=false leaves pixels as they are"
+        _require(key, value is None or source.mask_and_scale, value, why)
+    _require("source.scale", source.scale != 0, source.scale, "a number other than 0, by which pixels are multiplied")
 
 
 def _check_groups(source: SourceSettings) -> None:
@@ -214,6 +232,8 @@ def _check_groups(source: SourceSettings) -> None:
     for name in by:
         _require("source.stack_by", name not in TIME_GROUPS and name != "scene", by, _GROUPS)
     _require("source.stack_by", len(set(by)) == len(by), by, "each group once")
+    if source.bands:
+        _check_bands(source)
     for name, values in source.where.items():
         key = f"source.where.{name}"
         _require(
@@ -224,13 +244,54 @@ def _check_groups(source: SourceSettings) -> None:
         _require(key, plain, values, "a value, a pattern, or a list of them")
 
 
+def _check_bands(source: SourceSettings) -> None:
+    bands = source.bands
+    _require("source.bands", len(set(bands)) == len(bands), bands, "each band once")
+    _require("source.bands", "all" not in bands or len(bands) == 1, bands, "all, or a list of bands")
+    free = "band" not in source.stack_by
+    _require(
+        "source.stack_by", free, source.stack_by, "no group 'band', since source.bands makes a column of this name"
+    )
+
+
 def _check_extent(source: SourceSettings) -> None:
     placed, box = source.georeference is Georeference.file, source.bbox
     why = "since source.georeference=none gives pixels no place"
     _require("source.grid", placed or source.grid is StackGrid.same, source.grid.value, f"same, {why}")
     _require("source.bbox", placed or box is None, box, f"null, {why}")
+    _require("source.area", placed or source.area is None, source.area, f"null, {why}")
+    lone = source.area_layer is not None and source.area is None
+    _require("source.area_layer", not lone, source.area_layer, "null, or source.area with it")
     holds = box is None or (len(box) == 4 and all(map(isfinite, box)) and box[0] < box[2] and box[1] < box[3])
     _require("source.bbox", holds, box, "[west, south, east, north], west below east and south below north")
+
+
+def _check_mask(mask: MaskSettings) -> None:
+    _check_replacements("mask.href.replace", mask.href.replace)
+    tests = {"bits": mask.bits, "values": mask.values, "keep": mask.keep}
+    given = [f"mask.{name}" for name, numbers in tests.items() if numbers is not None]
+    for name, numbers in tests.items():
+        _require(f"mask.{name}", numbers != [], "[]", "at least one number, or null")
+    _require("mask.bits", min(mask.bits or [0]) >= 0, mask.bits, "bits from 0 on")
+    if names_masks(mask):
+        wanted = "one of mask.bits, mask.values and mask.keep, since a mask is named"
+        _require("mask", len(given) == 1, f"{{{', '.join(given)}}}", wanted)
+    else:
+        example = "a mask, as by mask.href.replace=[SR_B4,QA_PIXEL] or mask.asset=qa_pixel"
+        _require(given[0] if given else "mask", not given, next(filter(None, tests.values()), None), example)
+        _require("mask.on_missing", mask.on_missing is OnError.stop, mask.on_missing.value, example)
+
+
+def _check_replacements(key: str, words: list[str] | None) -> None:
+    if words is None:
+        return
+    wanted = "a regular expression and the text that takes its place, such as [SR_B4, QA_PIXEL], or several such pairs"
+    _require(key, words and len(words) % 2 == 0, words, wanted)
+    for pattern, text in zip(words[::2], words[1::2], strict=True):
+        try:
+            re.sub(f"(?:{pattern})|", text, "")
+        except (re.error, IndexError) as error:
+            raise ConfigError(f"{key}: '{pattern}' and '{text}': {error}; wanted {wanted}") from error
 
 
 def _number(key: str, value: object) -> float | int | None:
@@ -245,13 +306,27 @@ def _number(key: str, value: object) -> float | int | None:
     return number
 
 
+def _number_or_name(band: int | str) -> int | str:
+    """A number of digits as such, wherever it is from."""
+    return int(band) if isinstance(band, str) and re.fullmatch(r"[0-9]{1,9}", band) else band
+
+
+def _numbers_and_names(bands: object) -> object:
+    """A list of bands, numbers as such; a word alone is a list of one."""
+    if isinstance(bands, (str, int)):
+        bands = [bands]
+    return [*map(_number_or_name, bands)] if isinstance(bands, list) else bands
+
+
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
     scheme, mark, rest = url.partition("://")
     if "@" in rest.partition("/")[0]:
         raise ConfigError(f"{key} holds a user name or password: leave it to the environment (AWS_PROFILE, AWS_*)")
-    wanted = " or ".join(f"{scheme}://..." if scheme else "a path" for scheme in schemes)
+    *names, last = [f"{scheme}://..." if scheme else "a path" for scheme in schemes]
+    wanted = f"{', '.join(names)} or {last}"
+    wanted += "; Azure's abfs:// is az:// here" if scheme.startswith("abfs") else ""
     if mark and scheme in schemes:
-        example = "s3://bucket/*" if scheme == "s3" else f"{scheme}://host:9000"
+        example = f"{scheme}://bucket/*" if scheme in ("s3", "gs", "az") else f"{scheme}://host:9000"
         _require(key, _has_place(url), url, f"a place after ://, as in {example}")
     drive = os.name == "posix" and re.match(r"[A-Za-z]:[\\/]|\\\\", url)
     _require(key, not drive, url, f"{wanted}, as this machine has them; WSL finds C:\\data as /mnt/c/data")
@@ -261,7 +336,7 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
 def _has_place(url: str) -> bool:
     """Tell if a bucket, or a host without spaces and with a port that there is, follows the scheme."""
     scheme, _, place = url.partition("://")
-    if scheme == "s3":  # the bucket may have been blanked out, which urlsplit takes for an address
+    if scheme in ("s3", "gs", "az"):  # the bucket may have been blanked out, which urlsplit takes for an address
         return not place.startswith("/") and bool(place)
     try:
         parts = urlsplit(url)
@@ -296,8 +371,9 @@ def refuse_secrets(tree: DictConfig) -> None:
 def _no_value(tree: DictConfig, key: str) -> ConfigError:
     node, _, name = key.rpartition(".")
     examples = {"address": "tcp://127.0.0.1:8786", "over": "space"}
-    manifest = tree.source.kind is SourceKind.manifest
-    examples["url"] = "scenes.csv" if manifest else "'/data/**/*.tif' or 's3://bucket/prefix/**/*.tif'"
+    urls = {SourceKind.manifest: "scenes.csv", SourceKind.stac: "items.json or https://stac.example.org/v1"}
+    examples["url"] = urls.get(tree.source.kind, "'/data/**/*.tif' or 's3://bucket/prefix/**/*.tif'")
+    examples["asset"] = "red"
     others = [f"stages.{stage}" for stage in tree.stages if f"stages.{stage}" != node]
     near = did_you_mean(node, others) if name == "over" else ""
     return ConfigError(f"{key} has no value: give it one, such as {key}={examples.get(name, '...')}{near}")
@@ -305,7 +381,7 @@ def _no_value(tree: DictConfig, key: str) -> ConfigError:
 
 def _refuse_source_without_dates(source: SourceSettings, option: str) -> None:
     """A source of the user's own that does not begin with one of ours lacks what ours say."""
-    lacks = source.datetime_regex is None and source.kind is not SourceKind.manifest
+    lacks = source.datetime_regex is None and not source.kind.names_scenes
     if lacks and not is_option("source", option):
         raise ConfigError(
             f"source/{option}.yaml: source.datetime_regex has no value; let the file begin with `defaults: [local, "

@@ -18,7 +18,8 @@ from runner.errors import ConfigError
 
 _NO_SECRETS = (
     "a secret has no place in a setting, since settings are kept with the results; leave it to the environment, where "
-    "GDAL finds it too, or to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials)"
+    "GDAL finds it too, or to the AWS credential chain (AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws/credentials), and a "
+    "signed address to a manifest (source=manifest)"
 )
 QUOTES = "'\""
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
@@ -102,8 +103,12 @@ _OF_VALUES: Final[Messages] = (  # what stands behind the key
     ),
     (r"Value '(.*?)' is not a valid bool", lambda match: f"={match[1]}: wanted true or false"),
     (
-        r"(?:is not Optional|NoneType is not a subclass|Incompatible value 'None')",
+        r"(?:is not Optional|NoneType is not a subclass|Incompatible value 'None'|Value 'None' is incompatible)",
         lambda _: "=null: wanted a value; leave the key out for its default",
+    ),
+    (
+        r"^Value '(.*?)' .*is incompatible with type hint 'Union\[int, str\]'",
+        lambda match: f"={match[1]}: wanted a whole number or a text",
     ),
     (r"is not a ListConfig", lambda _: ": wanted a list, such as [a, b]"),
     (

@@ -59,6 +59,8 @@ def recompose(
     refuse_overrides(overrides)
     job_config.register_settings()
     tree = _with_blanks_filled(stored, yaml)
+    if isinstance(tree.get("mask"), str):  # as earlier versions recorded it
+        tree["mask"] = {"own": tree["mask"]}
     _refuse_others(tree)
     tree["output"] = {**tree.get("output", {}), "dir": str(folder)}
     choices: dict[str, Any] = {}

@@ -143,11 +143,14 @@ def _kind(annotation: Any) -> Schema:
 def _within(limits: Limits, kind: Any) -> list[Schema]:
     """The words, and the numbers or texts, that limits allow."""
     if limits.texts:
-        return [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
+        number: Schema = {"type": "integer", "minimum": limits.least}
+        item: Schema = {"anyOf": [{"type": "string"}, number]} if limits.whole else {"type": "string"}
+        return [item, {"type": "array", "items": item, "minItems": 1}]
     bounds = {"minimum": limits.least, "exclusiveMinimum": limits.above, "maximum": limits.most}
     known = {name: bound for name, bound in bounds.items() if bound is not None}
     number = {"type": "integer" if limits.whole or kind is int else "number", **known}
-    return [*([{"enum": list(limits.words)}] if limits.words else []), *([number] if known else [])]
+    text: list[Schema] = [{"type": "string"}] if limits.text else []
+    return [*([{"enum": list(limits.words)}] if limits.words else []), *([number] if known else []), *text]
 
 
 def _gdal_options() -> list[str]:

@@ -93,9 +93,13 @@ def _field(owner: type, entry: Field[Any], hint: Any) -> SettingField:
     annotation, limits = hint, None
     if get_origin(hint) is Annotated:
         annotation, limits = get_args(hint)
-        annotation = str | list[str] if limits.texts else annotation
+        annotation = _texts_of(entry) if limits.texts else annotation
     factory = entry.default_factory
     return SettingField(owner, entry.name, annotation, limits, entry.default if factory is MISSING else factory())
+
+
+def _texts_of(entry: Field[Any]) -> Any:
+    return str | list[str] | None if entry.default is None else str | list[str]
 
 
 @cache

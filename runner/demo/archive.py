@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -260,13 +259,15 @@ def _speckle_levels() -> Floats:
 
     Its quantiles by Wilson and Hilferty's formula (PNAS 17, 1931); looking them up is ten times faster than drawing.
     """
+    from statistics import NormalDist  # noqa: PLC0415 - only where an archive is made
+
     quantile = NormalDist().inv_cdf
     normal = np.array([quantile((rank + 0.5) / 65536) for rank in range(65536)])
     levels = (1 - 1 / (9 * LOOKS) + normal / (3 * math.sqrt(LOOKS))) ** 3
     return np.asarray(levels / levels.mean(), np.float32)
 
 
-def _random_indices(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.uint16]:
+def _random_indices(rng: "np.random.Generator", shape: tuple[int, ...]) -> npt.NDArray[np.uint16]:
     """Random numbers from 0 to 65535, four from each 64 random bits."""
     rows, columns = shape
     bits = rng.integers(0, 2**64 - 1, (rows, -(-columns // 4)), np.uint64, endpoint=True)

@@ -47,7 +47,7 @@ class _Noise:
     `at` gives its values, `slope` its derivative along u; for rows `v` of shape (rows, 1), each is (rows, columns).
     """
 
-    def __init__(self, rng: np.random.Generator, u: Floats, cells: int, octaves: int, fade: float = 0.5) -> None:
+    def __init__(self, rng: "np.random.Generator", u: Floats, cells: int, octaves: int, fade: float = 0.5) -> None:
         # A spline flattens what it passes through; 2.1 makes up for it.
         scale = np.float32(2.1 / np.sqrt(sum(fade ** (2 * octave) for octave in range(octaves))))
         self._values: list[Floats] = []
@@ -95,7 +95,7 @@ def _interpolated(numbers: Floats, position: Floats) -> Floats:
 class _Painter:
     """Knows the country's random tables; `paint` gives a band of rows of it."""
 
-    def __init__(self, rng: np.random.Generator, u: Floats) -> None:
+    def __init__(self, rng: "np.random.Generator", u: Floats) -> None:
         self.u = u
         self.ranges = _Noise(rng, u, 7, 4)
         self.spurs = _Noise(rng, u, 19, 3)

@@ -1,26 +1,24 @@
-"""A folder of buckets as an aiohttp application that speaks the reading half of S3.
+"""A folder of buckets as a handler of requests that speaks the reading half of S3.
 
 Buckets are addressed by path. An ETag is a hash of size and time of modification, not of the content: it changes when
 a file is replaced, and costs nothing to know. It ends in '-1' like those of multipart uploads, which are no MD5 either.
 """
 
-import asyncio
 import hashlib
+import json
 import os
-import secrets
+import socket
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote
 
-from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.typedefs import Handler, Middleware
-
+from runner.demo.http_server import Handler, Layer, Request, Response, layered
 from runner.demo.s3_protocol import (
     Credentials,
     ListQuery,
@@ -60,23 +58,36 @@ class ServerOptions:
     credentials: Credentials | None = None
 
 
-@dataclass(slots=True)
 class Counters:
     """Requests and answers since the start or the last reset; bytes are those of objects' bodies."""
 
-    requests: Counter[str] = field(default_factory=Counter)
-    statuses: Counter[str] = field(default_factory=Counter)
-    bytes_sent: int = 0
+    def __init__(self) -> None:
+        self._requests: Counter[str] = Counter()
+        self._statuses: Counter[str] = Counter()
+        self._bytes_sent = 0
+        self._lock = threading.Lock()
 
-    def as_dict(self) -> dict[str, object]:
-        """The counters for JSON."""
-        return {"requests": dict(self.requests), "statuses": dict(self.statuses), "bytes_sent": self.bytes_sent}
+    def answered(self, request: str, status: int) -> None:
+        """Count a request and its answer."""
+        with self._lock:
+            self._requests[request] += 1
+            self._statuses[str(status)] += 1
 
-    def reset(self) -> None:
-        """Set them to zero in place: bodies under way hold on to them."""
-        self.requests.clear()
-        self.statuses.clear()
-        self.bytes_sent = 0
+    def sent(self, count: int) -> None:
+        """Count bytes of a body."""
+        with self._lock:
+            self._bytes_sent += count
+
+    def take(self, *, reset: bool) -> dict[str, object]:
+        """The counters for JSON; with `reset` they are zero afterwards."""
+        with self._lock:
+            counted = {"requests": dict(self._requests), "statuses": dict(self._statuses)}
+            taken = {**counted, "bytes_sent": self._bytes_sent}
+            if reset:
+                self._requests.clear()
+                self._statuses.clear()
+                self._bytes_sent = 0
+        return taken
 
 
 class Buckets:
@@ -141,39 +152,40 @@ def _time(state: os.stat_result) -> datetime:
     return datetime.fromtimestamp(state.st_mtime, UTC)
 
 
-class ObjectBody(web.StreamResponse):
-    """Part of an open file as a response, which closes it. Until it is sent, a layer may change offset and length."""
+class ObjectBody(Response):
+    """Part of an open file as a response, which closes it. Until it is sent, a layer may change offset and length.
+
+    `announced` bytes stand in the header.
+    """
 
     def __init__(self, file: BinaryIO, offset: int, length: int, bandwidth: float | None, counters: Counters) -> None:
-        super().__init__()
-        self.file, self.offset, self.length = file, offset, length
-        self.content_length = length
+        super().__init__(headers={"Content-Type": "binary/octet-stream"})
+        self.file, self.offset, self.announced, self.sent_length = file, offset, length, length
         self._bandwidth = bandwidth
         self._counters = counters
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send the headers and, if more was asked for, the body."""
-        with self.file:
-            writer = await super().prepare(request)
-            if request.method != "HEAD":
-                await self._send(request)
-            return writer
+    @property
+    def length(self) -> int:
+        """Bytes as announced."""
+        return self.announced
 
-    async def _send(self, request: web.BaseRequest) -> None:
+    def send_body(self, connection: socket.socket) -> None:
         """Let the kernel copy from file to socket, no piece before the time its last byte would arrive."""
-        loop = asyncio.get_running_loop()
         rate = self._bandwidth
         piece = PIECE_BYTES if rate is None else max(1, int(rate * PACE_SECONDS))
-        begun, sent = loop.time(), 0
-        while sent < self.length:
-            count = min(piece, self.length - sent)
+        begun, sent = time.monotonic(), 0
+        while sent < self.sent_length:
+            count = min(piece, self.sent_length - sent)
             if rate is not None:
-                await asyncio.sleep(begun + (sent + count) / rate - loop.time())
-            if request.transport is None or request.transport.is_closing():
-                raise ConnectionResetError("the client has gone")
-            await loop.sendfile(request.transport, self.file, self.offset + sent, count)
+                time.sleep(max(0.0, begun + (sent + count) / rate - time.monotonic()))
+            if connection.sendfile(self.file, self.offset + sent, count) < count:
+                raise ConnectionAbortedError("the file was cut short")
             sent += count
-            self._counters.bytes_sent += count
+            self._counters.sent(count)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
 
 
 class S3Server:
@@ -184,39 +196,35 @@ class S3Server:
         self.options = options
         self.counters = Counters()
 
-    @web.middleware
-    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def answer(self, request: Request, handler: Handler) -> Response:
         """Give the request an id, put a refusal in S3's terms, and count."""
         if request.path == STATS_PATH:
             return self.stats(request)
-        request_id = secrets.token_hex(8).upper()
-        response: web.StreamResponse
+        request_id = os.urandom(8).hex().upper()
         try:
-            response = await handler(request)
+            response = handler(request)
         except S3Error as refusal:
             body = refusal.xml(request.path, request_id)
             response = _xml(body, refusal.status, refusal.headers)
         response.headers["x-amz-request-id"] = request_id
-        self.counters.requests[f"{request.method} {operation(request)}"] += 1
-        self.counters.statuses[str(response.status)] += 1
+        self.counters.answered(f"{request.method} {operation(request)}", response.status)
         return response
 
-    @web.middleware
-    async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def check(self, request: Request, handler: Handler) -> Response:
         """Let through what is signed with the server's credentials, or everything where it has none."""
         if self.options.credentials is not None:
             check_signature(
-                request.method, request.raw_path, request.headers, self.options.credentials, datetime.now(UTC)
+                request.method, request.target, request.headers, self.options.credentials, datetime.now(UTC)
             )
-        return await handler(request)
+        return handler(request)
 
-    @web.middleware
-    async def delay(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def delay(self, request: Request, handler: Handler) -> Response:
         """Wait for the latency before the first byte of an answer."""
-        await asyncio.sleep(self.options.latency_seconds)
-        return await handler(request)
+        if self.options.latency_seconds:
+            time.sleep(self.options.latency_seconds)
+        return handler(request)
 
-    async def respond(self, request: web.Request) -> web.StreamResponse:
+    def respond(self, request: Request) -> Response:
         """Carry out the operation; raises S3Error."""
         bucket, key = target_of(request)
         match operation(request):
@@ -228,67 +236,63 @@ class S3Server:
                 return _xml(buckets_xml(self.buckets.names()))
             case "HeadBucket":
                 self.buckets.folder(bucket)
-                return web.Response()
+                return Response()
             case "NotImplemented":
                 raise S3Error(501, "NotImplemented", "This server lists buckets and reads objects, nothing else")
         raise S3Error(405, "MethodNotAllowed", "The specified method is not allowed: this server only reads")
 
-    def listing(self, request: web.Request, bucket: str) -> web.Response:
+    def listing(self, request: Request, bucket: str) -> Response:
         """ListObjects and ListObjectsV2."""
         query = ListQuery.parse(request.query)
         keys = self.buckets.keys(bucket, query.prefix)
         return _xml(list_page(bucket, query, keys, self.options.page_size, lambda key: self.buckets.info(bucket, key)))
 
-    def object(self, request: web.Request, bucket: str, key: str) -> web.StreamResponse:
+    def object(self, request: Request, bucket: str, key: str) -> Response:
         """GetObject and HeadObject."""
         file, info = self.buckets.open(bucket, key)
         try:
             check_conditions(request.headers, info.etag)
-            part = byte_range(request.headers.get("Range"), info.size)
+            part = byte_range(request.headers.get("range"), info.size)
         except S3Error:
             file.close()
             raise
         offset, length = part or (0, info.size)
         body = ObjectBody(file, offset, length, self.options.bandwidth_bytes_per_second, self.counters)
         if part is not None:
-            body.set_status(206)
+            body.status = 206
             body.headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{info.size}"
         modified = format_datetime(info.modified, usegmt=True)
-        body.headers.update({"ETag": info.etag, "Last-Modified": modified, "Accept-Ranges": "bytes"})
-        body.content_type = "binary/octet-stream"
+        body.headers |= {"ETag": info.etag, "Last-Modified": modified, "Accept-Ranges": "bytes"}
         return body
 
-    def stats(self, request: web.Request) -> web.Response:
+    def stats(self, request: Request) -> Response:
         """The counters as JSON; `?reset=1` sets them to zero afterwards."""
-        counted = self.counters.as_dict()
-        if request.query.get("reset") == "1":
-            self.counters.reset()
-        return web.json_response(counted)
+        counted = self.counters.take(reset=request.query.get("reset") == "1")
+        return Response(headers={"Content-Type": "application/json"}, body=json.dumps(counted).encode())
 
 
-def target_of(request: web.BaseRequest) -> tuple[str, str]:
-    """Bucket and key of a request; a '+' in a path is a plus."""
-    bucket, _, key = unquote(request.raw_path.partition("?")[0]).removeprefix("/").partition("/")
+def target_of(request: Request) -> tuple[str, str]:
+    """Bucket and key of a request."""
+    bucket, _, key = request.path.removeprefix("/").partition("/")
     return bucket, key
 
 
-def operation(request: web.BaseRequest) -> str:
+def operation(request: Request) -> str:
     """S3's name of what is asked for; NotImplemented or NotAllowed for what this server does not do."""
     bucket, key = target_of(request)
     name = OPERATIONS.get((request.method, bool(bucket), bool(key)), "NotAllowed")
-    asked = set(request.query) - {"x-id"}  # SDKs name the operation in x-id
+    query = request.query
+    asked = set(query) - {"x-id"}  # SDKs name the operation in x-id
     if name == "ListObjects" and asked <= LIST_PARAMETERS:
-        return "ListObjectsV2" if request.query.get("list-type") == "2" else name
+        return "ListObjectsV2" if query.get("list-type") == "2" else name
     return "NotImplemented" if asked and name != "NotAllowed" else name
 
 
-def _xml(text: str, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(text=text, status=status, headers=headers, content_type="application/xml")
+def _xml(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(status, {"Content-Type": "application/xml", **(headers or {})}, text.encode())
 
 
-def make_app(root: Path, options: ServerOptions, layers: Sequence[Middleware] = ()) -> web.Application:
-    """The application; `layers` stand where they see every request and may refuse it or change its answer."""
+def make_app(root: Path, options: ServerOptions, layers: Sequence[Layer] = ()) -> Handler:
+    """The handler of all requests; `layers` see every one of them, and may refuse it or change its answer."""
     server = S3Server(root, options)
-    app = web.Application(middlewares=[server.answer, *layers, server.delay, server.check])
-    app.router.add_route("*", "/{target:.*}", server.respond)
-    return app
+    return layered(server.respond, server.answer, *layers, server.delay, server.check)

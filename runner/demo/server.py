@@ -1,10 +1,10 @@
 """The small S3 server as a process of its own, and the context that keeps it running.
 
 It serves the demo archive, and stands in for a distant bucket in benchmarks. `python -m runner.demo.server --help`.
+A thread would not do: GDAL may wait for bytes while it holds Python's lock.
 """
 
 import argparse
-import asyncio
 import os
 import selectors
 import signal
@@ -15,13 +15,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from runner.errors import SourceError
 from runner.host.garbage import collect_as_usual, collect_seldom
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 SECRET_VARIABLE = "RUNNER_SERVER_SECRET_KEY"  # noqa: S105 - a variable's name
 START_SECONDS = 100  # on a busy machine
@@ -107,13 +104,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{options.root} is not a folder")
 
     # Here and not above: `serve` needs none of it, and Ctrl-C must not hit while it loads.
+    from runner.demo.http_server import Server  # noqa: PLC0415
     from runner.demo.s3_app import ServerOptions, make_app  # noqa: PLC0415
     from runner.demo.s3_protocol import Credentials  # noqa: PLC0415
 
     credentials = Credentials(options.access_key, os.environ[SECRET_VARIABLE]) if options.access_key else None
     collect_as_usual()
     behaviour = ServerOptions(options.latency, options.bandwidth, options.page_size, credentials)
-    asyncio.run(run_app(make_app(options.root, behaviour), options.host, options.port, options.watch_stdin))
+    server = Server(make_app(options.root, behaviour), options.host, options.port)
+    _end_on(signal.SIGTERM, *(() if options.watch_stdin else (signal.SIGINT,)))
+    server.start()
+    sys.stdout.write(f"{server.url}\n")
+    sys.stdout.flush()
+    try:
+        if options.watch_stdin:
+            while os.read(0, 4096):
+                pass
+        else:
+            threading.Event().wait()
+    finally:
+        server.stop()
+
+
+def _end_on(*signals: signal.Signals) -> None:
+    """Let signals end the process well; connections under way end with it."""
+    for number in signals:
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,37 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--access-key", help=f"requests must be signed; the secret key stands in {SECRET_VARIABLE}")
     parser.add_argument("--watch-stdin", action="store_true", help="end when stdin ends; leave Ctrl-C to the parent")
     return parser
-
-
-async def run_app(app: "web.Application", host: str, port: int, watch_stdin: bool) -> None:
-    """Serve until stopped; print the endpoint's URL as its only line on stdout."""
-    from aiohttp import web  # noqa: PLC0415 - see main
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    if watch_stdin:
-        # A thread, since a selector takes only some kinds of stdin; a daemon, since nothing may wait for it.
-        threading.Thread(target=_wait_for_end_of_stdin, args=(loop, stop), daemon=True).start()
-    else:
-        loop.add_signal_handler(signal.SIGINT, stop.set)
-    server = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    try:
-        await server.setup()
-        await web.TCPSite(server, host, port).start()
-        address = server.addresses[0]
-        shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-        sys.stdout.write(f"http://{shown}:{address[1]}\n")
-        sys.stdout.flush()
-        await stop.wait()
-    finally:
-        await server.cleanup()
-
-
-def _wait_for_end_of_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    while os.read(0, 4096):
-        pass
-    loop.call_soon_threadsafe(stop.set)
 
 
 if __name__ == "__main__":

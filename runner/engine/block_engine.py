@@ -9,9 +9,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from runner.cluster.workers import Cluster, KillingTaskError
+from runner.engine.area_seen import seen_inside
 from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
-from runner.engine.tasks import Shared, TaskResult, counts_over
+from runner.engine.shared import Shared
+from runner.engine.tasks import TaskResult, counts_over
 from runner.engine.trace import NumberedTask, Place, TaskTrace
 from runner.engine.traced_tasks import run_traced
 from runner.errors import RunnerError
@@ -187,7 +189,7 @@ class _Assembly:
         """Finish the scenes, and compare the pixels seen with the stack."""
         if self._scenes is not None:
             self._check(self._scenes.seen, self.stack.grid.pixels, "a scene")
-            self._finish_stages(self._scenes, Over.space, np.s_[:,])
+            self._finish_stages(seen_inside(self._scenes, self.stack), Over.space, np.s_[:,])
         over_time, pixels = any(stage.over is Over.time for stage in self.pass_.stages), self.stack.grid.pixels
         if self._windows or (over_time and self._finished_pixels != pixels):
             raise RunnerError(f"{self.pass_.name}: {self._finished_pixels} of {pixels} pixels are whole; run again")

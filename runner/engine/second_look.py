@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 
 from runner.engine.trace import THIS_PROCESS, trace_of
 from runner.errors import ReadError
-from runner.model import Scene, Stack, locate
+from runner.model import MaskFile, Scene, Stack
 from runner.plan.reading import Reading
 from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts
@@ -13,7 +14,7 @@ from runner.read.gdal_environment import gdal_environment
 from runner.read.header import Window
 from runner.read.store_errors import MissingError, StoreError
 from runner.source.checksums import read_whole
-from runner.source.stores import gdal_path
+from runner.source.stores import UNCACHED, gdal_path
 
 
 def confirmed(reading: Reading, stack: Stack, error: ReadError) -> ReadError:
@@ -23,16 +24,17 @@ def confirmed(reading: Reading, stack: Stack, error: ReadError) -> ReadError:
     """
     if isinstance(error, StoreError):
         raise error
-    scene = next(scene for scene in stack.scenes if scene.href == error.href)
+    scene = next(scene for scene in stack.scenes if error.href in (scene.href, scene.mask and scene.mask.href))
     trace = trace_of(error)
     window = scene.part(trace.task.window) if trace and trace.task else None
     worker = trace.place.worker if trace and trace.place else THIS_PROCESS
+    window = window or Window(0, 0, *scene.header.shape)
     try:
-        _read(reading, scene, window or Window(0, 0, *scene.header.shape))
+        _read(reading, _Look.at(reading, scene, error.href, window))
     except StoreError:
         raise
     except ReadError as second:
-        return second
+        return second if second.href == scene.href else ReadError(scene.href, f"its mask {second}")
     raise StoreError(error.href, _seen_once(error, worker))
 
 
@@ -45,20 +47,36 @@ def _seen_once(error: ReadError, worker: str) -> str:
     return f"worker {worker} says: {error.problem}; but this process can read it: check that worker, and run again"
 
 
-def _read(reading: Reading, scene: Scene, window: Window) -> None:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A file, and the part of it that is read once more."""
+
+    file: Scene | MaskFile
+    window: Window
+    band: int
+    by_gdal: bool
+
+    @classmethod
+    def at(cls, reading: Reading, scene: Scene, href: str, window: Window) -> "_Look":
+        """The scene or its mask, whichever has this address, where it covers a window of the scene."""
+        if scene.mask and href == scene.mask.href:
+            assert reading.rule.test  # by which the mask was read
+            return cls(scene.mask, scene.mask.part(window), reading.rule.test.band, reading.mask_by_gdal(scene))
+        return cls(scene, window, reading.rule.band, reading.by_gdal(scene))
+
+
+def _read(reading: Reading, look: _Look) -> None:
     """Read a window as tasks do, and keep nothing. Raises ReadError."""
-    file, band = reading.file_of(scene), reading.rule.band
-    if not reading.by_gdal(scene):
+    file, window, band = reading.file_of(look.file), look.window, look.band
+    if not look.by_gdal:
         with closing(fast_reader.read_scenes([file], window, band, reading.fetch, FetchCounts())) as tiles:
             _drain(tiles)
         return
     # GDAL does not distinguish a faulty object from a faulty store.
-    with closing(read_whole(scene, reading.stores, reading.fetch)) as pieces:
+    with closing(read_whole(look.file, reading.stores, reading.fetch)) as pieces:
         _drain(pieces)
-    bucket = locate(scene.href).bucket
-    uncached = {} if bucket is None else {"CPL_VSIL_CURL_NON_CACHED": f"/vsis3/{bucket}/"}
-    with gdal_environment({**reading.gdal_options, **uncached}):
-        _drain(gdal_reader.read_scenes([file], window, band, lambda file: gdal_path(locate(file.href))))
+    with gdal_environment({**reading.gdal_options, "CPL_VSIL_CURL_NON_CACHED": UNCACHED}):
+        _drain(gdal_reader.read_scenes([file], window, band, lambda file: gdal_path(reading.stores.locate(file.href))))
 
 
 def _drain(parts: Iterable[object]) -> None:

@@ -1,69 +1,33 @@
-"""The work of a task on a worker: fetch, inflate, mask, accumulate; a partial comes back."""
+"""The work of a task on a worker: its pixels are masked and accumulated; a partial comes back."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from itertools import groupby
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from runner.engine.hidden import Hidden
+from runner.engine.shared import Shared
+from runner.engine.task_pixels import TaskPart, place_of, read_tasks
 from runner.host.compile_clock import compile_seconds, working_seconds
-from runner.model import Scene, Stack, locate
-from runner.plan.reading import Reading
 from runner.plan.records import StagePlan, Task
-from runner.plan.weights import row_areas
-from runner.read import fast_reader, gdal_reader
+from runner.read import fast_reader
 from runner.read.decode import ByteArray
 from runner.read.fetch import FetchCounts
-from runner.read.header import ScenePart, ScenePixels, Window
-from runner.read.inflation import InflateCounts, Inflation
-from runner.read.stop_flag import StopFlag
-from runner.reduce.fused import FusedSums
-from runner.reduce.partial import Needs, Partial
+from runner.read.header import ScenePixels, Window
+from runner.read.inflation import InflateCounts
+from runner.reduce.fused import Encoded, FusedSums
+from runner.reduce.fused_kernels import NO_HIDDEN, HiddenPixels
+from runner.reduce.partial import Partial
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
-from runner.reduce.statistics import finish_ordered, needs, statistic
+from runner.reduce.statistics import finish_ordered, statistic
 from runner.reduce.temporal import TemporalSums
-from runner.settings import Over, Weights
-from runner.source.stores import gdal_path
+from runner.settings import Over
 
 Values = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """The data that all tasks of a pass share."""
-
-    scenes: tuple[Scene, ...]
-    stages: tuple[StagePlan, ...]
-    reading: Reading
-    by_gdal: tuple[bool, ...]  # for each scene
-    row_areas: npt.NDArray[np.float64] | None  # of the grid's pixels, where a stage is by area
-    inflation: Inflation
-    needs: dict[Over, Needs]  # for the stages over these axes
-    fused: bool  # tiles are added as they are inflated
-    stop: StopFlag = field(default_factory=StopFlag)
-
-    @classmethod
-    def of(cls, reading: Reading, stack: Stack, stages: tuple[StagePlan, ...]) -> "Shared":
-        """The data for these stages of a stack."""
-        by_area = any(stage.weights is Weights.area for stage in stages)
-        by_gdal = tuple(map(reading.by_gdal, stack.scenes))
-        areas = row_areas(stack.grid) if by_area else None
-        total = len(stack.scenes) * stack.grid.pixels * stack.dtype.itemsize
-        needs = {over: need for over in Over if (need := summed(stages, over))}
-        ordered, rule = any(stage.ordered for stage in stages), reading.rule
-        fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
-        inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
-        return cls(stack.scenes, stages, reading, by_gdal, areas, inflation, needs, fused)
-
-
-def _kind_of_tiles(stack: Stack) -> tuple[object, ...]:
-    """What tells how tiles of different stacks are best inflated: their type, and the way in which they are packed."""
-    header = stack.scenes[0].header
-    return stack.dtype.name, header.compression, header.predictor, header.tile_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +54,12 @@ def run_tasks(shared: Shared, tasks: Iterator[Task]) -> Generator[TaskResult, No
 
     Raises ReadError.
     """
-    with closing(_read(shared, tasks)) as parts:
+    with closing(read_tasks(shared, tasks)) as parts:
         while (result := _reduce(shared, parts)) is not None:
             yield result
 
 
-def _reduce(shared: Shared, parts: Iterator["_Part"]) -> TaskResult | None:
+def _reduce(shared: Shared, parts: Iterator[TaskPart]) -> TaskResult | None:
     """Take parts up to the end of their task; None if there are no more."""
     started, compiling = working_seconds(), compile_seconds()
     part = next(parts, None)
@@ -105,7 +69,7 @@ def _reduce(shared: Shared, parts: Iterator["_Part"]) -> TaskResult | None:
     reducing = 0.0
     while part.pixels is not None:
         before = working_seconds()
-        collectors.add(part.pixels)
+        collectors.add(part.pixels, part.hidden)
         reducing += working_seconds() - before
         part = next(parts)
     before = working_seconds()
@@ -124,85 +88,6 @@ def _reduce(shared: Shared, parts: Iterator["_Part"]) -> TaskResult | None:
     )
 
 
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-class _Part(NamedTuple):
-    """Some pixels of a task, whose scenes are counted among its own; None after the last of them."""
-
-    task: Task
-    counts: FetchCounts  # of the task
-    inflated: InflateCounts  # of the task
-    pixels: fast_reader.Turn | ScenePixels | None
-
-
-def _read(shared: Shared, tasks: Iterator[Task]) -> Generator[_Part, None, None]:
-    """The pixels of tasks, each scene by the reader that takes it."""
-    if not any(shared.by_gdal):
-        whole = (_Portion(task, FetchCounts(), InflateCounts(), range(task.start, task.stop)) for task in tasks)
-        yield from _read_fast(shared, whole)
-        return
-    for task in tasks:
-        counts, inflated = FetchCounts(), InflateCounts()
-        for through_gdal, scenes in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
-            read = _read_through_gdal if through_gdal else _read_fast
-            parts = read(shared, iter([_Portion(task, counts, inflated, list(scenes))]))
-            yield from (part for part in parts if part.pixels is not None)
-        yield _Part(task, counts, inflated, None)
-
-
-class _Portion(NamedTuple):
-    """Consecutive scenes of a task, by their numbers in the stack."""
-
-    task: Task
-    counts: FetchCounts
-    inflated: InflateCounts
-    scenes: Sequence[int]
-
-    def part(self, pixels: fast_reader.Turn | ScenePixels | None) -> _Part:
-        """Pixels of these scenes."""
-        return _Part(self.task, self.counts, self.inflated, pixels)
-
-
-def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
-    taken: list[_Portion] = []
-
-    def works() -> Iterator[fast_reader.Excerpt]:
-        for portion in portions:
-            taken.append(portion)
-            yield fast_reader.Excerpt(_scene_parts(shared, portion), portion.counts, portion.inflated)
-
-    reading = shared.reading
-    decoding = fast_reader.Decoding(reading.rule.band, shared.inflation, _is_missing(shared))
-    with closing(fast_reader.read_turns(works(), decoding, reading.fetch, shared.stop)) as turns:
-        for number, turn in turns:
-            yield taken[number].part(turn)
-
-
-def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Iterator[_Part]:
-    for portion in portions:
-        parts, band = _scene_parts(shared, portion), shared.reading.rule.band
-        for pixels in gdal_reader.read_parts(parts, band, lambda file: gdal_path(locate(file.href))):
-            shared.stop.check()
-            yield portion.part(pixels)
-
-
-def _scene_parts(shared: Shared, portion: _Portion) -> list[ScenePart]:
-    """The pixels of the task's window that scenes cover; those of scenes at one place go together."""
-    (top, left, *_), start = portion.task.window, portion.task.start
-    parts = []
-    for number in portion.scenes:
-        scene = shared.scenes[number]
-        window = scene.part(portion.task.window)
-        if window is not None:
-            row, column = scene.row + window.row - top, scene.column + window.column - left
-            parts.append(ScenePart(number - start, shared.reading.file_of(scene), window, row, column))
-    return sorted(parts, key=lambda part: part[2:])
-
-
-# --- collecting -----------------------------------------------------------------------------------------------------
-
-
 class _Collectors:
     """Accumulators of a task's pixels."""
 
@@ -210,6 +95,7 @@ class _Collectors:
         self._rule = shared.reading.rule
         scenes = shared.scenes[task.start : task.stop]
         self._headers = [scene.header for scene in scenes]
+        self._scaling = self._rule.scaling(np.dtype(scenes[0].header.dtype))
         pixels, shape = self._rule.pixels, (task.window.height, task.window.width)
         time_needs, space_needs = shared.needs.get(Over.time), shared.needs.get(Over.space)
         self.over_time = TemporalSums(shape, pixels, time_needs) if time_needs else None
@@ -221,20 +107,20 @@ class _Collectors:
             for outside in task.window.without(scene.window):
                 self._skip(number, _within(task.window, outside))
 
-    def add(self, part: fast_reader.Turn | ScenePixels) -> None:
-        """Add pixels, whose scenes are counted among those of the task."""
+    def add(self, part: fast_reader.Turn | ScenePixels, hidden: Hidden | None = None) -> None:
+        """Add pixels, whose scenes are counted among those of the task, but for the hidden ones."""
         if isinstance(part, ScenePixels):
-            self._add_pixels(part)
+            self._add_pixels(part, hidden)
             return
         for tile in part:
             if tile.missing:
-                self._skip(tile.scene, _place(tile))
+                self._skip(tile.scene, place_of(tile))
         for tiles, encoded in fast_reader.side_by_side(part):
             if self._fused is not None and encoded is not None:
-                self._add_encoded(self._fused, tiles, encoded)
+                self._add_encoded(self._fused, tiles, encoded, hidden)
             else:
                 for tile in tiles:
-                    self._add_pixels(tile.pixels())
+                    self._add_pixels(tile.pixels(), hidden)
 
     def finish(self) -> tuple[Partial | None, Partial | None, dict[str, dict[str, Values]]]:
         """The partials over time and over space, and the ordered statistics by stage."""
@@ -253,18 +139,23 @@ class _Collectors:
         for ordered in self.ordered:
             ordered.skip(scene, place)
 
-    def _add_encoded(self, fused: FusedSums, turn: fast_reader.Turn, encoded: ByteArray) -> None:
-        tile, place = turn[0], _place(turn[0])
+    def _add_encoded(self, fused: FusedSums, turn: fast_reader.Turn, encoded: ByteArray, hidden: Hidden | None) -> None:
+        tile, place = turn[0], place_of(turn[0])
         scenes = [same_tile.scene for same_tile in turn]
-        for index in fused.add(scenes, encoded, tile.decoder.predictor, place):
-            pixels = turn[index].pixels().pixels
-            assert self.over_space
-            self.over_space.add_tile(scenes[index], pixels, place._replace(top=0, left=0))
+        pixels = HiddenPixels.of(hidden.pixels, hidden.slots(scenes)) if hidden else NO_HIDDEN
+        for index in fused.add(scenes, Encoded(encoded, tile.decoder.predictor), place, pixels):
+            self._add_over_space(turn[index].pixels(), hidden)
 
-    def _add_pixels(self, part: ScenePixels) -> None:
-        scene = part.scene
-        values = self._rule.values(part.pixels, part.valid, self._headers[scene])
-        place = Place(0, 0, part.row, part.column, *values.shape)
+    def _add_over_space(self, part: ScenePixels, hidden: Hidden | None) -> None:
+        values, place = self._values(part, hidden)
+        assert self.over_space
+        self.over_space.add_tile(part.scene, values, place)
+
+    def _add_pixels(self, part: ScenePixels, hidden: Hidden | None) -> None:
+        if self._fused and hidden and self._rule.pixels.blank is None:
+            self._add_without_blank(self._fused, part, hidden)
+            return
+        scene, (values, place) = part.scene, self._values(part, hidden)
         if self.over_time:
             self.over_time.add_tile(values, place)
         if self.over_space:
@@ -272,20 +163,23 @@ class _Collectors:
         for ordered in self.ordered:
             ordered.add_tile(scene, values, place)
 
+    def _add_without_blank(self, fused: FusedSums, part: ScenePixels, hidden: Hidden) -> None:
+        """Add integers of a type in which every value counts; their sums over space always fit two floats."""
+        place = Place(0, 0, part.row, part.column, *part.pixels.shape)
+        pixels = HiddenPixels.of(hidden.pixels, hidden.slots([part.scene]))
+        fused.add([part.scene], Encoded.of(self._rule.pixels.native(part.pixels)), place, pixels)
 
-def _place(tile: fast_reader.InflatedTile) -> Place:
-    height, width = tile.rows.stop - tile.rows.start, tile.columns.stop - tile.columns.start
-    return Place(tile.rows.start, tile.columns.start, tile.row, tile.column, height, width)
+    def _values(self, part: ScenePixels, hidden: Hidden | None) -> tuple[Values, Place]:
+        """The accumulated values of pixels, and their place."""
+        place = Place(0, 0, part.row, part.column, *part.pixels.shape)
+        not_shown, header = hidden.of(part.scene, place) if hidden else None, self._headers[part.scene]
+        if self._scaling and part.valid is None:
+            return self._scaling.values(part.pixels, header.scale_of(self._rule.band), not_shown), place
+        return self._rule.values(part.pixels, part.valid, header, not_shown), place
 
 
 def _within(whole: Window, part: Window) -> Place:
     return Place(0, 0, part.row - whole.row, part.column - whole.column, part.height, part.width)
-
-
-def _is_missing(shared: Shared) -> Callable[[Values], bool] | None:
-    """True for pixels none of which counts, if tiles are added as they are inflated."""
-    pixels = shared.reading.rule.pixels
-    return (lambda tile: not pixels.valid(pixels.native(tile)).any()) if shared.fused else None
 
 
 def counts_over(result: TaskResult, over: Over) -> Values:
@@ -293,17 +187,6 @@ def counts_over(result: TaskResult, over: Over) -> Values:
     partial = result.over_time if over is Over.time else result.over_space
     assert partial is not None  # every stage counts its pixels
     return partial.counts
-
-
-def summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
-    """The sums that stages over these axes need; None without such a stage. Every stage counts its pixels."""
-    along = [stage for stage in stages if stage.over is over]
-    if not along:
-        return None
-    total = Needs()
-    for stage in along:
-        total |= needs([name for name in stage.statistics if not statistic(name).ordered], stage.weights)
-    return total
 
 
 class _Ordered:

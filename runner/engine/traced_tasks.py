@@ -7,7 +7,8 @@ from contextlib import closing
 
 import numpy as np
 
-from runner.engine.tasks import Shared, TaskResult, run_tasks
+from runner.engine.shared import Shared
+from runner.engine.tasks import TaskResult, run_tasks
 from runner.engine.trace import NumberedTask, TaskError, TaskTrace, Work, here
 from runner.errors import RunnerError
 from runner.host.memory import peak_bytes

@@ -14,7 +14,7 @@ import numpy as np
 
 from runner.errors import RunnerError
 from runner.host.compile_clock import compile_seconds, compiling_told
-from runner.reduce.fused import FusedSums
+from runner.reduce.fused import Encoded, FusedSums
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
@@ -74,7 +74,7 @@ def _use_once() -> float:
     over_time, over_space = TemporalSums((_SIDE, _SIDE), pixels, needs), SpatialSums(1, pixels, needs)
     encoded = np.zeros((1, _SIDE, _SIDE * pixels.dtype.itemsize), np.uint8)
     sums = FusedSums(over_time, over_space, pixels)
-    sums.add([0], encoded, 3, Place(0, 0, 0, 0, _SIDE, _SIDE))
+    sums.add([0], Encoded(encoded, 3), Place(0, 0, 0, 0, _SIDE, _SIDE))
     sums.finish()
     over_time.partial()
     over_space.partial()

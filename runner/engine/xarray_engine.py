@@ -1,6 +1,7 @@
 """The reference engine: rioxarray and dask arrays, as in the founding notebook."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,18 +13,21 @@ import xarray as xr
 from dask.base import tokenize
 from dask.delayed import Delayed, delayed
 
+from runner.area import Area
 from runner.cluster.workers import Cluster
+from runner.engine.area_seen import share_inside
 from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
-from runner.model import Scene, Stack, locate
+from runner.model import Location, MaskFile, Scene, Stack, locate
 from runner.plan.chunking import chunk_sizes
 from runner.plan.masking import PixelRule
 from runner.plan.records import Chunks, Pass, StagePlan, Task
 from runner.plan.weights import row_areas
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, Window
+from runner.read.mask_test import MaskTest
 from runner.read.version import Version
 from runner.reduce.statistics import statistic
 from runner.reduce.xarray_statistics import AREA
@@ -31,23 +35,20 @@ from runner.settings import Over, Weights
 from runner.source.stores import gdal_path
 
 Part = tuple[tuple[slice, ...], Delayed]
+Where = Callable[[str], Location]
 
 
 def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) -> PassResult:
     """Compute the stages of a pass. Its tasks are the pieces of its results. Raises ReadError."""
     rule = pass_.reading.rule
-    pixels = open_stack(stack, pass_.chunks, rule)
+    pixels = open_stack(stack, pass_.chunks, rule, pass_.reading.stores.locate)
     if any(stage.weights is Weights.area for stage in pass_.stages):
         pixels = pixels.assign_coords({AREA: ("y", row_areas(stack.grid))})
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
     results: dict[str, dict[str, Values]] = {}
     beyond: set[tuple[str, str]] = set()
     for stage in pass_.stages:
-        dims = ("y", "x") if stage.over is Over.space else ("time",)
-        lazy = {
-            name: statistic(name, stage.weights).from_xarray(pixels, valid, dims, stage.min_count).data
-            for name in stage.statistics
-        }
+        lazy = {name: _lazy(stage, stack, name, pixels, valid).data for name in stage.statistics}
         pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
         narrow = pass_.raster if stage.over is Over.time else None
         results[stage.name] = {name: _empty(array, narrow) for name, array in lazy.items()}
@@ -58,8 +59,38 @@ def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) ->
     return PassResult(results, beyond=frozenset(beyond))
 
 
+def _lazy(stage: StagePlan, stack: Stack, name: str, pixels: xr.DataArray, valid: xr.DataArray) -> xr.DataArray:
+    """A statistic of a stage. A valid fraction over space is a part of the area."""
+    dims = ("y", "x") if stage.over is Over.space else ("time",)
+    lazy = statistic(name, stage.weights).from_xarray(pixels, valid, dims, stage.min_count)
+    if name != "valid_fraction" or stage.over is not Over.space or stack.area is None:
+        return lazy
+    return lazy / share_inside(stack, by_area=name in stage.by_area)
+
+
 def _empty(array: da.Array, floats: np.dtype | None) -> Values:
     return np.empty(array.shape, floats if floats is not None and array.dtype.kind == "f" else array.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskArray:
+    """The mask of a scene in a file of its own, read when it is asked for."""
+
+    stored: GdalArray
+    mask: MaskFile
+    test: MaskTest
+
+    def hidden(self, window: Window) -> np.ndarray:
+        """True for the pixels of a window of the scene that the mask hides. Raises ReadError."""
+        mask, part = self.mask, self.mask.part(window)
+        codes, valid = self.stored.read(mask.header, part.slices), self.stored.visible(mask.header, part.slices)
+        hidden = self.test.hides(codes, mask.header.nodata_of(self.test.band))
+        if valid is not None:
+            hidden |= ~valid
+        repeated = hidden.repeat(mask.factor, axis=0).repeat(mask.factor, axis=1)
+        row, column = mask.row + part.row * mask.factor, mask.column + part.column * mask.factor
+        cropped: np.ndarray = repeated[window.shifted(-row, -column).slices]
+        return cropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +105,8 @@ class SceneArray:
     rule: PixelRule
     shape: tuple[int, int]
     place: Window
+    mask: MaskArray | None = None
+    area: Area | None = None
 
     @property
     def dtype(self) -> np.dtype:
@@ -89,6 +122,8 @@ class SceneArray:
         """The values of a window of the grid. Raises ReadError."""
         whole = _window(*(slice(*part.indices(size)[:2]) for part, size in zip(window, self.shape, strict=True)))
         covered = whole.common(self.place)
+        if covered and self.area and not self.area.meets(covered):
+            covered = None
         if covered == whole:
             return self._read(whole)
         values = np.full((whole.height, whole.width), self.rule.pixels.blank, self.dtype)
@@ -97,19 +132,27 @@ class SceneArray:
         return values
 
     def _read(self, covered: Window) -> np.ndarray:
-        window = covered.shifted(-self.place.row, -self.place.column).slices
+        own = covered.shifted(-self.place.row, -self.place.column)
+        window = own.slices
         valid = self.stored.visible(self.header, window) if self.rule.masks or self.header.layout.repaired else None
-        return self.rule.values(self.stored.read(self.header, window), valid, self.header)
+        hidden = self.mask.hidden(own) if self.mask else None
+        if self.area:
+            outside = ~self.area.inside(covered)
+            hidden = outside if hidden is None else hidden | outside
+        return self.rule.values(self.stored.read(self.header, window), valid, self.header, hidden)
 
 
-def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
-    """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS."""
-    shape, sizes = (stack.grid.height, stack.grid.width), chunk_sizes(stack, chunks)
+def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = locate) -> xr.DataArray:
+    """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS.
+
+    `where` tells the place of an href.
+    """
+    sizes = chunk_sizes(stack, chunks)
     layers = [
         da.from_array(
-            SceneArray(_stored(scene, rule.band), scene.header, rule, shape, scene.window),
+            _scene_array(stack, scene, rule, where),
             chunks=sizes,
-            name=f"scene-{tokenize(scene.href, scene.etag, str(rule), sizes, scene.window)}",
+            name=f"scene-{tokenize(scene.objects, str(rule), sizes, scene.window, stack.area and stack.area.sha256)}",
             lock=False,
             meta=np.empty((0, 0), rule.pixels.dtype),
         )
@@ -129,10 +172,21 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule) -> xr.DataArray:
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
 
 
-def _stored(scene: Scene, band: int) -> GdalArray:
-    version = str(Version(scene.etag, scene.size, scene.modified))
-    header = scene.header
-    return GdalArray(gdal_path(locate(scene.href)), scene.href, version, band, header.shape, np.dtype(header.dtype))
+def _scene_array(stack: Stack, scene: Scene, rule: PixelRule, where: Where) -> SceneArray:
+    shape, stored = (stack.grid.height, stack.grid.width), _stored(scene, rule.band, where)
+    return SceneArray(stored, scene.header, rule, shape, scene.window, _mask(scene, rule, where), stack.area)
+
+
+def _stored(file: Scene | MaskFile, band: int, where: Where) -> GdalArray:
+    version = str(Version(file.etag, file.size, file.modified))
+    header = file.header
+    return GdalArray(gdal_path(where(file.href)), file.href, version, band, header.shape, np.dtype(header.dtype))
+
+
+def _mask(scene: Scene, rule: PixelRule, where: Where) -> MaskArray | None:
+    if scene.mask is None or rule.test is None:
+        return None
+    return MaskArray(_stored(scene.mask, rule.test.band, where), scene.mask, rule.test)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,13 @@ UNKNOWN: Final = "unknown"  # run.json, outputs.json or the results are missing
 TOLERANCE: Final = 1e-5  # relative: float32 rounds to 6e-8, float64 sums in any order are closer; a fault is larger
 SOURCE: Final = (
     "band",
+    "scale",
+    "offset",
+    "area",
+    "area_layer",
+    "grid",
+    "bbox",
+    "bbox_crs",
     "nodata",
     "valid_range",
     "mask_and_scale",
@@ -123,7 +130,7 @@ def _question(run: RunFolder, more: Sequence[str] = ()) -> str:
 def _objects(run: RunFolder) -> Objects | None:
     """The objects of its stack."""
     try:
-        return tuple((row.href, row.etag or str(row.modified), row.size) for row in run.inputs() if row.used)
+        return tuple(version for row in run.inputs() if row.used for version in row.versions)
     except RecordError:
         return None
 

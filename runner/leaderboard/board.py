@@ -14,8 +14,8 @@ from runner.leaderboard.ranking import Noise
 from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row, ranked, rows_of
 
-_OF_SOURCE: Final = tuple(f"source.{name}" for name in (*SCENES, *SOURCE))
-_OTHERS: Final = ("mask", "output.raster_dtype")
+_OF_SOURCE: Final = ("mask.", *(f"source.{name}" for name in (*SCENES, *SOURCE)))
+_OTHERS: Final = ("output.raster_dtype",)
 _OF_STAGE: Final = (".statistics", ".min_count", ".weights")
 _MOST_VALUES: Final = 4
 

@@ -3,12 +3,15 @@
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
+from runner.base.command import command
 from runner.base.console import say, show_table, table
+from runner.compare.archives import compare_archives
 from runner.compare.records import SECTIONS, compare
 from runner.compare.sections import Difference, Section
-from runner.errors import printable
+from runner.errors import RecordError, printable
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.run_folder import RunFolder, choose_run
+from runner.record.stacks import FOLDER
 
 _SHOWN = 20  # differences of one section, unless all are asked for
 _EXAMPLES = f"""\
@@ -16,6 +19,7 @@ examples
   cog-stack-runner log diff 14-05-09_demo last            two runs, by a part of their names
   cog-stack-runner log diff A B --only values             are the results the same bits?
   cog-stack-runner log diff A B --only config,packages
+  cog-stack-runner log diff ARCHIVE_1 ARCHIVE_2           two archives, stack by stack, by the names of the stacks
 
 Sections: {", ".join(SECTIONS)}. Values are compared by the digests in outputs.json and, where these differ or are
 missing, pixel by pixel and row by row; a result that has changed since it was written, or is gone, is named, and so is
@@ -39,11 +43,23 @@ def _sections(text: str) -> list[str]:
 
 def _run(options: Namespace) -> int:
     a, b = (choose_run(word, options.outputs) for word in (options.a, options.b))
-    sections = compare(a, b, options.only)
+    sections = compare_any(a, b, options.only)
     say(f"A {printable(_describe(a))}\nB {printable(_describe(b))}")
     for section in sections:
         show_section(section, None if options.all else _SHOWN)
     return int(any(section.differences for section in sections))
+
+
+def compare_any(a: RunFolder, b: RunFolder, only: Sequence[str] | None = None) -> list[Section]:
+    """The sections of two runs, or of two archives, stack by stack. Raises RecordError for one of each."""
+    kinds = {run.record.is_archive for run in (a, b)}
+    if len(kinds) > 1:
+        archive, run = (a, b) if a.record.is_archive else (b, a)
+        raise RecordError(
+            f"{archive.path} is an archive, {run.path} a run of one stack; name a stack of it, as "
+            f"{archive.path}/{FOLDER}/NAME; {command()} log show {archive.path} names them"
+        )
+    return (compare_archives if kinds == {True} else compare)(a, b, only)
 
 
 def _describe(run: RunFolder) -> str:

@@ -1,9 +1,13 @@
 """`leaderboard`: the best job of a sweep, by how much it won, and whether all jobs agree."""
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
+from runner.base.command import command
 from runner.base.console import say_json
+from runner.errors import RecordError
 from runner.log.verb import Verb, add_outputs
+from runner.record.stacks import STACKS
 
 _EXAMPLES = """\
 examples
@@ -33,6 +37,7 @@ def _run(options: Namespace) -> int:
     from runner.leaderboard import show, table  # noqa: PLC0415 - as above
     from runner.leaderboard.attempts import choose_sweep  # noqa: PLC0415 - as above
 
+    _refuse_archive(Path(options.sweep))
     folder = choose_sweep(options.sweep, options.outputs)
     if options.json:
         board = boards.read_leaderboard(folder)
@@ -41,6 +46,13 @@ def _run(options: Namespace) -> int:
         board = show.write_leaderboard(folder)
         show.show_leaderboard(board)
     return board.exit_code
+
+
+def _refuse_archive(folder: Path) -> None:
+    if (folder / STACKS).is_file():
+        raise RecordError(
+            f"{folder} is an archive, not a sweep: its stacks are not rivals; {command()} log show {folder} lists them"
+        )
 
 
 VERB = Verb("leaderboard", "which job of a sweep was best, by how much", _EXAMPLES, _arguments, _run)

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from runner.base.console import say, show_table, table, tell
+from runner.base.humanize import plural
 from runner.base.overrides import as_text, without_folder
 from runner.base.tree import flat
 from runner.errors import RecordError, printable
 from runner.log.verb import OUTPUTS, Verb
-from runner.record.run import STATUSES
+from runner.record.run import STATUSES, Run
 from runner.record.run_folder import RunFolder, find_runs, read_run
 
 _STATUSES = (*STATUSES, "UNREADABLE")
@@ -28,12 +29,14 @@ _EXAMPLES = """\
 examples
   cog-stack-runner log ls                              every run below outputs/, newest first
   cog-stack-runner log ls outputs/2026-11-23           those of a day, or of a multirun
+  cog-stack-runner log ls outputs/2026-11-26/09-00-00_rtc/stacks    the stacks of an archive, a run each
   cog-stack-runner log ls --status failed,killed       those that went wrong
   cog-stack-runner log ls --stack demo --since 2026-11-01 --until 2026-11-30
   cog-stack-runner log ls --where chunks.y=512 --where 'source.url=s3://my-bucket/*'
   cog-stack-runner log ls --json | jq '.[] | select(.retries > 0) | .name'
 
-A run takes one line, cut to the terminal; --json has every setting in which the runs differ.
+A run takes one line, cut to the terminal, and so does an archive, with how many of its stacks are done; --json has
+every setting in which the runs differ.
 Times are local here, UTC in --json. KILLED is a run that lives no more and could not say so itself."""
 
 
@@ -185,13 +188,20 @@ def _row(entry: Entry) -> list[str]:
         entry.name,
         f"{run.started.astimezone():%Y-%m-%d %H:%M:%S}",
         entry.status,
-        run.record.stack_name,
+        _stack(run.record),
         _or_dash(run.record.scenes),
         "-" if run.seconds is None else f"{run.seconds:.1f} s",
         "-" if speed is None else f"{speed:.1f}",
         _or_dash(run.record.retries),
         " ".join(without_folder(run.record.overrides)),
     ]
+
+
+def _stack(run: Run) -> str:
+    """The name of the stack, or how many stacks of an archive are done."""
+    if run.archive:
+        return f"{run.archive.done:,} of {plural(run.archive.stacks, 'stack')}"
+    return f"{run.stack_name}, an archive" if run.is_archive else run.stack_name
 
 
 def _or_dash(number: int | None) -> str:
@@ -219,6 +229,7 @@ def _describe(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:
         **facts,
         "started": run.started.isoformat(),
         "stack": run.record.stack_name,
+        **({"stacks": run.record.archive.statuses} if run.record.archive else {}),
         "scenes": run.record.scenes,
         "seconds": run.seconds,
         "megabytes_per_second": run.record.megabytes_per_second,

@@ -16,7 +16,9 @@ from runner.base.console import progress_bar
 from runner.base.humanize import plural, size
 from runner.cluster.open import open_cluster
 from runner.compare.values import Key, Result, pixel_place, results_of
-from runner.engine.tasks import Shared, TaskResult, Values, counts_over, run_tasks
+from runner.engine.area_seen import seen_inside
+from runner.engine.shared import Shared
+from runner.engine.tasks import TaskResult, Values, counts_over, run_tasks
 from runner.errors import ReadError, RecordError
 from runner.log.check import Check, Verdict
 from runner.model import Scene, Stack
@@ -33,7 +35,7 @@ from runner.record.run_folder import RunFolder
 from runner.reduce.statistics import finish, statistic
 from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
 from runner.source.reachable import opened_source
-from runner.source.reopen import Lookup, look_up, read_scenes
+from runner.source.reopen import Lookup, look_up, read_scenes, renew_signatures
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
 
@@ -48,7 +50,8 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
     """
     rows = [row for row in run.inputs() if row.used]
     with opened_source(job) as reachable:
-        stores = Stores(reachable.source.s3, fetch_options(job.fetch))
+        stores = Stores.of_source(reachable.source, fetch_options(job.fetch))
+        renew_signatures(reachable.source, [row.stored for row in rows], stores)
         lookups = look_up([row.stored for row in rows], stores)
         yield from _check_objects(lookups)
         intact = [(lookup, row.scene) for lookup, row in zip(lookups, rows, strict=True) if not lookup.problem]
@@ -57,7 +60,8 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
         with progress_bar("headers") as progress:
             scenes, _ = read_scenes(reachable.source, intact, stores, progress)
         yield from _check_beside(scenes, rows)
-        yield from _check_values(_Sampler(run, reachable, scenes, len(lookups), random.Random(seed)), count)  # noqa: S311
+        sampler = _Sampler(run, reachable, scenes, len(lookups), random.Random(seed), stores)  # noqa: S311
+        yield from _check_values(sampler, count)
 
 
 def _check_objects(lookups: Sequence[Lookup]) -> Iterator[Check]:
@@ -99,13 +103,14 @@ class _Sampler:
     scenes: tuple[Scene, ...]
     scenes_recorded: int
     random: random.Random
+    stores: Stores
     fetched: FetchCounts = field(default_factory=FetchCounts)
     _stack: Stack = field(init=False)
     _reading: Reading = field(init=False)
 
     def __post_init__(self) -> None:
         self._stack = make_stack(self.job.source, self.scenes)
-        self._reading = make_reading(replace(self.job, engine=EngineName.block), self._stack)
+        self._reading = make_reading(replace(self.job, engine=EngineName.block), self._stack, self.stores)
 
     def over_time(self, count: int) -> Iterator[Check]:
         """Check windows with all scenes."""
@@ -159,7 +164,7 @@ class _Sampler:
         results, outcomes = results_of(self.run), dict[Key, list[_Outcome]]()
         for result in self._computed(tuple(stage for stage in computable if stage.statistics), tasks):
             for stage in computable:
-                for name, values in _finished(result, stage, len(self.scenes), self._stack.grid.pixels).items():
+                for name, values in _finished(result, stage, self._stack).items():
                     key = Key(stage.name, name)
                     outcomes.setdefault(key, []).append(_tried(compare, results[key], result.task, values))
         for stage in stages:
@@ -245,20 +250,22 @@ def _computable(stage: StagePlan) -> StagePlan:
     return replace(stage, statistics=names)
 
 
-def _finished(result: TaskResult, stage: StagePlan, scenes: int, pixels: int) -> dict[str, Values]:
+def _finished(result: TaskResult, stage: StagePlan, stack: Stack) -> dict[str, Values]:
     """A stage's statistics of one task. Raises RecordError if the task did not see every pixel once."""
     values = {
         name: statistic(name).where_enough(ordered, counts_over(result, stage.over), stage.min_count)
         for name, ordered in result.ordered.get(stage.name, {}).items()
     }
-    partial, expected = (result.over_time, scenes) if stage.over is Over.time else (result.over_space, pixels)
+    over_time = stage.over is Over.time
+    partial, expected = (result.over_time, len(stack.scenes)) if over_time else (result.over_space, stack.grid.pixels)
     if partial is not None:
         if not (partial.seen == expected).all():
             raise RecordError(
                 f"{result.task.window} saw {partial.seen.min()} pixels a cell, wanted {expected}; verify again"
             )
         summed = [name for name in stage.statistics if not statistic(name).ordered]
-        values |= finish(partial, summed, stage.min_count, stage.weights)
+        whole = partial if over_time else seen_inside(partial, stack)
+        values |= finish(whole, summed, stage.min_count, stage.weights)
     return values
 
 

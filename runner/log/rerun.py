@@ -1,17 +1,24 @@
 """`rerun`: a run repeated from the config and the objects that it recorded, and its values compared."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runner.base.console import say, tell
-from runner.compare.records import compare
-from runner.log.diff import show_section
+from runner.log.diff import compare_any, show_section
 from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.recorded_inputs import recorded_inputs
 from runner.record.run_files import altered_outputs
 from runner.record.run_folder import RunFolder, choose_run, read_run
+
+if TYPE_CHECKING:
+    from runner.record.run_record import RunRecord
+    from runner.settings import JobSettings
+
+    Again = Callable[[JobSettings, RunRecord], None]
 
 _CAUSES = ("config", "inputs", "packages", "code", "kernels")
 _EXAMPLES = """\
@@ -23,6 +30,7 @@ examples
 
 The config is the recorded one, whatever conf/ says now. The scenes are the recorded ones, in their order: an object
 that has changed or is gone ends it, named with both ETags; --unpinned takes and names what has changed.
+Of an archive, every stack of which objects were recorded is run again, into a new archive.
 The new folder stands beside others in outputs/, unless output.dir says where. Exit code: 0 done, and the values that
 both runs have are the same bits, 1 they differ or the run failed, 2 it could not be started."""
 
@@ -48,14 +56,33 @@ def new_folder(outputs: Path, earlier: RunFolder) -> Path:
 def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned: bool) -> RunFolder:
     """Do a run again in a new folder, or in the override's. Raises RunnerError, also for objects that have changed."""
     from runner.base.humanize import relative_path  # noqa: PLC0415 - as above
+
+    again = (
+        _archive_again(earlier, pinned=pinned) if earlier.record.is_archive else _stack_again(earlier, pinned=pinned)
+    )
+    with restarted_run(earlier, overrides, folder, resumed=False) as (job, record):
+        record.change(rerun_of=str(earlier.path.absolute()))
+        again(job, record)
+    tell(f"run folder: {relative_path(record.folder)}, {record.seconds:.1f} s in all")
+    return read_run(Path(relative_path(record.folder)))
+
+
+def _stack_again(earlier: RunFolder, *, pinned: bool) -> "Again":
+    """A function that runs a job on the recorded objects. Raises RecordError if they cannot be read."""
     from runner.job import run_job  # noqa: PLC0415 - all that a run imports, which the other verbs spare
 
     rows = earlier.inputs()
-    with restarted_run(earlier, overrides, folder, resumed=False) as (job, record):
-        record.change(rerun_of=str(earlier.path.absolute()))
-        run_job(job, record, recorded_inputs(earlier, [row for row in rows if row.used], rows, pinned=pinned))
-    tell(f"run folder: {relative_path(record.folder)}, {record.seconds:.1f} s in all")
-    return read_run(Path(relative_path(record.folder)))
+    find = recorded_inputs(earlier, [row for row in rows if row.used], rows, pinned=pinned)
+    return lambda job, record: run_job(job, record, find)
+
+
+def _archive_again(earlier: RunFolder, *, pinned: bool) -> "Again":
+    """The same of an archive: every stack of which objects were recorded."""
+    from runner.archive.recorded import RecordedStacks  # noqa: PLC0415 - as above
+    from runner.archive.story import run_archive  # noqa: PLC0415 - as above
+
+    recorded = RecordedStacks.of(earlier, pinned=pinned)
+    return lambda job, record: run_archive(job, record, recorded)
 
 
 def tell_apart(earlier: RunFolder, rerun: RunFolder) -> int:
@@ -63,11 +90,11 @@ def tell_apart(earlier: RunFolder, rerun: RunFolder) -> int:
 
     Objects that have changed are named in any case.
     """
-    if earlier.status != "COMPLETED":
+    if earlier.status != "COMPLETED" and not earlier.record.is_archive:
         say(f"{earlier.path} is {earlier.status} and left no values to compare with")
         _tell_changed_objects(earlier, rerun)
         return 0
-    (values,) = compare(earlier, rerun, ["values"])
+    (values,) = compare_any(earlier, rerun, ["values"])
     show_section(values)
     if any(difference.text for difference in values.differences):
         _tell_causes(earlier, rerun)
@@ -78,7 +105,7 @@ def tell_apart(earlier: RunFolder, rerun: RunFolder) -> int:
 
 
 def _tell_changed_objects(earlier: RunFolder, rerun: RunFolder) -> None:
-    (inputs,) = compare(earlier, rerun, ["inputs"])
+    (inputs,) = compare_any(earlier, rerun, ["inputs"])
     if inputs.differences:
         say("but the objects were not the same (A is the earlier run, B this one):")
         show_section(inputs)
@@ -86,7 +113,7 @@ def _tell_changed_objects(earlier: RunFolder, rerun: RunFolder) -> None:
 
 def _tell_causes(earlier: RunFolder, rerun: RunFolder) -> None:
     say("values differ; and so do, of what they follow from (A is the earlier run, B this one):")
-    causes = [section for section in compare(earlier, rerun, _CAUSES) if section.differences]
+    causes = [section for section in compare_any(earlier, rerun, _CAUSES) if section.differences]
     for section in causes:
         show_section(section)
     if not causes and altered_outputs(earlier.path):

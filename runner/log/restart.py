@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from runner.settings import JobSettings
 
 _CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "source.start", "source.end",
-             "source.exclude", "source.where", "source.stack_by", "source.limit", "source.duplicates")  # fmt: skip
+             "source.exclude", "source.where", "source.stack_by", "source.bands", "source.limit",
+             "source.duplicates")  # fmt: skip
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def _go_on(earlier: RunFolder, overrides: list[str], *, explain: bool) -> None:
     _refuse_other_folder(overrides)
     folder = earlier.path.absolute()
     with restarted_run(earlier, overrides, folder, resumed=True) as (job, record):
-        if job.source.stack_by:
+        if job.source.parted_by:
             run_archive(job, record)
         else:
             _tell_kept(job, folder)

@@ -13,6 +13,7 @@ from runner.base.command import command
 from runner.base.console import say, show_table, table
 from runner.base.overrides import command_line, quoted, repeat_command, without_folder
 from runner.errors import RecordError, printable
+from runner.log.show_stacks import MOST_STACKS, show_stacks, stacks_in_words
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.claim import left_nothing
 from runner.record.run import PassRecord, Run, TaskExtent
@@ -24,11 +25,14 @@ _EXAMPLES = """\
 examples
   cog-stack-runner log show last                 the newest run below outputs/
   cog-stack-runner log show 14-05-09_demo        a part of the name will do
-  cog-stack-runner log show outputs/2026-11-23/14-05-09_demo"""
+  cog-stack-runner log show outputs/2026-11-23/14-05-09_demo
+  cog-stack-runner log show 09-00-00_rtc                    an archive: its stacks, those that failed first
+  cog-stack-runner log show 09-00-00_rtc/stacks/10TET_VV    one of its stacks, as any run"""
 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_run(parser)
+    parser.add_argument("--all", action="store_true", help=f"every stack of an archive, not the first {MOST_STACKS}")
     add_outputs(parser)
 
 
@@ -40,6 +44,8 @@ def _run(options: Namespace) -> int:
         say(f"{heading:<{_HEADING}} {printable(text)}")
     if run.record.passes:
         show_table(table("", _PASS_COLUMNS, [_pass_row(pass_) for pass_ in run.record.passes]))
+    if run.record.is_archive:
+        show_stacks(run, None if options.all else MOST_STACKS)
     _show_outputs(run)
     _show_what_to_do(run)
     return 0
@@ -96,7 +102,7 @@ def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
     phases = ", ".join(f"{name.split('_')[0]} {seconds:.2f} s" for name, seconds in record.phases.items() if seconds)
     lines = [
         ("started", _local(run.started)),
-        ("stack", _stack(record)),
+        ("stacks", stacks_in_words(record)) if record.is_archive else ("stack", _stack(record)),
         ("source", str((run.config.get("source") or {}).get("url"))),
         ("overrides", " ".join(map(quoted, record.overrides)) or "none"),
         ("code", f"cog-stack-runner {record.versions.get('cog-stack-runner', '?')}, {commit}{kernels}"),
@@ -164,11 +170,12 @@ def _show_outputs(run: RunFolder) -> None:
     if not names:
         say("outputs: none")
         return
-    try:
-        recorded = {file.name: file for file in run.outputs()}
-    except RecordError as error:
-        recorded = {}
-        say(str(error))
+    recorded: dict[str, OutputFile] = {}
+    if not run.record.is_archive:  # whose tables have no digests of their own: they follow from those of its stacks
+        try:
+            recorded = {file.name: file for file in run.outputs()}
+        except RecordError as error:
+            say(str(error))
     rows = [_output_row(run.path / name, recorded.get(name)) for name in names]
     show_table(table("", ["output", "statistics", "sha256", "size"], rows, left=3))
 

@@ -12,30 +12,42 @@ from runner.errors import RecordError, RunnerError
 from runner.host import signals
 from runner.log.check import Check, Verdict
 from runner.log.verb import Verb, add_outputs, add_run
+from runner.log.verify_stacks import rows_to_verify, verify_archive
 from runner.record.run_files import OutputFile
 from runner.record.run_folder import RunFolder, choose_run
 
 if TYPE_CHECKING:
     from runner.settings import JobSettings
 
-_READING = ("source.s3.", "gdal", "fetch.", "reader=")  # settings that do not change what a value is
-_BLOCKS = 4
+_READING = (
+    "source.s3.",
+    "source.gcs.",
+    "source.azure.",
+    "source.stac.sign",
+    "gdal",
+    "fetch.",
+    "reader=",
+)  # settings that do not change what a value is
+_BLOCKS, _BLOCKS_OF_A_STACK = 4, 1
 _EXAMPLES = f"""\
 examples
   cog-stack-runner log verify last                  the files, and {_BLOCKS} windows and {_BLOCKS} scenes of the source
   cog-stack-runner log verify last --blocks 0       the files alone; nothing is read from the source
   cog-stack-runner log verify last --blocks 20 --seed 7
   cog-stack-runner log verify RUN -- source.s3.profile=work     with other access to the same objects
+  cog-stack-runner log verify ARCHIVE                   every stack of an archive, and its tables; one of them by
+                                                        ARCHIVE/stacks/NAME
 
 Checked are the files' sha256, that of their decoded values, the ETag of every object, and a random sample: a window
 of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes other
-windows and scenes. What is not sampled is held by its digest. Exit code: 0 all is verified, 1 something is not."""
+windows and scenes. What is not sampled is held by its digest. A stack of an archive that is not complete is not
+verified. Exit code: 0 all is verified, 1 something is not."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    help_text = f"how many windows, and scenes, are read again ({_BLOCKS}); 0 reads nothing"
-    parser.add_argument("--blocks", type=_count, default=_BLOCKS, metavar="N", help=help_text)
+    help_text = f"how many windows, and scenes, are read again ({_BLOCKS}; 1 of a stack of an archive); 0 reads nothing"
+    parser.add_argument("--blocks", type=_count, metavar="N", help=help_text)
     parser.add_argument("--seed", type=int, metavar="N", help="which ones; another each time unless given")
     add_outputs(parser)
 
@@ -48,16 +60,33 @@ def _count(text: str) -> int:
 
 def _run(options: Namespace) -> int:
     run = choose_run(options.run, options.outputs)
+    if run.record.is_archive:
+        return _verify_archive(run, options)
     if run.status != "COMPLETED":
         raise RecordError(f"{run.path} is {run.status}: it left no results to verify")
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
-    job = _job(run, options.overrides) if options.blocks else None
+    blocks = _BLOCKS if options.blocks is None else options.blocks
+    job = _job(run, options.overrides) if blocks else None
     say(f"{run.path}{f', sample of seed {seed}' if job else ''}")
     bad = count = 0
-    for check in _checks(run, job, options.blocks, seed):
+    for check in _checks(run, job, blocks, seed):
         say(f"{check.verdict.value:<8} {check.what}: {check.text}")
         count, bad = count + 1, bad + (check.verdict is not Verdict.ok)
     say(f"NOT verified: {bad} of {plural(count, 'check')}" if bad else f"verified: {plural(count, 'check')}")
+    return int(bad > 0)
+
+
+def _verify_archive(archive: RunFolder, options: Namespace) -> int:
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    blocks = _BLOCKS_OF_A_STACK if options.blocks is None else options.blocks
+
+    def checks_of(run: RunFolder) -> Iterator[Check]:
+        return _checks(run, _job(run, options.overrides) if blocks else None, blocks, seed)
+
+    rows = rows_to_verify(archive)
+    say(f"{archive.path}{f', samples of seed {seed}' if blocks else ''}")
+    bad, count = verify_archive(archive, rows, checks_of)
+    say(f"NOT verified: {bad} of {count} stacks and tables" if bad else f"verified: {count} stacks and tables")
     return int(bad > 0)
 
 
@@ -149,7 +178,7 @@ def check_inputs(run: RunFolder) -> Check:
         carried = {path.name: read_provenance(path, over).get("inputs_sha256") for path, over in files.items()}
     except RecordError as error:
         return Check("inputs.parquet", Verdict.unknown, str(error))
-    digest = inputs_sha256((row.href, row.etag) for row in used)
+    digest = inputs_sha256(file for row in used for file in row.objects)
     others = [name for name, sha256 in carried.items() if sha256 != digest]
     if others:
         text = f"its {len(used)} objects are not those that {', '.join(others)} was made of; one of them was altered"

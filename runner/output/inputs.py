@@ -7,7 +7,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from runner.model import Inputs, LeftOut, Scene
+from runner.model import Inputs, LeftOut, OpenedFile, Scene, StoredObject
 from runner.output.arrow import table_of
 from runner.output.table import write_table
 
@@ -26,6 +26,7 @@ SCHEMA: Final = pa.schema(
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("dtype", pa.string()),
+        ("band", pa.int32()),  # that is read, from 1
         ("nodata", pa.float64()),
         ("block_height", pa.int32()),
         ("block_width", pa.int32()),
@@ -36,13 +37,17 @@ SCHEMA: Final = pa.schema(
         ("groups", pa.string()),  # named groups and columns of a manifest, as JSON
         ("sidecars", pa.list_(pa.string())),  # files beside it that say where it lies, or its nodata
         ("sidecars_sha256", pa.string()),  # of what they say
+        ("mask_href", pa.string()),  # the file that hides pixels of it
+        ("mask_etag", pa.string()),
+        ("mask_size", pa.int64()),
+        ("mask_modified", _TIME),
     ]
 )
 
 
-def write_inputs(path: Path, inputs: Inputs, band: int) -> None:
-    """Write the table, scenes in their order and then what was left out; nodata is of a band. Raises OutputError."""
-    rows = [_used(scene, inputs.stack.grid.crs_name, band) for scene in inputs.stack.scenes]
+def write_inputs(path: Path, inputs: Inputs) -> None:
+    """Write the table, scenes in their order and then what was left out; nodata is of the band. Raises OutputError."""
+    rows = [_used(scene, inputs.stack.grid.crs_name, inputs.stack.band) for scene in inputs.stack.scenes]
     rows += [_unused(item) for item in inputs.left_out]
     write_table(path, table_of(rows, SCHEMA))
 
@@ -66,6 +71,7 @@ def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
         "height": header.shape[0],
         "width": header.shape[1],
         "dtype": header.dtype,
+        "band": band,
         "nodata": None if nodata is None else float(nodata),  # rounded, of 64-bit integers
         "block_height": header.tile_shape[0],
         "block_width": header.tile_shape[1],
@@ -76,7 +82,13 @@ def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
         "groups": json.dumps(scene.groups, ensure_ascii=False),
         "sidecars": list(scene.sidecars),
         "sidecars_sha256": scene.sidecars_sha256,
+        **_mask(scene.mask),
     }
+
+
+def _mask(mask: OpenedFile | StoredObject | None) -> dict[str, object]:
+    names = ("href", "etag", "size", "modified")
+    return {f"mask_{name}": getattr(mask, name) for name in names} if mask else {}
 
 
 def _unused(left_out: LeftOut) -> dict[str, object]:
@@ -91,4 +103,5 @@ def _unused(left_out: LeftOut) -> dict[str, object]:
         "size": item.size,
         "etag": item.etag,
         "modified": item.modified,
+        **_mask(item.mask),
     }

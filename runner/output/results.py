@@ -20,23 +20,24 @@ from runner.output.raster import raster_type, write_raster
 from runner.output.table import scene_table, write_table
 from runner.plan.records import StagePlan
 from runner.reduce.statistics import statistic
-from runner.settings import Mask, OutputSettings, Over, SourceSettings
+from runner.settings import MaskSettings, OutputSettings, Over
+from runner.source.mask_files import describe_test
 
 _RASTERS_TOGETHER = 2  # what one does on one core, such as reading back, goes beside what the other does on all
 
 
-def provenance(source: SourceSettings, stack: Stack, mask: Mask) -> dict[str, str]:
+def provenance(url: str, stack: Stack, mask: MaskSettings) -> dict[str, str]:
     """The provenance of values, the same for every run that must give the same values: no times, no machine."""
     return {
         "software": f"cog-stack-runner {version('cog-stack-runner')}",
-        "source": source.url,
+        "source": url,
         "stack": stack.name,
         "scenes": str(len(stack.scenes)),
         "first_datetime": stack.scenes[0].time.isoformat(),
         "last_datetime": stack.scenes[-1].time.isoformat(),
-        "inputs_sha256": inputs_sha256((scene.href, scene.etag) for scene in stack.scenes),
-        "band": str(source.band),
-        "mask": mask.value,
+        "inputs_sha256": inputs_sha256(file for scene in stack.scenes for file in scene.objects),
+        "band": str(stack.band),
+        "mask": f"{mask.own.value}; {describe_test(mask)} of a second file" if stack.masks else mask.own.value,
         "nodata": str(stack.nodata),
         "crs": stack.grid.crs_name,
     }

@@ -10,12 +10,16 @@ import numpy.typing as npt
 
 from runner.errors import PlanError
 from runner.model import Stack
+from runner.plan.weights import stage_weights
 from runner.read.header import Header
+from runner.read.mask_test import MaskTest
 from runner.read.masks import FileMask
+from runner.reduce.fused import FusedSums
 from runner.reduce.nodata import missing, nodata_range
 from runner.reduce.pixel_types import Pixels
-from runner.reduce.statistics import statistic
-from runner.settings import EngineName, JobSettings, Mask
+from runner.reduce.scaling import Scaling
+from runner.reduce.statistics import needs, statistic
+from runner.settings import EngineName, JobSettings, MaskSettings, OwnMask
 
 Values = npt.NDArray[Any]
 
@@ -37,31 +41,47 @@ class PixelRule:
     scale: bool  # by the scale and offset of each file
     masks: bool  # the files' own masks and alpha bands hide pixels
     both: bool = False  # masks and nodata hide pixels in one file
-    gaps: bool = False  # pixels outside of a scene are ordered with values none of which is missing as stored
+    gaps: bool = False  # pixels that do not count go with values none of which is missing as stored
+    test: MaskTest | None = None  # by which a mask in a file of its own hides pixels of each scene
+
+    def scaling(self, dtype: np.dtype[Any]) -> Scaling | None:
+        """The quick way to scale pixels of a stored type; None where `values` does more than that."""
+        if not self.scale or self.masks or self.pixels.in_pieces or (dtype.kind in "iu" and dtype.itemsize == 8):
+            return None
+        return Scaling(Pixels(dtype, self.nodata))
 
     @property
     def as_stored(self) -> bool:
         """True if pixels are accumulated as they are in the files."""
         return not (self.scale or self.masks or self.gaps)
 
-    def values(self, stored: Values, valid: Values | None, header: Header) -> Values:
-        """Stored pixels in the accumulated type; NaN, or the value that stands for it, where missing or not `valid`.
+    def values(self, stored: Values, valid: Values | None, header: Header, hidden: Values | None = None) -> Values:
+        """Stored pixels in the accumulated type; NaN, or the value that stands for it, where they do not count.
+
+        These are missing, not `valid`, which the file's own mask says, or `hidden`, which another file says.
 
         Raises PlanError for a pixel that counts and has the value that stands for hidden pixels.
         """
         if self.as_stored:
-            return stored
-        hidden = self._hidden(stored, valid, header)
+            return stored if hidden is None else self._blanked(stored, hidden)
+        missed = self._missed(stored, valid, header)
+        if hidden is not None:
+            missed |= hidden
         if self.pixels.in_pieces:
-            return self._marked(stored, hidden)
+            return self._marked(stored, missed)
         values = stored.astype(np.float64)
-        values[hidden] = np.nan
+        values[missed] = np.nan
         if self.scale:
             values *= header.scales[self.band - 1]
             values += header.offsets[self.band - 1]
         return values
 
-    def _hidden(self, stored: Values, valid: Values | None, header: Header) -> Values:
+    def _blanked(self, stored: Values, hidden: Values) -> Values:
+        assert self.pixels.blank is not None  # by `make_rule`
+        values: Values = np.where(hidden, stored.dtype.type(self.pixels.blank), stored)
+        return values
+
+    def _missed(self, stored: Values, valid: Values | None, header: Header) -> Values:
         mask = header.mask_of(self.band) if self.masks else FileMask.none
         by_nodata = self.both or not mask.before_nodata
         hidden: Values = missing(stored, self.nodata) if by_nodata else np.zeros(stored.shape, np.bool_)
@@ -90,20 +110,37 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
 
     Raises PlanError for a pixel type without statistics, and for a nodata value that the pixels cannot have.
     """
-    band = job.source.band
-    nodata = None if job.mask is Mask.none else stack.nodata
-    both = job.mask is Mask.both or job.source.nodata is not None
+    band = stack.band
+    nodata = None if job.mask.own is OwnMask.none else stack.nodata
+    both = job.mask.own is OwnMask.both or job.source.nodata is not None
     valid_range = (job.source.valid_range[0], job.source.valid_range[1]) if job.source.valid_range else None
     headers = [scene.header for scene in stack.scenes]
     _refuse_rounded(nodata, [header for header in headers if both or not header.mask_of(band).before_nodata])
     scale = job.source.mask_and_scale and any(
         (header.scales[band - 1], header.offsets[band - 1]) != (1, 0) for header in headers
     )
-    masks = job.mask is not Mask.none and any(hides(header.mask_of(band), nodata, both=both) for header in headers)
+    masks = job.mask.own is not OwnMask.none and any(
+        hides(header.mask_of(band), nodata, both=both) for header in headers
+    )
     stored = Pixels(stack.dtype, nodata, valid_range)
-    gaps = stored.blank is None and _orders(job) and stack.has_gaps
+    test = _mask_test(job.mask) if stack.masks else None
+    hidden = test is not None or stack.area is not None
+    missing_beyond = stack.has_gaps and _orders(job), hidden and not _is_fused(job, stack, stored)
+    gaps = stored.blank is None and any(missing_beyond)
     pixels = _with_missing(stored, scale) if scale or masks or gaps else stored
-    return PixelRule(pixels, nodata, band, scale, masks, both and masks, gaps)
+    return PixelRule(pixels, nodata, band, scale, masks, both and masks, gaps, test)
+
+
+def _mask_test(mask: MaskSettings) -> MaskTest:
+    return MaskTest(mask.band, tuple(mask.bits or ()), tuple(mask.values or ()), tuple(mask.keep or ()))
+
+
+def _is_fused(job: JobSettings, stack: Stack, pixels: Pixels) -> bool:
+    """True if `reduce.fused` computes all stages, which leaves out hidden pixels whatever their values are."""
+    if _orders(job):
+        return False
+    needed = [needs(stage.statistics, stage_weights(name, stage, stack.grid)) for name, stage in job.stages.items()]
+    return FusedSums.fits(pixels, needed)
 
 
 def _orders(job: JobSettings) -> bool:

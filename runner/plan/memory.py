@@ -14,11 +14,14 @@ from runner.reduce.statistics import needs, statistic
 from runner.reduce.temporal import TemporalSums
 from runner.settings import JobSettings, Over, RasterDtype
 
-PROCESS_BYTES = 330 * 2**20  # Python with numba, GDAL and pyarrow loaded (measured: action=run on one small scene)
+# Python with numba, GDAL and pyarrow loaded, 260 MiB; compiling kernels takes 150 more, and lanes 105, which a process
+# keeps (measured: peak of one small scene, of the same with an empty cache, and of the demo with lanes).
+PROCESS_BYTES = 515 * 2**20
 _LARGE_TILE_BYTES = 16 * 2**20  # a tile of 2048 x 2048 floats
 _COMBINING_BYTES = 16  # for each pixel: a layer and a count, while two partials of a window become one
 _MISSING_BYTES = 6  # for each pixel: a flag that it is missing, for each rule
 _IN_PIECES_BYTES = 80  # for each pixel: a 64-bit integer, its three parts and their intermediate values
+_OUTSIDE_BYTES = 5  # for each pixel of a window: whether it is in the area, for two tasks, and edges to its left
 _SPARE_BYTES = 16  # for each pixel: what two floats do not hold, on its way to the limbs
 _WEIGHTED_BYTES = 32  # for each pixel of a tile: its value and its weight as float64, picked and copied
 _RESULT_BYTES = 3  # the rasters of a run lie in memory; encoded blocks and overviews take up to twice the largest
@@ -62,12 +65,22 @@ def task_bytes(stages: tuple[StagePlan, ...], stack: Stack, reading: Reading, ch
     whole = sum(stage.ordered and stage.over is Over.space for stage in stages)
     if whole:  # the scene, for each stage; its valid pixels, and them partitioned
         window += (3 + whole) * stack.grid.pixels * rule.pixels.dtype.itemsize
-    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * stack.tile_bytes
+    decoded = 2 * min(options.scenes_together, len(stack.scenes)) * max(stack.tile_bytes, stack.mask_tile_bytes)
     ahead = _fetched_bytes(stack, options)
+    window += _hidden_bytes(stack, options, chunks)
     tile = _tile_pixels(stack, chunks, by_gdal=by_gdal)
     together = 1 if by_gdal else min(options.scenes_together, len(stack.scenes))
     added = tile * (_added_bytes(stack, rule) + _SPARE_BYTES * together * (limbs > 0))
     return int(window + ahead + decoded + added + _weighted_bytes(stages, rule, chunks, tile))
+
+
+def _hidden_bytes(stack: Stack, options: FetchOptions, chunks: Chunks) -> int:
+    """Bytes of the hidden pixels of the scenes at hand, and of the pixels of masks that GDAL reads at once."""
+    if not stack.masks and stack.area is None:
+        return 0
+    outside = _OUTSIDE_BYTES if stack.area else 0
+    together = min(options.scenes_together, chunks.time, len(stack.scenes))
+    return (together + outside) * chunks.y * chunks.x + (MAX_PIECE_BYTES if stack.masks else 0)
 
 
 def _weighted_bytes(stages: tuple[StagePlan, ...], rule: PixelRule, chunks: Chunks, tile: int) -> int:
@@ -85,7 +98,8 @@ def large_tiles(stack: Stack) -> bool:
 
 def _fetched_bytes(stack: Stack, options: FetchOptions) -> int:
     """Bytes of ranges on their way, waiting, and being decoded. One range is always fetched, even a large one."""
-    counts = [scene.header.layout.byte_counts for scene in stack.scenes[:100]]
+    some = stack.scenes[:100]
+    counts = [file.header.layout.byte_counts for scene in some for file in (scene, scene.mask) if file]
     row = max(int(of_scene.sum(axis=-1).max()) for of_scene in counts)
     tile = max(int(of_scene.max()) for of_scene in counts)
     largest = max(min(options.max_range_bytes, row), tile)

@@ -3,30 +3,25 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from runner.cluster.workers import worker_memory
 from runner.errors import ConfigError, PlanError
 from runner.host.cpus import cpu_count
-from runner.model import Scene, Stack
-from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, starts, task_chunks
+from runner.model import Stack
+from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, task_chunks
+from runner.plan.cost import cost_of
 from runner.plan.memory import PROCESS_BYTES, large_tiles, raster_dtype, result_bytes, task_bytes, waiting_bytes
 from runner.plan.memory_advice import refuse_too_large
+from runner.plan.outside import pixels_in_area
 from runner.plan.reading import Reading, make_reading
-from runner.plan.records import Chunks, Cost, Pass, Plan, StagePlan, Task, Workers
+from runner.plan.records import Chunks, Pass, Plan, StagePlan, Task, Workers
 from runner.plan.weights import stage_weights
 from runner.plan.whole import refuse_parted_values
-from runner.read.decode import fast_path_refusal
-from runner.read.fast_reader import plan_spans
-from runner.read.header import Window
 from runner.reduce.statistics import statistic
-from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, EngineName, JobSettings, Over, ReaderName
+from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, EngineName, JobSettings, Over
 from runner.source.stores import Stores
-
-_MOST_PLACES: Final = 20  # on which requests are counted
 
 
 def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores | None = None) -> Plan:
@@ -34,16 +29,11 @@ def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores |
 
     The scenes are read from `stores`, or from stores of the plan's own. `skipped` scenes cannot be read; values that
     are missing without them do not refuse the job. Raises ConfigError for chunks that divide what a statistic needs
-    whole, and PlanError for a band that the scenes do not have, for a min_count or weights that are impossible, or for
-    a job that does not fit the workers' memory.
+    whole, and PlanError for a min_count or weights that are impossible, or for a job that does not fit the workers'
+    memory.
     """
     refuse_parted_values(job)
-    bands = stack.scenes[0].header.bands
-    if not 1 <= job.source.band <= bands:
-        raise PlanError(
-            f"source.band={job.source.band}: the scenes have {bands} band{'s' * (bands != 1)}, "
-            f"such as {stack.scenes[0].href}"
-        )
+    _refuse_masks(job, stack)
     _refuse_high_counts(job, stack, skipped)
     block_engine = job.engine is EngineName.block
     groups = _fused(job) if block_engine else [[name] for name in job.stages]
@@ -92,7 +82,9 @@ def plan_stages(job: JobSettings, stack: Stack) -> dict[str, StagePlan]:
 def _refuse_high_counts(job: JobSettings, stack: Stack, skipped: int) -> None:
     for name, stage in job.stages.items():
         over_time = stage.over is Over.time
-        most, unit = (len(stack.scenes) + skipped, "scenes") if over_time else (stack.grid.pixels, "pixels in a scene")
+        most, unit = (
+            (len(stack.scenes) + skipped, "scenes") if over_time else (pixels_in_area(stack), "pixels in a scene")
+        )
         if stage.min_count > most:
             raise PlanError(
                 f"stages.{name}.min_count={stage.min_count}: there are {most} {unit}, so every value would be missing; "
@@ -130,7 +122,7 @@ def _plan_arrays(job: JobSettings, stack: Stack, reading: Reading, stages: tuple
         tasks=cut(stack, chunks),
         reading=reading,
         raster=raster_dtype(job.output.raster_dtype, stack.dtype),
-        cost=_cost(stack, chunks, None),
+        cost=cost_of(stack, reading, chunks, None),
         worker_bytes=None,
     )
 
@@ -150,7 +142,7 @@ def _plan_tasks(job: JobSettings, stack: Stack, reading: Reading, stages: tuple[
         tasks=tasks,
         reading=reading,
         raster=raster_dtype(job.output.raster_dtype, stack.dtype),
-        cost=_cost(stack, chunks, _requests(stack, reading, tasks)),
+        cost=cost_of(stack, reading, chunks, tasks),
         worker_bytes=worker_bytes,
     )
 
@@ -207,72 +199,23 @@ class _Sizing:
         return max(WINDOW_BYTES, spare // 2)  # the other half for partials that wait to be combined
 
 
+def _refuse_masks(job: JobSettings, stack: Stack) -> None:
+    """Raise PlanError for masks that the settings do not fit: their band, their type, their bits."""
+    for mask in stack.masks:
+        bands, kind = mask.header.bands, np.dtype(mask.header.dtype)
+        if not 1 <= job.mask.band <= bands:
+            problem = f"mask.band={job.mask.band}: masks have {bands} band{'s' * (bands != 1)}"
+        elif kind.kind not in "iu":
+            problem = f"masks are of type {kind}, wanted integers"
+        elif job.mask.bits and max(job.mask.bits) >= 8 * kind.itemsize:
+            problem = f"mask.bits={job.mask.bits}: masks have {8 * kind.itemsize} bits, the lowest is 0"
+        else:
+            continue
+        raise PlanError(f"{problem}, such as {mask.href}")
+
+
 def _refuse_lazy_statistics(job: JobSettings) -> None:
     for name, stage in job.stages.items():
         for reduction in map(statistic, stage.statistics):
             if reduction.finish is None and reduction.of_values is None:
                 raise PlanError(f"stages.{name}: {reduction.name} is a function of DataArrays; set engine=xarray")
-
-
-def _requests(stack: Stack, reading: Reading, tasks: tuple[Task, ...]) -> int | None:
-    """Ranges to be fetched, counted on the first scene of each place, or on the first places of very many."""
-    header, band = stack.scenes[0].header, reading.rule.band
-    if reading.reader is ReaderName.gdal or fast_path_refusal(header, band):
-        return None
-    examples: dict[Window, Scene] = {}
-    for scene in stack.scenes:
-        examples.setdefault(scene.window, scene)
-    counted = list(examples)[:_MOST_PLACES]
-    windows = {task.window for task in tasks}
-    parts = {place: [part for window in windows if (part := examples[place].part(window))] for place in counted}
-    ranges = {
-        place: sum(len(plan_spans(examples[place].header.layout, part, band, reading.fetch)) for part in parts[place])
-        for place in counted
-    }
-    average = round(sum(ranges.values()) / len(ranges))
-    return sum(ranges.get(scene.window, average) for scene in stack.scenes)
-
-
-def _cost(stack: Stack, chunks: Chunks, requests: int | None) -> Cost:
-    rows, columns = (np.array(first) for first in starts(stack, chunks))
-    stored = pixels = touched = needed = 0
-    known: dict[tuple[Window, tuple[int, int]], tuple[_TimesRead, _TimesRead]] = {}
-    for scene in stack.scenes:
-        part, layout = scene.part(stack.grid.window), scene.header.layout
-        if part is None:
-            continue
-        key = scene.window, (layout.tile_height, layout.tile_width)
-        if key not in known:
-            known[key] = (
-                _times_read((part.row, part.height), rows - scene.row, layout.tile_height),
-                _times_read((part.column, part.width), columns - scene.column, layout.tile_width),
-            )
-        down, across = known[key]
-        tiles = layout.byte_counts[:, down.first : down.stop, across.first : across.stop].sum(axis=0, dtype=np.int64)
-        stored += int(down.times @ tiles @ across.times)
-        pixels += part.height * part.width
-        touched += int(down.times.sum() * across.times.sum())
-        needed += down.times.size * across.times.size
-    over_read = touched / needed if needed else 1.0
-    return Cost(requests, stored, round(pixels * stack.dtype.itemsize * over_read), over_read)
-
-
-class _TimesRead(NamedTuple):
-    """The times that tiles `first` to `stop` of an axis are decoded."""
-
-    first: int
-    stop: int
-    times: npt.NDArray[np.int64]
-
-
-def _times_read(part: tuple[int, int], starts: npt.NDArray[np.int64], tile: int) -> _TimesRead:
-    """Of `part`, which begins at a pixel of a file and has a size: 1 where chunks are whole tiles, more where not.
-
-    `starts` are the first pixels of the chunks.
-    """
-    begin, end = part[0], part[0] + part[1]
-    first, stop = begin // tile, -(-end // tile)
-    edges = np.arange(first, stop) * tile
-    chunk_of_first = np.searchsorted(starts, np.maximum(edges, begin), "right")
-    chunk_of_last = np.searchsorted(starts, np.minimum(edges + tile, end) - 1, "right")
-    return _TimesRead(first, stop, chunk_of_last - chunk_of_first + 1)

@@ -1,17 +1,17 @@
 """Reading of a stack: the reader, the stores, and the rule by which pixels count."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 from runner.base.sizes import parse_bytes
-from runner.model import Scene, Stack, locate
+from runner.model import MaskFile, Scene, Stack
 from runner.plan.masking import PixelRule, make_rule
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
 from runner.read.header import SceneFile
 from runner.settings import EngineName, FetchSettings, Inflate, JobSettings, ReaderName
-from runner.source.stores import Stores, gdal_s3_options, network_environment
+from runner.source.stores import Stores, gdal_options, network_environment
 
 _TOGETHER_BYTES: Final = 128 * 2**20  # of tiles of several scenes, decoded together
 
@@ -33,22 +33,35 @@ class Reading:
             return fast_path_refusal(scene.header, self.rule.band) is not None
         return self.reader is ReaderName.gdal
 
-    def file_of(self, scene: Scene) -> SceneFile:
-        """The object of a scene, as readers open it."""
-        location = locate(scene.href)
-        version = scene.etag, scene.header, scene.size, scene.modified
-        return SceneFile(scene.href, self.stores.of(location), location.key, *version)
+    def needs_gdal(self, scene: Scene) -> bool:
+        """True if GDAL reads the scene or its mask."""
+        return self.by_gdal(scene) or self.mask_by_gdal(scene)
+
+    def mask_by_gdal(self, scene: Scene) -> bool:
+        """True if GDAL reads the mask that the scene has."""
+        if scene.mask is None or self.rule.test is None:
+            return False
+        if self.reader is ReaderName.auto:
+            return fast_path_refusal(scene.mask.header, self.rule.test.band) is not None
+        return self.reader is ReaderName.gdal
+
+    def file_of(self, file: Scene | MaskFile) -> SceneFile:
+        """The object of a scene or a mask, as readers open it."""
+        location = self.stores.locate(file.href)
+        version = file.etag, file.header, file.size, file.modified
+        return SceneFile(file.href, self.stores.of(location), location.key, *version)
 
 
 def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -> Reading:
     """Resolve how a job reads this stack; without `stores` it opens its own. Raises PlanError as `make_rule`."""
     fetch = fetch_options(job.fetch)
-    together = max(1, min(fetch.scenes_together, _TOGETHER_BYTES // stack.tile_bytes))
+    largest = max(stack.tile_bytes, stack.mask_tile_bytes)
+    together = max(1, min(fetch.scenes_together, _TOGETHER_BYTES // largest))
     return Reading(
         rule=make_rule(job, stack),
         reader=ReaderName.gdal if job.engine is EngineName.xarray else job.reader,
         fetch=replace(fetch, scenes_together=together),
-        stores=stores or Stores(job.source.s3, fetch),
+        stores=stores or Stores.of_source(job.source, fetch),
         gdal_options=gdal_options_of(job),
         inflate=job.decode.inflate,
     )
@@ -56,7 +69,7 @@ def make_reading(job: JobSettings, stack: Stack, stores: Stores | None = None) -
 
 def gdal_options_of(job: JobSettings) -> dict[str, str]:
     """The options of GDAL that hold in every worker."""
-    return {**network_environment(job.source.s3), **job.gdal.options, **gdal_s3_options(job.source.s3)}
+    return {**network_environment(job.source.s3), **job.gdal.options, **gdal_options(job.source)}
 
 
 def fetch_options(settings: FetchSettings) -> FetchOptions:
@@ -71,10 +84,19 @@ def fetch_options(settings: FetchSettings) -> FetchOptions:
 
 def left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
     """Reasons why `reader=auto` leaves scenes to GDAL, each with the hrefs."""
+    return _left_to_gdal(job, stack.scenes, stack.band)
+
+
+def masks_left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
+    """Reasons why `reader=auto` leaves masks to GDAL, each with the hrefs."""
+    return _left_to_gdal(job, stack.masks, job.mask.band)
+
+
+def _left_to_gdal(job: JobSettings, files: Iterable[Scene | MaskFile], band: int) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     if job.engine is EngineName.block and job.reader is ReaderName.auto:
-        for scene in stack.scenes:
-            reason = fast_path_refusal(scene.header, job.source.band)
+        for file in files:
+            reason = fast_path_refusal(file.header, band)
             if reason:
-                reasons.setdefault(reason, []).append(scene.href)
+                reasons.setdefault(reason, []).append(file.href)
     return reasons

@@ -62,9 +62,10 @@ class Cost:
     """Requests and bytes that one pass reads, without retries."""
 
     requests: int | None  # None where GDAL decides
-    stored_bytes: int  # of the files' tiles, counted each time they are read
+    stored_bytes: int  # of the files' tiles and their masks', counted each time they are read
     decoded_bytes: int
     over_read: float  # tiles decoded, as a multiple of the tiles in the files
+    mask_bytes: int = 0  # of the stored bytes, those of masks in files of their own
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
@@ -12,8 +11,8 @@ from runner.read.decode import Buffers, ByteArray, Pixels, TileDecoder, fast_pat
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.header import SceneFile, ScenePart, ScenePixels, Window, same_window
 from runner.read.inflation import InflateCounts, Inflation, Packed
-from runner.read.layout import TiffLayout
 from runner.read.missing_tiles import MissingTiles
+from runner.read.spans import Span, plan_spans
 from runner.read.stop_flag import StopFlag
 from runner.settings import Inflate
 
@@ -22,36 +21,26 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 
-class StoredTile(NamedTuple):
-    """A tile: its row and column among the tiles, and its bytes in the file, none of them if it is sparse."""
-
-    row: int
-    column: int
-    start: int
-    stop: int
-
-
-@dataclass(slots=True)
-class Span:
-    """Bytes `start` to `stop` of a file, which one request fetches, and the tiles in them; none if all are sparse."""
-
-    start: int
-    stop: int
-    tiles: list[StoredTile]
-
-
 class Excerpt(NamedTuple):
-    """Parts of some scenes to be read, and the counts to which their cost is added."""
+    """Parts of some scenes to be read, of a band (from 1), and the counts to which their cost is added.
+
+    Tiles without a pixel that counts are not inflated: those that `Decoding.is_missing` knows, unless all pixels are
+    `wanted`, and those of which `hides` is true, which is asked once all excerpts before this one have been read. Those
+    are not even fetched whose pixels in the file, a window, `outside` knows beforehand not to count.
+    """
 
     parts: Sequence[ScenePart]
+    band: int
     counts: FetchCounts
     inflated: InflateCounts
+    wanted: bool = False
+    hides: Callable[["InflatedTile"], bool] | None = None
+    outside: Callable[[ScenePart, Window], bool] | None = None
 
 
 class Decoding(NamedTuple):
-    """How tiles become pixels of a band (from 1). `is_missing` is that of `MissingTiles`."""
+    """How tiles become pixels. `is_missing` is that of `MissingTiles`."""
 
-    band: int
     inflation: Inflation
     is_missing: Callable[[Pixels], bool] | None = None
 
@@ -125,8 +114,8 @@ def read_scenes(
     counts: FetchCounts,
 ) -> Generator[ScenePixels, None, None]:
     """Yield the pixels of a window of some scenes, tile by tile, in the order of `read_turns`."""
-    excerpt = Excerpt(same_window(scenes, window), counts, InflateCounts())
-    with closing(read_turns([excerpt], Decoding(band, Inflation(Inflate.libdeflate)), options)) as turns:
+    excerpt = Excerpt(same_window(scenes, window), band, counts, InflateCounts())
+    with closing(read_turns([excerpt], Decoding(Inflation(Inflate.libdeflate)), options)) as turns:
         for _, turn in turns:
             for tile in turn or ():
                 yield tile.pixels()
@@ -145,10 +134,12 @@ def read_turns(
     fast_path_refusal refuses.
     """
     buffers, missing = Buffers(options.scenes_together), MissingTiles(decoding.is_missing)
-    with closing(fetch_ahead(_ranges(excerpts, decoding.band, options), options, stop)) as ranges:
+    with closing(fetch_ahead(_ranges(excerpts, options), options, stop)) as ranges:
         for batch in _batches(ranges):
+            excerpt = batch[0].excerpt
             several = [(fetched, fetched.part) for fetched in batch if fetched.part]
-            decoders = [TileDecoder(part.file.href, part.file.header, decoding.band, buffers) for _, part in several]
+            decoders = [TileDecoder(part.file.href, part.file.header, excerpt.band, buffers) for _, part in several]
+            unneeded = _Unneeded(excerpt, missing)
             for index in range(max(len(fetched.span.tiles) for fetched in batch)):
                 placed = [
                     _place(fetched, part, index, decoder)
@@ -156,13 +147,13 @@ def read_turns(
                     if index < len(fetched.span.tiles)
                 ]
                 for tiles in _of_one_size(placed):
-                    yield batch[0].number, _inflate(tiles, decoding.inflation, missing, batch[0].excerpt.inflated)
+                    yield batch[0].number, _inflate(tiles, decoding.inflation, unneeded, excerpt.inflated)
             if batch[0].ends:
                 yield batch[0].number, None
-            del batch, several, decoders  # not kept while the next ranges are waited for
+            del batch, several, decoders, excerpt, unneeded  # not kept while the next ranges are waited for
 
 
-def _ranges(excerpts: Iterable[Excerpt], band: int, options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
+def _ranges(excerpts: Iterable[Excerpt], options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
     """The requests: the same part of some scenes, then their next part, then more scenes, then the next excerpt."""
     for index, excerpt in enumerate(excerpts):
         if not excerpt.parts:
@@ -171,8 +162,9 @@ def _ranges(excerpts: Iterable[Excerpt], band: int, options: FetchOptions) -> It
             parts = excerpt.parts[first : first + options.scenes_together]
             spans = []
             for part in parts:
-                _check(part.file, part.window, band)
-                spans.append(plan_spans(part.file.header.layout, part.window, band, options))
+                _check(part.file, part.window, excerpt.band)
+                outside = partial(excerpt.outside, part) if excerpt.outside else None
+                spans.append(plan_spans(part.file.header.layout, part.window, excerpt.band, options, outside))
             steps = max(map(len, spans))
             for step in range(steps):
                 ends = first + len(parts) == len(excerpt.parts) and step == steps - 1
@@ -209,52 +201,13 @@ def _check(scene: SceneFile, window: Window, band: int) -> None:
         raise ReadError(scene.href, f"{window} is not inside its {height} rows and {width} columns")
 
 
-def plan_spans(layout: TiffLayout, window: Window, band: int, options: FetchOptions) -> list[Span]:
-    """The byte ranges that hold a window of a band, in the order of its tiles.
-
-    Tiles that lie side by side share a range, as do the tiles of a tile row of a COG, up to `max_range_bytes`; a tile
-    row begins a new range if the last one has `min_range_bytes` already.
-    """
-    plane = band - 1 if layout.planar == "band" else 0
-    rows = range(window.row // layout.tile_height, -(-(window.row + window.height) // layout.tile_height))
-    columns = range(window.column // layout.tile_width, -(-(window.column + window.width) // layout.tile_width))
-    spans: list[Span] = []
-    for row in rows:
-        part = (plane, row, slice(columns.start, columns.stop))
-        stored = zip(columns, layout.offsets[part].tolist(), layout.byte_counts[part].tolist(), strict=True)
-        for column, offset, length in stored:
-            tile = StoredTile(row, column, offset, offset + length) if length else StoredTile(row, column, 0, 0)
-            if not spans or not _joins(spans[-1], tile, options):
-                spans.append(Span(tile.start, tile.stop, []))
-            _append(spans[-1], tile)
-    return spans
-
-
-def _joins(span: Span, tile: StoredTile, options: FetchOptions) -> bool:
-    """True if a tile is fetched with the span before it."""
-    if span.start == span.stop or tile.start == tile.stop:
-        return True
-    length = span.stop - span.start
-    if tile.row != span.tiles[-1].row and length >= options.min_range_bytes:
-        return False
-    near = span.start <= tile.start <= span.stop + options.max_gap_bytes
-    return near and max(span.stop, tile.stop) - span.start <= options.max_range_bytes
-
-
-def _append(span: Span, tile: StoredTile) -> None:
-    span.tiles.append(tile)
-    if span.start == span.stop:
-        span.start, span.stop = tile.start, tile.stop
-    elif tile.start != tile.stop:
-        span.stop = max(span.stop, tile.stop)
-
-
 class _Placed(NamedTuple):
     """A tile that is not inflated yet; its bytes, if it is not sparse, and its row among the tiles."""
 
     tile: InflatedTile
     data: memoryview | None
     tile_row: int
+    needed: bool
 
 
 def _place(fetched: Fetched, part: ScenePart, index: int, decoder: TileDecoder) -> _Placed:
@@ -267,7 +220,7 @@ def _place(fetched: Fetched, part: ScenePart, index: int, decoder: TileDecoder) 
     sparse = tile.start == tile.stop
     data = None if sparse else fetched.data[tile.start - fetched.span.start : tile.stop - fetched.span.start]
     row, column = part.row + top + rows.start - window.row, part.column + left + columns.start - window.column
-    return _Placed(InflatedTile(part.scene, row, column, rows, columns, decoder), data, tile.row)
+    return _Placed(InflatedTile(part.scene, row, column, rows, columns, decoder), data, tile.row, tile.needed)
 
 
 def _of_one_size(placed: Sequence[_Placed]) -> Iterator[list[_Placed]]:
@@ -279,14 +232,29 @@ def _of_one_size(placed: Sequence[_Placed]) -> Iterator[list[_Placed]]:
     return (list(tiles) for _, tiles in groupby(sorted(placed, key=size), size))
 
 
-def _inflate(placed: Sequence[_Placed], inflation: Inflation, missing: MissingTiles, counts: InflateCounts) -> Turn:
-    """Inflate the tiles of a turn side by side, but for those that are missing."""
+class _Unneeded(NamedTuple):
+    """Tells the tiles of an excerpt without a pixel that counts."""
+
+    excerpt: Excerpt
+    missing: MissingTiles
+
+    def has(self, placed: _Placed) -> bool:
+        """True for a tile that need not be inflated. Raises ReadError."""
+        tile, data, tile_row, needed = placed
+        if not needed or (self.excerpt.hides is not None and self.excerpt.hides(tile)):
+            return True
+        return not self.excerpt.wanted and self.missing.has(tile.decoder, data, tile_row)
+
+
+def _inflate(placed: Sequence[_Placed], inflation: Inflation, unneeded: _Unneeded, counts: InflateCounts) -> Turn:
+    """Inflate the tiles of a turn side by side, but for those that are not needed."""
     turn: Turn = []
     packed: dict[int, Packed] = {}  # by the place in the turn
     number = 0
-    for tile, data, tile_row in placed:
+    for one in placed:
+        tile, data, tile_row, _ = one
         tile.decoder.number = number
-        if missing.has(tile.decoder, data, tile_row):
+        if unneeded.has(one):
             counts.missing_tiles += 1
             turn.append(tile._replace(missing=True))
             continue
@@ -296,6 +264,6 @@ def _inflate(placed: Sequence[_Placed], inflation: Inflation, missing: MissingTi
             alone = partial(tile.decoder.unpack, data, tile_row)
             packed[len(turn) - 1] = Packed(data, tile.decoder.room(tile_row), alone, tile.decoder.deflated)
     for index, length in zip(packed, inflation.inflate(list(packed.values()), counts), strict=True):
-        tile, _, tile_row = placed[index]
+        tile, _, tile_row, _ = placed[index]
         turn[index] = tile._replace(encoded=tile.decoder.inflated(length, tile_row))
     return turn

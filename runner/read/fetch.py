@@ -22,6 +22,7 @@ from runner.errors import ReadError
 from runner.read.background import background_loop
 from runner.read.local_files import begin_local, read_local
 from runner.read.refusals import RequestError
+from runner.read.services import S3, service_of
 from runner.read.stop_flag import StopFlag
 from runner.read.store_errors import ShortBodyError, StoreError, explain, is_past_the_end, may_pass
 from runner.read.version import ObjectPart, Version, if_match, refuse_changed, version_of
@@ -291,7 +292,7 @@ async def _refuse_as_past_the_end(requested: ByteRange) -> None:
         raise StoreError(
             requested.href,
             f"{requested.part} unread: the server says that it ends before them, and that it has "
-            f"{meta['size']} bytes; check the server and source.s3.endpoint_url",
+            f"{meta['size']} bytes; check the server and {(service_of(requested.href) or S3).address}",
         )
     raise _truncated(requested, meta["size"])
 

@@ -21,6 +21,12 @@ _OURS = {
     "AWS_PROFILE": "source.s3.profile",
     "AWS_REGION": "source.s3.region",
     "AWS_REQUEST_PAYER": "source.s3.requester_pays",
+    "GS_NO_SIGN_REQUEST": "source.gcs.anonymous",
+    "CPL_GS_ENDPOINT": "source.gcs.endpoint_url",
+    "AZURE_NO_SIGN_REQUEST": "source.azure.anonymous",
+    "AZURE_STORAGE_ACCOUNT": "source.azure.account",
+    "CPL_AZURE_ENDPOINT": "source.azure.endpoint_url",
+    "VSICURL_PC_URL_SIGNING": "source.stac.sign",
 }
 _CODE = frozenset({"GDAL_DRIVER_PATH", "OGR_DRIVER_PATH", "GDAL_PYTHON_DRIVER_PATH", "GDAL_VRT_ENABLE_PYTHON",
                    "GDAL_VRT_PYTHON_TRUSTED_MODULES", "GDAL_CONFIG_FILE", "AWS_CONFIG_FILE"})  # fmt: skip
@@ -48,7 +54,7 @@ def known_options() -> frozenset[str]:
 
 
 def check_option_names(options: Mapping[str, str]) -> None:
-    """Refuse unknown names, those that `source.s3` sets, and those that run code or give away keys and files.
+    """Refuse unknown names, those that settings of `source` set, and those that run code or give away keys and files.
 
     A name that only a newer GDAL may know is refused too: options are environment variables, and those of others, such
     as LD_PRELOAD or PYTHONPATH, run code. Raises ConfigError with the remedy.

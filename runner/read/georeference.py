@@ -1,4 +1,4 @@
-"""GDAL's reading of a GeoTIFF's tags: CRS, transform, nodata, scale, offset and masks.
+"""GDAL's reading of a GeoTIFF's tags: CRS, transform, nodata, scale, offset, masks and descriptions of bands.
 
 The tags are copied into a GeoTIFF of one pixel, in memory, which GDAL opens, with the files beside it (.aux.xml, world
 files). Scenes with equal tags share one such opening.
@@ -39,9 +39,9 @@ class Interpretation:
 
     `crs` is WKT, "" for none. `transform` is (a, b, c, d, e, f): x = a * column + b * row + c and
     y = d * column + e * row + f of the upper left corner of a pixel, in CRS units; the identity if there is none.
-    `dtype` is rasterio's name. `nodatas`, `fills`, `scales`, `offsets` and `masks` have one value per band: a fill is
-    the pixel of a sparse tile, which is nodata, in the range of the dtype, or 0; a mask comes besides nodata. `gcps` is
-    the number of ground control points.
+    `dtype` is rasterio's name. `nodatas`, `fills`, `scales`, `offsets`, `masks` and `descriptions` have one value per
+    band: a fill is the pixel of a sparse tile, which is nodata, in the range of the dtype, or 0; a mask comes besides
+    nodata; a description is "" if there is none. `gcps` is the number of ground control points.
     """
 
     crs: str
@@ -53,6 +53,7 @@ class Interpretation:
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     masks: tuple[FileMask, ...]
+    descriptions: tuple[str, ...]
     gcps: int
 
 
@@ -83,6 +84,7 @@ def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> I
             scales=dataset.scales,
             offsets=dataset.offsets,
             masks=_masks_beside_nodata(samples, tags, sidecars),
+            descriptions=tuple(text or "" for text in dataset.descriptions),
             gcps=len(dataset.gcps[0]),
         )
 

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -50,6 +50,10 @@ class Header(Interpretation):
     def scale_of(self, band: int) -> tuple[float, float]:
         """(scale, offset) of a band (from 1); (1, 0) if its pixels are values as they are."""
         return self.scales[band - 1], self.offsets[band - 1]
+
+    def with_scale(self, scale: float, offset: float) -> "Header":
+        """The header with this scale and offset of all bands."""
+        return replace(self, scales=(scale,) * self.bands, offsets=(offset,) * self.bands)
 
     def mask_of(self, band: int) -> FileMask:
         """The mask of a band (from 1)."""

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from runner.read.ifd import Tag
 
 GDAL_METADATA: Final = 42112  # the tag
-_ROLES: Final = ("scale", "offset", "colorinterp")
+_ROLES: Final = ("scale", "offset", "colorinterp", "description")
 _NAMES: Final = ("nodata_values",)
 
 
@@ -25,7 +25,7 @@ def of_pixels(tag: Tag) -> Tag:
 
 
 def _is_of_pixels(item: ElementTree.Element) -> bool:
-    """True if pixels, or the rule which of them count, depend on it."""
+    """True if pixels, the rule which of them count, or the names of bands depend on it."""
     return item.get("role", "").lower() in _ROLES or item.get("name", "").lower() in _NAMES
 
 

@@ -13,6 +13,7 @@ from urllib import request
 from urllib.parse import urlsplit
 
 from runner.errors import SourceError
+from runner.read.services import S3, Service
 
 CONNECT_SECONDS: Final = 10
 _PROBE_SECONDS: Final = 2
@@ -36,7 +37,7 @@ class _Sign(NamedTuple):
 
 
 SENT_ON: Final = "{endpoint} sends on to another address, where it fails: {reason}"
-_TRUST: Final = "set AWS_CA_BUNDLE to a PEM file that holds the certificate of its authority"
+_TRUST: Final = "set {bundle} to a PEM file that holds the certificate of its authority"
 _SIGNS: Final = (
     _Sign(
         r"CaUsedAsEndEntity",
@@ -45,7 +46,7 @@ _SIGNS: Final = (
     ),
     _Sign(
         r"InvalidContentType|WRONG_VERSION_NUMBER|wrong version number|RECORD_LAYER_FAILURE",
-        "{endpoint} speaks no TLS: write http:// in source.s3.endpoint_url",
+        "{endpoint} speaks no TLS: write http:// in {setting}",
         passing=False,
     ),
     _Sign(
@@ -60,21 +61,21 @@ _SIGNS: Final = (
     ),
     _Sign(
         r"InvalidCertificate|CERTIFICATE_VERIFY_FAILED|certificate verify failed|SSL certificate problem",
-        f"the certificate of {{endpoint}} is not trusted; {_TRUST}",
+        "the certificate of {endpoint} is not trusted; " + _TRUST,
         passing=False,
     ),
     _Sign(
         r"HTTP request (?:was sent )?to (?:an )?HTTPS",
-        "{endpoint} speaks TLS: write https:// in source.s3.endpoint_url",
+        "{endpoint} speaks TLS: write https:// in {setting}",
         passing=False,
     ),
     _Sign(
         r"dns error|failed to lookup|gaierror|NameResolutionError|Name or service not known|nodename nor servname",
-        "the name {host} is not found; check source.s3.endpoint_url and the network",
+        "the name {host} is not found; check {setting} and the network",
     ),
     _Sign(
         r"ConnectionRefused|Connection refused",
-        "nothing listens at {endpoint} (connection refused); check source.s3.endpoint_url, or start the server",
+        "nothing listens at {endpoint} (connection refused); check {setting}, or start the server",
     ),
     _Sign(
         r"NetworkUnreachable|HostUnreachable|Network is unreachable|No route to host",
@@ -82,14 +83,14 @@ _SIGNS: Final = (
     ),
     _Sign(
         r"kind:\s+Timeout|TimedOut|timed out|Timeout",
-        "no answer from {endpoint}; check source.s3.endpoint_url and the network, or raise fetch.timeout",
+        "no answer from {endpoint}; check {setting} and the network, or raise fetch.timeout",
     ),
 )
 _TUNNEL: Final = r"TunnelUnsuccessful|Tunnel connection failed|407 Proxy Auth|ProxyConnectionError|proxy URL"
 
 
-def cause_of_failure(text: str, url: str) -> Cause | None:
-    """The cause in a client's message for a failed request to `url`, or None."""
+def cause_of_failure(text: str, url: str, service: Service = S3) -> Cause | None:
+    """The cause in a client's message for a failed request to `url` of a service, or None."""
     if re.search(r"Too many open files|os error 24\b", text):
         return Cause("too many open files; raise `ulimit -n`, or use fewer threads or a smaller fetch.in_flight", True)
     endpoint, host = endpoint_and_host(url)
@@ -99,11 +100,12 @@ def cause_of_failure(text: str, url: str) -> Cause | None:
         reason = "refuses" if re.search(_TUNNEL, text) and not (sign and sign.passing) else "does not answer"
         name = "HTTPS_PROXY" if endpoint.startswith("https") else "HTTP_PROXY"
         return Cause(f"the proxy {proxy} {reason}; check {name}, or name {host} in NO_PROXY", True)
-    target = _redirected_to(text, url)
+    bundle = "AWS_CA_BUNDLE" if os.environ.get("AWS_CA_BUNDLE") else service.bundle  # which comes first where both are
+    target, names = _redirected_to(text, url), {"setting": service.address, "bundle": bundle}
     if sign and target:
-        reason = sign.sentence.format(endpoint=target, host=target)
+        reason = sign.sentence.format(endpoint=target, host=target, **names)
         return Cause(SENT_ON.format(endpoint=endpoint, reason=reason), sign.passing)
-    return sign and Cause(sign.sentence.format(endpoint=endpoint, host=host), sign.passing)
+    return sign and Cause(sign.sentence.format(endpoint=endpoint, host=host, **names), sign.passing)
 
 
 def _redirected_to(text: str, url: str) -> str | None:

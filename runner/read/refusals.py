@@ -1,20 +1,22 @@
-"""Refusals of a store: the status, S3's code, and the message for the user.
+"""Refusals of a store: the status, its own code, and the message for the user.
 
-Source of the codes: Amazon S3 API Reference, "Error responses".
+Sources of the codes: Amazon S3 API Reference, "Error responses"; Google Cloud Storage, "XML API error codes"; Azure
+Storage, "Blob service error codes".
 """
 
 import re
 from typing import Final, NamedTuple
 
 from runner.read.network import cause_of_failure
+from runner.read.services import S3, Service
 
-ACCESS_HINT: Final = (
-    "for a public bucket set source.s3.anonymous=true, else check AWS_PROFILE or source.s3.profile; "
-    "some buckets want source.s3.requester_pays=true"
-)
-
-_EXPIRED: Final = "the credentials have expired ({code}); log in again, or renew AWS_SESSION_TOKEN"
+_EXPIRED: Final = "the credentials have expired ({code}); {login}"
 _CLOCK: Final = "the clock of this machine differs from the server's ({code}); set it"
+_NOT_PUBLIC: Final = (
+    "there is no such container, or it is not public ({code}); check its name; {access}; of the Planetary Computer: "
+    "source.stac.sign=planetary_computer"
+)
+_NO_BUCKET: Final = "there is no such bucket; check its name and {setting}"
 _REMEDIES: Final = {
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
@@ -23,17 +25,25 @@ _REMEDIES: Final = {
     "RequestExpired": _CLOCK,
     "RequestTimeTooSkewed": _CLOCK,
     "InvalidObjectState": "it is archived ({code}); restore it first, or leave it out with source.exclude",
-    "NoSuchBucket": "there is no such bucket; check its name and source.s3.endpoint_url",
+    "NoSuchBucket": _NO_BUCKET,
+    "ContainerNotFound": "there is no such container; check its name, source.azure.account and {setting}",
+    "ResourceNotFound": _NOT_PUBLIC,
+    "PublicAccessNotPermitted": _NOT_PUBLIC,
+    "BlobArchived": "it is archived ({code}); restore it first, or leave it out with source.exclude",
+    "AccountIsDisabled": "the storage account is disabled ({code}); ask its owner",
 }
 _REGION: Final = frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"})
 _THROTTLING: Final = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"}
 )
-_PASSING: Final = _THROTTLING | {"RequestTimeout", "InternalError", "ServiceUnavailable"}
+_PASSING: Final = _THROTTLING | {"RequestTimeout", "InternalError", "ServiceUnavailable", "ServerBusy"}
 
 
 class Refusal(NamedTuple):
-    """An answer that refuses the request; `code` is S3's, or ""; `region` is the bucket's, if the answer has it."""
+    """An answer that refuses the request.
+
+    `code` is the store's own, or ""; `region` is the bucket's, if the answer has it.
+    """
 
     url: str
     status: int
@@ -66,7 +76,7 @@ class RefusedError(RequestError):
 
 
 def refusal_in(url: str, status: int, body: str, region: str | None = None) -> Refusal:
-    """A refusal with this status and body; the body has S3's code."""
+    """A refusal with this status and body; the body has the store's code."""
     code = re.search(r"<Code>\s*([\w.]+)\s*</Code>", body)
     return Refusal(url, status, code[1] if code else "", body, region)
 
@@ -88,29 +98,28 @@ def url_in(text: str) -> str:
     return url[0] if url else ""
 
 
-def reason_of_refusal(refusal: Refusal) -> str:
+def reason_of_refusal(refusal: Refusal, service: Service = S3) -> str:
     """The reason of a refusal, in one line, with the remedy."""
     _, status, code, _, region = refusal
     if code in _REMEDIES:
-        return _REMEDIES[code].format(code=code)
-    if code in _REGION or 300 <= status < 400:
+        return _REMEDIES[code].format(code=code, setting=service.address, login=service.login, access=service.access)
+    if service is S3 and (code in _REGION or 300 <= status < 400):
         value = f"={region}" if region else ""
         return f"it lies in another region or at another endpoint (status {status}); set source.s3.region{value}"
     if code in _THROTTLING or status in (429, 503):
         return f"the server throttles (status {status}); use fewer workers, raise fetch.attempts or try later"
-    return _reason_of_status(refusal)
+    return _reason_of_status(refusal, service)
 
 
-def _reason_of_status(refusal: Refusal) -> str:
+def _reason_of_status(refusal: Refusal, service: Service) -> str:
     url, status, code, body, _ = refusal
     answer = f"status {status}, {code}" if code else f"status {status}"
     if status == 407:
         return "the proxy wants a login (status 407); put user and password into HTTP_PROXY and HTTPS_PROXY"
     if status == 416:
-        return "the server says that it ends before them, but not how long it is; check source.s3.endpoint_url"
+        return f"the server says that it ends before them, but not how long it is; check {service.address}"
     if refusal.may_pass:
         return f"the server fails ({answer}); try later"
-    cause = cause_of_failure(body, url)
-    return (
-        cause.sentence if cause else f"the server refuses ({answer}); check source.s3.endpoint_url and source.s3.region"
-    )
+    cause = cause_of_failure(body, url, service)
+    settings = f"{service.address} and source.s3.region" if service is S3 else service.address
+    return cause.sentence if cause else f"the server refuses ({answer}); check {settings}"

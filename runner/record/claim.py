@@ -14,6 +14,7 @@ from runner.base.humanize import listed
 from runner.errors import OutputError, RecordError
 from runner.output.names import output_names, sidecar_names
 from runner.record.lock import held
+from runner.record.run import parted_by
 from runner.record.run_folder import read_run
 from runner.settings import Over
 
@@ -145,7 +146,7 @@ def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]
 def _names(config: Mapping[str, Any]) -> Iterable[str]:
     """The names of all files that a run of this config writes."""
     stages = config.get("stages") or {}
-    if (config.get("source") or {}).get("stack_by"):
+    if parted_by(config):
         tables = [f"{name}.parquet" for name, stage in stages.items() if Over[stage["over"]] is Over.space]
         return dict.fromkeys([*_FILES, *_OF_AN_ARCHIVE, *tables])
     results = (output_names(name, Over[stage["over"]], stage["statistics"]) for name, stage in stages.items())

@@ -10,6 +10,8 @@ _GIT = ("git", "--no-optional-locks")  # or git would write into the checkout
 DIFF_BYTES = 64 * 2**10  # kept; a larger diff is cut
 _MARGIN = 4 * 2**10  # bytes read beyond, so that no secret is cut in two before it is found
 _SECONDS = 20.0  # for a word of git; on a slow disk a checkout's state is not worth waiting for
+_COMMIT, _UNTRACKED = "# branch.oid ", "? "  # lines of git's porcelain format, version 2
+_NONE = "(initial)"  # in place of a commit
 _PARTS = ("runner", "conf")  # of the checkout: what a run executes and is composed from
 
 
@@ -18,9 +20,14 @@ def git_state(package: Path) -> Code | None:
     root = package.parent
     try:
         _git(root, "ls-files", "--error-unmatch", f"{package.name}/__init__.py")  # or it lies in somebody else's
-        commit = _git(root, "rev-parse", "HEAD").strip()
-        changed = _git(root, "status", "--porcelain", "--", *_PARTS).splitlines()
-        diff = "".join(f"untracked: {line[3:]}\n" for line in changed if line.startswith("??")) + _diff(root)
+        state = _git(root, "status", "--porcelain=v2", "--branch", "--", *_PARTS).splitlines()
+        commit = next(line.removeprefix(_COMMIT) for line in state if line.startswith(_COMMIT))
+        if commit == _NONE:
+            return None
+        changed = [line for line in state if not line.startswith("# ")]
+        untracked = [line.removeprefix(_UNTRACKED) for line in changed if line.startswith(_UNTRACKED)]
+        diff = "".join(f"untracked: {path}\n" for path in untracked)
+        diff += _diff(root) if len(untracked) < len(changed) else ""
     except (OSError, subprocess.SubprocessError):
         return None
     shown = redact(diff)

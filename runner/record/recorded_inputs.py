@@ -11,7 +11,7 @@ from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from runner.model import Inputs, Scene
+    from runner.model import Inputs, Scene, Stack
     from runner.settings import JobSettings
     from runner.source.stores import Stores
 
@@ -26,42 +26,78 @@ def found_again(earlier: RunFolder) -> "Callable[[JobSettings, Stores], Inputs] 
     rows = earlier.inputs()
     inputs = [row for row in rows if row.used or row.skipped]
     in_time = sorted(inputs, key=lambda row: (row.time, row.scene, row.href))
-    return recorded_inputs(earlier, in_time, rows, pinned=False)
+    return recorded_inputs(earlier, in_time, rows, pinned=False, area_pinned=True)
 
 
 def recorded_inputs(
-    earlier: RunFolder, wanted: Sequence[RecordedInput], rows: Sequence[RecordedInput], *, pinned: bool
+    earlier: RunFolder,
+    wanted: Sequence[RecordedInput],
+    rows: Sequence[RecordedInput],
+    *,
+    pinned: bool,
+    area_pinned: bool | None = None,
 ) -> "Callable[[JobSettings, Stores], Inputs]":
     """A function that finds the inputs of a job: the `wanted` ones of the recorded `rows`, in their order.
 
-    Files beside them are pinned too, unless another source.sidecars than the earlier run's is asked for.
+    Files beside them are pinned too, unless another source.sidecars than the earlier run's is asked for; and so are the
+    polygons of source.area, which `area_pinned` may pin alone.
     """
 
     def find(job: "JobSettings", stores: "Stores") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - what lists of runs spare
-        from runner.source.reopen import look_up, read_scenes, refuse_problems  # noqa: PLC0415 - as above
+        from runner.settings import OnError  # noqa: PLC0415 - as above
+        from runner.source.mask_files import has_name, recorded_with_mask  # noqa: PLC0415 - as above
+        from runner.source.reopen import (  # noqa: PLC0415 - as above
+            look_up,
+            read_scenes,
+            refuse_problems,
+            renew_signatures,
+        )
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
 
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
         if others_beside:
             _refuse_unlisted(job, wanted)
-        lookups = look_up([row.stored for row in wanted], stores)
-        refuse_problems(lookups, job.on_error, pinned=pinned)
+        skips = job.mask.on_missing is OnError.skip
+        reopened = [row for row in wanted if not skips or has_name(job.mask, row.stored)]
+        renew_signatures(job.source, [row.stored for row in reopened], stores)
+        lookups = look_up([recorded_with_mask(job.mask, row.stored) for row in reopened], stores)
+        refuse_problems(lookups, job.on_error, job.mask.on_missing, pinned=pinned)
         with progress_bar("headers") as progress:
-            named = list(zip(lookups, (row.scene for row in wanted), strict=True))
+            named = list(zip(lookups, (row.scene for row in reopened), strict=True))
             scenes, unread = read_scenes(job.source, named, stores, progress, job.on_error)
         if pinned and not others_beside:
-            _refuse_changed_beside(scenes, wanted)
-        chosen = set(wanted)
+            _refuse_changed_beside(scenes, reopened)
+        chosen = set(reopened)
         others = (row for row in rows if row not in chosen)
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
-        return Inputs(make_stack(job.source, scenes), (*left_out, *unread), stores.counts)
+        stack = make_stack(job.source, scenes)
+        if pinned or area_pinned:
+            _refuse_changed_area(earlier, job, stack)
+        return Inputs(stack, (*left_out, *unread), stores.counts)
 
     return find
 
 
 def _sidecars_setting(earlier: RunFolder) -> str:
     return str(flat(earlier.config).get("source.sidecars", "read"))  # of runs before there was a choice
+
+
+def _refuse_changed_area(earlier: RunFolder, job: "JobSettings", stack: "Stack") -> None:
+    """Raise SourceError for a file of source.area that holds other polygons than the recorded ones.
+
+    Another file, or layer, may hold others.
+    """
+    config, recorded = flat(earlier.config), earlier.record.stack
+    same_file = (config.get("source.area"), config.get("source.area_layer")) == (job.source.area, job.source.area_layer)
+    if stack.area is None or recorded is None or recorded.area_sha256 is None or not same_file:
+        return
+    if stack.area.sha256 != recorded.area_sha256:
+        raise SourceError(
+            f"source.area={job.source.area}: its polygons have changed since they were recorded (SHA-256 "
+            f"{recorded.area_sha256[:16]}, now {stack.area.sha256[:16]}); bring the file back, or name another as "
+            "source.area"
+        )
 
 
 def _refuse_unlisted(job: "JobSettings", inputs: Sequence[RecordedInput]) -> None:

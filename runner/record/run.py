@@ -92,6 +92,7 @@ class Planned(Struct, frozen=True):
     decoded_bytes: Count | None = None
     over_read: Amount | None = None
     worker_bytes: Count | None = None
+    mask_bytes: Count | None = None  # of the stored bytes
 
 
 class Fetched(Struct, frozen=True):
@@ -176,6 +177,8 @@ class StackRecord(Struct, frozen=True):
     first_datetime: Moment | None = None
     last_datetime: Moment | None = None
     units: str | None = None
+    band: Count | None = None
+    area_sha256: str | None = None  # of the polygons of source.area
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -184,11 +187,18 @@ class StackRecord(Struct, frozen=True):
 
 
 class ArchiveRecord(Struct, frozen=True):
-    """The stacks of an archive: the groups they are parted by, their number, and how many have each status."""
+    """The stacks of an archive: the groups they are parted by, their number, how many have each status, and sums."""
 
     stack_by: tuple[str, ...]
     stacks: Count
     statuses: dict[str, Count] = {}
+    scenes: Count = 0
+    bytes: Count | None = None  # fetched; None where GDAL fetched
+
+    @property
+    def done(self) -> int:
+        """The number of complete stacks."""
+        return self.statuses.get("COMPLETED", 0)
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -221,6 +231,12 @@ class Attempt(Struct, frozen=True, kw_only=True):
         if self.seconds is not None or self.heartbeat is None:
             return self.seconds
         return max((self.heartbeat - self.started).total_seconds(), 0.0)
+
+
+def parted_by(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns by which a recorded config parts scenes into stacks, as `SourceSettings.parted_by`."""
+    source = config.get("source") or {}
+    return (*map(str, source.get("stack_by") or ()), *(("band",) if source.get("bands") else ()))
 
 
 class Run(Attempt, frozen=True, kw_only=True):
@@ -261,14 +277,19 @@ class Run(Attempt, frozen=True, kw_only=True):
         return Attempt(**{name: getattr(self, name) for name in Attempt.__struct_fields__})
 
     @property
+    def is_archive(self) -> bool:
+        """Whether it is a run of many stacks."""
+        return self.archive is not None or bool(parted_by(self.config))
+
+    @property
     def stack_name(self) -> str:
         """The name of its stack, or of its source if its scenes were not found."""
         return self.stack.name if self.stack else str((self.config.get("source") or {}).get("name") or "")
 
     @property
     def scenes(self) -> int | None:
-        """Scenes of its stack; None if it ended before they were known."""
-        return self.stack.scenes if self.stack else None
+        """Scenes of its stack, or of all stacks; None if it ended before they were known."""
+        return self.archive.scenes if self.archive else self.stack.scenes if self.stack else None
 
     @property
     def ended_passes(self) -> list[PassRecord]:
@@ -291,6 +312,12 @@ class Run(Attempt, frozen=True, kw_only=True):
 
     @property
     def megabytes_per_second(self) -> float | None:
-        """Bytes fetched divided by the seconds of computing on them, of all ended passes; None if not known."""
+        """Bytes fetched divided by the seconds of computing on them, of all ended passes; None if not known.
+
+        Of an archive, whose stacks overlap, divided by the seconds of all attempts at it.
+        """
+        if self.archive:
+            lived = sum(attempt.lived_seconds or 0 for attempt in (self, *self.attempts))
+            return self.archive.bytes / lived / 1e6 if self.archive.bytes and lived else None
         seconds = sum((pass_.compute_seconds or 0) - (pass_.compile_seconds or 0) for pass_ in self.ended_passes)
         return self.fetched.bytes / seconds / 1e6 if self.fetched and seconds else None

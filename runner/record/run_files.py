@@ -207,6 +207,22 @@ class RecordedInput:
     columns: tuple[tuple[str, str], ...] = ()  # its named groups, and columns of a manifest
     sidecars: tuple[str, ...] = ()
     sidecars_sha256: str | None = None
+    mask_href: str | None = None
+    mask_etag: str | None = None
+    mask_size: int | None = None
+    mask_modified: datetime | None = None
+
+    @property
+    def objects(self) -> list[tuple[str, str | None]]:
+        """The href and the ETag of it, and of the mask in a file of its own."""
+        return [(self.href, self.etag), *([(self.mask_href, self.mask_etag)] if self.mask_href else [])]
+
+    @property
+    def versions(self) -> list[tuple[str, str, int | None]]:
+        """The href, the ETag or else the time of the last change, and the size of each of these."""
+        own = self.href, self.etag or str(self.modified), self.size
+        mask = self.mask_href and (self.mask_href, self.mask_etag or str(self.mask_modified), self.mask_size)
+        return [own, mask] if mask else [own]
 
     @property
     def beside(self) -> str | None:
@@ -225,10 +241,13 @@ class RecordedInput:
         """The object as the archive held it then."""
         from runner.model import StoredObject  # noqa: PLC0415 - numpy, which lists spare
 
-        return StoredObject(self.href, self.size, self.etag, self.modified, self.time, self.columns, self.sidecars)
+        mask = self.mask_href and StoredObject(self.mask_href, self.mask_size, self.mask_etag, self.mask_modified)
+        version = self.size, self.etag, self.modified
+        return StoredObject(self.href, *version, self.time, self.columns, self.sidecars, mask=mask or None)
 
 
-_LATER = ("skipped", "groups", "sidecars", "sidecars_sha256")  # columns that older runs did not write
+_MASK = ("mask_href", "mask_etag", "mask_size", "mask_modified")
+_LATER = ("skipped", "groups", "sidecars", "sidecars_sha256", *_MASK)  # columns that older runs did not write
 
 
 def read_inputs(folder: Path) -> tuple[RecordedInput, ...]:

@@ -14,9 +14,11 @@ from typing import Any
 
 from runner.base.command import command
 from runner.base.humanize import listed
+from runner.base.suggest import did_you_mean
 from runner.errors import RecordError, expanded
 from runner.record.run import SCHEMA_VERSION, Run
 from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_outputs, read_record
+from runner.record.stacks import FOLDER
 
 _SILENT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead
 _CLOCK_SECONDS = 60.0  # how far a process's start may lie behind its record's, for clocks that were set
@@ -109,21 +111,29 @@ def _is_alive(pid: int, began: datetime | None) -> bool:
 
 
 def find_runs(folder: Path) -> Iterator[Path]:
-    """Every run folder below `folder`, and itself, multiruns' too; what stands in hidden folders is none."""
+    """Every run folder below `folder`, and itself, multiruns' too; what stands in hidden folders is none.
+
+    An archive is one run: those of its stacks are found in its folder `stacks` alone.
+    """
     for path, below, files in os.walk(folder):
-        below[:] = sorted(name for name in below if not name.startswith(".") and name != "partials")
-        if "run.json" in files:
+        is_run = "run.json" in files
+        passed_over = {"partials", FOLDER} if is_run else {"partials"}
+        below[:] = sorted(name for name in below if not name.startswith(".") and name not in passed_over)
+        if is_run:
             yield Path(path)
 
 
 def choose_run(word: str, outputs: Path) -> RunFolder:
     """The run that `word` means: a folder's path, `last`, or what only one folder below `outputs` has in its name.
 
-    Raises RecordError if there is none, or more than one.
+    After `/stacks/` comes the name of a stack of an archive. Raises RecordError if there is none, or more than one.
     """
     path = expanded(word)
     if path.is_dir() or path.name == "run.json":
         return read_run(path if path.is_dir() else path.parent)
+    archive, _, stack = word.rstrip("/").rpartition(f"/{FOLDER}/")
+    if archive:
+        return _stack_of(choose_run(archive, outputs), stack)
     runs = {str(path.relative_to(outputs)): path for path in find_runs(outputs)}
     if word == "last":
         return _last(runs, outputs)
@@ -136,6 +146,17 @@ def choose_run(word: str, outputs: Path) -> RunFolder:
     raise RecordError(
         f"{word}: no folder, and no run below {outputs}/ has that in its name; {command()} log ls names them"
     )
+
+
+def _stack_of(archive: RunFolder, stack: str) -> RunFolder:
+    folder = archive.path / FOLDER / stack
+    if archive.record.is_archive and not folder.is_dir():
+        names = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise RecordError(
+            f"{archive.path} has no stack {stack} whose run has begun{did_you_mean(stack, names)}; "
+            f"{command()} log show {archive.path} names them"
+        )
+    return read_run(folder)
 
 
 def _last(runs: Mapping[str, Path], outputs: Path) -> RunFolder:

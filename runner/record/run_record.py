@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class RunRecord:
-    """The record of one run, without secrets; every change is on disk before the call returns.
+    """The record of one run, without secrets; a change is on disk before the call returns, except for a phase.
 
     Of one of many runs, which may be short, only its start and its end are; the rest is by the next sign of life. Any
     thread may change it. `trace` keeps the attempts at its tasks.
@@ -66,9 +66,12 @@ class RunRecord:
     def change(self, **values: Any) -> None:
         """Replace fields of the record."""
         with self._lock:
-            self._run = replace(self._run, **values)
+            self._keep(**values)
             if not self._one_of_many or "status" in values:
                 self._write()
+
+    def _keep(self, **values: Any) -> None:
+        self._run = replace(self._run, **values)
 
     def put_pass(self, pass_: PassRecord, reused: int = 0) -> None:
         """Record a pass once it is open, and again at its end; `reused` of its tasks were restored.
@@ -88,9 +91,10 @@ class RunRecord:
         self.put_phase(name, time.monotonic() - started)
 
     def put_phase(self, name: str, seconds: float) -> None:
-        """Record the seconds of a part of the run."""
+        """Record the seconds of a part of the run, on disk with the next change; after the end, at once."""
         with self._lock:
-            self.change(phases={**self._run.phases, f"{name}_seconds": round(seconds, 3)})
+            keep = self.change if self._run.ended else self._keep
+            keep(phases={**self._run.phases, f"{name}_seconds": round(seconds, 3)})
 
     @contextmanager
     def during(self, name: str, stages: Sequence[str]) -> Iterator[None]:

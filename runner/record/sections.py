@@ -29,6 +29,8 @@ def stack_record(inputs: Inputs) -> StackRecord:
         first_datetime=stack.scenes[0].time,
         last_datetime=stack.scenes[-1].time,
         units=stack.units,
+        band=stack.band,
+        area_sha256=stack.area.sha256 if stack.area else None,
     )
 
 

@@ -5,13 +5,17 @@ times as long; whatever else is asked for goes that way, with the same bits.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from runner.read.predictor import Bytes, as_bits, row_scratch
-from runner.reduce.arrays import Floats, Integers
+from runner.reduce.arrays import Floats, Integers, Tile
 from runner.reduce.fused_kernels import (
+    NO_HIDDEN,
     Accumulators,
+    Counted,
+    HiddenPixels,
     Inflated,
     OverSpace,
     OverTime,
@@ -30,6 +34,21 @@ _NO_SPARE = Spare(np.empty((2, 0)), np.empty(0, np.int64), np.empty(0), np.zeros
 _NO_TIME = OverTime(False, np.empty((0, 0), np.int32), np.empty((2, 0, 0)), _NO_SPARE, exponents_for((0, 0)))
 
 
+class Encoded(NamedTuple):
+    """Inflated tiles, (tiles, rows, bytes); `undo_rows` must take them."""
+
+    rows: Bytes
+    predictor: int
+
+    @classmethod
+    def of(cls, pixels: Tile) -> "Encoded":
+        """One decoded tile, (rows, columns), copied into rows that are as long as they must be."""
+        size = pixels.dtype.itemsize
+        padded = np.zeros((1, len(pixels), -(-pixels.shape[1] * size // 8) * 8 // size), pixels.dtype)
+        padded[0, :, : pixels.shape[1]] = pixels
+        return cls(padded.view(np.uint8), predictor=1)
+
+
 class FusedSums:
     """Adds inflated tiles to sums over time, over space, or both; `finish` must follow the last."""
 
@@ -44,24 +63,26 @@ class FusedSums:
         """True if all of these are means and counts of pixels that the kernels take, and there is at least one."""
         return bool(needs) and not pixels.in_pieces and all(need == Needs(sums=True) for need in needs)
 
-    def add(self, scenes: Sequence[int], encoded: Bytes, predictor: int, place: Place) -> list[int]:
-        """Add one tile of each scene, inflated (scenes, rows, bytes), all at one place; `undo_rows` must take them.
+    def add(self, scenes: Sequence[int], tiles: Encoded, place: Place, hidden: HiddenPixels = NO_HIDDEN) -> list[int]:
+        """Add one tile of each scene, all at one place, without hidden pixels.
 
         Returns the positions of those still to be added over space by `SpatialSums.add_tile`, since their columns do
         not fit two floats. Raises ValueError for a place outside of the tiles or the window.
         """
+        encoded = tiles.rows
         count, rows, row_bytes = encoded.shape
         width = row_bytes // self._pixels.stored.itemsize
         place.check((rows, width), self._over_time.shape if self._over_time else None)
+        place.check((rows, width), hidden.shape)
         self._fit(scenes, width, row_bytes)
         before = self._columns.counts.copy(), self._columns.layers.copy()
         bits = as_bits(encoded.view(self._pixels.stored))
         time = self._over_time.strips(place, count) if self._over_time else _NO_TIME
         add_strips(
-            Inflated(encoded.view(np.uint64), bits, predictor, self._scratch),
+            Inflated(encoded.view(np.uint64), bits, tiles.predictor, self._scratch),
             self._strips,
             place,
-            self._pixels.kind,
+            Counted(self._pixels.kind, hidden),
             Accumulators(time, self._columns.accumulators),
         )
         if self._over_time:

@@ -29,6 +29,34 @@ class Inflated(NamedTuple):
     scratch: Scratch
 
 
+class HiddenPixels(NamedTuple):
+    """Pixels of a window that do not count, whatever their values are."""
+
+    some: bool  # whether there may be any
+    pixels: Bools  # (slots, rows, columns) of the window, True where hidden
+    slots: Integers  # (scenes) of these tiles
+
+    @classmethod
+    def of(cls, pixels: Bools, slots: Integers) -> "HiddenPixels":
+        """Those of tiles whose scenes are in these slots."""
+        return cls(True, pixels, slots)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """The shape of the window, None if nothing is hidden."""
+        return (self.pixels.shape[1], self.pixels.shape[2]) if self.some else None
+
+
+NO_HIDDEN: Final = HiddenPixels(False, np.empty((0, 0, 0), np.bool_), np.empty(0, np.int64))
+
+
+class Counted(NamedTuple):
+    """Which pixels count."""
+
+    kind: PixelKind
+    hidden: HiddenPixels
+
+
 class Strips(NamedTuple):
     """Scratch: ROWS_AT_ONCE rows of pixels of some scenes."""
 
@@ -89,7 +117,7 @@ def exponents_for(shape: tuple[int, int]) -> Exponents:
 
 
 @compiled
-def add_strips(inflated: Inflated, strips: Strips, place: Place, kind: PixelKind, sums: Accumulators) -> None:
+def add_strips(inflated: Inflated, strips: Strips, place: Place, counted: Counted, sums: Accumulators) -> None:
     """Undo, mask and add tiles of some scenes, all at one place."""
     for top in range(0, place.height, ROWS_AT_ONCE):
         rows = min(ROWS_AT_ONCE, place.height - top)
@@ -98,7 +126,7 @@ def add_strips(inflated: Inflated, strips: Strips, place: Place, kind: PixelKind
             words, bits = inflated.words[scene][stored], inflated.bits[scene][stored]
             undo_rows(words, bits, inflated.predictor, inflated.scratch, strips.bits[scene][:rows])
         strip = Place(0, place.left, place.row + top, place.column, rows, place.width)
-        _mask_strips(strips, strip, kind, sums.time, sums.space)
+        _mask_strips(strips, strip, counted, sums.time, sums.space)
         if sums.time.asked:
             _add_over_time(strips, strip, sums.time)
         if sums.space.asked:
@@ -106,13 +134,14 @@ def add_strips(inflated: Inflated, strips: Strips, place: Place, kind: PixelKind
 
 
 @compiled
-def _mask_strips(strips: Strips, place: Place, kind: PixelKind, time: OverTime, space: OverSpace) -> None:
+def _mask_strips(strips: Strips, place: Place, counted: Counted, time: OverTime, space: OverSpace) -> None:
     """Mask and count all rows, and find what adds up exactly: each row over time, and last the strip over space.
 
     The window then holds the exponents of what is to be added. The strip's sums over space are in their scratch; they
     are of no use if they are not exact, or if nobody asks for them.
     """
     pixels, bits, exact, uncounted = strips
+    kind, hidden = counted.kind, counted.hidden
     columns, tile_columns = slice(place.column, place.column + place.width), slice(place.left, place.left + place.width)
     window_counts, exponents, scene_counts, scratch = time.counts, time.exponents, space.counts, space.strips
     for scene in range(pixels.shape[0]):
@@ -122,7 +151,11 @@ def _mask_strips(strips: Strips, place: Place, kind: PixelKind, time: OverTime, 
         for y in range(place.height):
             row = place.row + y
             counts = window_counts[row][columns] if time.asked else uncounted[: place.width]
-            scene_counts[scene] += _mask(pixels[scene, y][tile_columns], kind.limits, counts, sums)
+            if hidden.some:
+                hides = hidden.pixels[hidden.slots[scene], row][columns]
+                scene_counts[scene] += _mask_hidden(pixels[scene, y][tile_columns], hides, kind.limits, counts, sums)
+            else:
+                scene_counts[scene] += _mask(pixels[scene, y][tile_columns], kind.limits, counts, sums)
             exact[scene, y] = kind.small
             if kind.float32:
                 lowest, highest = _exponents(bits[scene, y][tile_columns])
@@ -140,6 +173,23 @@ def _mask(pixels: Tile, limits: Limits, counts: Counts, sums: Floats) -> int:
     for x in range(pixels.shape[0]):
         pixel = pixels[x]
         valid = is_valid(pixel, limits)
+        kept = pixel if valid else zero
+        counted = one if valid else none
+        pixels[x] = kept
+        counts[x] += counted
+        total += counted
+        sums[x] += np.float64(kept)
+    return int(total)
+
+
+@compiled
+def _mask_hidden(pixels: Tile, hides: Bools, limits: Limits, counts: Counts, sums: Floats) -> int:
+    """As `_mask`, where hidden pixels are invalid too."""
+    zero, one, none = pixels.dtype.type(0), np.int32(1), np.int32(0)
+    total = np.int32(0)
+    for x in range(pixels.shape[0]):
+        pixel = pixels[x]
+        valid = is_valid(pixel, limits) & (not hides[x])
         kept = pixel if valid else zero
         counted = one if valid else none
         pixels[x] = kept

@@ -30,12 +30,15 @@ def template(path: Path) -> "Template":
     """A page's template, which may include files beside it and the reports' style; everything is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, at the end of a run
 
+    from runner.report.template_cache import TemplateCache  # noqa: PLC0415 - as above
+
     environment = Environment(
         autoescape=True,
         loader=FileSystemLoader([path.parent, Path(__file__).parent]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        bytecode_cache=TemplateCache(),
     )
     environment.globals["text"] = humanize
     return environment.get_template(path.name)

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -37,7 +38,7 @@ _LOSES: Final = {
 Read = TypeVar("Read")
 
 
-class _Reader:
+class Reader:
     """Reads the files of a folder, and keeps in mind what it could not."""
 
     def __init__(self, folder: Path) -> None:
@@ -59,57 +60,74 @@ class _Reader:
             self.gaps.append(Gap(name, f"cannot be read{_LOSES.get(name, '')}: {error}"))
             return None
 
+    def run(self) -> Run:
+        """The record of the run, without its passes."""
+        run = self.read("run.json", lambda path: read_run(path.parent))
+        return Run(run.record, run.status) if run else Run(EMPTY)
+
+    def inputs(self) -> list[InputRow] | None:
+        """The objects that were found."""
+        return self.read("inputs.parquet", _inputs)
+
+    def contents(self, run: Run, inputs: list[InputRow] | None, **results: Any) -> Contents:
+        """The contents of the folder, when all of its files have been read."""
+        known = {gap.name for gap in self.gaps}
+        present = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        names = [name for name in run.record.outputs if name not in present | known]
+        lost = [Gap(name, f"{_ABSENT}, though run.json names it") for name in names]
+        unended = run.status in ("FAILED", "INTERRUPTED", "KILLED", "RUNNING")  # which explains what is not there
+        gaps = [gap for gap in self.gaps if not (unended and gap.why.startswith(_ABSENT))]
+        return Contents(
+            name=self.folder.name,
+            path=str(self.folder.resolve()),
+            left_nothing=left_nothing(self.folder),
+            run=run,
+            inputs=inputs,
+            events=_events(self.folder / "events.jsonl"),
+            gaps=[*gaps, *lost],
+            unwritten=[gap.name for gap in self.gaps if gap not in gaps],
+            **results,
+        )
+
     def named(self, ending: str) -> list[str]:
         """Files with this ending, without those that are being written."""
         return sorted(path.name for path in self.folder.glob(f"*{ending}") if not path.name.startswith("."))
 
 
 def read_folder(folder: Path) -> Contents:
-    """The contents of the folder."""
-    reader = _Reader(folder)
-    run = reader.read("run.json", lambda path: read_run(path.parent))
-    record, status = (run.record, run.status) if run else (EMPTY, "UNKNOWN")
-    inputs = reader.read("inputs.parquet", _inputs)
+    """The contents of the folder of a run of one stack."""
+    reader = Reader(folder)
+    run = reader.run()
+    inputs = reader.inputs()
     tasks = reader.read("trace.parquet", _tasks)
     tables = [reader.read(name, _scene_table) for name in reader.named(".parquet") if name not in _OWN_TABLES]
     outputs = reader.read("outputs.json", lambda path: read_outputs(path.parent))
-    rasters = _rasters(reader)
-    known = {gap.name for gap in reader.gaps}
-    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    lost = [Gap(name, f"{_ABSENT}, though run.json names it") for name in record.outputs if name not in present | known]
-    unended = status in ("FAILED", "INTERRUPTED", "KILLED", "RUNNING")  # which explains what is not there
-    gaps = [gap for gap in reader.gaps if not (unended and gap.why.startswith(_ABSENT))]
-    return Contents(
-        name=folder.name,
-        path=str(folder.resolve()),
-        left_nothing=left_nothing(folder),
-        run=Run(record, status, passes_of(record, tasks)),
+    return reader.contents(
+        replace(run, passes=passes_of(run.record, tasks)),
         inputs=inputs,
         tasks=tasks,
         tables=[table for table in tables if table is not None],
-        rasters=rasters,
+        rasters=_rasters(reader),
         outputs=outputs,
-        events=_events(folder / "events.jsonl"),
-        gaps=[*gaps, *lost],
-        unwritten=[gap.name for gap in reader.gaps if gap not in gaps],
     )
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _columns(path: Path) -> "pa.Table":
-    from pyarrow import parquet  # noqa: PLC0415 - as in _Reader.read
+def read_columns(path: Path) -> "pa.Table":
+    """All columns of a table."""
+    from pyarrow import parquet  # noqa: PLC0415 - as in Reader.read
 
     return parquet.ParquetFile(path, memory_map=False).read()
 
 
-def _numbers(table: "pa.Table", name: str) -> Floats:
+def numbers(table: "pa.Table", name: str) -> Floats:
     """A column of numbers as float64, of times as seconds since 1970; NaN where null, or where there is no column.
 
     Times before 1970 and beyond 9999 are taken for damage.
     """
-    import pyarrow as pa  # noqa: PLC0415 - as in _Reader.read
+    import pyarrow as pa  # noqa: PLC0415 - as in Reader.read
 
     from runner.output.arrow import floats, microseconds  # noqa: PLC0415 - as above
 
@@ -134,9 +152,9 @@ def _known(number: float) -> float | None:
 
 
 def _inputs(path: Path) -> list[InputRow]:
-    table = _columns(path)
-    times, sizes = _numbers(table, "datetime"), _numbers(table, "size")
-    height, width = _numbers(table, "height"), _numbers(table, "width")
+    table = read_columns(path)
+    times, sizes = numbers(table, "datetime"), numbers(table, "size")
+    height, width = numbers(table, "height"), numbers(table, "width")
     grids = zip(_texts(table, "crs"), height, width, _texts(table, "dtype"), strict=True)
     rows = zip(
         _texts(table, "href"), _texts(table, "scene"), times, _texts(table, "used"), _texts(table, "reason"), sizes,
@@ -153,16 +171,16 @@ def _grid(crs: str, height: float, width: float, dtype: str) -> str:
 
 
 def _tasks(path: Path) -> Tasks:
-    table = _columns(path)
-    numbers = {
-        name: _numbers(table, name)
+    table = read_columns(path)
+    counts = {
+        name: numbers(table, name)
         for name in (
             "task", "attempt", "start", "stop", "first_scene", "stop_scene", "bytes", "requests", "retries",
             "peak_bytes", "pixels", "valid",
         )
     }  # fmt: skip
-    window = np.stack([_numbers(table, name) for name in ("row", "column", "height", "width")], axis=1)
-    shares = {name: _numbers(table, f"{name}_seconds") for name in ("fetch", "decode", "reduce")}
+    window = np.stack([numbers(table, name) for name in ("row", "column", "height", "width")], axis=1)
+    shares = {name: numbers(table, f"{name}_seconds") for name in ("fetch", "decode", "reduce")}
     return Tasks(
         pass_name=_texts(table, "pass"),
         status=_texts(table, "status"),
@@ -170,19 +188,19 @@ def _tasks(path: Path) -> Tasks:
         worker=_texts(table, "worker"),
         lane=list(zip(_texts(table, "host"), _texts(table, "pid"), _texts(table, "thread"), strict=True)),
         window=window,
-        compiling=_numbers(table, "compile_seconds"),
-        **numbers,
+        compiling=numbers(table, "compile_seconds"),
+        **counts,
         **shares,
     )
 
 
 def _scene_table(path: Path) -> SceneTable:
-    import pyarrow as pa  # noqa: PLC0415 - as in _Reader.read
+    import pyarrow as pa  # noqa: PLC0415 - as in Reader.read
 
-    table = _columns(path)
+    table = read_columns(path)
     if "datetime" not in table.column_names:
         raise ValueError("it has no column datetime, so it is not a table of scenes")
-    order = np.argsort(_numbers(table, "datetime"), kind="stable")
+    order = np.argsort(numbers(table, "datetime"), kind="stable")
     fields = [
         field
         for field in table.schema
@@ -194,8 +212,8 @@ def _scene_table(path: Path) -> SceneTable:
         stage=path.stem,
         file=path.name,
         scenes=[scenes[row] for row in order],
-        time=_numbers(table, "datetime")[order],
-        columns={field.name: _numbers(table, field.name)[order] for field in fields},
+        time=numbers(table, "datetime")[order],
+        columns={field.name: numbers(table, field.name)[order] for field in fields},
         groups={
             field.name: [words[row] for row in order]
             for field in table.schema
@@ -211,7 +229,7 @@ def _scene_table(path: Path) -> SceneTable:
 # --- rasters --------------------------------------------------------------------------------------------------------
 
 
-def _rasters(reader: _Reader) -> list[Raster]:
+def _rasters(reader: Reader) -> list[Raster]:
     """The rasters, a mean before the others; that one's picture is the large one."""
     names = sorted(reader.named(".tif"), key=lambda name: (not name.endswith("_mean.tif"), name))
     read = [

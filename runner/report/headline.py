@@ -25,6 +25,7 @@ _KINDS: Final = {
     "SourceError": "The source cannot be used.",
     "PlanError": "The job does not fit.",
     "ClusterError": "The workers failed.",
+    "ArchiveError": "Stacks failed.",
     "ReadError": "A scene cannot be read.",
     "MissingError": "A scene is gone.",
     "DeniedError": "Access was denied.",
@@ -35,7 +36,7 @@ _KINDS: Final = {
 _REMEDIES: Final = {
     "ReadError": "Leave the scene out with source.exclude, or all that cannot be read with on_error=skip.",
     "MissingError": "The scene was deleted since it was listed: leave it out (source.exclude), or set on_error=skip.",
-    "DeniedError": "Check the credentials (source.s3.profile), source.s3.anonymous and source.s3.requester_pays.",
+    "DeniedError": "Check the credentials, and the access that source.s3, source.gcs or source.azure sets.",
     "ChangedError": "The scene was replaced while it was read: run again, so that it is listed anew.",
     "OutputError": "Make room, or set output.dir to a folder that can be written to.",
 }
@@ -165,7 +166,7 @@ def figures(contents: Contents) -> list[Figure]:
     planned = _total(run, "planned_bytes")
     rate = humanize.ratio(bytes_, computing)
     candidates = [
-        _wall_figure(run),
+        wall_figure(run),
         Figure("computing", data(computing, humanize.seconds(computing)), _passes(run)),
         _task_figure(contents),
         Figure("fetched", data(bytes_, humanize.size(bytes_)), _of_plan(run, bytes_, planned)),
@@ -181,7 +182,8 @@ def data(value: float | None, shown: str) -> Markup:
     return Markup("<data value='{}'>{}</data>").format("" if value is None else f"{value:.15g}", shown)
 
 
-def _wall_figure(run: Run) -> Figure:
+def wall_figure(run: Run) -> Figure:
+    """The time from start to end."""
     note = "from start to exit" if run.ended is not None else "to the last sign of life"
     imports = run.record.phases.get("imports_seconds")
     if imports:
@@ -263,8 +265,8 @@ def _peak(pass_: PassFacts) -> float:
     return pass_.peak_bytes or 0.0
 
 
-def segments(run: Run) -> list[Segment]:
-    """The parts of the wall time, from the start of the process on; time without a phase is the rest."""
+def segments(run: Run, remainder: str = "the rest") -> list[Segment]:
+    """The parts of the wall time, from the start of the process on; time without a phase is the remainder."""
     compiling = (run.record.phases.get("compiling_seconds") or 0.0) + (_total(run, "compile_seconds") or 0.0)
     parts = [
         ("starting Python, imports", "imports", run.record.phases.get("imports_seconds")),
@@ -282,5 +284,5 @@ def segments(run: Run) -> list[Segment]:
     wall = max((run.lived_seconds or 0.0) + (run.record.phases.get("imports_seconds") or 0.0), claimed)
     if not known or not wall:
         return []
-    remainder = [("the rest", "other", wall - claimed)] if wall - claimed >= _LEAST_SECONDS else []
-    return [Segment(name, css, seconds, seconds / wall) for name, css, seconds in [*known, *remainder]]
+    rest = [(remainder, "other", wall - claimed)] if wall - claimed >= _LEAST_SECONDS else []
+    return [Segment(name, css, seconds, seconds / wall) for name, css, seconds in [*known, *rest]]

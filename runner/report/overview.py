@@ -47,7 +47,7 @@ def _of_url(url: str) -> str:
 
 def figures(contents: Contents) -> list[Figure]:
     """Period, scenes, valid pixels and the mean; unknown ones are left out."""
-    candidates = [_period(contents), _scenes(contents), _valid(contents), _level(contents)]
+    candidates = [period_figure(_times(contents)), _scenes(contents), _valid(contents), _level(contents)]
     return [figure for figure in candidates if figure is not None]
 
 
@@ -75,8 +75,8 @@ def _where(crs: str, name: str, transform: place.Transform, shape: tuple[float, 
 # --- one by one -------------------------------------------------------------------------------------------------------
 
 
-def _period(contents: Contents) -> Figure | None:
-    times = _times(contents)
+def period_figure(times: Floats, *, interval: bool = True) -> Figure | None:
+    """The first and the last of these times, in order, and the interval between scenes if it is regular."""
     if not times.size:
         return None
     first, last = float(times[0]), float(times[-1])
@@ -86,7 +86,7 @@ def _period(contents: Contents) -> Figure | None:
     shown = Markup('<span class="nowrap">{}</span> to <span class="nowrap">{}</span>').format(
         humanize.moment(first, parts), humanize.moment(last, parts)
     )
-    return Figure("period", shown, f"{_long(last - first)}{_every(times)}")
+    return Figure("period", shown, f"{_long(last - first)}{_every(times) if interval else ''}")
 
 
 def _times(contents: Contents) -> Floats:

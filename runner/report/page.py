@@ -1,6 +1,6 @@
 """From a run folder to its report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,17 +8,18 @@ import numpy as np
 
 from runner.base import humanize
 from runner.base.atomic import write_text
-from runner.report import environment, headline, overview, results, series, tasks, timeline
+from runner.errors import RecordError
+from runner.record.run_folder import read_run
+from runner.record.stacks import STACKS
+from runner.report import headline, overview, results, series, tasks, timeline
+from runner.report.archive_page import archive_page
 from runner.report.charts import bar, template
+from runner.report.frame import REPORT, frame
 from runner.report.gather import read_folder
-from runner.report.picture import VIRIDIS
 from runner.report.records import Contents, Floats, InputRow, PassFacts
 
-REPORT: Final = "report.html"
-_TEMPLATE: Final = Path(__file__).with_name("template.html.j2")
+_TEMPLATE: Final = Path(__file__).with_name("run.html.j2")
 _SLOWEST: Final = 10
-_FEW_INPUTS = 60  # a table as long as that is shown at once
-_MOST_DIFF = 65536  # characters
 _UNTIMED: Final = "The trace does not record when its tasks started, so there is no timeline."
 _UNTIMED_PIECES: Final = (
     "With engine=xarray dask cuts the tasks in many, which several pieces of results share; the trace records when a "
@@ -27,14 +28,25 @@ _UNTIMED_PIECES: Final = (
 
 
 def write_report(folder: Path) -> Path:
-    """Make `report.html` of what lies in the run folder, and nothing else; its path.
+    """Make `report.html` of what lies in the folder of a run or of an archive, and nothing else; its path.
 
     One file that loads nothing. Whatever is missing or damaged is named in it. Raises OutputError if it cannot be
     written.
     """
     path = folder / REPORT
-    write_text(path, template(_TEMPLATE).render(_context(read_folder(folder))))
+    write_text(path, archive_page(folder) if _is_archive(folder) else _run_page(folder))
     return path
+
+
+def _run_page(folder: Path) -> str:
+    return template(_TEMPLATE).render(_context(read_folder(folder)))
+
+
+def _is_archive(folder: Path) -> bool:
+    try:
+        return read_run(folder).record.is_archive
+    except RecordError:
+        return (folder / STACKS).is_file()
 
 
 def prepare() -> None:
@@ -44,32 +56,20 @@ def prepare() -> None:
 
 def _context(contents: Contents) -> dict[str, Any]:
     """Everything the template shows."""
-    run, code = contents.run, contents.run.record.code
+    run, shared = contents.run, frame(contents)
     return {
-        "contents": contents,
-        "run": run,
-        "name": overview.title(contents),
+        **shared,
+        "name": contents.name if shared["archive"] else overview.title(contents),  # a stack is known by its folder
         "subtitle": _subtitle(contents),
-        "status_words": headline.status_words(run),
-        "problem": headline.problem(run),
-        "remedies": headline.remedies(contents),
         "findings": overview.figures(contents),
         "where": overview.where(contents),
         "figures": headline.figures(contents),
         "segments": headline.segments(run),
-        "attempts": headline.attempts(contents),
-        "viridis": ", ".join(f"#{colour}" for colour in VIRIDIS),
         **_raster_context(contents),
         "series": [(table.stage, table.file, series.series_figure(table)) for table in contents.tables if table.scenes],
         "passes": [_pass_row(pass_) for pass_ in run.passes],
         **_task_context(contents),
-        **_input_context(contents),
         "outputs": contents.outputs,
-        "config": _yaml(run.record.config),
-        "origin": [("Written into the results", _provenance(contents)), *environment.described(run.record)],
-        "command": headline.repeat_command(contents) + headline.repeat_note(contents),
-        "code": code,
-        "diff": (code.diff or "")[:_MOST_DIFF] if code else "",
     }
 
 
@@ -183,50 +183,3 @@ def _scene_row(
     sizes = [row.size for row in stack[first : last + 1] if row.size is not None]
     size = humanize.size(sum(sizes) / len(sizes) if sizes else None)
     return name, date, bar(seconds / longest), humanize.seconds(seconds), size
-
-
-def _input_context(contents: Contents) -> dict[str, Any]:
-    """The objects: the skipped ones first, else in the table's order; a column for what differs among them only."""
-    rows = contents.inputs or []
-    prefix = humanize.common_start([row.href for row in rows])
-    ordered = sorted(rows, key=lambda row: row.used)
-    grids = {row.grid for row in rows if row.grid}
-    skipped = sum(not row.used for row in rows)
-    differing = [("grid", len(grids) > 1), ("skipped because", skipped > 0)]
-    heads = ["key", "date", "size", "ETag", *(head for head, differs in differing if differs)]
-    return {
-        "prefix": prefix,
-        "grid": next(iter(grids), "") if len(grids) == 1 else "",
-        "input_heads": heads,
-        "inputs": [_input_cells(row, prefix, heads) for row in ordered],
-        "skipped": skipped,
-        "inputs_open": len(rows) <= _FEW_INPUTS,
-        "inputs_size": humanize.size(sum(row.size or 0 for row in rows if row.used)),
-    }
-
-
-def _input_cells(row: InputRow, prefix: str, heads: Sequence[str]) -> list[str]:
-    cells = {
-        "key": row.href.removeprefix(prefix),
-        "date": humanize.day(row.time),
-        "size": humanize.size(row.size),
-        "ETag": row.etag if len(row.etag) <= 9 else f"{row.etag[:8]}…",
-        "grid": row.grid,
-        "skipped because": "" if row.used else row.reason or "no reason given",
-    }
-    return [cells[head] for head in heads]
-
-
-def _yaml(tree: dict[str, Any]) -> str:
-    import yaml  # noqa: PLC0415 - hydra has brought it
-
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C, if it is there: a tenth of the time
-    return str(yaml.dump(tree, Dumper=dumper, sort_keys=False, allow_unicode=True, width=110)) if tree else ""
-
-
-def _provenance(contents: Contents) -> list[tuple[str, str]]:
-    """The provenance in the first result file that has one."""
-    from_tables = [table.provenance for table in contents.tables]
-    origin = next((origin for origin in [*from_tables, *(raster.tags for raster in contents.rasters)] if origin), {})
-    own = ("stage", "min_count", "weights", "statistic", "units", "AREA_OR_POINT")
-    return [(name, text) for name, text in origin.items() if name not in own]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.report.place import axis_unit
+from runner.report.png import palette_png
 from runner.report.records import Raster
 
 if TYPE_CHECKING:
@@ -111,29 +112,18 @@ def _stretch(values: npt.NDArray[Any], *, whole: bool) -> tuple[float, float]:
 
 def _png(pixels: npt.NDArray[Any], mask: npt.NDArray[np.bool_], stretch: tuple[float, float]) -> bytes:
     """A PNG with a palette, one byte a pixel."""
-    import rasterio  # noqa: PLC0415 - as in read_raster
-    from rasterio.io import MemoryFile  # noqa: PLC0415 - as in read_raster
-
     low, high = stretch
     # Halves, since the distance of two values may be more than a float64 holds.
     share = (np.where(mask, pixels, low).astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
     numbers = np.where(mask, np.rint(np.clip(share, 0, 1) * _LAST), _EMPTY).astype(np.uint8)
-    height, width = numbers.shape
-    # Without a transform, or with the identity, rasterio warns.
-    profile = {"count": 1, "dtype": "uint8", "transform": rasterio.Affine(1, 0, 0, 0, -1, 1), "zlevel": 1}
-    with MemoryFile() as memory:
-        with memory.open(driver="PNG", height=height, width=width, **profile) as png:
-            png.write(numbers, 1)
-            png.write_colormap(1, _palette())
-        return bytes(memory.read())
+    return palette_png(numbers, [*_colours(), (0, 0, 0)], bytes([255] * _EMPTY + [0]))
 
 
-def _palette() -> dict[int, tuple[int, int, int, int]]:
+def _colours() -> list[tuple[int, int, int]]:
     anchors = np.array([list(bytes.fromhex(colour)) for colour in VIRIDIS], np.float64)
     places = np.linspace(0, len(VIRIDIS) - 1, _LAST + 1)
-    bands = [np.rint(np.interp(places, np.arange(len(VIRIDIS)), band)).astype(int).tolist() for band in anchors.T]
-    colours = {number: (*colour, 255) for number, colour in enumerate(zip(*bands, strict=True))}
-    return {**colours, _EMPTY: (0, 0, 0, 0)}
+    red, green, blue = (np.rint(np.interp(places, np.arange(len(VIRIDIS)), band)).astype(int) for band in anchors.T)
+    return list(zip(red.tolist(), green.tolist(), blue.tolist(), strict=True))
 
 
 def _crs_name(raster: "DatasetReader") -> str:

@@ -94,6 +94,11 @@ def extent(transform: Transform, shape: tuple[float, float], unit: str) -> str:
     return f"{sides} {name}, pixels of {pixel} {unit or 'units'}"
 
 
+def land() -> str:
+    """The path of all land, in degrees east of 180 W and south of the north pole."""
+    return _LAND.read_text("ascii")
+
+
 def locator(place: Place) -> Markup:
     """The world with the grid on it, in a ring if it is small."""
     top = 90 - max(_NORTH, math.ceil(place.north))
@@ -104,7 +109,7 @@ def locator(place: Place) -> Markup:
     size = {"y": f"{90 - place.north:.2f}", "width": f"{wide:.2f}", "height": f"{high:.2f}"}
     lefts = [left for left in (west, west - 360) if left + wide > 0]  # a grid across the antimeridian is at both ends
     area = [tag("rect", class_="area", x=f"{left:.2f}", **size) for left in lefts]
-    marks = [tag("path", class_="land", d=_LAND.read_text("ascii")), *area]
+    marks = [tag("path", class_="land", d=land()), *area]
     if max(wide, high) < _SEEN:
         marks.append(tag("circle", class_="ring", cx=f"{x:.2f}", cy=f"{y:.2f}", r="9"))
     return tag("svg", marks, viewBox=f"0 {top} 360 {bottom - top}", class_="locator", role="img",

@@ -20,15 +20,7 @@ _COVERAGE: Final = ("valid_fraction", "count")
 def raster_figure(raster: Raster, *, large: bool) -> Markup:
     """The picture with coordinates on its edges, a colour bar, and what to know about it."""
     height, width = raster.picture_shape
-    data = b64encode(raster.png).decode()
-    described = f"{raster.statistic} of {raster.stage or raster.file}"
-    picture = tag(
-        "div",
-        Markup('<img src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">').format(
-            data, described, width, height
-        ),
-        class_="frame" if width >= 200 else "frame coarse",
-    )
+    picture = tag("div", _image(raster), class_="frame" if width >= 200 else "frame coarse")
     xs, ys, axes = _edges(raster, most=5 if large else 3)
     left = tag("div", [tag("span", tick.text, style=f"top:{100 * tick.at:.2f}%") for tick in ys], class_="ys")
     below = tag("div", [tag("span", tick.text, style=f"left:{100 * tick.at:.2f}%") for tick in xs], class_="xs")
@@ -41,6 +33,25 @@ def raster_figure(raster: Raster, *, large: bool) -> Markup:
     return tag(
         "figure", [tag("div", title, class_="name"), drawn, tag("figcaption", _about(raster, axes if large else ""))]
     )
+
+
+def thumbnail(raster: Raster) -> Markup:
+    """The picture alone, in its frame."""
+    height, width = raster.picture_shape
+    return tag("div", _image(raster), class_="frame", style=f"--ratio:{width / height:.4f}")
+
+
+def colour_range(raster: Raster) -> str:
+    """The values of the first and the last colour."""
+    return humanize.values(*raster.stretch) if raster.least is not None else "no values"
+
+
+def _image(raster: Raster) -> Markup:
+    height, width = raster.picture_shape
+    data = b64encode(raster.png).decode()
+    described = f"{raster.statistic} of {raster.stage or raster.file}"
+    markup = Markup('<img src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">')
+    return markup.format(data, described, width, height)
 
 
 def _edges(raster: Raster, most: int) -> tuple[list[Tick], list[Tick], str]:

@@ -1,7 +1,7 @@
 """Figures of the tables: every statistic of every scene over time, by orbit if the table has it, and coverage."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -89,16 +89,16 @@ def _grouped(table: SceneTable, level: str) -> tuple[str, bool]:
     It is the one that explains most of the level's variance; of orbits, which are known to differ, any.
     """
     values = table.columns[level]
-    explained = {
-        key: _explained(values, labels)
+    shares = {
+        key: explained(values, np.unique(np.array(labels, str), return_inverse=True)[1])
         for key, labels in table.groups.items()
         if key not in _OF_TIME and 1 < len(set(labels)) <= _MOST_GROUPS and min(Counter(labels).values()) > 1
     }
-    if not explained:
+    if not shares:
         return "", False
-    key = max(explained, key=lambda key: (_ORBIT in key.lower(), explained[key]))
+    key = max(shares, key=lambda key: (_ORBIT in key.lower(), shares[key]))
     chance = (len(set(table.groups[key])) - 1) / max(values.size - 1, 1)
-    return key, explained[key] > _CLEARLY * chance
+    return key, shares[key] > _CLEARLY * chance
 
 
 def _groups(table: SceneTable, key: str) -> list[_Group]:
@@ -108,13 +108,16 @@ def _groups(table: SceneTable, key: str) -> list[_Group]:
     return [_Group(name or humanize.UNKNOWN, np.flatnonzero(labels == name)) for name in sorted(set(table.groups[key]))]
 
 
-def _explained(values: Floats, labels: Sequence[str]) -> float:
-    """The part of the variance that lies between the groups."""
+def explained(values: Floats, codes: npt.NDArray[np.intp]) -> float:
+    """The part of the variance of values that lies between their groups, which have these numbers."""
     finite = np.isfinite(values)
-    names = np.array(labels, object)[finite]
-    values = values[finite]
-    squares = [((own := values[names == name]).mean() - values.mean()) ** 2 * own.size for name in set(names.tolist())]
-    return float(sum(squares) / max(float(((values - values.mean()) ** 2).sum()), 1e-300)) if values.size else 0.0
+    values, codes = values[finite], codes[finite]
+    if not values.size:
+        return 0.0
+    sizes = np.bincount(codes)
+    means = np.bincount(codes, weights=values) / np.maximum(sizes, 1)
+    between = float((sizes * (means - values.mean()) ** 2).sum())
+    return between / max(float(((values - values.mean()) ** 2).sum()), 1e-300)
 
 
 # --- panels -----------------------------------------------------------------------------------------------------------

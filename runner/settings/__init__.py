@@ -12,15 +12,16 @@ from runner.settings.choices import (
     EngineName,
     Georeference,
     Inflate,
-    Mask,
     Objective,
     OnError,
     Over,
+    OwnMask,
     PlanHeaders,
     RasterDtype,
     ReaderName,
     Search,
     Sidecars,
+    Signing,
     SourceKind,
     StackGrid,
     Start,
@@ -29,9 +30,10 @@ from runner.settings.choices import (
 )
 from runner.settings.job import JobSettings
 from runner.settings.limits import COMPRESSIONS, Limits
+from runner.settings.mask import MaskHrefSettings, MaskSettings
 from runner.settings.output import DebugSettings, OutputSettings
 from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
-from runner.settings.source import S3Settings, SourceSettings
+from runner.settings.source import AzureSettings, GcsSettings, S3Settings, SourceSettings, StacSettings
 from runner.settings.stages import ChunkSettings, ClusterSettings, StageSettings
 from runner.settings.sweep import SweepSettings
 
@@ -39,6 +41,7 @@ __all__ = [
     "COMPRESSIONS",
     "Action",
     "ArchiveSettings",
+    "AzureSettings",
     "ChunkSettings",
     "ClusterKind",
     "ClusterSettings",
@@ -47,24 +50,29 @@ __all__ = [
     "Duplicates",
     "EngineName",
     "FetchSettings",
+    "GcsSettings",
     "GdalSettings",
     "Georeference",
     "Inflate",
     "JobSettings",
     "Limits",
-    "Mask",
+    "MaskHrefSettings",
+    "MaskSettings",
     "Objective",
     "OnError",
     "OutputSettings",
     "Over",
+    "OwnMask",
     "PlanHeaders",
     "RasterDtype",
     "ReaderName",
     "S3Settings",
     "Search",
     "Sidecars",
+    "Signing",
     "SourceKind",
     "SourceSettings",
+    "StacSettings",
     "StackGrid",
     "StageSettings",
     "Start",

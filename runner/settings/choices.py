@@ -32,8 +32,8 @@ class ReaderName(Enum):
     """GDAL only."""
 
 
-class Mask(Enum):
-    """The pixels to leave out. NaN is always left out."""
+class OwnMask(Enum):
+    """The pixels that the file of a scene leaves out."""
 
     nodata = "nodata"
     """Leave out what GDAL masks."""
@@ -82,6 +82,24 @@ class SourceKind(Enum):
     """List a folder or a bucket and match a pattern."""
     manifest = "manifest"
     """Read a table with one scene per row."""
+    stac = "stac"
+    """Read STAC items, each with one scene: of a file, a catalog, a GeoParquet table or an API."""
+
+    @property
+    def names_scenes(self) -> bool:
+        """True if the source itself states the name and the time of each scene."""
+        return self in (SourceKind.manifest, SourceKind.stac)
+
+
+class Signing(Enum):
+    """The signature of web addresses that lie in Azure's blob storage."""
+
+    auto = "auto"
+    """Sign those that the API of the Planetary Computer gives."""
+    none = "none"
+    """Request them as they are."""
+    planetary_computer = "planetary_computer"
+    """Sign them by tokens of the Planetary Computer, which it gives to everyone."""
 
 
 class Duplicates(Enum):

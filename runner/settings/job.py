@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from runner.settings.archive import ArchiveSettings
-from runner.settings.choices import Action, EngineName, Mask, OnError, ReaderName
+from runner.settings.choices import Action, EngineName, OnError, ReaderName
 from runner.settings.limits import FROM_0, SWITCH
+from runner.settings.mask import MaskSettings
 from runner.settings.output import DebugSettings, OutputSettings
 from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
 from runner.settings.source import SourceSettings
@@ -26,8 +27,6 @@ class JobSettings:
     fuse: Annotated[Any, SWITCH] = "auto"
     """Read the source once for stages that have the same cluster and chunks. `auto` does so where it can,
     and `true` refuses a job in which they differ."""
-    mask: Mask = Mask.nodata
-    """Which pixels are left out."""
     on_error: OnError = OnError.stop
     """What happens if a scene cannot be read."""
     max_skipped: Annotated[int | None, FROM_0] = None
@@ -41,6 +40,8 @@ class JobSettings:
     """Scenes of the stack."""
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     """Run of many stacks."""
+    mask: MaskSettings = field(default_factory=MaskSettings)
+    """Pixels to leave out."""
     gdal: GdalSettings = field(default_factory=GdalSettings)
     """Configuration of GDAL."""
     chunks: ChunkSettings = field(default_factory=ChunkSettings)

@@ -14,16 +14,22 @@ class Limits:
     above: float | None = None
     words: tuple[str | bool, ...] = ()
     whole: bool = False  # where the type is not int
-    texts: bool = False  # a text or a list of texts
+    text: bool = False  # any that is not empty
+    texts: bool = False  # a text or a list of texts; of whole numbers too, if it is `whole`
 
     def hold(self, value: object) -> bool:
         """Tell if the value is one of the words, or a number within the bounds, or a text where texts are wanted."""
         if self.texts:
             items = value if isinstance(value, list) else [value]
-            return bool(items) and all(isinstance(item, str) for item in items)
+            return bool(items) and all(map(self._is_text, items))
         if type(value) is int or (type(value) is float and not self.whole):
             return self._has_bounds() and self._within(value)
+        if self.text and isinstance(value, str):
+            return bool(value.strip())
         return any(type(word) is type(value) and word == value for word in self.words)
+
+    def _is_text(self, item: object) -> bool:
+        return isinstance(item, str) or (self.whole and type(item) is int and self._within(item))
 
     def _has_bounds(self) -> bool:
         return (self.least, self.most, self.above) != (None, None, None)
@@ -38,6 +44,8 @@ class Limits:
 
 COMPRESSIONS: Final = ("deflate", "zstd", "lzw", "none")
 FROM_1: Final = Limits("a whole number from 1 on", least=1)
+BAND: Final = Limits("a whole number from 1 on, or the description of a band", least=1, whole=True, text=True)
+BANDS: Final = Limits("all, or a list of numbers and descriptions of bands", least=1, whole=True, texts=True)
 FROM_0: Final = Limits("a whole number from 0 on", least=0)
 # No client waits forever, and each has another longest wait.
 SECONDS: Final = Limits("seconds above 0, at most 10000000", above=0, most=10_000_000)

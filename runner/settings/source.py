@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from runner.settings.choices import Duplicates, Georeference, Sidecars, SourceKind, StackGrid
-from runner.settings.limits import FROM_1, URLS
+from runner.settings.choices import Duplicates, Georeference, Sidecars, Signing, SourceKind, StackGrid
+from runner.settings.limits import BAND, BANDS, FROM_1, URLS
 
 
 @dataclass(slots=True)
@@ -24,6 +24,51 @@ class S3Settings:
 
 
 @dataclass(slots=True)
+class GcsSettings:
+    """Access to a bucket of Google Cloud Storage. Credentials come from Google's chain, such as the file that
+    `GOOGLE_APPLICATION_CREDENTIALS` names, never from a setting."""
+
+    endpoint_url: str | None = None
+    """Address of a compatible store. Null is Google Cloud, or `GOOGLE_BASE_URL`."""
+    anonymous: bool = False
+    """Send requests without a token, as public buckets allow."""
+
+
+@dataclass(slots=True)
+class AzureSettings:
+    """Access to a container of Azure Blob Storage. Credentials come from `AZURE_STORAGE_SAS_TOKEN`,
+    `AZURE_STORAGE_ACCESS_KEY` or Azure's chain, never from a setting."""
+
+    account: str | None = None
+    """Name of the storage account. Null takes `AZURE_STORAGE_ACCOUNT`."""
+    endpoint_url: str | None = None
+    """Address of the account's blobs. Null is `https://ACCOUNT.blob.core.windows.net`, or
+    `AZURE_STORAGE_ENDPOINT`."""
+    anonymous: bool = False
+    """Send requests without a signature, as public containers allow."""
+
+
+@dataclass(slots=True)
+class StacSettings:
+    """The items to take of an API, or by `collections`, `ids`, `bbox` and `max_items` of a file or a catalog too."""
+
+    collections: list[str] = field(default_factory=list)
+    """Ids of collections. Empty takes all."""
+    ids: list[str] = field(default_factory=list)
+    """Ids of items. Empty takes all."""
+    bbox: list[float] | None = None
+    """Box `[west, south, east, north]` in degrees that items must meet."""
+    datetime: str | None = None
+    """Time or interval of items, such as `2020-01-06` or `2020-01/2020-03`."""
+    query: list[str] = field(default_factory=list)
+    """Conditions on properties, with `<`, `<=`, `>`, `>=`, `=` or `!=`, such as `eo:cloud_cover<20`. All must hold."""
+    max_items: Annotated[int | None, FROM_1] = None
+    """Largest number of items, in the order of the API. Null takes all."""
+    sign: Signing = Signing.auto
+    """The signature of web addresses in Azure's blob storage."""
+
+
+@dataclass(slots=True)
 class SourceSettings:
     """The scenes of the stack: where they are, which of them to take and how to read their pixels."""
 
@@ -32,15 +77,16 @@ class SourceSettings:
     kind: SourceKind = SourceKind.glob
     """How scenes are found."""
     url: Annotated[Any, URLS] = "???"  # OmegaConf 2.3 cannot merge `str | list[str]`
-    """Pattern of the scenes in a folder or a bucket, or the path of a manifest. `**` matches any number of folders.
-    A list names several of them, whose scenes are taken together."""
+    """Pattern of the scenes in a folder or a bucket, or the path of a manifest or of STAC items. `**` matches any
+    number of folders. A bucket begins with `s3://`, `gs://` or `az://`, one object of a web server with `https://`. A
+    list names several of them, whose scenes are taken together."""
     datetime_regex: str | None = None
     """Regular expression that finds the date in a key by named groups: `date`, `datetime`, `doy`, or `year`, `month`
-    and `day`. Other named groups become columns of the table, and `scene` names the scene. A manifest needs none."""
+    and `day`. Other named groups become columns of the table, and `scene` names the scene. Only patterns need it."""
     stack_by: list[str] = field(default_factory=list)
     """Named groups, such as `[tile, band]`, that part the scenes into stacks: a stack for each combination of their
-    values, each with a grid and a type of its own. Groups are those of `datetime_regex` and the columns of a manifest.
-    Without any there is one stack."""
+    values, each with a grid and a type of its own. Groups are those of `datetime_regex`, the columns of a manifest
+    and the properties of STAC items. Without any there is one stack."""
     where: dict[str, Any] = field(default_factory=dict)
     """Scenes to take, by their named groups: a value, a pattern such as `10T*`, or a list of them. `null` takes scenes
     that do not have the group."""
@@ -66,23 +112,49 @@ class SourceSettings:
     read. Null takes the whole grid."""
     bbox_crs: str | None = "EPSG:4326"
     """CRS of `bbox`. The box is transformed to the CRS of the scenes. Null means that it is in their CRS already."""
-    band: Annotated[int, FROM_1] = 1
-    """Band to read. The first is 1."""
+    area: str | None = None
+    """GeoJSON, GeoPackage, GeoParquet or Shapefile whose polygons bound the stack. The grid is cut to them, and pixels
+    whose centre lies outside of them are missing. Only tiles that meet them are read. Null takes the whole grid."""
+    area_layer: str | None = None
+    """Layer of the file of `area`, if it has several."""
+    band: Annotated[int | str, BAND] = 1
+    """Band to read: its number, of which the first is 1, or the description that the files give it, such as `nir`."""
+    bands: Annotated[Any, BANDS] = None
+    """Bands to read in place of `band`, each into a stack of its own, such as `[red, nir]`, or `all`. Tables of all
+    stacks have a column `band`."""
     nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers
     """Nodata value, a number or `nan`, in place of the value in the files. Null takes that of the files."""
+    scale: float | None = None
+    """Scale of the pixels, in place of that of the files: a value is pixel * scale + offset. Null takes that of the
+    files, or 1."""
+    offset: float | None = None
+    """Offset of the pixels, in place of that of the files. Null takes that of the files, or 0."""
     valid_range: list[float] | None = None
     """Lowest and highest valid value, after scale and offset. Pixels outside do not count. Null sets no limits."""
     mask_and_scale: bool = True
-    """Apply the scale and offset of a file to its pixels."""
+    """Apply scale and offset to the pixels."""
     units: str | None = None
     """Unit of the pixels, for the results."""
     s3: S3Settings = field(default_factory=S3Settings)
     """Access to the bucket, for an address that begins with `s3://`."""
+    gcs: GcsSettings = field(default_factory=GcsSettings)
+    """Access to the bucket, for an address that begins with `gs://`."""
+    azure: AzureSettings = field(default_factory=AzureSettings)
+    """Access to the container, for an address that begins with `az://`."""
+    asset: str | None = None
+    """Key of the STAC asset with the pixels, such as `red` or `B04`."""
+    stac: StacSettings = field(default_factory=StacSettings)
+    """The STAC items to take."""
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The url, or each of several."""
         return (self.url,) if isinstance(self.url, str) else tuple(self.url)
+
+    @property
+    def parted_by(self) -> list[str]:
+        """The columns by which the scenes are parted into stacks; none if they are one stack."""
+        return [*self.stack_by, *(["band"] if self.bands else [])]
 
     @property
     def shown_url(self) -> str:

@@ -125,7 +125,8 @@ def _pattern(odd: Scene, scenes: Sequence[Scene]) -> str:
 # --- place ------------------------------------------------------------------------------------------------------
 
 
-def _same_crs(a: Header, b: Header) -> bool:
+def same_crs(a: Header, b: Header) -> bool:
+    """True if two headers have one CRS, or both have none."""
     return a.crs == b.crs or (bool(a.crs and b.crs) and _equal_wkt(a.crs, b.crs))
 
 
@@ -185,8 +186,8 @@ def _lattice(header: Header, most: Header) -> str:
     return f"off these by {rows:.4g} rows and {columns:.4g} columns"
 
 
-_ONE_GRID: Final = Trait(_grid, lambda a, b: a.shape == b.shape and _same_crs(a, b) and _same_grid(a, b))
-_CRS: Final = Trait(_crs, _same_crs)
+_ONE_GRID: Final = Trait(_grid, lambda a, b: a.shape == b.shape and same_crs(a, b) and _same_grid(a, b))
+_CRS: Final = Trait(_crs, same_crs)
 _GRID: Final = Trait(_grid, _same_grid)
 _LATTICE: Final = Trait(_lattice, _same_lattice)
 _SHAPE: Final = Trait(lambda header, _: "of {} x {} pixels".format(*header.shape), lambda a, b: a.shape == b.shape)

@@ -13,6 +13,7 @@ from typing import Final
 
 from runner.errors import SourceError, is_utf8, printable
 from runner.model import StoredObject
+from runner.read.services import is_remote
 from runner.read.store_errors import LOCAL_HINT
 from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
 
@@ -78,7 +79,7 @@ def files_with_sidecars(items: Iterable[StoredObject]) -> Iterator[StoredObject]
             return {}  # it may be entered but not listed; then nothing shows what lies beside
 
     for item in items:
-        if item.href.startswith("s3://"):  # of a manifest; only a listing would show what lies beside
+        if is_remote(item.href):  # of a manifest; only a listing would show what lies beside
             yield item
             continue
         yield with_sidecars(item, names_in(item.href.rpartition("/")[0]))

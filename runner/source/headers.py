@@ -1,20 +1,22 @@
 """Headers of the chosen objects, read many at a time."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import obstore
 
 from runner.errors import ReadError, SourceError
-from runner.model import LeftOut, Scene, StoredObject, locate
+from runner.model import LeftOut, OpenedFile, Scene, StoredObject
 from runner.read.fetch import FAILURES, ByteRange, fetch_range, fetch_start
 from runner.read.header import HEADER_BYTES, Header, completed, read_header_async
-from runner.read.store_errors import UNREADABLE_KEY, StoreError, is_readable
+from runner.read.store_errors import UNREADABLE_KEY, MissingError, StoreError, is_readable
 from runner.read.version import Version, refuse_changed
 from runner.settings import OnError
 from runner.source import sidecars
 from runner.source.gather import gather
+from runner.source.mask_files import ON_MISSING, missing_mask, placed_mask
 from runner.source.names import Candidate
 from runner.source.stores import Stores
 
@@ -29,12 +31,13 @@ async def read_headers(
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
+    on_missing: OnError = OnError.stop,
 ) -> tuple[list[Scene], list[LeftOut]]:
-    """Read all headers, many at a time, in the order of `chosen`.
+    """Read all headers, many at a time, in the order of `chosen`; those of masks together with those of their scenes.
 
     The files beside an object that say where it lies complete its header. The first object that is at fault, as two
-    readings say, ends it unless on_error is skip; any other failure ends it. Raises SourceError for the object,
-    StoreError for anything else.
+    readings say, ends it unless on_error is skip; so does the first mask that does not exist, unless on_missing is; any
+    other failure ends it. Raises SourceError for the object, StoreError for anything else.
     """
     reader = _HeaderReader(stores)
     done = 0
@@ -46,7 +49,7 @@ async def read_headers(
         except StoreError:
             raise
         except ReadError as error:
-            if on_error is OnError.stop:
+            if (on_missing if isinstance(error, _NoMaskError) else on_error) is OnError.stop:
                 raise
             return LeftOut(candidate.item, candidate.scene, candidate.time, error.problem, skipped=True)
         finally:
@@ -58,18 +61,23 @@ async def read_headers(
     except StoreError:
         raise
     except ReadError as error:
-        raise SourceError(f"{error}; {SKIP_HINT}") from error
+        raise SourceError(f"{error}; {ON_MISSING if isinstance(error, _NoMaskError) else SKIP_HINT}") from error
     log.info("%d headers: %s", len(chosen), stores.counts)
     scenes = [result for result in results if isinstance(result, Scene)]
     _warn_of_unknown_versions(scenes)
     return scenes, [result for result in results if isinstance(result, LeftOut)]
 
 
+class _NoMaskError(ReadError):
+    """A scene whose mask does not exist."""
+
+
 def _warn_of_unknown_versions(scenes: Sequence[Scene]) -> None:
-    unknown = [scene.name for scene in scenes if not Version(scene.etag, scene.size, scene.modified).is_known]
+    files = [(file.href, file) for scene in scenes for file in (scene, scene.mask) if file]
+    unknown = [name for name, file in files if not Version(file.etag, file.size, file.modified).is_known]
     if unknown:
         log.warning(
-            "the server tells neither ETag nor Last-Modified of %d scenes, such as %s: one that is replaced during "
+            "the server tells neither ETag nor Last-Modified of %d files, such as %s: one that is replaced during "
             "the run by another of the same size is not noticed",
             len(unknown),
             unknown[0],
@@ -94,10 +102,34 @@ class _HeaderReader:
     async def read(self, candidate: Candidate) -> Scene:
         """The scene of a candidate. Raises ReadError."""
         item = candidate.item
+        if item.mask is None:
+            return await self._completed(candidate, await self._opened(item))
+        opening = asyncio.ensure_future(self._opened_mask(item, item.mask))  # meanwhile
+        try:
+            file = await self._opened(item)
+        finally:
+            await asyncio.wait([opening])
+        mask = opening.result()
+        scene = await self._completed(candidate, file)
+        return replace(scene, mask=placed_mask(item, scene.header, mask))
+
+    async def _opened_mask(self, scene: StoredObject, mask: StoredObject) -> OpenedFile:
+        """The mask of an object, not placed yet. Raises ReadError that names both."""
+        try:
+            return await self._opened(mask)
+        except MissingError as error:
+            raise _NoMaskError(scene.href, missing_mask(mask)) from error
+        except StoreError:
+            raise
+        except ReadError as error:
+            raise ReadError(scene.href, f"its mask {error}") from error
+
+    async def _opened(self, item: StoredObject) -> OpenedFile:
+        """An object with its own header, pinned to the version that was read. Raises ReadError."""
         if item.size == 0:
             raise ReadError(item.href, "it is empty; upload it again")
-        location = locate(item.href)
-        if location.bucket is not None and not is_readable(location.key):
+        location = self.stores.locate(item.href)
+        if location.root is not None and not is_readable(location.key):
             raise ReadError(item.href, UNREADABLE_KEY)
         store, counts = self.stores.of(location), self.stores.counts
         start = ByteRange(item.href, store, location.key, None, 0, HEADER_BYTES, counts)
@@ -111,6 +143,11 @@ class _HeaderReader:
             return bytes(await fetch_range(request, self.stores.fetch))
 
         header = await read_header_async(get, first.size, item.href, bytes(first.data))
+        return OpenedFile(item.href, first.size, etag, modified, header)
+
+    async def _completed(self, candidate: Candidate, file: OpenedFile) -> Scene:
+        """The scene of an opened object, its header completed by files beside it. Raises ReadError."""
+        item, header = candidate.item, file.header
         parts = await self._beside(item, header)
         full_header = completed(item.href, header, tuple(parts.values()))
         sidecars.refuse_values(item, header, full_header)
@@ -121,9 +158,9 @@ class _HeaderReader:
             href=item.href,
             time=candidate.time,
             groups=candidate.groups,
-            size=first.size,
-            etag=etag,
-            modified=modified,
+            size=file.size,
+            etag=file.etag,
+            modified=file.modified,
             header=full_header,
             sidecars=(*parts, *(() if header.placed else sidecars.rpcs(item))),
             sidecars_sha256=sidecars.sha256(parts.values()) if parts else None,
@@ -153,14 +190,14 @@ class _HeaderReader:
             raise SourceError(f"{error}; {remedy}") from error
 
     async def _is_empty(self, href: str) -> bool:
-        location = locate(href)
+        location = self.stores.locate(href)
         try:
             return (await obstore.head_async(self.stores.of(location), location.key))["size"] == 0
         except FAILURES:
             return False
 
     async def _fetched(self, href: str) -> bytes:
-        location = locate(href)
+        location = self.stores.locate(href)
         store, counts = self.stores.of(location), self.stores.counts
         request = ByteRange(href, store, location.key, None, 0, sidecars.MAX_BYTES, counts)
         answer = await fetch_start(request, self.stores.fetch)

@@ -2,21 +2,26 @@
 
 import asyncio
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Coroutine, Hashable, Iterable, Iterator, Sequence
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 from fsspec.utils import glob_translate
 
 from runner.base.suggest import nearest
 from runner.errors import SourceError, printable
 from runner.model import StoredObject, locate
-from runner.read.fetch import FAILURES, ByteRange, fetch_start
-from runner.read.refusals import ACCESS_HINT, refusal_of
-from runner.read.store_errors import LOCAL_HINT, MissingError, is_denied, is_missing, reason_of
+from runner.read.fetch import FAILURES
+from runner.read.refusals import refusal_of
+from runner.read.services import S3, is_on_the_web, is_remote, service_of
+from runner.read.store_errors import LOCAL_HINT, access_hint, is_denied, is_missing, reason_of
 from runner.settings import SourceKind, SourceSettings
+from runner.source.cloud_listing import list_cloud
+from runner.source.columns import text_columns
+from runner.source.documents import read_document
 from runner.source.folder import (
     constant_prefix,
     files_around,
@@ -26,11 +31,12 @@ from runner.source.folder import (
     refuse_odd_names,
     whole_path,
 )
-from runner.source.gather import gather
 from runner.source.hints import is_tiff, missing_hint, nothing_hint
+from runner.source.remarks import Remarks
 from runner.source.s3_listing import list_keys
 from runner.source.sidecars import by_folded_name, may_be_sidecar, with_sidecars
-from runner.source.stores import Stores, describe
+from runner.source.stac import list_items
+from runner.source.stores import Stores
 from runner.source.times import as_utc
 
 if TYPE_CHECKING:
@@ -38,31 +44,35 @@ if TYPE_CHECKING:
 
 _SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
 _TABLES = (".csv", ".parquet", ".pq")
-_MOST_MANIFEST_BYTES = 2**30
+_NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 _MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
 
 
-def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
+def list_objects(source: SourceSettings, stores: Stores, remarks: Remarks | None = None) -> list[StoredObject]:
     """Every object the source's url names, in the order of their hrefs, each with the files that are seen beside it.
 
-    Raises SourceError if the archive cannot be read or nothing matches.
+    What the source says beside them goes to `remarks`. Raises SourceError if the archive cannot be read or nothing
+    matches.
     """
     others: list[str] = []
     url = whole_url(source.url)
-    if source.kind is SourceKind.manifest:
-        rows = _read_manifest(source, stores)
-        refuse_odd_names([row.href for row in rows if not row.href.startswith("s3://")])
+    if source.kind.names_scenes:
+        stac = source.kind is SourceKind.stac
+        rows = list_items(source, url, stores, remarks or Remarks()) if stac else _read_manifest(source, stores)
+        refuse_odd_names([row.href for row in rows if not is_remote(row.href)])
         objects = list(files_with_sidecars(rows))
-    elif url.startswith("s3://"):
+    elif is_on_the_web(url):
+        objects = [_on_the_web(url)]
+    elif is_remote(url):
         objects = list(_list_bucket(url, stores, others))
     else:
         objects = list(list_folder(url))
         others += [] if objects else filter(is_tiff, files_around(url))
     if not objects:
-        missing = None if url.startswith("s3://") else missing_folder(url)
+        missing = None if is_remote(url) else missing_folder(url)
         hint = missing_hint(missing) if missing else nothing_hint(url, others)
         raise SourceError(f"source.url={source.url}: nothing matches{hint}")
-    if source.kind is SourceKind.glob and all(item.href.endswith(_TABLES) for item in objects):
+    if source.kind is SourceKind.glob and all(locate(item.href).key.endswith(_TABLES) for item in objects):
         raise SourceError(
             f"source.url={source.url}: a table, wanted TIFFs; a table of scenes is read by source=manifest"
         )
@@ -71,23 +81,33 @@ def list_objects(source: SourceSettings, stores: Stores) -> list[StoredObject]:
 
 def whole_url(url: str) -> str:
     """The url, or the absolute path that it stands for."""
-    return url if url.startswith("s3://") else whole_path(url)
+    return url if is_remote(url) else whole_path(url)
+
+
+def _on_the_web(url: str) -> StoredObject:
+    """The one object that a web address names. Raises SourceError for a pattern."""
+    if re.search(r"[*\[]", url):
+        raise SourceError(
+            f"source.url={url}: a web server has no listing, so a pattern cannot be matched; name the scenes in a "
+            "table (source=manifest) or take them from a STAC catalog (source=stac)"
+        )
+    return StoredObject(url)
 
 
 def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[StoredObject]:
     """The objects that match, with the files beside them; TIFFs that do not match go to `others`, up to some."""
     sidecars: set[str] = set()
     objects: list[StoredObject] = []
-    bucket, pattern = locate(url)
-    assert bucket is not None
+    root, pattern, _ = locate(url)
+    assert root is not None
     try:
         matches = re.compile(glob_translate(pattern)).match
     except ValueError as error:
         raise SourceError(f"source.url={url}: {error}; write '**' between slashes, as in prefix/**/*.tif") from error
     try:
-        listed = asyncio.run(list_keys(bucket, constant_prefix(pattern), stores))
+        listed = asyncio.run(_listed(root, constant_prefix(pattern), stores))
     except FAILURES as error:
-        raise unreadable(f"s3://{bucket}", error, stores) from error
+        raise unreadable(root, error, stores) from error
     for item in listed:
         key = locate(item.href).key
         if may_be_sidecar(item.href):
@@ -100,16 +120,22 @@ def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[Stored
     yield from (with_sidecars(item, names) for item in objects)
 
 
-def unreadable(what: str, error: Exception, stores: Stores) -> SourceError:
-    """Say why a bucket or a manifest in it cannot be read, and what to do."""
+def _listed(root: str, prefix: str, stores: Stores) -> Coroutine[None, None, list[StoredObject]]:
+    if root.startswith("s3://"):
+        return list_keys(root.removeprefix("s3://"), prefix, stores)
+    return list_cloud(root, prefix, stores)
+
+
+def unreadable(href: str, error: Exception, stores: Stores) -> SourceError:
+    """Say why a bucket or an object in it cannot be read, and what to do."""
     refusal = refusal_of(error)
     if is_denied(error):
-        hint = f"access denied; {ACCESS_HINT}"
-    elif (refusal and refusal.code == "NoSuchBucket") or is_missing(error):
-        hint = "it does not exist there; check the name and source.s3.endpoint_url"
+        hint = f"access denied; {access_hint(href)}"
+    elif (refusal and refusal.code in _NO_BUCKET) or is_missing(error):
+        hint = f"it does not exist there; check the name and {(service_of(href) or S3).address}"
     else:
-        hint = f"it cannot be listed: {reason_of(error)}"
-    return SourceError(f"{what}: {hint} (read with {describe(stores.s3)})")
+        hint = f"it cannot be listed: {reason_of(error, href)}"
+    return SourceError(f"{href}: {hint} (read with {stores.describe(href)})")
 
 
 def cause_of(text: str) -> str:
@@ -127,23 +153,23 @@ def _read_manifest(source: SourceSettings, stores: Stores) -> list[StoredObject]
             f"{source.url}: wanted the columns href and datetime, got {len(table.columns)} columns without "
             f"{' and '.join(missing)}{_near(missing, table.columns)}"
         )
-    base = whole_url(source.url).rpartition("/")[0] + "/"
+    base = whole_url(source.url).partition("?")[0].rpartition("/")[0] + "/"
     items: dict[str, tuple[int, StoredObject]] = {}
     for row, values in enumerate(table.to_dict("records"), start=1):
-        item = _manifest_item(f"{source.url}: row {row}", base, values)
+        item = _manifest_item(f"{source.url}: row {row}", base, values, stores)
         first, twin = items.setdefault(item.href, (row, item))
         if twin != item:
             raise SourceError(f"{source.url}: {_contradiction(first, twin, row, item)}")
     return [item for _, item in items.values()]
 
 
-def _manifest_item(row: str, base: str, values: dict[Hashable, object]) -> StoredObject:
+def _manifest_item(row: str, base: str, values: dict[Hashable, object], stores: Stores) -> StoredObject:
     href, time = values.pop("href"), values.pop("datetime")
     if not isinstance(href, str) or not href.strip():
         raise SourceError(f"{row} has no href; wanted s3://bucket/key or a path, or no such row")
-    path = _absolute(href, base)
+    path = stores.unsigned(_absolute(href, base))
     _refuse_special(path)
-    return StoredObject(path, time=_manifest_time(row, time), columns=_columns(values))
+    return StoredObject(path, time=_manifest_time(row, time), columns=text_columns(values))
 
 
 def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject) -> str:
@@ -157,7 +183,7 @@ def _contradiction(first: int, twin: StoredObject, row: int, item: StoredObject)
 
 def _refuse_special(path: str) -> None:
     """Raise SourceError for a pipe, a socket or a device, whose reader may wait for ever."""
-    if not path.startswith("s3://") and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+    if not is_remote(path) and Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
         raise SourceError(f"{path}: a pipe, a socket or a device, wanted a regular file; copy its content into one")
 
 
@@ -172,15 +198,6 @@ def _near(missing: Sequence[str], columns: Iterable[object]) -> str:
     return f"; is it {' and '.join(map(repr, near))}? rename it" if near else ""
 
 
-def _columns(values: Mapping[Hashable, object]) -> tuple[tuple[str, str], ...]:
-    """A manifest's further columns as text: of numbers, texts, times and booleans; none where a value is missing."""
-    return tuple(
-        (str(name), str(value))
-        for name, value in values.items()
-        if isinstance(value, (str, int, float, date)) and value == value and not str(name).startswith("Unnamed:")  # noqa: PLR0124
-    )
-
-
 def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
     import pandas as pd  # noqa: PLC0415 - of manifests alone; it takes 0.4 s
 
@@ -189,9 +206,10 @@ def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
         raise SourceError(
             f"source.url={source.url}: wanted a CSV or Parquet table of scenes; TIFFs are named by source=local"
         )
-    table = BytesIO(_object(source.url, stores)) if source.url.startswith("s3://") else source.url
+    url = source.url
+    table = BytesIO(read_document(url, "manifest", stores)) if is_remote(url) else url
     try:
-        if source.url.endswith((".parquet", ".pq")):
+        if locate(url).key.endswith((".parquet", ".pq")):
             return pd.read_parquet(table)
         return pd.read_csv(table, dtype=str, keep_default_na=False, na_values=[""])  # 007 stays 007, and NA is a text
     except FileNotFoundError as error:
@@ -202,26 +220,18 @@ def _open_manifest(source: SourceSettings, stores: Stores) -> "pd.DataFrame":
         raise SourceError(f"{source.url}: not a CSV or Parquet table: {cause_of(str(error))}") from error
 
 
-def _object(url: str, stores: Stores) -> bytes:
-    """A manifest that lies in a bucket. Raises SourceError, or ReadError if it cannot be had."""
-    location = locate(url)
-    request = ByteRange(url, stores.of(location), location.key, None, 0, _MOST_MANIFEST_BYTES, stores.counts)
-    try:
-        (answer,) = asyncio.run(gather(lambda request: fetch_start(request, stores.fetch), [request], 1))
-    except MissingError as error:
-        raise SourceError(f"{url}: there is no such manifest") from error
-    if answer.size > _MOST_MANIFEST_BYTES:
-        raise SourceError(f"{url}: {answer.size} bytes, wanted up to {_MOST_MANIFEST_BYTES}; is it a manifest?")
-    return bytes(answer.data)
-
-
 def _absolute(href: str, base: str) -> str:
     """A manifest's href; a relative one starts at the manifest's own folder."""
-    if href.startswith("s3://"):
+    if is_remote(href):
         return href
     if "://" in href:
-        raise SourceError(f"{href}: wanted s3://bucket/key or a path in the column href")
-    return base + href if base.startswith("s3://") else whole_path(str(Path(base) / href))
+        azure = "; Azure's abfs:// is az:// here" if href.startswith("abfs") else ""
+        raise SourceError(
+            f"{printable(href)}: wanted s3://bucket/key, gs://, az://, https:// or a path in the column href{azure}"
+        )
+    if is_on_the_web(base):
+        return urljoin(base, href)
+    return base + href if is_remote(base) else whole_path(str(Path(base) / href))
 
 
 def _manifest_time(row: str, value: object) -> datetime:

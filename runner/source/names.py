@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from runner.errors import SourceError, printable
-from runner.model import StoredObject
-from runner.settings import SourceKind, SourceSettings
+from runner.model import StoredObject, path_of
+from runner.settings import SourceSettings
 from runner.source.folder import constant_prefix
 from runner.source.listing import whole_url
 from runner.source.patterns import pattern_of_dates
@@ -84,9 +84,9 @@ def describe_folder_dates(source: SourceSettings, chosen: Sequence[Candidate]) -
 
 def _short_names(source: SourceSettings, hrefs: Sequence[str]) -> list[str]:
     """Below a glob's constant part the whole path; of several globs, or a manifest, the last parts that tell apart."""
-    paths = [re.sub(r"\.tiff?$", "", href, flags=re.IGNORECASE) for href in hrefs]
-    if source.kind is not SourceKind.manifest and len(source.urls) == 1:
-        common = constant_prefix(whole_url(source.urls[0]))
+    paths = [re.sub(r"\.tiff?$", "", path_of(href), flags=re.IGNORECASE) for href in hrefs]
+    if not source.kind.names_scenes and len(source.urls) == 1:
+        common = constant_prefix(path_of(whole_url(source.urls[0])))
         return [path.removeprefix(common) for path in paths]
     return shortest_names(paths)
 

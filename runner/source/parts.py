@@ -29,6 +29,7 @@ class Part:
     name: str
     values: dict[str, str | None]
     candidates: tuple[Candidate, ...]
+    band: int | str | None = None  # one of source.bands; None reads source.band
 
     @property
     def stored_bytes(self) -> int | None:
@@ -37,9 +38,14 @@ class Part:
         return None if None in sizes else sum(size or 0 for size in sizes)
 
     @property
+    def groups(self) -> dict[str, str | None]:
+        """The values of its named groups."""
+        return {name: value for name, value in self.values.items() if self.band is None or name != "band"}
+
+    @property
     def where(self) -> dict[str, Any]:
         """The setting `source.where` that takes these scenes and no others."""
-        return {name: value if value is None else glob.escape(value) for name, value in self.values.items()}
+        return {name: value if value is None else glob.escape(value) for name, value in self.groups.items()}
 
 
 def keep_where(source: SourceSettings, named: Sequence[Candidate]) -> tuple[list[Candidate], list[LeftOut]]:
@@ -129,14 +135,14 @@ def part(source: SourceSettings, named: Sequence[Candidate]) -> list[Part]:
     for candidate in named:
         stacks.setdefault(tuple(candidate.groups.get(name) for name in source.stack_by), []).append(candidate)
     ordered = sorted(stacks, key=lambda values: [(value is None, value or "") for value in values])
-    names = _names(ordered)
+    names = names_of(ordered)
     return [
         Part(names[values], dict(zip(source.stack_by, values, strict=True)), tuple(stacks[values]))
         for values in ordered
     ]
 
 
-def _names(stacks: Sequence[tuple[str | None, ...]]) -> dict[tuple[str | None, ...], str]:
+def names_of(stacks: Sequence[tuple[str | None, ...]]) -> dict[tuple[str | None, ...], str]:
     """A name for each combination of values; also where upper and lower case are one, as on some file systems."""
     plain = {values: _name(values) for values in stacks}
     counts = Counter(name.casefold() for name in plain.values())

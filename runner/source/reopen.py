@@ -9,7 +9,7 @@ import obstore
 
 from runner.base.humanize import listed
 from runner.errors import SourceError
-from runner.model import LeftOut, Scene, StoredObject, locate
+from runner.model import SIGNED, LeftOut, Scene, StoredObject, locate
 from runner.read.fetch import FAILURES, retried
 from runner.read.refusals import refusal_of
 from runner.read.store_errors import ChangedError, MissingError, explain, is_missing
@@ -18,7 +18,7 @@ from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.folder import files_with_sidecars
 from runner.source.gather import gather
 from runner.source.headers import read_headers
-from runner.source.listing import unreadable
+from runner.source.listing import list_objects, unreadable
 from runner.source.names import Candidate, name_candidates
 from runner.source.sidecars import refuse_masks
 from runner.source.stores import Stores
@@ -33,17 +33,30 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A recorded object and what lies there now; None if nothing does."""
+    """A recorded object and what lies there now; None if nothing does. And so for the mask in a file of its own."""
 
     recorded: StoredObject
     current: StoredObject | None
+    mask: "Lookup | None" = None
+
+    @property
+    def is_there(self) -> bool:
+        """True if it lies there, and its mask too, whatever they are."""
+        return self.current is not None and (self.mask is None or self.mask.is_there)
 
     @property
     def problem(self) -> str | None:
-        """The difference from the recorded object, with both ETags; None if it is the same."""
+        """The difference from the recorded object, with both ETags; None if it is the same, and its mask too."""
+        own = self._own_problem
+        return own if own or self.mask is None else self.mask.problem
+
+    @property
+    def _own_problem(self) -> str | None:
         recorded, current = self.recorded, self.current
         if current is None:
             return f"{recorded.href} is gone (recorded with ETag {recorded.etag})"
+        if recorded.size is None and recorded.etag is None:
+            return None  # named by the settings alone
         if recorded.etag and current.etag:
             same = same_version(recorded.etag, current.etag) and recorded.size in (None, current.size)
         else:
@@ -54,6 +67,13 @@ class Lookup:
 
 def _version(item: StoredObject) -> str:
     return f"ETag {item.etag}, {item.size} bytes of {item.modified}"
+
+
+def renew_signatures(source: SourceSettings, recorded: Sequence[StoredObject], stores: Stores) -> None:
+    """List a source anew where recorded addresses were signed: the record has no signatures, and old ones expire."""
+    if any(locate(item.href).query == SIGNED for item in recorded):
+        for url in source.urls:
+            list_objects(replace(source, url=url), stores)
 
 
 def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:
@@ -83,11 +103,16 @@ def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:
         return _lookup(item, meta)
 
     def answer(item: StoredObject, ask: "Callable[[ObjectStore, str], Awaitable[Answer]]") -> Awaitable[Answer]:
-        location = locate(item.href)
+        location = stores.locate(item.href)
         store = stores.of(location)
         return retried(lambda: ask(store, location.key), stores.fetch, stores.counts)
 
-    return asyncio.run(gather(look, recorded, _IN_FLIGHT))
+    masks = [item.mask for item in recorded if item.mask]
+    lookups = asyncio.run(gather(look, [*recorded, *masks], _IN_FLIGHT))
+    of_masks = iter(lookups[len(recorded) :])
+    return [
+        replace(lookup, mask=next(of_masks) if lookup.recorded.mask else None) for lookup in lookups[: len(recorded)]
+    ]
 
 
 def _lookup(item: StoredObject, meta: "ObjectMeta") -> Lookup:
@@ -100,19 +125,28 @@ def refuse_replaced(scenes: Sequence[Scene], stores: Stores) -> None:
 
     For readers that cannot pin what they read: what is the same before and after was the same meanwhile.
     """
-    recorded = [StoredObject(scene.href, scene.size, scene.etag, scene.modified) for scene in scenes]
+    files = [file for scene in scenes for file in (scene, scene.mask) if file]
+    recorded = [StoredObject(file.href, file.size, file.etag, file.modified) for file in files]
     for lookup in look_up(recorded, stores) if recorded else ():
         if lookup.problem and lookup.current:
             raise ChangedError(lookup.recorded.href, f"changed during the run, while GDAL read it: {lookup.problem}")
 
 
-def refuse_problems(lookups: Sequence[Lookup], on_error: OnError, *, pinned: bool) -> None:
-    """Raise SourceError that names what is gone (unless it is skipped) and, if `pinned`, what has changed."""
-    counted = [lookup for lookup in lookups if (pinned if lookup.current else on_error is OnError.stop)]
-    problems = [lookup.problem for lookup in counted if lookup.problem]
+def refuse_problems(
+    lookups: Sequence[Lookup], on_error: OnError, on_missing: OnError = OnError.stop, *, pinned: bool
+) -> None:
+    """Raise SourceError that names what is gone (unless it is skipped) and, if `pinned`, what has changed.
+
+    `on_missing` is for masks that are gone.
+    """
+    policies = {True: on_missing, False: on_error}  # by whether the scene itself is there
+    stops = (pinned if lookup.is_there else policies[lookup.current is not None] is OnError.stop for lookup in lookups)
+    problems = [lookup.problem for lookup, stop in zip(lookups, stops, strict=True) if stop and lookup.problem]
     if not problems:
         return
-    remedy = "bring them back, leave out what is gone with on_error=skip"
+    mask_gone = any(lookup.current and not lookup.is_there for lookup in lookups)
+    setting = "mask.on_missing=skip" if mask_gone else "on_error=skip"
+    remedy = f"bring them back, leave out what is gone with {setting}"
     remedy += ", or read what has changed as it is now by --unpinned" if pinned else ""
     raise SourceError(
         f"{len(problems)} of {len(lookups)} objects are not as recorded: {listed(problems, 5, '; ')}; {remedy}"
@@ -130,14 +164,13 @@ def read_scenes(
 
     Every later read of a scene is pinned to the ETag its header was read with. Files beside it are those of now; of a
     bucket those that were recorded, since only a listing would show more. An object that is gone, changes meanwhile or
-    cannot be read is left out if `on_error` is skip; else raises SourceError.
+    cannot be read is left out if `on_error` is skip; else raises SourceError. One whose mask is gone is left out.
     """
     lookups = [lookup for lookup, _ in recorded]
     named = list(zip(_with_sidecars(source, lookups), (name for _, name in recorded), strict=True))
-    left_out: list[LeftOut] = []
-    if on_error is OnError.skip:
-        left_out = [_left_out(lookup, name) for lookup, name in named if not lookup.current]
-        named = [(lookup, name) for lookup, name in named if lookup.current]
+    skipped = [not lookup.is_there and (lookup.current or on_error is OnError.skip) for lookup, _ in named]
+    left_out = [_left_out(*both) for both, skip in zip(named, skipped, strict=True) if skip]
+    named = [both for both, skip in zip(named, skipped, strict=True) if not skip]
     chosen = [_candidate(source, lookup, name) for lookup, name in named]
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
     if not scenes:
@@ -159,18 +192,19 @@ def _with_sidecars(source: SourceSettings, lookups: Sequence[Lookup]) -> list[Lo
 
 def is_in_bucket(href: str) -> bool:
     """Tell if an object lies in a bucket, not on this machine."""
-    return locate(href).bucket is not None
+    return locate(href).root is not None
 
 
 def _left_out(lookup: Lookup, name: str | None) -> LeftOut:
     item = lookup.recorded
-    return LeftOut(item, name, item.time, f"it is gone (recorded with ETag {item.etag})", skipped=True)
+    reason = f"it is gone (recorded with ETag {item.etag})" if lookup.current is None else f"its mask: {lookup.problem}"
+    return LeftOut(item, name, item.time, reason, skipped=True)
 
 
 def _candidate(source: SourceSettings, lookup: Lookup, name: str | None) -> Candidate:
     """The object with its recorded date and groups; groups that an older run did not record follow from the key."""
     if lookup.current is None:
         raise SourceError(str(lookup.problem))
-    then = lookup.recorded
-    (candidate,) = name_candidates(source, [replace(lookup.current, time=then.time, columns=then.columns)])
+    then, mask = lookup.recorded, lookup.mask.current if lookup.mask else None
+    (candidate,) = name_candidates(source, [replace(lookup.current, time=then.time, columns=then.columns, mask=mask)])
     return replace(candidate, scene=name or candidate.scene)

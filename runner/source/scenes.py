@@ -1,20 +1,23 @@
 """From listed objects to a stack: list and name them, choose, read headers, hold them against each other."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut, StoredObject
-from runner.settings import OnError, Sidecars, SourceKind, SourceSettings
+from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
+from runner.source.area import refuse_missing_area
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
+from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
 from runner.source.parts import keep_where
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
+from runner.source.remarks import Remarks, Stated, describe_stated
 from runner.source.selection import choose, excluded_by, refuse_equal_names
 from runner.source.sidecars import refuse_masks
-from runner.source.stack import make_stack
+from runner.source.stack import describe_scale, make_stack
 from runner.source.stores import Stores
 from runner.source.twins import describe_twins
 
@@ -30,6 +33,7 @@ class Archive:
     left_out: tuple[LeftOut, ...]
     objects: int  # that may be scenes
     notes: tuple[str, ...] = ()
+    stated: Mapping[str, Stated] = field(default_factory=dict)  # by STAC items, by href
 
 
 def find_inputs(
@@ -37,14 +41,15 @@ def find_inputs(
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
+    mask: MaskSettings | None = None,
 ) -> Inputs:
-    """List the source, choose its scenes, read their headers and make one stack of them.
+    """List the source, choose its scenes, read their headers and those of their masks, and make one stack of them.
 
     Raises SourceError for an archive that cannot be read, a key without a date, or a scene that fits no stack, and
     StoreError where the store, the credentials or the network fail.
     """
     archive = list_archive(source, stores)
-    inputs = read_inputs(source, archive, stores, on_error, progress)
+    inputs = read_inputs(source, archive, stores, on_error, progress, mask)
     return replace(inputs, left_out=inputs.left_out + archive.left_out, notes=archive.notes + inputs.notes)
 
 
@@ -53,45 +58,54 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
 
     Raises as `find_inputs`.
     """
-    listing = _list_all(source, stores)
-    objects, passed_over = (listing, []) if source.kind is SourceKind.manifest else split_scenes(listing)
+    refuse_missing_area(source)
+    remarks = Remarks()
+    listing = _list_all(source, stores, remarks)
+    objects, passed_over = (listing, []) if source.kind.names_scenes else split_scenes(listing)
     if source.sidecars is Sidecars.ignore:
         objects = [replace(item, sidecars=()) for item in objects]
     named = name_candidates(source, [item for item in objects if not excluded_by(source, item.href)])
     scenes, left_out = keep_where(source, named)
     excluded = ((item, excluded_by(source, item.href)) for item in objects)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
-    left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over]
-    return Archive(tuple(scenes), tuple(left_out), len(objects), tuple(describe_passed_over(passed_over)))
+    left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over] + remarks.left_out
+    notes = remarks.notes + describe_passed_over(passed_over)
+    return Archive(tuple(scenes), tuple(left_out), len(objects), tuple(notes), remarks.stated)
 
 
-def _list_all(source: SourceSettings, stores: Stores) -> list[StoredObject]:
+def _list_all(source: SourceSettings, stores: Stores, remarks: Remarks) -> list[StoredObject]:
     """The objects of every url, each once, in the order of their hrefs."""
-    listings = [list_objects(replace(source, url=url), stores) for url in source.urls]
+    listings = [list_objects(replace(source, url=url), stores, remarks) for url in source.urls]
     if len(listings) == 1:
         return listings[0]
     return sorted({item.href: item for listing in listings for item in listing}.values(), key=lambda item: item.href)
 
 
-def read_inputs(
+def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was listed
     source: SourceSettings,
     listed: Archive,
     stores: Stores,
     on_error: OnError,
     progress: Callable[[int, int], None],
+    mask: MaskSettings | None = None,
 ) -> Inputs:
     """Choose among listed scenes, read their headers and make one stack of them. Raises as `find_inputs`."""
     chosen, left_out = choose(source, listed.scenes)
     refuse_equal_names(source, chosen)
     refuse_masks([candidate.item for candidate in chosen])
-    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress))
+    mask = mask or MaskSettings()
+    chosen, unmasked = name_masks(mask, chosen)
+    left_out += unmasked
+    scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress, mask.on_missing))
     if not scenes:
         raise SourceError(
             f"source.url={source.shown_url}: none of {listed.objects} objects is left{_period(listed.scenes)}; "
             f"{_reasons([*left_out, *unread, *listed.left_out])}"
         )
     notes = describe_folder_dates(source, chosen) + describe_twins(chosen, listed.scenes)
-    return Inputs(make_stack(source, scenes), tuple(left_out + unread), stores.counts, tuple(notes))
+    stack = make_stack(source, scenes)
+    notes += describe_scale(source, stack.band, scenes) + describe_stated(listed.stated, stack, source)
+    return Inputs(stack, tuple(left_out + unread), stores.counts, tuple(notes))
 
 
 def _period(listed: Sequence[Candidate]) -> str:

@@ -58,6 +58,8 @@ def refuse_equal_names(source: SourceSettings, chosen: Sequence[Candidate]) -> N
             tell = (
                 "let the manifest's column 'scene' tell them apart"
                 if source.kind is SourceKind.manifest
+                else "choose one collection by source.stac.collections, or leave one out with source.exclude"
+                if source.kind is SourceKind.stac
                 else "narrow source.url, or let the group 'scene' of source.datetime_regex tell them apart"
             )
             raise SourceError(

@@ -28,7 +28,7 @@ _RPCS: Final = ("_rpc.txt", ".rpb")
 _ENDINGS: Final = (_MASK, _AUX, _ERDAS, *_PLACING, *_RPCS)
 _OF_DATASET: Final = ("srs", "geotransform", "gcplist")
 _BAND, _METADATA, _ESRI, _VALUES = "pamrasterband", "metadata", "xml:esri", "nodata_values"
-_OF_BAND: Final = ("nodatavalue", "scale", "offset", "colorinterp")
+_OF_BAND: Final = ("nodatavalue", "scale", "offset", "colorinterp", "description")
 _BEGIN: Final = re.compile(rb"(\xef\xbb\xbf)?\s*<[A-Za-z]")
 MAX_BYTES: Final = 16 * 2**20  # of a file that is read; those of statistics take a few kB
 
@@ -106,7 +106,7 @@ def name_for_gdal(sidecar: str) -> str:
 
 
 def relevant_part(text: bytes) -> bytes:
-    """An .aux.xml without what changes neither pixels nor their place, as statistics; empty if nothing else is in it.
+    """An .aux.xml without what changes neither pixels, their place nor the names of bands, as statistics; maybe empty.
 
     What is not plain XML is left to GDAL, which reads some of it, and passes over the rest.
     """

@@ -1,61 +1,152 @@
-"""One S3 setting, translated for each client that reads the bucket: obstore, botocore, GDAL."""
+"""The stores of a source, and one translation of their settings for each client: obstore, GDAL."""
 
-import logging
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urljoin, urlsplit
 
-from obstore.store import LocalStore, S3Store
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, S3Store
 
-from runner.errors import SourceError
-from runner.model import Location
+from runner.base.redact import redact
+from runner.errors import SourceError, printable
+from runner.model import SIGNED, Location, locate
 from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.network import CONNECT_SECONDS, ca_bundle, direct_loopback
-from runner.settings import S3Settings
+from runner.read.services import is_on_the_web
+from runner.read.store_errors import reason_of
+from runner.settings import AzureSettings, GcsSettings, S3Settings, SourceSettings
+from runner.source.planetary_computer import in_container, is_container, is_signing, open_container
+from runner.source.s3_credentials import S3Credentials
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Credential
+    from obstore.store import ClientConfig
 
+Store: TypeAlias = S3Store | GCSStore | AzureStore | HTTPStore | LocalStore
+
+UNCACHED: Final = "/vsis3/:/vsigs/:/vsiaz/:/vsicurl/"  # for CPL_VSIL_CURL_NON_CACHED
 _CLIENT: "ClientConfig" = {"connect_timeout": f"{CONNECT_SECONDS}s", "allow_http": True}
-_SENDABLE = re.compile(r"[!-~]([ -~]*[!-~])?")
-_SOURCES = "check credential_process, ~/.aws/config and ~/.aws/credentials, and the AWS variables"
 _NO_TIMEOUT = timedelta(days=1)  # obstore has half a minute where none is given
+
+
+@dataclass(frozen=True, slots=True)
+class Clouds:
+    """Access to stores that are not S3's; `signed` if Azure's web addresses are signed by the Planetary Computer."""
+
+    gcs: GcsSettings = field(default_factory=GcsSettings)
+    azure: AzureSettings = field(default_factory=AzureSettings)
+    signed: bool = False
 
 
 class Stores:
     """The stores of a source, one for each bucket, opened when first asked for; and what asking them has cost so far.
 
     Picklable: a worker process opens its own. Their clients neither retry nor time out, which is left to `read.fetch`.
+    `signatures` are the queries of web addresses that are secrets, by the hrefs that are written down without them.
     """
 
-    def __init__(self, s3: S3Settings, fetch: FetchOptions | None = None) -> None:
+    def __init__(
+        self,
+        s3: S3Settings,
+        fetch: FetchOptions | None = None,
+        clouds: Clouds | None = None,
+        signatures: Mapping[str, str] | None = None,
+    ) -> None:
         self.s3 = s3
         self.fetch = fetch or FetchOptions()
+        self.clouds = clouds or Clouds()
         self.counts = FetchCounts()
-        self._open: dict[str | None, S3Store | LocalStore] = {}
+        self._signatures = dict(signatures or {})
+        self._open: dict[tuple[str | None, str], Store] = {}
 
-    def __reduce__(self) -> tuple[type["Stores"], tuple[S3Settings, FetchOptions]]:
-        """Only the settings travel."""
-        return type(self), (self.s3, self.fetch)
+    def __reduce__(self) -> tuple[type["Stores"], tuple[S3Settings, FetchOptions, Clouds, dict[str, str]]]:
+        """Only the settings travel, and signatures, which no worker can find by itself."""
+        return type(self), (self.s3, self.fetch, self.clouds, self._signatures)
 
     def beside(self) -> "Stores":
         """The same stores, for another run of this process: their connections are shared, their costs are not."""
-        other = type(self)(self.s3, self.fetch)
-        other._open = self._open  # noqa: SLF001 - of the same class
+        other = type(self)(self.s3, self.fetch, self.clouds)
+        other._open, other._signatures = self._open, self._signatures  # noqa: SLF001 - of the same class
         return other
 
-    def of(self, location: Location) -> S3Store | LocalStore:
-        """The store that holds this object; its path there is `location.key`."""
-        bucket = location.bucket
-        if bucket not in self._open:
-            self._open[bucket] = LocalStore() if bucket is None else self.s3_store(bucket)
-        return self._open[bucket]
+    @classmethod
+    def of_source(cls, source: SourceSettings, fetch: FetchOptions) -> "Stores":
+        """The stores that a source leads to."""
+        return cls(source.s3, fetch, Clouds(source.gcs, source.azure, is_signing(source)))
+
+    def unsigned(self, href: str) -> str:
+        """An href as it is written down: a query that is a secret is kept here, and left out of it.
+
+        A web address is without /./ and /../, as every client requests it.
+        Raises SourceError for two such addresses that differ in nothing else.
+        """
+        if not is_on_the_web(href):
+            return href
+        _refuse_password(href)
+        address, mark, query = href.partition("#")[0].partition("?")
+        bare = _without_dots(address)
+        if not mark or redact(href) == href:
+            return bare + mark + query
+        kept = f"{bare}?{SIGNED}"
+        if self._signatures.setdefault(kept, query) != query:
+            raise SourceError(f"{printable(bare)}: two signed addresses differ in their queries only; wanted one")
+        return kept
+
+    def locate(self, href: str) -> Location:
+        """Where an object lies for these stores, its signature put back. Raises SourceError where that is not known."""
+        location = locate(href)
+        if location.query == SIGNED:
+            if href not in self._signatures:
+                raise SourceError(
+                    f"{printable(href)}: its address was signed, and signatures are not kept with a run; let "
+                    "source.url list it again, signed anew, or name the object by s3://, gs:// or az://"
+                )
+            return location._replace(query=self._signatures[href])
+        return in_container(location) if self.clouds.signed else location
+
+    def of(self, location: Location) -> Store:
+        """The store that holds this object, as `locate` tells it; its path there is `location.key`."""
+        place = location.root, location.query
+        if place not in self._open:
+            self._open[place] = self._opened(location, self._client())
+        return self._open[place]
+
+    def for_listing(self, location: Location) -> Store:
+        """The store, with a client that tries again by itself: nothing else can go on in the middle of a listing."""
+        seconds = timedelta(seconds=self.fetch.timeout_seconds)
+        retry = {"max_retries": self.fetch.attempts - 1, "retry_timeout": timedelta(seconds=self.listing_seconds)}
+        return self._opened(location, {**self._client(seconds), "retry_config": retry})
+
+    @property
+    def listing_seconds(self) -> float:
+        """The longest wait for a page of such a listing, with all attempts."""
+        return self.fetch.attempts * (self.fetch.timeout_seconds + self.fetch.max_backoff_seconds)
+
+    def _opened(self, location: Location, client: dict[str, Any]) -> Store:
+        """Open a store. Raises SourceError for credentials or an address that cannot be."""
+        try:
+            return self._made(location, client)
+        except BaseError as error:
+            href = f"{location.root}/{location.key}"
+            raise SourceError(f"{location.root}: {reason_of(error, href)} (read with {self.describe(href)})") from error
+
+    def _made(self, location: Location, client: dict[str, Any]) -> Store:
+        if location.root is None:
+            return LocalStore()
+        scheme, _, place = location.root.partition("://")
+        if scheme == "s3":
+            return self.s3_store(place)
+        if scheme == "gs":
+            return self._gcs_store(place, client)
+        if scheme == "az":
+            return self._azure_store(place, client)
+        if is_container(location):
+            return open_container(location, client)
+        return _web_store(location, client)
 
     def s3_store(self, bucket: str) -> S3Store:
         """A store for one bucket."""
@@ -64,105 +155,92 @@ class Stores:
         if self.s3.anonymous:
             options["skip_signature"] = True
         else:
-            self._credentials()  # now, since obstore buries what its provider raises
-            options["credential_provider"] = self._credentials
-        client: ClientConfig = {**_CLIENT, "timeout": _NO_TIMEOUT}
-        if authorities := _authorities():
-            client["root_certificate"] = authorities
+            self.credentials.keys()  # now, since obstore buries what its provider raises
+            options["credential_provider"] = self.credentials.for_obstore
         return S3Store(
             bucket,
-            region=self.region,
+            region=self.credentials.region,
             request_payer=self.s3.requester_pays,
-            client_options=client,
-            retry_config={"max_retries": 0},
             **options,
+            **self._client(),
         )
 
-    @cached_property
-    def _session(self) -> Any:
-        from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 - a quarter of a second that anonymous
-        from botocore.session import Session  # noqa: PLC0415 - reading spares
+    def _gcs_store(self, bucket: str, client: dict[str, Any]) -> GCSStore:
+        settings = self.clouds.gcs
+        options: dict[str, Any] = {"base_url": settings.endpoint_url} if settings.endpoint_url else {}
+        return GCSStore(bucket, skip_signature=settings.anonymous, **options, **client)
 
-        logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)  # its tracebacks show a helper's output
-        session = Session(profile=self.s3.profile)
-        try:
-            session.get_config_variable("region")
-        except ProfileNotFound as error:
-            raise SourceError(f"source.s3.profile={self.s3.profile}: {error}; see ~/.aws/config") from error
-        return session
-
-    @property
-    def region(self) -> str:
-        """The region that requests are signed for."""
-        chosen = self.s3.region or (None if self.s3.anonymous else self._session.get_config_variable("region"))
-        return chosen or "us-east-1"
-
-    def keys(self) -> Any:
-        """The access key, secret key and token of the AWS chain: environment, profile, web identity, instance.
-
-        They are renewed by botocore. Raises SourceError.
-        """
-        session = self._session
-        try:
-            found = session.get_credentials()
-            keys = found and found.get_frozen_credentials()
-        except Exception as error:  # noqa: BLE001 - a helper of this machine may print anything
-            # Without its cause: a log's traceback would hold what a helper printed.
+    def _azure_store(self, container: str, client: dict[str, Any]) -> AzureStore:
+        settings = self.clouds.azure
+        options: dict[str, Any] = {"endpoint": settings.endpoint_url} if settings.endpoint_url else {}
+        account = azure_account(settings)
+        if account is None:
             raise SourceError(
-                f"AWS credentials: {_of_credentials(error)}; log in again, or choose another source.s3.profile"
-            ) from None
-        if keys is None:
-            raise SourceError(
-                "no AWS credentials found: set source.s3.anonymous=true for a public bucket, "
-                "or AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or source.s3.profile"
+                f"az://{container}: the name of its storage account is not known; set source.azure.account, or "
+                "AZURE_STORAGE_ACCOUNT"
             )
-        _refuse_unsendable(keys)
-        return keys
+        return AzureStore(container, account_name=account, skip_signature=settings.anonymous, **options, **client)
 
-    def _credentials(self) -> "S3Credential":
-        keys, soon = self.keys(), datetime.now(UTC) + timedelta(minutes=5)
-        return {
-            "access_key_id": keys.access_key,
-            "secret_access_key": keys.secret_key,
-            "token": keys.token,
-            "expires_at": soon,
-        }
+    @staticmethod
+    def _client(timeout: timedelta = _NO_TIMEOUT) -> dict[str, Any]:
+        """The options of all stores."""
+        client: ClientConfig = {**_CLIENT, "timeout": timeout}
+        if authorities := _authorities():
+            client["root_certificate"] = authorities
+        return {"client_options": client, "retry_config": {"max_retries": 0}}
+
+    @cached_property
+    def credentials(self) -> S3Credentials:
+        """The keys for S3."""
+        return S3Credentials(self.s3)
+
+    def describe(self, href: str) -> str:
+        """The settings by which an href is read, in short, for messages."""
+        if href.startswith("gs://"):
+            return _described(self.clouds.gcs) or "the defaults of Google Cloud"
+        if href.startswith("az://"):
+            return _described(self.clouds.azure) or "the defaults of Azure"
+        return _described(self.s3) or "the AWS defaults"
+
+
+def _web_store(location: Location, client: dict[str, Any]) -> HTTPStore:
+    """A web server; one for each query, since obstore has no query in a key. Such clients soon close connections."""
+    if not location.query:
+        return HTTPStore(f"{location.root}/", **client)
+    options = {**client["client_options"], "pool_idle_timeout": "5s"}
+    return HTTPStore(f"{location.root}/?{location.query}", **{**client, "client_options": options})
+
+
+def _refuse_password(address: str) -> None:
+    """Raise SourceError for a web address with a user and a password, which would be kept with the results."""
+    _, mark, host = address.split("/")[2].rpartition("@")
+    if mark:
+        raise SourceError(
+            f"{printable(host)}: an address with a user and a password; name the object by a signed address, or by "
+            "s3://, gs:// or az://"
+        )
+
+
+def _without_dots(address: str) -> str:
+    """A web address without /./ and /../."""
+    path = urlsplit(address).path
+    return urljoin(address, path) if "/." in path and not path.startswith("//") else address
+
+
+def _described(settings: S3Settings | GcsSettings | AzureSettings) -> str:
+    return ", ".join(f"{name}={value}" for name, value in asdict(settings).items() if value)
+
+
+def azure_account(settings: AzureSettings) -> str | None:
+    """The storage account of the setting, else of the environment, as Azure's tools and obstore read it."""
+    names = ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME")
+    return settings.account or next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
 def _authorities() -> bytes | None:
     """The certificates of trusted authorities that the environment names; obstore takes them beside its own."""
     bundle = ca_bundle()
     return Path(bundle).read_bytes() if bundle else None
-
-
-def _refuse_unsendable(keys: Any) -> None:
-    """Raise SourceError, without its value, for a key or token that no request can carry."""
-    parts = (("access key", keys.access_key), ("secret key", keys.secret_key), ("session token", keys.token))
-    for name, value in parts:
-        if not isinstance(value, str) and not (value is None and name == "session token"):
-            raise SourceError(f"AWS credentials: the {name} is not text but of type {type(value).__name__}; {_SOURCES}")
-        if name != "secret key" and value and not _SENDABLE.fullmatch(value):  # the secret itself is never sent
-            raise SourceError(
-                f"AWS credentials: the {name} holds a character that cannot be sent, such as a line break; "
-                f"copy it again as one line of ASCII; {_SOURCES}"
-            )
-
-
-def _of_credentials(error: Exception) -> str:
-    """The reason why botocore gets no credentials, without the text of a helper or a service of this machine.
-
-    These may hold a secret: credential_process prints keys, and a metadata service sends them.
-    """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as in _session
-
-    provider = getattr(error, "kwargs", {}).get("provider")
-    if provider:
-        return f"the provider {provider} fails (its own text is left out, since it may hold a secret)"
-    if isinstance(error, RuntimeError) and "expired" in str(error):  # botocore's, after a renewal
-        return "they have expired, and those that they are renewed by have too"
-    if isinstance(error, (BotoCoreError, ClientError)):
-        return str(error).partition("\n")[0]
-    return f"they cannot be read ({type(error).__name__}); {_SOURCES}"
 
 
 def network_environment(s3: S3Settings) -> dict[str, str]:
@@ -176,8 +254,28 @@ def endpoint_of(s3: S3Settings) -> str | None:
     return s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
+# --- GDAL -------------------------------------------------------------------------------------------------------
+
+
+def gdal_options(source: SourceSettings) -> dict[str, str]:
+    """The settings of all stores as GDAL's configuration options, read from the environment of every worker."""
+    gcs, azure = source.gcs, source.azure
+    google = gcs.endpoint_url or os.environ.get("GOOGLE_BASE_URL")
+    blobs = azure.endpoint_url or os.environ.get("AZURE_STORAGE_ENDPOINT")
+    options = {
+        **gdal_s3_options(source.s3),
+        "GS_NO_SIGN_REQUEST": "YES" if gcs.anonymous else None,
+        "CPL_GS_ENDPOINT": google and google.rstrip("/") + "/",
+        "AZURE_NO_SIGN_REQUEST": "YES" if azure.anonymous else None,
+        "AZURE_STORAGE_ACCOUNT": azure_account(azure),
+        "CPL_AZURE_ENDPOINT": blobs and blobs.rstrip("/"),
+        "VSICURL_PC_URL_SIGNING": "YES" if is_signing(source) else None,
+    }
+    return {name: value for name, value in options.items() if value}
+
+
 def gdal_s3_options(s3: S3Settings) -> Mapping[str, str]:
-    """The setting as GDAL's configuration options, which it reads from the environment of every worker."""
+    """The settings of S3 as GDAL's configuration options."""
     options = {"AWS_REGION": s3.region, "AWS_PROFILE": s3.profile}
     if s3.anonymous:
         options["AWS_NO_SIGN_REQUEST"] = "YES"
@@ -195,10 +293,9 @@ def gdal_s3_options(s3: S3Settings) -> Mapping[str, str]:
 
 
 def gdal_path(location: Location) -> str:
-    """The path by which GDAL opens an object; /vsis3/ keeps rasterio from looking for credentials of its own."""
-    return location.key if location.bucket is None else f"/vsis3/{location.bucket}/{location.key}"
-
-
-def describe(s3: S3Settings) -> str:
-    """A short form of the setting, for error messages."""
-    return ", ".join(f"{name}={value}" for name, value in asdict(s3).items() if value) or "the AWS defaults"
+    """The path by which GDAL opens an object; /vsi keeps rasterio from looking for credentials of its own."""
+    if location.root is None:
+        return location.key
+    scheme, _, place = location.root.partition("://")
+    prefix = {"s3": "/vsis3", "gs": "/vsigs", "az": "/vsiaz"}.get(scheme)
+    return f"{prefix}/{place}/{location.key}" if prefix else f"/vsicurl/{location.url}"

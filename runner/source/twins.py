@@ -129,8 +129,10 @@ def _identifiers(times: Sequence[Sequence[Candidate]], listed: Sequence[Candidat
 def _ways_out(
     source: SourceSettings, times: Sequence[Sequence[Candidate]], scenes: Sequence[Candidate], bands: Sequence[str]
 ) -> str:
-    if source.kind is SourceKind.manifest:
-        dates, choice, columns = "", "list one of them in the manifest", "a column of the manifest"
+    if source.kind.names_scenes:
+        stac = source.kind is SourceKind.stac
+        choice = "choose one of them (source.stac, source.exclude)" if stac else "list one of them in the manifest"
+        dates, columns = "", "a property of the items" if stac else "a column of the manifest"
     else:
         dates, columns = _dates(times), "a named group of source.datetime_regex"
         named = [(scene.item.href, scene.time) for scene in scenes]

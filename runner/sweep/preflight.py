@@ -42,10 +42,11 @@ class Planner:
             return list(ensure_archive(default_cache_dir()).rglob("*.tif"))
         inputs = self._inputs(job)
         places = [locate(scene.href) for scene in inputs.stack.scenes] if inputs else []
-        return [Path(place.key) for place in places if place.bucket is None]
+        return [Path(place.key) for place in places if place.root is None]
 
     def _inputs(self, job: JobSettings) -> Inputs | None:
-        source = repr((job.source, job.on_error))
+        masks = job.mask.href, job.mask.asset, job.mask.on_missing
+        source = repr((job.source, job.on_error, masks))
         if source not in self._inputs_by_source:
             self._inputs_by_source[source] = _find(job)
         return self._inputs_by_source[source]
@@ -54,8 +55,8 @@ class Planner:
 def _find(job: JobSettings) -> Inputs | None:
     try:
         with opened_source(job) as reachable, progress_bar("headers") as progress:
-            stores = Stores(reachable.source.s3, fetch_options(job.fetch))
-            return find_inputs(reachable.source, stores, job.on_error, progress)
+            stores = Stores.of_source(reachable.source, fetch_options(job.fetch))
+            return find_inputs(reachable.source, stores, job.on_error, progress, job.mask)
     except RunnerError:
         return None
 

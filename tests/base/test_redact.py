@@ -3,13 +3,17 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from runner.base.redact import RedactingFormatter, names_a_secret, redact, redact_tree
+from runner.base.redact import BLANK, SECRET_NAMES, RedactingFormatter, names_a_secret, redact, redact_tree
+from runner.base.redact import _blanked_values as blanked_values
 
 CANARY = "canary-4711-secret"
 
@@ -142,3 +146,16 @@ def test_a_tree_becomes_what_json_holds() -> None:
 )
 def test_settings_that_hold_a_secret_are_told_from_others(text: str, is_one: bool) -> None:
     assert names_a_secret(text) is is_one
+
+
+ATOMS = [
+    "secret", "token", "key", "_key", "MAX_KEYS", "pass", "passes", "pwd", "SAS", "sas", "api_key", "é", "a", "=", "=",
+    "&", ";", ".", "-", "@", "://", "'", '"', "(", "${oc.env:X}", "[redacted]", " ", "\n",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(ATOMS), max_size=14).map("".join))
+def test_values_are_those_that_one_pattern_of_all_names_finds(text: str) -> None:
+    pattern = rf"(?<![\w.-])([\w.-]*?(?:{SECRET_NAMES.pattern})[\w.-]*=)(?!\$\{{|\[redacted])[^\s&,;)\]}}'\"]+"
+    expected = re.sub(pattern, rf"\1{BLANK}", text, flags=re.IGNORECASE)
+    assert blanked_values(text) == expected

@@ -17,7 +17,7 @@ from report import machine, markdown
 
 from runner.base.console import say
 from runner.read.predictor import undo_predictor
-from runner.reduce.fused import FusedSums
+from runner.reduce.fused import Encoded, FusedSums
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
@@ -113,7 +113,7 @@ def fused() -> Case:
     tiles = [imagecodecs.floatpred_encode(tile_of("float32", scene), axis=-1).tobytes() for scene in range(together)]
     encoded = np.frombuffer(b"".join(tiles), np.uint8).reshape(together, SIDE, -1)
     sums = FusedSums(TemporalSums((SIDE, SIDE), pixels, needs), SpatialSums(together, pixels, needs), pixels)
-    run = bind(sums.add, range(together), encoded, 3, WHOLE)
+    run = bind(sums.add, range(together), Encoded(encoded, 3), WHOLE)
     return Case(f"undo predictor 3, mean over time and over space, {together} scenes", "float32", encoded.nbytes, run)
 
 

@@ -16,7 +16,7 @@ from runner.base.redact import redact
 from runner.config import job_config
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
-from runner.settings import ClusterKind, GdalSettings, JobSettings
+from runner.settings import ClusterKind, GdalSettings, JobSettings, SourceKind
 
 
 def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_written() -> None:
@@ -36,15 +36,24 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
     ("override", "message"),
     [
         ("source.limt=3", "source.limt: there is no such setting; did you mean 'source.limit=3'"),
-        ("source.area=[0,0,1,1]", "source.area: there is no such setting; source has band, bbox, "),
         ("source.stack_by=month", "source.stack_by=['month']: wanted named groups such as tile or band, not those of "),
         ("source.stack_by=[tile,tile]", "source.stack_by=['tile', 'tile']: wanted each group once"),
         ("source.where.date=20200106", "source.where.date=20200106: wanted named groups such as tile or band"),
         ("source.where.tile=[]", "source.where.tile=[]: wanted a value, a pattern, or a list of them"),
         ("archive.on_error=skip", "archive.on_error=skip: wanted stop or continue"),
+        (
+            "source.polygon=[0,0,1,1]",
+            "source.polygon: there is no such setting; source has area, ",
+        ),
+        (
+            "source.groupby=month",
+            "source.groupby: there is no such setting; source has area, ",
+        ),
         ("stages.temporal_mean.group_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "),
         ("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
         ("chunks.nodata=0", "chunks.nodata: there is no such setting; did you mean 'source.nodata=0'"),
+        ("source.asset=red", "source.asset=red: wanted nothing, unless source=stac"),
+        ("source.stac.ids=[a]", "source.stac.ids=['a']: wanted nothing, unless source=stac"),
         ("sorce.limit=3", "sorce.limit: there is no such setting; did you mean 'source.limit=3'"),
         ("+typo=1", "typo: there is no such setting"),
         ("++source.typo=1", "source.typo: there is no such setting"),
@@ -83,12 +92,28 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.nodata=water", "source.nodata=water: wanted a number"),
         ("source.nodata=true", "source.nodata=True: wanted a number"),
         ("source.nodata=1" + 400 * "0", "wanted a number that float64 or a 64-bit integer holds"),
-        ("source.band=0", "source.band=0: wanted a whole number from 1 on"),
+        ("source.band=0", "source.band=0: wanted a whole number from 1 on, or the description of a band"),
+        ("source.band=1.5", "source.band=1.5: wanted a whole number or a text"),
+        ("source.band=''", "source.band=: wanted a whole number from 1 on, or the description of a band"),
+        ("source.scale=0", "source.scale=0.0: wanted a number other than 0"),
+        ("source.offset=nan", "source.offset=nan: wanted a finite number"),
+        ("source.bands=[red,red]", "source.bands=['red', 'red']: wanted each band once"),
+        ("source.bands=[all,red]", "source.bands=['all', 'red']: wanted all, or a list of bands"),
+        ("source.bands=[0]", "source.bands=[0]: wanted all, or a list of numbers and descriptions of bands"),
+        ("source.bands=[]", "source.bands=[]: wanted all, or a list of numbers and descriptions of bands"),
+        ("source.area_layer=fields", "source.area_layer=fields: wanted null, or source.area with it"),
         ("source.band=-1", "source.band=-1: wanted a whole number from 1 on"),
         ("source.limit=0", "source.limit=0: wanted a whole number from 1 on"),
         ("debug.traceback=${source.name}", "debug.traceback=demo: wanted true or false"),
         ("source.limit=${source.name}", "source.limit=demo: wanted a whole number"),
-        ("mask=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
+        ("mask=nodat", "mask=nodat: no such option; did you mean 'nodata'; there are both, hls_fmask"),
+        ("mask.own=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
+        ("mask.bits=[3]", "mask.bits=[3]: wanted a mask, as by mask.href.replace=[SR_B4,QA_PIXEL]"),
+        ("mask.on_missing=skip", "mask.on_missing=skip: wanted a mask, as by mask.href.replace"),
+        ("mask.asset=qa", "mask={}: wanted one of mask.bits, mask.values and mask.keep, since a mask is named"),
+        ("mask.href.replace=[SR_B4]", "mask.href.replace=['SR_B4']: wanted a regular expression and the text"),
+        ("mask.href.replace=['(B4','QA']", "mask.href.replace: '(B4' and 'QA': missing ), unterminated subpattern"),
+        ("mask.href.replace=['B4','\\1']", "mask.href.replace: 'B4' and '\\1': invalid group reference 1"),
         ("engine=xary", "did you mean 'xarray'"),
         ("output.compression=zip", "output.compression=zip: wanted deflate or zstd or lzw or none"),
         ("output.level=10", "output.level=10: wanted a whole number from 1 to 9"),
@@ -117,8 +142,9 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.datetime_regex='(?P<date>'", "not a regular expression"),
         ("source.start=janary", "source.start=janary: wanted a date such as 2020-01-06"),
         ('source.url="/data/M\udcfcller/*.tif"', r"source.url=/data/M\xfcller/*.tif: wanted UTF-8"),
-        ("source.url=https://x/y.tif", "source.url=https://x/y.tif: wanted s3://... or a path"),
-        (r"source.url=C:\data\*.tif", r"source.url=C:\data\*.tif: wanted s3://... or a path, as this machine has them"),
+        ("source.url=ftp://x/y.tif", "source.url=ftp://x/y.tif: wanted s3://..., gs://..., az://..., https://..., "),
+        ("source.url=abfs://c/*.tif", "or a path; Azure's abfs:// is az:// here"),
+        (r"source.url=C:\data\*.tif", r"or a path, as this machine has them"),
         (r"source.url=\\server\data\*.tif", "WSL finds C:"),
         ("source.s3.endpoint_url=localhost:9000", "wanted http://... or https://..."),
         ("source.s3.profile=me", "wanted one of anonymous=true and profile, not both"),
@@ -150,6 +176,20 @@ def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ("source.scale=2", "source.mask_and_scale=false", "source.scale=2.0: wanted null, since source.mask_and_scale"),
+        ("source.offset=0", "source.mask_and_scale=false", "source.offset=0.0: wanted null, since source.mask_and"),
+        ("source.bands=all", "source.stack_by=[band]", "source.stack_by=['band']: wanted no group 'band', since"),
+        ("source.area=a.json", "source.georeference=none", "source.area=a.json: wanted null, since source.georefer"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(first: str, second: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        compose(first, second)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +396,8 @@ OPTIONS = sorted(
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_shipped_option_makes_a_job(group: str, option: str) -> None:
-    url = ["source.url=s3://bucket/*.tif"] if option in ("local", "manifest") else []
+    url = ["source.url=s3://bucket/*.tif"] if option in ("local", "manifest", "stac") else []
+    url += ["source.asset=red"] if option == "stac" else []
     assert compose(f"{group}={option}", *url).stages
 
 
@@ -425,3 +466,42 @@ def test_a_job_has_the_words_that_were_typed_unless_others_share_its_command_lin
     hydra = OmegaConf.create({"mode": mode, "overrides": {"task": ["chunks=row"], "hydra": []}})
     typed = ["cluster=sync", "hydra.run.dir=x", "statistics=median,mean", "+hydra/launcher=y", "~stage@stages.x"]
     assert job_config.overrides_of_job(hydra, typed) == words
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mask=landsat_qa_pixel", "mask.values=[3]"], "mask={mask.bits, mask.values}: wanted one of mask.bits,"),
+        (["mask=landsat_qa_pixel", "mask.bits=[]"], "mask.bits=[]: wanted at least one number, or null"),
+        (["mask=landsat_qa_pixel", "mask.bits=[-1]"], "mask.bits=[-1]: wanted bits from 0 on"),
+        (["mask=landsat_qa_pixel", "mask.band=0"], "mask.band=0: wanted a whole number from 1 on"),
+    ],
+)
+def test_a_mask_has_one_test_that_can_be(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(*words)
+    assert message in str(caught.value)
+
+
+def test_scenes_without_masks_may_be_limited_as_others_that_are_skipped() -> None:
+    assert compose("mask=landsat_qa_pixel", "mask.on_missing=skip", "max_skipped=3").max_skipped == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((), "source.asset has no value: give it the key of a STAC asset, such as source.asset=red"),
+        (("source.asset=red", "source.stac.bbox=[1,2,3]"), "wanted [west, south, east, north] in degrees"),
+        (("source.asset=red", "source.stac.bbox=[1,5,3,4]"), "south below north"),
+        (("source.asset=red", "source.stac.sign=always"), "source.stac.sign: Invalid value 'always', expected one of"),
+    ],
+)
+def test_a_source_of_stac_items_is_checked(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose("source=stac", "source.url=items.json", *overrides)
+    assert message in str(caught.value)
+
+
+def test_a_source_of_stac_items_needs_no_pattern_of_dates() -> None:
+    job = compose("source=stac", "source.url=https://host/v1", "source.asset=red", "source.stac.query=['a<2']")
+    assert (job.source.kind, job.source.datetime_regex, job.source.stac.query) == (SourceKind.stac, None, ["a<2"])

@@ -89,8 +89,13 @@ def test_a_wrong_key_in_a_file_is_told_with_its_line(
             "mine.yaml:2: source=local: wanted a section of keys; an option is chosen in the list of defaults",
         ),
         (
-            "mask: nodatta\n",
-            "mine.yaml:2: mask: Invalid value 'nodatta', expected one of [nodata, both, none]; did you",
+            "mask: both\n",
+            "mine.yaml:2: mask=both: wanted a section of keys; an option is chosen in the list of defaults: "
+            "`- override /mask: both`",
+        ),
+        (
+            "mask:\n  own: nodatta\n",
+            "mine.yaml:3: mask.own: Invalid value 'nodatta', expected one of [nodata, both, none]; did you",
         ),
         ("chunks:\n  y: blcok\n", "mine.yaml:3: chunks.y=blcok: wanted a whole number from 1 on, or one of auto"),
         ("chunks: null\n", "mine.yaml:2: chunks=null: wanted a value"),
@@ -130,7 +135,7 @@ def test_the_last_of_two_files_that_set_a_key_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", JOB, JOB + "defaults: []\n"])
 def test_a_file_without_values_is_blamed_for_none(tmp_path: Path, text: str) -> None:
-    assert refusal(theirs(tmp_path, text, "source/mine"), "source=mine", "mask=nodatta").startswith("mask: ")
+    assert refusal(theirs(tmp_path, text, "source/mine"), "source=mine", "mask.own=nodatta").startswith("mask.own: ")
 
 
 def test_our_own_files_are_not_named() -> None:

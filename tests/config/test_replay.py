@@ -8,7 +8,7 @@ from sweep_folders import composed
 
 from runner.config.replay import recompose
 from runner.errors import ConfigError
-from runner.settings import JobSettings
+from runner.settings import JobSettings, MaskHrefSettings, MaskSettings, OwnMask
 
 
 def again(tmp_path: Path, *words: str, **stored: Any) -> JobSettings:
@@ -20,6 +20,15 @@ def test_a_cluster_for_all_stages_is_each_ones(tmp_path: Path) -> None:
     assert [(one.cluster.kind.value, one.cluster.n_workers, one.statistics) for one in stages] == [
         ("processes", 2, ["max"]), ("processes", 2, ["max"]),
     ]  # fmt: skip
+
+
+def test_a_mask_is_what_it_was_also_where_an_earlier_version_recorded_it_as_a_word(tmp_path: Path) -> None:
+    assert again(tmp_path, mask="both").mask == MaskSettings(OwnMask.both)
+    assert again(tmp_path, "mask=none", mask="both").mask == MaskSettings(OwnMask.none)
+    kept = {"own": "none", "href": {"replace": ["_B4", "_QA"]}, "bits": [3]}
+    assert again(tmp_path, "mask.bits=[4]", mask=kept).mask == MaskSettings(
+        OwnMask.none, MaskHrefSettings(["_B4", "_QA"]), bits=[4]
+    )
 
 
 def test_a_text_needs_no_quotes(tmp_path: Path) -> None:

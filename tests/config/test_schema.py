@@ -57,7 +57,7 @@ def test_every_key_has_a_description(group: str) -> None:
         ("experiment", {"source": {"nodata": "water"}}),
         ("experiment", {"source": {"exclude": "*a*"}}),
         ("experiment", {"source": "local"}),
-        ("experiment", {"mask": "nodatta"}),
+        ("experiment", {"mask": {"own": "nodatta"}}),
         ("experiment", {"fuse": 1}),
         ("experiment", {"chunks": {"y": "blcok"}}),
         ("experiment", {"chunks": {"time": "block"}}),

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from faulty_server import FaultyServer, Script, always, faulty_server, for_blocks
 from jobs import compose
+from masked_scenes import mask_settings, masked_stack, write_mask, write_pair
 from scenes_on_disk import speckle, write_scene
 
 from runner.engine.second_look import confirmed
@@ -132,3 +135,21 @@ def test_what_is_not_the_objects_fault_is_not_looked_at_again(server: FaultyServ
     with pytest.raises(DeniedError):
         confirmed(make_reading(job, stack), stack, DeniedError(stack.scenes[0].href, "access denied"))
     assert server.requests == before
+
+
+@pytest.mark.parametrize("reader", ["auto", "gdal"])
+def test_damage_of_a_mask_is_its_scenes(tmp_path: Path, reader: str) -> None:
+    place = Window(0, 0, *SHAPE)
+    write_pair(tmp_path, 1, place, speckle(SHAPE))
+    codes = np.random.default_rng(0).integers(0, 200, SHAPE, dtype=np.uint8)
+    path = write_mask(tmp_path, 1, place, codes, compress="lzw")
+    mask = mask_settings(bits=[0])
+    job = replace(compose("source=local", f"source.url={tmp_path}/*_B.tif", f"reader={reader}"), mask=mask)
+    stack = masked_stack(job.source, mask)
+    reading, error = make_reading(job, stack), ReadError(str(path), "a tile is damaged")
+    with pytest.raises(StoreError, match="but read again, by this process, it is whole"):
+        confirmed(reading, stack, error)
+    damage(path)
+    again = confirmed(reading, stack, error)
+    assert again.href == str(tmp_path / "20200101_B.tif")
+    assert again.problem.startswith(f"its mask {path}: ")

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs import compose
 
-from runner.engine.tasks import Shared, TaskResult, run_tasks
+from runner.engine.shared import Shared
+from runner.engine.tasks import TaskResult, run_tasks
 from runner.model import Scene
 from runner.plan.reading import make_reading
 from runner.plan.records import StagePlan, Task

@@ -32,7 +32,7 @@ addEventListener("load", () => {
     const apart = a.right <= b.left || b.right <= a.left || a.bottom <= b.top + 1 || b.bottom <= a.top + 1;
     if (!apart) overlapping.push([one.textContent, next.textContent]);
   }
-  const named = [...document.querySelectorAll(".marks span")].filter(one => one.getClientRects().length);
+  const named = [...document.querySelectorAll(".marks span, .labels span")].filter(one => one.getClientRects().length);
   for (const [at, one] of named.entries()) for (const other of named.slice(at + 1)) {
     const a = place(one), b = place(other);
     if (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)

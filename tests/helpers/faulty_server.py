@@ -4,27 +4,24 @@ A script looks at a request for an object and names the fault it meets, or None.
 range and how often that was asked for, not by its place in time; so a seed means the same whatever the threads do.
 """
 
-import asyncio
 import hashlib
 import json
 import random
 import socket
 import struct
 import threading
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
 
-from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.typedefs import Handler, Middleware
 from waiting import LONG
 
+from runner.demo.http_server import Handler, Layer, Request, Response, Server
 from runner.demo.s3_app import STATS_PATH, Buckets, ObjectBody, ServerOptions, make_app, operation, target_of
 from runner.demo.s3_protocol import S3Error
 
@@ -46,7 +43,6 @@ class Asked(NamedTuple):
 
 
 Script = Callable[[Asked], str | None]
-Layer = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 
 # --- scripts ----------------------------------------------------------------------------------------------------
@@ -99,70 +95,63 @@ def at_first(share: float, *faults: str, seed: int = 1, most: int = 3) -> Script
 def refusal(status: int, code: str) -> Layer:
     """An answer with this status, in S3's words."""
 
-    async def layer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def layer(request: Request, handler: Handler) -> Response:
         raise S3Error(status, code, f"scripted {status}")
 
     return layer
 
 
-async def reset(request: web.Request, handler: Handler) -> web.StreamResponse:
+def reset(request: Request, handler: Handler) -> Response:
     """The connection is reset before an answer."""
-    assert request.transport is not None
-    connection: socket.socket = request.transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    request.transport.abort()
-    return web.Response()
+    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raise ConnectionResetError("scripted")
 
 
-async def short(request: web.Request, handler: Handler) -> web.StreamResponse:
+def short(request: Request, handler: Handler) -> Response:
     """A 206 whose body is whole by its length, and a byte shorter than its Content-Range."""
-    body = await _body(request, handler)
-    body.length -= 1
-    body.content_length = body.length
+    body = _body(request, handler)
+    body.sent_length -= 1
+    body.announced -= 1
     return body
 
 
-async def cut(request: web.Request, handler: Handler) -> web.StreamResponse:
+def cut(request: Request, handler: Handler) -> Response:
     """The connection ends in the middle of the body."""
-    body = await _body(request, handler)
-    body.length //= 2
-    body.force_close()
+    body = _body(request, handler)
+    body.sent_length //= 2
+    body.is_last = True
     return body
 
 
-async def whole(request: web.Request, handler: Handler) -> web.StreamResponse:
+def whole(request: Request, handler: Handler) -> Response:
     """Range is ignored: the whole object with 200."""
-    headers = request.headers.copy()
-    headers.popall("Range", None)
-    return await handler(request.clone(headers=headers))
+    headers = {name: value for name, value in request.headers.items() if name != "range"}
+    return handler(replace(request, headers=headers))
 
 
-async def html(request: web.Request, handler: Handler) -> web.StreamResponse:
+def html(request: Request, handler: Handler) -> Response:
     """A page for people with 200, as of a portal that wants a login."""
-    return web.Response(text="<!DOCTYPE html><title>Please log in</title>", content_type="text/html")
+    return Response(200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><title>Please log in</title>")
 
 
-async def silent(request: web.Request, handler: Handler) -> web.StreamResponse:
+def silent(request: Request, handler: Handler) -> Response:
     """The header, then nothing."""
-    body = await _body(request, handler)
-    body.file.close()
-    answer = _Silence(status=body.status, headers=body.headers)
-    answer.content_length = body.length
-    return answer
+    body = _body(request, handler)
+    body.close()
+    return _Silence(body.status, body.headers, bytes(body.announced))
 
 
-class _Silence(web.StreamResponse):
+class _Silence(Response):
     """A response whose body never comes; it ends when the client goes, or with the server."""
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        writer = await super().prepare(request)
-        while request.transport is not None:
-            await asyncio.sleep(0.02)
-        return writer
+    def send_body(self, connection: socket.socket) -> None:
+        while connection.recv(4096):
+            pass
+        raise ConnectionResetError("the client has gone")
 
 
-async def _body(request: web.Request, handler: Handler) -> ObjectBody:
-    body = await handler(request)
+def _body(request: Request, handler: Handler) -> ObjectBody:
+    body = handler(request)
     assert isinstance(body, ObjectBody)
     return body
 
@@ -187,23 +176,21 @@ FAULTS: dict[str, Layer] = {
 }
 
 
-def md5_etags(root: Path) -> Middleware:
+def md5_etags(root: Path) -> Layer:
     """Objects have the MD5 of what they are now as ETag, as S3's have after a plain upload, until they are replaced."""
     buckets = Buckets(root)
     keys = [path.relative_to(root) for path in root.rglob("*.tif")]
     ours = [buckets.info(key.parts[0], "/".join(key.parts[1:])).etag.strip('"') for key in keys]
     md5s = [hashlib.md5((root / key).read_bytes()).hexdigest() for key in keys]
 
-    @web.middleware
-    async def layer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        headers = request.headers.copy()
-        if "If-Match" in headers:
-            headers["If-Match"] = _translated(headers["If-Match"], md5s, ours)
-        response = await handler(request.clone(headers=headers))
+    def layer(request: Request, handler: Handler) -> Response:
+        headers = dict(request.headers)
+        if "if-match" in headers:
+            headers["if-match"] = _translated(headers["if-match"], md5s, ours)
+        response = handler(replace(request, headers=headers))
         if "ETag" in response.headers:
             response.headers["ETag"] = _translated(response.headers["ETag"], ours, md5s)
-        if isinstance(response, web.Response) and response.text:
-            response.text = _translated(response.text, ours, md5s)
+        response.body = _translated(response.body.decode(), ours, md5s).encode()
         return response
 
     return layer
@@ -233,6 +220,7 @@ class FaultyServer:
     most_at_once: int = 0
     _under_way: int = 0
     _times: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def requests(self) -> int:
@@ -251,73 +239,55 @@ class FaultyServer:
         with urlopen(f"{self.endpoint}{STATS_PATH}", timeout=LONG) as answer:
             return int(json.load(answer)["bytes_sent"])
 
-    @web.middleware
-    async def layer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    def layer(self, request: Request, handler: Handler) -> Response:
         """Count a request for an object, and let it meet its fault."""
         if self.listing is not None and operation(request) == "ListObjectsV2":
-            return await FAULTS[self.listing](request, handler)
+            return FAULTS[self.listing](request, handler)
         if operation(request) != "GetObject":
-            return await handler(request)
-        self._under_way += 1
-        self.most_at_once = max(self.most_at_once, self._under_way)
+            return handler(request)
+        self._change_under_way(1)
         try:
             while self.most_at_once < self.gather:
-                await asyncio.sleep(0.01)
-            asked = self._note(request)
-            place = sum(not one.header for one in self.asked)
+                time.sleep(0.01)
+            asked, place = self._note(request)
             while not asked.header and self.blocks is not None and place > self.blocks:
-                await asyncio.sleep(0.01)
-            return await self._answer(asked, request, handler)
+                time.sleep(0.01)
+            return self._answer(asked, request, handler)
         finally:
-            self._under_way -= 1
+            self._change_under_way(-1)
 
-    def _note(self, request: web.Request) -> Asked:
-        key, part = target_of(request)[1], request.headers.get("Range", "")
-        self._times[key, part] += 1
-        self.asked.append(Asked(key, part, len(self.asked) + 1, self._times[key, part]))
-        return self.asked[-1]
+    def _change_under_way(self, change: int) -> None:
+        with self._lock:
+            self._under_way += change
+            self.most_at_once = max(self.most_at_once, self._under_way)
 
-    async def _answer(self, asked: Asked, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self.before(asked)
-        fault = self.script(asked)
-        if fault is None:
-            return await handler(request)
-        self.met[fault] += 1
-        return await FAULTS[fault](request, handler)
+    def _note(self, request: Request) -> tuple[Asked, int]:
+        """The request, and the how-manieth of a block it is."""
+        key, part = target_of(request)[1], request.headers.get("range", "")
+        with self._lock:
+            self._times[key, part] += 1
+            asked = Asked(key, part, len(self.asked) + 1, self._times[key, part])
+            self.asked.append(asked)
+            return asked, sum(not one.header for one in self.asked)
 
-
-def is_open(connection: asyncio.Transport) -> bool:
-    return connection.get_extra_info("socket").fileno() != -1
+    def _answer(self, asked: Asked, request: Request, handler: Handler) -> Response:
+        with self._lock:
+            self.before(asked)
+            fault = self.script(asked)
+            if fault is not None:
+                self.met[fault] += 1
+        return handler(request) if fault is None else FAULTS[fault](request, handler)
 
 
 @contextmanager
-def faulty_server(root: Path, *outer: Middleware) -> Iterator[FaultyServer]:
+def faulty_server(root: Path, *outer: Layer) -> Iterator[FaultyServer]:
     """Serve the folder of buckets `root`, without faults until a script is set; `outer` layers see what comes out."""
-    server, ready, stop = FaultyServer(), threading.Event(), threading.Event()
-
-    async def run() -> None:
-        layers = [*outer, server.layer]
-        app = web.AppRunner(make_app(root, ServerOptions(), layers), access_log=None, shutdown_timeout=0.01)
-        await app.setup()
-        site = web.TCPSite(app, "127.0.0.1", 0)
-        await site.start()
-        server.endpoint = f"http://127.0.0.1:{app.addresses[0][1]}"
-        ready.set()
-        await asyncio.to_thread(stop.wait)
-        await site.stop()
-        assert app.server is not None
-        connections = [handler.transport for handler in app.server.connections if handler.transport is not None]
-        for connection in connections:  # those too where a client left without reading all of an answer
-            connection.abort()
-        await app.cleanup()
-        while any(is_open(connection) for connection in connections):  # else a later test is blamed for them
-            await asyncio.sleep(0)
-
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(asyncio.run, run())
-        try:
-            assert ready.wait(LONG)
-            yield server
-        finally:
-            stop.set()
-            running.result(LONG)
+    faults = FaultyServer()
+    server = Server(make_app(root, ServerOptions(), [*outer, faults.layer]))
+    faults.endpoint = server.url
+    server.start()
+    try:
+        yield faults
+    finally:
+        faults.gather, faults.blocks = 0, None
+        server.stop()

@@ -47,7 +47,7 @@ TRANSFORM = (20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0)
 ORIGIN = {
     "software": "cog-stack-runner 0.1.0",
     "source": f"{PREFIX}**/Gamma0_VV.tif",
-    "mask": "nodata",
+    "mask": {"own": "nodata"},
     "inputs_sha256": "ab" * 32,
 }
 SPATIAL = StagePlan("spatial_mean", Over.space, ("mean", "std", "count", "valid_fraction"))
@@ -86,7 +86,7 @@ def make_run_folder(folder: Path, shape: Shape = SMALL, status: str = "COMPLETED
     """A folder of a run with this status; it lacks the files that such a run does not come to write."""
     folder.mkdir(parents=True, exist_ok=True)
     inputs = made_inputs(shape, prefix)
-    write_inputs(folder / "inputs.parquet", inputs, 1)
+    write_inputs(folder / "inputs.parquet", inputs)
     trace = made_trace(shape) if status != "KILLED" else []
     if status in ("FAILED", "INTERRUPTED"):
         trace = cut_short(trace, failed=status == "FAILED")
@@ -136,7 +136,7 @@ def made_header(height: int, width: int) -> Header:
     )  # fmt: skip
     return Header(
         crs="EPSG:32610", epsg=32610, transform=TRANSFORM, dtype="float32", nodatas=(0.0,), fills=(0.0,), scales=(1.0,),
-        offsets=(0.0,), masks=(FileMask.none,), gcps=0, layout=layout,
+        offsets=(0.0,), masks=(FileMask.none,), descriptions=("",), gcps=0, layout=layout,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Four archives as a new user brings them, made small: names, folders, types, nodata and extents are as published.
+"""Archives as a new user brings them, made small: names, folders, types, nodata and extents are as published.
 
 `python tests/users_archives.py FOLDER` writes all of them.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio.transform import from_origin
-from scenes_on_disk import write_scene
+from scenes_on_disk import speckle, write_scene
 
 LANDSAT_DAYS = [date(2020, 1, 6) + timedelta(days=16 * number) for number in range(8)]
 SENTINEL2_TILES = {  # MGRS tile: EPSG code and upper left corner
@@ -22,6 +22,7 @@ SENTINEL2_TILES = {  # MGRS tile: EPSG code and upper left corner
 }
 SENTINEL2_DAYS = [date(2020, 6, 3) + timedelta(days=5 * number) for number in range(3)]
 RAIN_DAYS = [date(2020, 1, 1) + timedelta(days=number) for number in range(10)]
+PLANET_BANDS = ("blue", "green", "red", "nir")
 PLANET_DAYS = [date(2020, 7, 4) + timedelta(days=number) for number in range(4)]
 
 
@@ -44,12 +45,15 @@ def landsat(folder: Path, *, one_extent: bool = False) -> Path:
 
 
 def sentinel2(folder: Path) -> Path:
-    """Sentinel-2 L2A as cloud-optimized GeoTIFFs: band 4 of five tiles in two zones, three days each."""
+    """Sentinel-2 L2A as cloud-optimized GeoTIFFs: band 4 and SCL of five tiles in two zones, three days each."""
     for (tile, (epsg, x, y)), day in ((item, day) for item in SENTINEL2_TILES.items() for day in SENTINEL2_DAYS):
         scene = f"S2A_{tile}_{day:%Y%m%d}_0_L2A"
         below = f"{int(tile[:2])}/{tile[2]}/{tile[3:]}/{day.year}/{day.month}/{scene}/B04.tif"
         pixels = reflectance((64, 64), seed=day.toordinal() + x)
         write_scene(folder / below, pixels, crs=f"EPSG:{epsg}", transform=from_origin(x, y, 10, 10))
+        classes = np.random.default_rng(day.toordinal()).integers(0, 12, (32, 32), dtype=np.uint8)
+        place = {"crs": f"EPSG:{epsg}", "transform": from_origin(x, y, 20, 20)}
+        write_scene((folder / below).with_name("SCL.tif"), classes, **place)
     return folder
 
 
@@ -64,6 +68,43 @@ def rain(folder: Path) -> Path:
     return folder
 
 
+def chirps(folder: Path) -> Path:
+    """CHIRPS v2.0 daily: float32, nodata -9999, 0.05 degree, from 50 N on."""
+    for number, day in enumerate(RAIN_DAYS):
+        pixels = np.random.default_rng(number).gamma(0.3, 9, (300, 40)).astype(np.float32)
+        pixels[:, :4] = -9999
+        place = {"crs": "EPSG:4326", "transform": from_origin(-125, 50, 0.05, 0.05)}
+        write_scene(folder / f"p05/{day.year}/chirps-v2.0.{day:%Y.%m.%d}.tif", pixels, nodata=-9999, **place)
+    return folder
+
+
+def hls_of_both(folder: Path) -> Path:
+    """HLS v2.0: red of tile 10TEK by Landsat and Sentinel-2, int16 with nodata -9999 and a scale, and Fmask."""
+    for number, day in enumerate(LANDSAT_DAYS):
+        product, moment = ("L30", "184524") if number % 2 else ("S30", "190001")
+        scene = f"HLS.{product}.T10TEK.{day:%Y%j}T{moment}.v2.0"
+        place = {"transform": from_origin(499980, 4800000, 30, 30), "blockxsize": 256, "blockysize": 256}
+        pixels = np.random.default_rng(number).integers(-100, 6000, (80, 90)).astype(np.int16)
+        pixels[:, :5] = -9999
+        path = write_scene(folder / f"{product}/{scene}/{scene}.B04.tif", pixels, nodata=-9999, **place)
+        with rasterio.open(path, "r+") as raster:
+            raster.scales = (0.0001,)
+        quality = np.random.default_rng(-number % 97).integers(0, 256, (80, 90)).astype(np.uint8)
+        write_scene(folder / f"{product}/{scene}/{scene}.Fmask.tif", quality, nodata=255, **place)
+    return folder
+
+
+def sentinel1(folder: Path) -> Path:
+    """Sentinel-1 RTC by Indigo Ag: both polarizations of two tiles, three days each."""
+    for number, (tile, x) in enumerate((("10TET", 499980), ("10TFT", 600000))):
+        for day in SENTINEL2_DAYS:
+            below = f"tiles/RTC/1/IW/10/T/{tile[3:]}/{day.year}/S1B_{day:%Y%m%d}_{tile}_ASC"
+            for band in ("VV", "VH"):
+                pixels = speckle((60, 60), seed=day.toordinal() + number + (band == "VH"))
+                write_scene(folder / below / f"Gamma0_{band}.tif", pixels, transform=from_origin(x, 5300040, 20, 20))
+    return folder
+
+
 def planet(folder: Path, *, one_extent: bool = False) -> Path:
     """PlanetScope: four bands of surface reflectance a scene, and the usable data mask (UDM2) of eight bands."""
     for number, day in enumerate(PLANET_DAYS):
@@ -71,9 +112,26 @@ def planet(folder: Path, *, one_extent: bool = False) -> Path:
         scene = f"{day:%Y%m%d}_183015_10{number:02}_3B"
         place = {"crs": "EPSG:32610", "transform": from_origin(600000, 4200000, 3, 3), "driver": "GTiff", "nodata": 0}
         bands = np.stack([reflectance(shape, seed=10 * number + band) for band in range(4)])
-        _write_bands(folder / "files" / f"{scene}_AnalyticMS_SR_clip.tif", bands, place)
+        path = folder / "files" / f"{scene}_AnalyticMS_SR_clip.tif"
+        _write_bands(path, bands, place)
+        with rasterio.open(path, "r+") as raster:
+            raster.descriptions = PLANET_BANDS
         usable = np.ones((8, *shape), np.uint8)
+        usable[0, 5:20, number:30] = 0  # not clear
         _write_bands(folder / "files" / f"{scene}_udm2_clip.tif", usable, place | {"nodata": None})
+    return folder
+
+
+def hls(folder: Path) -> Path:
+    """Harmonized Landsat Sentinel-2: the red band and Fmask of a tile, five days; nodata is -9999, and 255 in Fmask."""
+    for number in range(5):
+        granule = f"HLS.L30.T10TET.2020{6 + 16 * number:03}T184503.v2.0"
+        place = {"crs": "EPSG:32610", "transform": from_origin(499980, 4900020, 30, 30)}
+        pixels = reflectance((61, 61), seed=number).astype(np.int16)
+        pixels[pixels == 0] = -9999
+        write_scene(folder / granule / f"{granule}.B04.tif", pixels, nodata=-9999, **place)
+        quality = np.random.default_rng(number).choice([0, 64, 66, 72, 32, 255], (61, 61)).astype(np.uint8)
+        write_scene(folder / granule / f"{granule}.Fmask.tif", quality, nodata=255, **place)
     return folder
 
 
@@ -94,5 +152,5 @@ def _write_bands(path: Path, bands: np.ndarray, profile: dict[str, object]) -> N
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])
-    for make in (landsat, sentinel2, rain, planet):
+    for make in (landsat, sentinel2, rain, chirps, planet, hls, hls_of_both, sentinel1):
         print(make(root / make.__name__))  # noqa: T201 - says where they are

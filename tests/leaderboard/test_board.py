@@ -127,7 +127,7 @@ def test_repeats_that_disagree_are_reported_too(tmp_path: Path) -> None:
     "other",
     [
         Job(BLOCK, bits="other", scenes=("a",)),  # other objects
-        Job(BLOCK, bits="other", more={"mask": "none"}),
+        Job(BLOCK, bits="other", more={"mask.own": "none"}),
         Job(BLOCK, bits="other", more={"source.nodata": 0}),
     ],
     ids=["scenes", "mask", "nodata"],

@@ -20,7 +20,7 @@ from runner.leaderboard.show import write_leaderboard
         ([{"source.url": "/a/*.tif"}, {"source.url": "/b/*.tif"}], "source.url (/a/*.tif, /b/*.tif)"),
         ([{"source.start": "2020-01-01"}, {"source.start": "2021-01-01"}], "source.start"),
         ([{"source.band": 1}, {"source.band": 2}], "source.band (1, 2)"),
-        ([{"mask": "nodata"}, {"mask": "none"}], "mask (nodata, none)"),
+        ([{"mask.own": "nodata"}, {"mask.own": "none"}], "mask.own (nodata, none)"),
     ],
 )
 def test_jobs_that_did_different_work_have_no_winner_and_no_best(

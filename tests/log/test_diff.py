@@ -75,7 +75,7 @@ def test_values_are_compared_themselves_where_there_are_no_digests(runs: Path, t
 def test_a_changed_mask_is_named_with_the_largest_difference_and_its_place(runs: Path) -> None:
     done = asked(runs, "diff", "plain", "unmasked")
     assert done.returncode == 1
-    assert re.search(r"^mask +nodata +none", done.stdout, re.MULTILINE)
+    assert re.search(r"^mask\.own +nodata +none", done.stdout, re.MULTILINE)
     with rasterio.open(runs / "outputs/plain/temporal_mean.tif") as plain:
         a, place = plain.read(1).astype(float), plain.xy
     with rasterio.open(runs / "outputs/unmasked/temporal_mean.tif") as unmasked:

@@ -93,7 +93,7 @@ def test_a_changed_mask_is_named_as_what_the_values_follow_from(shared: Path, tm
     done = asked(shared, "rerun", "first", "--", "mask=none", f"output.dir={tmp_path}/again")
     assert done.returncode == 1
     assert "values: temporal_mean: mean: " in done.stdout
-    assert re.search(r"^mask +nodata +none", done.stdout, re.MULTILINE)
+    assert re.search(r"^mask\.own +nodata +none", done.stdout, re.MULTILINE)
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_a_named_group_gives_way_to_a_statistic_of_its_name(stack: Stack) -> Non
 
 
 def test_the_inputs_table_names_every_object_and_why_it_is_out(tmp_path: Path, inputs: Inputs) -> None:
-    write_inputs(tmp_path / "inputs.parquet", inputs, 1)
+    write_inputs(tmp_path / "inputs.parquet", inputs)
     frame = pd.read_parquet(tmp_path / "inputs.parquet")
     assert frame["used"].tolist() == [True, True, True, False]
     assert frame["reason"].dropna().tolist() == ["beyond source.limit=3"]
@@ -107,7 +107,7 @@ def test_the_inputs_table_names_every_object_and_why_it_is_out(tmp_path: Path, i
 
 def test_nodata_of_64_bits_goes_into_the_table_of_inputs(tmp_path: Path, inputs: Inputs) -> None:
     scenes = [replace(scene, header=replace(scene.header, nodatas=(2**64 - 1,))) for scene in inputs.stack.scenes]
-    write_inputs(tmp_path / "inputs.parquet", replace(inputs, stack=replace(inputs.stack, scenes=tuple(scenes))), 1)
+    write_inputs(tmp_path / "inputs.parquet", replace(inputs, stack=replace(inputs.stack, scenes=tuple(scenes))))
     assert pd.read_parquet(tmp_path / "inputs.parquet")["nodata"][0] == 2.0**64
 
 
@@ -117,7 +117,7 @@ def test_nan_as_nodata_is_written_as_nan_and_no_nodata_as_null(tmp_path: Path) -
         inputs = find_inputs(
             local_source(tmp_path / name), Stores(S3Settings()), OnError.stop, lambda done, total: None
         )
-        write_inputs(tmp_path / f"{name}.parquet", inputs, 1)
+        write_inputs(tmp_path / f"{name}.parquet", inputs)
     assert np.isnan(pq.read_table(tmp_path / "nan.parquet")["nodata"].to_pylist()).tolist() == [True]
     assert pq.read_table(tmp_path / "none.parquet")["nodata"].to_pylist() == [None]
 

@@ -26,6 +26,7 @@ from runner.read import fast_reader, gdal_reader
 from runner.read.background import background_loop
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.header import SceneFile, ScenePixels, Window, read_header
+from runner.read.spans import Span, plan_spans
 from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError
 from runner.settings import S3Settings
 from runner.source.stores import Stores
@@ -193,8 +194,8 @@ def test_a_file_for_gdal_is_refused(tmp_path: Path) -> None:
 # --- requests ---------------------------------------------------------------------------------------------------
 
 
-def spans_of(scene: SceneFile, window: Window | None = None, **limits: int) -> list[fast_reader.Span]:
-    return fast_reader.plan_spans(scene.header.layout, window or whole(scene), 1, replace(FetchOptions(), **limits))
+def spans_of(scene: SceneFile, window: Window | None = None, **limits: int) -> list[Span]:
+    return plan_spans(scene.header.layout, window or whole(scene), 1, replace(FetchOptions(), **limits))
 
 
 def test_tiles_of_a_tile_row_are_one_request(scenes: list[SceneFile]) -> None:

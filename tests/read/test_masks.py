@@ -32,7 +32,8 @@ from small_tiffs import (
 )
 from tiff_files import tags_of
 
-from runner.engine.tasks import Shared, TaskResult, run_tasks
+from runner.engine.shared import Shared
+from runner.engine.tasks import TaskResult, run_tasks
 from runner.engine.xarray_engine import open_stack
 from runner.errors import PlanError, ReadError
 from runner.model import Stack
@@ -42,7 +43,7 @@ from runner.plan.records import Chunks, Task
 from runner.read.header import Window, read_header
 from runner.read.masks import FileMask
 from runner.reduce.statistics import finish
-from runner.settings import Georeference, JobSettings, Mask, OnError, Over, ReaderName, StageSettings
+from runner.settings import Georeference, JobSettings, MaskSettings, OnError, Over, OwnMask, ReaderName, StageSettings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
@@ -140,16 +141,16 @@ def test_the_pixels_that_count_are_those_of_gdals_mask(
 
 
 def test_nothing_is_hidden_without_masking(tmp_path: Path, reader: str) -> None:
-    assert_counted(write(tmp_path, FILES["a mask and nodata"][1]), reader, np.ones(SHAPE, np.bool_), mask=Mask.none)
+    assert_counted(write(tmp_path, FILES["a mask and nodata"][1]), reader, np.ones(SHAPE, np.bool_), mask=OwnMask.none)
 
 
 NODATA_TOO = [name for name, (mask, _) in FILES.items() if "and nodata" in name or mask is FileMask.mask]
 
 
 @pytest.mark.parametrize("name", NODATA_TOO)
-@pytest.mark.parametrize(("nodata", "mask"), [(None, Mask.both), (5, Mask.nodata)])
+@pytest.mark.parametrize(("nodata", "mask"), [(None, OwnMask.both), (5, OwnMask.nodata)])
 def test_mask_and_nodata_hide_pixels_together_if_that_is_asked_for(
-    tmp_path: Path, reader: str, name: str, nodata: int | None, mask: Mask
+    tmp_path: Path, reader: str, name: str, nodata: int | None, mask: OwnMask
 ) -> None:
     images = FILES[name][1]
     without_tag = [replace(one, tags={key: one.tags[key] for key in one.tags if key != NODATA}) for one in images]
@@ -183,9 +184,9 @@ def test_what_an_aux_xml_says_of_masks_is_what_gdal_makes_of_it(
     assert_counted(path, reader, expected)
 
 
-@pytest.mark.parametrize(("nodata", "mask", "hidden"), [(None, Mask.both, 3), (5, Mask.nodata, 5)])
+@pytest.mark.parametrize(("nodata", "mask", "hidden"), [(None, OwnMask.both, 3), (5, OwnMask.nodata, 5)])
 def test_nodata_of_an_aux_xml_leaves_alpha_where_both_are_asked_for(
-    tmp_path: Path, reader: str, nodata: int | None, mask: Mask, hidden: int
+    tmp_path: Path, reader: str, nodata: int | None, mask: OwnMask, hidden: int
 ) -> None:
     path = write(tmp_path, [with_alpha()])
     Path(f"{path}.aux.xml").write_text(f"<PAMDataset>{PAM['nodata']}</PAMDataset>")
@@ -208,7 +209,7 @@ def test_scaled_pixels_are_masked_as_stored(tmp_path: Path, reader: str) -> None
     scaled = metadata('<Item name="SCALE" sample="0" role="scale">0.5</Item>')
     images = [Image(as_pixels(RAMP), {METADATA: scaled, NODATA: b"1"}), MASK]  # which 2 becomes
     assert_counted(write(tmp_path, images), reader, SEEN)
-    assert_counted(write(tmp_path, images), reader, SEEN & (RAMP != 1), mask=Mask.both)
+    assert_counted(write(tmp_path, images), reader, SEEN & (RAMP != 1), mask=OwnMask.both)
 
 
 def test_a_band_that_is_alpha_itself_counts_in_full(tmp_path: Path, reader: str) -> None:
@@ -250,7 +251,7 @@ def test_invalid_pixels_of_lerc_do_not_count(tmp_path: Path, dtype: str) -> None
     path = write_lerc(tmp_path, dtype, SEEN)
     assert_counted(path, "auto", SEEN)
     hidden = SEEN if dtype == "float32" else np.ones(SHAPE, np.bool_)  # which are NaN there
-    assert_counted(path, "auto", hidden, mask=Mask.none)
+    assert_counted(path, "auto", hidden, mask=OwnMask.none)
 
 
 def test_integers_of_lerc_without_invalid_pixels_all_count(tmp_path: Path, reader: str) -> None:
@@ -349,14 +350,14 @@ def test_nodata_that_no_half_float_can_be_is_refused_unless_the_settings_say_it(
     with pytest.raises(PlanError, match=f"no float of 16 bits .* to {half} or near it; set source.nodata to what they"):
         counted(path, reader)
     assert_counted(path, reader, np.not_equal(RAMP, 3), nodata=-10000)
-    assert_counted(path, reader, np.ones(SHAPE, np.bool_), mask=Mask.none)
+    assert_counted(path, reader, np.ones(SHAPE, np.bool_), mask=OwnMask.none)
 
 
 def test_nodata_that_no_half_float_can_be_gives_way_to_a_mask(tmp_path: Path, reader: str) -> None:
     path = write(tmp_path, [Image(as_pixels(HALF), {NODATA: b"-9999"}), MASK])
     assert_counted(path, reader, SEEN)
     with pytest.raises(PlanError, match="no float of 16 bits"):
-        counted(path, reader, mask=Mask.both)
+        counted(path, reader, mask=OwnMask.both)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -380,7 +381,7 @@ def assert_counted(path: Path, reader: str, expected: Bools, **changes: Any) -> 
     np.testing.assert_array_equal(counted(path, reader, **changes), expected)
 
 
-def counted(path: Path, reader: str, scene: int = 0, mask: Mask = Mask.nodata, **changes: Any) -> Bools:
+def counted(path: Path, reader: str, scene: int = 0, mask: OwnMask = OwnMask.nodata, **changes: Any) -> Bools:
     """Which pixels of a scene of a folder count; `changes` are settings of the source."""
     job, stack, rule = prepared(path.parent, reader, ["count"], Over.time, mask=mask, **changes)
     found = by_xarray(stack, rule)[scene] if reader == "xarray" else by_tasks(job, stack, scene)
@@ -388,11 +389,13 @@ def counted(path: Path, reader: str, scene: int = 0, mask: Mask = Mask.nodata, *
 
 
 def prepared(
-    folder: Path, reader: str, statistics: list[str], over: Over, mask: Mask = Mask.nodata, **changes: Any
+    folder: Path, reader: str, statistics: list[str], over: Over, mask: OwnMask = OwnMask.nodata, **changes: Any
 ) -> tuple[JobSettings, Stack, PixelRule]:
     source = local_source(folder, georeference=Georeference.none, **changes)
     which = ReaderName.auto if reader == "xarray" else ReaderName[reader]
-    job = JobSettings(source=source, reader=which, mask=mask, stages={"a": StageSettings(over, statistics)})
+    job = JobSettings(
+        source=source, reader=which, mask=MaskSettings(mask), stages={"a": StageSettings(over, statistics)}
+    )
     stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
     return job, stack, make_rule(job, stack)
 

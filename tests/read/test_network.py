@@ -14,13 +14,14 @@ from scripted_server import Answer, Asked, make_certificate, part_of, scripted_s
 from waiting import LONG
 
 from runner.errors import ReadError, SourceError
-from runner.model import Location
+from runner.model import locate
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range
 from runner.read.gdal_environment import gdal_environment
 from runner.read.network import direct_loopback, proxy_of, speaks_tls
-from runner.settings import S3Settings, SourceKind, SourceSettings
+from runner.settings import AzureSettings, GcsSettings, S3Settings, SourceKind, SourceSettings
+from runner.source.documents import read_document
 from runner.source.listing import list_objects
-from runner.source.stores import Stores, gdal_path, gdal_s3_options, network_environment
+from runner.source.stores import Stores, gdal_options, gdal_path, gdal_s3_options, network_environment
 
 ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 ONCE = FetchOptions(attempts=1, timeout_seconds=LONG)
@@ -134,7 +135,7 @@ def test_authorities_of_the_environment_are_trusted_by_every_client(
         assert [item.href for item in list_objects(manifest, Stores(s3, ONCE))] == ["s3://b/k.tif"]
         with (
             gdal_environment({**network_environment(s3), **gdal_s3_options(s3), **ALONE}),
-            rasterio.open(gdal_path(Location("b", f"{variable}.tif"))) as raster,
+            rasterio.open(gdal_path(locate(f"s3://b/{variable}.tif"))) as raster,
         ):
             assert raster.shape == (64, 64)
 
@@ -187,7 +188,7 @@ def test_no_client_asks_a_proxy_for_this_machine(
         with gdal_environment({**network_environment(s3), **gdal_s3_options(s3), **ALONE}):
             assert listed(server.endpoint) == ["s3://b/k.tif"]
             assert fetched(server.endpoint) == content[:10]
-            with rasterio.open(gdal_path(Location("b", "proxied.tif"))) as raster:
+            with rasterio.open(gdal_path(locate("s3://b/proxied.tif"))) as raster:
                 assert raster.shape == (64, 64)
 
 
@@ -214,3 +215,57 @@ def test_a_proxy_is_told_without_its_user(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("no_proxy", "inside.example")
     assert proxy_of("https://outside.example/b") == "http://proxy:3128"
     assert proxy_of("https://inside.example/b") is None
+
+
+# --- other stores than S3's ---------------------------------------------------------------------------------------
+
+
+def web_says(endpoint: str, words: str) -> None:
+    """A reader of ranges and a reader of whole documents name the same cause, and the same setting."""
+    stores, href = Stores(S3Settings(), ONCE), f"{endpoint}/k.tif"
+    location = stores.locate(href)
+    with pytest.raises(ReadError, match=words):
+        asyncio.run(fetch_range(ByteRange(href, stores.of(location), location.key, None, 0, 10, FetchCounts()), ONCE))
+    with pytest.raises(ReadError, match=words):
+        read_document(href, "manifest", stores)
+
+
+def test_causes_of_failed_connections_to_a_web_server_name_its_address(tmp_path: Path, dead_port: int) -> None:
+    web_says(
+        "https://no-such-host.invalid", "the name no-such-host.invalid is not found; check its address and the net"
+    )
+    web_says(
+        f"http://127.0.0.1:{dead_port}", r"nothing listens at http://127.0.0.1:\d+ .*; check its address, or start"
+    )
+    with scripted_server(one_key) as server:
+        web_says(server.endpoint.replace("http:", "https:"), "speaks no TLS: write http:// in its address")
+    with scripted_server(one_key, make_certificate(tmp_path / "own.pem")) as server:
+        web_says(server.endpoint, "is not trusted; set SSL_CERT_FILE to a PEM file")
+        web_says(server.endpoint.replace("https:", "http:"), "speaks TLS: write https:// in its address")
+
+
+@pytest.mark.parametrize("href", ["gs://b/k.tif", "az://c/k.tif"])
+def test_authorities_of_the_environment_are_trusted_by_clients_of_other_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, href: str
+) -> None:
+    content = write_scene(tmp_path / "scene.tif", speckle((64, 64)), blockxsize=64, blockysize=64).read_bytes()
+    told = {"ETag": '"0"', "Last-Modified": "Mon, 06 Jan 2020 00:00:00 GMT"}
+
+    def script(asked: Asked) -> Answer:
+        return part_of(content, asked, **told) if "range" in asked.headers else Answer(body=content, headers=told)
+
+    certificate = make_certificate(tmp_path / "own.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with scripted_server(script, certificate) as server:
+        source = SourceSettings(
+            gcs=GcsSettings(server.endpoint, anonymous=True), azure=AzureSettings("a", server.endpoint, anonymous=True)
+        )
+        stores = Stores.of_source(source, ONCE)
+        location = stores.locate(href)
+        part = ByteRange(href, stores.of(location), location.key, None, 0, 10, FetchCounts())
+        assert bytes(asyncio.run(fetch_range(part, ONCE))) == content[:10]
+        with (
+            gdal_environment({**network_environment(source.s3), **gdal_options(source), **ALONE}),
+            rasterio.open(gdal_path(location)) as raster,
+        ):
+            assert raster.shape == (64, 64)

@@ -7,15 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from obstore.exceptions import GenericError
 from obstore.store import LocalStore, S3Store
 from scripted_server import Answer, Asked, ScriptedServer, error, part_of, scripted_server
 from waiting import LONG
 
 from runner.errors import ReadError, SourceError
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_range, fetch_start
-from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError, is_readable, reason_of
-from runner.settings import S3Settings
-from runner.source.stores import Stores
+from runner.read.store_errors import (
+    ChangedError,
+    DeniedError,
+    MissingError,
+    StoreError,
+    explain,
+    is_readable,
+    may_pass,
+    reason_of,
+)
+from runner.settings import AzureSettings, GcsSettings, S3Settings
+from runner.source.stores import Clouds, Stores
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, S3Credential
@@ -281,3 +291,68 @@ def test_credentials_that_cannot_be_renewed_are_named() -> None:
         assert asyncio.run(fetch_range(part, QUICK))
         with pytest.raises(StoreError, match="s3://b/k: AWS credentials: the provider sso fails; log in again$"):
             asyncio.run(fetch_range(part, QUICK))
+
+
+# --- other stores than S3's ---------------------------------------------------------------------------------------
+
+
+def failed(href: str, answer: Answer) -> ReadError:
+    """The failure of the one request for an object of a web server, of Google's or of Azure's store."""
+    with scripted_server(lambda asked: answer) as server:
+        clouds = Clouds(GcsSettings(server.endpoint, True), AzureSettings("a", server.endpoint, True))
+        stores = Stores(S3Settings(), clouds=clouds)
+        location = stores.locate(href.replace("http://host", server.endpoint))
+        part = ByteRange(href, stores.of(location), location.key, None, 0, 10, FetchCounts())
+        with pytest.raises(ReadError) as caught:
+            asyncio.run(fetch_range(part, QUICK))
+        assert len(server.asked) == 1 or "Location" in answer.headers
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("href", "answer", "kind", "words"),
+    [
+        ("gs://b/k", error(404, "NoSuchKey"), MissingError, "not found"),
+        ("gs://b/k", error(404, "NoSuchBucket"), StoreError, "no such bucket; check its name and source.gcs.end"),
+        ("gs://b/k", web_page(404), StoreError, "404 is not a Google Cloud Storage server's .*; check source.gcs.e"),
+        ("gs://b/k", error(403, "AccessDenied"), DeniedError, "set source.gcs.anonymous=true, else name a file"),
+        ("gs://b/k", error(401, "AuthenticationRequired"), DeniedError, "access denied to bytes 0 to 10 .401."),
+        ("az://c/k", error(404, "BlobNotFound"), MissingError, "not found"),
+        ("az://c/k", error(404, "ContainerNotFound"), StoreError, "no such container; check its name, source.azu"),
+        ("az://c/k", error(404, "SomethingElse"), StoreError, "404 is not an Azure Blob server's .SomethingElse."),
+        ("az://c/k", error(404, "ResourceNotFound"), StoreError, "no such container, or it is not public .*source.az"),
+        ("http://host/k", error(409, "PublicAccessNotPermitted"), StoreError, "is not public .*source.stac.sign"),
+        ("az://c/k", error(403, "AuthenticationFailed"), DeniedError, "AZURE_STORAGE_SAS_TOKEN .has it expired"),
+        ("az://c/k", error(409, "BlobArchived"), StoreError, "it is archived .BlobArchived.; restore it"),
+        ("http://host/k", web_page(404), MissingError, "not found"),
+        ("http://host/k", Answer(410), StoreError, "the server refuses .status 410.; check its address"),
+        ("http://host/k?x=1", Answer(403), DeniedError, "if its address is signed, the signature may have expired"),
+        ("http://host/k", Answer(401), DeniedError, "a store that wants a login is read by its own scheme"),
+        ("http://host/k", web_page(200), StoreError, "ignores Range requests, .*; check its address"),
+        ("http://host/k", Answer(302, headers={"Location": "/k"}), StoreError, "to the next; check its address"),
+    ],
+)  # fmt: skip
+def test_a_failure_is_explained_in_the_words_of_its_store(
+    href: str, answer: Answer, kind: type[ReadError], words: str
+) -> None:
+    with pytest.raises(kind, match=words) as caught:
+        raise failed(href, answer)
+    assert type(caught.value) is kind
+    assert "s3" not in str(caught.value).replace("s3://, gs:// or az://", "")
+
+
+def test_credentials_of_a_cloud_that_are_not_there_are_not_asked_for_again() -> None:
+    url = "http://169.254.169.254/computeMetadata/v1/instance/service-accounts/default/token?audience=x"
+    nobody = GenericError(f"Generic GCS error: Error performing token request: Error performing GET {url} in 1s - HTTP")
+    assert not may_pass(nobody)
+    assert reason_of(nobody, "gs://b/k").startswith("no credentials are found; for a public bucket set source.gcs.anon")
+
+
+def test_credentials_that_get_no_token_say_how_to_log_in_and_no_word_of_the_answer() -> None:
+    text = "Error performing token request: Error performing POST https://oauth2.googleapis.com/token in 1s - Server"
+    refused = GenericError(f"Generic GCS error: {text} returned non-2xx status code: 400 Bad Request: canary-4711")
+    said = str(explain(refused, "gs://b/k", "it", 1))
+    assert said == (
+        "gs://b/k: https://oauth2.googleapis.com gives no token for these credentials (status 400); log in again "
+        "(gcloud auth application-default login)"
+    )

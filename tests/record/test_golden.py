@@ -4,6 +4,7 @@ A change of the format shows as a change of these files: `python tests/record/te
 """
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ PASS = PassRecord(
     tasks=6,
     stages=("spatial_mean", "temporal_mean"),
     weights={"spatial_mean": "area", "temporal_mean": "none"},
-    planned=Planned(48, 80_000_000, 160_000_000, 1.25, 500_000_000),
+    planned=Planned(48, 80_000_000, 160_000_000, 1.25, 500_000_000, 5_000_000),
     gdal_options={"tcp://127.0.0.1:8787": {"GDAL_HTTP_MAX_RETRY": "5", "GDAL_CACHEMAX": None}},
     start_seconds=0.75,
     reused=2,
@@ -104,10 +105,10 @@ RUN = Run(
     phases={"listing_seconds": 1.5, "writing_seconds": None},
     stack=StackRecord(
         "lake", 4, 1, 1024, 512, "float32", "nan", "EPSG:32610", (20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0),
-        datetime(2020, 1, 6, tzinfo=UTC), datetime(2020, 1, 24, tzinfo=UTC), "gamma0, linear power",
+        datetime(2020, 1, 6, tzinfo=UTC), datetime(2020, 1, 24, tzinfo=UTC), "gamma0, linear power", 1, "0a" * 32,
     ),
     listing=Fetched(5, 9000, 0, 0.25),
-    archive=ArchiveRecord(("tile",), 3, {"COMPLETED": 2, "FAILED": 1}),
+    archive=ArchiveRecord(("tile",), 3, {"COMPLETED": 2, "FAILED": 1}, 8, 160_000_000),
     outputs=("spatial_mean.parquet",),
     rerun_of="outputs/2026-03-01/10-00-00_lake",
     resumed_from="outputs/2026-03-02/14-05-00_lake",
@@ -153,7 +154,14 @@ def test_the_record_and_the_list_of_outputs_are_read_as_they_were_written() -> N
 
 
 def test_it_is_listed_and_shown(tmp_path: Path) -> None:
-    entry = read_entry(GOLDEN, GOLDEN.parent)
+    archive = read_entry(GOLDEN, GOLDEN.parent)
+    assert archive.run is not None
+    assert rows([archive])[0][2:] == ["FAILED", "2 of 3 stacks", "8", "12.0 s", "6.7", "3", "chunks=row"]
+    assert dict(what_it_was(archive.run))["stacks"] == (
+        "3 stacks by tile: 2 completed, 1 failed; 8 scenes, 160 MB fetched, 6.67 MB/s"
+    )
+    run = replace(archive.run, record=msgspec.structs.replace(archive.run.record, archive=None))
+    entry = replace(archive, run=run)
     assert rows([entry])[0][2:] == ["FAILED", "lake", "4", "12.0 s", "40.0", "3", "chunks=row"]
     assert entry.run is not None
     assert how_it_ended(entry.run)[1:] == [

@@ -17,7 +17,8 @@ from scenes_on_disk import speckle, write_scene
 from runner.checkpoint.store import Partials, PassTasks
 from runner.engine.compute import compute_pass
 from runner.engine.results import Values
-from runner.engine.tasks import Shared, run_tasks
+from runner.engine.shared import Shared
+from runner.engine.tasks import run_tasks
 from runner.engine.trace import TaskTrace
 from runner.model import Stack
 from runner.plan.planner import make_plan

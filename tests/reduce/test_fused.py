@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.reduce.fused import FusedSums
+from runner.reduce.fused import Encoded, FusedSums
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
@@ -56,7 +56,9 @@ def fused(tiles: Tile, predictor: int, places: list[Place], pixels: Pixels) -> t
     for first in range(0, len(tiles), 4):
         some = range(first, min(first + 4, len(tiles)))
         for place in places:
-            left = sums.add(some, np.stack([encoded(tiles[scene], predictor) for scene in some]), predictor, place)
+            left = sums.add(
+                some, Encoded(np.stack([encoded(tiles[scene], predictor) for scene in some]), predictor), place
+            )
             for at in left:
                 over_space.add_tile(some[at], tiles[some[at]], place)
             unfit += len(left)
@@ -115,7 +117,7 @@ def test_columns_that_do_not_fit_are_handed_back_and_spoil_nothing_that_was_adde
     over_space = SpatialSums(4, pixels, SUMS)
     sums = FusedSums(None, over_space, pixels)
     for some in (tiles, wild, tiles):
-        for at in sums.add(range(4), np.stack([encoded(tile, 3) for tile in some]), 3, WHOLE):
+        for at in sums.add(range(4), Encoded(np.stack([encoded(tile, 3) for tile in some]), 3), WHOLE):
             assert at == 2
             over_space.add_tile(at, some[at], WHOLE)
     sums.finish()
@@ -158,7 +160,7 @@ def test_tiles_of_unlike_magnitude_lie_side_by_side_in_a_window() -> None:
     for wild, column in zip((0, 30, 0), columns, strict=True):
         tiles = np.ldexp(rng.random((scenes, *shape)), rng.integers(-wild, wild + 1, (scenes, *shape))).astype("f4")
         place = Place(0, 0, 0, column, *shape)
-        sums.add(range(scenes), np.stack([encoded(tile, 3) for tile in tiles]), 3, place)
+        sums.add(range(scenes), Encoded(np.stack([encoded(tile, 3) for tile in tiles]), 3), place)
         for tile in tiles:
             over_time[1].add_tile(tile, place)
     sums.finish()
@@ -173,7 +175,7 @@ def test_tiles_between_inflated_tiles_are_added_exactly_too() -> None:
     over_time = TemporalSums(WINDOW, pixels, SUMS)
     sums = FusedSums(over_time, None, pixels)
     for scene in range(6):
-        sums.add([scene], encoded(tiles[scene], 3)[np.newaxis], 3, WHOLE)
+        sums.add([scene], Encoded(encoded(tiles[scene], 3)[np.newaxis], 3), WHOLE)
         over_time.add_tile(wild[scene], WHOLE)
     sums.finish()
     wanted, _ = plain(np.concatenate([tiles, wild]), [WHOLE], pixels)
@@ -197,4 +199,4 @@ def test_a_place_outside_of_the_window_is_refused() -> None:
     pixels = Pixels(np.dtype("f4"))
     sums = FusedSums(TemporalSums((4, 4), pixels, SUMS), None, pixels)
     with pytest.raises(ValueError, match="wanted it inside of both"):
-        sums.add([0], np.zeros((1, 8, 32), np.uint8), 3, Place(0, 0, 0, 0, 8, 8))
+        sums.add([0], Encoded(np.zeros((1, 8, 32), np.uint8), 3), Place(0, 0, 0, 0, 8, 8))

@@ -292,14 +292,14 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_in_another_file_change
     shutil.copytree(ROOT / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("__pycache__"))
     program = """
 import numpy as np
-from runner.reduce.fused import FusedSums
+from runner.reduce.fused import Encoded, FusedSums
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
 pixels = Pixels(np.dtype("u1"))
 over_space = SpatialSums(1, pixels, Needs(sums=True))
 sums = FusedSums(None, over_space, pixels)
-sums.add([0], np.ones((1, 8, 8), np.uint8), 1, Place(0, 0, 0, 0, 8, 8))
+sums.add([0], Encoded(np.ones((1, 8, 8), np.uint8), 1), Place(0, 0, 0, 0, 8, 8))
 sums.finish()
 print(over_space.partial().counts[0])
 """

@@ -132,7 +132,7 @@ def test_a_manifests_further_columns_go_into_the_table(twins: Path, tmp_path: Pa
     assert [one.groups for one in inputs.stack.scenes] == [{"orbit": "007"}, {"orbit": "112", "clouds": "0.25"}]
     rows = scene_table(inputs.stack, {}, {}, {}).to_pydict()
     assert (rows["orbit"], rows["clouds"]) == (["007", "112"], [None, "0.25"])
-    write_inputs(tmp_path / "inputs.parquet", inputs, 1)
+    write_inputs(tmp_path / "inputs.parquet", inputs)
     assert [dict(row.columns) for row in read_inputs(tmp_path)] == [one.groups for one in inputs.stack.scenes]
 
 
@@ -150,7 +150,7 @@ def test_a_recorded_scene_keeps_its_date_and_columns_without_its_manifest(twins:
     (twins / "scenes.csv").write_text(f"href,datetime,orbit\n{path},2021-05-01T10:00:00,007\n")
     source = SourceSettings(kind=SourceKind.manifest, url=str(twins / "scenes.csv"))
     inputs = find(source)
-    write_inputs(twins / "inputs.parquet", inputs, 1)
+    write_inputs(twins / "inputs.parquet", inputs)
     (twins / "scenes.csv").unlink()
     (row,) = read_inputs(twins)
     stores = Stores(S3Settings())

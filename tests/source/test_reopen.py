@@ -1,5 +1,7 @@
 """Recorded objects found again: the same in every form of their ETags, gone only if S3 says so, or a clear failure."""
 
+from pathlib import Path
+
 import pytest
 from scripted_server import Answer, Asked, error, scripted_server
 from waiting import LONG
@@ -7,8 +9,9 @@ from waiting import LONG
 from runner.errors import SourceError
 from runner.model import StoredObject
 from runner.read.fetch import FetchOptions
-from runner.settings import S3Settings
-from runner.source.reopen import Lookup, look_up
+from runner.settings import S3Settings, SourceKind, SourceSettings
+from runner.source.listing import list_objects
+from runner.source.reopen import Lookup, look_up, renew_signatures
 from runner.source.stores import Stores
 
 QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=LONG)
@@ -69,3 +72,12 @@ def test_an_answer_that_fails_for_a_while_is_asked_for_again() -> None:
 def test_a_server_that_knows_no_head_is_asked_by_get() -> None:
     with scripted_server(lambda asked: Answer(405) if asked.method == "HEAD" else whole('"0a"')) as server:
         assert found_at(server.endpoint).problem is None
+
+
+def test_signatures_come_from_the_source_again(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("href,datetime\nhttps://host/k.tif?sig=canary-4711,2020-01-06\n")
+    source = SourceSettings(kind=SourceKind.manifest, url=str(tmp_path / "list.csv"))
+    (recorded,) = list_objects(source, Stores(source.s3))
+    stores = Stores(source.s3)
+    renew_signatures(source, [recorded], stores)
+    assert (recorded.href, stores.locate(recorded.href).query) == ("https://host/k.tif?[signed]", "sig=canary-4711")

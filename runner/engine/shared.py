@@ -1,0 +1,80 @@
+"""The data that all tasks of a pass share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.area import Area
+from runner.model import Scene, Stack
+from runner.plan.reading import Reading
+from runner.plan.records import StagePlan
+from runner.plan.weights import row_areas
+from runner.read.inflation import Inflation
+from runner.read.stop_flag import StopFlag
+from runner.reduce.fused import FusedSums
+from runner.reduce.partial import Needs
+from runner.reduce.statistics import needs, statistic
+from runner.settings import Over, Weights
+
+Values = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The data that all tasks of a pass share."""
+
+    scenes: tuple[Scene, ...]
+    stages: tuple[StagePlan, ...]
+    reading: Reading
+    by_gdal: tuple[bool, ...]  # for each scene
+    masks_by_gdal: tuple[bool, ...]  # for each scene
+    row_areas: npt.NDArray[np.float64] | None  # of the grid's pixels, where a stage is by area
+    inflation: Inflation
+    needs: dict[Over, Needs]  # for the stages over these axes
+    fused: bool  # tiles are added as they are inflated
+    stop: StopFlag = field(default_factory=StopFlag)
+    area: Area | None = None  # outside of which pixels are hidden in all scenes
+
+    @classmethod
+    def of(cls, reading: Reading, stack: Stack, stages: tuple[StagePlan, ...]) -> "Shared":
+        """The data for these stages of a stack."""
+        by_area = any(stage.weights is Weights.area for stage in stages)
+        by_gdal, masks = tuple(map(reading.by_gdal, stack.scenes)), tuple(map(reading.mask_by_gdal, stack.scenes))
+        areas = row_areas(stack.grid) if by_area else None
+        total = len(stack.scenes) * stack.grid.pixels * stack.dtype.itemsize
+        needs = {over: need for over in Over if (need := summed(stages, over))}
+        ordered, rule = any(stage.ordered for stage in stages), reading.rule
+        fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
+        inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
+        return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, area=stack.area)
+
+    @property
+    def hides(self) -> bool:
+        """True if files other than their own, or an area, hide pixels."""
+        return self.reading.rule.test is not None or self.area is not None
+
+    @property
+    def is_missing(self) -> Callable[[Values], bool] | None:
+        """True for pixels none of which counts, if tiles are added as they are inflated."""
+        pixels = self.reading.rule.pixels
+        return (lambda tile: not pixels.valid(pixels.native(tile)).any()) if self.fused else None
+
+
+def _kind_of_tiles(stack: Stack) -> tuple[object, ...]:
+    """What tells how tiles of different stacks are best inflated: their type, and the way in which they are packed."""
+    header = stack.scenes[0].header
+    return stack.dtype.name, header.compression, header.predictor, header.tile_shape
+
+
+def summed(stages: tuple[StagePlan, ...], over: Over) -> Needs | None:
+    """The sums that stages over these axes need; None without such a stage. Every stage counts its pixels."""
+    along = [stage for stage in stages if stage.over is over]
+    if not along:
+        return None
+    total = Needs()
+    for stage in along:
+        total |= needs([name for name in stage.statistics if not statistic(name).ordered], stage.weights)
+    return total

@@ -1,0 +1,192 @@
+"""The requests and bytes that a pass reads, counted before it runs."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.area import Area
+from runner.model import Scene, Stack
+from runner.plan.chunking import chunk_sizes, cut, starts
+from runner.plan.outside import Outside
+from runner.plan.reading import Reading
+from runner.plan.records import Chunks, Cost, Task
+from runner.read.header import Window
+from runner.read.spans import Span, plan_spans, tiles_of
+from runner.settings import ReaderName
+
+Integers = npt.NDArray[np.int64]
+
+_MOST_PLACES: Final = 20  # on which requests are counted
+
+
+def cost_of(stack: Stack, reading: Reading, chunks: Chunks, tasks: Sequence[Task] | None) -> Cost:
+    """The cost of reading a stack in chunks; `tasks` are those of the block engine, None for the xarray engine."""
+    windows = {task.window for task in (cut(stack, chunks) if tasks is None else tasks)}
+    requests, test = None if tasks is None else _requests(stack, reading, windows), reading.rule.test
+
+    def tiles(band: int, *, masks: bool) -> _Tiles:
+        return _tiles_met(stack, windows, band, masks=masks) if stack.area else _tiles(stack, chunks, band, masks=masks)
+
+    scenes = tiles(reading.rule.band, masks=False)
+    masks = tiles(test.band, masks=True) if test else _Tiles(0, 0, 0, 0, 0)
+    over_read = scenes.read / scenes.needed if scenes.needed else 1.0
+    pixel_bytes = round(scenes.pixels * stack.dtype.itemsize * over_read)
+    stored = scenes.stored_bytes + masks.stored_bytes
+    return Cost(requests, stored, pixel_bytes + masks.decoded_bytes, over_read, masks.stored_bytes)
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+def _requests(stack: Stack, reading: Reading, windows: Iterable[Window]) -> int | None:
+    """Ranges to be fetched, those of masks too; None where GDAL decides."""
+    if reading.reader is ReaderName.gdal or reading.needs_gdal(stack.scenes[0]):
+        return None
+    known: dict[tuple[object, ...], int] = {}
+
+    def count(scene: Scene) -> int:
+        """The ranges of a scene, counted on the first of each place, or estimated by the first of very many places."""
+        key = scene.window, scene.mask and (scene.mask.factor, scene.mask.row, scene.mask.column)
+        if key in known:
+            return known[key]
+        if len(known) >= _MOST_PLACES:
+            return round(sum(known.values()) / len(known))
+        return known.setdefault(key, sum(_ranges(stack.area, reading, scene, windows)))
+
+    return sum(map(count, stack.scenes))
+
+
+def _ranges(area: Area | None, reading: Reading, scene: Scene, windows: Iterable[Window]) -> Iterator[int]:
+    for window in windows:
+        part = scene.part(window)
+        if part is None:
+            continue
+        outside = None if area is None else Outside(area, scene, window)
+        tiles = outside.hides_tile if outside else None
+        yield _requested(plan_spans(scene.header.layout, part, reading.rule.band, reading.fetch, tiles))
+        if scene.mask and reading.rule.test:
+            layout, test = scene.mask.header.layout, reading.rule.test
+            tiles = outside.hides_mask if outside else None
+            yield _requested(plan_spans(layout, scene.mask.part(part), test.band, reading.fetch, tiles))
+
+
+def _requested(spans: Sequence[Span]) -> int:
+    """The spans that have bytes: not those of sparse tiles alone, or of tiles that are not read."""
+    return sum(span.start < span.stop for span in spans)
+
+
+# --- bytes ----------------------------------------------------------------------------------------------------------
+
+
+class _Tiles(NamedTuple):
+    """The tiles of some files, counted as often as they are read; `needed` counts each of them once."""
+
+    stored_bytes: int
+    decoded_bytes: int
+    pixels: int
+    read: int
+    needed: int
+
+
+class _Axis(NamedTuple):
+    """The times that tiles from `first` on are read along one axis, and the pixels of the file between the ends."""
+
+    first: int
+    times: Integers
+    pixels: int
+
+    @property
+    def tiles(self) -> slice:
+        """The tiles that are read."""
+        return slice(self.first, self.first + self.times.size)
+
+
+def _tiles(stack: Stack, chunks: Chunks, band: int, *, masks: bool) -> _Tiles:
+    """The tiles of a band of scenes, or of their masks, that chunks of a stack read."""
+    rows, columns = (
+        _Chunks(*map(np.array, axis)) for axis in zip(starts(stack, chunks), chunk_sizes(stack, chunks), strict=True)
+    )
+    known: dict[tuple[object, ...], tuple[_Axis, _Axis]] = {}
+    stored = decoded = pixels = read = needed = 0
+    for scene in stack.scenes:
+        file = scene.mask if masks else scene
+        if file is None or scene.part(stack.grid.window) is None:
+            continue
+        layout, cover = file.header.layout, scene.mask if masks else None
+        place = (cover.factor, cover.row, cover.column) if cover else None
+        key = scene.window, place, layout.tile_height, layout.tile_width
+        if key not in known:
+            known[key] = (
+                rows.axis(scene.row, scene.header.shape[0], layout.tile_height, place[:2] if place else None),
+                columns.axis(scene.column, scene.header.shape[1], layout.tile_width, place[::2] if place else None),
+            )
+        down, across = known[key]
+        plane = band - 1 if layout.planar == "band" else 0
+        sizes = layout.byte_counts[plane, down.tiles, across.tiles].astype(np.int64)
+        times = int(down.times.sum() * across.times.sum())
+        stored, decoded = stored + int(down.times @ sizes @ across.times), decoded + times * layout.tile_bytes
+        pixels, read, needed = pixels + down.pixels * across.pixels, read + times, needed + sizes.size
+    return _Tiles(stored, decoded, pixels, read, needed)
+
+
+def _tiles_met(stack: Stack, windows: Iterable[Window], band: int, *, masks: bool) -> _Tiles:
+    """As `_tiles`, without tiles outside of the stack's area."""
+    known: dict[tuple[object, ...], tuple[Integers, int]] = {}
+    stored = decoded = pixels = read = needed = 0
+    for scene in stack.scenes:
+        file = scene.mask if masks else scene
+        if file is None:
+            continue
+        layout, place = file.header.layout, scene.mask and (scene.mask.factor, scene.mask.row, scene.mask.column)
+        key = scene.window, place, layout.tile_height, layout.tile_width, scene.header.tile_shape
+        if key not in known:
+            known[key] = _times_met(stack, windows, scene, masks=masks)
+        times, met = known[key]
+        plane = band - 1 if layout.planar == "band" else 0
+        stored += int((layout.byte_counts[plane] * times).sum())
+        decoded, pixels = decoded + int(times.sum()) * layout.tile_bytes, pixels + met
+        read, needed = read + int(times.sum()), needed + int(np.count_nonzero(times))
+    return _Tiles(stored, decoded, pixels, read, needed)
+
+
+def _times_met(stack: Stack, windows: Iterable[Window], scene: Scene, *, masks: bool) -> tuple[Integers, int]:
+    """The times that each tile of a scene, or of its mask, is read; and the pixels of the scene that are."""
+    assert stack.area  # by the caller
+    layout = scene.mask.header.layout if masks and scene.mask else scene.header.layout
+    times, pixels = np.zeros(layout.byte_counts.shape[1:], np.int64), 0
+    for window in windows:
+        part, outside = scene.part(window), Outside(stack.area, scene, window)
+        if part is None:
+            continue
+        hides = outside.hides_mask if masks else outside.hides_tile
+        for row, column, tile in tiles_of(layout, scene.mask.part(part) if masks and scene.mask else part):
+            if not hides(tile):
+                times[row, column] += 1
+                pixels += tile.height * tile.width
+    return times, pixels
+
+
+class _Chunks(NamedTuple):
+    """The chunks of a grid along one axis."""
+
+    starts: Integers
+    sizes: Integers
+
+    def axis(self, offset: int, extent: int, tile: int, place: tuple[int, int] | None) -> _Axis:
+        """The tiles that the chunks read of a scene at `offset`, of `extent` pixels, or of its mask.
+
+        `place` is that of the mask: its factor, and the pixel of the scene that its first pixel covers first.
+        """
+        begins = np.maximum(self.starts - offset, 0)
+        ends = np.minimum(self.starts + self.sizes - offset, extent)
+        begins, ends = begins[begins < ends], ends[begins < ends]
+        if place:
+            factor, first = place
+            begins, ends = (begins - first) // factor, -((first - ends) // factor)
+        tops, bottoms = begins // tile, (ends - 1) // tile
+        steps = np.zeros(int(bottoms[-1] - tops[0]) + 2, np.int64)
+        np.add.at(steps, tops - tops[0], 1)
+        np.add.at(steps, bottoms + 1 - tops[0], -1)
+        return _Axis(int(tops[0]), steps.cumsum()[:-1], int(ends[-1] - begins[0]))

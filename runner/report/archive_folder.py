@@ -1,0 +1,140 @@
+"""The folder of an archive read into records: the table of its stacks, the means of all, and small pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from runner.errors import RecordError
+from runner.output.names import raster_name
+from runner.record.run import parted_by
+from runner.record.stacks import FOLDER, STACKS, StackRow, read_stacks
+from runner.report.gather import Reader, numbers, read_columns
+from runner.report.picture import read_raster
+from runner.report.records import Contents, Floats, Raster
+
+MOST_PICTURES: Final = 40
+_PICTURE: Final = 160  # pixels of the longer side
+_COVERAGE: Final = ("valid_fraction", "count")
+Codes = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Means:
+    """The scenes of all stacks in a table over space, ordered by stack and time; values are NaN where missing."""
+
+    stage: str
+    file: str
+    statistic: str
+    units: str
+    stack: Codes  # the number of its row in the table of stacks
+    time: Floats
+    values: Floats
+    valid: Floats | None  # fraction of the pixels
+
+    def of_stacks(self, values: Floats, stacks: int) -> Floats:
+        """The mean of a stack's values, stack by stack; NaN for one without."""
+        finite = np.isfinite(values)
+        numbers_ = np.bincount(self.stack[finite], minlength=stacks)
+        sums = np.bincount(self.stack[finite], weights=values[finite], minlength=stacks)
+        return np.where(numbers_ > 0, sums / np.maximum(numbers_, 1), np.nan)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArchiveContents:
+    """An archive's folder; `own` are the files that lie on top in it."""
+
+    own: Contents
+    stack_by: tuple[str, ...]
+    rows: tuple[StackRow, ...]
+    means: Means | None
+    pictures: tuple[tuple[StackRow, Raster], ...]
+
+
+def read_archive(folder: Path) -> ArchiveContents:
+    """The contents of the folder."""
+    reader = Reader(folder)
+    run = reader.run()
+    inputs = reader.inputs()
+    rows = reader.read(STACKS, lambda path: read_stacks(path.parent)) or ()
+    stages = run.record.config.get("stages") or {}
+    means = _means(reader, stages, rows) if any(row.status == "COMPLETED" for row in rows) else None
+    own = reader.contents(run, inputs, tasks=None, tables=[], rasters=[], outputs=None)
+    return ArchiveContents(own, parted_by(run.record.config), rows, means, tuple(_pictures(folder, stages, rows)))
+
+
+# --- means ------------------------------------------------------------------------------------------------------------
+
+
+def _means(reader: Reader, stages: Mapping[str, Any], rows: Sequence[StackRow]) -> Means | None:
+    """The first table over space that has a level: a mean, a median, or another statistic."""
+    for stage, settings in stages.items():
+        names = [name for name in settings["statistics"] if name not in _COVERAGE]
+        level = next((name for name in ("mean", "median") if name in names), next(iter(names), None))
+        if settings["over"] == "space" and level is not None:
+            return reader.read(f"{stage}.parquet", lambda path, level=level: _read_means(path, level, rows))  # type: ignore[misc]
+    return None
+
+
+def _read_means(path: Path, level: str, rows: Sequence[StackRow]) -> Means:
+    import pyarrow.compute as pc  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
+    from pyarrow import array  # noqa: PLC0415 - as above
+
+    table = read_columns(path)
+    missing = {"stack", "datetime", level} - set(table.column_names)
+    if missing:
+        raise ValueError(f"it has no column {', '.join(sorted(missing))}")
+    places = pc.index_in(table["stack"], array([row.stack for row in rows], table["stack"].type))
+    stack = np.asarray(places.fill_null(-1)).astype(np.intp)
+    time = numbers(table, "datetime")
+    order = np.lexsort((time, stack))
+    order = order[stack[order] >= 0]
+    field = table.schema.field(level)
+    valid = _valid(table, stack, rows)
+    return Means(
+        stage=path.stem,
+        file=path.name,
+        statistic=level,
+        units=(field.metadata or {}).get(b"units", b"").decode(),
+        stack=stack[order],
+        time=time[order],
+        values=numbers(table, level)[order],
+        valid=None if valid is None else valid[order],
+    )
+
+
+def _valid(table: Any, stack: Codes, rows: Sequence[StackRow]) -> Floats | None:
+    if "valid_fraction" in table.column_names:
+        return numbers(table, "valid_fraction")
+    if "count" not in table.column_names or not rows:
+        return None
+    pixels = np.array([(row.height or 0) * (row.width or 0) or np.nan for row in rows])
+    return np.asarray(numbers(table, "count") / pixels[stack])
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def _pictures(folder: Path, stages: Mapping[str, Any], rows: Sequence[StackRow]) -> list[tuple[StackRow, Raster]]:
+    """The first raster of the first stacks that have one; a stack's own page says why it cannot be read."""
+    name = _first_raster(stages)
+    complete = [row for row in rows if row.status == "COMPLETED" and name][:MOST_PICTURES]
+    pictures = ((row, _picture(folder / FOLDER / row.stack / str(name))) for row in complete)
+    return [(row, raster) for row, raster in pictures if raster is not None]
+
+
+def _first_raster(stages: Mapping[str, Any]) -> str | None:
+    over_time = [(stage, settings["statistics"]) for stage, settings in stages.items() if settings["over"] == "time"]
+    return next((raster_name(stage, "mean" if "mean" in names else names[0]) for stage, names in over_time), None)
+
+
+def _picture(path: Path) -> Raster | None:
+    from rasterio.errors import RasterioError  # noqa: PLC0415 - as in _read_means
+
+    try:
+        return read_raster(path, _PICTURE)
+    except (OSError, ValueError, RasterioError, RecordError):
+        return None

@@ -1,0 +1,152 @@
+"""The page of an archive: all of its stacks, where they lie, what they gave, and those that failed."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from runner.base import humanize
+from runner.record.stacks import StackRow
+from runner.report import headline, overview, place, results, stack_table
+from runner.report.archive_folder import ArchiveContents, read_archive
+from runner.report.charts import template
+from runner.report.frame import frame
+from runner.report.headline import Figure, data
+from runner.report.stack_map import extent_of, footprints, stack_map
+from runner.report.stack_series import means_figure
+
+_TEMPLATE: Final = Path(__file__).with_name("archive.html.j2")
+
+
+def archive_page(folder: Path) -> str:
+    """The page of what lies in the archive's folder."""
+    return template(_TEMPLATE).render(_context(read_archive(folder)))
+
+
+def _context(contents: ArchiveContents) -> dict[str, Any]:
+    """Everything the template shows."""
+    rows, own = contents.rows, contents.own
+    found = footprints(rows)
+    failed, more_failed = stack_table.failed_rows(rows)
+    findings = [_stacks(rows), _period(contents), _scenes(rows), _level(contents)]
+    return {
+        **frame(own),
+        "name": overview.title(own),
+        "subtitle": _subtitle(contents),
+        "findings": [figure for figure in findings if figure is not None],
+        "where": _where(rows, extent_of(found)),
+        "map": stack_map(rows, found),
+        "means": contents.means,
+        "series": means_figure(contents.means, rows) if contents.means else "",
+        "pictures": [
+            (stack_table.stack_link(row), results.thumbnail(raster), results.colour_range(raster))
+            for row, raster in contents.pictures
+        ],
+        "pictured": contents.pictures[0][1] if contents.pictures else None,
+        "unpictured": sum(row.status == "COMPLETED" for row in rows) - len(contents.pictures),
+        "failed": failed,
+        "more_failed": more_failed,
+        "figures": _figures(contents),
+        "segments": headline.segments(own.run, "stacks: headers, computing, writing"),
+        "slowest": stack_table.slowest_rows(rows),
+        "table": stack_table.stack_table(contents),
+    }
+
+
+def _subtitle(contents: ArchiveContents) -> str:
+    stages = list(contents.own.run.record.config.get("stages") or {})
+    by = f" by {', '.join(contents.stack_by)}" if contents.stack_by else ""
+    stacks = f"{humanize.plural(len(contents.rows), 'stack')}{by}" if contents.rows else f"an archive{by}"
+    return "; ".join([stacks, *([" and ".join(stages)] if stages else [])])
+
+
+# --- findings ---------------------------------------------------------------------------------------------------------
+
+
+def _stacks(rows: Sequence[StackRow]) -> Figure | None:
+    if not rows:
+        return None
+    counts = Counter(row.status for row in rows)
+    done = counts.pop("COMPLETED", 0)
+    others = ", ".join(f"{count:,} {status.lower()}" for status, count in sorted(counts.items()))
+    shown = data(done, f"{done:,} of {len(rows):,}")
+    return Figure("stacks done", shown, others or "every stack is complete", done / len(rows))
+
+
+def _period(contents: ArchiveContents) -> Figure | None:
+    means = contents.means
+    if means is None:
+        return None
+    return overview.period_figure(np.sort(means.time[np.isfinite(means.time)]), interval=False)
+
+
+def _scenes(rows: Sequence[StackRow]) -> Figure | None:
+    known = [row.scenes for row in rows if row.scenes is not None]
+    skipped = sum(row.left_out or 0 for row in rows)
+    if not known:
+        return None
+    ends = dict.fromkeys(humanize.count(number) for number in (min(known), max(known)))
+    note = f"{' to '.join(ends)} a stack" + (f", {humanize.count(skipped)} skipped" if skipped else "")
+    return Figure("scenes", data(sum(known), humanize.count(sum(known))), note)
+
+
+def _level(contents: ArchiveContents) -> Figure | None:
+    """The mean of the stacks' means, with the range of these."""
+    means = contents.means
+    if means is None:
+        return None
+    levels = means.of_stacks(means.values, len(contents.rows))
+    levels = levels[np.isfinite(levels)]
+    if not levels.size:
+        return None
+    mean = float(levels.mean())
+    units = f"in {means.units}" if means.units not in ("", "1") else "without units"
+    return Figure(
+        f"{means.statistic}, {units}",
+        data(mean, humanize.value(mean)),
+        f"stacks {humanize.values(float(levels.min()), float(levels.max()))}",
+    )
+
+
+def _where(rows: Sequence[StackRow], extent: place.Place | None) -> dict[str, Any] | None:
+    """The middle of all stacks, their CRSs, and the map of the world."""
+    if extent is None:
+        return None
+    crs = sorted({row.crs for row in rows if row.crs})
+    return {
+        "shown": place.in_words(extent),
+        "note": f"the middle of all; {humanize.listed(crs, 3)}",
+        "locator": place.locator(extent),
+    }
+
+
+# --- how it ran -------------------------------------------------------------------------------------------------------
+
+
+def _figures(contents: ArchiveContents) -> list[Figure]:
+    rows, run = contents.rows, contents.own.run
+    counted = [row.bytes for row in rows if row.bytes is not None]
+    fetched = sum(counted) if counted else None
+    seconds = sorted(row.seconds for row in rows if row.seconds is not None)
+    attempts = [run.lived_seconds, *(attempt.lived_seconds for attempt in run.record.attempts)]
+    wall = sum(attempt for attempt in attempts if attempt is not None)
+    rate = humanize.ratio(fetched, wall)
+    each = float(np.median(seconds)) if seconds else None
+    candidates = [
+        headline.wall_figure(run),
+        Figure("fetched", data(fetched, humanize.size(fetched)), "by all stacks"),
+        Figure(
+            "throughput",
+            data(rate, humanize.rate(rate)),
+            "start to end" if len(attempts) == 1 else "all attempts",
+        ),
+        Figure("a stack took", data(each, humanize.seconds(each)), _spread(seconds)),
+    ]
+    return [figure for figure in candidates if humanize.UNKNOWN not in figure.shown]
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    """The range, since stacks overlap their times add up to more than the archive's."""
+    return f"the median; {humanize.seconds(seconds[0])} to {humanize.seconds(seconds[-1])}" if seconds else ""

@@ -1,0 +1,49 @@
+"""The stacks of an archive by the bands of its files: a stack for each band of `source.bands`."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from runner.errors import SourceError
+from runner.model import Scene
+from runner.settings import OnError, SourceSettings
+from runner.source.headers import read_headers
+from runner.source.parts import Part, names_of
+from runner.source.selection import choose
+from runner.source.stores import Stores
+
+Bands = list[int | str]
+
+
+def by_band(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> list[Part]:
+    """A part for each band of each part; the parts as they are without `source.bands`.
+
+    `all` takes the bands of the first scene of a part, by their descriptions if these tell them apart. Raises
+    SourceError for a scene whose header cannot be read.
+    """
+    if not source.bands:
+        return list(parts)
+    bands = [source.bands] * len(parts) if source.bands != ["all"] else _all_bands(source, parts, stores)
+    each = [(part, band) for part, own in zip(parts, bands, strict=True) for band in own]
+    keys = [(*part.values.values(), str(band)) for part, band in each]
+    names = names_of(keys)
+    return [
+        replace(part, name=names[key], values={**part.values, "band": str(band)}, band=band)
+        for (part, band), key in zip(each, keys, strict=True)
+    ]
+
+
+def _all_bands(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> list[Bands]:
+    chosen = [choose(source, part.candidates)[0] for part in parts]
+    empty = next((part for part, scenes in zip(parts, chosen, strict=True) if not scenes), None)
+    if empty is not None:
+        raise SourceError(f"source.bands=all: no scene of {empty.name or 'the source'} is left; name the bands instead")
+    scenes, _ = asyncio.run(read_headers([scenes[0] for scenes in chosen], stores, OnError.stop, lambda *_: None))
+    return [_bands_of(scene) for scene in scenes]
+
+
+def _bands_of(scene: Scene) -> Bands:
+    """The bands of a scene: by description if each has its own, else by number."""
+    names = scene.header.descriptions
+    told_apart = all(name.strip() and name != "all" for name in names) and len(set(names)) == len(names)
+    return [*names] if told_apart else [*range(1, len(names) + 1)]

@@ -1,0 +1,60 @@
+"""A stack for each band of the files."""
+
+from pathlib import Path
+
+import pytest
+from jobs import compose
+from multiband import write_bands
+
+from runner.errors import SourceError
+from runner.settings import S3Settings
+from runner.source.band_parts import by_band
+from runner.source.parts import Part, part
+from runner.source.scenes import list_archive
+from runner.source.stores import Stores
+
+
+def parts_of(folder: Path, *words: str) -> list[Part]:
+    """The stacks that a job makes of a folder of scenes."""
+    pattern = r"""source.datetime_regex='(?P<tile>\w+)_(?P<date>\d{8})'"""
+    source = compose("source=local", f"source.url={folder}/*.tif", pattern, *words).source
+    stores = Stores(S3Settings())
+    return by_band(source, part(source, list_archive(source, stores).scenes), stores)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for tile, names in (("a", ("red", "nir")), ("b", ("nir", "red"))):
+        for day in (1, 2):
+            write_bands(tmp_path / f"{tile}_2020010{day}.tif", names)
+    return tmp_path
+
+
+def test_every_stack_is_parted_by_bands_in_their_order(folder: Path) -> None:
+    parts = parts_of(folder, "source.stack_by=[tile]", "source.bands=[nir,1]")
+    assert [part.name for part in parts] == ["a_nir", "a_1", "b_nir", "b_1"]
+    assert [part.values for part in parts[:2]] == [{"tile": "a", "band": "nir"}, {"tile": "a", "band": "1"}]
+    assert [part.band for part in parts[:2]] == ["nir", 1]
+    assert parts[0].where == {"tile": "a"}
+    assert all(len(part.candidates) == 2 for part in parts)
+
+
+def test_all_bands_go_by_their_descriptions_in_each_stack(folder: Path) -> None:
+    parts = parts_of(folder, "source.stack_by=[tile]", "source.bands=all")
+    assert [part.name for part in parts] == ["a_red", "a_nir", "b_nir", "b_red"]
+
+
+@pytest.mark.parametrize("names", [("", ""), ("a", "a"), ("all", "b"), ("a", "")])
+def test_all_bands_go_by_their_numbers_if_descriptions_do_not_tell_them_apart(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    write_bands(tmp_path / "a_20200101.tif", names)
+    parts = parts_of(tmp_path, "source.bands=all")
+    assert [(part.name, part.band) for part in parts] == [("1", 1), ("2", 2)]
+    assert parts[0].where == {}
+
+
+def test_a_first_scene_without_a_header_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a_20200101.tif").write_bytes(b"II*\0")
+    with pytest.raises(SourceError, match="a_20200101.tif"):
+        parts_of(tmp_path, "source.bands=all")

@@ -1,0 +1,63 @@
+"""A band by its number or by its description."""
+
+from pathlib import Path
+
+import pytest
+from jobs import local_source
+from multiband import write_bands
+
+from runner.errors import SourceError
+from runner.model import Stack
+from runner.settings import OnError, S3Settings
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
+
+PLANET = ("blue", "green", "red", "nir")
+
+
+def stack_of(folder: Path, band: int | str) -> Stack:
+    source = local_source(folder, band=band)
+    return find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+
+
+def test_a_band_is_found_by_its_description(tmp_path: Path) -> None:
+    for day in (1, 2):
+        write_bands(tmp_path / f"2020010{day}.tif", PLANET)
+    assert stack_of(tmp_path, "nir").band == 4
+    assert stack_of(tmp_path, 2).band == 2
+
+
+def test_a_file_beside_it_may_describe_a_band(tmp_path: Path) -> None:
+    write_bands(tmp_path / "20200101.tif", ("", ""))
+    entry = "<PAMDataset><PAMRasterBand band='2'><Description>nir</Description></PAMRasterBand></PAMDataset>"
+    (tmp_path / "20200101.tif.aux.xml").write_text(entry)
+    stack = stack_of(tmp_path, "nir")
+    assert stack.band == 2
+    assert stack.scenes[0].sidecars_sha256
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "band", "message"),
+    [
+        (
+            PLANET,
+            PLANET,
+            "NIR",
+            "source.band=NIR: .*20200101.tif has 'blue', .*; did you mean 'nir'",
+        ),
+        (PLANET, PLANET, "x", "source.band=x: .*has 'blue', 'green', 'red', 'nir'$"),
+        (PLANET, ("blue", "green", "red", "b4"), "nir", "1 of 2 scenes have no such band: .*20200102.tif has 'blue',"),
+        (PLANET, ("nir", "blue", "green", "red"), "nir", r"of 2 scenes it is band 4 of 1 \(20200101\), band 1 of 1 \("),
+        (("", ""), ("", ""), "nir", "the bands of .*20200101.tif have no descriptions; give a number, 1 to 2"),
+        (("a", "a"), ("a", "a"), "a", "bands 1, 2 of .*20200101.tif have this description; give the number of one"),
+        (PLANET, PLANET, 5, "source.band=5: the scenes have 4 bands, such as .*20200101.tif"),
+        (PLANET, ("a", "b"), 3, "source.band=3: 1 of 2 scenes have 2 bands, such as .*20200102.tif"),
+    ],
+)
+def test_a_band_that_is_not_in_all_scenes_is_refused(
+    tmp_path: Path, first: tuple[str, ...], second: tuple[str, ...], band: int | str, message: str
+) -> None:
+    write_bands(tmp_path / "20200101.tif", first)
+    write_bands(tmp_path / "20200102.tif", second)
+    with pytest.raises(SourceError, match=message):
+        stack_of(tmp_path, band)
