@@ -193,6 +193,7 @@ def of_the_jobs(overrides: Iterable[Override]) -> list[Override]:
 _TOGETHER: Final = {  # how values of these keys are taken in one run
     "source.url": "'source.url=[...]' lists all of them, and source.stack_by names the groups, such as [tile], that "
     "part them into stacks",
+    "source.band": "source.bands=[...] lists the bands, and makes a stack of each as source.stack_by does of a group",
     "source.where": "source.stack_by names the group, and parts the scenes into a stack for each of its values",
 }
 

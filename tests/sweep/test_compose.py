@@ -45,7 +45,7 @@ def test_nothing_is_no_limit(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["source.url=a/*.tif,b/*.tif", "source.where.tile=A,B", "source.where.tile=glob(*)"]
+    "override", ["source.url=a/*.tif,b/*.tif", "source.band=1,2", "source.where.tile=A,B", "source.where.tile=glob(*)"]
 )
 def test_values_that_are_stacks_of_one_archive_are_no_sweep(override: str) -> None:
     parsed = OverridesParser.create().parse_overrides(as_hydra_reads(["source=local,demo", override], multirun=True))
