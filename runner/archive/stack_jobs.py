@@ -32,8 +32,8 @@ class ArchiveJob:
 
     def settings_of(self, part: Part) -> JobSettings:
         """The settings of a stack's run."""
-        where, band = {**self.job.source.where, **part.where}, self._band_of(part)
-        source = replace(self.job.source, stack_by=[], where=where, bands=None, band=band)
+        where = {**self.job.source.where, **part.where}
+        source = replace(self.job.source, stack_by=[], where=where, **_band_of(part))
         return replace(self.job, source=source, output=replace(self.job.output, dir=str(self.folder_of(part))))
 
     def config_of(self, part: Part) -> dict[str, Any]:
@@ -55,17 +55,19 @@ class ArchiveJob:
             *(f"source.where.{name}={_typed(value)}" for name, value in where.items()),
         ]
 
-    def _band_of(self, part: Part) -> int | str:
-        return self.job.source.band if part.band is None else part.band
-
     def _narrowed(self, config: Mapping[str, Any], part: Part) -> dict[str, Any]:
         source, output = config["source"], config["output"]
         where = {**(source.get("where") or {}), **part.where}
         return {
             **config,
-            "source": {**source, "stack_by": [], "where": where, "bands": None, "band": self._band_of(part)},
+            "source": {**source, "stack_by": [], "where": where, **_band_of(part)},
             "output": {**output, "dir": str(self.folder_of(part))},
         }
+
+
+def _band_of(part: Part) -> dict[str, Any]:
+    """The settings of the one band of a stack; none if it is that of the archive."""
+    return {} if part.band is None else {"bands": None, "band": part.band}
 
 
 def _parts_scenes(key: str) -> bool:

@@ -45,5 +45,10 @@ def _all_bands(source: SourceSettings, parts: Sequence[Part], stores: Stores) ->
 def _bands_of(scene: Scene) -> Bands:
     """The bands of a scene: by description if each has its own, else by number."""
     names = scene.header.descriptions
-    told_apart = all(name.strip() and name != "all" for name in names) and len(set(names)) == len(names)
+    told_apart = all(map(_is_name, names)) and len(set(names)) == len(names)
     return [*names] if told_apart else [*range(1, len(names) + 1)]
+
+
+def _is_name(description: str) -> bool:
+    """True for a description that `source.band` takes for one, not for a number."""
+    return bool(description.strip()) and not description.isdigit() and description != "all"

@@ -172,7 +172,7 @@ def _from_layer(layer: str | None) -> Callable[[Path], Polygons]:
             name = _layer(layer, [str(name) for name, _ in pyogrio.list_layers(path)])
             about, _, geometries, _ = pyogrio.raw.read(path, layer=name, columns=[])
         except pyogrio.errors.DataSourceError as error:
-            raise ConfigError(f"it holds no polygons that are read: {error}") from error
+            raise ConfigError(f"it holds no polygons that are read: {str(error).partition('; It might')[0]}") from error
         polygons = [polygon for data in geometries if data for polygon in _of_wkb(data)]
         return Polygons(polygons, about["crs"])
 

@@ -33,3 +33,13 @@ def test_its_configs_say_the_same() -> None:
     where = {"orbit": "A*", "tile": "10[[]T]ET", "band": None}
     assert config["source"] == {"stack_by": [], "where": where, "bands": None, "band": 1}
     assert config["output"] == {"dir": "/runs/here/stacks/10TET_none"}
+
+
+def test_a_stack_of_one_of_several_bands_reads_that_band_alone() -> None:
+    part = Part("10TET_nir", {"tile": "10TET", "band": "nir"}, (), band="nir")
+    whole = archive_job(*WORDS, "source.stack_by=[tile]", "source.bands=[red,nir]", "output.dir=elsewhere")
+    alone, own = compose(*whole.overrides_of(part)), whole.settings_of(part)
+    alone.output.dir = own.output.dir
+    assert alone == own
+    assert (own.source.band, own.source.bands, own.source.where) == ("nir", None, {"orbit": "A*", "tile": "10TET"})
+    assert whole.config_of(part)["source"]["band"] == "nir"
