@@ -38,6 +38,7 @@ from runner.settings import (
     SourceSettings,
     StackGrid,
 )
+from runner.settings.source import number_or_name
 from runner.source.mask_files import names_masks
 from runner.source.times import TIME_GROUPS, day_range, time_groups
 
@@ -80,7 +81,7 @@ def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
         raise explain(error) from error
     assert isinstance(job, JobSettings)
     job.source.nodata = _number("source.nodata", job.source.nodata)
-    job.source.band = _number_or_name(job.source.band)
+    job.source.band = number_or_name(job.source.band)
     job.source.bands = _numbers_and_names(job.source.bands)
     if choices.get("source"):
         _refuse_source_without_dates(job.source, str(choices["source"]))
@@ -306,16 +307,11 @@ def _number(key: str, value: object) -> float | int | None:
     return number
 
 
-def _number_or_name(band: int | str) -> int | str:
-    """A number of digits as such, wherever it is from."""
-    return int(band) if isinstance(band, str) and re.fullmatch(r"[0-9]{1,9}", band) else band
-
-
 def _numbers_and_names(bands: object) -> object:
     """A list of bands, numbers as such; a word alone is a list of one."""
     if isinstance(bands, (str, int)):
         bands = [bands]
-    return [*map(_number_or_name, bands)] if isinstance(bands, list) else bands
+    return [*map(number_or_name, bands)] if isinstance(bands, list) else bands
 
 
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """The keys of `source`: where scenes are, which to take, and how to read their pixels."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -160,3 +161,8 @@ class SourceSettings:
     def shown_url(self) -> str:
         """The url as a text; several with commas."""
         return ", ".join(self.urls)
+
+
+def number_or_name(band: int | str) -> int | str:
+    """A band of digits alone is a number, wherever it is from; any other text is a description."""
+    return int(band) if isinstance(band, str) and re.fullmatch(r"[0-9]{1,9}", band) else band

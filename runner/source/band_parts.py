@@ -7,6 +7,7 @@ from dataclasses import replace
 from runner.errors import SourceError
 from runner.model import Scene
 from runner.settings import OnError, SourceSettings
+from runner.settings.source import number_or_name
 from runner.source.headers import read_headers
 from runner.source.parts import Part, names_of
 from runner.source.selection import choose
@@ -45,10 +46,10 @@ def _all_bands(source: SourceSettings, parts: Sequence[Part], stores: Stores) ->
 def _bands_of(scene: Scene) -> Bands:
     """The bands of a scene: by description if each has its own, else by number."""
     names = scene.header.descriptions
-    told_apart = all(map(_is_name, names)) and len(set(names)) == len(names)
+    told_apart = all(_is_name(name) for name in names) and len(set(names)) == len(names)
     return [*names] if told_apart else [*range(1, len(names) + 1)]
 
 
 def _is_name(description: str) -> bool:
-    """True for a description that `source.band` takes for one, not for a number."""
-    return bool(description.strip()) and not description.isdigit() and description != "all"
+    """True for a description by which source.band finds it, and not a number."""
+    return bool(description.strip()) and description != "all" and number_or_name(description) == description

@@ -83,7 +83,8 @@ def _crs_of_json(tree: Mapping[str, Any]) -> str:
     crs = tree.get("crs")
     if crs is None:
         return _LONGITUDES
-    name = crs.get("properties", {}).get("name") if isinstance(crs, dict) else None
+    properties = crs.get("properties") if isinstance(crs, dict) else None
+    name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str):
         raise ConfigError(f"its member crs is {json.dumps(crs)[:100]}; wanted one with a name, such as EPSG:32610")
     return name
@@ -114,13 +115,14 @@ def _a(kind: object) -> str:
 
 
 def _polygon(rings: Sequence[Any]) -> Iterator[Polygon]:
-    """A polygon of lists of coordinates; nothing of an empty one."""
-    closed = [_closed(np.array([point[:2] for point in ring], np.float64)) for ring in rings if len(ring)]
-    if closed:
-        yield closed
+    """A polygon of lists of coordinates; nothing of an empty one, whose outline has no points."""
+    if len(rings) and len(rings[0]):
+        yield [_closed(np.array([point[:2] for point in ring], np.float64)) for ring in rings if len(ring)]
 
 
 def _closed(ring: Ring) -> Ring:
+    if ring.ndim != 2 or ring.shape[1] != 2:
+        raise ConfigError("a polygon has a point that is not [x, y]")
     if not np.isfinite(ring).all():
         raise ConfigError("a polygon has a coordinate that is not finite")
     return ring if len(ring) and (ring[0] == ring[-1]).all() else np.vstack([ring, ring[:1]])
@@ -151,7 +153,7 @@ def _from_parquet(path: Path) -> Polygons:
             if column.get("encoding") != "WKB":
                 raise ConfigError(f"its geometries are encoded as {column.get('encoding')}; wanted WKB")
             rows = file.read([about["primary_column"]]).column(0).to_pylist()
-    except (ArrowException, ValueError) as error:
+    except (ArrowException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"it is no GeoParquet: {error}") from error
     polygons = [polygon for row in rows if row for polygon in _of_wkb(row)]
     return Polygons(polygons, column.get("crs", _LONGITUDES))
@@ -197,8 +199,10 @@ def _of_wkb(data: bytes) -> Iterator[Polygon]:
     """The polygons of a geometry; of anything else raises ConfigError."""
     try:
         yield from _Wkb(data).polygons()
-    except (struct.error, ValueError) as error:
-        raise ConfigError(f"a geometry in it is cut off: {error}") from error
+    except (struct.error, ValueError, TypeError) as error:
+        raise ConfigError(f"a geometry in it is cut off or no well-known binary: {error}") from error
+    except RecursionError as error:
+        raise ConfigError("a geometry in it is nested too deep") from error
 
 
 class _Wkb:

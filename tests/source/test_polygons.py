@@ -90,7 +90,11 @@ def test_geojson_of_old_names_its_crs(tmp_path: Path) -> None:
         ({}, "it holds an object without a type; wanted polygons"),
         ({"type": "FeatureCollection", "features": []}, "it holds no polygons"),
         ({"type": "Polygon", "coordinates": []}, "it holds no polygons"),
+        ({"type": "Polygon", "coordinates": [[], HOLE]}, "it holds no polygons"),  # a hole in nothing
+        ({"type": "Polygon", "coordinates": [[[1], [2], [3]]]}, r"a polygon has a point that is not \[x, y\]"),
+        ({"type": "Polygon", "coordinates": [[[], []]]}, r"a polygon has a point that is not \[x, y\]"),
         ({**POLYGON, "crs": 5}, "its member crs is 5; wanted one with a name"),
+        ({**POLYGON, "crs": {"properties": None}}, "wanted one with a name"),
         ({"type": "Polygon", "coordinates": [[[499980, 0], [1, 1], [2, 2]]]}, "up to 499980, which are no degrees"),
     ],
 )
@@ -114,6 +118,7 @@ def test_geoparquet_is_read_without_an_extra(tmp_path: Path, order: str, axes: i
     [
         (wkb(POLYGON)[:40], {"encoding": "WKB"}, "a geometry in it is cut off"),
         (wkb(POLYGON), {"encoding": "polygon"}, "its geometries are encoded as polygon; wanted WKB"),
+        (2000 * (b"\1\7\0\0\0\1\0\0\0") + wkb(POLYGON), {"encoding": "WKB"}, "a geometry in it is nested too deep"),
         (b"\1\1\0\0\0" + bytes(16), {"encoding": "WKB"}, "it holds a point; wanted polygons"),
     ],
 )
