@@ -94,8 +94,9 @@ def _remedy(scenes: Sequence[Scene], odd: Sequence[Scene]) -> str:
         patterns = ",".join(f'"{_pattern(scene, scenes)}"' for scene in odd)
         return f"Leave {'this one' if len(odd) == 1 else 'these'} out with 'source.exclude=[{patterns}]'"
     return (
-        "Run each kind on its own, with a narrower source.url or a source.exclude, or warp all onto one grid"
-        " and type (gdalwarp -t_srs, -te, -tr, -ot)"
+        "Make each kind a stack of its own by a named group that tells them apart, such as 'source.stack_by=[tile]';"
+        " or run it alone, with a narrower source.url or a source.exclude; or warp all onto one grid and type"
+        " (gdalwarp -t_srs, -te, -tr, -ot)"
     )
 
 

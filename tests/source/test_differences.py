@@ -70,7 +70,7 @@ def test_no_advice_drops_most_or_many_of_the_scenes(tmp_path: Path, count: int) 
     with pytest.raises(SourceError) as caught:
         stack_of(tmp_path, *map(dict, profiles))
     assert "source.exclude=[" not in str(caught.value)
-    assert "Run each kind on its own" in str(caught.value)
+    assert "Make each kind a stack of its own" in str(caught.value)
 
 
 def test_all_that_differs_is_said_at_once(tmp_path: Path) -> None:
