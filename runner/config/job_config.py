@@ -276,6 +276,7 @@ def _check_mask(mask: MaskSettings) -> None:
     _require("mask.bits", min(mask.bits or [0]) >= 0, mask.bits, "bits from 0 on")
     if names_masks(mask):
         wanted = "one of mask.bits, mask.values and mask.keep, since a mask is named"
+        wanted += f"; leave out the others, such as {given[0]}=null" if len(given) > 1 else ""
         _require("mask", len(given) == 1, f"{{{', '.join(given)}}}", wanted)
     else:
         example = "a mask, as by mask.href.replace=[SR_B4,QA_PIXEL] or mask.asset=qa_pixel"

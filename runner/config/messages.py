@@ -110,6 +110,10 @@ _OF_VALUES: Final[Messages] = (  # what stands behind the key
         r"^Value '(.*?)' .*is incompatible with type hint 'Union\[int, str\]'",
         lambda match: f"={match[1]}: wanted a whole number or a text",
     ),
+    (
+        r"^(?:Cannot assign \w+ to Dict|Invalid type assigned: \w+ is not a subclass of)",
+        lambda _: ": it holds named values; set one as KEY.NAME=VALUE, or in a file as NAME: VALUE below it",
+    ),
     (r"is not a ListConfig", lambda _: ": wanted a list, such as [a, b]"),
     (
         r"^Cannot convert '(List|Dict)Config' to \w+: '(.*)'",

@@ -15,7 +15,7 @@ from runner.source.narrow import differing_parts, narrower_url
 from runner.source.patterns import pattern_of_names, pattern_of_times
 
 _MOST_NAMED: Final = 5
-_STACKS: Final = "let source.stack_by=[tile] part them into stacks by a named group"
+_STACKS: Final = "part them into stacks by a named group, such as 'source.stack_by=[tile]'"
 _BAND_NAMES: Final = re.compile(
     r"(eo[:_])?(band|channel|polari[sz]ation|pol|product|asset|variable|layer|measurement|parameter|quantity)"
     r"s?([_ -]?(name|id|type|key|number))?",
@@ -139,7 +139,7 @@ def _ways_out(
         narrow = None if dates or len(source.urls) > 1 else narrower_url(whole_url(source.urls[0]), named)
         choice = f"narrow source.url to one of them{f', such as {written(narrow)}' if narrow else ''}"
     tell = "" if bands else f"let {columns} tell them apart, with values that recur, or "
-    stacks = f"let source.stack_by part them into stacks by {_names(bands)}" if bands else _STACKS
+    stacks = f"part them into stacks with 'source.stack_by=[{','.join(map(printable, bands))}]'" if bands else _STACKS
     return (
         f"{dates}If these are bands, tiles or versions, {choice}, or {stacks}; if all belong to the stack, {tell}say "
         "source.duplicates=keep; first or last takes one of each time"

@@ -110,7 +110,19 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("mask.own=nodat", "expected one of [nodata, both, none]; did you mean 'nodata'"),
         ("mask.bits=[3]", "mask.bits=[3]: wanted a mask, as by mask.href.replace=[SR_B4,QA_PIXEL]"),
         ("mask.on_missing=skip", "mask.on_missing=skip: wanted a mask, as by mask.href.replace"),
+        (
+            "source.where=VV",
+            "source.where: it holds named values; set one as KEY.NAME=VALUE, or in a file as NAME: VALUE below it",
+        ),
+        (
+            "mask.href=QA",
+            "mask.href: it holds named values; set one as KEY.NAME=VALUE, or in a file as NAME: VALUE below it",
+        ),
         ("mask.asset=qa", "mask={}: wanted one of mask.bits, mask.values and mask.keep, since a mask is named"),
+        (
+            "mask={asset: qa, bits: [1], values: [2]}",
+            "since a mask is named; leave out the others, such as mask.bits=null",
+        ),
         ("mask.href.replace=[SR_B4]", "mask.href.replace=['SR_B4']: wanted a regular expression and the text"),
         ("mask.href.replace=['(B4','QA']", "mask.href.replace: '(B4' and 'QA': missing ), unterminated subpattern"),
         ("mask.href.replace=['B4','\\1']", "mask.href.replace: 'B4' and '\\1': invalid group reference 1"),

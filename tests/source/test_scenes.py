@@ -143,7 +143,8 @@ def test_scenes_whose_names_hold_other_times_are_refused_with_the_pattern(
 
 def test_a_manifest_is_not_told_to_change_patterns() -> None:
     with pytest.raises(
-        SourceError, match="list one of them in the manifest, or let source.stack_by.*; .* a column of the manifest"
+        SourceError,
+        match="list one of them in the manifest, or part them .*'source.stack_by=.*; .* a column of the manifest",
     ) as caught:
         choose(SourceSettings(kind=SourceKind.manifest), [candidate("a", 1), candidate("b", 1)])
     assert "datetime_regex" not in str(caught.value)
