@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runner.base.humanize import relative_path
 from runner.base.overrides import key_of, quoted, without_folder
 from runner.record.stacks import FOLDER
 from runner.settings import JobSettings
@@ -66,6 +67,11 @@ class ArchiveJob:
             "source": {**source, "stack_by": [], "where": where, "bands": None, "band": self._band_of(part)},
             "output": {**output, "dir": str(self.folder_of(part))},
         }
+
+
+def advice_on(folder: Path) -> str:
+    """The way out of a damaged folder of a stack."""
+    return f"remove {relative_path(folder)}, and resume the archive, which then computes the stack again"
 
 
 def _parts_scenes(key: str) -> bool:
