@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runner.base.humanize import relative_path
 from runner.base.overrides import key_of, quoted, without_folder
 from runner.record.stacks import FOLDER
 from runner.settings import JobSettings
@@ -68,6 +69,11 @@ class ArchiveJob:
 def _band_of(part: Part) -> dict[str, Any]:
     """The settings of the one band of a stack; none if it is that of the archive."""
     return {} if part.band is None else {"bands": None, "band": part.band}
+
+
+def advice_on(folder: Path) -> str:
+    """The way out of a damaged folder of a stack."""
+    return f"remove {relative_path(folder)}, and resume the archive, which then computes the stack again"
 
 
 def _parts_scenes(key: str) -> bool:

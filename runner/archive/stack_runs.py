@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from runner.archive.rows import row_of
-from runner.archive.stack_jobs import ArchiveJob
+from runner.archive.stack_jobs import ArchiveJob, advice_on
 from runner.base.console import hushed
 from runner.config.replay import keep_plain_config
 from runner.errors import RecordError, RunnerError
@@ -45,7 +45,9 @@ class StackRuns:
         return [self._row_before(part, known.get(part.name)) for part in parts]
 
     def _row_before(self, part: Part, known: StackRow | None) -> StackRow:
-        earlier = self._earlier(part)
+        earlier = None
+        with suppress(RecordError):  # the stack itself fails by it
+            earlier = self._earlier(part)
         if earlier is None:
             return StackRow(stack=part.name, values=part.values)
         if known is not None and known.status == earlier.status:
@@ -53,14 +55,14 @@ class StackRuns:
         return row_of(part, earlier.status, earlier.record, earlier.path)
 
     def _earlier(self, part: Part) -> RunFolder | None:
-        """The run that lies in a stack's folder; None if there is none that is of use."""
+        """The run that lies in a stack's folder; None if there is none that is of use. Raises RecordError."""
         folder = self.archive.folder_of(part)
         if not (folder / "run.json").exists() or left_nothing(folder):
             return None
         try:
             return read_run(folder)
-        except RecordError:
-            return None
+        except RecordError as error:
+            raise RecordError(f"{error}; {advice_on(folder)}") from error
 
     def run(self, part: Part) -> StackRow:
         """Run a stack, or go on with it; its row, whatever happens."""

@@ -197,7 +197,9 @@ class _Story:
         rows = self._table.rows
         failed = [row for row in rows if row.status == "FAILED"]
         if failed:
-            way = "archive.on_error=continue goes on with the others" if self._failure else "the others are complete"
+            way = (
+                "; archive.on_error=continue goes on with the others" if self._failure else "; the others are complete"
+            )
             more = f"{len(failed)} of {plural(len(rows), 'stack')} failed" if len(failed) > 1 else "1 stack failed"
             example = self._failure or failed[0]
-            raise ArchiveError(f"{more}: {example.stack}: {example.error}; {way}")
+            raise ArchiveError(f"{more}: {example.stack}: {example.error}{way if len(failed) < len(rows) else ''}")

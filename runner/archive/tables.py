@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from runner.archive.stack_jobs import advice_on
+from runner.errors import RecordError
 from runner.output.arrow import column
 from runner.output.table import free_name, write_table
 from runner.record.stacks import FOLDER
@@ -17,7 +19,10 @@ Values = Mapping[str, str | None]
 
 
 def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -> list[str]:
-    """Write the tables of these stacks, by their names, in their order; the names of the files. Raises OutputError."""
+    """Write the tables of these stacks, by their names, in their order; the names of the files.
+
+    Raises OutputError, and RecordError for a stack whose own table cannot be read.
+    """
     stages = {stage: settings.statistics for stage, settings in job.stages.items() if settings.over is Over.space}
     names = []
     for stage, table in combined_tables(folder, job.source.parted_by, stages, stacks):
@@ -29,7 +34,10 @@ def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -
 def combined_tables(
     folder: Path, stack_by: Sequence[str], stages: Mapping[str, Sequence[str]], stacks: Mapping[str, Values]
 ) -> Iterator[tuple[str, pa.Table]]:
-    """The table of each stage over space, of which `stages` has the statistics, made of those of the stacks."""
+    """The table of each stage over space, of which `stages` has the statistics, made of those of the stacks.
+
+    Raises RecordError for a stack whose own table cannot be read.
+    """
     for stage, statistics in stages.items() if stacks else ():
         columns = [free_name(group, statistics) for group in stack_by]
         tables = [
@@ -44,9 +52,14 @@ def combined_tables(
 
 
 def _of_stack(path: Path, stack: str, parted: Values) -> pa.Table:
-    """The table of a stack: the groups that it was parted by, its name, and the rest."""
-    with pq.ParquetFile(path) as stored:
-        table = stored.read()
+    """The table of a stack: the groups that it was parted by, its name, and the rest. Raises RecordError."""
+    try:
+        with pq.ParquetFile(path) as stored:
+            table = stored.read()
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(
+            f"{path} cannot be read: {error}; it was removed or altered; {advice_on(path.parent)}"
+        ) from error
     rows = table.num_rows
     front = {name: column([value] * rows, pa.string()) for name, value in parted.items()}
     front["stack"] = column([stack] * rows, pa.string())

@@ -13,7 +13,9 @@ from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.lock import held
 from runner.record.recorded_inputs import found_again
+from runner.record.run import parted_by
 from runner.record.run_folder import RunFolder, choose_run, read_run
+from runner.record.stacks import FOLDER, read_stacks
 
 if TYPE_CHECKING:
     from runner.settings import JobSettings
@@ -48,11 +50,20 @@ def _run(options: Namespace) -> int:
     _resumable(folder)  # of one that runs its process is named, which the lock cannot do
     with held(folder):
         earlier = _resumable(folder)
-        if earlier.status == "COMPLETED":
+        if earlier.status == "COMPLETED" and not _lacks_stacks(earlier):
             say(_nothing_to_resume(folder, options.overrides))
             return 0
         _go_on(earlier, options.overrides, explain=options.explain)
     return 0
+
+
+def _lacks_stacks(run: RunFolder) -> bool:
+    """True for an archive of which a stack, or the table of all, was removed or damaged since it was complete."""
+    try:
+        rows = read_stacks(run.path) if parted_by(run.config) else ()
+        return any(read_run(run.path / FOLDER / row.stack).status != "COMPLETED" for row in rows)
+    except RecordError:
+        return True
 
 
 def _nothing_to_resume(folder: Path, overrides: list[str]) -> str:

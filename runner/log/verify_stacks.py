@@ -100,16 +100,14 @@ def _check_statuses(archive: RunFolder, rows: Sequence[StackRow]) -> Check:
 
 
 def _check_rows(archive: RunFolder, complete: Mapping[str, Mapping[str, str | None]]) -> Iterator[Check]:
-    from pyarrow import ArrowException  # noqa: PLC0415 - as in runner.record.stacks
-
-    from runner.archive.tables import combined_tables  # noqa: PLC0415 - as above
+    from runner.archive.tables import combined_tables  # noqa: PLC0415 - as in runner.record.stacks
 
     stages = archive.config["stages"]
     statistics = {stage: of["statistics"] for stage, of in stages.items() if of["over"] == "space"}
     try:
         tables = list(combined_tables(archive.path, parted_by(archive.config), statistics, complete))
-    except (OSError, ArrowException) as error:
-        yield Check("tables of all stacks", Verdict.unknown, f"those of the stacks cannot be read: {error}")
+    except RecordError as error:
+        yield Check("tables of all stacks", Verdict.unknown, str(error))
         return
     for stage, expected in tables:
         yield _check_table(archive.path / f"{stage}.parquet", expected)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from runner.plan.records import Chunks, Pass, Plan, StagePlan, Task, Workers
 from runner.plan.weights import stage_weights
 from runner.plan.whole import refuse_parted_values
 from runner.reduce.statistics import statistic
-from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, EngineName, JobSettings, Over
+from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, EngineName, JobSettings, MaskSettings, Over
 from runner.source.stores import Stores
 
 
@@ -200,7 +201,7 @@ class _Sizing:
 
 
 def _refuse_masks(job: JobSettings, stack: Stack) -> None:
-    """Raise PlanError for masks that the settings do not fit: their band, their type, their bits."""
+    """Raise PlanError for masks that the settings do not fit: their band, their type, their bits and values."""
     for mask in stack.masks:
         bands, kind = mask.header.bands, np.dtype(mask.header.dtype)
         if not 1 <= job.mask.band <= bands:
@@ -209,9 +210,19 @@ def _refuse_masks(job: JobSettings, stack: Stack) -> None:
             problem = f"masks are of type {kind}, wanted integers"
         elif job.mask.bits and max(job.mask.bits) >= 8 * kind.itemsize:
             problem = f"mask.bits={job.mask.bits}: masks have {8 * kind.itemsize} bits, the lowest is 0"
+        elif beyond := _values_beyond(job.mask, kind):
+            problem = f"{beyond}: masks have values from {np.iinfo(kind).min} to {np.iinfo(kind).max}"
         else:
             continue
         raise PlanError(f"{problem}, such as {mask.href}")
+
+
+def _values_beyond(mask: MaskSettings, kind: np.dtype[Any]) -> str | None:
+    """The setting that wants values which no mask of this type has; None if there is none."""
+    for name, values in (("values", mask.values), ("keep", mask.keep)):
+        if values and not np.iinfo(kind).min <= min(values) <= max(values) <= np.iinfo(kind).max:
+            return f"mask.{name}={values}"
+    return None
 
 
 def _refuse_lazy_statistics(job: JobSettings) -> None:

@@ -108,7 +108,7 @@ class _HeaderReader:
         try:
             file = await self._opened(item)
         finally:
-            await asyncio.wait([opening])
+            await asyncio.gather(opening, return_exceptions=True)  # its error is of no account if the scene has one
         mask = opening.result()
         scene = await self._completed(candidate, file)
         return replace(scene, mask=placed_mask(item, scene.header, mask))

@@ -175,6 +175,8 @@ def _from_layer(layer: str | None) -> Callable[[Path], Polygons]:
             about, _, geometries, _ = pyogrio.raw.read(path, layer=name, columns=[])
         except pyogrio.errors.DataSourceError as error:
             raise ConfigError(f"it holds no polygons that are read: {str(error).partition('; It might')[0]}") from error
+        if geometries is None:
+            raise ConfigError("it is a table without geometries; wanted polygons")
         polygons = [polygon for data in geometries if data for polygon in _of_wkb(data)]
         return Polygons(polygons, about["crs"])
 

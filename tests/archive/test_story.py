@@ -93,6 +93,28 @@ def test_a_stack_that_fails_is_a_row_the_others_are_right_and_resume_does_what_i
 
 
 @pytest.mark.slow
+def test_a_stack_whose_folder_was_removed_or_damaged_is_named_and_computed_again(cli: Cli, tmp_path: Path) -> None:
+    words = [*source_words(write_archive(tmp_path / "data", tiles=1)), BY]
+    assert cli(*words, "output.dir=out").returncode == 0
+    whole = (tmp_path / "out/spatial_mean.parquet").read_bytes()
+    stack = tmp_path / "out/stacks/10T00_VH"
+    (stack / "run.json").write_text((stack / "run.json").read_text()[:300])
+    damaged = cli("log", "resume", "out")
+    assert damaged.returncode == 1
+    assert "run.json cannot be read" in damaged.stderr
+    assert "remove out/stacks/10T00_VH, and resume the archive" in damaged.stderr
+    shutil.rmtree(stack)
+    assert cli("log", "resume", "out").returncode == 0
+    assert (tmp_path / "out/spatial_mean.parquet").read_bytes() == whole
+    (stack / "spatial_mean.parquet").unlink()
+    (tmp_path / "out/stacks.parquet").unlink()
+    missing = cli("log", "resume", "out")
+    assert missing.returncode == 2
+    assert "10T00_VH/spatial_mean.parquet cannot be read" in missing.stderr
+    assert "remove out/stacks/10T00_VH, and resume the archive" in missing.stderr
+
+
+@pytest.mark.slow
 def test_the_first_failure_ends_an_archive_unless_it_shall_go_on(cli: Cli, tmp_path: Path) -> None:
     root = write_archive(tmp_path / "data", tiles=6)
     damage(Tile(0).path(root, "VV", DAYS[0]))

@@ -233,6 +233,8 @@ def test_the_part_of_a_mask_covers_a_window_and_no_more() -> None:
     ("dtype", "settings", "problem"),
     [
         ("uint8", {"bits": [8]}, r"mask.bits=\[8\]: masks have 8 bits, the lowest is 0, such as"),
+        ("uint8", {"bits": None, "values": [3, 300]}, r"mask.values=\[3, 300\]: masks have values from 0 to 255, such"),
+        ("int16", {"bits": None, "keep": [-40000]}, r"mask.keep=\[-40000\]: masks have values from -32768 to 32767"),
         ("uint8", {"band": 2}, "mask.band=2: masks have 1 band, such as"),
         ("float32", {}, "masks are of type float32, wanted integers, such as"),
     ],

@@ -189,6 +189,12 @@ def test_a_file_of_no_format_is_refused(tmp_path: Path) -> None:
         read_polygons(written(tmp_path, "text", "area.gpkg"))
 
 
+def test_a_table_without_geometries_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pyogrio")
+    with pytest.raises(ConfigError, match="it is a table without geometries"):
+        read_polygons(written(tmp_path, "href,datetime\na.tif,2020-01-06\n", "scenes.csv"))
+
+
 def test_the_extra_that_reads_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyogrio", None)
     with pytest.raises(ConfigError, match=r"pip install 'cog-stack-runner\[vector\]'"):
