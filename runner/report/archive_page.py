@@ -14,7 +14,7 @@ from runner.report.archive_folder import ArchiveContents, read_archive
 from runner.report.charts import template
 from runner.report.frame import frame
 from runner.report.headline import Figure, data
-from runner.report.stack_map import extent_of, footprints, stack_map
+from runner.report.stack_map import extent_of, footprints, in_words, rank, stack_map
 from runner.report.stack_series import means_figure
 
 _TEMPLATE: Final = Path(__file__).with_name("archive.html.j2")
@@ -70,7 +70,7 @@ def _stacks(rows: Sequence[StackRow]) -> Figure | None:
         return None
     counts = Counter(row.status for row in rows)
     done = counts.pop("COMPLETED", 0)
-    others = ", ".join(f"{count:,} {status.lower()}" for status, count in sorted(counts.items()))
+    others = ", ".join(f"{counts[status]:,} {in_words(status)}" for status in sorted(counts, key=rank))
     shown = data(done, f"{done:,} of {len(rows):,}")
     return Figure("stacks done", shown, others or "every stack is complete", done / len(rows))
 
@@ -89,11 +89,12 @@ def _scenes(rows: Sequence[StackRow]) -> Figure | None:
         return None
     ends = dict.fromkeys(humanize.count(number) for number in (min(known), max(known)))
     note = f"{' to '.join(ends)} a stack" + (f", {humanize.count(skipped)} skipped" if skipped else "")
+    note += "" if len(known) == len(rows) else f"; in {_of(len(known), rows)}"
     return Figure("scenes", data(sum(known), humanize.count(sum(known))), note)
 
 
 def _level(contents: ArchiveContents) -> Figure | None:
-    """The mean of the stacks' means, with the range of these."""
+    """The mean of the stacks' means, with the range of these, and of how many stacks it is."""
     means = contents.means
     if means is None:
         return None
@@ -106,8 +107,13 @@ def _level(contents: ArchiveContents) -> Figure | None:
     return Figure(
         f"{means.statistic}, {units}",
         data(mean, humanize.value(mean)),
-        f"stacks {humanize.values(float(levels.min()), float(levels.max()))}",
+        f"{_of(levels.size, contents.rows)}: {humanize.values(float(levels.min()), float(levels.max()))}",
     )
+
+
+def _of(known: int, rows: Sequence[StackRow]) -> str:
+    """Say of how many stacks a figure is."""
+    return "all stacks" if known == len(rows) else f"{known:,} of {humanize.plural(len(rows), 'stack')}"
 
 
 def _where(rows: Sequence[StackRow], extent: place.Place | None) -> dict[str, Any] | None:
@@ -115,9 +121,10 @@ def _where(rows: Sequence[StackRow], extent: place.Place | None) -> dict[str, An
     if extent is None:
         return None
     crs = sorted({row.crs for row in rows if row.crs})
+    placed = sum(row.west is not None for row in rows)
     return {
         "shown": place.in_words(extent),
-        "note": f"the middle of all; {humanize.listed(crs, 3)}",
+        "note": f"the middle of {_of(placed, rows)}; {humanize.listed(crs, 3)}",
         "locator": place.locator(extent),
     }
 
@@ -136,7 +143,7 @@ def _figures(contents: ArchiveContents) -> list[Figure]:
     each = float(np.median(seconds)) if seconds else None
     candidates = [
         headline.wall_figure(run),
-        Figure("fetched", data(fetched, humanize.size(fetched)), "by all stacks"),
+        Figure("fetched", data(fetched, humanize.size(fetched)), f"by {_of(len(counted), rows)}"),
         Figure(
             "throughput",
             data(rate, humanize.rate(rate)),

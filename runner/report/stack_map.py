@@ -13,7 +13,8 @@ from runner.report.charts import WIDTH, legend, tag
 from runner.report.place import Place, land
 from runner.report.scales import Scale, Tick, number_ticks
 
-ORDER: Final = ("FAILED", "KILLED", "INTERRUPTED", "RUNNING", "WAITING", "COMPLETED")  # the worst first
+OUTSIDE: Final = "OUTSIDE"  # the status of a stack that the area or the box of the source does not meet
+ORDER: Final = ("FAILED", "KILLED", "INTERRUPTED", "RUNNING", "WAITING", OUTSIDE, "COMPLETED")  # the worst first
 _MARGIN: Final = 0.06  # of the extent, around it
 _LEAST_SPAN: Final = 0.02  # degrees
 _FLATTEST, _TALLEST = 2.4, 0.7  # width divided by height
@@ -38,18 +39,29 @@ class Footprint(NamedTuple):
     @property
     def status(self) -> str:
         """The worst of its stacks."""
-        return min((row.status for row in self.rows), key=_rank)
+        return min((row.status for row in self.rows), key=rank)
 
     @property
     def title(self) -> str:
         """Its stacks and how they ended."""
         counts = Counter(row.status for row in self.rows)
-        ended = ", ".join(f"{counts[status]} {status}" for status in ORDER if counts[status])
+        ended = ", ".join(f"{counts[status]} {status}" for status in sorted(counts, key=rank))
         return f"{humanize.listed([row.stack for row in self.rows], _MOST_NAMED)}: {ended}"
 
 
-def _rank(status: str) -> int:
-    return ORDER.index(status) if status in ORDER else 0
+def rank(status: str) -> int:
+    """The place in the order of statuses; an unknown one is neither failed nor complete, as those outside are."""
+    return ORDER.index(status if status in ORDER else OUTSIDE)
+
+
+def unfinished(status: str) -> bool:
+    """Tell of a stack that should have become complete and is not."""
+    return rank(status) < rank(OUTSIDE)
+
+
+def in_words(status: str) -> str:
+    """The status for people."""
+    return "outside of the area" if status == OUTSIDE else status.lower()
 
 
 def footprints(rows: Iterable[StackRow]) -> list[Footprint]:
@@ -62,7 +74,7 @@ def footprints(rows: Iterable[StackRow]) -> list[Footprint]:
     found = [Footprint(*box, tuple(stacks)) for box, stacks in together.items()]
     first = _westernmost(found)
     moved = [_moved(footprint, first) for footprint in found]
-    return sorted(moved, key=lambda footprint: -_rank(footprint.status))
+    return sorted(moved, key=lambda footprint: -rank(footprint.status))
 
 
 def _westernmost(found: Sequence[Footprint]) -> float:
@@ -165,7 +177,12 @@ def _mark(drawn: _Map, footprint: Footprint) -> Markup:
     top, bottom = ((1 - drawn.y.at(edge)) * drawn.height for edge in (footprint.north, footprint.south))
     wide, high = max(right - left, _LEAST_SIDE), max(bottom - top, _LEAST_SIDE)
     path = f"M{(left + right - wide) / 2:.1f},{(top + bottom - high) / 2:.1f}h{wide:.1f}v{high:.1f}h-{wide:.1f}z"
-    return tag("path", tag("title", footprint.title), class_=f"footprint {footprint.status.lower()}", d=path)
+    return tag("path", tag("title", footprint.title), class_=_css(footprint.status), d=path)
+
+
+def _css(status: str) -> str:
+    """The classes of a mark; those of an unknown status are the neutral ones."""
+    return f"footprint {status.lower()}" if status in ORDER else "footprint"
 
 
 def _degrees(scale: Scale, tick: Tick, sides: str) -> str:
@@ -187,11 +204,16 @@ class _Label(NamedTuple):
     west: float
     east: float
     y: float
-    beside: bool
+    side: int  # 0 within the footprint, 1 to the east of it, -1 to the west
+
+    @property
+    def anchor(self) -> float:
+        """The middle of the footprint, or the edge that the text stands beside."""
+        return ((self.west + self.east) / 2, self.east, self.west)[self.side]
 
     def middle(self, across: float) -> float:
         """The middle of the text, on a map of so many pixels."""
-        return self.east + _BESIDE / across + self.half(across) if self.beside else (self.west + self.east) / 2
+        return self.anchor + self.side * (_BESIDE / across + self.half(across))
 
     def half(self, across: float) -> float:
         """Half of the text's width."""
@@ -217,7 +239,7 @@ def _labels(drawn: _Map, found: Sequence[Footprint]) -> list[Markup]:
     labels = []
     for footprint in found[: -_MOST_LABELS - 1 : -1]:
         label = _label(drawn, footprint, _name(footprint, groups), wide)
-        named = len(found) <= _FEW or footprint.status != "COMPLETED" or not label.beside
+        named = len(found) <= _FEW or unfinished(footprint.status) or not label.side
         if not (named and label.fits(wide, wide / drawn.ratio, placed)):
             continue
         placed.append(label)
@@ -230,14 +252,15 @@ def _labels(drawn: _Map, found: Sequence[Footprint]) -> list[Markup]:
 def _label(drawn: _Map, footprint: Footprint, name: str, wide: float) -> _Label:
     west, east = drawn.x.at(footprint.west), drawn.x.at(footprint.east)
     y = 1 - drawn.y.at((footprint.south + footprint.north) / 2)
-    return _Label(name, west, east, y, beside=(east - west) * wide < _LETTER * len(name))
+    label = _Label(name, west, east, y, side=int((east - west) * wide < _LETTER * len(name)))
+    beyond = label.middle(wide) + label.half(wide) > 1
+    return label._replace(side=-1) if label.side and beyond else label
 
 
 def _drawn_label(label: _Label, *, stays: bool) -> Markup:
-    left = label.east if label.beside else (label.west + label.east) / 2
-    classes = ["beside"] * label.beside + ["odd"] * (not stays)
-    style = f"left:{100 * left:.2f}%;top:{100 * label.y:.2f}%"
-    return tag("span", label.name, class_=" ".join(classes) or None, style=style)
+    classes = [("", "beside", "before")[label.side], "" if stays else "odd"]
+    style = f"left:{100 * label.anchor:.2f}%;top:{100 * label.y:.2f}%"
+    return tag("span", label.name, class_=" ".join(filter(None, classes)) or None, style=style)
 
 
 def _naming_groups(found: Sequence[Footprint]) -> list[str]:
@@ -255,15 +278,17 @@ def _name(footprint: Footprint, groups: Sequence[str]) -> str:
 
 def _legend(rows: Sequence[StackRow]) -> Markup:
     counts = Counter(row.status for row in rows)
-    known = [status for status in ORDER[::-1] if counts[status]]
-    return legend((f"footprint {status.lower()}", f"{status.lower()} {counts[status]:,}") for status in known)
+    known = sorted(counts, key=rank, reverse=True)
+    return legend((_css(status), f"{in_words(status)} {counts[status]:,}") for status in known)
 
 
 def _caption(rows: Sequence[StackRow], found: Sequence[Footprint]) -> str:
-    absent = len(rows) - sum(len(footprint.rows) for footprint in found)
+    shown = {row.stack for footprint in found for row in footprint.rows}
+    absent = [row.stack for row in rows if row.stack not in shown]
     parts = ["The box around each grid, in degrees (EPSG:4326)."]
-    if len(found) < len(rows) - absent:
+    if len(found) < len(shown):
         parts.append("Stacks with the same box share it, in the colour of the one that ended worst.")
     if absent:
-        parts.append(f"Of {humanize.plural(absent, 'stack')} the place is not known.")
+        names = humanize.listed(absent, _MOST_NAMED)
+        parts.append(f"Of {humanize.plural(len(absent), 'stack')} the place is not known: {names}.")
     return " ".join(parts)

@@ -10,7 +10,7 @@ from runner.base import humanize
 from runner.record.stacks import FOLDER, StackRow
 from runner.report.archive_folder import ArchiveContents
 from runner.report.charts import bar, tag
-from runner.report.stack_map import ORDER
+from runner.report.stack_map import rank, unfinished
 
 _SLOWEST: Final = 10
 _MOST_ERRORS: Final = 200
@@ -27,7 +27,7 @@ class Column(NamedTuple):
 
 
 class StackTable(NamedTuple):
-    """Cells of all stacks, the worst first; what is the same in all of them stands in `shared`."""
+    """Cells of all stacks, the worst first; what every one has and has alike stands in `shared`."""
 
     heads: list[tuple[str, str]]  # with a class
     rows: list[tuple[str, list[Markup | str]]]  # with the class of the row
@@ -42,13 +42,12 @@ def stack_link(row: StackRow) -> Markup | str:
 
 def worst_first(rows: Sequence[StackRow]) -> list[int]:
     """The numbers of the rows, the failed ones first."""
-    ranks = {status: rank for rank, status in enumerate(ORDER)}
-    return sorted(range(len(rows)), key=lambda number: ranks.get(rows[number].status, 0))
+    return sorted(range(len(rows)), key=lambda number: rank(rows[number].status))
 
 
 def failed_rows(rows: Sequence[StackRow]) -> tuple[list[tuple[Markup | str, str, str]], int]:
     """(name, status, error) of the stacks that did not end well, and how many more there are."""
-    failed = [rows[number] for number in worst_first(rows) if rows[number].error]
+    failed = [rows[number] for number in worst_first(rows) if rows[number].error and unfinished(rows[number].status)]
     shown = [(stack_link(row), row.status, humanize.cut(row.error or "", _LONGEST_ERROR)) for row in failed]
     return shown[:_MOST_ERRORS], max(len(shown) - _MOST_ERRORS, 0)
 
@@ -76,9 +75,10 @@ def stack_table(contents: ArchiveContents) -> StackTable:
     order = worst_first(rows)
     cells = [[column.text(rows[number], number) for column in columns] for number in order]
     places = range(len(columns))
-    values = [list(dict.fromkeys(str(row[at]) for row in cells if row[at] != humanize.UNKNOWN)) for at in places]
+    values = [list(dict.fromkeys(str(row[at]) for row in cells)) for at in places]
     shown = [at for at in places if at == 0 or len(rows) == 1 or len(values[at]) > 1]
-    shared = [f"{columns[at].head} {values[at][0]}" for at in places if at not in shown and values[at]]
+    alike = [at for at in places if at not in shown and values[at] not in ([], [humanize.UNKNOWN])]
+    shared = [f"{columns[at].head} {values[at][0]}" for at in alike]
     table = [(rows[number].status.lower(), [row[at] for at in shown]) for number, row in zip(order, cells, strict=True)]
     return StackTable(
         [(columns[at].head, columns[at].css) for at in shown], table, "; ".join(shared), len(rows) <= _FEW

@@ -119,6 +119,46 @@ def test_names_from_outside_stay_text(tmp_path: Path) -> None:
     assert "<script" not in write_report(folder).read_text("utf-8")
 
 
+# --- stacks without results -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def partial(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """The page of one complete stack, one that failed before its headers, one outside, one of a later version."""
+    folder = make_archive_folder(tmp_path_factory.mktemp("partial") / "run", {"a_VV": "COMPLETED"})
+    (complete,) = read_stacks(folder)
+    bare = [
+        StackRow(stack=f"{tile}_VV", values={"tile": tile, "band": "VV"}, status=status, error="it is short")
+        for tile, status in {"b": "FAILED", "c": "OUTSIDE", "d": "STALE"}.items()
+    ]
+    write_stacks(folder, ("tile", "band"), [complete, *bare])
+    return Page(write_report(folder))
+
+
+def test_only_what_every_stack_has_is_said_to_be_alike(partial: Page) -> None:
+    assert partial.one("summary").text == "4 stacks"
+    rows = {row[0]: row for row in partial.rows("table.all")}
+    assert rows["a_VV"][2] == "4"
+    assert rows["b_VV"][2] == humanize.UNKNOWN
+
+
+def test_figures_say_of_how_many_stacks_they_are(partial: Page) -> None:
+    notes = {one.all("div.label")[0].text: one.all("div.note")[0].text for one in partial.all("div.figure")}
+    (mean,) = (note for name, note in notes.items() if name.startswith("mean"))
+    assert mean.startswith("1 of 4 stacks: ")
+    assert notes["scenes"].endswith("; in 1 of 4 stacks")
+    assert notes["fetched"] == "by 1 of 4 stacks"
+
+
+def test_stacks_outside_and_of_unknown_status_are_neither_failed_nor_complete(partial: Page) -> None:
+    assert partial.figures["stacks done"] == [1]
+    assert "1 failed, 1 outside of the area, 1 stale" in partial.source
+    assert [row.all("td")[0].text for row in partial.all("tr.bad")] == ["b_VV"]
+    assert [row[:2] for row in partial.rows("table.all")] == [
+        ["b_VV", "failed"], ["c_VV", "outside"], ["d_VV", "stale"], ["a_VV", "completed"],
+    ]  # fmt: skip
+
+
 # --- the map ----------------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +184,27 @@ def test_a_footprint_is_named_by_the_groups_that_are_one_in_it() -> None:
         r'<span style="left:[^>]*>([^<]*)</span>', drawn([at("a_VV", 10), at("a_VH", 10), at("b_VV", 12)])
     )
     assert set(names) >= {"a", "b_VV"}
+
+
+def test_the_map_names_the_stacks_whose_place_is_not_known() -> None:
+    rows = [at("a_VV", 10), *(replace(ROW, stack=f"lost{number}", status="FAILED") for number in range(10))]
+    names = ", ".join(f"lost{number}" for number in range(8))
+    assert f"Of 10 stacks the place is not known: {names} and 2 more." in drawn(rows)
+
+
+@pytest.mark.parametrize(("status", "css"), [("OUTSIDE", "footprint outside"), ("GRID", "footprint")])
+def test_a_stack_outside_or_of_unknown_status_is_neutral_on_the_map(status: str, css: str) -> None:
+    svg = drawn([at("a_VV", 10), at("b_VV", 12, status=status)])
+    assert f'class="{css}"' in svg
+    assert f'class="swatch {css}"' in svg
+
+
+def test_the_name_of_a_small_footprint_at_the_right_edge_stands_on_its_left() -> None:
+    rows = [at("left_VV", 10, size=0.01), at("right_VV", 12, size=0.01)]
+    names = {
+        name: css for css, name in re.findall(r'<span class="(\w+)" style="left:[^>]*>([^<]*)</span>', drawn(rows))
+    }
+    assert names == {"left_VV": "beside", "right_VV": "before"}
 
 
 @pytest.mark.parametrize(
