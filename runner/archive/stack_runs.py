@@ -16,7 +16,7 @@ from runner.job import Find, StackRun, Surroundings
 from runner.model import Inputs
 from runner.record.claim import clear_unbegun, left_nothing
 from runner.record.lock import held
-from runner.record.recorded_inputs import found_again
+from runner.record.recorded_inputs import found_again, refuse_changed_area
 from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import RunRecord, recorded_stack
 from runner.record.stacks import StackRow, read_stacks
@@ -36,6 +36,7 @@ class StackRuns:
     stores: Stores
     surroundings: Surroundings
     finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
+    in_area: list[RunFolder] = field(default_factory=list)  # one that an earlier attempt cut to the area, if any
 
     def rows_before(self, parts: Sequence[Part]) -> list[StackRow]:
         """The rows of an archive that is run or resumed, before any stack runs."""
@@ -50,6 +51,8 @@ class StackRuns:
             earlier = self._earlier(part)
         if earlier is None:
             return StackRow(stack=part.name, values=part.values)
+        if earlier.record.stack and earlier.record.stack.area_sha256 and not self.in_area:
+            self.in_area.append(earlier)
         if known is not None and known.status == earlier.status:
             return known
         return row_of(part, earlier.status, earlier.record, earlier.path)
@@ -100,6 +103,9 @@ class StackRuns:
         listed = Archive(part.candidates, (), len(part.candidates))
 
         def find(job: JobSettings, stores: Stores) -> Inputs:
-            return read_inputs(job.source, listed, stores, job.on_error, lambda *_: None, job.mask)
+            inputs = read_inputs(job.source, listed, stores, job.on_error, lambda *_: None, job.mask)
+            for earlier in self.in_area:
+                refuse_changed_area(earlier, job, inputs.stack)
+            return inputs
 
         return find

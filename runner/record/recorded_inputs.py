@@ -73,7 +73,7 @@ def recorded_inputs(
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
         stack = make_stack(job.source, scenes)
         if pinned or area_pinned:
-            _refuse_changed_area(earlier, job, stack)
+            refuse_changed_area(earlier, job, stack)
         return Inputs(stack, (*left_out, *unread), stores.counts)
 
     return find
@@ -83,7 +83,7 @@ def _sidecars_setting(earlier: RunFolder) -> str:
     return str(flat(earlier.config).get("source.sidecars", "read"))  # of runs before there was a choice
 
 
-def _refuse_changed_area(earlier: RunFolder, job: "JobSettings", stack: "Stack") -> None:
+def refuse_changed_area(earlier: RunFolder, job: "JobSettings", stack: "Stack") -> None:
     """Raise SourceError for a file of source.area that holds other polygons than the recorded ones.
 
     Another file, or layer, may hold others.

@@ -5,7 +5,7 @@ them until they lie as they should within a hundredth of a pixel.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ from runner.errors import ConfigError, SourceError, printable
 from runner.model import Grid
 from runner.read.header import Window
 from runner.settings import SourceSettings
-from runner.source.boxes import Box, bounds_in, in_digits, reach_of, surroundings
+from runner.source.boxes import Box, bounds_in, in_digits, reach_of, surroundings, turns_of
 from runner.source.polygons import Polygon, Polygons, Ring, read_polygons, refuse_missing
 
 _TOLERANCE: Final = 0.01  # pixels between an edge and the points that stand for it
@@ -44,12 +44,24 @@ def cut_to_area(source: SourceSettings, lattice: Grid, extent: Window) -> tuple[
     assert source.area is not None  # by the caller
     found = read_polygons(source.area, source.area_layer)
     grid, crs = lattice.part(extent), _crs(source.area, found.crs)
+    turns = [rings for turn in turns_of(crs, grid) for rings in _turned(found.polygons, turn)]
     pixels = [_in_pixels(source.area, rings, crs, lattice, grid) for rings in found.polygons]
+    again = [_in_pixels(source.area, rings, crs, lattice, grid) for rings in turns]
+    pixels += [rings for rings in again if rings and _reaches(rings[0], extent)]
     area = Area.of((rings for rings in pixels if rings), _sha256(found, crs))
     part = area.box and area.box.common(extent)
     if part is None or not area.meets(part):
         raise _outside(source.area, found, crs, grid)
     return part, area.moved(part.row, part.column)
+
+
+def _turned(polygons: Sequence[Polygon], degrees: float) -> list[Polygon]:
+    return [[ring + np.array([degrees, 0.0]) for ring in rings] for rings in polygons]
+
+
+def _reaches(outline: Ring, extent: Window) -> bool:
+    """True if the columns of an outline in pixels meet those of an extent."""
+    return bool(outline[:, 0].max() > extent.column and outline[:, 0].min() < extent.column + extent.width)
 
 
 def _crs(name: str, crs: str | Mapping[str, Any] | None) -> CRS:

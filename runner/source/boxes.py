@@ -23,6 +23,16 @@ def reach_of(grid: Grid) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
+def turns_of(crs: CRS | None, grid: Grid) -> tuple[float, ...]:
+    """Degrees by which a shape is in the same place again, since longitudes run from -180 or from 0; none in metres.
+
+    `crs` is that of the shape, None if it is the grid's.
+    """
+    theirs = None if grid.crs is None else CRS.from_wkt(grid.crs)
+    both = theirs is not None and theirs.is_geographic and (crs is None or crs.is_geographic)
+    return (360.0, -360.0) if both else ()
+
+
 def bounds_in(wanted: CRS, crs: CRS, box: Box) -> Box | None:
     """A box in another CRS, its sides taken point by point; None if it has no place there, or crosses the date line."""
     from rasterio.warp import transform_bounds  # noqa: PLC0415 - only a box needs it

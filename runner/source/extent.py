@@ -16,7 +16,7 @@ from runner.model import Grid, Scene
 from runner.read.header import Header, Window
 from runner.settings import SourceSettings, StackGrid
 from runner.source.area import cut_to_area
-from runner.source.boxes import Box, bounds_in, in_digits, near, reach_of
+from runner.source.boxes import Box, bounds_in, in_digits, near, reach_of, turns_of
 from runner.source.differences import TOLERANCE, offset
 
 
@@ -81,17 +81,45 @@ def _common(windows: Iterable[Window]) -> Window:
 
 
 def _boxed(source: SourceSettings, grid: Grid, extent: Window) -> Window:
-    """The pixels of an extent that the box of the settings touches."""
-    box = _transformed(source, _box_of(source), grid.part(extent))
+    """The pixels of an extent that the box of the settings touches, whichever way longitudes are counted."""
+    part = grid.part(extent)
+    box, crs = _box_of(source), None if source.bbox_crs is None else _crs(source.bbox_crs)
+    touched = [_touched(source, same, grid, extent) for same in (box, *_turned(box, crs, part))]
+    windows = [window for window in touched if window is not None]
+    if not windows:
+        raise _outside(source, crs, part)
+    whole = reduce(_hull, windows)
+    if whole.width > sum(window.width for window in windows):
+        raise ConfigError(
+            f"source.bbox={source.bbox}: it meets the scenes at their west and at their east edge, and the pixels of a "
+            f"box are one piece; their box is {in_digits(reach_of(part))}; name a box on one side, or use source.area"
+        )
+    return whole
+
+
+def _turned(box: Box, crs: CRS | None, grid: Grid) -> list[Box]:
+    """The box by other longitudes, where it has them in common with a grid: a pixel, or the whole box.
+
+    A grid of the globe may reach beyond 180 degrees by half a pixel on both sides.
+    """
+    west, south, east, north = box
+    left, _, right, _ = reach_of(grid)
+    least = 0.999 * min((right - left) / grid.width, east - west)
+    turned = [(west + turn, south, east + turn, north) for turn in turns_of(crs, grid)]
+    return [same for same in turned if min(same[2], right) - max(same[0], left) > least]
+
+
+def _touched(source: SourceSettings, box: Box, grid: Grid, extent: Window) -> Window | None:
+    """The pixels of an extent that a box touches; None if there are none."""
+    moved = _transformed(source, box, grid.part(extent))
+    if moved is None:
+        return None
     to_pixels = ~Affine(*grid.transform)
-    corners = [to_pixels @ (x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
+    corners = [to_pixels @ (x, y) for x in (moved[0], moved[2]) for y in (moved[1], moved[3])]
     (left, right), (top, below) = (
         (floor(min(axis) + TOLERANCE), ceil(max(axis) - TOLERANCE)) for axis in zip(*corners, strict=True)
     )
-    window = Window(top, left, max(below - top, 1), max(right - left, 1)).common(extent)
-    if window is None:
-        raise _outside(source, reach_of(grid.part(extent)), grid.crs_name)
-    return window
+    return Window(top, left, max(below - top, 1), max(right - left, 1)).common(extent)
 
 
 def _box_of(source: SourceSettings) -> Box:
@@ -100,8 +128,8 @@ def _box_of(source: SourceSettings) -> Box:
     return west, south, east, north
 
 
-def _transformed(source: SourceSettings, box: Box, grid: Grid) -> Box:
-    """A box in the CRS of the grid; what lies far outside of the grid is left out, since no CRS is for all places."""
+def _transformed(source: SourceSettings, box: Box, grid: Grid) -> Box | None:
+    """A box in the CRS of the grid; None if it lies far outside of the grid, since no CRS is for all places."""
     if source.bbox_crs is None:
         return box
     if grid.crs is None:
@@ -113,8 +141,7 @@ def _transformed(source: SourceSettings, box: Box, grid: Grid) -> Box:
     reach = bounds_in(ours, theirs, reach_of(grid))
     close = near(box, reach) if reach else box
     if close is None:
-        assert reach  # or nothing is far from it
-        raise _outside(source, reach, source.bbox_crs)
+        return None
     moved = bounds_in(theirs, ours, close)
     if moved is None:
         raise ConfigError(
@@ -132,8 +159,12 @@ def _crs(name: str) -> CRS:
         raise ConfigError(f"source.bbox_crs={name}: wanted a CRS, such as EPSG:4326 or EPSG:32610, or null") from error
 
 
-def _outside(source: SourceSettings, reach: Box, crs: str) -> SourceError:
+def _outside(source: SourceSettings, crs: CRS | None, grid: Grid) -> SourceError:
+    reach, name = reach_of(grid), grid.crs_name
+    inverse = crs and grid.crs and bounds_in(crs, CRS.from_wkt(grid.crs), reach)
+    if inverse:
+        reach, name = inverse, str(source.bbox_crs)
     return SourceError(
-        f"source.bbox={source.bbox}: it lies outside of the scenes, whose box is {in_digits(reach)} in {crs}; give a "
+        f"source.bbox={source.bbox}: it lies outside of the scenes, whose box is {in_digits(reach)} in {name}; give a "
         "box that meets theirs, in the CRS of source.bbox_crs"
     )

@@ -68,6 +68,21 @@ def keep_where(source: SourceSettings, named: Sequence[Candidate]) -> tuple[list
     return kept, left_out
 
 
+def unmatched_where(source: SourceSettings, named: Sequence[Candidate]) -> list[str]:
+    """A line for each condition with values that match no scene, though others of its list do."""
+    lines = []
+    for name, wanted in source.where.items():
+        values = {candidate.groups.get(name) for candidate in named}
+        alone = [item for item in (wanted if isinstance(wanted, list) else []) if not _any_matches(values, item)]
+        if alone:
+            lines.append(f"source.where.{name}: no scene matches {_shown(alone)}; there are {_most(named, name)}")
+    return lines
+
+
+def _any_matches(values: Iterable[str | None], wanted: object) -> bool:
+    return any(_matches(value, wanted) for value in values)
+
+
 def _reason(where: Mapping[str, Any], candidate: Candidate) -> str | None:
     """The condition that a scene does not meet; None if it meets all."""
     for name, wanted in where.items():
@@ -94,8 +109,9 @@ def _values_there(where: Mapping[str, Any], named: Sequence[Candidate]) -> str:
 
 
 def _shown(wanted: object) -> str:
-    text = ",".join(map(str, wanted)) if isinstance(wanted, list) else str(wanted)
-    return printable(f"[{text}]" if isinstance(wanted, list) else text)
+    if isinstance(wanted, list):
+        return f"[{','.join(map(_shown, wanted))}]"
+    return "null" if wanted is None else printable(str(wanted))
 
 
 def _most(named: Iterable[Candidate], name: str) -> str:

@@ -12,7 +12,7 @@ from runner.source.headers import read_headers
 from runner.source.listing import list_objects
 from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
-from runner.source.parts import keep_where
+from runner.source.parts import keep_where, unmatched_where
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
 from runner.source.remarks import Remarks, Stated, describe_stated
 from runner.source.selection import choose, excluded_by, refuse_equal_names
@@ -69,7 +69,7 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
     excluded = ((item, excluded_by(source, item.href)) for item in objects)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over] + remarks.left_out
-    notes = remarks.notes + describe_passed_over(passed_over)
+    notes = remarks.notes + describe_passed_over(passed_over) + unmatched_where(source, named)
     return Archive(tuple(scenes), tuple(left_out), len(objects), tuple(notes), remarks.stated)
 
 

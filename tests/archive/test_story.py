@@ -115,6 +115,19 @@ def test_a_stack_whose_folder_was_removed_or_damaged_is_named_and_computed_again
 
 
 @pytest.mark.slow
+def test_a_stack_that_is_resumed_takes_the_area_of_the_others_or_none(cli: Cli, tmp_path: Path) -> None:
+    root = write_archive(tmp_path / "data", tiles=1)
+    area = {"type": "Polygon", "coordinates": [[[-180, -85], [180, -85], [180, 85], [-180, 85], [-180, -85]]]}
+    (tmp_path / "area.geojson").write_text(json.dumps(area))
+    assert cli(*source_words(root), BY, "source.area=area.geojson", "output.dir=out").returncode == 0
+    shutil.rmtree(tmp_path / "out/stacks/10T00_VH")
+    (tmp_path / "area.geojson").write_text(json.dumps(area).replace("85", "84"))
+    again = cli("log", "resume", "out")
+    assert again.returncode == 1
+    assert "its polygons have changed since they were recorded" in again.stderr
+
+
+@pytest.mark.slow
 def test_the_first_failure_ends_an_archive_unless_it_shall_go_on(cli: Cli, tmp_path: Path) -> None:
     root = write_archive(tmp_path / "data", tiles=6)
     damage(Tile(0).path(root, "VV", DAYS[0]))

@@ -159,3 +159,52 @@ def test_clipping_changes_nothing_inside_of_the_box(seed: int) -> None:
     np.testing.assert_array_equal(part[0], part[-1])
     geometry = {"type": "Polygon", "coordinates": [part.tolist()]}
     np.testing.assert_array_equal(geometry_mask([geometry], (40, 40), Affine.identity(), invert=True), whole)
+
+
+# --- longitudes from -180 or from 0 on ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def globes(tmp_path: Path) -> dict[int, Path]:
+    """Scenes of the whole globe whose longitudes begin at -180 and at 0; pixels of 10 degrees."""
+    for west in (-180, 0):
+        place = {"crs": "EPSG:4326", "transform": Affine(10, 0, west, 0, -10, 90)}
+        write_scene(tmp_path / f"{west}/20200101.tif", np.ones((18, 36), np.float32), **place)
+    return {west: tmp_path / str(west) for west in (-180, 0)}
+
+
+@pytest.mark.parametrize("west", [-180, 0])
+@pytest.mark.parametrize(("left", "right"), [(-20, 20), (160, 200), (-200, -160), (-180, 180), (-120, -90)])
+def test_an_area_is_the_same_place_whichever_way_longitudes_are_counted(
+    globes: dict[int, Path], west: int, left: int, right: int
+) -> None:
+    ring = [(left, -20), (right, -20), (right, 20), (left, 20), (left, -20)]
+    stack = stack_of(globes[west], polygon(ring, crs="EPSG:4326"))
+    columns = {round((stack.grid.transform[2] - west) / 10) + column for column in np.nonzero(inside_of(stack))[1]}
+    assert columns == {round((longitude - west) / 10) % 36 for longitude in range(left, right, 10)}
+
+
+@pytest.mark.parametrize(
+    ("west", "box", "grid"),
+    [
+        (0, [-120, -20, -90, 20], (240, 3)),
+        (-180, [200, -20, 230, 20], (-160, 3)),
+        (0, [-120.2, 1, -120.1, 2], (230, 1)),
+        (0, [-180, -90, 180, 90], (0, 36)),
+        (-180, [-180, -90, 180, 90], (-180, 36)),
+        (-180, [-179, -90, 182, 90], (-180, 36)),
+    ],
+)
+def test_a_box_is_the_same_place_whichever_way_longitudes_are_counted(
+    globes: dict[int, Path], west: int, box: list[float], grid: tuple[int, int]
+) -> None:
+    source = local_source(globes[west], bbox=box)
+    found = find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack.grid
+    assert (found.transform[2], found.width) == grid
+
+
+@pytest.mark.parametrize(("west", "box"), [(0, [-20, -20, 20, 20]), (-180, [170, -20, 190, 20])])
+def test_a_box_that_lies_at_both_edges_is_refused(globes: dict[int, Path], west: int, box: list[float]) -> None:
+    source = local_source(globes[west], bbox=box)
+    with pytest.raises(ConfigError, match="at their west and at their east edge.*source.area"):
+        find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None)

@@ -13,7 +13,7 @@ from runner.errors import ConfigError, SourceError
 from runner.model import StoredObject
 from runner.settings import S3Settings, SourceSettings
 from runner.source.names import Candidate
-from runner.source.parts import keep_where, part
+from runner.source.parts import keep_where, part, unmatched_where
 from runner.source.scenes import list_archive
 from runner.source.stores import Stores
 
@@ -66,6 +66,11 @@ def test_what_is_left_out_keeps_the_condition_that_it_does_not_meet() -> None:
         "2": "source.where.band does not match VH",
         "5": "source.where.tile does not match 11SKA",
     }
+
+
+def test_a_wanted_value_that_no_scene_has_is_named() -> None:
+    lines = unmatched_where(source(where={"tile": ["10TET", "10TXX", None], "band": "V?"}), SCENES)
+    assert lines == ["source.where.tile: no scene matches [10TXX,null]; there are 10TET, 10TFT, 11SKA"]
 
 
 @pytest.mark.parametrize(
