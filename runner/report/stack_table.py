@@ -7,7 +7,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from runner.base import humanize
-from runner.record.stacks import FOLDER, StackRow
+from runner.record.stacks import FOLDER, OUTSIDE, StackRow
 from runner.report.archive_folder import ArchiveContents
 from runner.report.charts import bar, tag
 from runner.report.stack_map import ORDER
@@ -48,7 +48,8 @@ def worst_first(rows: Sequence[StackRow]) -> list[int]:
 
 def failed_rows(rows: Sequence[StackRow]) -> tuple[list[tuple[Markup | str, str, str]], int]:
     """(name, status, error) of the stacks that did not end well, and how many more there are."""
-    failed = [rows[number] for number in worst_first(rows) if rows[number].error]
+    failed = [rows[number] for number in worst_first(rows)]
+    failed = [row for row in failed if row.error and row.status != OUTSIDE]
     shown = [(stack_link(row), row.status, humanize.cut(row.error or "", _LONGEST_ERROR)) for row in failed]
     return shown[:_MOST_ERRORS], max(len(shown) - _MOST_ERRORS, 0)
 

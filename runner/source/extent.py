@@ -11,7 +11,7 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from runner.area import Area
-from runner.errors import ConfigError, SourceError
+from runner.errors import ConfigError, OutsideError, SourceError
 from runner.model import Grid, Scene
 from runner.read.header import Header, Window
 from runner.settings import SourceSettings, StackGrid
@@ -132,8 +132,8 @@ def _crs(name: str) -> CRS:
         raise ConfigError(f"source.bbox_crs={name}: wanted a CRS, such as EPSG:4326 or EPSG:32610, or null") from error
 
 
-def _outside(source: SourceSettings, reach: Box, crs: str) -> SourceError:
-    return SourceError(
+def _outside(source: SourceSettings, reach: Box, crs: str) -> OutsideError:
+    return OutsideError(
         f"source.bbox={source.bbox}: it lies outside of the scenes, whose box is {in_digits(reach)} in {crs}; give a "
         "box that meets theirs, in the CRS of source.bbox_crs"
     )

@@ -51,7 +51,7 @@ class Part:
 def keep_where(source: SourceSettings, named: Sequence[Candidate]) -> tuple[list[Candidate], list[LeftOut]]:
     """The scenes that `source.where` takes, and the others with the reason.
 
-    Raises ConfigError for a group that no scene has, SourceError if none is left.
+    Raises ConfigError for a group that no scene has, SourceError if none is left or one of a list of values has none.
     """
     for name in source.where:
         refuse_unknown_group(f"source.where.{name}", name, source, named)
@@ -65,7 +65,23 @@ def keep_where(source: SourceSettings, named: Sequence[Candidate]) -> tuple[list
             left_out.append(LeftOut(candidate.item, candidate.scene, candidate.time, reason))
     if named and not kept:
         raise SourceError(f"source.where leaves none of {len(named)} scenes: {_values_there(source.where, named)}")
+    for name, wanted in source.where.items():
+        _refuse_unmatched(name, wanted, named)
     return kept, left_out
+
+
+def _refuse_unmatched(name: str, wanted: object, named: Sequence[Candidate]) -> None:
+    """Raise SourceError for values of a list that no scene has, though others of the list are there."""
+    values = {candidate.groups.get(name) for candidate in named}
+    items = [item for item in wanted if item is not None] if isinstance(wanted, list) else []
+    unmatched = [str(item) for item in items if not any(_matches(value, item) for value in values)]
+    if named and unmatched:
+        near = did_you_mean(unmatched[0], {value for value in values if value is not None})
+        absent = several([printable(text) for text in unmatched], _MOST_NAMED)
+        raise SourceError(
+            f"source.where.{name}={_shown(wanted)}: no scene has {absent}, and '{printable(name)}' is "
+            f"{_most(named, name)}{near or '; leave it out of the list'}"
+        )
 
 
 def _reason(where: Mapping[str, Any], candidate: Candidate) -> str | None:

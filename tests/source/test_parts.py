@@ -35,6 +35,13 @@ SCENES = [
 ]
 
 
+def test_a_value_of_a_list_that_no_scene_has_is_refused_though_another_is_there() -> None:
+    with pytest.raises(
+        SourceError, match=r"no scene has 10TEX, and 'tile' is 10TET, 10TFT, 11SKA; did you mean '10TET'"
+    ):
+        keep_where(source(where={"tile": ["10TFT", "10TEX"]}), SCENES)
+
+
 @pytest.mark.parametrize(
     ("where", "kept"),
     [
