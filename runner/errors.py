@@ -44,6 +44,10 @@ class SourceError(RunnerError):
     """The archive cannot be listed, or its scenes do not make one stack."""
 
 
+class OutsideError(SourceError):
+    """The box or the area of the settings has no pixel of a stack."""
+
+
 class PlanError(RunnerError):
     """The job cannot be run as configured on these machines."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from runner.base.console import nothing_is_shown, say, show_table, table
-from runner.base.humanize import nodata, plural, relative_path, size
+from runner.base.humanize import listed, nodata, plural, relative_path, size
 from runner.errors import printable
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
@@ -17,7 +17,7 @@ from runner.plan.memory_advice import REWRITE
 from runner.plan.records import Pass, Plan, StagePlan
 from runner.plan.weights import is_mercator
 from runner.record.run import PassRecord
-from runner.record.stacks import StackRow
+from runner.record.stacks import OUTSIDE, StackRow
 from runner.settings import MaskSettings, Over, SourceSettings
 from runner.source.mask_files import describe_test
 from runner.source.parts import Part
@@ -112,6 +112,8 @@ def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[P
 
 def describe_stack(row: StackRow) -> str:
     """One line on a stack whose run has ended."""
+    if row.status == OUTSIDE:
+        return f"{row.stack}: {row.status}, left out"
     if row.status != "COMPLETED":
         return f"{row.stack}: {row.status}{'' if row.error is None else f': {row.error}'}"
     left_out = f", {row.left_out} left out" if row.left_out else ""
@@ -120,6 +122,13 @@ def describe_stack(row: StackRow) -> str:
         f"{row.stack}: {plural(row.scenes or 0, 'scene')}{left_out}, {row.width} x {row.height} pixels {row.dtype}, "
         f"{row.crs}{fetched}, {row.seconds or 0:.1f} s"
     )
+
+
+def describe_outside(source: SourceSettings, outside: Sequence[str], stacks: int) -> str:
+    """One line on the stacks that the box or the area of the settings does not meet, by their names."""
+    cut = " or ".join(f"source.{name}" for name in ("bbox", "area") if getattr(source, name) is not None)
+    verb = "lies" if len(outside) == 1 else "lie"
+    return f"{len(outside)} of {plural(stacks, 'stack')} {verb} outside of {cut}: {listed(outside, _MOST_NAMED)}"
 
 
 def describe_skipped(inputs: Inputs) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from runner import summary
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.turns import most_under_way, own_bytes, room_bytes
-from runner.base.console import progress_bar, tell
-from runner.errors import PlanError, RunnerError
+from runner.base.console import progress_bar, say, tell
+from runner.errors import OutsideError, PlanError, RunnerError
 from runner.host.memory import memory_limit_bytes
 from runner.model import Scene, Stack
 from runner.plan.memory import PROCESS_BYTES
@@ -40,6 +40,12 @@ def show_archive_plan(job: JobSettings) -> None:
     plans = [(stack.name, stack.stack, stack.plan) for stack in planned if stack.stack and stack.plan]
     if plans:
         summary.show_archive_plan(plans, _peak_bytes(job, planned))
+    outside = [stack for stack in planned if stack.outside]
+    if outside:
+        line = summary.describe_outside(job.source, [stack.name for stack in outside], len(planned))
+        if len(outside) == len(planned):
+            raise PlanError(f"{line}; {outside[0].name}: {outside[0].outside}")
+        say(line)
     problems = [stack for stack in planned if stack.problem]
     if problems:
         raise PlanError(
@@ -50,12 +56,13 @@ def show_archive_plan(job: JobSettings) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStack:
-    """A stack and its plan, or the problem that keeps it from running."""
+    """A stack and its plan, or the problem that keeps it from running, or why it lies outside and is left out."""
 
     name: str
     stack: Stack | None = None
     plan: Plan | None = None
     problem: str | None = None
+    outside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,8 @@ class _Planner:
                 stack, skipped = _stack_like(job, part, example), 0
             plan = make_plan(job, stack, skipped, self.stores)
             return PlannedStack(part.name, stack, plan if example is None else _as_listed(plan, stack, example))
+        except OutsideError as error:
+            return PlannedStack(part.name, outside=str(error))
         except RunnerError as error:
             return PlannedStack(part.name, problem=str(error))
 

@@ -3,28 +3,32 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from msgspec.structs import replace
 
 from runner.archive.rows import row_of
 from runner.archive.stack_jobs import ArchiveJob, advice_on
 from runner.base.console import hushed
+from runner.base.overrides import key_of, without_folder
 from runner.config.replay import keep_plain_config
-from runner.errors import RecordError, RunnerError
+from runner.errors import OutsideError, RecordError, RunnerError
 from runner.host.stopping import refuse_if_stopped
 from runner.job import Find, StackRun, Surroundings
 from runner.model import Inputs
-from runner.record.claim import clear_unbegun, left_nothing
+from runner.record.claim import clear_unbegun, left_nothing, remove_if_nothing_left
 from runner.record.lock import held
 from runner.record.recorded_inputs import found_again, refuse_changed_area
 from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import RunRecord, recorded_stack
-from runner.record.stacks import StackRow, read_stacks
+from runner.record.stacks import OUTSIDE, StackRow, read_stacks
 from runner.report.page import write_report
 from runner.settings import JobSettings
 from runner.source.parts import Part
 from runner.source.scenes import Archive, read_inputs
 from runner.source.stores import Stores
+
+_CUTTING: Final = ("source.area", "source.area_layer", "source.bbox", "source.bbox_crs", "source.grid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,8 @@ class StackRuns:
         return [self._row_before(part, known.get(part.name)) for part in parts]
 
     def _row_before(self, part: Part, known: StackRow | None) -> StackRow:
+        if known is not None and known.status == OUTSIDE and not self._is_cut_anew:
+            return known
         earlier = None
         with suppress(RecordError):  # the stack itself fails by it
             earlier = self._earlier(part)
@@ -56,6 +62,13 @@ class StackRuns:
         if known is not None and known.status == earlier.status:
             return known
         return row_of(part, earlier.status, earlier.record, earlier.path)
+
+    @property
+    def _is_cut_anew(self) -> bool:
+        """Whether an attempt after the first has overrides of the box or the area."""
+        attempts, words = self.record.run.attempts, self.record.run.overrides
+        later = words[len(without_folder(attempts[0].overrides)) :] if attempts else ()
+        return any(key_of(word) in _CUTTING for word in later)
 
     def _earlier(self, part: Part) -> RunFolder | None:
         """The run that lies in a stack's folder; None if there is none that is of use. Raises RecordError."""
@@ -75,6 +88,9 @@ class StackRuns:
             with hushed(), self._started(part) as (record, find):
                 run = StackRun(self.archive.settings_of(part), record, self.stores.beside(), self.surroundings)
                 run.all_stages(find)
+        except OutsideError as error:
+            remove_if_nothing_left(folder)
+            return StackRow(stack=part.name, values=part.values, status=OUTSIDE, error=str(error))
         except BaseException as error:  # noqa: BLE001 - the row says so, and the story goes on or ends
             status = "INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             if record is None and status == "INTERRUPTED":

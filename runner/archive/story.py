@@ -19,7 +19,7 @@ from runner.archive.recorded import RecordedStacks
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns
-from runner.archive.tables import write_tables
+from runner.archive.tables import raster_names, write_tables
 from runner.archive.turns import Turns, most_computing, most_under_way
 from runner.base.command import command
 from runner.base.console import progress_bar, say, tell
@@ -36,7 +36,7 @@ from runner.output.inputs import write_left_out
 from runner.plan.reading import gdal_options_of
 from runner.preview import stores_of
 from runner.record.run_record import RunRecord
-from runner.record.stacks import STACKS, StackRow
+from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 from runner.settings import JobSettings, SourceSettings
 from runner.source.band_parts import by_band
 from runner.source.gather import all_delivered
@@ -125,15 +125,19 @@ class _Story:
             files = self._write_tables()
             asyncio.run(all_delivered())
         self._refuse_failures()
+        self._refuse_if_all_outside()
         for name in (STACKS, *files):
             say(f"wrote {relative_path(self._record.folder / name)}")
+        rasters = raster_names(self._whole.job)
+        if rasters:
+            say(f"rasters: {', '.join(relative_path(self._record.folder / FOLDER / '*' / name) for name in rasters)}")
 
     # --- running ----------------------------------------------------------------------------------------------------
 
     def _run_all(self, bar: Callable[[int, int], None]) -> None:
-        complete = {row.stack for row in self._table.rows if row.status == "COMPLETED"}
-        waiting = iter([part for part in self._parts if part.name not in complete])
-        done, total = len(complete), len(self._parts)
+        ended = {row.stack for row in self._table.rows if row.status in ("COMPLETED", OUTSIDE)}
+        waiting = iter([part for part in self._parts if part.name not in ended])
+        done, total = len(ended), len(self._parts)
         drivers = most_under_way(self._whole.job)
         pool = ThreadPoolExecutor(drivers, "stack")
         under_way: dict[Future[StackRow], Part] = {}
@@ -164,7 +168,9 @@ class _Story:
         row = future.result()
         self._table.put(row)
         line = summary.describe_stack(row)
-        log.log(logging.INFO if row.status == "COMPLETED" else logging.ERROR, line, extra={"stack": part.name})
+        log.log(
+            logging.INFO if row.status in ("COMPLETED", OUTSIDE) else logging.ERROR, line, extra={"stack": part.name}
+        )
         tell(line)
         if row.status == "FAILED" and self._whole.job.archive.on_error == "stop" and self._failure is None:
             self._failure = row
@@ -203,3 +209,15 @@ class _Story:
             more = f"{len(failed)} of {plural(len(rows), 'stack')} failed" if len(failed) > 1 else "1 stack failed"
             example = self._failure or failed[0]
             raise ArchiveError(f"{more}: {example.stack}: {example.error}{way if len(failed) < len(rows) else ''}")
+
+    def _refuse_if_all_outside(self) -> None:
+        """Say how many stacks lie outside. Raises ArchiveError if all do."""
+        rows = self._table.rows
+        outside = [row for row in rows if row.status == OUTSIDE]
+        if not outside:
+            return
+        line = summary.describe_outside(self._whole.job.source, [row.stack for row in outside], len(rows))
+        if len(outside) == len(rows):
+            raise ArchiveError(f"{line}; {outside[0].stack}: {outside[0].error}")
+        log.info(line)
+        tell(line)

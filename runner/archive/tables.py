@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from runner.archive.stack_jobs import advice_on
 from runner.errors import RecordError
 from runner.output.arrow import column
+from runner.output.names import output_names
 from runner.output.table import free_name, write_table
 from runner.record.stacks import FOLDER
 from runner.settings import JobSettings, Over
@@ -29,6 +30,16 @@ def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -
         names.append(f"{stage}.parquet")
         write_table(folder / names[-1], table)
     return names
+
+
+def raster_names(job: JobSettings) -> list[str]:
+    """The rasters that each stack has in its folder."""
+    return [
+        name
+        for stage, settings in job.stages.items()
+        if settings.over is Over.time
+        for name in output_names(stage, settings.over, settings.statistics)
+    ]
 
 
 def combined_tables(

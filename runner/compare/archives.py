@@ -11,7 +11,7 @@ from runner.compare.records import SECTIONS
 from runner.compare.sections import Difference, Section
 from runner.errors import RecordError
 from runner.record.run_folder import RunFolder, read_run
-from runner.record.stacks import FOLDER, read_stacks
+from runner.record.stacks import FOLDER, OUTSIDE, StackRow, read_stacks
 
 _BY_STACK: Final = ("inputs", "values")  # sections that each stack has for itself
 _MOST_NAMED: Final = 5
@@ -23,13 +23,26 @@ def compare_archives(a: RunFolder, b: RunFolder, only: Iterable[str] | None = No
 
 
 def _of_stacks(a: RunFolder, b: RunFolder, name: str) -> Section:
-    sides = [{row.stack: archive.path / FOLDER / row.stack for row in read_stacks(archive.path)} for archive in (a, b)]
+    sides = [{row.stack: _Side(archive.path, row) for row in read_stacks(archive.path)} for archive in (a, b)]
     found, stacks = _Found(name), dict.fromkeys([*sides[0], *sides[1]])
     with progress_bar(name) as bar:
         for count, stack in enumerate(stacks, start=1):
             found.compare(stack, sides[0].get(stack), sides[1].get(stack))
             bar(count, len(stacks))
     return found.section()
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A stack of one of the archives."""
+
+    archive: Path
+    row: StackRow
+
+    @property
+    def folder(self) -> Path:
+        """The folder of its run; there is none of a stack that lies outside."""
+        return self.archive / FOLDER / self.row.stack
 
 
 @dataclass(slots=True)
@@ -42,11 +55,11 @@ class _Found:
     same: int = 0
     in_neither: list[str] = field(default_factory=list)  # stacks for which neither archive has such facts
 
-    def compare(self, stack: str, ours: Path | None, theirs: Path | None) -> None:
+    def compare(self, stack: str, ours: _Side | None, theirs: _Side | None) -> None:
         """Compare the folders of a stack; None where an archive does not have it."""
-        standings = [_standing(folder, self.name) for folder in (ours, theirs)]
+        standings = [_standing(side, self.name) for side in (ours, theirs)]
         if ours and theirs and not any(standings):
-            self._compare(stack, ours, theirs)
+            self._compare(stack, ours.folder, theirs.folder)
         elif all(standings):
             self.in_neither.append(stack)
         else:
@@ -75,10 +88,13 @@ class _Found:
         return Section(self.name, self.differences, f"{what} in {plural(self.same, 'stack')}", notes)
 
 
-def _standing(folder: Path | None, section: str) -> str:
+def _standing(side: _Side | None, section: str) -> str:
     """Why a stack has nothing for this section; an empty text if it has."""
-    if folder is None:
+    if side is None:
         return "not there"
+    if side.row.status == OUTSIDE:
+        return OUTSIDE
+    folder = side.folder
     if not (folder / "run.json").exists():
         return "not begun"
     if section == "inputs":

@@ -18,6 +18,7 @@ from runner.errors import RecordError, printable
 from runner.log.verb import OUTPUTS, Verb
 from runner.record.run import STATUSES, Run
 from runner.record.run_folder import RunFolder, find_runs, read_run
+from runner.record.stacks import OUTSIDE
 
 _STATUSES = (*STATUSES, "UNREADABLE")
 _COLUMNS = ["run", "when", "status", "stack", "scenes", "wall", "MB/s", "retries", "overrides"]
@@ -200,7 +201,9 @@ def _row(entry: Entry) -> list[str]:
 def _stack(run: Run) -> str:
     """The name of the stack, or how many stacks of an archive are done."""
     if run.archive:
-        return f"{run.archive.done:,} of {plural(run.archive.stacks, 'stack')}"
+        outside = run.archive.statuses.get(OUTSIDE, 0)
+        done = f"{run.archive.done:,} of {plural(run.archive.stacks, 'stack')}"
+        return f"{done}, {outside:,} outside" if outside else done
     return f"{run.stack_name}, an archive" if run.is_archive else run.stack_name
 
 

@@ -10,12 +10,12 @@ from runner.errors import RecordError, printable
 from runner.log.stack_rows import rows_now
 from runner.record.run import Run
 from runner.record.run_folder import RunFolder
-from runner.record.stacks import FOLDER, STACKS, StackRow
+from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 
 MOST_STACKS: Final = 40
 _COLUMNS: Final = ["stack", "status", "CRS", "type", "scenes", "pixels", "fetched", "took", "rate"]
 _LEFT: Final = 4  # columns of words
-_ORDER: Final = ("FAILED", "KILLED", "INTERRUPTED", "RUNNING", "WAITING", "COMPLETED")
+_ORDER: Final = ("FAILED", "KILLED", "INTERRUPTED", "RUNNING", "WAITING", OUTSIDE, "COMPLETED")
 _UNKNOWN: Final = "-"
 
 
@@ -51,7 +51,7 @@ def show_stacks(archive: RunFolder, most: int | None) -> None:
     show_table(table("", _COLUMNS, [_cells(row) for row in rows[:most]], _LEFT))
     if len(rows[:most]) < len(rows):
         say(f"and {len(rows) - len(rows[:most]):,} more: show --all prints them, {STACKS} has them")
-    _show_errors([row for row in rows if row.error], most)
+    _show_errors([row for row in rows if row.error and row.status != OUTSIDE], most)
 
 
 def _rank(row: StackRow) -> int:

@@ -89,6 +89,13 @@ def left_nothing(folder: Path) -> bool:
         return False
 
 
+def remove_if_nothing_left(folder: Path) -> None:
+    """Remove the folder of a run that left nothing of use; what others have put there stays."""
+    with suppress(OSError, RecordError):
+        _clear(folder)
+        folder.rmdir()
+
+
 def clear_unbegun(folder: Path) -> None:
     """Remove what a run leaves in its folder that was killed in its first moment, before its record was written."""
     record = folder / RECORD

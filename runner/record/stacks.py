@@ -10,6 +10,7 @@ from runner.errors import RecordError
 STACKS: Final = "stacks.parquet"
 FOLDER: Final = "stacks"  # of the archive's folder, with a run's folder for each stack
 WAITING: Final = "WAITING"  # the status of a stack whose run has not begun
+OUTSIDE: Final = "OUTSIDE"  # that of one that source.bbox or source.area does not meet: left out, and not failed
 _PREFIX: Final = "group_"  # of a column of values whose group's name another column has
 
 
@@ -19,7 +20,7 @@ class StackRow:
 
     stack: str  # its folder below stacks/
     values: dict[str, str | None]  # of the groups that it is parted by, each a column
-    status: str = WAITING  # or that of its run
+    status: str = WAITING  # or OUTSIDE, or that of its run
     scenes: int | None = None
     left_out: int | None = None
     crs: str | None = None

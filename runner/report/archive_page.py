@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from runner.base import humanize
-from runner.record.stacks import StackRow
+from runner.record.stacks import OUTSIDE, StackRow
 from runner.report import headline, overview, place, results, stack_table
 from runner.report.archive_folder import ArchiveContents, read_archive
 from runner.report.charts import template
@@ -71,8 +71,9 @@ def _stacks(rows: Sequence[StackRow]) -> Figure | None:
     counts = Counter(row.status for row in rows)
     done = counts.pop("COMPLETED", 0)
     others = ", ".join(f"{counts[status]:,} {in_words(status)}" for status in sorted(counts, key=rank))
-    shown = data(done, f"{done:,} of {len(rows):,}")
-    return Figure("stacks done", shown, others or "every stack is complete", done / len(rows))
+    wanted = len(rows) - counts[OUTSIDE]
+    shown = data(done, f"{done:,} of {wanted:,}")
+    return Figure("stacks done", shown, others or "every stack is complete", done / max(wanted, 1))
 
 
 def _period(contents: ArchiveContents) -> Figure | None:

@@ -8,12 +8,11 @@ from typing import Final, NamedTuple
 from markupsafe import Markup
 
 from runner.base import humanize
-from runner.record.stacks import StackRow
+from runner.record.stacks import OUTSIDE, StackRow
 from runner.report.charts import WIDTH, legend, tag
 from runner.report.place import Place, land
 from runner.report.scales import Scale, Tick, number_ticks
 
-OUTSIDE: Final = "OUTSIDE"  # the status of a stack that the area or the box of the source does not meet
 ORDER: Final = ("FAILED", "KILLED", "INTERRUPTED", "RUNNING", "WAITING", OUTSIDE, "COMPLETED")  # the worst first
 _MARGIN: Final = 0.06  # of the extent, around it
 _LEAST_SPAN: Final = 0.02  # degrees
@@ -128,6 +127,7 @@ def stack_map(rows: Sequence[StackRow], found: Sequence[Footprint]) -> Markup:
     place = extent_of(found)
     if place is None:
         return Markup()
+    rows = [row for row in rows if row.status != OUTSIDE or row.west is not None]
     drawn = _window(place)
     lines = number_ticks(drawn.x, 5), number_ticks(drawn.y, 5)
     marks = [*_land(drawn), *_graticule(drawn, *lines), *(_mark(drawn, footprint) for footprint in found)]

@@ -16,7 +16,7 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.transform import Affine
 
 from runner.area import Area
-from runner.errors import ConfigError, SourceError, printable
+from runner.errors import ConfigError, OutsideError, printable
 from runner.model import Grid
 from runner.read.header import Window
 from runner.settings import SourceSettings
@@ -39,7 +39,7 @@ def refuse_missing_area(source: SourceSettings) -> None:
 def cut_to_area(source: SourceSettings, lattice: Grid, extent: Window) -> tuple[Window, Area]:
     """The part of an extent, a window of a lattice, that the area covers, and the area on the grid of that part.
 
-    Raises ConfigError for a file that cannot be used, SourceError for an area without a pixel of the extent.
+    Raises ConfigError for a file that cannot be used, OutsideError for an area without a pixel of the extent.
     """
     assert source.area is not None  # by the caller
     found = read_polygons(source.area, source.area_layer)
@@ -82,12 +82,12 @@ def _sha256(found: Polygons, crs: CRS) -> str:
     return digest.hexdigest()
 
 
-def _outside(name: str, found: Polygons, crs: CRS, grid: Grid) -> SourceError:
+def _outside(name: str, found: Polygons, crs: CRS, grid: Grid) -> OutsideError:
     points = np.concatenate([ring for rings in found.polygons for ring in rings])
     box: Box = (*map(float, points.min(axis=0)), *map(float, points.max(axis=0)))  # type: ignore[assignment]
     reach = None if grid.crs is None else bounds_in(crs, CRS.from_wkt(grid.crs), reach_of(grid))
     theirs = f"{in_digits(reach)} there" if reach else f"{in_digits(reach_of(grid))} in {grid.crs_name}"
-    return SourceError(
+    return OutsideError(
         f"source.area={printable(name)}: no pixel has its centre inside; the box of its polygons is {in_digits(box)} "
         f"in {crs.to_string()[:60]}, and that of the stack is {theirs}"
     )

@@ -11,7 +11,7 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from runner.area import Area
-from runner.errors import ConfigError, SourceError
+from runner.errors import ConfigError, OutsideError, SourceError
 from runner.model import Grid, Scene
 from runner.read.header import Header, Window
 from runner.settings import SourceSettings, StackGrid
@@ -159,12 +159,12 @@ def _crs(name: str) -> CRS:
         raise ConfigError(f"source.bbox_crs={name}: wanted a CRS, such as EPSG:4326 or EPSG:32610, or null") from error
 
 
-def _outside(source: SourceSettings, crs: CRS | None, grid: Grid) -> SourceError:
+def _outside(source: SourceSettings, crs: CRS | None, grid: Grid) -> OutsideError:
     reach, name = reach_of(grid), grid.crs_name
     inverse = crs and grid.crs and bounds_in(crs, CRS.from_wkt(grid.crs), reach)
     if inverse:
         reach, name = inverse, str(source.bbox_crs)
-    return SourceError(
+    return OutsideError(
         f"source.bbox={source.bbox}: it lies outside of the scenes, whose box is {in_digits(reach)} in {name}; give a "
         "box that meets theirs, in the CRS of source.bbox_crs"
     )

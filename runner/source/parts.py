@@ -51,7 +51,7 @@ class Part:
 def keep_where(source: SourceSettings, named: Sequence[Candidate]) -> tuple[list[Candidate], list[LeftOut]]:
     """The scenes that `source.where` takes, and the others with the reason.
 
-    Raises ConfigError for a group that no scene has, SourceError if none is left.
+    Raises ConfigError for a group that no scene has, SourceError if none is left or one of a list of values has none.
     """
     for name in source.where:
         refuse_unknown_group(f"source.where.{name}", name, source, named)

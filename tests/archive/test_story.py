@@ -92,6 +92,40 @@ def test_a_stack_that_fails_is_a_row_the_others_are_right_and_resume_does_what_i
     assert "there is nothing to resume" in cli("log", "resume", "out").stdout
 
 
+def test_stacks_outside_of_the_box_are_left_out_and_none_has_failed(cli: Cli, tmp_path: Path) -> None:
+    root, out = write_archive(tmp_path / "data"), tmp_path / "out"
+    west, south, east, north = -123.0, 47.84, -122.99, 47.85
+    words = [*source_words(root), BY, "source.where.band=VV", f"source.bbox=[{west},{south},{east},{north}]"]
+    done = cli(*words, "output.dir=out")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 3 stacks lie outside of source.bbox: 10T01_VV, 10T02_VV" in done.stderr
+    assert "rasters: out/stacks/*/temporal_mean.tif" in done.stdout
+    assert statuses(out) == {"10T00_VV": "COMPLETED", "10T01_VV": "OUTSIDE", "10T02_VV": "OUTSIDE"}
+    assert [path.name for path in (out / "stacks").iterdir()] == ["10T00_VV"]
+    assert "1 completed, 2 outside" in cli("log", "show", "out").stdout
+    verified = cli("log", "verify", "out", "--blocks", "0")
+    assert verified.returncode == 0, verified.stdout
+    assert "2 stacks outside of the box or area" in verified.stdout
+    assert cli("log", "diff", "out", "out").returncode == 0
+    assert "Stacks that did not end well" not in (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_stacks_outside_stay_so_when_resumed_unless_the_box_is_another(cli: Cli, tmp_path: Path) -> None:
+    root, out = write_archive(tmp_path / "data"), tmp_path / "out"
+    words = [*source_words(root), BY, "source.where.band=VV", "source.bbox=[0,0,1,1]", "output.dir=out"]
+    for plan in (["action=plan"], []):
+        done = cli(*words, *plan)
+        assert done.returncode == 1
+        assert "3 of 3 stacks lie outside of source.bbox: 10T00_VV, 10T01_VV, 10T02_VV; 10T00_VV: " in done.stderr
+    again = cli("log", "resume", "out")
+    assert again.returncode == 1
+    assert "10T00_VV: OUTSIDE, left out" not in again.stderr
+    assert set(statuses(out).values()) == {"OUTSIDE"}
+    assert cli("log", "resume", "out", "--", "source.bbox=null").returncode == 0
+    assert set(statuses(out).values()) == {"COMPLETED"}
+
+
 @pytest.mark.slow
 def test_a_stack_whose_folder_was_removed_or_damaged_is_named_and_computed_again(cli: Cli, tmp_path: Path) -> None:
     words = [*source_words(write_archive(tmp_path / "data", tiles=1)), BY]
@@ -176,7 +210,11 @@ def test_each_line_of_a_log_is_of_its_own_stack(cli: Cli, tmp_path: Path) -> Non
     assert "runner.recorded_pass" not in own
     assert len(re.findall(r"^10T\d\d_V\w: 3 scenes, ", done.stderr, re.MULTILINE)) == 8
     assert "spatial_mean+temporal_mean" not in done.stderr
-    assert done.stdout.splitlines() == ["wrote out/stacks.parquet", "wrote out/spatial_mean.parquet"]
+    assert done.stdout.splitlines() == [
+        "wrote out/stacks.parquet",
+        "wrote out/spatial_mean.parquet",
+        "rasters: out/stacks/*/temporal_mean.tif, out/stacks/*/temporal_count.tif",
+    ]
 
 
 @pytest.mark.slow
