@@ -172,19 +172,41 @@ def same_bits(left: Stack, right: Stack) -> bool:
 nodatas = st.sampled_from([None, 0, 1, math.nan])
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
 @example(np.array([[[1 + 2**-52]], [[1 + 2**-21]]]), 1, Cut(1, 1, 1, 1, 0))  # the first is nodata in all but a digit
 @given(stacks(), nodatas, cuts)
 def test_every_pixel_over_time_is_the_true_value_rounded_once(stack: Stack, nodata: float | None, cut: Cut) -> None:
+    hold_over_time(stack, nodata, cut)
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(stacks(), nodatas, cuts)
+def test_every_pixel_over_time_is_so_in_many_stacks(stack: Stack, nodata: float | None, cut: Cut) -> None:
+    hold_over_time(stack, nodata, cut)
+
+
+def hold_over_time(stack: Stack, nodata: float | None, cut: Cut) -> None:
     pixels = Pixels(stack.dtype, nodata)
     found = over_time(stack, pixels, cut)
     for y, x in np.ndindex(stack.shape[1:]):
         np.testing.assert_equal({name: found[name][y, x] for name in NAMES}, expected(stack[:, y, x], pixels))
 
 
-@settings(max_examples=120)
+@settings(max_examples=40)
 @given(stacks(), nodatas, cuts)
 def test_every_scene_over_space_is_the_true_value_rounded_once(stack: Stack, nodata: float | None, cut: Cut) -> None:
+    hold_over_space(stack, nodata, cut)
+
+
+@pytest.mark.slow
+@settings(max_examples=400)
+@given(stacks(), nodatas, cuts)
+def test_every_scene_over_space_is_so_in_many_stacks(stack: Stack, nodata: float | None, cut: Cut) -> None:
+    hold_over_space(stack, nodata, cut)
+
+
+def hold_over_space(stack: Stack, nodata: float | None, cut: Cut) -> None:
     pixels = Pixels(stack.dtype, nodata)
     found = over_space(stack, pixels, cut)
     for scene, layer in enumerate(stack):

@@ -100,7 +100,7 @@ def test_every_coding_gives_the_sums_of_its_pixels(dtype: str, predictor: int, s
 
 
 @pytest.mark.parametrize("magnitudes", [3, 12, 30])
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(scenes=st.integers(1, 9), places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=4, unique=True))
 def test_parts_of_tiles_of_any_magnitude_give_the_same_bits(magnitudes: int, scenes: int, places: list[Place]) -> None:
     tiles, pixels = tiles_of("f4", scenes, magnitudes), Pixels(np.dtype("f4"), 0)
