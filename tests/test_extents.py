@@ -14,6 +14,7 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jobs import Cli, compose, local_source
+from passes import computed
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
@@ -169,13 +170,6 @@ def job_of(case: Case, source: SourceSettings) -> JobSettings:
         fuse="auto" if case.fuse else False,
         output=replace(base.output, raster_dtype=type(base.output.raster_dtype).float64),
     )
-
-
-def computed(job: JobSettings, stack: Stack) -> dict[str, dict[str, np.ndarray]]:
-    values: dict[str, dict[str, np.ndarray]] = {}
-    for pass_ in make_plan(job, stack).passes:
-        values |= compute_pass(pass_, stack)[0].values
-    return values
 
 
 def assert_close(actual: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:

@@ -5,13 +5,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import passes
 import pytest
 from jobs import compose, local_source
 from scenes_on_disk import write_scene
 
-from runner.engine.compute import compute_pass
 from runner.model import Inputs
-from runner.plan.planner import make_plan
 from runner.settings import OnError, S3Settings, SourceSettings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
@@ -27,11 +26,7 @@ def inputs_of(source: SourceSettings) -> Inputs:
 def computed(source: SourceSettings, *words: str) -> dict[str, dict[str, np.ndarray]]:
     job = compose("stages.spatial_mean.statistics=[mean,sum,count,max]", "output.raster_dtype=float64", *words)
     job.source = source
-    stack = inputs_of(source).stack
-    values: dict[str, dict[str, np.ndarray]] = {}
-    for pass_ in make_plan(job, stack).passes:
-        values |= compute_pass(pass_, stack)[0].values
-    return values
+    return passes.computed(job, inputs_of(source).stack)
 
 
 def write(folder: Path, scale: float = 1, offset: float = 0, dtype: str = "uint16") -> list[np.ndarray]:

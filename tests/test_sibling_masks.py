@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs import compose, local_source
 from masked_scenes import MaskPlace, hidden_by, mask_settings, masked_stack, write_mask, write_pair
+from passes import computed
 
 from runner.engine.compute import compute_pass
-from runner.model import Stack
 from runner.plan.planner import make_plan
 from runner.read.header import Window
 from runner.settings import (
@@ -192,13 +192,6 @@ def job_of(way: Way, folder: Path, mask: MaskSettings) -> JobSettings:
         decode=DecodeSettings(way.inflate),
         output=replace(base.output, raster_dtype=type(base.output.raster_dtype).float64),
     )
-
-
-def computed(job: JobSettings, stack: Stack) -> dict[str, dict[str, np.ndarray]]:
-    values: dict[str, dict[str, np.ndarray]] = {}
-    for pass_ in make_plan(job, stack).passes:
-        values |= compute_pass(pass_, stack)[0].values
-    return values
 
 
 def check(archive: Archive, way: Way) -> None:

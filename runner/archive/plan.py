@@ -16,13 +16,12 @@ from runner.plan.planner import make_plan
 from runner.plan.records import Plan
 from runner.preview import stores_of
 from runner.settings import JobSettings, OnError, PlanHeaders
-from runner.source.band_parts import by_band
 from runner.source.headers import read_headers
 from runner.source.mask_files import name_masks
 from runner.source.names import Candidate
-from runner.source.parts import Part, part
+from runner.source.parts import Part
 from runner.source.reachable import opened_source
-from runner.source.scenes import Archive, list_archive, read_inputs
+from runner.source.scenes import Archive, list_stacks, read_inputs
 from runner.source.selection import choose
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
@@ -32,8 +31,7 @@ def show_archive_plan(job: JobSettings) -> None:
     """Print what a run of all stacks would read. Raises PlanError if some of them cannot run."""
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
-        archive = list_archive(reachable.source, stores)
-        parts = by_band(reachable.source, part(reachable.source, archive.scenes), stores)
+        archive, parts = list_stacks(reachable.source, stores)
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
         planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
@@ -107,7 +105,7 @@ class _Planner:
         job = self.archive.settings_of(part)
         try:
             if example is None:
-                listed = Archive(part.candidates, (), len(part.candidates))
+                listed = Archive.of(part.candidates)
                 inputs = read_inputs(job.source, listed, self.stores, job.on_error, lambda *_: None, job.mask)
                 stack, skipped = inputs.stack, inputs.skipped
             else:

@@ -46,8 +46,7 @@ class RecordedStacks:
     @property
     def listed(self) -> Archive:
         """All of their scenes, as if they had been listed."""
-        scenes = tuple(candidate for part in self.parts for candidate in part.candidates)
-        return Archive(scenes, (), len(scenes), self.notes)
+        return Archive.of([candidate for part in self.parts for candidate in part.candidates], self.notes)
 
 
 def _recorded(archive: RunFolder, row: StackRow) -> RunFolder | None:

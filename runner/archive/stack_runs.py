@@ -116,7 +116,7 @@ class StackRuns:
                 yield record, (earlier and found_again(earlier)) or self.finds.get(part.name) or self._listed(part)
 
     def _listed(self, part: Part) -> Find:
-        listed = Archive(part.candidates, (), len(part.candidates))
+        listed = Archive.of(part.candidates)
 
         def find(job: JobSettings, stores: Stores) -> Inputs:
             inputs = read_inputs(job.source, listed, stores, job.on_error, lambda *_: None, job.mask)

@@ -37,13 +37,11 @@ from runner.plan.reading import gdal_options_of
 from runner.preview import stores_of
 from runner.record.run_record import RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
-from runner.settings import JobSettings, SourceSettings
-from runner.source.band_parts import by_band
+from runner.settings import JobSettings
 from runner.source.gather import all_delivered
-from runner.source.parts import Part, part
+from runner.source.parts import Part
 from runner.source.reachable import opened_source
-from runner.source.scenes import Archive, list_archive
-from runner.source.stores import Stores
+from runner.source.scenes import Archive, list_stacks
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +56,9 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         stores = stores_of(reachable)
         with kernels.awaited(record.put_phase) if kernels else nullcontext():
             with record.phase("listing"):
-                archive, parts = (recorded.listed, recorded.parts) if recorded else _listed(reachable.source, stores)
+                archive, parts = (
+                    (recorded.listed, recorded.parts) if recorded else list_stacks(reachable.source, stores)
+                )
             _announce(reachable, archive, parts)
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
@@ -72,12 +72,6 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
             _Story(whole, record, runs, parts).all_stacks()
-
-
-def _listed(source: SourceSettings, stores: Stores) -> tuple[Archive, list[Part]]:
-    """The scenes of an archive, and its stacks."""
-    archive = list_archive(source, stores)
-    return archive, by_band(source, part(source, archive.scenes), stores)
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from runner.errors import SourceError
 from runner.model import Inputs, LeftOut, StoredObject
 from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
 from runner.source.area import refuse_missing_area
+from runner.source.band_parts import by_band
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
 from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
-from runner.source.parts import keep_where, unmatched_where
+from runner.source.parts import Part, keep_where, part, unmatched_where
 from runner.source.passed_over import NO_SCENE, describe_passed_over, split_scenes
 from runner.source.remarks import Remarks, Stated, describe_stated
 from runner.source.selection import choose, excluded_by, refuse_equal_names
@@ -34,6 +35,11 @@ class Archive:
     objects: int  # that may be scenes
     notes: tuple[str, ...] = ()
     stated: Mapping[str, Stated] = field(default_factory=dict)  # by STAC items, by href
+
+    @classmethod
+    def of(cls, scenes: Sequence[Candidate], notes: Sequence[str] = ()) -> "Archive":
+        """Scenes that are known, as if they were all that a source lists."""
+        return cls(tuple(scenes), (), len(scenes), tuple(notes))
 
 
 def find_inputs(
@@ -71,6 +77,12 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
     left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over] + remarks.left_out
     notes = remarks.notes + describe_passed_over(passed_over) + unmatched_where(source, named)
     return Archive(tuple(scenes), tuple(left_out), len(objects), tuple(notes), remarks.stated)
+
+
+def list_stacks(source: SourceSettings, stores: Stores) -> tuple[Archive, list[Part]]:
+    """List the source, and part its scenes into stacks by `source.stack_by` and `source.bands`. Raises SourceError."""
+    archive = list_archive(source, stores)
+    return archive, by_band(source, part(source, archive.scenes), stores)
 
 
 def _list_all(source: SourceSettings, stores: Stores, remarks: Remarks) -> list[StoredObject]:
