@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from runner.archive.stack_jobs import advice_on
 from runner.errors import RecordError
 from runner.output.arrow import column
 from runner.output.names import output_names
+from runner.output.results import software
 from runner.output.table import free_name, write_table
 from runner.record.stacks import FOLDER
 from runner.settings import JobSettings, Over
@@ -81,6 +81,6 @@ def _of_stack(path: Path, stack: str, parted: Values) -> pa.Table:
 
 def _together(tables: Sequence[pa.Table], stack_by: Sequence[str], stage: str) -> pa.Table:
     """All rows. A column that a stack lacks is null there."""
-    facts = {"software": f"cog-stack-runner {version('cog-stack-runner')}", "stage": stage, "stack_by": list(stack_by)}
+    facts = {"software": software(), "stage": stage, "stack_by": list(stack_by)}
     whole = pa.concat_tables(tables, promote_options="default")
     return whole.replace_schema_metadata({"cog_stack_runner": json.dumps(facts, sort_keys=True)})

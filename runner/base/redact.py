@@ -27,12 +27,13 @@ _USER = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")  # user:password, or a token alo
 _QUERY = re.compile(
     r"([?&;][\w.%-]*?(?:signature|credential|token|secret|passw|key|sig)[\w.%-]*=)[^&#\s'\"<>]+", re.IGNORECASE
 )
-_ASSIGNED = re.compile(r"(?<![\w.-])[\w.-]+=")
+_DENGISSA = re.compile(r"=([\w.-]+)")  # NAME= read backwards
 _VALUE = re.compile(r"(?!\$\{|\[redacted])[^\s&,;)\]}'\"]+")
 _HEADER = re.compile(
     r"((?:authorization|cookie|x-api-key|x-amz-security-token)['\"]?\s*:\s*(?:b?['\"])?)[^\s'\"][^\r\n'\"]*",
     re.IGNORECASE,
 )
+_HEADERS: Final = ("authorization", "cookie", "x-api-key", "x-amz-security-token")  # in each header of the pattern
 _PICTURE = "data:image/png;base64,"
 _PICTURES = re.compile(rf"({_PICTURE}[A-Za-z0-9+/=]{{1000,}})")
 
@@ -78,15 +79,27 @@ class RedactingFormatter(logging.Formatter):
 
 def _blank_tree(node: Any, secrets: Secrets) -> Any:
     if isinstance(node, Mapping):
+        keys = [_blanked_key(str(key), secrets) for key in node]
         return {
-            _blank(str(key), secrets): BLANK if value and SECRET_NAMES.search(str(key)) else _blank_tree(value, secrets)
-            for key, value in node.items()
+            key: BLANK if value and secret else _blank_tree(value, secrets)
+            for (key, secret), value in zip(keys, node.values(), strict=True)
         }
     if isinstance(node, (list, tuple, set, frozenset)):
         return [_blank_tree(item, secrets) for item in node]
     if node is None or isinstance(node, (bool, int)) or (isinstance(node, float) and math.isfinite(node)):
         return node
     return _blank(str(node), secrets)
+
+
+@lru_cache(maxsize=2048)
+def _blanked_key(key: str, secrets: Secrets) -> tuple[str, bool]:
+    """A key without secrets, and whether it is the name of one."""
+    return _blank(key, secrets), _is_secret(key)
+
+
+@lru_cache(maxsize=2048)
+def _is_secret(name: str) -> bool:
+    return SECRET_NAMES.search(name) is not None
 
 
 def _blank(text: str, secrets: Secrets) -> str:
@@ -98,7 +111,10 @@ def _blanked(text: str, secrets: Secrets) -> str:
     for secret in secrets:
         text = text.replace(secret, BLANK)
     if ":" in text:
-        text = _HEADER.sub(rf"\1{BLANK}", _USER.sub(BLANK, text))
+        text = _USER.sub(BLANK, text) if "://" in text else text
+        folded = text.casefold()
+        if any(header in folded for header in _HEADERS):  # a pattern of all is tried at each letter of a text
+            text = _HEADER.sub(rf"\1{BLANK}", text)
     if "=" in text:
         text = _blanked_values(_QUERY.sub(rf"\1{BLANK}", text))
     return text
@@ -112,10 +128,14 @@ def _blanked_values(text: str) -> str:
 
 
 def _secret_values(text: str) -> Iterator[re.Match[str]]:
-    """The values of NAME=value. Names are looked at one by one: a pattern of all is tried at each letter of a text."""
+    """The values of NAME=value. Names are looked at one by one: a pattern of all is tried at each letter of a text.
+
+    They are found from the end on, since `=` is rarer than letters by which names begin.
+    """
     stop = 0
-    for name in _ASSIGNED.finditer(text):
-        if name.start() >= stop and SECRET_NAMES.search(name[0]) and (value := _VALUE.match(text, name.end())):
+    for name in reversed(list(_DENGISSA.finditer(text[::-1]))):
+        end = len(text) - name.start()
+        if len(text) - name.end() >= stop and _is_secret(name[1][::-1]) and (value := _VALUE.match(text, end)):
             stop = value.end()
             yield value
 

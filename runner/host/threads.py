@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext, suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from runner.host.stopping import awaited
@@ -16,6 +17,15 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Mapped = Callable[[Shared, Iterator[Task]], Iterator[Result]]
 _LOOK_SECONDS: Final = 0.05  # between two checks of threads that are ending
+
+
+@cache
+def lasting_threads(name: str, number: int) -> ThreadPoolExecutor:
+    """Threads of a name that all callers share, and that stay: in each new one, GDAL and PROJ take 8 ms to start.
+
+    A task of theirs must not wait for another of the same name.
+    """
+    return ThreadPoolExecutor(number, name)
 
 
 class SharedThreads(NamedTuple):

@@ -11,7 +11,7 @@ import os
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 from rasterio.io import MemoryFile
 
 from runner.host.cpus import cpu_count
+from runner.host.threads import lasting_threads
 from runner.output.block_coder import BLOCK, Bytes, Coder, Encode, UnequalError, predictor_of
 from runner.output.overviews import Raster, overviews, statistics
 from runner.read.ifd import Directory, Source, Tag, read_directory
@@ -74,20 +75,19 @@ def write_cog(
     Every block is decoded again, and every byte is read back. Raises OSError, RasterioError, UnequalError.
     """
     values, dtype, known = PartlyEncoded.of(raster)
-    threads = cpu_count()
-    with ThreadPoolExecutor(threads) as pool:
-        levels = [values, *overviews(values, BLOCK, pool)]
-        big = sum(_raw_bytes(one, dtype) for one in levels) > _LARGEST if form.big is None else form.big
-        missing = profile["nodata"] if dtype.kind != "f" else None
-        of_band = statistics(values, missing, pool)
-        shape = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": dtype.name}
-        coding = {**_coding(dtype, form.compression), "bigtiff": "YES" if big else "NO"}
-        first = _written_by_gdal({**shape, **profile, **coding}, tags, of_band)
-        directories = [_Level(one, first if at == 0 else _of_overview(first)) for at, one in enumerate(levels)]
-        directories[0].known = known
-        coder = Coder.of(form.compression, form.level, dtype, missing)
-        with path.open("w+b") as file:
-            _write(file, directories, big, partial(_in_order, pool, coder.encoded, ahead=2 * threads))
+    pool = lasting_threads("blocks", cpu_count())
+    levels = [values, *overviews(values, BLOCK, pool)]
+    big = sum(_raw_bytes(one, dtype) for one in levels) > _LARGEST if form.big is None else form.big
+    missing = profile["nodata"] if dtype.kind != "f" else None
+    of_band = statistics(values, missing, pool)
+    shape = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": dtype.name}
+    coding = {**_coding(dtype, form.compression), "bigtiff": "YES" if big else "NO"}
+    first = _written_by_gdal({**shape, **profile, **coding}, tags, of_band)
+    directories = [_Level(one, first if at == 0 else _of_overview(first)) for at, one in enumerate(levels)]
+    directories[0].known = known
+    coder = Coder.of(form.compression, form.level, dtype, missing)
+    with path.open("w+b") as file:
+        _write(file, directories, big, partial(_in_order, pool, coder.encoded, ahead=2 * cpu_count()))
 
 
 def _raw_bytes(values: Raster, dtype: np.dtype[Any]) -> int:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from rasterio.transform import Affine
 
 from runner.base.atomic import written_aside
 from runner.errors import OutputError
+from runner.host.threads import lasting_threads
 from runner.model import Grid
 from runner.output.block_coder import BLOCK, UnequalError
 from runner.output.cog_file import CogForm, PartlyEncoded, write_cog
@@ -20,6 +20,7 @@ from runner.plan.memory import raster_dtype
 from runner.settings import OutputSettings
 
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
+_BESIDE = 4  # threads that digest values, and wait for the disk, while others encode
 _NO_COUNT = 0  # the nodata of counts
 _ROWS_DIGESTED = 256  # at a time, so that they stay in the cache
 
@@ -45,7 +46,8 @@ def write_raster(
     nodata = np.nan if raster.dtype.kind == "f" else _NO_COUNT
     place = {"crs": grid.crs, "transform": Affine(*grid.transform), "nodata": nodata}
     try:
-        with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB), ThreadPoolExecutor(2) as beside:
+        with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+            beside = lasting_threads("beside-raster", _BESIDE)
             digest = beside.submit(_digest, tags.get("statistic", path.stem), raster)
             write_cog(aside, raster, place, tags, CogForm(output.compression, output.level))
             synced = beside.submit(_sync, aside)
@@ -78,7 +80,7 @@ def _refuse_unreadable(path: Path, raster: PartlyEncoded) -> None:
     values, dtype, _ = raster
     height, width = values.shape
     with rasterio.open(path, driver="GTiff") as stored:
-        for top, left in ((0, 0), ((height - 1) // BLOCK * BLOCK, (width - 1) // BLOCK * BLOCK)):
+        for top, left in {(0, 0), ((height - 1) // BLOCK * BLOCK, (width - 1) // BLOCK * BLOCK)}:
             block = values[top : top + BLOCK, left : left + BLOCK]
             found = stored.read(1, window=((top, top + block.shape[0]), (left, left + block.shape[1])))
             if not same_bits(found, np.ascontiguousarray(block, dtype)):

@@ -3,7 +3,8 @@
 import hashlib
 import warnings
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
+from runner.host.threads import lasting_threads
 from runner.model import Stack
 from runner.output.ahead import Ahead
 from runner.output.cog_file import PartlyEncoded
@@ -26,10 +28,16 @@ from runner.source.mask_files import describe_test
 _RASTERS_TOGETHER = 2  # what one does on one core, such as reading back, goes beside what the other does on all
 
 
+@cache
+def software() -> str:
+    """This package and its version."""
+    return f"cog-stack-runner {version('cog-stack-runner')}"
+
+
 def provenance(url: str, stack: Stack, mask: MaskSettings) -> dict[str, str]:
     """The provenance of values, the same for every run that must give the same values: no times, no machine."""
     return {
-        "software": f"cog-stack-runner {version('cog-stack-runner')}",
+        "software": software(),
         "source": url,
         "stack": stack.name,
         "scenes": str(len(stack.scenes)),
@@ -80,9 +88,13 @@ def write_stage(
         tags = {**origin, "statistic": name, "units": units.get(name, "")}
         return write_raster(folder / raster_name(stage.name, name), raster, stack.grid, output, tags)
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(_RASTERS_TOGETHER) as pool:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # such as the scenes are, so are the rasters
-        return list(pool.map(write, list(values)))
+        jobs = [lasting_threads("raster", _RASTERS_TOGETHER).submit(write, name) for name in list(values)]
+        try:
+            return [job.result() for job in jobs]
+        finally:  # no job goes on when this ends by an error
+            wait([job for job in jobs if not job.cancel()])
 
 
 def _metadata(stage: StagePlan, name: str, unit: str | None) -> dict[str, str]:

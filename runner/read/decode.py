@@ -7,7 +7,7 @@ invalid floating-point pixels are NaN.
 
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import imagecodecs
@@ -36,22 +36,35 @@ _LERC_EXTRA: Final = (0, 1, 2)  # LercParameters[1]: none, DEFLATE, ZSTD
 
 def fast_path_refusal(header: Header, band: int) -> str | None:
     """The reason why `band` (from 1) of this file is left to GDAL; None if TileDecoder takes it."""
-    layout, mask = header.layout, header.mask_of(band)
+    return next(_refusals(header.layout, header.mask_of(band), band), None)
+
+
+def _refusals(layout: TiffLayout, mask: FileMask, band: int) -> Iterator[str]:
     bands = layout.bands
-    reasons = {
-        f"a TIFF with {layout.repaired}": bool(layout.repaired),
-        f"it has {bands} band{'s' * (bands != 1)}, so no band {band}": not 1 <= band <= bands,
-        f"a strip of {layout.tile_bytes:,} bytes": layout.tile_bytes > MAX_TILE_BYTES,
-        f"samples of {layout.bits} bits in sample format {layout.sample_format}": layout.dtype == UNSUPPORTED,
-        f"compression {layout.compression}": layout.compression not in (*_CODECS, "lerc"),
-        f"predictor {layout.predictor} of {layout.dtype}": not _predictor_fits(layout),
-        "LERC of interleaved bands, big-endian or of an unknown variant": layout.compression == "lerc"
-        and not _lerc_fits(layout),
-        f"photometric interpretation {layout.photometric}": layout.photometric not in _RAW_PHOTOMETRICS,
-        "bits in reverse order": layout.fill_order != 1,
-        mask.value: mask not in (FileMask.none, FileMask.lerc),
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    if layout.repaired:
+        yield f"a TIFF with {layout.repaired}"
+    if not 1 <= band <= bands:
+        yield f"it has {bands} band{'s' * (bands != 1)}, so no band {band}"
+    if layout.tile_bytes > MAX_TILE_BYTES:
+        yield f"a strip of {layout.tile_bytes:,} bytes"
+    if layout.dtype == UNSUPPORTED:
+        yield f"samples of {layout.bits} bits in sample format {layout.sample_format}"
+    yield from _coding_refusals(layout)
+    if layout.photometric not in _RAW_PHOTOMETRICS:
+        yield f"photometric interpretation {layout.photometric}"
+    if layout.fill_order != 1:
+        yield "bits in reverse order"
+    if mask not in (FileMask.none, FileMask.lerc):
+        yield mask.value
+
+
+def _coding_refusals(layout: TiffLayout) -> Iterator[str]:
+    if layout.compression not in (*_CODECS, "lerc"):
+        yield f"compression {layout.compression}"
+    if not _predictor_fits(layout):
+        yield f"predictor {layout.predictor} of {layout.dtype}"
+    if layout.compression == "lerc" and not _lerc_fits(layout):
+        yield "LERC of interleaved bands, big-endian or of an unknown variant"
 
 
 def _predictor(layout: TiffLayout) -> int:

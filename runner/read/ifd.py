@@ -163,7 +163,7 @@ class Directory:
 
     def integer(self, number: int, default: int) -> int:
         """The first value of a tag."""
-        return next(iter(self.integers(number)), default)
+        return next(iter(self.integers(number)), default) if number in self.entries else default
 
     def common(self, number: int, default: int) -> int:
         """The value that all samples share, 0 if they differ."""

@@ -84,7 +84,7 @@ def refuse_emptied(folder: Path) -> None:
 def left_nothing(folder: Path) -> bool:
     """Whether the run in a folder ended before its inputs were recorded, so that nothing of it is of use."""
     try:
-        return read_run(folder).status in ("FAILED", "INTERRUPTED", "KILLED") and not _any_of(folder, _LEFT)
+        return not _any_of(folder, _LEFT) and read_run(folder).status in ("FAILED", "INTERRUPTED", "KILLED")
     except RecordError:
         return False
 

@@ -78,19 +78,15 @@ class Plot:
         """A dot for each finite value, which says its title when pointed at."""
         finite = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
         places = self._places(xs[finite], ys[finite])
-        return Markup().join(
-            tag("path", tag("title", titles[number]), class_=f"dot {css}", d=f"M{x:.1f},{y:.1f}h0")
-            for number, (x, y) in zip(finite.tolist(), places, strict=True)
-        )
+        named = [titles[number] for number in finite.tolist()]
+        return _titled(f"dot {css}", (f"M{x:.1f},{y:.1f}h0" for x, y in places), named)
 
     def columns(self, xs: Floats, ys: Floats, titles: Sequence[str], css: str) -> Markup:
         """A column from 0 up to each finite value."""
         finite = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
-        foot = self._down(0.0)
-        return Markup().join(
-            tag("path", tag("title", titles[number]), class_=f"column {css}", d=f"M{x:.1f},{foot:.1f}V{y:.1f}")
-            for number, (x, y) in zip(finite.tolist(), self._places(xs[finite], ys[finite]), strict=True)
-        )
+        places, foot = self._places(xs[finite], ys[finite]), self._down(0.0)
+        named = [titles[number] for number in finite.tolist()]
+        return _titled(f"column {css}", (f"M{x:.1f},{foot:.1f}V{y:.1f}" for x, y in places), named)
 
     def band(self, xs: Floats, low: Floats, high: Floats, css: str) -> Markup:
         """The area between two lines, where both are known."""
@@ -130,6 +126,13 @@ class Plot:
 
     def _down(self, value: float) -> float:
         return (1 - self.y.at(value)) * self.height
+
+
+def _titled(css: str, paths: Iterable[str], titles: Sequence[str]) -> Markup:
+    """A path for each title, which it says when pointed at; as by `tag`, and of thousands in a tenth of the time."""
+    start = f'<path class="{escape(css)}" d="'
+    parts = [f'{start}{d}"><title>{escape(title)}</title></path>' for d, title in zip(paths, titles, strict=True)]
+    return Markup("".join(parts))  # noqa: S704 - every part is escaped, or made of numbers
 
 
 def box(left: float, right: float, top: float, bottom: float, css: str) -> Markup:

@@ -1,6 +1,7 @@
 """Rasters as pictures: read small, from the overviews, in the colours of viridis; nodata is transparent."""
 
 import math
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,7 @@ _EMPTY = 255  # the colour number of nodata
 _LAST = 254  # that of the highest value
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
 _PERCENTILES = (2, 98)
+_SAMPLE = 2**16  # values, of which these are taken
 _FURTHEST = 4e307  # from 0: of what float64 holds so much that scales can be drawn
 
 
@@ -51,9 +53,7 @@ def read_raster(path: Path, most_pixels: int) -> Raster:
             units=tags.get("units", ""),
             shape=raster.shape,
             dtype=raster.dtypes[0],
-            crs=_crs_name(raster),
-            wkt=raster.crs.to_wkt() if raster.crs else "",
-            axis_unit=axis_unit(raster.crs) if raster.crs else "",
+            **_crs_facts(raster.crs.to_wkt() if raster.crs else ""),
             transform=tuple(raster.transform)[:6],
             tags=tags,
             least=_number(band.get("STATISTICS_MINIMUM")),
@@ -93,6 +93,8 @@ def _shrunk(raster: "DatasetReader", most_pixels: int, *, whole: bool) -> npt.ND
     from rasterio.enums import Resampling  # noqa: PLC0415 - as in read_raster
 
     shrink = max(1.0, max(raster.shape) / most_pixels)
+    if whole:
+        shrink = math.ceil(shrink)  # every second pixel, or every third
     shape = tuple(max(1, round(side / shrink)) for side in raster.shape)
     return np.asarray(raster.read(1, out_shape=shape, resampling=Resampling.nearest if whole else Resampling.average))
 
@@ -101,10 +103,12 @@ def _stretch(values: npt.NDArray[Any], *, whole: bool) -> tuple[float, float]:
     """The values of the first and the last colour; 0 and 1 if there is no value."""
     if not values.size:
         return 0.0, 1.0
-    with np.errstate(over="ignore", invalid="ignore"):  # between two values that are too far apart
-        low, high = (float(number) for number in np.percentile(values, (0, 100) if whole else _PERCENTILES))
-    if low == high or not math.isfinite(high - low):
-        low, high = float(values.min()), float(values.max())
+    low, high = float(values.min()), float(values.max())
+    if not whole:
+        sample = values[:: 1 + values.size // _SAMPLE]
+        with np.errstate(over="ignore", invalid="ignore"):  # between two values that are too far apart
+            inner = [float(number) for number in np.percentile(sample, _PERCENTILES)]
+        low, high = inner if inner[0] < inner[1] and math.isfinite(inner[1] - inner[0]) else (low, high)
     low, high = (min(max(number, -_FURTHEST), _FURTHEST) for number in (low, high))
     margin = max(0.5, abs(low) * 1e-9)  # of large numbers a half is nothing
     return (low, high) if low < high else (low - margin, high + margin)
@@ -113,24 +117,35 @@ def _stretch(values: npt.NDArray[Any], *, whole: bool) -> tuple[float, float]:
 def _png(pixels: npt.NDArray[Any], mask: npt.NDArray[np.bool_], stretch: tuple[float, float]) -> bytes:
     """A PNG with a palette, one byte a pixel."""
     low, high = stretch
-    # Halves, since the distance of two values may be more than a float64 holds.
-    share = (np.where(mask, pixels, low).astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
-    numbers = np.where(mask, np.rint(np.clip(share, 0, 1) * _LAST), _EMPTY).astype(np.uint8)
-    return palette_png(numbers, [*_colours(), (0, 0, 0)], bytes([255] * _EMPTY + [0]))
+    share = np.where(mask, pixels, low).astype(np.float64)
+    np.clip(share, low, high, out=share)
+    share /= 2  # since the distance of two values may be more than a float64 holds
+    share -= low / 2
+    share *= _LAST / (high / 2 - low / 2)
+    numbers = np.rint(share, out=share).astype(np.uint8)
+    numbers[~mask] = _EMPTY
+    return palette_png(numbers, _colours(), bytes([255] * _EMPTY + [0]))
 
 
+@cache
 def _colours() -> list[tuple[int, int, int]]:
     anchors = np.array([list(bytes.fromhex(colour)) for colour in VIRIDIS], np.float64)
     places = np.linspace(0, len(VIRIDIS) - 1, _LAST + 1)
     red, green, blue = (np.rint(np.interp(places, np.arange(len(VIRIDIS)), band)).astype(int) for band in anchors.T)
-    return list(zip(red.tolist(), green.tolist(), blue.tolist(), strict=True))
+    return [*zip(red.tolist(), green.tolist(), blue.tolist(), strict=True), (0, 0, 0)]
 
 
-def _crs_name(raster: "DatasetReader") -> str:
-    if raster.crs is None:
-        return ""
-    code = raster.crs.to_epsg()
-    return f"EPSG:{code}" if code else str(raster.crs.to_dict().get("proj", "a CRS without an EPSG code"))
+@lru_cache(maxsize=16)
+def _crs_facts(wkt: str) -> dict[str, str]:
+    """The name of a CRS for people, its WKT, and the unit of its axes; empty texts without a CRS."""
+    from rasterio.crs import CRS  # noqa: PLC0415 - as in read_raster
+
+    if not wkt:
+        return {"crs": "", "wkt": "", "axis_unit": ""}
+    crs = CRS.from_wkt(wkt)
+    code = crs.to_epsg()
+    name = f"EPSG:{code}" if code else str(crs.to_dict().get("proj", "a CRS without an EPSG code"))
+    return {"crs": name, "wkt": wkt, "axis_unit": axis_unit(crs)}
 
 
 def _valid_fraction(band_tags: dict[str, str], mask: npt.NDArray[np.bool_]) -> float | None:

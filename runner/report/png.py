@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _OF_8_BITS, _PALETTE, _ONLY_METHOD, _NOT_INTERLACED, _UNFILTERED = 8, 3, 0, 0, 0
-_LEVEL: Final = 6
+_LEVEL: Final = 1  # a tenth more bytes of counts, and none of speckle, in a tenth of the time
 
 
 def palette_png(numbers: npt.NDArray[np.uint8], colours: Sequence[tuple[int, int, int]], alphas: bytes) -> bytes:

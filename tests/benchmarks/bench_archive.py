@@ -1,19 +1,26 @@
-"""Many small stacks in one run, beside one stack of the same objects: the ratio of their throughputs.
+"""Many small stacks in one run, beside one stack of the same bytes: the ratio of their throughputs.
 
-`python tests/benchmarks/bench_archive.py` makes 200 stacks of 50 scenes, which share their bytes on the disk, and runs
-both ways in turn. It takes some minutes; `--stacks 20 --side 256` takes one.
+`python tests/benchmarks/bench_archive.py` runs in turn, as whole processes from start to exit:
+
+- many stacks: 200 stacks of 100 scenes, each scene of one tile, parted by `source.stack_by`;
+- one stack: as many scenes, each a mosaic of one scene of every stack. The tiles are the same bytes, and so are the
+  pixels of the results. What differs is the number of files that are opened and written;
+- with `--long`, the files of all stacks as one stack in one place: as many headers, and one small result.
+
+Files of equal content share their bytes on the disk. It takes some minutes; `--stacks 40 --rounds 1` takes one.
 """
 
 import os
 import shutil
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
+import numpy as np
 from measure import ROOT, Usage, run_measured
 from report import machine, markdown
 
@@ -24,18 +31,18 @@ from scenes_on_disk import speckle, write_scene
 
 PATTERN = r"S1A_(?P<date>\d{8})_(?P<tile>T\d+)"
 FIRST_DAY = date(2018, 1, 1)
+ONE, MANY, LONG = "one stack", "many stacks", "one long stack of the same files"
 
 
 def main() -> None:
-    """Run both ways in turn, and show the medians and the ratio."""
+    """Run the ways in turn, and show the medians and the ratio."""
     options = _options()
     with TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        stored = make_archive(folder / "data", options)
-        ways = {"one stack": ["source.duplicates=keep"], "many stacks": ["source.stack_by=[tile]"]}
-        usages: dict[str, list[Usage]] = {way: [] for way in ways}
+        stored = make_archive(folder, options)
+        usages: dict[str, list[Usage]] = {way: [] for way in _ways(options)}
         for number in range(options.rounds + 1):
-            for way, overrides in ways.items():
+            for way, overrides in _ways(options).items():
                 usage = run(folder, overrides)
                 if number:  # the first round compiles, and fills the cache of files
                     usages[way].append(usage)
@@ -46,55 +53,76 @@ def main() -> None:
 def _options() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--stacks", type=int, default=200)
-    parser.add_argument("--scenes", type=int, default=50, help="of each stack")
-    parser.add_argument("--side", type=int, default=1024, help="pixels of a scene's side")
+    parser.add_argument("--scenes", type=int, default=100, help="of each stack")
+    parser.add_argument("--distinct", type=int, default=10, help="scenes of different pixels")
+    parser.add_argument("--side", type=int, default=512, help="pixels of a scene's side")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--long", action="store_true", help="also run all files as one long stack")
     parser.add_argument("--folder", type=Path, help="where the archive is made")
     return parser.parse_args()
 
 
-def make_archive(root: Path, options: Namespace) -> int:
-    """Write the scenes of one stack, and link them into the others; the bytes of all."""
-    stored = 0
+def _ways(options: Namespace) -> Mapping[str, Sequence[str]]:
+    ways = {ONE: ["source.url=mosaics/*.tif"], MANY: ["source.url=tiles/**/*.tif", "source.stack_by=[tile]"]}
+    return ways | ({LONG: ["source.url=tiles/**/*.tif", "source.duplicates=keep"]} if options.long else {})
+
+
+def make_archive(folder: Path, options: Namespace) -> int:
+    """Write scenes and mosaics of distinct pixels, and link the others to them; the bytes of all scenes."""
+    shape, stored = mosaic_shape(options.stacks), 0
     for number in range(options.scenes):
-        day = FIRST_DAY + timedelta(6 * number)
-        pixels = speckle((options.side, options.side), seed=number)
-        first = write_scene(place(root, 0, day), pixels, predictor=3, blockxsize=512, blockysize=512)
-        stored += first.stat().st_size * options.stacks
-        for stack in range(1, options.stacks):
-            link = place(root, stack, day)
-            link.parent.mkdir(exist_ok=True)
-            os.link(first, link)
+        places = [folder / "tiles" / f"T{stack}" / scene_name(number, f"T{stack}") for stack in range(options.stacks)]
+        mosaic = folder / "mosaics" / scene_name(number, "T0")
+        if number < options.distinct:
+            pixels = speckle((options.side, options.side), seed=number)
+            profile = {"predictor": 3, "blockxsize": 512, "blockysize": 512, "num_threads": "all_cpus"}
+            write_scene(places[0], pixels, **profile)
+            write_scene(mosaic, np.tile(pixels, shape), **profile)
+        else:
+            same = number % options.distinct
+            os.link(folder / "tiles" / "T0" / scene_name(same, "T0"), places[0])
+            os.link(folder / "mosaics" / scene_name(same, "T0"), mosaic)
+        for place in places[1:]:
+            place.parent.mkdir(exist_ok=True)
+            os.link(places[0], place)
+        stored += places[0].stat().st_size * options.stacks
     return stored
 
 
-def place(root: Path, stack: int, day: date) -> Path:
-    """The path of a scene."""
-    return root / f"T{stack}" / f"S1A_{day:%Y%m%d}_T{stack}.tif"
+def mosaic_shape(stacks: int) -> tuple[int, int]:
+    """Rows and columns of a mosaic of so many scenes, as near to a square as it can be."""
+    rows = max(rows for rows in range(1, stacks + 1) if stacks % rows == 0 and rows**2 <= stacks)
+    return rows, stacks // rows
+
+
+def scene_name(number: int, tile: str) -> str:
+    """The name of a scene by its number."""
+    return f"S1A_{FIRST_DAY + timedelta(6 * number):%Y%m%d}_{tile}.tif"
 
 
 def run(folder: Path, overrides: Sequence[str]) -> Usage:
     """One run, whose results are deleted."""
-    source = ["source=local", f"source.url={folder}/data/**/*.tif", f"source.datetime_regex={PATTERN}"]
-    usage = run_measured([sys.executable, "-m", "runner", *source, *overrides, "output.dir=out"], folder)
+    source = ["source=local", f"source.datetime_regex={PATTERN}", *overrides]
+    usage = run_measured([sys.executable, "-m", "runner", *source, "output.dir=out"], folder)
     shutil.rmtree(folder / "out")
     return usage
 
 
-def show(options: Namespace, stored: int, usages: dict[str, list[Usage]]) -> None:
+def show(options: Namespace, stored: int, usages: Mapping[str, Sequence[Usage]]) -> None:
     """The table, and the ratio of throughputs within each round."""
     rows = []
     for way, ofs in usages.items():
         wall, cpu = median(one.wall_seconds for one in ofs), median(one.cpu_seconds for one in ofs)
         peak = max(one.peak_pss_bytes for one in ofs)
         rows.append((way, f"{wall:.1f}", f"{cpu:.1f}", f"{stored / wall / 1e6:.0f}", f"{peak / 1e6:.0f}"))
-    ratios = [one.wall_seconds / many.wall_seconds for one, many in zip(*usages.values(), strict=True)]
+    ratios = [one.wall_seconds / many.wall_seconds for one, many in zip(usages[ONE], usages[MANY], strict=True)]
     table = markdown(("way", "wall s", "CPU s", "MB/s stored", "peak MB"), rows)
     what = (
         f"{options.stacks} stacks of {options.scenes} scenes of {options.side} x {options.side}, {stored / 1e9:.1f} GB"
     )
     say(
-        f"{machine()}; {what}; medians of {options.rounds}\n\n{table}\n\nthroughput of many / one: {median(ratios):.2f}"
+        f"{machine()}; {what}; medians of {options.rounds}\n\n{table}\n\n"
+        f"throughput of {MANY} / {ONE}: {median(ratios):.2f}"
     )
 
 
