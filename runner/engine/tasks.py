@@ -19,7 +19,7 @@ from runner.read.fetch import FetchCounts
 from runner.read.header import ScenePixels, Window
 from runner.read.inflation import InflateCounts
 from runner.reduce.fused import Encoded, FusedSums
-from runner.reduce.fused_kernels import NO_HIDDEN, HiddenPixels
+from runner.reduce.fused_kernels import NO_HIDDEN
 from runner.reduce.partial import Partial
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
@@ -142,7 +142,7 @@ class _Collectors:
     def _add_encoded(self, fused: FusedSums, turn: fast_reader.Turn, encoded: ByteArray, hidden: Hidden | None) -> None:
         tile, place = turn[0], place_of(turn[0])
         scenes = [same_tile.scene for same_tile in turn]
-        pixels = HiddenPixels.of(hidden.pixels, hidden.slots(scenes)) if hidden else NO_HIDDEN
+        pixels = hidden.pixels(scenes) if hidden else NO_HIDDEN
         for index in fused.add(scenes, Encoded(encoded, tile.decoder.predictor), place, pixels):
             self._add_over_space(turn[index].pixels(), hidden)
 
@@ -166,8 +166,7 @@ class _Collectors:
     def _add_without_blank(self, fused: FusedSums, part: ScenePixels, hidden: Hidden) -> None:
         """Add integers of a type in which every value counts; their sums over space always fit two floats."""
         place = Place(0, 0, part.row, part.column, *part.pixels.shape)
-        pixels = HiddenPixels.of(hidden.pixels, hidden.slots([part.scene]))
-        fused.add([part.scene], Encoded.of(self._rule.pixels.native(part.pixels)), place, pixels)
+        fused.add([part.scene], Encoded.of(self._rule.pixels.native(part.pixels)), place, hidden.pixels([part.scene]))
 
     def _values(self, part: ScenePixels, hidden: Hidden | None) -> tuple[Values, Place]:
         """The accumulated values of pixels, and their place."""

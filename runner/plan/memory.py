@@ -8,6 +8,7 @@ from runner.plan.reading import Reading
 from runner.plan.records import Chunks, StagePlan, Task, Workers
 from runner.read.fetch import FetchOptions
 from runner.read.gdal_reader import MAX_PIECE_BYTES
+from runner.reduce.fused_kernels import planes_for
 from runner.reduce.partial import Needs
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import needs, statistic
@@ -80,7 +81,8 @@ def _hidden_bytes(stack: Stack, options: FetchOptions, chunks: Chunks) -> int:
         return 0
     outside = _OUTSIDE_BYTES if stack.area else 0
     together = min(options.scenes_together, chunks.time, len(stack.scenes))
-    return (together + outside) * chunks.y * chunks.x + (MAX_PIECE_BYTES if stack.masks else 0)
+    planes = planes_for(together) if stack.masks else 0
+    return (planes + outside) * chunks.y * chunks.x + (MAX_PIECE_BYTES if stack.masks else 0)
 
 
 def _weighted_bytes(stages: tuple[StagePlan, ...], rule: PixelRule, chunks: Chunks, tile: int) -> int:

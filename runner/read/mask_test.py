@@ -10,6 +10,7 @@ import numpy.typing as npt
 from runner.host.compiled import compiled
 
 Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[Any]  # pixels of a mask, integers
 
 _IN_TABLES: Final = (1, 2)  # bytes of a pixel for which there is a table of all values
@@ -47,16 +48,23 @@ class MaskTest:
 
 
 class CodeTest(NamedTuple):
-    """A test of unsigned codes: if `by_bits`, a code with one of `bits` or equal to `nodata` hides, else by `table`."""
+    """A test of unsigned codes.
+
+    If `by_bits`, a code hides that has one of `bits` or equals `nodata`. Else it is looked up: in `table`, or, where
+    that is empty, among a few `values`, of which `hides` tells whether they hide or all others do.
+    """
 
     by_bits: bool
     bits: Any  # of the type of the codes, as is
     nodata: Any
+    values: Codes
+    hides: bool
     table: Bools  # (codes)
 
 
+_FEW: Final = 16  # values with which vectors of codes are compared sooner than codes are looked up one by one
 _NO_TABLE: Final = np.zeros(0, np.bool_)
-ANY_SET: Final = CodeTest(True, np.uint8(255), np.uint8(255), _NO_TABLE)
+ANY_SET: Final = CodeTest(True, np.uint8(255), np.uint8(255), np.zeros(0, np.uint8), True, _NO_TABLE)
 
 
 @lru_cache(maxsize=64)
@@ -65,10 +73,15 @@ def _code_test(test: MaskTest, dtype: np.dtype[Any], nodata: float | int | None)
     every = np.arange(2 ** (8 * dtype.itemsize)).astype(unsigned).view(dtype)
     table = test.hides(every, nodata)
     bits = unsigned(sum(1 << bit for bit in set(test.bits)))
-    if not test.bits:
-        return CodeTest(False, bits, bits, table)
-    others = np.flatnonzero(table & ((every.view(unsigned) & bits) == 0))  # of nodata, at most one
-    return CodeTest(True, bits, unsigned(others[0]) if others.size else bits, _NO_TABLE)
+    if test.bits:
+        others = np.flatnonzero(table & ((every.view(unsigned) & bits) == 0))  # of nodata, at most one
+        return CodeTest(
+            True, bits, unsigned(others[0]) if others.size else bits, np.zeros(0, unsigned), True, _NO_TABLE
+        )
+    hides = bool(np.count_nonzero(table) <= _FEW)
+    values = np.flatnonzero(table == hides)
+    few = values.size <= _FEW
+    return CodeTest(False, bits, bits, values[:_FEW].astype(unsigned), hides, _NO_TABLE if few else table)
 
 
 def _unsigned(codes: Codes) -> Codes:
@@ -85,8 +98,8 @@ class Spread(NamedTuple):
 
 
 @compiled
-def spread(codes: Codes, test: CodeTest, place: Spread, hidden: Bools) -> None:
-    """Set the pixels of a window, (rows, columns), that codes cover to whether they are hidden.
+def spread(codes: Codes, test: CodeTest, place: Spread, bit: int, hidden: Bytes) -> None:
+    """Set `bit` of the pixels of a window, (rows, columns), that codes cover if they are hidden, else clear it.
 
     Codes may reach beyond the window.
     """
@@ -96,43 +109,59 @@ def spread(codes: Codes, test: CodeTest, place: Spread, hidden: Bools) -> None:
     if first >= last or above >= below:
         return
     columns = slice((first - left) // factor, (last - 1 - left) // factor + 1)
-    coarse = np.empty(columns.stop - columns.start, np.bool_)
+    coarse = np.empty(columns.stop - columns.start, np.uint8)
+    repeated = coarse if factor == 1 else np.empty(coarse.shape[0] * factor, np.uint8)
+    cut = (first - left) % factor
     for y in range(above, below):
-        out = hidden[y][first:last]
-        if y > above and (y - top) % factor:
-            _copy(hidden[y - 1][first:last], out)
-            continue
-        source = codes[(y - top) // factor][columns]
-        if factor == 1:
-            _hides(source, test, out)
-        else:
-            _hides(source, test, coarse)
-            _repeat(coarse, factor, (first - left) % factor, out)
+        if y == above or (y - top) % factor == 0:
+            _hides(codes[(y - top) // factor][columns], test, bit, coarse)
+            _repeat(coarse, factor, repeated)
+        _replace(repeated[cut : cut + last - first], bit, hidden[y][first:last])
 
 
 @compiled
-def _hides(codes: Codes, test: CodeTest, out: Bools) -> None:
+def _hides(codes: Codes, test: CodeTest, bit: int, out: Bytes) -> None:
+    """Set `out` to `bit` where codes hide, else to 0."""
+    one, none = np.uint8(bit), np.uint8(0)
     if test.by_bits:
         bits, nodata = test.bits, test.nodata
         for x in range(out.shape[0]):
-            out[x] = ((codes[x] & bits) != 0) | (codes[x] == nodata)
-    else:
+            out[x] = one if ((codes[x] & bits) != 0) | (codes[x] == nodata) else none
+    elif test.table.shape[0]:
         table = test.table
         for x in range(out.shape[0]):
-            out[x] = table[codes[x]]
+            out[x] = one if table[codes[x]] else none
+    else:
+        _compare(codes, test.values, one if test.hides else none, none if test.hides else one, out)
 
 
 @compiled
-def _copy(pixels: Bools, out: Bools) -> None:
+def _compare(codes: Codes, values: Codes, equal: np.uint8, unequal: np.uint8, out: Bytes) -> None:
+    """Set `out` to `equal` where codes are among the values, else to `unequal`."""
     for x in range(out.shape[0]):
-        out[x] = pixels[x]
+        out[x] = unequal
+    for index in range(values.shape[0]):
+        value = values[index]
+        for x in range(out.shape[0]):
+            out[x] = equal if codes[x] == value else out[x]
 
 
 @compiled
-def _repeat(coarse: Bools, factor: int, cut: int, out: Bools) -> None:
-    """Repeat each of a row `factor` times, without the first `cut` and those beyond the end."""
-    for phase in range(factor):
-        begin = 1 if phase < cut else 0
-        part, every = coarse[begin:], out[begin * factor + phase - cut :: factor]
-        for column in range(every.shape[0]):
-            every[column] = part[column]
+def _replace(line: Bytes, bit: int, out: Bytes) -> None:
+    others = np.uint8(255 - bit)
+    for x in range(out.shape[0]):
+        out[x] = (out[x] & others) | line[x]
+
+
+@compiled
+def _repeat(coarse: Bytes, factor: int, out: Bytes) -> None:
+    """Repeat each of a row `factor` times; once is no work, since `out` is the row itself then."""
+    if factor == 2:  # a loop of its own, which becomes vector code
+        for column in range(coarse.shape[0]):
+            out[2 * column] = coarse[column]
+            out[2 * column + 1] = coarse[column]
+    elif factor > 2:
+        for phase in range(factor):
+            every = out[phase::factor]
+            for column in range(coarse.shape[0]):
+                every[column] = coarse[column]

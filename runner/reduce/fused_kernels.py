@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from runner.host.compiled import compiled
 from runner.read.predictor import Bits, Scratch, Words, as_bits, undo_rows
-from runner.reduce.arrays import Bools, Counts, Floats, Integers, Tile
+from runner.reduce.arrays import Bools, Bytes, Counts, Floats, Integers, Tile
 from runner.reduce.kernels import EVERY_PIXEL, ROWS_AT_ONCE, Columns, column_sums
 from runner.reduce.pixel_types import NO_LIMITS, Limits, PixelKind, Place
 from runner.reduce.row_kernels import Row, Spare, add_row, add_unsaved, is_valid
@@ -30,24 +30,32 @@ class Inflated(NamedTuple):
 
 
 class HiddenPixels(NamedTuple):
-    """Pixels of a window that do not count, whatever their values are."""
+    """Pixels of a window that do not count, whatever their values are: a bit for each scene, several in a byte."""
 
     some: bool  # whether there may be any
-    pixels: Bools  # (slots, rows, columns) of the window, True where hidden
-    slots: Integers  # (scenes) of these tiles
-
-    @classmethod
-    def of(cls, pixels: Bools, slots: Integers) -> "HiddenPixels":
-        """Those of tiles whose scenes are in these slots."""
-        return cls(True, pixels, slots)
+    planes: Bytes  # (planes, rows, columns) of the window; a bit is set where its scene is hidden
+    plane: Integers  # (scenes) of these tiles: the plane in which each has its bit
+    bits: Bytes  # (scenes)
 
     @property
     def shape(self) -> tuple[int, int] | None:
         """The shape of the window, None if nothing is hidden."""
-        return (self.pixels.shape[1], self.pixels.shape[2]) if self.some else None
+        return (self.planes.shape[1], self.planes.shape[2]) if self.some else None
 
 
-NO_HIDDEN: Final = HiddenPixels(False, np.empty((0, 0, 0), np.bool_), np.empty(0, np.int64))
+NO_HIDDEN: Final = HiddenPixels(False, np.empty((0, 0, 0), np.uint8), np.empty(0, np.int64), np.empty(0, np.uint8))
+
+
+class Hides(NamedTuple):
+    """The hidden pixels of a row of one scene."""
+
+    row: Bytes
+    bit: Any  # uint8, which is set where a pixel is hidden
+
+
+def planes_for(scenes: int) -> int:
+    """The number of planes, and so of bytes for each pixel of the window, that have bits for so many scenes."""
+    return -(-scenes // SCENES_IN_PLANE)
 
 
 class Counted(NamedTuple):
@@ -93,6 +101,7 @@ class Accumulators(NamedTuple):
     space: OverSpace
 
 
+SCENES_IN_PLANE: Final = 8  # the bits of a byte
 _CELL: Final = 256  # columns of a window that share exponents
 _NONE: Final = 256, 0  # the lowest and the highest exponent of no pixels
 UNKNOWN: Final = 0, 256, 0  # what `exponents_for` holds where anything may have been added
@@ -152,10 +161,10 @@ def _mask_strips(strips: Strips, place: Place, counted: Counted, time: OverTime,
             row = place.row + y
             counts = window_counts[row][columns] if time.asked else uncounted[: place.width]
             if hidden.some:
-                hides = hidden.pixels[hidden.slots[scene], row][columns]
-                scene_counts[scene] += _mask_hidden(pixels[scene, y][tile_columns], hides, kind.limits, counts, sums)
+                hides = Hides(hidden.planes[hidden.plane[scene], row][columns], hidden.bits[scene])
+                scene_counts[scene] += _mask(pixels[scene, y][tile_columns], hides, kind.limits, counts, sums)
             else:
-                scene_counts[scene] += _mask(pixels[scene, y][tile_columns], kind.limits, counts, sums)
+                scene_counts[scene] += _mask(pixels[scene, y][tile_columns], (), kind.limits, counts, sums)
             exact[scene, y] = kind.small
             if kind.float32:
                 lowest, highest = _exponents(bits[scene, y][tile_columns])
@@ -166,30 +175,15 @@ def _mask_strips(strips: Strips, place: Place, counted: Counted, time: OverTime,
 
 
 @compiled
-def _mask(pixels: Tile, limits: Limits, counts: Counts, sums: Floats) -> int:
-    """Make invalid pixels 0; count and add the others. Returns their number."""
+def _mask(pixels: Tile, hides: Hides | tuple[()], limits: Limits, counts: Counts, sums: Floats) -> int:
+    """Make invalid and hidden pixels 0; count and add the others. Returns their number."""
     zero, one, none = pixels.dtype.type(0), np.int32(1), np.int32(0)
     total = np.int32(0)
     for x in range(pixels.shape[0]):
         pixel = pixels[x]
         valid = is_valid(pixel, limits)
-        kept = pixel if valid else zero
-        counted = one if valid else none
-        pixels[x] = kept
-        counts[x] += counted
-        total += counted
-        sums[x] += np.float64(kept)
-    return int(total)
-
-
-@compiled
-def _mask_hidden(pixels: Tile, hides: Bools, limits: Limits, counts: Counts, sums: Floats) -> int:
-    """As `_mask`, where hidden pixels are invalid too."""
-    zero, one, none = pixels.dtype.type(0), np.int32(1), np.int32(0)
-    total = np.int32(0)
-    for x in range(pixels.shape[0]):
-        pixel = pixels[x]
-        valid = is_valid(pixel, limits) & (not hides[x])
+        if len(hides) > 0:  # a constant of the compiled code
+            valid &= (hides.row[x] & hides.bit) == 0
         kept = pixel if valid else zero
         counted = one if valid else none
         pixels[x] = kept
