@@ -9,6 +9,7 @@ from runner.model import Inputs, LeftOut, StoredObject
 from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
 from runner.source.area import refuse_missing_area
 from runner.source.band_parts import by_band
+from runner.source.bands import with_bands
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
 from runner.source.mask_files import name_masks
@@ -116,7 +117,7 @@ def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was 
         )
     notes = describe_folder_dates(source, chosen) + describe_twins(chosen, listed.scenes)
     stack = make_stack(source, scenes)
-    notes += describe_scale(source, stack.band, scenes) + describe_stated(listed.stated, stack, source)
+    notes += describe_scale(source, with_bands(source.band, scenes)) + describe_stated(listed.stated, stack, source)
     return Inputs(stack, tuple(left_out + unread), stores.counts, tuple(notes))
 
 
