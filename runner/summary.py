@@ -100,8 +100,7 @@ def _end_of(href: str) -> str:
 
 def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[Part]) -> str:
     """One line: how many stacks by which groups, of how many scenes, and their bytes if the listing tells them."""
-    sizes = [part.stored_bytes for part in parts]
-    stored = "" if None in sizes else f", {size(sum(bytes_ or 0 for bytes_ in sizes))} stored"
+    stored = "" if archive.stored_bytes is None else f", {size(archive.stored_bytes)} stored"
     left_out = f", {len(archive.left_out)} objects left out" if archive.left_out else ""
     return (
         f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.parted_by)}, of "
