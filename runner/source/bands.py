@@ -52,13 +52,17 @@ def _refuse_others(band: str, lacking: Sequence[Scene], total: int) -> None:
     if not known:
         raise SourceError(
             f"source.band={printable(band)}: {some}the bands of {href} have no descriptions; give a number, "
-            f"1 to {header.bands}"
+            f"1 to {header.bands}{_meant(band, known)}"
         )
-    folded = {text.casefold(): text for text in known}
-    near = nearest(band.casefold(), folded)
-    hint = f"; did you mean '{printable(folded[near])}'" if near else ""
     names = _listed(f"'{printable(text)}'" for text in known)
-    raise SourceError(f"source.band={printable(band)}: {some}{href} has {names}{hint}")
+    raise SourceError(f"source.band={printable(band)}: {some}{href} has {names}{_meant(band, known)}")
+
+
+def _meant(band: str, known: Sequence[str]) -> str:
+    """The nearest known description, or all bands."""
+    folded = {text.casefold(): f"'{printable(text)}'" for text in known}
+    near = nearest(band.casefold(), folded) or nearest(band.casefold(), ["all"])
+    return f"; did you mean {folded.get(near, 'source.bands=all')}" if near else ""
 
 
 def _listed(items: Iterable[object]) -> str:

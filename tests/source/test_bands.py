@@ -52,6 +52,8 @@ def test_a_file_beside_it_may_describe_a_band(tmp_path: Path) -> None:
             "NIR",
             "source.band=NIR: .*20200101.tif has 'blue', .*; did you mean 'nir'",
         ),
+        (PLANET, PLANET, "al", "source.band=al: .*has 'blue', .*; did you mean source.bands=all$"),
+        (("", ""), ("", ""), "al", "give a number, 1 to 2; did you mean source.bands=all$"),
         (PLANET, PLANET, "x", "source.band=x: .*has 'blue', 'green', 'red', 'nir'$"),
         (PLANET, ("blue", "green", "red", "b4"), "nir", "1 of 2 scenes have no such band: .*20200102.tif has 'blue',"),
         (("", ""), ("", ""), "nir", "the bands of .*20200101.tif have no descriptions; give a number, 1 to 2"),
