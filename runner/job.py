@@ -53,11 +53,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a run shares with others of its process: clusters, memory and turns. By default it is alone."""
+    """What a run shares with others of its process: clusters, memory and turns. By default it is alone.
+
+    `room` holds the memory of a plan until the results are written, and gives the plan with its share of the bytes.
+    """
 
     kernels: KernelsLoading | None = None
     clusters: Clusters | None = None
-    room: Callable[[Plan], AbstractContextManager[None]] = lambda _: nullcontext()  # until the results are written
+    room: Callable[[Plan, Stack], AbstractContextManager[Plan]] = lambda plan, _: nullcontext(plan)
     computing: Callable[[], AbstractContextManager[None]] = nullcontext
     alone: bool = True
 
@@ -99,15 +102,15 @@ class StackRun:
             beside(_prepare_page, "page"),
             self._partials_kept() as partials,
             encoding_ahead(self.job.output, inputs.stack.dtype) as ahead,
+            self.shared.room(self._planned(inputs), inputs.stack) as planned,
         ):
-            plan = self._planned(inputs)
-            with self.shared.room(plan):
-                with self.shared.computing():
-                    plan, inputs, results = self._computed_without_faults(plan, inputs, partials, ahead)
-                refuse_replaced([scene for scene in inputs.stack.scenes if plan.reading.needs_gdal(scene)], self.stores)
-                refuse_emptied(self.record.folder)
-                with self.record.phase("writing"):
-                    self._write(plan, inputs, results, ahead)
+            with self.shared.computing():
+                plan, inputs, results = self._computed_without_faults(planned, inputs, partials, ahead)
+            by_gdal = [scene for scene in inputs.stack.scenes if plan.reading.needs_gdal(scene)]
+            refuse_replaced(by_gdal, self.stores)
+            refuse_emptied(self.record.folder)
+            with self.record.phase("writing"):
+                self._write(plan, inputs, results, ahead)
 
     def _prepared(self, find: Find) -> Inputs:
         """The inputs, found and recorded, while kernels are loaded."""

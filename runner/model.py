@@ -119,6 +119,7 @@ class Scene:
     row: int = 0
     column: int = 0
     mask: MaskFile | None = None  # a second file that hides pixels of it
+    band: int = 1  # the number of the band that is read of it
 
     @property
     def objects(self) -> list[tuple[str, str | None]]:
@@ -165,10 +166,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Scenes on one grid, ordered in time.
-
-    `band` is read of each. Pixels of the grid outside of `area` are missing.
-    """
+    """Scenes on one grid, ordered in time. Pixels of the grid outside of `area` are missing."""
 
     name: str
     grid: Grid
@@ -176,10 +174,14 @@ class Stack:
     nodata: float | int | None
     units: str | None
     scenes: tuple[Scene, ...]
-    band: int = 1
     scale: float | None = None  # of the settings, in place of those of the files; None leaves these
     offset: float | None = None  # as above
     area: Area | None = None
+
+    @property
+    def bands(self) -> list[int]:
+        """The numbers that the band has, that of the first scene first."""
+        return list(dict.fromkeys(scene.band for scene in self.scenes))
 
     @property
     def tile_shape(self) -> tuple[int, int]:

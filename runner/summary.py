@@ -52,9 +52,9 @@ def describe_inputs(inputs: Inputs, source: SourceSettings, mask: MaskSettings |
 
 def _band(stack: Stack) -> str:
     """The band that is read, with its description, of files with several."""
-    header = stack.scenes[0].header
-    name = header.descriptions[stack.band - 1]
-    return f" of band {stack.band}{f' ({printable(name)})' if name else ''}" if header.bands > 1 else ""
+    header, bands = stack.scenes[0].header, stack.bands
+    name, numbers = header.descriptions[bands[0] - 1], " or ".join(map(str, sorted(bands)))
+    return f" of band {numbers}{f' ({printable(name)})' if name else ''}" if header.bands > 1 else ""
 
 
 def _masked(stack: Stack, mask: MaskSettings) -> str:
@@ -79,8 +79,7 @@ def _extent(stack: Stack, source: SourceSettings) -> str:
 
 def _scale(stack: Stack, source: SourceSettings) -> str:
     """If source.mask_and_scale finds anything to do."""
-    headers = [scene.header for scene in stack.scenes]
-    if all(header.scale_of(stack.band) == (1, 0) for header in headers):
+    if all(scene.header.scale_of(scene.band) == (1, 0) for scene in stack.scenes):
         return "no scale"
     return "scaled" if source.mask_and_scale else "scale not applied"
 
@@ -101,8 +100,7 @@ def _end_of(href: str) -> str:
 
 def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[Part]) -> str:
     """One line: how many stacks by which groups, of how many scenes, and their bytes if the listing tells them."""
-    sizes = [part.stored_bytes for part in parts]
-    stored = "" if None in sizes else f", {size(sum(bytes_ or 0 for bytes_ in sizes))} stored"
+    stored = "" if archive.stored_bytes is None else f", {size(archive.stored_bytes)} stored"
     left_out = f", {len(archive.left_out)} objects left out" if archive.left_out else ""
     return (
         f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.parted_by)}, of "

@@ -188,16 +188,16 @@ def by_readers(job: JobSettings, stack: Stack, rule: PixelRule) -> tuple[int, fl
     file = SceneFile(scene.href, LocalStore(path.parent), path.name, None, scene.header)
     window = Window(0, 0, *scene.header.shape)
     if make_reading(job, stack).by_gdal(scene):
-        parts = gdal_reader.read_scenes([file], window, rule.band, lambda one: one.href)
+        parts = gdal_reader.read_scenes([file], window, scene.band, lambda one: one.href)
     else:
-        parts = fast_reader.read_scenes([file], window, rule.band, FetchOptions(), FetchCounts())
+        parts = fast_reader.read_scenes([file], window, scene.band, FetchOptions(), FetchCounts())
     with closing(parts):
         return count_and_mean(np.concatenate([*_valid(parts, rule, scene)]))
 
 
 def _valid(parts: Iterator[ScenePixels], rule: PixelRule, scene: Scene) -> Iterator[np.ndarray]:
     for part in parts:
-        values = rule.values(part.pixels, part.valid, scene.header)
+        values = rule.values(part.pixels, part.valid, scene)
         yield values[rule.pixels.valid(values)]
 
 

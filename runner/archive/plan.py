@@ -1,15 +1,17 @@
 """The plan of an archive: what each of its stacks would read, the largest first, and totals. Nothing is computed."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from runner import summary
+from runner.archive.batches import Planned, batch_bytes, batches, of_same_files, shared_plan
 from runner.archive.stack_jobs import ArchiveJob
-from runner.archive.turns import most_under_way, own_bytes, room_bytes
+from runner.archive.turns import most_under_way, room_bytes
 from runner.base.console import progress_bar, say, tell
 from runner.errors import OutsideError, PlanError, RunnerError
 from runner.host.memory import memory_limit_bytes
+from runner.host.once import Once
 from runner.model import Scene, Stack
 from runner.plan.memory import PROCESS_BYTES
 from runner.plan.planner import make_plan
@@ -21,7 +23,7 @@ from runner.source.mask_files import name_masks
 from runner.source.names import Candidate
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
-from runner.source.scenes import Archive, list_stacks, read_inputs
+from runner.source.scenes import Archive, ReadScenes, inputs_of, list_stacks, read_chosen
 from runner.source.selection import choose
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
@@ -35,9 +37,14 @@ def show_archive_plan(job: JobSettings) -> None:
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
         planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
-    plans = [(stack.name, stack.stack, stack.plan) for stack in planned if stack.stack and stack.plan]
+    read = _read_together(parts, planned)
+    plans = [
+        (name, stack, shared_plan(plan, number, len(batch)))
+        for batch in read
+        for number, (name, (stack, plan)) in enumerate(batch.items())
+    ]
     if plans:
-        summary.show_archive_plan(plans, _peak_bytes(job, planned))
+        summary.show_archive_plan(plans, _peak_bytes(job, [stacks.values() for stacks in read]))
     outside = [stack for stack in planned if stack.outside]
     if outside:
         line = summary.describe_outside(job.source, [stack.name for stack in outside], len(planned))
@@ -73,8 +80,10 @@ class _Planner:
     def planned(self, parts: Sequence[Part]) -> Iterator[PlannedStack]:
         if self.archive.job.archive.headers is PlanHeaders.all:
             with progress_bar("stacks") as bar:
-                for done, stack in enumerate(parts, start=1):
-                    yield self._planned(stack, None)
+                files = [(group, Once[ReadScenes]()) for group in of_same_files(parts)]
+                stacks = [(part, headers) for group, headers in files for part in group]
+                for done, (stack, headers) in enumerate(stacks, start=1):
+                    yield self._planned(stack, headers)
                     bar(done, len(parts))
             return
         examples = self._examples(parts)
@@ -92,26 +101,28 @@ class _Planner:
                 firsts.update((stack.name, candidate) for candidate in masked)
             except RunnerError as error:
                 problems[stack.name] = str(error)
+        files = {candidate.item.href: candidate for candidate in firsts.values()}  # one for all of its bands
         with progress_bar("headers") as bar:
-            scenes, unread = asyncio.run(read_headers([*firsts.values()], self.stores, OnError.skip, bar))
+            scenes, unread = asyncio.run(read_headers([*files.values()], self.stores, OnError.skip, bar))
         read = {scene.href: scene for scene in scenes}
         reasons = {left_out.item.href: left_out.reason for left_out in unread}
         hrefs = {name: candidate.item.href for name, candidate in firsts.items()}
         return problems | {name: read.get(href) or f"{href}: {reasons[href]}" for name, href in hrefs.items()}
 
-    def _planned(self, part: Part, example: Scene | str | None) -> PlannedStack:
+    def _planned(self, part: Part, example: Scene | str | Once[ReadScenes]) -> PlannedStack:
         if isinstance(example, str):
             return PlannedStack(part.name, problem=example)
         job = self.archive.settings_of(part)
         try:
-            if example is None:
-                listed = Archive.of(part.candidates)
-                inputs = read_inputs(job.source, listed, self.stores, job.on_error, lambda *_: None, job.mask)
-                stack, skipped = inputs.stack, inputs.skipped
-            else:
-                stack, skipped = _stack_like(job, part, example), 0
-            plan = make_plan(job, stack, skipped, self.stores)
-            return PlannedStack(part.name, stack, plan if example is None else _as_listed(plan, stack, example))
+            if isinstance(example, Scene):
+                stack = _stack_like(job, part, example)
+                return PlannedStack(part.name, stack, _as_listed(make_plan(job, stack, 0, self.stores), stack, example))
+            listed = Archive.of(part.candidates)
+            read = example.get(
+                lambda: read_chosen(job.source, listed, self.stores, job.on_error, lambda *_: None, job.mask)
+            )
+            inputs = inputs_of(job.source, listed, read, self.stores)
+            return PlannedStack(part.name, inputs.stack, make_plan(job, inputs.stack, inputs.skipped, self.stores))
         except OutsideError as error:
             return PlannedStack(part.name, outside=str(error))
         except RunnerError as error:
@@ -142,11 +153,23 @@ def _as_listed(plan: Plan, stack: Stack, example: Scene) -> Plan:
     return replace(plan, passes=tuple(passes))
 
 
-def _peak_bytes(job: JobSettings, planned: Sequence[PlannedStack]) -> int | None:
+def _read_together(parts: Sequence[Part], stacks: Iterable[PlannedStack]) -> list[dict[str, Planned]]:
+    """The stacks that have a plan, by name, in the batches in which they are read."""
+    planned = {stack.name: Planned(stack.stack, stack.plan) for stack in stacks if stack.stack and stack.plan}
+    together: list[dict[str, Planned]] = []
+    for group in of_same_files(part for part in parts if part.name in planned):
+        names, stacks_of_group = [part.name for part in group], [planned[part.name] for part in group]
+        in_batches = batches(stacks_of_group, memory_limit_bytes())
+        together += [{names[place]: stacks_of_group[place] for place in batch} for batch in in_batches]
+    return together
+
+
+def _peak_bytes(job: JobSettings, read: Sequence[Iterable[Planned]]) -> int | None:
     """The most that this process holds while stacks overlap; None where dask decides."""
-    plans = [stack.plan for stack in planned if stack.plan]
+    together = [[planned.plan for planned in batch] for batch in read]
+    plans = [plan for batch in together for plan in batch]
     if not plans or any(pass_.worker_bytes is None for plan in plans for pass_ in plan.passes):
         return None
-    largest = sorted(map(own_bytes, plans), reverse=True)
+    largest = sorted(map(batch_bytes, together), reverse=True)
     room = min(room_bytes(plan, memory_limit_bytes()) for plan in plans)
     return PROCESS_BYTES + max(min(sum(largest[: most_under_way(job)]), room), largest[0])

@@ -1,18 +1,22 @@
 """Runs of the stacks of an archive, each in a thread that drives it, with its own folder, record and log."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
+from runner.archive.band_group import BandGroup
 from runner.archive.rows import row_of
 from runner.archive.stack_jobs import ArchiveJob, advice_on
+from runner.archive.turns import Turns
 from runner.base.console import hushed
 from runner.base.overrides import key_of, without_folder
 from runner.config.replay import keep_plain_config
 from runner.errors import OutsideError, RecordError, RunnerError
+from runner.host.once import Once
 from runner.host.stopping import refuse_if_stopped
 from runner.job import Find, StackRun, Surroundings
 from runner.model import Inputs
@@ -25,7 +29,7 @@ from runner.record.stacks import OUTSIDE, StackRow, read_stacks
 from runner.report.page import write_report
 from runner.settings import JobSettings
 from runner.source.parts import Part
-from runner.source.scenes import Archive, read_inputs
+from runner.source.scenes import Archive, ReadScenes, inputs_of, read_chosen
 from runner.source.stores import Stores
 
 _CUTTING: Final = ("source.area", "source.area_layer", "source.bbox", "source.bbox_crs", "source.grid")
@@ -39,6 +43,7 @@ class StackRuns:
     record: RunRecord
     stores: Stores
     surroundings: Surroundings
+    turns: Turns
     finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
     in_area: list[RunFolder] = field(default_factory=list)  # one that an earlier attempt cut to the area, if any
 
@@ -80,14 +85,30 @@ class StackRuns:
         except RecordError as error:
             raise RecordError(f"{error}; {advice_on(folder)}") from error
 
-    def run(self, part: Part) -> StackRow:
-        """Run a stack, or go on with it; its row, whatever happens."""
+    def together(self, parts: Sequence[Part]) -> list[Callable[[], StackRow]]:
+        """The runs of stacks of different bands of the same files, each for a thread of its own, at the same time."""
+        if len(parts) == 1:
+            return [partial(self.run, parts[0])]
+        group, headers = BandGroup(self.turns, self.surroundings, len(parts)), Once[ReadScenes]()
+
+        def run(number: int) -> StackRow:
+            try:
+                return self.run(parts[number], group.surroundings(number), headers)
+            finally:
+                group.end(number)
+
+        return [partial(run, number) for number in range(len(parts))]
+
+    def run(
+        self, part: Part, surroundings: Surroundings | None = None, headers: Once[ReadScenes] | None = None
+    ) -> StackRow:
+        """Run a stack, or go on with it; its row, whatever happens. Others may use the same headers."""
         folder, record = self.archive.folder_of(part), None
+        shared = surroundings or self.surroundings
         try:
             refuse_if_stopped()
-            with hushed(), self._started(part) as (record, find):
-                run = StackRun(self.archive.settings_of(part), record, self.stores.beside(), self.surroundings)
-                run.all_stages(find)
+            with hushed(), self._started(part, headers or Once()) as (record, find):
+                StackRun(self.archive.settings_of(part), record, self.stores.beside(), shared).all_stages(find)
         except OutsideError as error:
             remove_if_nothing_left(folder)
             return StackRow(stack=part.name, values=part.values, status=OUTSIDE, error=str(error))
@@ -100,7 +121,7 @@ class StackRuns:
         return row_of(part, record.run.status, record.run, folder)
 
     @contextmanager
-    def _started(self, part: Part) -> Iterator[tuple[RunRecord, Find]]:
+    def _started(self, part: Part, headers: Once[ReadScenes]) -> Iterator[tuple[RunRecord, Find]]:
         """The record of a stack's run and the way to its scenes: those that an earlier attempt found, or the listed."""
         folder = self.archive.folder_of(part)
         clear_unbegun(folder)
@@ -113,13 +134,15 @@ class StackRuns:
             with recorded_stack(folder, config, overrides, self.record, attempt) as record:
                 record.last_act = write_report
                 keep_plain_config(folder, self.archive.written_config_of(part), overrides)
-                yield record, (earlier and found_again(earlier)) or self.finds.get(part.name) or self._listed(part)
+                known = (earlier and found_again(earlier)) or self.finds.get(part.name)
+                yield record, known or self._listed(part, headers)
 
-    def _listed(self, part: Part) -> Find:
+    def _listed(self, part: Part, headers: Once[ReadScenes]) -> Find:
         listed = Archive.of(part.candidates)
 
         def find(job: JobSettings, stores: Stores) -> Inputs:
-            inputs = read_inputs(job.source, listed, stores, job.on_error, lambda *_: None, job.mask)
+            read = headers.get(lambda: read_chosen(job.source, listed, stores, job.on_error, lambda *_: None, job.mask))
+            inputs = inputs_of(job.source, listed, read, stores)
             for earlier in self.in_area:
                 refuse_changed_area(earlier, job, inputs.stack)
             return inputs

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import NamedTuple
 
 from rasterio.errors import NotGeoreferencedWarning
 
 from runner import summary
+from runner.archive.batches import MOST_TOGETHER, of_same_files
 from runner.archive.recorded import RecordedStacks
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
@@ -66,8 +68,8 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         whole = ArchiveJob(reachable, record.folder, record.run.config, written, record.run.overrides)
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
-        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
-        runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {})
+        surroundings = Surroundings(None, clusters, lambda plan, _: turns.room(plan), turns.computing, alone=False)
+        runs = StackRuns(whole, record, stores, surroundings, turns, recorded.finds if recorded else {})
         with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
@@ -100,6 +102,13 @@ def _going_on(record: RunRecord, stacks: int) -> Iterator[None]:
         raise
 
 
+class _UnderWay(NamedTuple):
+    """A stack that runs, and a number that it has in common with those of other bands of its files."""
+
+    part: Part
+    files: int
+
+
 class _Story:
     """The stacks of an archive while they run."""
 
@@ -130,15 +139,15 @@ class _Story:
 
     def _run_all(self, bar: Callable[[int, int], None]) -> None:
         ended = {row.stack for row in self._table.rows if row.status in ("COMPLETED", OUTSIDE)}
-        waiting = iter([part for part in self._parts if part.name not in ended])
+        waiting = enumerate(of_same_files(part for part in self._parts if part.name not in ended))
         done, total = len(ended), len(self._parts)
         drivers = most_under_way(self._whole.job)
-        pool = ThreadPoolExecutor(drivers, "stack")
-        under_way: dict[Future[StackRow], Part] = {}
+        pool = ThreadPoolExecutor(drivers * MOST_TOGETHER, "stack")
+        under_way: dict[Future[StackRow], _UnderWay] = {}
         try:
             while self._submit(pool, waiting, under_way, drivers):
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    self._take(under_way.pop(future), future)
+                    self._take(under_way.pop(future).part, future)
                     done += 1
                     bar(done, total)
         except KeyboardInterrupt as stop:
@@ -146,15 +155,23 @@ class _Story:
             raise
         finally:
             pool.shutdown()
-            for future, part in under_way.items():
-                self._take(part, future)
+            for future, stack in under_way.items():
+                self._take(stack.part, future)
 
     def _submit(
-        self, pool: ThreadPoolExecutor, waiting: Iterator[Part], under_way: dict[Future[StackRow], Part], most: int
+        self,
+        pool: ThreadPoolExecutor,
+        waiting: Iterator[tuple[int, list[Part]]],
+        under_way: dict[Future[StackRow], _UnderWay],
+        most: int,
     ) -> bool:
         """Start stacks, unless one has failed that shall end the run; False if none is under way."""
-        while len(under_way) < most and self._failure is None and (part := next(waiting, None)):
-            under_way[pool.submit(self._runs.run, part)] = part
+        while len({stack.files for stack in under_way.values()}) < most and self._failure is None:
+            files, parts = next(waiting, (0, []))
+            if not parts:
+                break
+            for part, run in zip(parts, self._runs.together(parts), strict=True):
+                under_way[pool.submit(run)] = _UnderWay(part, files)
         return bool(under_way)
 
     def _take(self, part: Part, future: "Future[StackRow]") -> None:

@@ -24,25 +24,33 @@ class Turns:
     """
 
     def __init__(self, limit_bytes: int, computing: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._most_computing = computing
         self._held_bytes = 0
         self._computing = 0
         self._changed = threading.Condition()
 
     @contextmanager
-    def room(self, plan: Plan) -> Iterator[None]:
+    def room(self, plan: Plan) -> Iterator[Plan]:
         """Wait until there is room for a stack; one that no other stands beside always has it."""
-        needed, room = own_bytes(plan), room_bytes(plan, self._limit_bytes)
+        needed = own_bytes(plan)
+        self.take(needed, room_bytes(plan, self.limit_bytes))
+        try:
+            yield plan
+        finally:
+            self.give_back(needed)
+
+    def take(self, needed: int, room: int) -> None:
+        """Wait until so many bytes fit beside those that are held; they always do if none is."""
         self._wait(lambda: not self._held_bytes or self._held_bytes + needed <= room)
         self._held_bytes += needed
         self._changed.release()
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._held_bytes -= needed
-                self._changed.notify_all()
+
+    def give_back(self, held: int) -> None:
+        """Hold so many bytes less."""
+        with self._changed:
+            self._held_bytes -= held
+            self._changed.notify_all()
 
     @contextmanager
     def computing(self) -> Iterator[None]:

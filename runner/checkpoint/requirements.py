@@ -112,7 +112,6 @@ def _file_version(file: Scene | MaskFile) -> str:
 def _rule_facts(rule: PixelRule) -> dict[str, str]:
     pixels = rule.pixels
     return {
-        "source.band": str(rule.band),
         "the pixels' type": np.dtype(pixels.dtype).name,
         "nodata": repr(rule.nodata),
         "nodata that is left out": repr(pixels.nodata),
@@ -125,6 +124,7 @@ def _rule_facts(rule: PixelRule) -> dict[str, str]:
 
 def _stack_facts(stack: Stack) -> dict[str, str]:
     return {
+        "source.band": " or ".join(map(str, sorted(stack.bands))),
         "the grid": _grid_fact(stack.grid),
         "source.scale": str(stack.scale),
         "source.offset": str(stack.offset),

@@ -62,7 +62,7 @@ class _Look:
         if scene.mask and href == scene.mask.href:
             assert reading.rule.test  # by which the mask was read
             return cls(scene.mask, scene.mask.part(window), reading.rule.test.band, reading.mask_by_gdal(scene))
-        return cls(scene, window, reading.rule.band, reading.by_gdal(scene))
+        return cls(scene, window, scene.band, reading.by_gdal(scene))
 
 
 def _read(reading: Reading, look: _Look) -> None:

@@ -20,13 +20,17 @@ from runner.source.stores import gdal_path
 
 
 class TaskPart(NamedTuple):
-    """Some pixels of a task, whose scenes are counted among its own; None after the last of them."""
+    """Some pixels of a task, whose scenes are counted among its own; None after the last of them.
+
+    `pixels` are those of band number `band` of the task, counted from 0.
+    """
 
     task: Task
     counts: FetchCounts  # of the task
     inflated: InflateCounts  # of the task
     pixels: Turn | ScenePixels | None
     hidden: Hidden | None = None  # pixels that files other than their own hide; valid until the next part
+    band: int = 0
 
 
 class _Portion(NamedTuple):
@@ -36,27 +40,25 @@ class _Portion(NamedTuple):
     counts: FetchCounts
     inflated: InflateCounts
     parts: Sequence[ScenePart]
-    band: int
     by_gdal: bool
     hidden: Hidden | None = None
     are_masks: bool = False
     ends: bool = False  # the task
 
-    def part(self, pixels: Turn | ScenePixels | None) -> TaskPart:
-        """Pixels of these scenes."""
-        return TaskPart(self.task, self.counts, self.inflated, pixels, self.hidden)
+    def part(self, pixels: Turn | ScenePixels | None, band: int = 0) -> TaskPart:
+        """Pixels of a band of these scenes."""
+        return TaskPart(self.task, self.counts, self.inflated, pixels, self.hidden, band)
 
     def excerpt(self) -> fast_reader.Excerpt:
         """The same, for the fast reader."""
-        parts, band, counts, inflated = self.parts, self.band, self.counts, self.inflated
-        hidden = self.hidden
+        parts, counts, inflated, hidden = self.parts, self.counts, self.inflated, self.hidden
         if hidden is None:
-            return fast_reader.Excerpt(parts, band, counts, inflated)
+            return fast_reader.Excerpt(parts, counts, inflated)
         if self.are_masks:
             outside = hidden.mask_is_outside if hidden.has_outside else None
-            return fast_reader.Excerpt(parts, band, counts, inflated, wanted=True, outside=outside)
+            return fast_reader.Excerpt(parts, counts, inflated, wanted=True, outside=outside)
         outside = hidden.is_outside if hidden.has_outside else None
-        return fast_reader.Excerpt(parts, band, counts, inflated, hides=self._hides, outside=outside)
+        return fast_reader.Excerpt(parts, counts, inflated, hides=self._hides, outside=outside)
 
     def _hides(self, tile: InflatedTile) -> bool:
         assert self.hidden is not None  # by `excerpt`
@@ -69,16 +71,20 @@ def place_of(tile: InflatedTile) -> Place:
     return Place(tile.rows.start, tile.columns.start, tile.row, tile.column, height, width)
 
 
-def read_tasks(shared: Shared, tasks: Iterable[Task]) -> Generator[TaskPart, None, None]:
-    """Yield the pixels of tasks in their order. Ranges of the next tasks are fetched meanwhile. Raises ReadError."""
+def read_tasks(bands: Sequence[Shared], tasks: Iterable[Task]) -> Generator[TaskPart, None, None]:
+    """Yield the pixels of tasks in their order. Ranges of the next tasks are fetched meanwhile. Raises ReadError.
+
+    There is a pass for each of the `bands`; several are of the same files, in whose tiles all bands lie.
+    """
     room = HiddenRoom()
-    portions = (portion for task in tasks for portion in _portions(shared, task, room))
+    portions = (portion for task in tasks for portion in _portions(bands, task, room))
     for by_gdal, run in groupby(portions, lambda portion: portion.by_gdal):
-        with closing((_read_through_gdal if by_gdal else _read_fast)(shared, run)) as parts:
+        with closing((_read_through_gdal if by_gdal else _read_fast)(bands, run)) as parts:
             yield from parts
 
 
-def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Generator[TaskPart, None, None]:
+def _read_fast(bands: Sequence[Shared], portions: Iterator[_Portion]) -> Generator[TaskPart, None, None]:
+    shared = bands[0]
     taken: deque[_Portion] = deque()  # the one being read, then those whose ranges are fetched ahead
 
     def excerpts() -> Iterator[fast_reader.Excerpt]:
@@ -86,34 +92,34 @@ def _read_fast(shared: Shared, portions: Iterator[_Portion]) -> Generator[TaskPa
             taken.append(portion)
             yield portion.excerpt()
 
-    decoding = fast_reader.Decoding(shared.inflation, shared.is_missing)
+    decoding = fast_reader.Decoding(shared.inflation, [band.is_missing for band in bands])
     with closing(fast_reader.read_turns(excerpts(), decoding, shared.reading.fetch, shared.stop)) as turns:
-        for _, turn in turns:
+        for _, by_band in turns:
             portion = taken[0]
-            if turn is None:
+            if by_band is None:
                 taken.popleft()
                 if portion.ends:
                     yield portion.part(None)
             elif portion.are_masks:
-                _take_masks(shared, portion, (tile.pixels() for tile in turn if not tile.missing))
+                _take_masks(shared, portion, (tile.pixels() for tile in by_band[0] if not tile.missing))
             else:
-                yield portion.part(turn)
+                yield from (portion.part(turn, number) for number, turn in enumerate(by_band))
 
 
-def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Generator[TaskPart, None, None]:
-    stores = shared.reading.stores
+def _read_through_gdal(bands: Sequence[Shared], portions: Iterator[_Portion]) -> Generator[TaskPart, None, None]:
+    shared, stores = bands[0], bands[0].reading.stores
 
     def path_of(file: SceneFile) -> str:
         return gdal_path(stores.locate(file.href))
 
     for portion in portions:
-        with closing(gdal_reader.read_parts(portion.parts, portion.band, path_of)) as read:
-            for pixels in read:
+        with closing(gdal_reader.read_parts(portion.parts, path_of)) as read:
+            for number, pixels in read:
                 shared.stop.check()
                 if portion.are_masks:
                     _take_masks(shared, portion, [pixels])
                 else:
-                    yield portion.part(pixels)
+                    yield portion.part(pixels, number)
         if portion.ends:
             yield portion.part(None)
 
@@ -129,31 +135,31 @@ def _take_masks(shared: Shared, portion: _Portion, masks: Iterable[ScenePixels])
 # --- portions -------------------------------------------------------------------------------------------------------
 
 
-def _portions(shared: Shared, task: Task, room: HiddenRoom) -> list[_Portion]:
+def _portions(bands: Sequence[Shared], task: Task, room: HiddenRoom) -> list[_Portion]:
     """The files of a task in the order in which they are read."""
-    portions: list[_Portion] = []
-    band, costs = shared.reading.rule.band, (FetchCounts(), InflateCounts())
+    shared, portions = bands[0], list[_Portion]()
+    costs = FetchCounts(), InflateCounts()
     outside = None if shared.area is None else ~shared.area.inside(task.window)
     for by_gdal, numbers in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
-        for parts in _together(shared, _scene_parts(shared, task, numbers)):
+        for parts in _together(shared, _scene_parts(bands, task, numbers)):
             hidden = _hidden(shared, task, parts, room, outside) if shared.hides else None
-            portion = _Portion(task, *costs, parts, band, by_gdal, hidden)
+            portion = _Portion(task, *costs, parts, by_gdal, hidden)
             portions += [*_masks(shared, portion), portion]
-    last = portions.pop() if portions else _Portion(task, *costs, [], band, by_gdal=False)
+    last = portions.pop() if portions else _Portion(task, *costs, [], by_gdal=False)
     return [*portions, last._replace(ends=True)]
 
 
-def _scene_parts(shared: Shared, task: Task, numbers: Iterable[int]) -> list[ScenePart]:
+def _scene_parts(bands: Sequence[Shared], task: Task, numbers: Iterable[int]) -> list[ScenePart]:
     """The pixels of the task's window that scenes cover; those of scenes at one place go together."""
-    (top, left, *_), start = task.window, task.start
+    (top, left, *_), start, shared = task.window, task.start, bands[0]
     parts = []
     for number in numbers:
-        scene = shared.scenes[number]
+        scene, read = shared.scenes[number], tuple(band.scenes[number].band for band in bands)
         window = scene.part(task.window)
         if window is not None:
             row, column = scene.row + window.row - top, scene.column + window.column - left
-            parts.append(ScenePart(number - start, shared.reading.file_of(scene), window, row, column))
-    return sorted(parts, key=lambda part: part[2:])
+            parts.append(ScenePart(number - start, shared.reading.file_of(scene), window, read, row, column))
+    return sorted(parts, key=lambda part: (part.window, part.row, part.column))
 
 
 def _together(shared: Shared, parts: list[ScenePart]) -> Iterator[list[ScenePart]]:
@@ -165,7 +171,7 @@ def _together(shared: Shared, parts: list[ScenePart]) -> Iterator[list[ScenePart
 def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom, outside: Bools | None) -> Hidden:
     """Room for the hidden pixels of scenes."""
     hidden = Hidden([part.scene for part in parts], task.window[2:], room, outside)
-    for scene, _, window, row, column in parts if shared.reading.rule.test else ():
+    for scene, _, window, _, row, column in parts if shared.reading.rule.test else ():
         mask = shared.scenes[task.start + scene].mask
         assert mask is not None  # every scene has one, or is left out
         first = mask.part(window)
@@ -180,11 +186,11 @@ def _masks(shared: Shared, portion: _Portion) -> Iterator[_Portion]:
     if test is None:
         return
     for by_gdal, parts in groupby(portion.parts, lambda part: shared.masks_by_gdal[start + part.scene]):
-        masks = [_mask_part(shared, start + part.scene, part) for part in parts]
-        yield portion._replace(parts=masks, band=test.band, by_gdal=by_gdal, are_masks=True)
+        masks = [_mask_part(shared, start + part.scene, part, test.band) for part in parts]
+        yield portion._replace(parts=masks, by_gdal=by_gdal, are_masks=True)
 
 
-def _mask_part(shared: Shared, number: int, part: ScenePart) -> ScenePart:
+def _mask_part(shared: Shared, number: int, part: ScenePart, band: int) -> ScenePart:
     mask = shared.scenes[number].mask
     assert mask is not None  # as above
-    return ScenePart(part.scene, shared.reading.file_of(mask), mask.part(part.window))
+    return ScenePart(part.scene, shared.reading.file_of(mask), mask.part(part.window), (band,))

@@ -1,6 +1,6 @@
 """The work of a task on a worker: its pixels are masked and accumulated; a partial comes back."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from runner.engine.hidden import Hidden
 from runner.engine.shared import Shared
 from runner.engine.task_pixels import TaskPart, place_of, read_tasks
+from runner.errors import RunnerError
 from runner.host.compile_clock import compile_seconds, working_seconds
 from runner.plan.records import StagePlan, Task
 from runner.read import fast_reader
@@ -28,6 +29,7 @@ from runner.reduce.temporal import TemporalSums
 from runner.settings import Over
 
 Values = npt.NDArray[Any]
+Partials = tuple[Partial | None, Partial | None, dict[str, dict[str, Values]]]  # over time, over space, ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +54,83 @@ class TaskResult:
 def run_tasks(shared: Shared, tasks: Iterator[Task]) -> Generator[TaskResult, None, None]:
     """Read and reduce tasks one after another. The next one is taken, and fetched, while the last is under way.
 
-    Raises ReadError.
+    Raises ReadError, and PlanError for pixels that do not fit the rule.
     """
-    with closing(read_tasks(shared, tasks)) as parts:
-        while (result := _reduce(shared, parts)) is not None:
+    with closing(run_tasks_of_bands([shared], tasks)) as results:
+        for (result,) in results:
+            if isinstance(result, RunnerError):
+                raise result
             yield result
 
 
-def _reduce(shared: Shared, parts: Iterator[TaskPart]) -> TaskResult | None:
+def run_tasks_of_bands(
+    bands: Sequence[Shared], tasks: Iterator[Task]
+) -> Generator[list[TaskResult | RunnerError], None, None]:
+    """As `run_tasks`, for several bands in the same tiles, which are read once: the result or the error of each.
+
+    Raises ReadError.
+    """
+    with closing(read_tasks(bands, tasks)) as parts:
+        while (results := _reduce(bands, parts)) is not None:
+            yield results
+
+
+def _reduce(bands: Sequence[Shared], parts: Iterator[TaskPart]) -> list[TaskResult | RunnerError] | None:
     """Take parts up to the end of their task; None if there are no more."""
     started, compiling = working_seconds(), compile_seconds()
     part = next(parts, None)
     if part is None:
         return None
-    collectors = _Collectors(shared, part.task)
-    reducing = 0.0
+    sums = [_BandSums(shared, part.task) for shared in bands]
     while part.pixels is not None:
-        before = working_seconds()
-        collectors.add(part.pixels, part.hidden)
-        reducing += working_seconds() - before
+        sums[part.band].add(part.pixels, part.hidden)
         part = next(parts)
-    before = working_seconds()
-    over_time, over_space, ordered = collectors.finish()
-    now = working_seconds()
-    return TaskResult(
-        task=part.task,
-        over_time=over_time,
-        over_space=over_space,
-        ordered=ordered,
-        fetched=part.counts,
-        inflated=part.inflated,
-        read_seconds=before - started - reducing,
-        reduce_seconds=reducing + now - before,
-        compile_seconds=compile_seconds() - compiling,
-    )
+    reading = working_seconds() - started - sum(band.seconds for band in sums)
+    finished = [band.finish() for band in sums]
+    compiling = compile_seconds() - compiling
+    return [
+        partials
+        if isinstance(partials, RunnerError)
+        else TaskResult(
+            part.task,
+            *partials,
+            fetched=part.counts.share(number, len(sums)),
+            inflated=part.inflated.share(number, len(sums)),
+            read_seconds=reading / len(sums),
+            reduce_seconds=band.seconds,
+            compile_seconds=compiling / len(sums),
+        )
+        for number, (band, partials) in enumerate(zip(sums, finished, strict=True))
+    ]
+
+
+class _BandSums:
+    """Accumulators of a band's pixels in a task, with the seconds they took, and the error that ended them if any."""
+
+    def __init__(self, shared: Shared, task: Task) -> None:
+        self._collectors = _Collectors(shared, task)
+        self._error: RunnerError | None = None
+        self.seconds = 0.0
+
+    def add(self, pixels: fast_reader.Turn | ScenePixels, hidden: Hidden | None) -> None:
+        """Add pixels, unless earlier ones did not fit the rule."""
+        if self._error is not None:
+            return
+        before = working_seconds()
+        try:
+            self._collectors.add(pixels, hidden)
+        except RunnerError as error:
+            self._error = error
+        self.seconds += working_seconds() - before
+
+    def finish(self) -> Partials | RunnerError:
+        """The partials, or the error."""
+        if self._error is not None:
+            return self._error
+        before = working_seconds()
+        partials = self._collectors.finish()
+        self.seconds += working_seconds() - before
+        return partials
 
 
 class _Collectors:
@@ -94,7 +139,7 @@ class _Collectors:
     def __init__(self, shared: Shared, task: Task) -> None:
         self._rule = shared.reading.rule
         scenes = shared.scenes[task.start : task.stop]
-        self._headers = [scene.header for scene in scenes]
+        self._scenes = scenes
         self._scaling = self._rule.scaling(np.dtype(scenes[0].header.dtype))
         pixels, shape = self._rule.pixels, (task.window.height, task.window.width)
         time_needs, space_needs = shared.needs.get(Over.time), shared.needs.get(Over.space)
@@ -122,7 +167,7 @@ class _Collectors:
                 for tile in tiles:
                     self._add_pixels(tile.pixels(), hidden)
 
-    def finish(self) -> tuple[Partial | None, Partial | None, dict[str, dict[str, Values]]]:
+    def finish(self) -> Partials:
         """The partials over time and over space, and the ordered statistics by stage."""
         if self._fused:
             self._fused.finish()
@@ -171,10 +216,10 @@ class _Collectors:
     def _values(self, part: ScenePixels, hidden: Hidden | None) -> tuple[Values, Place]:
         """The accumulated values of pixels, and their place."""
         place = Place(0, 0, part.row, part.column, *part.pixels.shape)
-        not_shown, header = hidden.of(part.scene, place) if hidden else None, self._headers[part.scene]
+        not_shown, scene = hidden.of(part.scene, place) if hidden else None, self._scenes[part.scene]
         if self._scaling and part.valid is None:
-            return self._scaling.values(part.pixels, header.scale_of(self._rule.band), not_shown), place
-        return self._rule.values(part.pixels, part.valid, header, not_shown), place
+            return self._scaling.values(part.pixels, scene.header.scale_of(scene.band), not_shown), place
+        return self._rule.values(part.pixels, part.valid, scene, not_shown), place
 
 
 def _within(whole: Window, part: Window) -> Place:

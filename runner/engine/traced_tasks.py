@@ -2,24 +2,40 @@
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 import numpy as np
 
 from runner.engine.shared import Shared
-from runner.engine.tasks import TaskResult, run_tasks
+from runner.engine.tasks import TaskResult, run_tasks_of_bands
 from runner.engine.trace import NumberedTask, TaskError, TaskTrace, Work, here
 from runner.errors import RunnerError
 from runner.host.memory import peak_bytes
 from runner.plan.records import Task
 from runner.read.stop_flag import StoppedError
 
+Traced = tuple[TaskResult, TaskTrace]
 
-def run_traced(shared: Shared, tasks: Iterator[NumberedTask]) -> Generator[tuple[TaskResult, TaskTrace], None, None]:
+
+def run_traced(shared: Shared, tasks: Iterator[NumberedTask]) -> Generator[Traced, None, None]:
     """Run tasks, and yield each result with its trace. An error carries the trace too, for `trace_of`.
 
-    Raises ReadError, and TaskError for what is not a RunnerError.
+    Raises ReadError, PlanError for pixels that do not fit the rule, and TaskError for what is not a RunnerError.
+    """
+    with closing(run_bands_traced([shared], tasks)) as results:
+        for (traced,) in results:
+            if isinstance(traced, RunnerError):
+                raise traced
+            yield traced
+
+
+def run_bands_traced(
+    bands: Sequence[Shared], tasks: Iterator[NumberedTask]
+) -> Generator[list[Traced | RunnerError], None, None]:
+    """As `run_traced`, for several bands in the same tiles: of each band the result and its trace, or its error.
+
+    Raises ReadError and TaskError.
     """
     started_tasks: deque[NumberedTask] = deque()  # the one under way, then those whose ranges are fetched ahead
 
@@ -28,27 +44,38 @@ def run_traced(shared: Shared, tasks: Iterator[NumberedTask]) -> Generator[tuple
             started_tasks.append(numbered)
             yield numbered.task
 
-    with closing(run_tasks(shared, extents())) as results:
+    with closing(run_tasks_of_bands(bands, extents())) as results:
         while True:
             started = time.time()
             try:
-                result = next(results, None)
+                of_bands = next(results, None)
             except StoppedError:
                 raise  # stopped from outside: not a failure of its own
             except Exception as error:
                 if not started_tasks:
                     raise
-                reason = f"{type(error).__name__}: {error}"
-                trace = TaskTrace(*started_tasks[0], here(), started, time.time(), peak_bytes(), error=reason)
+                trace = _failed(started_tasks[0], started, error)
                 if not isinstance(error, RunnerError):
                     # With the inner traceback: a cause does not survive the way from a worker process.
-                    raise TaskError(reason, trace).with_traceback(error.__traceback__) from error
+                    raise TaskError(str(trace.error), trace).with_traceback(error.__traceback__) from error
                 error.task = trace
                 raise
-            if result is None:
+            if of_bands is None:
                 return
             done = started_tasks.popleft()
-            yield result, TaskTrace(*done, here(), started, time.time(), peak_bytes(), work=_work_of(result))
+            yield [_traced(done, started, result) for result in of_bands]
+
+
+def _failed(task: NumberedTask, started: float, error: Exception) -> TaskTrace:
+    reason = f"{type(error).__name__}: {error}"
+    return TaskTrace(*task, here(), started, time.time(), peak_bytes(), error=reason)
+
+
+def _traced(task: NumberedTask, started: float, result: TaskResult | RunnerError) -> Traced | RunnerError:
+    if isinstance(result, RunnerError):
+        result.task = _failed(task, started, result)
+        return result
+    return result, TaskTrace(*task, here(), started, time.time(), peak_bytes(), work=_work_of(result))
 
 
 def _work_of(result: TaskResult) -> Work:

@@ -26,7 +26,7 @@ from runner.plan.masking import PixelRule
 from runner.plan.records import Chunks, Pass, StagePlan, Task
 from runner.plan.weights import row_areas
 from runner.read.gdal_array import GdalArray
-from runner.read.header import Header, Window
+from runner.read.header import Window
 from runner.read.mask_test import MaskTest
 from runner.read.version import Version
 from runner.reduce.statistics import statistic
@@ -97,14 +97,13 @@ class MaskArray:
 class SceneArray:
     """The values of a scene on a grid of `shape` (y, x), read when indexed, as dask expects of an array.
 
-    The scene's own pixels are at `place`; all others are missing.
+    Pixels outside of the scene are missing.
     """
 
     stored: GdalArray
-    header: Header
+    scene: Scene
     rule: PixelRule
     shape: tuple[int, int]
-    place: Window
     mask: MaskArray | None = None
     area: Area | None = None
 
@@ -121,7 +120,7 @@ class SceneArray:
     def __getitem__(self, window: tuple[slice, slice]) -> np.ndarray:
         """The values of a window of the grid. Raises ReadError."""
         whole = _window(*(slice(*part.indices(size)[:2]) for part, size in zip(window, self.shape, strict=True)))
-        covered = whole.common(self.place)
+        covered = whole.common(self.scene.window)
         if covered and self.area and not self.area.meets(covered):
             covered = None
         if covered == whole:
@@ -132,14 +131,14 @@ class SceneArray:
         return values
 
     def _read(self, covered: Window) -> np.ndarray:
-        own = covered.shifted(-self.place.row, -self.place.column)
+        own, header = covered.shifted(-self.scene.row, -self.scene.column), self.scene.header
         window = own.slices
-        valid = self.stored.visible(self.header, window) if self.rule.masks or self.header.layout.repaired else None
+        valid = self.stored.visible(header, window) if self.rule.masks or header.layout.repaired else None
         hidden = self.mask.hidden(own) if self.mask else None
         if self.area:
             outside = ~self.area.inside(covered)
             hidden = outside if hidden is None else hidden | outside
-        return self.rule.values(self.stored.read(self.header, window), valid, self.header, hidden)
+        return self.rule.values(self.stored.read(header, window), valid, self.scene, hidden)
 
 
 def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = locate) -> xr.DataArray:
@@ -148,11 +147,12 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = loc
     `where` tells the place of an href.
     """
     sizes = chunk_sizes(stack, chunks)
+    same = str(rule), sizes, stack.area and stack.area.sha256
     layers = [
         da.from_array(
             _scene_array(stack, scene, rule, where),
             chunks=sizes,
-            name=f"scene-{tokenize(scene.objects, str(rule), sizes, scene.window, stack.area and stack.area.sha256)}",
+            name=f"scene-{tokenize(scene.objects, scene.band, scene.window, *same)}",
             lock=False,
             meta=np.empty((0, 0), rule.pixels.dtype),
         )
@@ -173,8 +173,8 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = loc
 
 
 def _scene_array(stack: Stack, scene: Scene, rule: PixelRule, where: Where) -> SceneArray:
-    shape, stored = (stack.grid.height, stack.grid.width), _stored(scene, rule.band, where)
-    return SceneArray(stored, scene.header, rule, shape, scene.window, _mask(scene, rule, where), stack.area)
+    shape, stored = (stack.grid.height, stack.grid.width), _stored(scene, scene.band, where)
+    return SceneArray(stored, scene, rule, shape, _mask(scene, rule, where), stack.area)
 
 
 def _stored(file: Scene | MaskFile, band: int, where: Where) -> GdalArray:

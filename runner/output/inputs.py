@@ -47,7 +47,7 @@ SCHEMA: Final = pa.schema(
 
 def write_inputs(path: Path, inputs: Inputs) -> None:
     """Write the table, scenes in their order and then what was left out; nodata is of the band. Raises OutputError."""
-    rows = [_used(scene, inputs.stack.grid.crs_name, inputs.stack.band) for scene in inputs.stack.scenes]
+    rows = [_used(scene, inputs.stack.grid.crs_name) for scene in inputs.stack.scenes]
     rows += [_unused(item) for item in inputs.left_out]
     write_table(path, table_of(rows, SCHEMA))
 
@@ -57,8 +57,8 @@ def write_left_out(path: Path, left_out: Sequence[LeftOut]) -> None:
     write_table(path, table_of([_unused(item) for item in left_out], SCHEMA))
 
 
-def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
-    header, nodata = scene.header, scene.header.nodata_of(band)
+def _used(scene: Scene, crs_name: str) -> dict[str, object]:
+    header, nodata = scene.header, scene.header.nodata_of(scene.band)
     return {
         "href": scene.href,
         "scene": scene.name,
@@ -71,7 +71,7 @@ def _used(scene: Scene, crs_name: str, band: int) -> dict[str, object]:
         "height": header.shape[0],
         "width": header.shape[1],
         "dtype": header.dtype,
-        "band": band,
+        "band": scene.band,
         "nodata": None if nodata is None else float(nodata),  # rounded, of 64-bit integers
         "block_height": header.tile_shape[0],
         "block_width": header.tile_shape[1],

@@ -44,7 +44,7 @@ def provenance(url: str, stack: Stack, mask: MaskSettings) -> dict[str, str]:
         "first_datetime": stack.scenes[0].time.isoformat(),
         "last_datetime": stack.scenes[-1].time.isoformat(),
         "inputs_sha256": inputs_sha256(file for scene in stack.scenes for file in scene.objects),
-        "band": str(stack.band),
+        "band": " or ".join(map(str, sorted(stack.bands))),
         "mask": f"{mask.own.value}; {describe_test(mask)} of a second file" if stack.masks else mask.own.value,
         "nodata": str(stack.nodata),
         "crs": stack.grid.crs_name,

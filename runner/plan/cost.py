@@ -26,11 +26,11 @@ def cost_of(stack: Stack, reading: Reading, chunks: Chunks, tasks: Sequence[Task
     windows = {task.window for task in (cut(stack, chunks) if tasks is None else tasks)}
     requests, test = None if tasks is None else _requests(stack, reading, windows), reading.rule.test
 
-    def tiles(band: int, *, masks: bool) -> _Tiles:
-        return _tiles_met(stack, windows, band, masks=masks) if stack.area else _tiles(stack, chunks, band, masks=masks)
+    def tiles(mask_band: int | None) -> _Tiles:
+        return _tiles_met(stack, windows, mask_band) if stack.area else _tiles(stack, chunks, mask_band)
 
-    scenes = tiles(reading.rule.band, masks=False)
-    masks = tiles(test.band, masks=True) if test else _Tiles(0, 0, 0, 0, 0)
+    scenes = tiles(None)
+    masks = tiles(test.band) if test else _Tiles(0, 0, 0, 0, 0)
     over_read = scenes.read / scenes.needed if scenes.needed else 1.0
     pixel_bytes = round(scenes.pixels * stack.dtype.itemsize * over_read)
     stored = scenes.stored_bytes + masks.stored_bytes
@@ -65,7 +65,7 @@ def _ranges(area: Area | None, reading: Reading, scene: Scene, windows: Iterable
             continue
         outside = None if area is None else Outside(area, scene, window)
         tiles = outside.hides_tile if outside else None
-        yield _requested(plan_spans(scene.header.layout, part, reading.rule.band, reading.fetch, tiles))
+        yield _requested(plan_spans(scene.header.layout, part, scene.band, reading.fetch, tiles))
         if scene.mask and reading.rule.test:
             layout, test = scene.mask.header.layout, reading.rule.test
             tiles = outside.hides_mask if outside else None
@@ -103,18 +103,18 @@ class _Axis(NamedTuple):
         return slice(self.first, self.first + self.times.size)
 
 
-def _tiles(stack: Stack, chunks: Chunks, band: int, *, masks: bool) -> _Tiles:
-    """The tiles of a band of scenes, or of their masks, that chunks of a stack read."""
+def _tiles(stack: Stack, chunks: Chunks, mask_band: int | None) -> _Tiles:
+    """The tiles of scenes that chunks of a stack read; those of a band of their masks if it is given."""
     rows, columns = (
         _Chunks(*map(np.array, axis)) for axis in zip(starts(stack, chunks), chunk_sizes(stack, chunks), strict=True)
     )
     known: dict[tuple[object, ...], tuple[_Axis, _Axis]] = {}
     stored = decoded = pixels = read = needed = 0
     for scene in stack.scenes:
-        file = scene.mask if masks else scene
+        file, band = (scene, scene.band) if mask_band is None else (scene.mask, mask_band)
         if file is None or scene.part(stack.grid.window) is None:
             continue
-        layout, cover = file.header.layout, scene.mask if masks else None
+        layout, cover = file.header.layout, None if mask_band is None else scene.mask
         place = (cover.factor, cover.row, cover.column) if cover else None
         key = scene.window, place, layout.tile_height, layout.tile_width
         if key not in known:
@@ -131,18 +131,18 @@ def _tiles(stack: Stack, chunks: Chunks, band: int, *, masks: bool) -> _Tiles:
     return _Tiles(stored, decoded, pixels, read, needed)
 
 
-def _tiles_met(stack: Stack, windows: Iterable[Window], band: int, *, masks: bool) -> _Tiles:
+def _tiles_met(stack: Stack, windows: Iterable[Window], mask_band: int | None) -> _Tiles:
     """As `_tiles`, without tiles outside of the stack's area."""
     known: dict[tuple[object, ...], tuple[Integers, int]] = {}
     stored = decoded = pixels = read = needed = 0
     for scene in stack.scenes:
-        file = scene.mask if masks else scene
+        file, band = (scene, scene.band) if mask_band is None else (scene.mask, mask_band)
         if file is None:
             continue
         layout, place = file.header.layout, scene.mask and (scene.mask.factor, scene.mask.row, scene.mask.column)
         key = scene.window, place, layout.tile_height, layout.tile_width, scene.header.tile_shape
         if key not in known:
-            known[key] = _times_met(stack, windows, scene, masks=masks)
+            known[key] = _times_met(stack, windows, scene, masks=mask_band is not None)
         times, met = known[key]
         plane = band - 1 if layout.planar == "band" else 0
         stored += int((layout.byte_counts[plane] * times).sum())

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import PlanError
-from runner.model import Stack
+from runner.model import Scene, Stack
 from runner.plan.weights import stage_weights
 from runner.read.header import Header
 from runner.read.mask_test import MaskTest
@@ -37,7 +37,6 @@ class PixelRule:
 
     pixels: Pixels
     nodata: float | int | None
-    band: int
     scale: bool  # by the scale and offset of each file
     masks: bool  # the files' own masks and alpha bands hide pixels
     both: bool = False  # masks and nodata hide pixels in one file
@@ -55,8 +54,8 @@ class PixelRule:
         """True if pixels are accumulated as they are in the files."""
         return not (self.scale or self.masks or self.gaps)
 
-    def values(self, stored: Values, valid: Values | None, header: Header, hidden: Values | None = None) -> Values:
-        """Stored pixels in the accumulated type; NaN, or the value that stands for it, where they do not count.
+    def values(self, stored: Values, valid: Values | None, scene: Scene, hidden: Values | None = None) -> Values:
+        """Pixels of a scene in the accumulated type; NaN, or the value that stands for it, where they do not count.
 
         These are missing, not `valid`, which the file's own mask says, or `hidden`, which another file says.
 
@@ -64,7 +63,7 @@ class PixelRule:
         """
         if self.as_stored:
             return stored if hidden is None else self._blanked(stored, hidden)
-        missed = self._missed(stored, valid, header)
+        missed = self._missed(stored, valid, scene.header.mask_of(scene.band))
         if hidden is not None:
             missed |= hidden
         if self.pixels.in_pieces:
@@ -72,8 +71,9 @@ class PixelRule:
         values = stored.astype(np.float64)
         values[missed] = np.nan
         if self.scale:
-            values *= header.scales[self.band - 1]
-            values += header.offsets[self.band - 1]
+            scale, offset = scene.header.scale_of(scene.band)
+            values *= scale
+            values += offset
         return values
 
     def _blanked(self, stored: Values, hidden: Values) -> Values:
@@ -81,8 +81,8 @@ class PixelRule:
         values: Values = np.where(hidden, stored.dtype.type(self.pixels.blank), stored)
         return values
 
-    def _missed(self, stored: Values, valid: Values | None, header: Header) -> Values:
-        mask = header.mask_of(self.band) if self.masks else FileMask.none
+    def _missed(self, stored: Values, valid: Values | None, mask: FileMask) -> Values:
+        mask = mask if self.masks else FileMask.none
         by_nodata = self.both or not mask.before_nodata
         hidden: Values = missing(stored, self.nodata) if by_nodata else np.zeros(stored.shape, np.bool_)
         if valid is not None and hides(mask, self.nodata, both=self.both):
@@ -110,17 +110,14 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
 
     Raises PlanError for a pixel type without statistics, and for a nodata value that the pixels cannot have.
     """
-    band = stack.band
     nodata = None if job.mask.own is OwnMask.none else stack.nodata
     both = job.mask.own is OwnMask.both or job.source.nodata is not None
     valid_range = (job.source.valid_range[0], job.source.valid_range[1]) if job.source.valid_range else None
-    headers = [scene.header for scene in stack.scenes]
-    _refuse_rounded(nodata, [header for header in headers if both or not header.mask_of(band).before_nodata])
-    scale = job.source.mask_and_scale and any(
-        (header.scales[band - 1], header.offsets[band - 1]) != (1, 0) for header in headers
-    )
+    bands = [(scene.header, scene.band) for scene in stack.scenes]
+    _refuse_rounded(nodata, [header for header, band in bands if both or not header.mask_of(band).before_nodata])
+    scale = job.source.mask_and_scale and any(header.scale_of(band) != (1, 0) for header, band in bands)
     masks = job.mask.own is not OwnMask.none and any(
-        hides(header.mask_of(band), nodata, both=both) for header in headers
+        hides(header.mask_of(band), nodata, both=both) for header, band in bands
     )
     stored = Pixels(stack.dtype, nodata, valid_range)
     test = _mask_test(job.mask) if stack.masks else None
@@ -128,7 +125,7 @@ def make_rule(job: JobSettings, stack: Stack) -> PixelRule:
     missing_beyond = stack.has_gaps and _orders(job), hidden and not _is_fused(job, stack, stored)
     gaps = stored.blank is None and any(missing_beyond)
     pixels = _with_missing(stored, scale) if scale or masks or gaps else stored
-    return PixelRule(pixels, nodata, band, scale, masks, both and masks, gaps, test)
+    return PixelRule(pixels, nodata, scale, masks, both and masks, gaps, test)
 
 
 def _mask_test(mask: MaskSettings) -> MaskTest:

@@ -30,7 +30,7 @@ class Reading:
     def by_gdal(self, scene: Scene) -> bool:
         """True if GDAL reads the scene."""
         if self.reader is ReaderName.auto:
-            return fast_path_refusal(scene.header, self.rule.band) is not None
+            return fast_path_refusal(scene.header, scene.band) is not None
         return self.reader is ReaderName.gdal
 
     def needs_gdal(self, scene: Scene) -> bool:
@@ -84,18 +84,18 @@ def fetch_options(settings: FetchSettings) -> FetchOptions:
 
 def left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
     """Reasons why `reader=auto` leaves scenes to GDAL, each with the hrefs."""
-    return _left_to_gdal(job, stack.scenes, stack.band)
+    return _left_to_gdal(job, ((scene, scene.band) for scene in stack.scenes))
 
 
 def masks_left_to_gdal(job: JobSettings, stack: Stack) -> dict[str, list[str]]:
     """Reasons why `reader=auto` leaves masks to GDAL, each with the hrefs."""
-    return _left_to_gdal(job, stack.masks, job.mask.band)
+    return _left_to_gdal(job, ((mask, job.mask.band) for mask in stack.masks))
 
 
-def _left_to_gdal(job: JobSettings, files: Iterable[Scene | MaskFile], band: int) -> dict[str, list[str]]:
+def _left_to_gdal(job: JobSettings, files: Iterable[tuple[Scene | MaskFile, int]]) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     if job.engine is EngineName.block and job.reader is ReaderName.auto:
-        for file in files:
+        for file, band in files:
             reason = fast_path_refusal(file.header, band)
             if reason:
                 reasons.setdefault(reason, []).append(file.href)

@@ -190,12 +190,20 @@ class TileDecoder:
         Call it once for a tile. The view is valid as long as the tile; its columns lie apart where the file interleaves
         bands.
         """
+        return self.band_of(self.undo_all(encoded, rows), columns)
+
+    def undo_all(self, encoded: ByteArray, rows: slice) -> Pixels:
+        """As `undo`, all columns and bands in the tile: (rows, columns, bands)."""
         stored = encoded[rows]
         if self._as_stored:
-            pixels = stored.view(self.dtype).reshape(-1, *self.shape[1:])
-        else:
-            pixels = self._pixels()[: len(stored)]
-            undo_predictor(stored, pixels, self.predictor, big_endian=self._big_endian)
+            as_stored: Pixels = stored.view(self.dtype).reshape(-1, *self.shape[1:])
+            return as_stored
+        pixels = self._pixels()[: len(stored)]
+        undo_predictor(stored, pixels, self.predictor, big_endian=self._big_endian)
+        return pixels
+
+    def band_of(self, pixels: Pixels, columns: slice) -> Pixels:
+        """Columns of its band, of pixels as `undo_all` returns them."""
         return pixels[:, columns, self._sample]
 
     def decode(self, data: "Buffer", tile_row: int, rows: slice, columns: slice) -> Pixels:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Excerpt(NamedTuple):
-    """Parts of some scenes to be read, of a band (from 1), and the counts to which their cost is added.
+    """Parts of some scenes to be read, of as many bands each, and the counts to which their cost is added.
 
     Tiles without a pixel that counts are not inflated: those that `Decoding.is_missing` knows, unless all pixels are
     `wanted`, and those of which `hides` is true, which is asked once all excerpts before this one have been read. Those
@@ -30,7 +30,6 @@ class Excerpt(NamedTuple):
     """
 
     parts: Sequence[ScenePart]
-    band: int
     counts: FetchCounts
     inflated: InflateCounts
     wanted: bool = False
@@ -39,10 +38,10 @@ class Excerpt(NamedTuple):
 
 
 class Decoding(NamedTuple):
-    """How tiles become pixels. `is_missing` is that of `MissingTiles`."""
+    """How tiles become pixels. `is_missing` has that of `MissingTiles` for each band; nothing if it is not known."""
 
     inflation: Inflation
-    is_missing: Callable[[Pixels], bool] | None = None
+    is_missing: Sequence[Callable[[Pixels], bool] | None] = ()
 
 
 class Fetched(NamedTuple):
@@ -65,6 +64,7 @@ class InflatedTile(NamedTuple):
     """A tile of scene number `scene`; its `rows` and `columns` are read, into a window from `row` and `column` on.
 
     `encoded` is what its decoder inflated; None if the tile is sparse or `missing`, without a pixel that counts.
+    `undone` is set if other bands are read of it too: a list they share, of its pixels once the predictor is undone.
     """
 
     scene: int
@@ -75,11 +75,16 @@ class InflatedTile(NamedTuple):
     decoder: TileDecoder
     encoded: ByteArray | None = None
     missing: bool = False
+    undone: list[Pixels] | None = None
 
     def pixels(self) -> ScenePixels:
         """Its pixels in the window. Call it once."""
         if self.encoded is None:
             pixels, valid = self.decoder.blank(self.rows, self.columns), None
+        elif self.undone is not None:
+            if not self.undone:
+                self.undone.append(self.decoder.undo_all(self.encoded, self.rows))
+            pixels, valid = self.decoder.band_of(self.undone[0], self.columns), None
         else:
             valid = self.decoder.visible(self.rows, self.columns)
             pixels = self.decoder.undo(self.encoded, self.rows, self.columns)
@@ -114,36 +119,40 @@ def read_scenes(
     counts: FetchCounts,
 ) -> Generator[ScenePixels, None, None]:
     """Yield the pixels of a window of some scenes, tile by tile, in the order of `read_turns`."""
-    excerpt = Excerpt(same_window(scenes, window), band, counts, InflateCounts())
+    excerpt = Excerpt(same_window(scenes, window, band), counts, InflateCounts())
     with closing(read_turns([excerpt], Decoding(Inflation(Inflate.libdeflate)), options)) as turns:
-        for _, turn in turns:
-            for tile in turn or ():
+        for _, by_band in turns:
+            for tile in by_band[0] if by_band else ():
                 yield tile.pixels()
 
 
 def read_turns(
     excerpts: Iterable[Excerpt], decoding: Decoding, options: FetchOptions, stop: StopFlag | None = None
-) -> Generator[tuple[int, Turn | None], None, None]:
-    """Yield turns, each with the number of its excerpt; None comes after the last turn of an excerpt.
+) -> Generator[tuple[int, list[Turn] | None], None, None]:
+    """Yield turns, one for each band, with the number of their excerpt; None comes after the last of an excerpt.
 
-    A turn is one tile of a few scenes, if their tiles lie alike and are of one size. The next tile of these scenes
-    follows, then come more scenes; so what is accumulated over time stays in the cache. The tiles of a scene cover its
-    window once. They are valid until the next turn. An excerpt without parts has no turns.
+    A turn is one tile of a few scenes, if their tiles lie alike and are of one size; a tile of several bands is fetched
+    and inflated once for all of them. The next tile of these scenes follows, then come more scenes; so what is
+    accumulated over time stays in the cache. The tiles of a scene cover its window once. They are valid until the next
+    turn. An excerpt without parts has no turns.
     An excerpt is taken from `excerpts` when its first ranges can be fetched, mostly before the last one is decoded.
     Close the generator, or set `stop`, to cancel what is under way. Raises ReadError, also for a file that
     fast_path_refusal refuses.
     """
-    buffers, missing = Buffers(options.scenes_together), MissingTiles(decoding.is_missing)
+    buffers, missing = Buffers(options.scenes_together), [*map(MissingTiles, decoding.is_missing)]
     with closing(fetch_ahead(_ranges(excerpts, options), options, stop)) as ranges:
         for batch in _batches(ranges):
             excerpt = batch[0].excerpt
             several = [(fetched, fetched.part) for fetched in batch if fetched.part]
-            decoders = [TileDecoder(part.file.href, part.file.header, excerpt.band, buffers) for _, part in several]
+            decoders = [
+                [TileDecoder(part.file.href, part.file.header, band, buffers) for band in part.bands]
+                for _, part in several
+            ]
             unneeded = _Unneeded(excerpt, missing)
             for index in range(max(len(fetched.span.tiles) for fetched in batch)):
                 placed = [
-                    _place(fetched, part, index, decoder)
-                    for (fetched, part), decoder in zip(several, decoders, strict=True)
+                    _place(fetched, part, index, of_bands)
+                    for (fetched, part), of_bands in zip(several, decoders, strict=True)
                     if index < len(fetched.span.tiles)
                 ]
                 for tiles in _of_one_size(placed):
@@ -162,9 +171,9 @@ def _ranges(excerpts: Iterable[Excerpt], options: FetchOptions) -> Iterator[tupl
             parts = excerpt.parts[first : first + options.scenes_together]
             spans = []
             for part in parts:
-                _check(part.file, part.window, excerpt.band)
+                _check(part)
                 outside = partial(excerpt.outside, part) if excerpt.outside else None
-                spans.append(plan_spans(part.file.header.layout, part.window, excerpt.band, options, outside))
+                spans.append(plan_spans(part.file.header.layout, part.window, part.bands[0], options, outside))
             steps = max(map(len, spans))
             for step in range(steps):
                 ends = first + len(parts) == len(excerpt.parts) and step == steps - 1
@@ -192,25 +201,33 @@ def _batches(ranges: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched
             batch = []
 
 
-def _check(scene: SceneFile, window: Window, band: int) -> None:
-    refusal = fast_path_refusal(scene.header, band)
+def _check(part: ScenePart) -> None:
+    scene, window = part.file, part.window
+    refusal = next(filter(None, (fast_path_refusal(scene.header, band) for band in part.bands)), None)
     if refusal:
         raise ReadError(scene.href, f"the fast reader does not take {refusal}; read it through GDAL")
+    if len(part.bands) > 1 and not scene.header.interleaved:
+        raise ReadError(scene.href, f"its bands {part.bands} do not lie in the same tiles")
     height, width = scene.header.shape
     if not window.inside((height, width)):
         raise ReadError(scene.href, f"{window} is not inside its {height} rows and {width} columns")
 
 
 class _Placed(NamedTuple):
-    """A tile that is not inflated yet; its bytes, if it is not sparse, and its row among the tiles."""
+    """A tile that is not inflated yet, for each band; its bytes, if it is not sparse, and its row among the tiles."""
 
-    tile: InflatedTile
+    by_band: list[InflatedTile]
     data: memoryview | None
     tile_row: int
     needed: bool
 
+    @property
+    def first(self) -> InflatedTile:
+        """The tile for the first band, which is inflated for all."""
+        return self.by_band[0]
 
-def _place(fetched: Fetched, part: ScenePart, index: int, decoder: TileDecoder) -> _Placed:
+
+def _place(fetched: Fetched, part: ScenePart, index: int, decoders: Sequence[TileDecoder]) -> _Placed:
     """A tile, and the pixels of it that are read."""
     tile, window, layout = fetched.span.tiles[index], part.window, part.file.header.layout
     height, width = layout.tile_height, layout.tile_width
@@ -220,14 +237,15 @@ def _place(fetched: Fetched, part: ScenePart, index: int, decoder: TileDecoder) 
     sparse = tile.start == tile.stop
     data = None if sparse else fetched.data[tile.start - fetched.span.start : tile.stop - fetched.span.start]
     row, column = part.row + top + rows.start - window.row, part.column + left + columns.start - window.column
-    return _Placed(InflatedTile(part.scene, row, column, rows, columns, decoder), data, tile.row, tile.needed)
+    by_band = [InflatedTile(part.scene, row, column, rows, columns, decoder) for decoder in decoders]
+    return _Placed(by_band, data, tile.row, tile.needed)
 
 
 def _of_one_size(placed: Sequence[_Placed]) -> Iterator[list[_Placed]]:
     """The tiles that can share the buffers: tiles of two sizes would overlap there."""
 
     def size(tile: _Placed) -> int:
-        return tile.tile.decoder.tile_bytes
+        return tile.first.decoder.tile_bytes
 
     return (list(tiles) for _, tiles in groupby(sorted(placed, key=size), size))
 
@@ -236,34 +254,41 @@ class _Unneeded(NamedTuple):
     """Tells the tiles of an excerpt without a pixel that counts."""
 
     excerpt: Excerpt
-    missing: MissingTiles
+    missing: Sequence[MissingTiles]
 
-    def has(self, placed: _Placed) -> bool:
-        """True for a tile that need not be inflated. Raises ReadError."""
-        tile, data, tile_row, needed = placed
-        if not needed or (self.excerpt.hides is not None and self.excerpt.hides(tile)):
-            return True
-        return not self.excerpt.wanted and self.missing.has(tile.decoder, data, tile_row)
+    def has(self, placed: _Placed) -> list[bool]:
+        """For each band True if the tile need not be inflated. Raises ReadError."""
+        if not placed.needed or (self.excerpt.hides is not None and self.excerpt.hides(placed.first)):
+            return [True] * len(placed.by_band)
+        if self.excerpt.wanted or not self.missing:
+            return [False] * len(placed.by_band)
+        return [
+            missing.has(tile.decoder, placed.data, placed.tile_row)
+            for tile, missing in zip(placed.by_band, self.missing, strict=True)
+        ]
 
 
-def _inflate(placed: Sequence[_Placed], inflation: Inflation, unneeded: _Unneeded, counts: InflateCounts) -> Turn:
-    """Inflate the tiles of a turn side by side, but for those that are not needed."""
-    turn: Turn = []
+def _inflate(placed: Sequence[_Placed], inflation: Inflation, unneeded: _Unneeded, counts: InflateCounts) -> list[Turn]:
+    """Inflate the tiles of a turn side by side, but for those that no band needs."""
+    turn: list[list[InflatedTile]] = []
     packed: dict[int, Packed] = {}  # by the place in the turn
     number = 0
-    for one in placed:
-        tile, data, tile_row, _ = one
-        tile.decoder.number = number
-        if unneeded.has(one):
+    for of_scene in placed:
+        for tile in of_scene.by_band:
+            tile.decoder.number = number
+        missing = unneeded.has(of_scene)
+        turn.append([tile._replace(missing=of_band) for tile, of_band in zip(of_scene.by_band, missing, strict=True)])
+        if all(missing):
             counts.missing_tiles += 1
-            turn.append(tile._replace(missing=True))
             continue
         number += 1
-        turn.append(tile)
-        if data is not None:
-            alone = partial(tile.decoder.unpack, data, tile_row)
-            packed[len(turn) - 1] = Packed(data, tile.decoder.room(tile_row), alone, tile.decoder.deflated)
+        if of_scene.data is not None:
+            decoder, tile_row = of_scene.first.decoder, of_scene.tile_row
+            alone = partial(decoder.unpack, of_scene.data, tile_row)
+            packed[len(turn) - 1] = Packed(of_scene.data, decoder.room(tile_row), alone, decoder.deflated)
     for index, length in zip(packed, inflation.inflate(list(packed.values()), counts), strict=True):
-        tile, _, tile_row, _ = placed[index]
-        turn[index] = tile._replace(encoded=tile.decoder.inflated(length, tile_row))
-    return turn
+        decoder = turn[index][0].decoder
+        encoded = decoder.inflated(length, placed[index].tile_row)
+        undone: list[Pixels] | None = [] if len(turn[index]) > 1 else None
+        turn[index] = [tile._replace(encoded=encoded, undone=undone) for tile in turn[index]]
+    return [list(of_band) for of_band in zip(*turn, strict=True)]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
 
+from runner.base.shares import share_of
 from runner.errors import ReadError
 from runner.read.background import background_loop
 from runner.read.local_files import begin_local, read_local
@@ -77,6 +78,11 @@ class FetchCounts:
         self.bytes += other.bytes
         self.retries += other.retries
         self.wait_seconds += other.wait_seconds
+
+    def share(self, number: int, of: int) -> "FetchCounts":
+        """The share of one of several that fetched together, `number` from 0; all shares add up to these counts."""
+        requests, size, retries = (share_of(total, number, of) for total in (self.requests, self.bytes, self.retries))
+        return FetchCounts(requests, size, retries, self.wait_seconds / of)
 
 
 class ByteRange(NamedTuple):

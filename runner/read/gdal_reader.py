@@ -26,13 +26,15 @@ def read_scenes(
     scenes: Sequence[SceneFile], window: Window, band: int, path_of: Callable[[SceneFile], str]
 ) -> Generator[ScenePixels, None, None]:
     """Yield the pixels of a window of each scene, as `fast_reader.read_scenes` and by `read_parts`."""
-    return read_parts(same_window(scenes, window), band, path_of)
+    return (pixels for _, pixels in read_parts(same_window(scenes, window, band), path_of))
 
 
 def read_parts(
-    parts: Iterable[ScenePart], band: int, path_of: Callable[[SceneFile], str]
-) -> Generator[ScenePixels, None, None]:
-    """Yield the pixels of parts of scenes, in pieces of whole tile rows.
+    parts: Iterable[ScenePart], path_of: Callable[[SceneFile], str]
+) -> Generator[tuple[int, ScenePixels], None, None]:
+    """Yield the pixels of parts of scenes, in pieces of whole tile rows, each with its place among the part's bands.
+
+    The same piece of the next band follows, so that GDAL still has tiles which hold all of them.
 
     `path_of` gives the path by which GDAL opens a scene. GDAL cannot pin an ETag, so only the shape, bands and dtype
     are compared with those of the header. `valid` is True where the header's mask of the band does not hide a pixel.
@@ -44,10 +46,12 @@ def read_parts(
         forget_others(path, str(Version(scene.etag, scene.size, scene.modified)))
         try:
             with open_tiff(path) as dataset:
-                _check(scene, dataset, part.window, band)
-                yield from _read(part, dataset, band)
+                for band in part.bands:
+                    _check(scene, dataset, part.window, band)
+                yield from _read(part, dataset)
         except RasterioError as error:
-            raise ReadError(scene.href, f"GDAL cannot read band {band} in {part.window}: {cause_of(error)}") from error
+            bands = f"{'band' if len(part.bands) == 1 else 'bands'} {', '.join(map(str, part.bands))}"
+            raise ReadError(scene.href, f"GDAL cannot read {bands} in {part.window}: {cause_of(error)}") from error
 
 
 def forget_others(path: str, version: str) -> None:
@@ -124,14 +128,15 @@ def fill_sparse(pixels: npt.NDArray[Any], header: Header, band: int, window: Ran
     pixels[~stored[np.ix_(down, across)]] = header.fills[band - 1]
 
 
-def _read(part: ScenePart, dataset: Any, band: int) -> Iterator[ScenePixels]:
+def _read(part: ScenePart, dataset: Any) -> Iterator[tuple[int, ScenePixels]]:
     window, header = part.window, part.file.header
     columns = (window.column, window.column + window.width)
-    for rows in _pieces(window, dataset.block_shapes[band - 1][0], np.dtype(dtype_of(dataset)).itemsize):
-        pixels = read_pixels(dataset, band, (rows, columns))
-        fill_sparse(pixels, header, band, (rows, columns))
-        valid = read_visible(dataset, header.mask_of(band), band, (rows, columns))
-        yield ScenePixels(part.scene, part.row + rows[0] - window.row, part.column, pixels, valid)
+    for rows in _pieces(window, dataset.block_shapes[0][0], np.dtype(dtype_of(dataset)).itemsize):
+        for index, band in enumerate(part.bands):
+            pixels = read_pixels(dataset, band, (rows, columns))
+            fill_sparse(pixels, header, band, (rows, columns))
+            valid = read_visible(dataset, header.mask_of(band), band, (rows, columns))
+            yield index, ScenePixels(part.scene, part.row + rows[0] - window.row, part.column, pixels, valid)
 
 
 def _pieces(window: Window, tile_height: int, itemsize: int) -> Iterator[tuple[int, int]]:

@@ -60,6 +60,11 @@ class Header(Interpretation):
         return self.masks[band - 1] if 1 <= band <= len(self.masks) else FileMask.none
 
     @property
+    def interleaved(self) -> bool:
+        """True if each tile holds several bands."""
+        return self.layout.planar == "pixel" and self.layout.bands > 1
+
+    @property
     def tile_shape(self) -> tuple[int, int]:
         """(rows, columns) of a tile; a strip has all columns."""
         return self.layout.tile_height, self.layout.tile_width
@@ -145,19 +150,21 @@ class Window(NamedTuple):
 class ScenePart(NamedTuple):
     """A window of a file, as part of a larger window in which it begins at `row` and `column`.
 
-    `scene` is the number of the scene among those of the larger window.
+    `scene` is the number of the scene among those of the larger window. `bands` (from 1) are read of it; several must
+    lie in the same tiles.
     """
 
     scene: int
     file: SceneFile
     window: Window
+    bands: tuple[int, ...]
     row: int = 0
     column: int = 0
 
 
-def same_window(files: Sequence[SceneFile], window: Window) -> list[ScenePart]:
-    """The same window of each file."""
-    return [ScenePart(number, file, window) for number, file in enumerate(files)]
+def same_window(files: Sequence[SceneFile], window: Window, band: int) -> list[ScenePart]:
+    """The same window of a band of each file."""
+    return [ScenePart(number, file, window, (band,)) for number, file in enumerate(files)]
 
 
 class ScenePixels(NamedTuple):

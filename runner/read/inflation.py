@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from runner.base.shares import share_of
 from runner.read.inflate_sample import literal_share
 from runner.settings import Inflate
 
@@ -65,6 +66,16 @@ class InflateCounts:
         self.count(other.lanes_bytes, other.lanes_seconds, by_lanes=True)
         self.count(other.libdeflate_bytes, other.libdeflate_seconds, by_lanes=False)
         self.missing_tiles += other.missing_tiles
+
+    def share(self, number: int, of: int) -> "InflateCounts":
+        """The share of one of several that inflated together, `number` from 0; all shares add up to these counts."""
+        return InflateCounts(
+            share_of(self.lanes_bytes, number, of),
+            self.lanes_seconds / of,
+            share_of(self.libdeflate_bytes, number, of),
+            self.libdeflate_seconds / of,
+            share_of(self.missing_tiles, number, of),
+        )
 
     @property
     def lanes_are_faster(self) -> bool:

@@ -29,7 +29,7 @@ def stack_record(inputs: Inputs) -> StackRecord:
         first_datetime=stack.scenes[0].time,
         last_datetime=stack.scenes[-1].time,
         units=stack.units,
-        band=stack.band,
+        band=stack.bands[0],
         area_sha256=stack.area.sha256 if stack.area else None,
     )
 

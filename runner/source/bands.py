@@ -1,7 +1,7 @@
-"""The band that a stack is read from: by its number, or by the description that the files give it."""
+"""The band that is read of each scene: by its number, or by the description that its file gives it."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from runner.base.humanize import plural
 from runner.base.suggest import nearest
@@ -10,11 +10,14 @@ from runner.model import Scene
 from runner.read.header import Header
 
 
-def band_number(band: int | str, scenes: Sequence[Scene]) -> int:
-    """The number of a band that all scenes have. Raises SourceError that says how many do not, and what these have."""
+def with_bands(band: int | str, scenes: Sequence[Scene]) -> tuple[Scene, ...]:
+    """The scenes with the number of a band that all of them have; a description may have another number in each.
+
+    Raises SourceError that says how many do not have the band, and what these have.
+    """
     if isinstance(band, int):
         _refuse_fewer_bands(band, scenes)
-        return band
+        return tuple(replace(scene, band=band) for scene in scenes)
     numbers = [_numbers(band, scene.header) for scene in scenes]
     _refuse_others(band, [scene for scene, found in zip(scenes, numbers, strict=True) if not found], len(scenes))
     twice = next((scene for scene, found in zip(scenes, numbers, strict=True) if len(found) > 1), None)
@@ -23,8 +26,7 @@ def band_number(band: int | str, scenes: Sequence[Scene]) -> int:
             f"source.band={printable(band)}: bands {_listed(_numbers(band, twice.header))} of {printable(twice.href)} "
             "have this description; give the number of one"
         )
-    _refuse_several_numbers(band, scenes, [number for (number,) in numbers])
-    return numbers[0][0]
+    return tuple(replace(scene, band=number) for scene, (number,) in zip(scenes, numbers, strict=True))
 
 
 def _numbers(band: str, header: Header) -> list[int]:
@@ -50,26 +52,17 @@ def _refuse_others(band: str, lacking: Sequence[Scene], total: int) -> None:
     if not known:
         raise SourceError(
             f"source.band={printable(band)}: {some}the bands of {href} have no descriptions; give a number, "
-            f"1 to {header.bands}"
+            f"1 to {header.bands}{_meant(band, known)}"
         )
-    folded = {text.casefold(): text for text in known}
-    near = nearest(band.casefold(), folded)
-    hint = f"; did you mean '{printable(folded[near])}'" if near else ""
     names = _listed(f"'{printable(text)}'" for text in known)
-    raise SourceError(f"source.band={printable(band)}: {some}{href} has {names}{hint}")
+    raise SourceError(f"source.band={printable(band)}: {some}{href} has {names}{_meant(band, known)}")
 
 
-def _refuse_several_numbers(band: str, scenes: Sequence[Scene], numbers: Sequence[int]) -> None:
-    counts = Counter(numbers).most_common()
-    if len(counts) == 1:
-        return
-    kinds = ", ".join(
-        f"band {number} of {count} ({printable(scenes[numbers.index(number)].name)})" for number, count in counts
-    )
-    raise SourceError(
-        f"source.band={printable(band)}: of {len(scenes)} scenes it is {kinds}; run each kind on its own, with a "
-        "narrower source.url or a source.exclude"
-    )
+def _meant(band: str, known: Sequence[str]) -> str:
+    """The nearest known description, or all bands."""
+    folded = {text.casefold(): f"'{printable(text)}'" for text in known}
+    near = nearest(band.casefold(), folded) or nearest(band.casefold(), ["all"])
+    return f"; did you mean {folded.get(near, 'source.bands=all')}" if near else ""
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from rasterio.crs import CRS
 
-from runner.base.humanize import nodata
+from runner.base.humanize import nodata as described_nodata
 from runner.errors import SourceError, printable
 from runner.model import Scene
 from runner.read.georeference import Transform
@@ -25,25 +25,29 @@ RESAMPLE: Final = "Pixels are never resampled here; odc-stac and gdalwarp resamp
 
 
 class Trait(NamedTuple):
-    """Property that all scenes share: `same` compares two headers, `say` describes one beside the most frequent."""
+    """Property that all scenes share: `same` compares two scenes, `say` describes one beside the most frequent."""
 
-    say: Callable[[Header, Header], str]
-    same: Callable[[Header, Header], bool]
+    say: Callable[[Scene, Scene], str]
+    same: Callable[[Scene, Scene], bool]
+
+    @classmethod
+    def of_headers(cls, say: Callable[[Header, Header], str], same: Callable[[Header, Header], bool]) -> "Trait":
+        """A property that the headers tell."""
+        return cls(lambda a, b: say(a.header, b.header), lambda a, b: same(a.header, b.header))
 
 
-def refuse_differences(scenes: Sequence[Scene], grid: StackGrid | None, *, nodata_of: int | None) -> None:
+def refuse_differences(scenes: Sequence[Scene], grid: StackGrid | None, *, nodata: bool) -> None:
     """Raise SourceError that says of each trait that is not the same in all scenes how many have which.
 
-    `grid` tells if scenes share a grid, or only its lattice; None if they have no place. `nodata_of` is the band whose
-    nodata counts, None if none does.
+    `grid` tells if scenes share a grid, or only its lattice; None if they have no place. `nodata` tells if that of the
+    files counts.
     """
-    nodata = () if nodata_of is None else (_nodata_trait(nodata_of),)
-    traits = [*_PLACES[grid], *TYPE, *nodata]
+    traits = [*_PLACES[grid], *TYPE, *((_NODATA,) if nodata else ())]
     differing = [(trait, kinds) for trait in traits if len(kinds := _kinds(scenes, trait)) > 1]
     if differing:
         problems = "; ".join(_described(trait, kinds) for trait, kinds in differing)
         odd = {scene.href: scene for _, kinds in differing for kind in kinds[1:] for scene in kind}
-        only_nodata = [trait for trait, _ in differing] == [*nodata]
+        only_nodata = [trait for trait, _ in differing] == [_NODATA]
         hint = "; if one nodata value holds for all, set source.nodata" if only_nodata else ""
         if grid is StackGrid.same and {trait for trait, _ in differing} <= {_GRID, _SHAPE} and _on_one_lattice(scenes):
             hint = ". Or set source.grid=union: they lie on one lattice, shifted by whole pixels"
@@ -73,7 +77,7 @@ def _kinds(scenes: Sequence[Scene], trait: Trait) -> list[list[Scene]]:
     """Scenes of one kind together, the most frequent kind first; beyond `_MOST_KINDS`, all others are one."""
     kinds: list[list[Scene]] = []
     for scene in scenes:
-        kind = next((group for group in kinds if trait.same(scene.header, group[0].header)), None)
+        kind = next((group for group in kinds if trait.same(scene, group[0])), None)
         if kind is None and len(kinds) < _MOST_KINDS:
             kinds.append([scene])
         else:
@@ -88,8 +92,7 @@ _EACH_KIND: Final = (
 
 
 def _described(trait: Trait, kinds: Sequence[Sequence[Scene]]) -> str:
-    most = kinds[0][0].header
-    parts = [f"{len(kind)} {trait.say(kind[0].header, most)} ({printable(kind[0].name)})" for kind in kinds]
+    parts = [f"{len(kind)} {trait.say(kind[0], kinds[0][0])} ({printable(kind[0].name)})" for kind in kinds]
     remaining = sum(map(len, kinds[_MOST_NAMED:]))
     return ", ".join(parts[:_MOST_NAMED]) + (f", {remaining} still others" if remaining else "")
 
@@ -186,30 +189,31 @@ def _lattice(header: Header, most: Header) -> str:
     return f"off these by {rows:.4g} rows and {columns:.4g} columns"
 
 
-_ONE_GRID: Final = Trait(_grid, lambda a, b: a.shape == b.shape and same_crs(a, b) and _same_grid(a, b))
-_CRS: Final = Trait(_crs, same_crs)
-_GRID: Final = Trait(_grid, _same_grid)
-_LATTICE: Final = Trait(_lattice, _same_lattice)
-_SHAPE: Final = Trait(lambda header, _: "of {} x {} pixels".format(*header.shape), lambda a, b: a.shape == b.shape)
+_ONE_GRID: Final = Trait.of_headers(_grid, lambda a, b: a.shape == b.shape and same_crs(a, b) and _same_grid(a, b))
+_CRS: Final = Trait.of_headers(_crs, same_crs)
+_GRID: Final = Trait.of_headers(_grid, _same_grid)
+_LATTICE: Final = Trait.of_headers(_lattice, _same_lattice)
+_SHAPE: Final = Trait.of_headers(
+    lambda header, _: "of {} x {} pixels".format(*header.shape), lambda a, b: a.shape == b.shape
+)
 _PLACES: Final[dict[StackGrid | None, tuple[Trait, ...]]] = {
     None: (_SHAPE,),
     StackGrid.same: (_CRS, _GRID, _SHAPE),
     **dict.fromkeys((StackGrid.union, StackGrid.intersection, StackGrid.first), (_CRS, _LATTICE)),
 }
 TYPE: Final = (
-    Trait(lambda header, _: f"of type {header.dtype}", lambda a, b: a.dtype == b.dtype),
-    Trait(lambda header, _: f"of {header.bands} bands", lambda a, b: a.bands == b.bands),
+    Trait.of_headers(lambda header, _: f"of type {header.dtype}", lambda a, b: a.dtype == b.dtype),
+    Trait.of_headers(lambda header, _: f"of {header.bands} bands", lambda a, b: a.bands == b.bands),
 )
 
 
-def _nodata_trait(band: int) -> Trait:
-    """The nodata value of a band: the pixels count, not the digits; but any value makes an alpha band give way."""
+def _same_nodata(a: Scene, b: Scene) -> bool:
+    """True if two scenes have one nodata value: pixels count, not digits; any value makes an alpha band give way."""
+    ours, theirs = a.header.nodata_of(a.band), b.header.nodata_of(b.band)
+    by_alpha = FileMask.alpha in (a.header.mask_of(a.band), b.header.mask_of(b.band))
+    if by_alpha and (ours is None) != (theirs is None):
+        return False
+    return a.header.dtype != b.header.dtype or ours == theirs or same_nodata(ours, theirs, a.header.dtype)
 
-    def same(a: Header, b: Header) -> bool:
-        ours, theirs = a.nodata_of(band), b.nodata_of(band)
-        by_alpha = FileMask.alpha in (a.mask_of(band), b.mask_of(band))
-        if by_alpha and (ours is None) != (theirs is None):
-            return False
-        return a.dtype != b.dtype or ours == theirs or same_nodata(ours, theirs, a.dtype)
 
-    return Trait(lambda header, _: f"with {nodata(header.nodata_of(band))}", same)
+_NODATA: Final = Trait(lambda scene, _: f"with {described_nodata(scene.header.nodata_of(scene.band))}", _same_nodata)

@@ -32,7 +32,7 @@ def describe_stated(stated: Mapping[str, Stated], stack: Stack, source: SourceSe
     Files are read as they say themselves, since providers have stated both wrongly.
     """
     scenes = [scene for scene in stack.scenes if scene.href in stated]
-    settings = [_settings(scene, stack.band, stated[scene.href], source) for scene in scenes]
+    settings = [_settings(scene, stated[scene.href], source) for scene in scenes]
     others = [chosen for chosen in settings if chosen]
     if not others:
         return []
@@ -44,9 +44,9 @@ def describe_stated(stated: Mapping[str, Stated], stack: Stack, source: SourceSe
     ]
 
 
-def _settings(scene: Scene, band: int, stated: Stated, source: SourceSettings) -> tuple[str, ...]:
+def _settings(scene: Scene, stated: Stated, source: SourceSettings) -> tuple[str, ...]:
     """The settings by which a scene's pixels would be read as its item states and its file does not."""
-    header = scene.header
+    header, band = scene.header, scene.band
     if not 1 <= band <= header.bands:
         return ()
     (scale, offset), nodata = header.scale_of(band), header.nodata_of(band) if source.nodata is None else source.nodata

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from runner.errors import SourceError
-from runner.model import Inputs, LeftOut, StoredObject
+from runner.model import Inputs, LeftOut, Scene, StoredObject
 from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
 from runner.source.area import refuse_missing_area
 from runner.source.band_parts import by_band
+from runner.source.bands import with_bands
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
 from runner.source.mask_files import name_masks
@@ -35,6 +36,12 @@ class Archive:
     objects: int  # that may be scenes
     notes: tuple[str, ...] = ()
     stated: Mapping[str, Stated] = field(default_factory=dict)  # by STAC items, by href
+
+    @property
+    def stored_bytes(self) -> int | None:
+        """Bytes of the scenes' objects, each once; None if the listing does not tell them."""
+        sizes = {candidate.item.href: candidate.item.size for candidate in self.scenes}
+        return None if None in sizes.values() else sum(size or 0 for size in sizes.values())
 
     @classmethod
     def of(cls, scenes: Sequence[Candidate], notes: Sequence[str] = ()) -> "Archive":
@@ -93,6 +100,15 @@ def _list_all(source: SourceSettings, stores: Stores, remarks: Remarks) -> list[
     return sorted({item.href: item for listing in listings for item in listing}.values(), key=lambda item: item.href)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadScenes:
+    """The scenes that were chosen among listed ones, those whose headers were read, and the others."""
+
+    chosen: tuple[Candidate, ...]
+    scenes: tuple[Scene, ...]
+    left_out: tuple[LeftOut, ...]
+
+
 def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was listed
     source: SourceSettings,
     listed: Archive,
@@ -102,6 +118,18 @@ def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was 
     mask: MaskSettings | None = None,
 ) -> Inputs:
     """Choose among listed scenes, read their headers and make one stack of them. Raises as `find_inputs`."""
+    return inputs_of(source, listed, read_chosen(source, listed, stores, on_error, progress, mask), stores)
+
+
+def read_chosen(  # noqa: PLR0913, PLR0917 - as `read_inputs`
+    source: SourceSettings,
+    listed: Archive,
+    stores: Stores,
+    on_error: OnError,
+    progress: Callable[[int, int], None],
+    mask: MaskSettings | None = None,
+) -> ReadScenes:
+    """Choose among listed scenes and read their headers, for whichever band. Raises as `find_inputs`."""
     chosen, left_out = choose(source, listed.scenes)
     refuse_equal_names(source, chosen)
     refuse_masks([candidate.item for candidate in chosen])
@@ -114,10 +142,16 @@ def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was 
             f"source.url={source.shown_url}: none of {listed.objects} objects is left{_period(listed.scenes)}; "
             f"{_reasons([*left_out, *unread, *listed.left_out])}"
         )
-    notes = describe_folder_dates(source, chosen) + describe_twins(chosen, listed.scenes)
-    stack = make_stack(source, scenes)
-    notes += describe_scale(source, stack.band, scenes) + describe_stated(listed.stated, stack, source)
-    return Inputs(stack, tuple(left_out + unread), stores.counts, tuple(notes))
+    return ReadScenes(tuple(chosen), tuple(scenes), tuple(left_out + unread))
+
+
+def inputs_of(source: SourceSettings, listed: Archive, read: ReadScenes, stores: Stores) -> Inputs:
+    """One stack of scenes that were read, of the band of the settings. Raises as `find_inputs`."""
+    notes = describe_folder_dates(source, read.chosen) + describe_twins(read.chosen, listed.scenes)
+    stack = make_stack(source, read.scenes)
+    notes += describe_scale(source, with_bands(source.band, read.scenes))
+    notes += describe_stated(listed.stated, stack, source)
+    return Inputs(stack, read.left_out, stores.counts, tuple(notes))
 
 
 def _period(listed: Sequence[Candidate]) -> str:

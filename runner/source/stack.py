@@ -11,7 +11,7 @@ from runner.model import Grid, Scene, Stack
 from runner.read.header import NO_TRANSFORM, Header
 from runner.reduce.nodata import exact_nodata
 from runner.settings import Georeference, SourceSettings, StackGrid
-from runner.source.bands import band_number
+from runner.source.bands import with_bands
 from runner.source.differences import refuse_differences
 from runner.source.extent import placed
 
@@ -26,8 +26,8 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
     _refuse_complex(scenes[0])
     if with_place:
         _refuse_unplaced(scenes)
-    band = band_number(source.band, scenes)
-    refuse_differences(scenes, source.grid if with_place else None, nodata_of=band if source.nodata is None else None)
+    scenes = with_bands(source.band, scenes)
+    refuse_differences(scenes, source.grid if with_place else None, nodata=source.nodata is None)
     grid, area = grid_of(first) if with_place else Grid(None, "no georeference", NO_TRANSFORM, *first.shape), None
     if source.grid is not StackGrid.same or source.bbox is not None or source.area is not None:
         grid, scenes, area = placed(source, grid, scenes)
@@ -35,40 +35,39 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
         name=source.name,
         grid=grid,
         dtype=np.dtype(first.dtype),
-        nodata=resolve_nodata(source.nodata, first.nodata_of(band), np.dtype(first.dtype)),
+        nodata=resolve_nodata(source.nodata, first.nodata_of(scenes[0].band), np.dtype(first.dtype)),
         units=source.units,
-        scenes=tuple(_scaled(source, band, scene) for scene in scenes),
-        band=band,
+        scenes=tuple(_scaled(source, scene) for scene in scenes),
         scale=source.scale,
         offset=source.offset,
         area=area,
     )
 
 
-def _scaled(source: SourceSettings, band: int, scene: Scene) -> Scene:
+def _scaled(source: SourceSettings, scene: Scene) -> Scene:
     """The scene with the scale and offset of the settings in its header, in place of those of its file."""
     if source.scale is None and source.offset is None:
         return scene
-    scale, offset = scene.header.scale_of(band)
+    scale, offset = _scale_of(scene)
     own = scale if source.scale is None else source.scale, offset if source.offset is None else source.offset
     return replace(scene, header=scene.header.with_scale(*own))
 
 
-def describe_scale(source: SourceSettings, band: int, scenes: Sequence[Scene]) -> list[str]:
+def describe_scale(source: SourceSettings, scenes: Sequence[Scene]) -> list[str]:
     """A line on scenes whose files have another scale or offset than the settings; none if all agree."""
-    other = [scene for scene in scenes if _scaled(source, band, scene).header.scale_of(band) != _own(scene, band)]
-    other = [scene for scene in other if _own(scene, band) != (1, 0)]
+    other = [scene for scene in scenes if _scale_of(_scaled(source, scene)) != _scale_of(scene)]
+    other = [scene for scene in other if _scale_of(scene) != (1, 0)]
     if not other:
         return []
-    (scale, offset), own = _own(other[0], band), _scaled(source, band, other[0]).header.scale_of(band)
+    (scale, offset), own = _scale_of(other[0]), _scale_of(_scaled(source, other[0]))
     return [
         f"source.scale, source.offset: pixels are scaled by {own[0]:g} and {own[1]:g}, although the files of "
         f"{len(other)} of {len(scenes)} scenes say {scale:g} and {offset:g}, such as {printable(other[0].name)}"
     ]
 
 
-def _own(scene: Scene, band: int) -> tuple[float, float]:
-    return scene.header.scale_of(band)
+def _scale_of(scene: Scene) -> tuple[float, float]:
+    return scene.header.scale_of(scene.band)
 
 
 def _refuse_complex(scene: Scene) -> None:

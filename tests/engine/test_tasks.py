@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,24 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import compose
+from task_scenes import GRID, MEANS, MEDIAN, job_of_any_files, scene, speckle, values
 
 from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult, run_tasks
-from runner.model import Scene
 from runner.plan.reading import make_reading
 from runner.plan.records import StagePlan, Task
-from runner.read.header import Window, read_header
-from runner.reduce.statistics import finish
-from runner.settings import DecodeSettings, Inflate, JobSettings, Over
+from runner.read.header import Window
+from runner.settings import DecodeSettings, Inflate
 from runner.source.stack import make_stack
-
-GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
-MEANS = tuple(StagePlan(f"{over.value}_mean", over, ("count", "mean")) for over in Over)
-MEDIAN = StagePlan("median", Over.time, ("count", "median"))
 
 
 def write(path: Path, pixels: np.ndarray, nodata: float, **options: Any) -> None:
@@ -38,18 +29,6 @@ def write(path: Path, pixels: np.ndarray, nodata: float, **options: Any) -> None
         dataset.write(pixels, 1)
 
 
-def scene(path: Path, number: int) -> Scene:
-    content = path.read_bytes()
-    header = read_header(lambda start, stop: content[start:stop], len(content), path.name)
-    time = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=number)
-    return Scene(path.name, str(path), time, {}, len(content), None, None, header)
-
-
-@cache
-def job_of_any_files() -> JobSettings:
-    return compose("source=local", "source.url=/nowhere/*.tif")
-
-
 def run(paths: Sequence[Path], inflate: Inflate, stages: Sequence[StagePlan] = MEANS) -> TaskResult:
     """All scenes as one task."""
     job = replace(job_of_any_files(), decode=DecodeSettings(inflate))
@@ -57,22 +36,6 @@ def run(paths: Sequence[Path], inflate: Inflate, stages: Sequence[StagePlan] = M
     shared = Shared.of(make_reading(job, stack), stack, tuple(stages))
     (result,) = run_tasks(shared, iter([Task(Window(0, 0, stack.grid.height, stack.grid.width), 0, len(paths))]))
     return result
-
-
-def values(result: TaskResult) -> dict[str, np.ndarray]:
-    """Counts and means over both axes, and the pixels seen."""
-    assert result.over_time is not None
-    assert result.over_space is not None
-    return {
-        f"{name} {axis}": array
-        for axis, partial in (("time", result.over_time), ("space", result.over_space))
-        for name, array in {**finish(partial, ["count", "mean"]), "seen": partial.seen}.items()
-    }
-
-
-def speckle(shape: tuple[int, int], dtype: str, seed: int) -> np.ndarray:
-    noise = np.random.default_rng(seed).gamma(1, 0.1, shape)
-    return (noise * 10_000 + 1).astype(dtype) if dtype.startswith("u") else noise.astype(dtype)
 
 
 @st.composite

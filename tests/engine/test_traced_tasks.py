@@ -21,12 +21,12 @@ SHARED: Any = None
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """Let the work of the first task raise an error."""
 
-    def run_tasks(_: object, tasks: Iterator[Task]) -> Iterator[None]:
+    def run_tasks_of_bands(_: object, tasks: Iterator[Task]) -> Iterator[None]:
         next(tasks)
         raise error
         yield
 
-    monkeypatch.setattr(traced_tasks, "run_tasks", run_tasks)
+    monkeypatch.setattr(traced_tasks, "run_tasks_of_bands", run_tasks_of_bands)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_a_shifted_window_keeps_its_size() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_excerpts_without_parts_end_in_their_order(count: int) -> None:
-    excerpts = [Excerpt([], 1, FetchCounts(), InflateCounts()) for _ in range(count)]
+    excerpts = [Excerpt([], FetchCounts(), InflateCounts()) for _ in range(count)]
     decoding = Decoding(Inflation(Inflate.libdeflate))
     with closing(read_turns(excerpts, decoding, FetchOptions())) as turns:
         assert list(turns) == [(number, None) for number in range(count)]

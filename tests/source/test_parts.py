@@ -101,7 +101,6 @@ def test_each_combination_of_values_is_a_stack_named_by_them() -> None:
         "11SKA_none": "5",
     }
     assert [stack.values for stack in stacks][-1] == {"tile": "11SKA", "band": None}
-    assert stacks[2].stored_bytes == 20
 
 
 VALUES = st.lists(st.text(st.characters(codec="utf-8"), max_size=90), min_size=1, max_size=12, unique=True)
