@@ -107,6 +107,8 @@ def _read_through_gdal(shared: Shared, portions: Iterator[_Portion]) -> Generato
         return gdal_path(stores.locate(file.href))
 
     for portion in portions:
+        if portion.are_masks:
+            fast_reader.check_deflated(portion.parts, portion.band, shared.reading.fetch)
         with closing(gdal_reader.read_parts(portion.parts, portion.band, path_of)) as read:
             for pixels in read:
                 shared.stop.check()

@@ -106,6 +106,19 @@ def _likeness(tile: InflatedTile) -> tuple[object, object, bool]:
     return tile[1:5], tile.decoder.coding, tile.encoded is not None and tile.decoder.by_rows
 
 
+def check_deflated(parts: Iterable[ScenePart], band: int, options: FetchOptions) -> None:
+    """Inflate what GDAL reads of DEFLATE: it does not look at the checksums. Raises ReadError for a damaged tile."""
+    deflated = [
+        part
+        for part in parts
+        if part.file.header.layout.compression == "deflate" and fast_path_refusal(part.file.header, band) is None
+    ]
+    excerpt = Excerpt(deflated, band, FetchCounts(), InflateCounts(), wanted=True)
+    with closing(read_turns([excerpt], Decoding(Inflation(Inflate.libdeflate)), options)) as turns:
+        for _ in turns:
+            pass
+
+
 def read_scenes(
     scenes: Sequence[SceneFile],
     window: Window,
