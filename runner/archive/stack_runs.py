@@ -41,6 +41,7 @@ class StackRuns:
     surroundings: Surroundings
     finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
     in_area: list[RunFolder] = field(default_factory=list)  # one that an earlier attempt cut to the area, if any
+    area: str | None = None  # the digest of source.area, as the file is now
 
     def rows_before(self, parts: Sequence[Part]) -> list[StackRow]:
         """The rows of an archive that is run or resumed, before any stack runs."""
@@ -65,7 +66,10 @@ class StackRuns:
 
     @property
     def _is_cut_anew(self) -> bool:
-        """Whether an attempt after the first has overrides of the box or the area."""
+        """Whether an attempt after the first has overrides of the box or the area, or finds another in its file."""
+        before = self.record.run.archive
+        if before is not None and before.area_sha256 != self.area:
+            return True
         attempts, words = self.record.run.attempts, self.record.run.overrides
         later = words[len(without_folder(attempts[0].overrides)) :] if attempts else ()
         return any(key_of(word) in _CUTTING for word in later)

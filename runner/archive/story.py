@@ -10,12 +10,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 
+from msgspec.structs import replace as changed
 from rasterio.errors import NotGeoreferencedWarning
 
 from runner import summary
-from runner.archive.recorded import RecordedStacks
+from runner.archive.recorded import RecordedStacks, with_unlisted
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns
@@ -38,10 +40,12 @@ from runner.preview import stores_of
 from runner.record.run_record import RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 from runner.settings import JobSettings
+from runner.source.area import area_digest
 from runner.source.gather import all_delivered
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
 from runner.source.scenes import Archive, list_stacks
+from runner.source.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +60,8 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         stores = stores_of(reachable)
         with kernels.awaited(record.put_phase) if kernels else nullcontext():
             with record.phase("listing"):
-                archive, parts = (
-                    (recorded.listed, recorded.parts) if recorded else list_stacks(reachable.source, stores)
-                )
+                area = area_digest(reachable.source)
+                archive, parts = _stacks(reachable, record, stores, recorded)
             _announce(reachable, archive, parts)
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
@@ -67,11 +70,22 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
-        runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {})
+        runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {}, area=area)
         with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
             _Story(whole, record, runs, parts).all_stacks()
+
+
+def _stacks(
+    job: JobSettings, record: RunRecord, stores: Stores, recorded: RecordedStacks | None
+) -> tuple[Archive, Sequence[Part]]:
+    """The stacks to run: recorded, or listed with those of an earlier attempt that are not listed any more."""
+    if recorded:
+        return recorded.listed, recorded.parts
+    archive, listed = list_stacks(job.source, stores)
+    parts, notes = with_unlisted(record.folder, listed, by_band=bool(job.source.bands))
+    return replace(archive, notes=(*archive.notes, *notes)), parts
 
 
 @contextmanager
@@ -184,7 +198,7 @@ class _Story:
         self._record_statuses()
 
     def _record_statuses(self) -> None:
-        self._record.change(archive=self._table.summed_up())
+        self._record.change(archive=changed(self._table.summed_up(), area_sha256=self._runs.area))
 
     def _write_tables(self) -> list[str]:
         complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}

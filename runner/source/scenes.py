@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut, StoredObject
 from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
-from runner.source.area import refuse_missing_area
+from runner.source.area import area_digest
 from runner.source.band_parts import by_band
 from runner.source.headers import read_headers
 from runner.source.listing import list_objects
@@ -64,7 +64,7 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
 
     Raises as `find_inputs`.
     """
-    refuse_missing_area(source)
+    area_digest(source)  # refuses a file that is none
     remarks = Remarks()
     listing = _list_all(source, stores, remarks)
     objects, passed_over = (listing, []) if source.kind.names_scenes else split_scenes(listing)

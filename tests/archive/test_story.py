@@ -162,6 +162,37 @@ def test_a_stack_that_is_resumed_takes_the_area_of_the_others_or_none(cli: Cli, 
 
 
 @pytest.mark.slow
+def test_stacks_that_lay_outside_are_tried_again_once_the_file_of_the_area_has_changed(
+    cli: Cli, tmp_path: Path
+) -> None:
+    root = write_archive(tmp_path / "data", tiles=2)
+    area = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}
+    (tmp_path / "area.geojson").write_text(json.dumps(area))
+    assert cli(*source_words(root), BY, "source.area=area.geojson", "output.dir=out").returncode == 1
+    assert set(statuses(tmp_path / "out").values()) == {"OUTSIDE"}
+    area["coordinates"] = [[[-180, -85], [180, -85], [180, 85], [-180, 85], [-180, -85]]]
+    (tmp_path / "area.geojson").write_text(json.dumps(area))
+    again = cli("log", "resume", "out")
+    assert again.returncode == 0, again.stderr
+    assert set(statuses(tmp_path / "out").values()) == {"COMPLETED"}
+
+
+@pytest.mark.slow
+def test_complete_stacks_stay_in_the_tables_though_their_objects_are_gone(cli: Cli, tmp_path: Path) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=2), tmp_path / "out"
+    whole = damage(Tile(1).path(root, "VV", DAYS[1]))
+    assert cli(*source_words(root), BY, "archive.on_error=continue", "output.dir=out").returncode == 1
+    Tile(1).path(root, "VV", DAYS[1]).write_bytes(whole)
+    shutil.rmtree(root / Tile(0).name)
+    again = cli("log", "resume", "out")
+    assert again.returncode == 0, again.stderr
+    assert "goes on with 10T00_VH, 10T00_VV as recorded, of which no object is listed any more" in again.stderr
+    assert statuses(out) == dict.fromkeys(["10T00_VH", "10T00_VV", "10T01_VH", "10T01_VV"], "COMPLETED")
+    assert len(table(out)) == 4 * len(DAYS)
+    assert_right(out, Tile(0), "VV")
+
+
+@pytest.mark.slow
 def test_the_first_failure_ends_an_archive_unless_it_shall_go_on(cli: Cli, tmp_path: Path) -> None:
     root = write_archive(tmp_path / "data", tiles=6)
     damage(Tile(0).path(root, "VV", DAYS[0]))
