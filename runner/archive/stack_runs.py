@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from runner.archive.rows import row_of
 from runner.archive.stack_jobs import ArchiveJob, advice_on
+from runner.base.command import is_of_settings
 from runner.base.console import hushed
 from runner.base.overrides import key_of, without_folder
 from runner.config.replay import keep_plain_config
@@ -41,6 +42,7 @@ class StackRuns:
     surroundings: Surroundings
     finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
     in_area: list[RunFolder] = field(default_factory=list)  # one that an earlier attempt cut to the area, if any
+    of_settings: set[str] = field(default_factory=set)  # stacks that will fail again until a setting is another
     area: str | None = None  # the digest of source.area, as the file is now
 
     def rows_before(self, parts: Sequence[Part]) -> list[StackRow]:
@@ -99,6 +101,8 @@ class StackRuns:
             status = "INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             if record is None and status == "INTERRUPTED":
                 return self._row_before(part, None)
+            if is_of_settings(error):
+                self.of_settings.add(part.name)
             kind = "" if isinstance(error, (RunnerError, KeyboardInterrupt)) else f"{type(error).__name__}: "
             return row_of(part, status, record.run if record else None, folder, f"{kind}{error}")
         return row_of(part, record.run.status, record.run, folder)

@@ -5,7 +5,6 @@ Stacks overlap: while one is computed, the next is prepared and the last is writ
 
 import asyncio
 import logging
-import shlex
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -23,7 +22,7 @@ from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns
 from runner.archive.tables import raster_names, write_tables
 from runner.archive.turns import Turns, most_computing, most_under_way
-from runner.base.command import command
+from runner.base.command import is_of_settings, way_on
 from runner.base.console import progress_bar, say, tell
 from runner.base.humanize import plural, relative_path
 from runner.cluster.open import SharedClusters
@@ -104,13 +103,13 @@ def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None
 
 @contextmanager
 def _going_on(record: RunRecord, stacks: int) -> Iterator[None]:
-    """Say of every bad end how many stacks are complete, and how to go on."""
+    """Say of every bad end how many stacks are complete, and how to go on, where that helps."""
     try:
         yield
     except BaseException as error:
         done = record.run.archive.statuses.get("COMPLETED", 0) if record.run.archive else 0
-        resume = f"{command()} log resume {shlex.quote(relative_path(record.folder))}"
-        error.add_note(f"{done} of {plural(stacks, 'stack')} complete; to go on with the others: {resume}")
+        if done or not is_of_settings(error):
+            error.add_note(f"{done} of {plural(stacks, 'stack')} complete; {way_on(record.folder, error)}")
         raise
 
 
@@ -216,7 +215,10 @@ class _Story:
             )
             more = f"{len(failed)} of {plural(len(rows), 'stack')} failed" if len(failed) > 1 else "1 stack failed"
             example = self._failure or failed[0]
-            raise ArchiveError(f"{more}: {example.stack}: {example.error}{way if len(failed) < len(rows) else ''}")
+            raise ArchiveError(
+                f"{more}: {example.stack}: {example.error}{way if len(failed) < len(rows) else ''}",
+                of_settings=self._runs.of_settings.issuperset(row.stack for row in failed),
+            )
 
     def _refuse_if_all_outside(self) -> None:
         """Say how many stacks lie outside. Raises ArchiveError if all do."""
@@ -226,6 +228,6 @@ class _Story:
             return
         line = summary.describe_outside(self._whole.job.source, [row.stack for row in outside], len(rows))
         if len(outside) == len(rows):
-            raise ArchiveError(f"{line}; {outside[0].stack}: {outside[0].error}")
+            raise ArchiveError(f"{line}; {outside[0].stack}: {outside[0].error}", of_settings=True)
         log.info(line)
         tell(line)
