@@ -19,11 +19,11 @@ from runner.read.refusals import refusal_of
 from runner.read.services import S3, is_on_the_web, is_remote, service_of
 from runner.read.store_errors import LOCAL_HINT, access_hint, is_denied, is_missing, reason_of
 from runner.settings import SourceKind, SourceSettings
+from runner.source.bucket_walk import Walked
 from runner.source.cloud_listing import list_cloud
 from runner.source.columns import text_columns
 from runner.source.documents import read_document
 from runner.source.folder import (
-    constant_prefix,
     files_around,
     files_with_sidecars,
     list_folder,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 _SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
 _TABLES = (".csv", ".parquet", ".pq")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
-_MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
 
 
 def list_objects(source: SourceSettings, stores: Stores, remarks: Remarks | None = None) -> list[StoredObject]:
@@ -95,7 +94,7 @@ def _on_the_web(url: str) -> StoredObject:
 
 
 def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[StoredObject]:
-    """The objects that match, with the files beside them; TIFFs that do not match go to `others`, up to some."""
+    """The objects that match, with the files beside them; other TIFFs, where none does, go to `others`."""
     sidecars: set[str] = set()
     objects: list[StoredObject] = []
     root, pattern, _ = locate(url)
@@ -105,25 +104,25 @@ def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[Stored
     except ValueError as error:
         raise SourceError(f"source.url={url}: {error}; write '**' between slashes, as in prefix/**/*.tif") from error
     try:
-        listed = asyncio.run(_listed(root, constant_prefix(pattern), stores))
+        listed = asyncio.run(_listed(root, pattern, stores))
     except FAILURES as error:
         raise unreadable(root, error, stores) from error
-    for item in listed:
+    for item in {item.href: item for item in (*listed.objects, *listed.others)}.values():
         key = locate(item.href).key
         if may_be_sidecar(item.href):
             sidecars.add(item.href)
         if matches(key) and not key.endswith("/"):
             objects.append(item)
-        elif len(others) < _MOST_OTHERS and is_tiff(key):
+        elif is_tiff(key):
             others.append(item.href)
     names = by_folded_name(sidecars)
     yield from (with_sidecars(item, names) for item in objects)
 
 
-def _listed(root: str, prefix: str, stores: Stores) -> Coroutine[None, None, list[StoredObject]]:
+def _listed(root: str, pattern: str, stores: Stores) -> Coroutine[None, None, Walked]:
     if root.startswith("s3://"):
-        return list_keys(root.removeprefix("s3://"), prefix, stores)
-    return list_cloud(root, prefix, stores)
+        return list_keys(root.removeprefix("s3://"), pattern, stores)
+    return list_cloud(root, pattern, stores)
 
 
 def unreadable(href: str, error: Exception, stores: Stores) -> SourceError:
