@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 from fsspec.utils import glob_translate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scripted_server import Answer, Asked, scripted_server
 from waiting import LONG
@@ -86,6 +86,7 @@ parts = st.sampled_from(["a", "b", "ab", "2020", "2021", "x.tif", "y.tif", "x.ti
 globs = st.one_of(parts, st.sampled_from(["*", "*", "20*", "?", "[ab]*", "**", "*.tif", "**"]))
 
 
+@settings(max_examples=50)
 @given(
     st.sets(st.lists(parts, min_size=1, max_size=5).map("/".join), max_size=60),
     st.lists(globs, min_size=1, max_size=5).map("/".join),
@@ -124,9 +125,8 @@ def source_at(endpoint: str, pattern: str) -> tuple[SourceSettings, Stores]:
 
 
 def test_a_year_of_twenty_tiles_of_ten_thousand_keys_takes_a_few_dozen_requests_many_at_once() -> None:
-    scenes = [
-        f"{year}/{year}0{month}0{day}.tif" for year in range(2015, 2025) for month in (1, 2) for day in range(1, 6)
-    ]
+    years, days = range(2015, 2025), range(10, 20)
+    scenes = [f"{year}/{year}01{day}.tif" for year in years for day in days]
     wanted = [f"tiles/10T{tile:02}/{scene}" for tile in range(20) for scene in scenes]
     others = [f"tiles/10T{tile:02}/{2015 + n % 10}/other/{n}.jp2" for tile in range(20) for n in range(9900)]
     keys, under_way, most = Keys([*wanted, *others]), 0, 0
@@ -156,10 +156,10 @@ def test_a_year_of_twenty_tiles_of_ten_thousand_keys_takes_a_few_dozen_requests_
 
 
 def test_where_nothing_matches_what_lies_there_is_named() -> None:
-    keys = Keys([f"tiles/{tile}/2020/{n}.tif" for tile in range(3) for n in range(1500)])
+    keys = Keys([f"tiles/{tile}/2020/{n}.tif" for tile in range(3) for n in range(400)])
     with scripted_server(lambda asked: Answer(body=keys.page(asked.query))) as server:
         source, stores = source_at(server.endpoint, "tiles/*/2021/*.tif")
-        with pytest.raises(SourceError, match=r"nothing matches; 4500 files .tif there, such as s3://b/tiles/0/2020/0"):
+        with pytest.raises(SourceError, match=r"nothing matches; 1200 files .tif there, such as s3://b/tiles/0/2020/0"):
             list_objects(source, stores)
 
 
