@@ -78,7 +78,8 @@ def kernels_loading(job: JobSettings) -> AbstractContextManager[KernelsLoading |
 
 
 def _tell_compiling() -> None:
-    tell(summary.describe_compiling("float32"))
+    """Of what most stacks need: the type of the pixels is not known yet."""
+    tell(summary.describe_compiling())
 
 
 @dataclass(frozen=True, slots=True)

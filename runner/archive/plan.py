@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from runner import summary
+from runner.archive.notes import StackNotes
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.turns import most_under_way, own_bytes, room_bytes
 from runner.base.console import progress_bar, say, tell
@@ -21,7 +22,8 @@ from runner.source.mask_files import name_masks
 from runner.source.names import Candidate
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
-from runner.source.scenes import Archive, list_stacks, read_inputs
+from runner.source.remarks import describe_stated
+from runner.source.scenes import Archive, list_stacks, none_left, read_inputs
 from runner.source.selection import choose
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
@@ -34,7 +36,11 @@ def show_archive_plan(job: JobSettings) -> None:
         archive, parts = list_stacks(reachable.source, stores)
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
-        planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
+        planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(parts))
+        notes = StackNotes()
+        for stack in planned:
+            notes.take(stack.name, stack.notes)
+        notes.tell_others()
     plans = [(stack.name, stack.stack, stack.plan) for stack in planned if stack.stack and stack.plan]
     if plans:
         summary.show_archive_plan(plans, _peak_bytes(job, planned))
@@ -61,6 +67,7 @@ class PlannedStack:
     plan: Plan | None = None
     problem: str | None = None
     outside: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ class _Planner:
 
     archive: ArchiveJob
     stores: Stores
+    listed: Archive
 
     def planned(self, parts: Sequence[Part]) -> Iterator[PlannedStack]:
         if self.archive.job.archive.headers is PlanHeaders.all:
@@ -79,7 +87,7 @@ class _Planner:
             return
         examples = self._examples(parts)
         for stack in parts:
-            yield self._planned(stack, examples.get(stack.name, "none of its scenes is left"))
+            yield self._planned(stack, examples[stack.name])
 
     def _examples(self, parts: Sequence[Part]) -> dict[str, Scene | str]:
         """The first scene of each stack, or the reason why its header cannot be read."""
@@ -87,9 +95,13 @@ class _Planner:
         problems: dict[str, Scene | str] = {}
         for stack in parts:
             try:
-                chosen, _ = choose(self.archive.settings_of(stack).source, stack.candidates)
-                masked, _ = name_masks(self.archive.job.mask, chosen[:1])
-                firsts.update((stack.name, candidate) for candidate in masked)
+                source = self.archive.settings_of(stack).source
+                chosen, left_out = choose(source, stack.candidates)
+                masked, unmasked = name_masks(self.archive.job.mask, chosen)
+                if masked:
+                    firsts[stack.name] = masked[0]
+                else:
+                    problems[stack.name] = none_left(source, Archive.of(stack.candidates), [*left_out, *unmasked])
             except RunnerError as error:
                 problems[stack.name] = str(error)
         with progress_bar("headers") as bar:
@@ -105,13 +117,14 @@ class _Planner:
         job = self.archive.settings_of(part)
         try:
             if example is None:
-                listed = Archive.of(part.candidates)
+                listed = self.listed.only(part.candidates)
                 inputs = read_inputs(job.source, listed, self.stores, job.on_error, lambda *_: None, job.mask)
-                stack, skipped = inputs.stack, inputs.skipped
-            else:
-                stack, skipped = _stack_like(job, part, example), 0
-            plan = make_plan(job, stack, skipped, self.stores)
-            return PlannedStack(part.name, stack, plan if example is None else _as_listed(plan, stack, example))
+                plan = make_plan(job, inputs.stack, inputs.skipped, self.stores)
+                return PlannedStack(part.name, inputs.stack, plan, notes=inputs.notes)
+            stack = _stack_like(job, part, example)
+            plan = _as_listed(make_plan(job, stack, 0, self.stores), stack, example)
+            notes = describe_stated(self.listed.stated, stack, job.source)
+            return PlannedStack(part.name, stack, plan, notes=tuple(notes))
         except OutsideError as error:
             return PlannedStack(part.name, outside=str(error))
         except RunnerError as error:
@@ -127,6 +140,7 @@ def _stack_like(job: JobSettings, part: Part, example: Scene) -> Stack:
             name=candidate.scene,
             href=candidate.item.href,
             time=candidate.time,
+            groups=candidate.groups,
             size=example.size if candidate.item.size is None else candidate.item.size,
         )
         for candidate in chosen

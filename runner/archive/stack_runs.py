@@ -40,9 +40,11 @@ class StackRuns:
     record: RunRecord
     stores: Stores
     surroundings: Surroundings
+    listed: Archive
     finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
     in_area: list[RunFolder] = field(default_factory=list)  # one that an earlier attempt cut to the area, if any
     of_settings: set[str] = field(default_factory=set)  # stacks that will fail again until a setting is another
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # on stacks whose scenes were found
     area: str | None = None  # the digest of source.area, as the file is now
 
     def rows_before(self, parts: Sequence[Part]) -> list[StackRow]:
@@ -124,12 +126,12 @@ class StackRuns:
                 yield record, (earlier and found_again(earlier)) or self.finds.get(part.name) or self._listed(part)
 
     def _listed(self, part: Part) -> Find:
-        listed = Archive.of(part.candidates)
-
         def find(job: JobSettings, stores: Stores) -> Inputs:
+            listed = self.listed.only(part.candidates)
             inputs = read_inputs(job.source, listed, stores, job.on_error, lambda *_: None, job.mask)
             for earlier in self.in_area:
                 refuse_changed_area(earlier, job, inputs.stack)
+            self.notes[part.name] = inputs.notes
             return inputs
 
         return find

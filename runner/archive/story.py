@@ -16,6 +16,7 @@ from msgspec.structs import replace as changed
 from rasterio.errors import NotGeoreferencedWarning
 
 from runner import summary
+from runner.archive.notes import StackNotes
 from runner.archive.recorded import RecordedStacks, with_unlisted
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
@@ -69,7 +70,8 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
-        runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {}, area=area)
+        finds = recorded.finds if recorded else {}
+        runs = StackRuns(whole, record, stores, surroundings, archive, finds, area=area)
         with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
@@ -119,6 +121,7 @@ class _Story:
     def __init__(self, whole: ArchiveJob, record: RunRecord, runs: StackRuns, parts: Sequence[Part]) -> None:
         self._whole, self._record, self._runs, self._parts = whole, record, runs, parts
         self._table = StackTable(record.folder, whole.job.source.parted_by, runs.rows_before(parts))
+        self._notes = StackNotes()
         self._failure: StackRow | None = None
 
     def all_stacks(self) -> None:
@@ -130,6 +133,7 @@ class _Story:
         finally:
             self._keep()
             files = self._write_tables()
+            self._notes.tell_others()
             asyncio.run(all_delivered())
         self._refuse_failures()
         self._refuse_if_all_outside()
@@ -174,6 +178,7 @@ class _Story:
         """Note how a stack ended."""
         row = future.result()
         self._table.put(row)
+        self._notes.take(part.name, self._runs.notes.pop(part.name, ()))
         line = summary.describe_stack(row)
         log.log(
             logging.INFO if row.status in ("COMPLETED", OUTSIDE) else logging.ERROR, line, extra={"stack": part.name}

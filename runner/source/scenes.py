@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut, StoredObject
@@ -22,6 +23,8 @@ from runner.source.stack import describe_scale, make_stack
 from runner.source.stores import Stores
 from runner.source.twins import describe_twins
 
+_MOST_REASONS: Final = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Archive:
@@ -35,6 +38,10 @@ class Archive:
     objects: int  # that may be scenes
     notes: tuple[str, ...] = ()
     stated: Mapping[str, Stated] = field(default_factory=dict)  # by STAC items, by href
+
+    def only(self, scenes: Sequence[Candidate]) -> "Archive":
+        """Some of its scenes, as if they were all that the source lists, with what is stated of them."""
+        return replace(self, scenes=tuple(scenes), left_out=(), objects=len(scenes), notes=())
 
     @classmethod
     def of(cls, scenes: Sequence[Candidate], notes: Sequence[str] = ()) -> "Archive":
@@ -110,22 +117,24 @@ def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was 
     left_out += unmasked
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress, mask.on_missing))
     if not scenes:
-        raise SourceError(
-            f"source.url={source.shown_url}: none of {listed.objects} objects is left{_period(listed.scenes)}; "
-            f"{_reasons([*left_out, *unread, *listed.left_out])}"
-        )
+        raise SourceError(none_left(source, listed, [*left_out, *unread]))
     notes = describe_folder_dates(source, chosen) + describe_twins(chosen, listed.scenes)
     stack = make_stack(source, scenes)
     notes += describe_scale(source, stack.band, scenes) + describe_stated(listed.stated, stack, source)
     return Inputs(stack, tuple(left_out + unread), stores.counts, tuple(notes))
 
 
+def none_left(source: SourceSettings, listed: Archive, left_out: Sequence[LeftOut]) -> str:
+    """The problem of a stack without a scene: which filters or faults took them."""
+    reasons = sorted({item.reason for item in (*left_out, *listed.left_out)})
+    more = "; ..." if len(reasons) > _MOST_REASONS else ""
+    return (
+        f"source.url={source.shown_url}: none of {listed.objects} objects is left{_period(listed.scenes)}; "
+        f"left out: {'; '.join(reasons[:_MOST_REASONS])}{more}"
+    )
+
+
 def _period(listed: Sequence[Candidate]) -> str:
     """The days that the objects are of."""
     days = sorted(f"{candidate.time:%Y-%m-%d}" for candidate in listed)
     return f", which are of {days[0]} to {days[-1]}" if days else ""
-
-
-def _reasons(left_out: Sequence[LeftOut]) -> str:
-    reasons = sorted({item.reason for item in left_out})
-    return "left out: " + "; ".join(reasons[:5])
