@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from runner.errors import SourceError
-from runner.model import Inputs, LeftOut, StoredObject
+from runner.model import Inputs, LeftOut
 from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
 from runner.source.area import area_digest
 from runner.source.band_parts import by_band
 from runner.source.headers import read_headers
-from runner.source.listing import list_objects
+from runner.source.listing import list_all
 from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
 from runner.source.parts import Part, keep_where, part, unmatched_where
@@ -73,7 +73,7 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
     """
     area_digest(source)  # refuses a file that is none
     remarks = Remarks()
-    listing = _list_all(source, stores, remarks)
+    listing = list_all(source, stores, remarks)
     objects, passed_over = (listing, []) if source.kind.names_scenes else split_scenes(listing)
     if source.sidecars is Sidecars.ignore:
         objects = [replace(item, sidecars=()) for item in objects]
@@ -90,14 +90,6 @@ def list_stacks(source: SourceSettings, stores: Stores) -> tuple[Archive, list[P
     """List the source, and part its scenes into stacks by `source.stack_by` and `source.bands`. Raises SourceError."""
     archive = list_archive(source, stores)
     return archive, by_band(source, part(source, archive.scenes), stores)
-
-
-def _list_all(source: SourceSettings, stores: Stores, remarks: Remarks) -> list[StoredObject]:
-    """The objects of every url, each once, in the order of their hrefs."""
-    listings = [list_objects(replace(source, url=url), stores, remarks) for url in source.urls]
-    if len(listings) == 1:
-        return listings[0]
-    return sorted({item.href: item for listing in listings for item in listing}.values(), key=lambda item: item.href)
 
 
 def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was listed
