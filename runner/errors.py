@@ -72,7 +72,14 @@ class ReadError(RunnerError):
 
 
 class ArchiveError(RunnerError):
-    """Stacks of an archive failed; the others are complete, or can go on."""
+    """Stacks of an archive failed; the others are complete, or can go on.
+
+    `of_settings` if those that failed will fail again until a setting is another.
+    """
+
+    def __init__(self, problem: str, *, of_settings: bool = False) -> None:
+        super().__init__(problem)
+        self.of_settings = of_settings
 
 
 class OutputError(RunnerError):

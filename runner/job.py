@@ -1,7 +1,6 @@
 """The story of a run: find the scenes, plan, compute pass by pass, write, record."""
 
 import logging
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -9,7 +8,7 @@ from typing import Final
 
 from runner import summary
 from runner.base.atomic import all_or_none
-from runner.base.command import command
+from runner.base.command import way_on
 from runner.base.console import progress_bar, tell
 from runner.base.humanize import relative_path
 from runner.base.redact import redact
@@ -82,7 +81,8 @@ def kernels_loading(job: JobSettings) -> AbstractContextManager[KernelsLoading |
 
 
 def _tell_compiling() -> None:
-    tell(summary.describe_compiling("float32"))
+    """Of what most stacks need: the type of the pixels is not known yet."""
+    tell(summary.describe_compiling())
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +167,7 @@ class StackRun:
         except BaseException as error:
             partials.flush()
             if len(partials):
-                resume = f"{command()} log resume {shlex.quote(relative_path(self.record.folder))}"
-                error.add_note(f"{kept_tasks(len(partials))}; to go on: {resume}")
+                error.add_note(f"{kept_tasks(len(partials))}; {way_on(self.record.folder, error)}")
             raise
         if self.job.output.keep_partials:
             partials.flush()

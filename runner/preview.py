@@ -45,6 +45,7 @@ def announced(job: JobSettings, inputs: Inputs) -> Inputs:
     """The inputs, once they are on the console. Raises SourceError if too many scenes cannot be read."""
     tell(summary.describe_inputs(inputs, job.source, job.mask))
     for line in (*inputs.notes, *summary.describe_skipped(inputs)):
+        log.info(line)
         tell(line)
     refuse_too_many(job, inputs.left_out)
     scenes, masks = left_to_gdal(job, inputs.stack), masks_left_to_gdal(job, inputs.stack)

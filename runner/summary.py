@@ -152,9 +152,11 @@ def describe_pass(pass_: PassRecord) -> str:
     return f"{pass_.name}: {(pass_.compute_seconds or 0.0) - compiling:.1f} s ({cluster}){amount}{retried}{more}"
 
 
-def describe_compiling(dtype: str) -> str:
-    """One line for a run whose kernels must be compiled."""
-    return f"compiling for {dtype} pixels, which takes some seconds once; later runs find it on disk"
+def describe_compiling(dtype: str | None = None) -> str:
+    """One line for a run whose kernels must be compiled; `dtype` if it is known of which pixels."""
+    return (
+        f"compiling{f' for {dtype} pixels' if dtype else ''}, which takes some seconds once; later runs find it on disk"
+    )
 
 
 def describe_weights(plan: Plan, stack: Stack) -> list[str]:
@@ -227,8 +229,13 @@ def show_plan(plan: Plan, stack: Stack) -> None:
 
 
 def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int | None) -> None:
-    """Print the plans of an archive's stacks, the largest first and up to some, and their totals."""
+    """Print the plans of an archive's stacks, the largest first and up to some, and their totals.
+
+    How keys were read is shown of the largest.
+    """
     ordered = sorted(stacks, key=lambda stack: (-_stored(stack[2]), stack[0]))
+    for line in describe_keys(ordered[0][1]):
+        say(line)
     show_table(table("", _PLAN_COLUMNS, [_plan_row(*stack) for stack in ordered[:_MOST_PLANS]]))
     more = len(ordered) - _MOST_PLANS
     if more > 0:
@@ -244,7 +251,20 @@ def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int
     )
 
 
-_PLAN_COLUMNS = ["stack", "scenes", "pixels", "type", "CRS", "tasks", "requests", "stored", "decoded", "memory"]
+_PLAN_COLUMNS = [
+    "stack",
+    "scenes",
+    "from",
+    "to",
+    "pixels",
+    "type",
+    "CRS",
+    "tasks",
+    "requests",
+    "stored",
+    "decoded",
+    "memory",
+]
 
 
 def _plan_row(name: str, stack: Stack, plan: Plan) -> list[str]:
@@ -253,6 +273,7 @@ def _plan_row(name: str, stack: Stack, plan: Plan) -> list[str]:
     return [
         name,
         str(len(stack.scenes)),
+        *(f"{scene.time:%Y-%m-%d}" for scene in (stack.scenes[0], stack.scenes[-1])),
         f"{stack.grid.width} x {stack.grid.height}",
         stack.dtype.name,
         stack.grid.crs_name,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from runner import summary
 from runner.archive.batches import Planned, batch_bytes, batches, of_same_files, shared_plan
+from runner.archive.notes import StackNotes
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.turns import most_under_way, room_bytes
 from runner.base.console import progress_bar, say, tell
@@ -23,7 +24,8 @@ from runner.source.mask_files import name_masks
 from runner.source.names import Candidate
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
-from runner.source.scenes import Archive, ReadScenes, inputs_of, list_stacks, read_chosen
+from runner.source.remarks import describe_stated
+from runner.source.scenes import Archive, ReadScenes, inputs_of, list_stacks, none_left, read_chosen
 from runner.source.selection import choose
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
@@ -36,7 +38,11 @@ def show_archive_plan(job: JobSettings) -> None:
         archive, parts = list_stacks(reachable.source, stores)
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
-        planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
+        planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(parts))
+        notes = StackNotes()
+        for stack in planned:
+            notes.take(stack.name, stack.notes)
+        notes.tell_others()
     read = _read_together(parts, planned)
     plans = [
         (name, stack, shared_plan(plan, number, len(batch)))
@@ -68,6 +74,7 @@ class PlannedStack:
     plan: Plan | None = None
     problem: str | None = None
     outside: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class _Planner:
 
     archive: ArchiveJob
     stores: Stores
+    listed: Archive
 
     def planned(self, parts: Sequence[Part]) -> Iterator[PlannedStack]:
         if self.archive.job.archive.headers is PlanHeaders.all:
@@ -88,7 +96,7 @@ class _Planner:
             return
         examples = self._examples(parts)
         for stack in parts:
-            yield self._planned(stack, examples.get(stack.name, "none of its scenes is left"))
+            yield self._planned(stack, examples[stack.name])
 
     def _examples(self, parts: Sequence[Part]) -> dict[str, Scene | str]:
         """The first scene of each stack, or the reason why its header cannot be read."""
@@ -96,9 +104,13 @@ class _Planner:
         problems: dict[str, Scene | str] = {}
         for stack in parts:
             try:
-                chosen, _ = choose(self.archive.settings_of(stack).source, stack.candidates)
-                masked, _ = name_masks(self.archive.job.mask, chosen[:1])
-                firsts.update((stack.name, candidate) for candidate in masked)
+                source = self.archive.settings_of(stack).source
+                chosen, left_out = choose(source, stack.candidates)
+                masked, unmasked = name_masks(self.archive.job.mask, chosen)
+                if masked:
+                    firsts[stack.name] = masked[0]
+                else:
+                    problems[stack.name] = none_left(source, Archive.of(stack.candidates), [*left_out, *unmasked])
             except RunnerError as error:
                 problems[stack.name] = str(error)
         files = {candidate.item.href: candidate for candidate in firsts.values()}  # one for all of its bands
@@ -116,13 +128,16 @@ class _Planner:
         try:
             if isinstance(example, Scene):
                 stack = _stack_like(job, part, example)
-                return PlannedStack(part.name, stack, _as_listed(make_plan(job, stack, 0, self.stores), stack, example))
-            listed = Archive.of(part.candidates)
+                plan = _as_listed(make_plan(job, stack, 0, self.stores), stack, example)
+                notes = describe_stated(self.listed.stated, stack, job.source)
+                return PlannedStack(part.name, stack, plan, notes=tuple(notes))
+            listed = self.listed.only(part.candidates)
             read = example.get(
                 lambda: read_chosen(job.source, listed, self.stores, job.on_error, lambda *_: None, job.mask)
             )
             inputs = inputs_of(job.source, listed, read, self.stores)
-            return PlannedStack(part.name, inputs.stack, make_plan(job, inputs.stack, inputs.skipped, self.stores))
+            plan = make_plan(job, inputs.stack, inputs.skipped, self.stores)
+            return PlannedStack(part.name, inputs.stack, plan, notes=inputs.notes)
         except OutsideError as error:
             return PlannedStack(part.name, outside=str(error))
         except RunnerError as error:
@@ -138,6 +153,7 @@ def _stack_like(job: JobSettings, part: Part, example: Scene) -> Stack:
             name=candidate.scene,
             href=candidate.item.href,
             time=candidate.time,
+            groups=candidate.groups,
             size=example.size if candidate.item.size is None else candidate.item.size,
         )
         for candidate in chosen

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from runner.base.humanize import listed
@@ -10,7 +11,7 @@ from runner.job import Find
 from runner.record.recorded_inputs import recorded_inputs
 from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder, read_run
-from runner.record.stacks import FOLDER, StackRow, read_stacks
+from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow, read_stacks
 from runner.source.names import Candidate
 from runner.source.parts import Part
 from runner.source.scenes import Archive
@@ -28,7 +29,7 @@ class RecordedStacks:
     def of(cls, archive: RunFolder, *, pinned: bool) -> "RecordedStacks":
         """The stacks of an archive's folder. Raises RecordError if none has recorded its scenes."""
         rows = read_stacks(archive.path)
-        recorded = {row.stack: run for row in rows if (run := _recorded(archive, row))}
+        recorded = {row.stack: run for row in rows if (run := _recorded(archive.path, row))}
         if not recorded:
             raise RecordError(f"{archive.path}: none of its stacks recorded the objects it was made of; run it anew")
         inputs = {name: run.inputs() for name, run in recorded.items()}
@@ -39,8 +40,10 @@ class RecordedStacks:
             if row.stack in inputs
         ]
         finds = {name: _find(run, inputs[name], pinned=pinned) for name, run in recorded.items()}
-        absent = [row.stack for row in rows if row.stack not in inputs]
-        notes = [f"without {listed(absent, 5)}, of which no objects were recorded"] if absent else []
+        outside = [row.stack for row in rows if row.stack not in inputs and row.status == OUTSIDE]
+        absent = [row.stack for row in rows if row.stack not in inputs and row.status != OUTSIDE]
+        notes = [f"without {listed(outside, 5)}, outside of the box or area then"] if outside else []
+        notes += [f"without {listed(absent, 5)}, of which no objects were recorded"] if absent else []
         return cls(tuple(parts), finds, tuple(notes))
 
     @property
@@ -49,9 +52,35 @@ class RecordedStacks:
         return Archive.of([candidate for part in self.parts for candidate in part.candidates], self.notes)
 
 
-def _recorded(archive: RunFolder, row: StackRow) -> RunFolder | None:
+def with_unlisted(folder: Path, parts: Sequence[Part], *, by_band: bool) -> tuple[list[Part], list[str]]:
+    """The stacks that are listed, and those of an earlier attempt in this folder that are not listed any more.
+
+    The latter keep their place, and what to say of them comes second. Those without recorded scenes are lost, and are
+    named there too. Raises RecordError for a damaged record of such a stack.
+    """
+    rows = read_stacks(folder) if (folder / STACKS).exists() else ()
+    names = {part.name for part in parts}
+    kept, lost = [], []
+    for row in rows:
+        if row.stack not in names:
+            run = _recorded(folder, row)
+            band = run.config["source"]["band"] if run and by_band else None
+            kept += [_part(row, run.inputs(), band)] if run else []
+            lost += [] if run else [row.stack]
+    places = {row.stack: place for place, row in enumerate(rows)}
+    ordered = sorted([*parts, *kept], key=lambda part: places.get(part.name, len(places))) if kept else [*parts]
+    return ordered, _about_unlisted([part.name for part in kept], lost)
+
+
+def _about_unlisted(kept: Sequence[str], lost: Sequence[str]) -> list[str]:
+    gone = "of which no object is listed any more"
+    notes = [f"goes on with {listed(kept, 5)} as recorded, {gone}"] if kept else []
+    return notes + ([f"without {listed(lost, 5)}, {gone} and none was read"] if lost else [])
+
+
+def _recorded(archive: Path, row: StackRow) -> RunFolder | None:
     """The run of a stack that has recorded its scenes."""
-    folder = archive.path / FOLDER / row.stack
+    folder = archive / FOLDER / row.stack
     return read_run(folder) if (folder / "inputs.parquet").exists() else None
 
 

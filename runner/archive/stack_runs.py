@@ -12,6 +12,7 @@ from runner.archive.band_group import BandGroup
 from runner.archive.rows import row_of
 from runner.archive.stack_jobs import ArchiveJob, advice_on
 from runner.archive.turns import Turns
+from runner.base.command import is_of_settings
 from runner.base.console import hushed
 from runner.base.overrides import key_of, without_folder
 from runner.config.replay import keep_plain_config
@@ -44,8 +45,12 @@ class StackRuns:
     stores: Stores
     surroundings: Surroundings
     turns: Turns
+    listed: Archive
     finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
     in_area: list[RunFolder] = field(default_factory=list)  # one that an earlier attempt cut to the area, if any
+    of_settings: set[str] = field(default_factory=set)  # stacks that will fail again until a setting is another
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # on stacks whose scenes were found
+    area: str | None = None  # the digest of source.area, as the file is now
 
     def rows_before(self, parts: Sequence[Part]) -> list[StackRow]:
         """The rows of an archive that is run or resumed, before any stack runs."""
@@ -70,7 +75,10 @@ class StackRuns:
 
     @property
     def _is_cut_anew(self) -> bool:
-        """Whether an attempt after the first has overrides of the box or the area."""
+        """Whether an attempt after the first has overrides of the box or the area, or finds another in its file."""
+        before = self.record.run.archive
+        if before is not None and before.area_sha256 != self.area:
+            return True
         attempts, words = self.record.run.attempts, self.record.run.overrides
         later = words[len(without_folder(attempts[0].overrides)) :] if attempts else ()
         return any(key_of(word) in _CUTTING for word in later)
@@ -116,6 +124,8 @@ class StackRuns:
             status = "INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             if record is None and status == "INTERRUPTED":
                 return self._row_before(part, None)
+            if is_of_settings(error):
+                self.of_settings.add(part.name)
             kind = "" if isinstance(error, (RunnerError, KeyboardInterrupt)) else f"{type(error).__name__}: "
             return row_of(part, status, record.run if record else None, folder, f"{kind}{error}")
         return row_of(part, record.run.status, record.run, folder)
@@ -138,13 +148,13 @@ class StackRuns:
                 yield record, known or self._listed(part, headers)
 
     def _listed(self, part: Part, headers: Once[ReadScenes]) -> Find:
-        listed = Archive.of(part.candidates)
-
         def find(job: JobSettings, stores: Stores) -> Inputs:
+            listed = self.listed.only(part.candidates)
             read = headers.get(lambda: read_chosen(job.source, listed, stores, job.on_error, lambda *_: None, job.mask))
             inputs = inputs_of(job.source, listed, read, stores)
             for earlier in self.in_area:
                 refuse_changed_area(earlier, job, inputs.stack)
+            self.notes[part.name] = inputs.notes
             return inputs
 
         return find

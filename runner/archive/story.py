@@ -5,25 +5,27 @@ Stacks overlap: while one is computed, the next is prepared and the last is writ
 
 import asyncio
 import logging
-import shlex
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace as changed
 from rasterio.errors import NotGeoreferencedWarning
 
 from runner import summary
 from runner.archive.batches import MOST_TOGETHER, of_same_files
-from runner.archive.recorded import RecordedStacks
+from runner.archive.notes import StackNotes
+from runner.archive.recorded import RecordedStacks, with_unlisted
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns
 from runner.archive.tables import raster_names, write_tables
 from runner.archive.turns import Turns, most_computing, most_under_way
-from runner.base.command import command
+from runner.base.command import is_of_settings, way_on
 from runner.base.console import progress_bar, say, tell
 from runner.base.humanize import plural, relative_path
 from runner.cluster.open import SharedClusters
@@ -40,10 +42,12 @@ from runner.preview import stores_of
 from runner.record.run_record import RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 from runner.settings import JobSettings
+from runner.source.area import area_digest
 from runner.source.gather import all_delivered
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
 from runner.source.scenes import Archive, list_stacks
+from runner.source.stores import Stores
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +62,8 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         stores = stores_of(reachable)
         with kernels.awaited(record.put_phase) if kernels else nullcontext():
             with record.phase("listing"):
-                archive, parts = (
-                    (recorded.listed, recorded.parts) if recorded else list_stacks(reachable.source, stores)
-                )
+                area = area_digest(reachable.source)
+                archive, parts = _stacks(reachable, record, stores, recorded)
             _announce(reachable, archive, parts)
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
@@ -69,11 +72,23 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, lambda plan, _: turns.room(plan), turns.computing, alone=False)
-        runs = StackRuns(whole, record, stores, surroundings, turns, recorded.finds if recorded else {})
+        finds = recorded.finds if recorded else {}
+        runs = StackRuns(whole, record, stores, surroundings, turns, archive, finds, area=area)
         with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
             _Story(whole, record, runs, parts).all_stacks()
+
+
+def _stacks(
+    job: JobSettings, record: RunRecord, stores: Stores, recorded: RecordedStacks | None
+) -> tuple[Archive, Sequence[Part]]:
+    """The stacks to run: recorded, or listed with those of an earlier attempt that are not listed any more."""
+    if recorded:
+        return recorded.listed, recorded.parts
+    archive, listed = list_stacks(job.source, stores)
+    parts, notes = with_unlisted(record.folder, listed, by_band=bool(job.source.bands))
+    return replace(archive, notes=(*archive.notes, *notes)), parts
 
 
 @contextmanager
@@ -92,13 +107,13 @@ def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None
 
 @contextmanager
 def _going_on(record: RunRecord, stacks: int) -> Iterator[None]:
-    """Say of every bad end how many stacks are complete, and how to go on."""
+    """Say of every bad end how many stacks are complete, and how to go on, where that helps."""
     try:
         yield
     except BaseException as error:
         done = record.run.archive.statuses.get("COMPLETED", 0) if record.run.archive else 0
-        resume = f"{command()} log resume {shlex.quote(relative_path(record.folder))}"
-        error.add_note(f"{done} of {plural(stacks, 'stack')} complete; to go on with the others: {resume}")
+        if done or not is_of_settings(error):
+            error.add_note(f"{done} of {plural(stacks, 'stack')} complete; {way_on(record.folder, error)}")
         raise
 
 
@@ -115,6 +130,7 @@ class _Story:
     def __init__(self, whole: ArchiveJob, record: RunRecord, runs: StackRuns, parts: Sequence[Part]) -> None:
         self._whole, self._record, self._runs, self._parts = whole, record, runs, parts
         self._table = StackTable(record.folder, whole.job.source.parted_by, runs.rows_before(parts))
+        self._notes = StackNotes()
         self._failure: StackRow | None = None
 
     def all_stacks(self) -> None:
@@ -126,6 +142,7 @@ class _Story:
         finally:
             self._keep()
             files = self._write_tables()
+            self._notes.tell_others()
             asyncio.run(all_delivered())
         self._refuse_failures()
         self._refuse_if_all_outside()
@@ -178,6 +195,7 @@ class _Story:
         """Note how a stack ended."""
         row = future.result()
         self._table.put(row)
+        self._notes.take(part.name, self._runs.notes.pop(part.name, ()))
         line = summary.describe_stack(row)
         log.log(
             logging.INFO if row.status in ("COMPLETED", OUTSIDE) else logging.ERROR, line, extra={"stack": part.name}
@@ -201,7 +219,7 @@ class _Story:
         self._record_statuses()
 
     def _record_statuses(self) -> None:
-        self._record.change(archive=self._table.summed_up())
+        self._record.change(archive=changed(self._table.summed_up(), area_sha256=self._runs.area))
 
     def _write_tables(self) -> list[str]:
         complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}
@@ -219,7 +237,10 @@ class _Story:
             )
             more = f"{len(failed)} of {plural(len(rows), 'stack')} failed" if len(failed) > 1 else "1 stack failed"
             example = self._failure or failed[0]
-            raise ArchiveError(f"{more}: {example.stack}: {example.error}{way if len(failed) < len(rows) else ''}")
+            raise ArchiveError(
+                f"{more}: {example.stack}: {example.error}{way if len(failed) < len(rows) else ''}",
+                of_settings=self._runs.of_settings.issuperset(row.stack for row in failed),
+            )
 
     def _refuse_if_all_outside(self) -> None:
         """Say how many stacks lie outside. Raises ArchiveError if all do."""
@@ -229,6 +250,6 @@ class _Story:
             return
         line = summary.describe_outside(self._whole.job.source, [row.stack for row in outside], len(rows))
         if len(outside) == len(rows):
-            raise ArchiveError(f"{line}; {outside[0].stack}: {outside[0].error}")
+            raise ArchiveError(f"{line}; {outside[0].stack}: {outside[0].error}", of_settings=True)
         log.info(line)
         tell(line)

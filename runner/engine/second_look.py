@@ -11,7 +11,7 @@ from runner.plan.reading import Reading
 from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts
 from runner.read.gdal_environment import gdal_environment
-from runner.read.header import Window
+from runner.read.header import Window, same_window
 from runner.read.store_errors import MissingError, StoreError
 from runner.source.checksums import read_whole
 from runner.source.stores import UNCACHED, gdal_path
@@ -72,9 +72,11 @@ def _read(reading: Reading, look: _Look) -> None:
         with closing(fast_reader.read_scenes([file], window, band, reading.fetch, FetchCounts())) as tiles:
             _drain(tiles)
         return
-    # GDAL does not distinguish a faulty object from a faulty store.
+    # GDAL does not distinguish a faulty object from a faulty store, and does not look at the checksums of DEFLATE.
     with closing(read_whole(look.file, reading.stores, reading.fetch)) as pieces:
         _drain(pieces)
+    if isinstance(look.file, MaskFile):
+        fast_reader.check_deflated(same_window([file], window, band), reading.fetch)
     with gdal_environment({**reading.gdal_options, "CPL_VSIL_CURL_NON_CACHED": UNCACHED}):
         _drain(gdal_reader.read_scenes([file], window, band, lambda file: gdal_path(reading.stores.locate(file.href))))
 

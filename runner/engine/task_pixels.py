@@ -113,6 +113,8 @@ def _read_through_gdal(bands: Sequence[Shared], portions: Iterator[_Portion]) ->
         return gdal_path(stores.locate(file.href))
 
     for portion in portions:
+        if portion.are_masks:
+            fast_reader.check_deflated(portion.parts, shared.reading.fetch)
         with closing(gdal_reader.read_parts(portion.parts, path_of)) as read:
             for number, pixels in read:
                 shared.stop.check()

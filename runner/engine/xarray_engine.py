@@ -1,7 +1,6 @@
 """The reference engine: rioxarray and dask arrays, as in the founding notebook."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,13 +19,15 @@ from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
-from runner.model import Location, MaskFile, Scene, Stack, locate
+from runner.model import MaskFile, Scene, Stack, locate
 from runner.plan.chunking import chunk_sizes
 from runner.plan.masking import PixelRule
+from runner.plan.reading import Reading
 from runner.plan.records import Chunks, Pass, StagePlan, Task
 from runner.plan.weights import row_areas
+from runner.read.fast_reader import check_deflated
 from runner.read.gdal_array import GdalArray
-from runner.read.header import Window
+from runner.read.header import ScenePart, Window
 from runner.read.mask_test import MaskTest
 from runner.read.version import Version
 from runner.reduce.statistics import statistic
@@ -35,13 +36,12 @@ from runner.settings import Over, Weights
 from runner.source.stores import gdal_path
 
 Part = tuple[tuple[slice, ...], Delayed]
-Where = Callable[[str], Location]
 
 
 def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) -> PassResult:
     """Compute the stages of a pass. Its tasks are the pieces of its results. Raises ReadError."""
     rule = pass_.reading.rule
-    pixels = open_stack(stack, pass_.chunks, rule, pass_.reading.stores.locate)
+    pixels = open_stack(stack, pass_.chunks, rule, pass_.reading)
     if any(stage.weights is Weights.area for stage in pass_.stages):
         pixels = pixels.assign_coords({AREA: ("y", row_areas(stack.grid))})
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
@@ -79,10 +79,14 @@ class MaskArray:
     stored: GdalArray
     mask: MaskFile
     test: MaskTest
+    reading: Reading | None = None
 
     def hidden(self, window: Window) -> np.ndarray:
         """True for the pixels of a window of the scene that the mask hides. Raises ReadError."""
         mask, part = self.mask, self.mask.part(window)
+        if self.reading:
+            read = ScenePart(0, self.reading.file_of(mask), part, (self.test.band,))
+            check_deflated([read], self.reading.fetch)
         codes, valid = self.stored.read(mask.header, part.slices), self.stored.visible(mask.header, part.slices)
         hidden = self.test.hides(codes, mask.header.nodata_of(self.test.band))
         if valid is not None:
@@ -141,16 +145,16 @@ class SceneArray:
         return self.rule.values(self.stored.read(header, window), valid, self.scene, hidden)
 
 
-def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = locate) -> xr.DataArray:
+def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, reading: Reading | None = None) -> xr.DataArray:
     """The stack as a lazy DataArray (time, y, x) of the accumulated type, with coordinates and CRS.
 
-    `where` tells the place of an href.
+    `reading` has the stores where they are not those of the environment; with it, masks are held against checksums.
     """
     sizes = chunk_sizes(stack, chunks)
     same = str(rule), sizes, stack.area and stack.area.sha256
     layers = [
         da.from_array(
-            _scene_array(stack, scene, rule, where),
+            _scene_array(stack, scene, rule, reading),
             chunks=sizes,
             name=f"scene-{tokenize(scene.objects, scene.band, scene.window, *same)}",
             lock=False,
@@ -172,21 +176,22 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, where: Where = loc
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels
 
 
-def _scene_array(stack: Stack, scene: Scene, rule: PixelRule, where: Where) -> SceneArray:
-    shape, stored = (stack.grid.height, stack.grid.width), _stored(scene, scene.band, where)
-    return SceneArray(stored, scene, rule, shape, _mask(scene, rule, where), stack.area)
+def _scene_array(stack: Stack, scene: Scene, rule: PixelRule, reading: Reading | None) -> SceneArray:
+    shape, stored = (stack.grid.height, stack.grid.width), _stored(scene, scene.band, reading)
+    return SceneArray(stored, scene, rule, shape, _mask(scene, rule, reading), stack.area)
 
 
-def _stored(file: Scene | MaskFile, band: int, where: Where) -> GdalArray:
+def _stored(file: Scene | MaskFile, band: int, reading: Reading | None) -> GdalArray:
+    where = reading.stores.locate if reading else locate
     version = str(Version(file.etag, file.size, file.modified))
     header = file.header
     return GdalArray(gdal_path(where(file.href)), file.href, version, band, header.shape, np.dtype(header.dtype))
 
 
-def _mask(scene: Scene, rule: PixelRule, where: Where) -> MaskArray | None:
+def _mask(scene: Scene, rule: PixelRule, reading: Reading | None) -> MaskArray | None:
     if scene.mask is None or rule.test is None:
         return None
-    return MaskArray(_stored(scene.mask, rule.test.band, where), scene.mask, rule.test)
+    return MaskArray(_stored(scene.mask, rule.test.band, reading), scene.mask, rule.test, reading)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,15 @@ def _likeness(tile: InflatedTile) -> tuple[object, object, bool]:
     return tile[1:5], tile.decoder.coding, tile.encoded is not None and tile.decoder.by_rows
 
 
+def check_deflated(parts: Iterable[ScenePart], options: FetchOptions) -> None:
+    """Inflate what GDAL reads of DEFLATE: it does not look at the checksums. Raises ReadError for a damaged tile."""
+    deflated = [part for part in parts if part.file.header.layout.compression == "deflate" and not _refusal(part)]
+    excerpt = Excerpt(deflated, FetchCounts(), InflateCounts(), wanted=True)
+    with closing(read_turns([excerpt], Decoding(Inflation(Inflate.libdeflate)), options)) as turns:
+        for _ in turns:
+            pass
+
+
 def read_scenes(
     scenes: Sequence[SceneFile],
     window: Window,
@@ -201,10 +210,13 @@ def _batches(ranges: Iterator[tuple[Fetched, "Bytes"]]) -> Iterator[list[Fetched
             batch = []
 
 
+def _refusal(part: ScenePart) -> str | None:
+    return next(filter(None, (fast_path_refusal(part.file.header, band) for band in part.bands)), None)
+
+
 def _check(part: ScenePart) -> None:
     scene, window = part.file, part.window
-    refusal = next(filter(None, (fast_path_refusal(scene.header, band) for band in part.bands)), None)
-    if refusal:
+    if refusal := _refusal(part):
         raise ReadError(scene.href, f"the fast reader does not take {refusal}; read it through GDAL")
     if len(part.bands) > 1 and not scene.header.interleaved:
         raise ReadError(scene.href, f"its bands {part.bands} do not lie in the same tiles")

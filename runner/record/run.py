@@ -194,6 +194,7 @@ class ArchiveRecord(Struct, frozen=True):
     statuses: dict[str, Count] = {}
     scenes: Count = 0
     bytes: Count | None = None  # fetched; None where GDAL fetched
+    area_sha256: str | None = None  # of the polygons of source.area, by which stacks are inside or outside
 
     @property
     def done(self) -> int:

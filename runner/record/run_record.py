@@ -203,6 +203,7 @@ def _recorded(folder: Path, run: Run, earlier: Run | None, archive: RunRecord | 
     if earlier is not None:
         attempts = (*earlier.attempts, earlier.attempt)
         run = replace(run, attempts=attempts, rerun_of=earlier.rerun_of, resumed_from=str(folder))
+        run = replace(run, archive=earlier.archive)  # until its stacks are found again
     try:
         with held(folder) if earlier is None else nullcontext(), events_kept(folder, one_of_many=archive is not None):
             record = RunRecord(folder, run, reserve, one_of_many=archive is not None)

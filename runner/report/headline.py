@@ -40,6 +40,7 @@ _REMEDIES: Final = {
     "ChangedError": "The scene was replaced while it was read: run again, so that it is listed anew.",
     "OutputError": "Make room, or set output.dir to a folder that can be written to.",
 }
+_OF_SETTINGS: Final = ("ConfigError", "PlanError")  # kinds that come again until a setting is another
 _REMEDY: Final = re.compile(r"\b(source|output|fetch|stages|gdal|cluster)\.\w+|\bon_error\b")  # a message that has one
 _LEAST_SECONDS: Final = 1e-3  # of a part of the wall time
 _LONG: Final = 50  # characters of a path
@@ -132,7 +133,8 @@ def remedies(contents: Contents) -> list[tuple[str, str]]:
     error = run.record.error
     hint = _REMEDIES.get(error.kind) if error and not _REMEDY.search(error.message) else None
     once = ", once it is fixed" if run.status == "FAILED" else ""
-    repetition = (f"Go on where it ended{once}:", f"{COMMAND} log resume {shlex.quote(contents.path)}")
+    other = " -- KEY=VALUE" if error and error.kind in _OF_SETTINGS else ""
+    repetition = (f"Go on where it ended{once}:", f"{COMMAND} log resume {shlex.quote(contents.path)}{other}")
     if contents.left_nothing:
         folder = "; its folder is used again" if _is_folder_named(run) else ""
         repetition = (f"It left nothing, so start it again{once}{folder}:", repeat_command(contents))

@@ -65,6 +65,12 @@ class StacSettings:
     """Conditions on properties, with `<`, `<=`, `>`, `>=`, `=` or `!=`, such as `eo:cloud_cover<20`. All must hold."""
     max_items: Annotated[int | None, FROM_1] = None
     """Largest number of items, in the order of the API. Null takes all."""
+    alternate: str | None = None
+    """Name of the address to read assets at, such as `s3`, of those that the alternate-assets extension gives beside
+    `href`. Null reads at `href`."""
+    login_from: str | None = None
+    """Environment variable that holds the login for an API or a catalog of the web: a bearer token, or lines of
+    headers, each `NAME: VALUE`. It is sent to the host of `url` alone, and is not recorded."""
     sign: Signing = Signing.auto
     """The signature of web addresses in Azure's blob storage."""
 

@@ -5,7 +5,7 @@ them until they lie as they should within a hundredth of a pixel.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -20,8 +20,8 @@ from runner.errors import ConfigError, OutsideError, printable
 from runner.model import Grid
 from runner.read.header import Window
 from runner.settings import SourceSettings
-from runner.source.boxes import Box, bounds_in, in_digits, reach_of, surroundings, turns_of
-from runner.source.polygons import Polygon, Polygons, Ring, read_polygons, refuse_missing
+from runner.source.boxes import Box, in_digits, reach_in, reach_of, surroundings, turns_of
+from runner.source.polygons import Polygon, Polygons, Ring, read_polygons
 
 _TOLERANCE: Final = 0.01  # pixels between an edge and the points that stand for it
 _FRACTIONS: Final = (0.25, 0.5)  # of an edge, where that is tried: an edge that turns in its middle is off at a quarter
@@ -30,10 +30,15 @@ _MOST_TURNS: Final = 16  # that an edge is cut in halves
 Move = Callable[[Ring], Ring]
 
 
-def refuse_missing_area(source: SourceSettings) -> None:
-    """Raise ConfigError for a file that is not there, before anything is listed."""
-    if source.area is not None:
-        refuse_missing(source.area)
+def area_digest(source: SourceSettings) -> str | None:
+    """The digest of the polygons that `Area` has too; None without an area.
+
+    Raises ConfigError for a file that cannot be used: ask before anything is listed.
+    """
+    if source.area is None:
+        return None
+    found = read_polygons(source.area, source.area_layer)
+    return _sha256(found, _crs(source.area, found.crs))
 
 
 def cut_to_area(source: SourceSettings, lattice: Grid, extent: Window) -> tuple[Window, Area]:
@@ -44,19 +49,20 @@ def cut_to_area(source: SourceSettings, lattice: Grid, extent: Window) -> tuple[
     assert source.area is not None  # by the caller
     found = read_polygons(source.area, source.area_layer)
     grid, crs = lattice.part(extent), _crs(source.area, found.crs)
-    turns = [rings for turn in turns_of(crs, grid) for rings in _turned(found.polygons, turn)]
-    pixels = [_in_pixels(source.area, rings, crs, lattice, grid) for rings in found.polygons]
-    again = [_in_pixels(source.area, rings, crs, lattice, grid) for rings in turns]
-    pixels += [rings for rings in again if rings and _reaches(rings[0], extent)]
-    area = Area.of((rings for rings in pixels if rings), _sha256(found, crs))
+    pixels = [rings for outline in found.polygons if (rings := _in_pixels(source.area, outline, crs, lattice, grid))]
+    turned = [_turned(rings, lattice, turn) for turn in turns_of(grid) for rings in pixels]
+    pixels += [rings for rings in turned if _reaches(rings[0], extent)]
+    area = Area.of(pixels, _sha256(found, crs))
     part = area.box and area.box.common(extent)
     if part is None or not area.meets(part):
         raise _outside(source.area, found, crs, grid)
     return part, area.moved(part.row, part.column)
 
 
-def _turned(polygons: Sequence[Polygon], degrees: float) -> list[Polygon]:
-    return [[ring + np.array([degrees, 0.0]) for ring in rings] for rings in polygons]
+def _turned(rings: Polygon, lattice: Grid, degrees: float) -> Polygon:
+    """Rings in pixels, by other longitudes."""
+    to_pixels = ~Affine(*lattice.transform)
+    return [ring + degrees * np.array([to_pixels.a, to_pixels.d]) for ring in rings]
 
 
 def _reaches(outline: Ring, extent: Window) -> bool:
@@ -85,7 +91,7 @@ def _sha256(found: Polygons, crs: CRS) -> str:
 def _outside(name: str, found: Polygons, crs: CRS, grid: Grid) -> OutsideError:
     points = np.concatenate([ring for rings in found.polygons for ring in rings])
     box: Box = (*map(float, points.min(axis=0)), *map(float, points.max(axis=0)))  # type: ignore[assignment]
-    reach = None if grid.crs is None else bounds_in(crs, CRS.from_wkt(grid.crs), reach_of(grid))
+    reach = reach_in(crs, grid)
     theirs = f"{in_digits(reach)} there" if reach else f"{in_digits(reach_of(grid))} in {grid.crs_name}"
     return OutsideError(
         f"source.area={printable(name)}: no pixel has its centre inside; the box of its polygons is {in_digits(box)} "
@@ -104,13 +110,30 @@ def _in_pixels(name: str, rings: Polygon, crs: CRS, lattice: Grid, grid: Grid) -
     theirs = CRS.from_wkt(lattice.crs)
     if crs == theirs:
         return [to_pixels(ring) for ring in rings]
-    reach = bounds_in(crs, theirs, reach_of(grid))
+    reach = None if crs.is_geographic and theirs.is_geographic else reach_in(crs, grid)
     around = surroundings(reach) if reach else None
     clipped = [ring if around is None else clip(ring, around) for ring in rings]
-    moved = [_bent(ring, lambda points: to_pixels(_transformed(points, crs, theirs))) for ring in clipped if len(ring)]
+    moved = [_bent(ring, _mover(ring, crs, theirs, to_pixels)) for ring in clipped if len(ring)]
     if not all(np.isfinite(ring).all() for ring in moved):
         raise ConfigError(f"source.area={printable(name)}: it has no place in {lattice.crs_name}, the scenes' CRS")
     return moved
+
+
+def _mover(ring: Ring, crs: CRS, wanted: CRS, to_pixels: Move) -> Move:
+    """The way of a ring's points to pixels. Longitudes do not jump at 180 degrees: they are near to where they were,
+    or to that of the ring's middle.
+    """
+    middle = (ring.min(axis=0) + ring.max(axis=0))[np.newaxis] / 2
+
+    def move(points: Ring) -> Ring:
+        moved = _transformed(points, crs, wanted)
+        if wanted.is_geographic:
+            near = points[:, 0] if crs.is_geographic else _transformed(middle, crs, wanted)[:, 0]
+            with np.errstate(invalid="ignore"):  # of points without a place, which are refused
+                moved[:, 0] += 360 * np.round((near - moved[:, 0]) / 360)
+        return to_pixels(moved)
+
+    return move
 
 
 def _affine(transform: Affine) -> Move:

@@ -13,6 +13,7 @@ from runner.model import Grid
 Box = tuple[float, float, float, float]  # west, south, east, north
 
 _DENSIFIED: Final = 21  # points on each side of a box that is transformed
+_MOST_DEGREES: Final = 60.0  # of longitude that a box may have to be held against others in a projection
 _MARGIN: Final = 0.05  # of the scenes' width and height, by which a shape may lie outside and is transformed with them
 
 
@@ -23,14 +24,9 @@ def reach_of(grid: Grid) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def turns_of(crs: CRS | None, grid: Grid) -> tuple[float, ...]:
-    """Degrees by which a shape is in the same place again, since longitudes run from -180 or from 0; none in metres.
-
-    `crs` is that of the shape, None if it is the grid's.
-    """
-    theirs = None if grid.crs is None else CRS.from_wkt(grid.crs)
-    both = theirs is not None and theirs.is_geographic and (crs is None or crs.is_geographic)
-    return (360.0, -360.0) if both else ()
+def turns_of(grid: Grid) -> tuple[float, ...]:
+    """Degrees by which a shape is in the same place again, since longitudes run from -180 or from 0; none in metres."""
+    return (360.0, -360.0) if grid.crs is not None and CRS.from_wkt(grid.crs).is_geographic else ()
 
 
 def bounds_in(wanted: CRS, crs: CRS, box: Box) -> Box | None:
@@ -43,6 +39,19 @@ def bounds_in(wanted: CRS, crs: CRS, box: Box) -> Box | None:
     except (RasterioError, ValueError):
         return None
     return (west, south, east, north) if all(map(isfinite, (west, south, east, north))) and west < east else None
+
+
+def reach_in(crs: CRS, grid: Grid) -> Box | None:
+    """The box of a grid in another CRS; None if it has no place there, or too large a one to be trusted.
+
+    Far from their own place, projections still give numbers.
+    """
+    if grid.crs is None:
+        return None
+    theirs, reach = CRS.from_wkt(grid.crs), reach_of(grid)
+    if theirs.is_geographic and not crs.is_geographic and reach[2] - reach[0] > _MOST_DEGREES:
+        return None
+    return bounds_in(crs, theirs, reach)
 
 
 def surroundings(reach: Box) -> Box:

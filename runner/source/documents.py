@@ -17,6 +17,7 @@ from runner.read.refusals import RefusedError, refusal_in
 from runner.read.services import is_on_the_web, is_remote
 from runner.read.store_errors import LOCAL_HINT, MissingError, explain
 from runner.source.http_client import http_session, on_thread, send
+from runner.source.stac_login import Login
 from runner.source.stores import Stores
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Documents:
     """Reads documents; connections to web servers are kept for the next."""
 
     stores: Stores
+    login: Login | None = None
     _sessions: dict[str, Any] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -73,7 +75,8 @@ class Documents:
 
         origin = None
         for _ in range(_MOST_REDIRECTS):
-            request = AWSRequest("GET", url, headers={"Accept-Encoding": "gzip"}, stream_output=True).prepare()
+            headers = {"Accept-Encoding": "gzip", **(self.login.headers_for(url) if self.login else {})}
+            request = AWSRequest("GET", url, headers=headers, stream_output=True).prepare()
             answer, body = send(self._session(url), request, MOST_BYTES, origin)
             if answer.status_code == 200:
                 return body

@@ -16,7 +16,7 @@ from runner.model import Grid, Scene
 from runner.read.header import Header, Window
 from runner.settings import SourceSettings, StackGrid
 from runner.source.area import cut_to_area
-from runner.source.boxes import Box, bounds_in, in_digits, near, reach_of, turns_of
+from runner.source.boxes import Box, bounds_in, in_digits, near, reach_in, reach_of, turns_of
 from runner.source.differences import TOLERANCE, offset
 
 
@@ -83,8 +83,8 @@ def _common(windows: Iterable[Window]) -> Window:
 def _boxed(source: SourceSettings, grid: Grid, extent: Window) -> Window:
     """The pixels of an extent that the box of the settings touches, whichever way longitudes are counted."""
     part = grid.part(extent)
-    box, crs = _box_of(source), None if source.bbox_crs is None else _crs(source.bbox_crs)
-    touched = [_touched(source, same, grid, extent) for same in (box, *_turned(box, crs, part))]
+    crs = None if source.bbox_crs is None else _crs(source.bbox_crs)
+    touched = [_touched(box, grid, extent) for box in _boxes(source, crs, part)]
     windows = [window for window in touched if window is not None]
     if not windows:
         raise _outside(source, crs, part)
@@ -97,7 +97,17 @@ def _boxed(source: SourceSettings, grid: Grid, extent: Window) -> Window:
     return whole
 
 
-def _turned(box: Box, crs: CRS | None, grid: Grid) -> list[Box]:
+def _boxes(source: SourceSettings, crs: CRS | None, grid: Grid) -> list[Box]:
+    """The box of the settings in the CRS of a grid, near which it lies, by all longitudes that the grid may have."""
+    box = _box_of(source)
+    if crs is None or crs.is_geographic:
+        moved = [_transformed(source, same, grid) for same in (box, *_turned(box, grid))]
+        return [same for same in moved if same]
+    projected = _transformed(source, box, grid)
+    return [projected, *_turned(projected, grid)] if projected else []
+
+
+def _turned(box: Box, grid: Grid) -> list[Box]:
     """The box by other longitudes, where it has them in common with a grid: a pixel, or the whole box.
 
     A grid of the globe may reach beyond 180 degrees by half a pixel on both sides.
@@ -105,17 +115,14 @@ def _turned(box: Box, crs: CRS | None, grid: Grid) -> list[Box]:
     west, south, east, north = box
     left, _, right, _ = reach_of(grid)
     least = 0.999 * min((right - left) / grid.width, east - west)
-    turned = [(west + turn, south, east + turn, north) for turn in turns_of(crs, grid)]
+    turned = [(west + turn, south, east + turn, north) for turn in turns_of(grid)]
     return [same for same in turned if min(same[2], right) - max(same[0], left) > least]
 
 
-def _touched(source: SourceSettings, box: Box, grid: Grid, extent: Window) -> Window | None:
-    """The pixels of an extent that a box touches; None if there are none."""
-    moved = _transformed(source, box, grid.part(extent))
-    if moved is None:
-        return None
+def _touched(box: Box, grid: Grid, extent: Window) -> Window | None:
+    """The pixels of an extent that a box in the CRS of the grid touches; None if there are none."""
     to_pixels = ~Affine(*grid.transform)
-    corners = [to_pixels @ (x, y) for x in (moved[0], moved[2]) for y in (moved[1], moved[3])]
+    corners = [to_pixels @ (x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
     (left, right), (top, below) = (
         (floor(min(axis) + TOLERANCE), ceil(max(axis) - TOLERANCE)) for axis in zip(*corners, strict=True)
     )
@@ -138,7 +145,7 @@ def _transformed(source: SourceSettings, box: Box, grid: Grid) -> Box | None:
             "source.bbox in the coordinates of the scenes"
         )
     ours, theirs = _crs(source.bbox_crs), CRS.from_wkt(grid.crs)
-    reach = bounds_in(ours, theirs, reach_of(grid))
+    reach = reach_in(ours, grid)
     close = near(box, reach) if reach else box
     if close is None:
         return None
@@ -161,7 +168,7 @@ def _crs(name: str) -> CRS:
 
 def _outside(source: SourceSettings, crs: CRS | None, grid: Grid) -> OutsideError:
     reach, name = reach_of(grid), grid.crs_name
-    inverse = crs and grid.crs and bounds_in(crs, CRS.from_wkt(grid.crs), reach)
+    inverse = crs and reach_in(crs, grid)
     if inverse:
         reach, name = inverse, str(source.bbox_crs)
     return OutsideError(

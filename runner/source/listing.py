@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Coroutine, Hashable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -19,11 +20,11 @@ from runner.read.refusals import refusal_of
 from runner.read.services import S3, is_on_the_web, is_remote, service_of
 from runner.read.store_errors import LOCAL_HINT, access_hint, is_denied, is_missing, reason_of
 from runner.settings import SourceKind, SourceSettings
+from runner.source.bucket_walk import Walked
 from runner.source.cloud_listing import list_cloud
 from runner.source.columns import text_columns
 from runner.source.documents import read_document
 from runner.source.folder import (
-    constant_prefix,
     files_around,
     files_with_sidecars,
     list_folder,
@@ -45,38 +46,72 @@ if TYPE_CHECKING:
 _SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
 _TABLES = (".csv", ".parquet", ".pq")
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
-_MOST_OTHERS = 10_000  # TIFFs that do not match, to say what there is where nothing does
+
+
+def list_all(source: SourceSettings, stores: Stores, remarks: Remarks | None = None) -> list[StoredObject]:
+    """The objects of every url, each once, in the order of their hrefs. Raises as `list_objects`."""
+    if source.kind is SourceKind.stac:
+        return list_objects(source, stores, remarks)
+    listings = [list_objects(replace(source, url=url), stores, remarks) for url in source.urls]
+    if len(listings) == 1:
+        return listings[0]
+    return sorted({item.href: item for listing in listings for item in listing}.values(), key=lambda item: item.href)
 
 
 def list_objects(source: SourceSettings, stores: Stores, remarks: Remarks | None = None) -> list[StoredObject]:
-    """Every object the source's url names, in the order of their hrefs, each with the files that are seen beside it.
+    """Every object that one url of the source names, in the order of their hrefs, each with the files that are seen
+    beside it; those of all urls, if they are of STAC items.
 
     What the source says beside them goes to `remarks`. Raises SourceError if the archive cannot be read or nothing
     matches.
     """
-    others: list[str] = []
+    if source.kind is SourceKind.stac:
+        return _list_stac(source, stores, remarks or Remarks())
     url = whole_url(source.url)
-    if source.kind.names_scenes:
-        stac = source.kind is SourceKind.stac
-        rows = list_items(source, url, stores, remarks or Remarks()) if stac else _read_manifest(source, stores)
+    if source.kind is SourceKind.manifest:
+        rows = _read_manifest(source, stores)
         refuse_odd_names([row.href for row in rows if not is_remote(row.href)])
         objects = list(files_with_sidecars(rows))
     elif is_on_the_web(url):
         objects = [_on_the_web(url)]
-    elif is_remote(url):
-        objects = list(_list_bucket(url, stores, others))
     else:
-        objects = list(list_folder(url))
-        others += [] if objects else filter(is_tiff, files_around(url))
+        objects = _listed_glob(source, url, stores)
     if not objects:
-        missing = None if is_remote(url) else missing_folder(url)
-        hint = missing_hint(missing) if missing else nothing_hint(url, others)
-        raise SourceError(f"source.url={source.url}: nothing matches{hint}")
+        raise _nothing(source, url)
     if source.kind is SourceKind.glob and all(locate(item.href).key.endswith(_TABLES) for item in objects):
         raise SourceError(
             f"source.url={source.url}: a table, wanted TIFFs; a table of scenes is read by source=manifest"
         )
     return sorted(dict.fromkeys(objects), key=lambda item: item.href)
+
+
+def _list_stac(source: SourceSettings, stores: Stores, remarks: Remarks) -> list[StoredObject]:
+    """The assets of the items of every url, which may be a pattern of files."""
+    files: list[str] = []
+    for url in map(whole_url, source.urls):
+        is_pattern = "*" in url and not is_on_the_web(url)
+        files += [item.href for item in _listed_glob(source, url, stores)] if is_pattern else [url]
+    rows = list_items(source, files, stores, remarks)
+    refuse_odd_names([row.href for row in rows if not is_remote(row.href)])
+    return sorted(dict.fromkeys(files_with_sidecars(rows)), key=lambda item: item.href)
+
+
+def _listed_glob(source: SourceSettings, url: str, stores: Stores) -> list[StoredObject]:
+    """What a pattern of a bucket or of a folder names. Raises SourceError if that is nothing."""
+    others: list[str] = []
+    objects = list(_list_bucket(url, stores, others) if is_remote(url) else list_folder(url))
+    if not objects and not is_remote(url):
+        others += filter(is_tiff, files_around(url))
+    if not objects:
+        raise _nothing(source, url, others)
+    return objects
+
+
+def _nothing(source: SourceSettings, url: str, others: Sequence[str] = ()) -> SourceError:
+    """The error of a url that names nothing, where there are other TIFFs."""
+    missing = None if is_remote(url) else missing_folder(url)
+    hint = missing_hint(missing) if missing else nothing_hint(url, others)
+    return SourceError(f"source.url={source.url}: nothing matches{hint}")
 
 
 def whole_url(url: str) -> str:
@@ -95,7 +130,7 @@ def _on_the_web(url: str) -> StoredObject:
 
 
 def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[StoredObject]:
-    """The objects that match, with the files beside them; TIFFs that do not match go to `others`, up to some."""
+    """The objects that match, with the files beside them; other TIFFs, where none does, go to `others`."""
     sidecars: set[str] = set()
     objects: list[StoredObject] = []
     root, pattern, _ = locate(url)
@@ -105,25 +140,25 @@ def _list_bucket(url: str, stores: Stores, others: list[str]) -> Iterator[Stored
     except ValueError as error:
         raise SourceError(f"source.url={url}: {error}; write '**' between slashes, as in prefix/**/*.tif") from error
     try:
-        listed = asyncio.run(_listed(root, constant_prefix(pattern), stores))
+        listed = asyncio.run(_listed(root, pattern, stores))
     except FAILURES as error:
         raise unreadable(root, error, stores) from error
-    for item in listed:
+    for item in {item.href: item for item in (*listed.objects, *listed.others)}.values():
         key = locate(item.href).key
         if may_be_sidecar(item.href):
             sidecars.add(item.href)
         if matches(key) and not key.endswith("/"):
             objects.append(item)
-        elif len(others) < _MOST_OTHERS and is_tiff(key):
+        elif is_tiff(key):
             others.append(item.href)
     names = by_folded_name(sidecars)
     yield from (with_sidecars(item, names) for item in objects)
 
 
-def _listed(root: str, prefix: str, stores: Stores) -> Coroutine[None, None, list[StoredObject]]:
+def _listed(root: str, pattern: str, stores: Stores) -> Coroutine[None, None, Walked]:
     if root.startswith("s3://"):
-        return list_keys(root.removeprefix("s3://"), prefix, stores)
-    return list_cloud(root, prefix, stores)
+        return list_keys(root.removeprefix("s3://"), pattern, stores)
+    return list_cloud(root, pattern, stores)
 
 
 def unreadable(href: str, error: Exception, stores: Stores) -> SourceError:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from runner.base.suggest import did_you_mean
 from runner.errors import ReadError, SourceError, printable
 from runner.model import LeftOut, MaskFile, OpenedFile, StoredObject
 from runner.read.header import Header
@@ -82,7 +83,12 @@ def recorded_with_mask(settings: MaskSettings, item: StoredObject) -> StoredObje
 
 def _without_asset(settings: MaskSettings, item: StoredObject) -> str:
     names = ", ".join(name for name, _ in item.assets)
-    has = f"its assets are {names}" if names else "it does not come from a STAC item; set mask.href.replace instead"
+    meant = did_you_mean(settings.asset or "", dict(item.assets))
+    has = (
+        f"its assets are {names}{meant}"
+        if names
+        else "it does not come from a STAC item; set mask.href.replace instead"
+    )
     return f"it has no asset '{settings.asset}' (mask.asset); {has}"
 
 

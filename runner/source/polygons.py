@@ -34,7 +34,7 @@ class Polygons:
     crs: str | Mapping[str, Any] | None
 
 
-def refuse_missing(name: str) -> None:
+def _refuse_missing(name: str) -> None:
     """Raise ConfigError for a file that is not there."""
     if "://" in name:
         raise ConfigError(f"source.area={printable(name)}: wanted a file of this machine; copy it here")
@@ -45,7 +45,7 @@ def refuse_missing(name: str) -> None:
 def read_polygons(name: str, layer: str | None = None) -> Polygons:
     """The polygons of a file, by the ending of its name. Raises ConfigError for a file without polygons."""
     path = expanded(name)
-    refuse_missing(name)
+    _refuse_missing(name)
     ending = path.suffix.lower()
     if layer is not None and ending in (*_JSON, *_PARQUET):
         raise ConfigError(f"source.area_layer={layer}: {printable(name)} has no layers; wanted null")
@@ -70,7 +70,7 @@ def _from_json(path: Path) -> Polygons:
         polygons = list(_of_json(tree))
     except RecursionError as error:
         raise ConfigError("it is no GeoJSON: its objects are nested too deep") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ConfigError(f"it is no GeoJSON: {type(error).__name__}: {error}") from error
     crs = _crs_of_json(tree)
     if crs == _LONGITUDES:
@@ -117,7 +117,15 @@ def _a(kind: object) -> str:
 def _polygon(rings: Sequence[Any]) -> Iterator[Polygon]:
     """A polygon of lists of coordinates; nothing of an empty one, whose outline has no points."""
     if len(rings) and len(rings[0]):
-        yield [_closed(np.array([point[:2] for point in ring], np.float64)) for ring in rings if len(ring)]
+        yield [_closed(np.array([_xy(point) for point in ring], np.float64)) for ring in rings if len(ring)]
+
+
+def _xy(point: Sequence[Any]) -> Sequence[float]:
+    """x and y of a position. Raises ConfigError for texts, which numpy would take for numbers."""
+    for coordinate in point[:2]:
+        if isinstance(coordinate, bool) or not isinstance(coordinate, (int, float)):
+            raise ConfigError(f"a polygon has the coordinate {json.dumps(coordinate)[:40]}; wanted a number")
+    return point[:2]
 
 
 def _closed(ring: Ring) -> Ring:

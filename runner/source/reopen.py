@@ -18,7 +18,7 @@ from runner.settings import OnError, Sidecars, SourceSettings
 from runner.source.folder import files_with_sidecars
 from runner.source.gather import gather
 from runner.source.headers import read_headers
-from runner.source.listing import list_objects, unreadable
+from runner.source.listing import list_all, unreadable
 from runner.source.names import Candidate, name_candidates
 from runner.source.sidecars import refuse_masks
 from runner.source.stores import Stores
@@ -72,8 +72,7 @@ def _version(item: StoredObject) -> str:
 def renew_signatures(source: SourceSettings, recorded: Sequence[StoredObject], stores: Stores) -> None:
     """List a source anew where recorded addresses were signed: the record has no signatures, and old ones expire."""
     if any(locate(item.href).query == SIGNED for item in recorded):
-        for url in source.urls:
-            list_objects(replace(source, url=url), stores)
+        list_all(source, stores)
 
 
 def look_up(recorded: Sequence[StoredObject], stores: Stores) -> list[Lookup]:

@@ -4,7 +4,7 @@ obstore lists too, but takes an error document that comes with status 200 for th
 could not read, and says which page it is at to nobody.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ from runner.model import StoredObject
 from runner.read.fetch import retried
 from runner.read.refusals import RefusedError, refusal_in
 from runner.read.store_errors import BrokenPageError
+from runner.source.bucket_walk import Walked, walk
 from runner.source.http_client import http_session, on_thread, send
 from runner.source.s3_pages import Listing, Page, PageRequest, read_page
 from runner.source.stores import Stores, endpoint_of
@@ -22,33 +23,67 @@ _MOST_BYTES = 64 * 2**20  # of a page: 1000 keys of 1024 bytes, each of them esc
 _MOST_REDIRECTS = 5
 
 
-async def list_keys(bucket: str, prefix: str, stores: Stores) -> list[StoredObject]:
-    """Every object of a bucket below a prefix, once, in the order of pages.
+async def list_keys(bucket: str, pattern: str, stores: Stores) -> Walked:
+    """The objects of a bucket that a glob may name, each once, as `walk` finds them.
 
     Raises what `retried` raises: the last error of a page that could not be had.
     """
-    listing, token = Listing(), None
-    tokens: set[str] = set()
     with _client(stores) as client:
-        while True:
-            token = (await _page(client, PageRequest(bucket, prefix, token), listing)).token
-            if token is None:
-                return list(listing.objects.values())
-            if token in tokens:
-                raise BrokenPageError("its pages go round in a circle: a continuation token comes again")
-            tokens.add(token)
+        return await walk(_Bucket(bucket, client), pattern)
 
 
-async def _page(client: "_Client", page: PageRequest, listing: Listing) -> Page:
-    stores = client.stores
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """A bucket, as it is walked."""
 
-    async def attempt() -> Page:
-        request = client.request(page.url(client.endpoint))  # signed here: a login may take longer than an answer
+    name: str
+    client: "_Client"
+
+    def flat(self, prefix: str) -> "_Pages":
+        """All that lies below a prefix."""
+        return _Pages(self.client, PageRequest(self.name, prefix, None))
+
+    def folder(self, prefix: str) -> "_Pages":
+        """What lies in one folder."""
+        return _Pages(self.client, PageRequest(self.name, prefix, None, in_folder=True))
+
+
+class _Pages:
+    """A listing, page by page."""
+
+    def __init__(self, client: "_Client", first: PageRequest) -> None:
+        self.ended = False
+        self._client, self._next = client, first
+        self._listing = Listing()
+        self._tokens: set[str] = set()
+
+    @property
+    def objects(self) -> Sequence[StoredObject]:
+        """Those of the pages so far, in their order."""
+        return list(self._listing.objects.values())
+
+    @property
+    def folders(self) -> Sequence[str]:
+        """Those of the pages so far."""
+        return list(self._listing.folders)
+
+    async def more(self) -> None:
+        """Ask for the next page, again and again as the settings say."""
+        token = (await retried(self._attempt, self._client.stores.fetch, self._client.stores.counts)).token
+        if token in self._tokens:
+            raise BrokenPageError("its pages go round in a circle: a continuation token comes again")
+        if token is None:
+            self.ended = True
+            return
+        self._tokens.add(token)
+        self._next = self._next._replace(token=token)
+
+    async def _attempt(self) -> Page:
+        client = self._client
+        request = client.request(self._next.url(client.endpoint))  # signed here: a login may take longer than an answer
         body = await on_thread(lambda: client.get(request))
-        stores.counts.bytes += len(body)
-        return listing.add(read_page(body, page))
-
-    return await retried(attempt, stores.fetch, stores.counts)
+        client.stores.counts.bytes += len(body)
+        return self._listing.add(read_page(body, self._next))
 
 
 # --- requests ---------------------------------------------------------------------------------------------------

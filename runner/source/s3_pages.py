@@ -4,14 +4,14 @@ Source: Amazon S3 API Reference, ListObjectsV2.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree
 
-from runner.model import StoredObject
+from runner.model import StoredObject, locate
 from runner.read.refusals import RefusedError, refusal_in
 from runner.read.store_errors import BrokenPageError, ForeignPageError
 
@@ -21,10 +21,14 @@ _PLANE: Final = 0xF0000  # of private use, in which characters that XML forbids 
 
 
 class Page(NamedTuple):
-    """The objects of one page, and the token that the next one is asked for with; None after the last."""
+    """The objects of one page, and the token that the next one is asked for with; None after the last.
+
+    `folders` are prefixes that end with a slash, of a listing of one folder.
+    """
 
     objects: list[StoredObject]
     token: str | None
+    folders: Sequence[str] = ()
 
 
 class PageRequest(NamedTuple):
@@ -33,10 +37,13 @@ class PageRequest(NamedTuple):
     bucket: str
     prefix: str
     token: str | None
+    in_folder: bool = False  # without what lies in the folders below
 
     def url(self, endpoint: str) -> str:
         """The request, with its query in the order that signatures want."""
         query = {"encoding-type": "url", "list-type": "2", "prefix": self.prefix}
+        if self.in_folder:
+            query["delimiter"] = "/"
         if self.token is not None:
             query["continuation-token"] = self.token
         pairs = (f"{name}={quote(text, safe='')}" for name, text in sorted(query.items()))
@@ -45,31 +52,36 @@ class PageRequest(NamedTuple):
 
 @dataclass(slots=True)
 class Listing:
-    """The objects of the pages so far, by href."""
+    """The objects of the pages so far by href, and the folders."""
 
     objects: dict[str, StoredObject] = field(default_factory=dict)
+    folders: dict[str, None] = field(default_factory=dict)
     last: str = ""
     ordered: bool = True  # as S3 does it, by the bytes of keys; directory buckets have no order
     empty: int = 0  # pages in a row
 
     def add(self, page: Page) -> Page:
         """Take a page that goes on where the last one ended. Raises BrokenPageError for another."""
-        hrefs = [item.href for item in page.objects]
-        ordered = self.ordered and hrefs == sorted(hrefs)
-        old = sum(href in self.objects for href in hrefs)
-        if hrefs and (old == len(hrefs) or (ordered and not _follows(hrefs[0], self.last))):
+        keys = [locate(item.href).key for item in page.objects]
+        ordered = self.ordered and all([*names] == sorted(names) for names in (keys, page.folders))
+        names = sorted([*keys, *page.folders]) if page.folders else keys  # a page has them apart
+        old = sum(item.href in self.objects for item in page.objects) + sum(
+            map(self.folders.__contains__, page.folders)
+        )
+        if names and (old == len(names) or (ordered and not _follows(names[0], self.last))):
             raise BrokenPageError("a page of the listing whose keys do not follow those of the page before; try later")
-        self.empty = 0 if hrefs else self.empty + 1
+        self.empty = 0 if names else self.empty + 1
         if self.empty > _MOST_EMPTY:
             raise BrokenPageError(f"more than {_MOST_EMPTY} pages of the listing in a row without a key; try later")
         self.objects.update((item.href, item) for item in page.objects)
-        self.last, self.ordered = (hrefs or [self.last])[-1], ordered
+        self.folders.update(dict.fromkeys(page.folders))
+        self.last, self.ordered = (names or [self.last])[-1], ordered
         return page
 
 
-def _follows(href: str, last: str) -> bool:
+def _follows(key: str, last: str) -> bool:
     """Tell if a key may come after another, on servers too that order without regard to case."""
-    return href > last or href.casefold() > last.casefold()
+    return key > last or key.casefold() > last.casefold()
 
 
 def read_page(body: bytes, request: PageRequest) -> Page:
@@ -86,10 +98,12 @@ def read_page(body: bytes, request: PageRequest) -> Page:
         node.tag = node.tag.rpartition("}")[2]  # without the namespace, which servers write in several ways
     fields = {node.tag: node.text or "" for node in root if len(node) == 0}
     contents = [{part.tag: part.text or "" for part in node} for node in root if node.tag == "Contents"]
+    rolled = [node.findtext("Prefix") or "" for node in root if node.tag == "CommonPrefixes"]
     plain = unquote_plus if fields.get("EncodingType") == "url" else str  # '+' is a blank, as botocore has it
-    _check(fields, len(contents), request)
+    _check(fields, len(contents), len(rolled), request)
     _check_place(fields, request, plain)
-    return Page([_object(parts, request.bucket, plain) for parts in contents], _token(fields))
+    objects = [_object(parts, request.bucket, plain) for parts in contents]
+    return Page(objects, _token(fields), list(map(plain, rolled)))
 
 
 def _parsed(body: bytes) -> ElementTree.Element:
@@ -125,15 +139,16 @@ def _restored(body: bytes) -> ElementTree.Element:
     return root
 
 
-def _check(fields: dict[str, str], objects: int, request: PageRequest) -> None:
+def _check(fields: dict[str, str], objects: int, folders: int, request: PageRequest) -> None:
     """Hold what a page says of itself against what was asked. Servers need not repeat token and count."""
     if fields.get("IsTruncated") not in ("true", "false"):
         raise BrokenPageError("a page of the listing that does not say whether it is the last (IsTruncated)")
     echoed = fields.get("ContinuationToken")
     if echoed and echoed != (request.token or ""):
         raise BrokenPageError("another page of the listing than was asked for (ContinuationToken); try later")
-    if fields.get("KeyCount", "").isdigit() and int(fields["KeyCount"]) != objects:
-        raise BrokenPageError(f"a page of the listing with {objects} keys that counts {fields['KeyCount']}; try later")
+    counted = fields.get("KeyCount", "")
+    if counted.isdigit() and int(counted) not in (objects, objects + folders):  # some servers count no folders
+        raise BrokenPageError(f"a page of the listing with {objects + folders} keys that counts {counted}; try later")
 
 
 def _check_place(fields: dict[str, str], request: PageRequest, plain: Callable[[str], str]) -> None:

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from runner.errors import SourceError
-from runner.model import Inputs, LeftOut, Scene, StoredObject
+from runner.model import Inputs, LeftOut, Scene
 from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
-from runner.source.area import refuse_missing_area
+from runner.source.area import area_digest
 from runner.source.band_parts import by_band
 from runner.source.bands import with_bands
 from runner.source.headers import read_headers
-from runner.source.listing import list_objects
+from runner.source.listing import list_all
 from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
 from runner.source.parts import Part, keep_where, part, unmatched_where
@@ -22,6 +23,8 @@ from runner.source.sidecars import refuse_masks
 from runner.source.stack import describe_scale, make_stack
 from runner.source.stores import Stores
 from runner.source.twins import describe_twins
+
+_MOST_REASONS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,10 @@ class Archive:
         """Bytes of the scenes' objects, each once; None if the listing does not tell them."""
         sizes = {candidate.item.href: candidate.item.size for candidate in self.scenes}
         return None if None in sizes.values() else sum(size or 0 for size in sizes.values())
+
+    def only(self, scenes: Sequence[Candidate]) -> "Archive":
+        """Some of its scenes, as if they were all that the source lists, with what is stated of them."""
+        return replace(self, scenes=tuple(scenes), left_out=(), objects=len(scenes), notes=())
 
     @classmethod
     def of(cls, scenes: Sequence[Candidate], notes: Sequence[str] = ()) -> "Archive":
@@ -71,9 +78,9 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
 
     Raises as `find_inputs`.
     """
-    refuse_missing_area(source)
+    area_digest(source)  # refuses a file that is none
     remarks = Remarks()
-    listing = _list_all(source, stores, remarks)
+    listing = list_all(source, stores, remarks)
     objects, passed_over = (listing, []) if source.kind.names_scenes else split_scenes(listing)
     if source.sidecars is Sidecars.ignore:
         objects = [replace(item, sidecars=()) for item in objects]
@@ -90,14 +97,6 @@ def list_stacks(source: SourceSettings, stores: Stores) -> tuple[Archive, list[P
     """List the source, and part its scenes into stacks by `source.stack_by` and `source.bands`. Raises SourceError."""
     archive = list_archive(source, stores)
     return archive, by_band(source, part(source, archive.scenes), stores)
-
-
-def _list_all(source: SourceSettings, stores: Stores, remarks: Remarks) -> list[StoredObject]:
-    """The objects of every url, each once, in the order of their hrefs."""
-    listings = [list_objects(replace(source, url=url), stores, remarks) for url in source.urls]
-    if len(listings) == 1:
-        return listings[0]
-    return sorted({item.href: item for listing in listings for item in listing}.values(), key=lambda item: item.href)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +137,7 @@ def read_chosen(  # noqa: PLR0913, PLR0917 - as `read_inputs`
     left_out += unmasked
     scenes, unread = asyncio.run(read_headers(chosen, stores, on_error, progress, mask.on_missing))
     if not scenes:
-        raise SourceError(
-            f"source.url={source.shown_url}: none of {listed.objects} objects is left{_period(listed.scenes)}; "
-            f"{_reasons([*left_out, *unread, *listed.left_out])}"
-        )
+        raise SourceError(none_left(source, listed, [*left_out, *unread]))
     return ReadScenes(tuple(chosen), tuple(scenes), tuple(left_out + unread))
 
 
@@ -154,12 +150,17 @@ def inputs_of(source: SourceSettings, listed: Archive, read: ReadScenes, stores:
     return Inputs(stack, read.left_out, stores.counts, tuple(notes))
 
 
+def none_left(source: SourceSettings, listed: Archive, left_out: Sequence[LeftOut]) -> str:
+    """The problem of a stack without a scene: which filters or faults took them."""
+    reasons = sorted({item.reason for item in (*left_out, *listed.left_out)})
+    more = "; ..." if len(reasons) > _MOST_REASONS else ""
+    return (
+        f"source.url={source.shown_url}: none of {listed.objects} objects is left{_period(listed.scenes)}; "
+        f"left out: {'; '.join(reasons[:_MOST_REASONS])}{more}"
+    )
+
+
 def _period(listed: Sequence[Candidate]) -> str:
     """The days that the objects are of."""
     days = sorted(f"{candidate.time:%Y-%m-%d}" for candidate in listed)
     return f", which are of {days[0]} to {days[-1]}" if days else ""
-
-
-def _reasons(left_out: Sequence[LeftOut]) -> str:
-    reasons = sorted({item.reason for item in left_out})
-    return "left out: " + "; ".join(reasons[:5])

@@ -13,11 +13,13 @@ from runner.base.suggest import did_you_mean
 from runner.errors import SourceError, printable
 from runner.model import LeftOut, StoredObject, locate
 from runner.read.services import is_on_the_web, is_remote
+from runner.read.store_errors import DeniedError
 from runner.settings import SourceSettings, StacSettings
 from runner.source.columns import text_columns
 from runner.source.remarks import Remarks, Stated
 from runner.source.stac_api import search
-from runner.source.stac_catalog import Document, Item, is_api, read_stac, resolved, walk
+from runner.source.stac_catalog import Document, Item, Progress, catalog_of, is_api, read_stac, resolved, walk
+from runner.source.stac_login import LOGIN_HINT, Login
 from runner.source.stac_table import ENDINGS, read_table
 from runner.source.stores import Stores
 from runner.source.times import as_utc
@@ -26,35 +28,50 @@ _TIMES: Final = ("datetime", "start_datetime", "end_datetime")
 _OF_APIS: Final = ("datetime", "query")  # conditions that are an API's to judge
 
 
-def list_items(source: SourceSettings, url: str, stores: Stores, remarks: Remarks) -> list[StoredObject]:
-    """The asset of each item that has it; items without it go to `remarks`.
+def list_items(source: SourceSettings, files: Sequence[str], stores: Stores, remarks: Remarks) -> list[StoredObject]:
+    """The asset of each item that has it, of an API, of one file or of several; items without it go to `remarks`.
 
     Raises SourceError for what is not STAC, and where no item has the asset.
     """
-    items = [*_once(_found(source, url, stores))]
+    items = [*_once(_found(source, files, stores))]
     if not items:
-        raise SourceError(f"source.url={source.url}: no STAC item{_chosen_by(source.stac)}")
+        raise SourceError(f"source.url={source.shown_url}: no STAC item{_chosen_by(source.stac)}")
     assert source.asset is not None
     having = [item for item in items if source.asset in item.content["assets"]]
     if not having:
         raise SourceError(f"source.asset={source.asset}: {_no_such_asset(source.asset, items)}")
-    objects = [_stored(item, source.asset, stores) for item in having]
-    lacking = [_left_out(item, source.asset, stores) for item in items if source.asset not in item.content["assets"]]
+    own_address = _without_alternate(source, having)
+    objects = [_stored(item, source, stores) for item in having]
+    lacking = [_left_out(item, source, stores) for item in items if source.asset not in item.content["assets"]]
     stated = [_stated(item.content["assets"][source.asset], source.band) for item in having]
     remarks.left_out.extend(lacking)
     remarks.stated.update((item.href, said) for item, said in zip(objects, stated, strict=True) if said)
-    remarks.notes.extend(_described(items, lacking))
+    remarks.notes.extend(_described(items, lacking) + own_address)
     return objects
 
 
-def _found(source: SourceSettings, url: str, stores: Stores) -> list[Item]:
+def _found(source: SourceSettings, files: Sequence[str], stores: Stores) -> list[Item]:
+    """The items of tables, of addresses of the web, each of which may be an API, and of all other documents."""
+    tables = [file for file in files if locate(file).key.endswith(ENDINGS)]
+    web = [file for file in files if is_on_the_web(file) and file not in tables]
+    documents = [file for file in files if file not in tables and file not in web]
     with progress_bar("STAC items") as progress:
-        if locate(url).key.endswith(ENDINGS):
-            return _chosen(read_table(url, stores), source.stac)
-        root = asyncio.run(read_stac(url, stores))
-        if is_on_the_web(url) and is_api(root):
-            return search(Item(root, url), source.stac, stores, progress)
-        return _chosen(asyncio.run(walk(root, url, stores, progress)), source.stac)
+        found = [_chosen(read_table(table, stores), source.stac) for table in tables]
+        found += [_of_the_web(source, url, stores, progress) for url in web]
+        if documents:
+            found.append(_chosen(asyncio.run(walk(catalog_of(documents), "", stores, progress)), source.stac))
+    return [item for items in found for item in items]
+
+
+def _of_the_web(source: SourceSettings, url: str, stores: Stores, progress: Progress) -> list[Item]:
+    login = Login.of(url, source.stac.login_from)
+    try:
+        root = asyncio.run(read_stac(url, stores, login))
+        if is_api(root):
+            return search(Item(root, url), source.stac, stores, progress, login)
+        return _chosen(asyncio.run(walk(root, url, stores, progress, login)), source.stac)
+    except DeniedError as error:
+        raise SourceError(f"{error}; {LOGIN_HINT}") from error
 
 
 def _chosen(items: Sequence[Item], settings: StacSettings) -> list[Item]:
@@ -103,9 +120,9 @@ def _once(items: Iterable[Item]) -> Iterable[Item]:
 # --- one item -----------------------------------------------------------------------------------------------------
 
 
-def _stored(item: Item, asset: str, stores: Stores) -> StoredObject:
-    content = item.content
-    assets = tuple((name, href) for name, href in _assets(item, stores) if name == asset or _is_readable(href))
+def _stored(item: Item, source: SourceSettings, stores: Stores) -> StoredObject:
+    content, asset = item.content, source.asset or ""
+    assets = tuple((name, href) for name, href in _assets(item, source, stores) if name == asset or _is_readable(href))
     href = dict(assets).get(asset, "")
     if not _is_readable(href):
         azure = "; Azure's abfs:// is az:// here" if href.startswith("abfs") else ""
@@ -116,11 +133,42 @@ def _stored(item: Item, asset: str, stores: Stores) -> StoredObject:
     return StoredObject(href, time=_time(content), columns=_columns(content), assets=assets)
 
 
-def _assets(item: Item, stores: Stores) -> Iterable[tuple[str, str]]:
+def _assets(item: Item, source: SourceSettings, stores: Stores) -> Iterable[tuple[str, str]]:
     for name, asset in item.content["assets"].items():
-        href = asset.get("href") if isinstance(asset, Mapping) else None
-        if isinstance(href, str) and href:
+        addresses = _addresses(asset)
+        href = addresses.get(source.stac.alternate, addresses.get(None))
+        if href:
             yield name, stores.unsigned(resolved(href, item.base))
+
+
+def _addresses(asset: object) -> dict[str | None, str]:
+    """The hrefs of an asset by their names; that of its own is None, and may have a name too.
+
+    Source: https://github.com/stac-extensions/alternate-assets, 1.2.
+    """
+    if not isinstance(asset, Mapping):
+        return {}
+    others = asset.get("alternate")
+    named = {**(others if isinstance(others, Mapping) else {}), None: asset}
+    if isinstance(name := asset.get("alternate:name"), str):
+        named[name] = asset
+    hrefs = ((name, part.get("href")) for name, part in named.items() if isinstance(part, Mapping))
+    return {name: href for name, href in hrefs if isinstance(href, str) and href}
+
+
+def _without_alternate(source: SourceSettings, having: Sequence[Item]) -> list[str]:
+    """A line on assets that do not have the alternate address. Raises SourceError if none of them has it."""
+    alternate = source.stac.alternate
+    addresses = [_addresses(item.content["assets"][source.asset]) for item in having]
+    lacking = sum(alternate not in names for names in addresses)
+    if alternate is None or not lacking:
+        return []
+    if lacking < len(having):
+        return [f"{lacking} of {len(having)} assets have no alternate address '{alternate}' and are read at their own"]
+    known = sorted({name for names in addresses for name in names if name is not None})
+    names = listed([printable(name) for name in known], 10)
+    there = f"they have {names}{did_you_mean(alternate, known)}" if known else "leave it out"
+    raise SourceError(f"source.stac.alternate={alternate}: none of {len(having)} assets has such an address; {there}")
 
 
 def _is_readable(href: str) -> bool:
@@ -152,14 +200,14 @@ def _time(content: Document) -> datetime:
         ) from error
 
 
-def _left_out(item: Item, asset: str, stores: Stores) -> LeftOut:
+def _left_out(item: Item, source: SourceSettings, stores: Stores) -> LeftOut:
     content = item.content
-    href = stores.unsigned(next((href for _, href in _assets(item, stores)), item.base))
+    href = stores.unsigned(next((href for _, href in _assets(item, source, stores)), item.base))
     return LeftOut(
         StoredObject(href),
         content["id"],
         _time(content),
-        f"its STAC item has no asset {asset}: {_named_assets([item])}",
+        f"its STAC item has no asset {source.asset}: {_named_assets([item])}",
     )
 
 

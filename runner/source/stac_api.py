@@ -3,7 +3,7 @@
 import json
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,18 +13,22 @@ from runner.read.network import CONNECT_SECONDS, ca_bundle, cause_of_failure
 from runner.read.services import WEB
 from runner.settings import StacSettings
 from runner.source.stac_catalog import Document, Item, Progress, checked
+from runner.source.stac_login import LOGIN_HINT, Login
 from runner.source.stores import Stores
 
 if TYPE_CHECKING:
     from pystac_client import ItemSearch
     from pystac_client.exceptions import APIError
+    from pystac_client.stac_api_io import StacApiIO
 
 _OPERATORS: Final = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte", "=": "eq", "!=": "neq"}
 _CONDITION: Final = re.compile(r"\s*([^<>=!\s]+)\s*(<=|>=|!=|<|>|=)\s*([^<>=!\s].*?)\s*")
 _PAGE: Final = 250  # items; some APIs give ten where none is said
 
 
-def search(root: Item, settings: StacSettings, stores: Stores, progress: Progress) -> list[Item]:
+def search(
+    root: Item, settings: StacSettings, stores: Stores, progress: Progress, login: Login | None = None
+) -> list[Item]:
     """The items that an API finds; `root` is its first document.
 
     Raises SourceError, also where pystac-client is not installed.
@@ -33,7 +37,7 @@ def search(root: Item, settings: StacSettings, stores: Stores, progress: Progres
     with _explained(url), gdal_environment(_authorities()), warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         items: list[Item] = []
-        for page in _search(root, settings, stores).pages_as_dicts():
+        for page in _search(root, settings, stores, login).pages_as_dicts():
             stores.counts.requests += 1
             features = page.get("features") or []
             items += [Item(checked(feature, url), url) for feature in features]
@@ -43,7 +47,7 @@ def search(root: Item, settings: StacSettings, stores: Stores, progress: Progres
     return items
 
 
-def _search(root: Item, settings: StacSettings, stores: Stores) -> "ItemSearch":
+def _search(root: Item, settings: StacSettings, stores: Stores, login: Login | None) -> "ItemSearch":
     url = root.base
     try:
         from pystac_client import Client  # noqa: PLC0415 - an extra, of APIs alone
@@ -58,7 +62,9 @@ def _search(root: Item, settings: StacSettings, stores: Stores) -> "ItemSearch":
         fetch.attempts - 1, backoff_factor=fetch.backoff_seconds, backoff_max=fetch.max_backoff_seconds,
         status_forcelist=(429, 500, 502, 503, 504), allowed_methods=("GET", "POST"),
     )  # fmt: skip
-    client = Client.open(url, stac_io=StacApiIO(timeout=(CONNECT_SECONDS, fetch.timeout_seconds), max_retries=retry))
+    timeout, io = (CONNECT_SECONDS, fetch.timeout_seconds), StacApiIO(max_retries=retry)
+    modifier = _logging_in(io, login) if login else None
+    client = Client.open(url, stac_io=io, timeout=timeout, request_modifier=modifier)  # which would undo those of `io`
     return client.search(
         method=_method(root.content),
         collections=settings.collections or None,
@@ -69,6 +75,24 @@ def _search(root: Item, settings: StacSettings, stores: Stores) -> "ItemSearch":
         max_items=settings.max_items,
         limit=min(_PAGE, settings.max_items or _PAGE),
     )
+
+
+def _logging_in(io: "StacApiIO", login: Login) -> Callable[[Any], Any]:
+    """The modifier that sends a login to its host, and to none that a link or a redirect leads to."""
+
+    def with_headers(request: Any) -> Any:
+        request.headers = {**(request.headers or {}), **login.headers_for(request.url)}
+        return request
+
+    def rebuild_auth(request: Any, answer: Any) -> None:
+        by_requests(request, answer)
+        if not login.headers_for(request.url):
+            for name in login.headers:
+                request.headers.pop(name, None)
+
+    by_requests = io.session.rebuild_auth
+    io.session.rebuild_auth = rebuild_auth  # type: ignore[method-assign, assignment]  # no other door
+    return with_headers
 
 
 def conditions(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -126,7 +150,7 @@ def _explained(url: str) -> Iterator[None]:
 def _reason(url: str, error: "Exception | APIError") -> str:
     status, text = getattr(error, "status_code", None), " ".join(str(error).split())
     if status in (401, 403):
-        return f"the STAC API denies access (status {status}); an API that wants a login is not supported"
+        return f"the STAC API denies access (status {status}); {LOGIN_HINT}"
     cause = cause_of_failure(text, url, WEB)
     if cause and status is None:
         return cause.sentence

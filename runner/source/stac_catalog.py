@@ -4,7 +4,7 @@ Source: STAC specification 1.1, "Item", "Catalog", "Collection" and "ItemCollect
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -16,6 +16,7 @@ from runner.source.documents import Documents
 from runner.source.folder import whole_path
 from runner.source.gather import gather
 from runner.source.http_client import CONNECTIONS
+from runner.source.stac_login import Login
 from runner.source.stores import Stores
 
 Document: TypeAlias = Mapping[str, Any]
@@ -32,15 +33,15 @@ class Item(NamedTuple):
     base: str
 
 
-async def read_stac(href: str, stores: Stores) -> Document:
+async def read_stac(href: str, stores: Stores, login: Login | None = None) -> Document:
     """The document at an href, which is relative to nothing. Raises SourceError."""
-    with closing(Documents(stores)) as documents:
+    with closing(Documents(stores, login)) as documents:
         return parsed(await documents.read(href, "STAC document"), href)
 
 
-async def walk(root: Document, href: str, stores: Stores, progress: Progress) -> list[Item]:
+async def walk(root: Document, href: str, stores: Stores, progress: Progress, login: Login | None = None) -> list[Item]:
     """The items of a document and of all that its links lead to, each document once. Raises SourceError."""
-    with closing(Documents(stores)) as documents:
+    with closing(Documents(stores, login)) as documents:
         walker = _Walker(documents, progress)
         walker.take(root, href)
         while walker.waiting:
@@ -102,6 +103,11 @@ def checked(feature: object, href: str) -> Document:
             f"{' or '.join(parts)}; {_WANTED}"
         )
     return feature
+
+
+def catalog_of(files: Sequence[str]) -> Document:
+    """A catalog that leads to these files."""
+    return {"type": "Catalog", "links": [{"rel": "item", "href": href} for href in files]}
 
 
 def is_api(document: Document) -> bool:

@@ -64,7 +64,7 @@ def test_a_stack_that_fails_is_a_row_the_others_are_right_and_resume_does_what_i
     assert done.returncode == 1
     assert "error: 1 stack failed: 10T01_VV: " in done.stderr
     assert f"{bad}: " in done.stderr
-    assert "5 of 6 stacks complete; to go on with the others: " in done.stderr
+    assert "5 of 6 stacks complete; to go on, once that is fixed: " in done.stderr
     assert done.stdout == ""
     by_stack = rows(out)
     assert {name: row.status for name, row in by_stack.items() if row.status != "COMPLETED"} == {"10T01_VV": "FAILED"}
@@ -159,6 +159,37 @@ def test_a_stack_that_is_resumed_takes_the_area_of_the_others_or_none(cli: Cli, 
     again = cli("log", "resume", "out")
     assert again.returncode == 1
     assert "its polygons have changed since they were recorded" in again.stderr
+
+
+@pytest.mark.slow
+def test_stacks_that_lay_outside_are_tried_again_once_the_file_of_the_area_has_changed(
+    cli: Cli, tmp_path: Path
+) -> None:
+    root = write_archive(tmp_path / "data", tiles=2)
+    area = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}
+    (tmp_path / "area.geojson").write_text(json.dumps(area))
+    assert cli(*source_words(root), BY, "source.area=area.geojson", "output.dir=out").returncode == 1
+    assert set(statuses(tmp_path / "out").values()) == {"OUTSIDE"}
+    area["coordinates"] = [[[-180, -85], [180, -85], [180, 85], [-180, 85], [-180, -85]]]
+    (tmp_path / "area.geojson").write_text(json.dumps(area))
+    again = cli("log", "resume", "out")
+    assert again.returncode == 0, again.stderr
+    assert set(statuses(tmp_path / "out").values()) == {"COMPLETED"}
+
+
+@pytest.mark.slow
+def test_complete_stacks_stay_in_the_tables_though_their_objects_are_gone(cli: Cli, tmp_path: Path) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=2), tmp_path / "out"
+    whole = damage(Tile(1).path(root, "VV", DAYS[1]))
+    assert cli(*source_words(root), BY, "archive.on_error=continue", "output.dir=out").returncode == 1
+    Tile(1).path(root, "VV", DAYS[1]).write_bytes(whole)
+    shutil.rmtree(root / Tile(0).name)
+    again = cli("log", "resume", "out")
+    assert again.returncode == 0, again.stderr
+    assert "goes on with 10T00_VH, 10T00_VV as recorded, of which no object is listed any more" in again.stderr
+    assert statuses(out) == dict.fromkeys(["10T00_VH", "10T00_VV", "10T01_VH", "10T01_VV"], "COMPLETED")
+    assert len(table(out)) == 4 * len(DAYS)
+    assert_right(out, Tile(0), "VV")
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ import pytest
 from waiting import LONG
 
 from runner.base import command as module
-from runner.base.command import COMMAND, command
+from runner.base.command import COMMAND, command, way_on
+from runner.errors import ArchiveError, ConfigError, Interrupted, OtherStackFailed, PlanError
+from runner.read.store_errors import StoreError
 
 SCRIPT = Path(sys.executable).with_name(COMMAND)
 
@@ -86,3 +88,19 @@ def test_words_are_completed_by_tab(tmp_path: Path) -> None:
     )
     line = f"{COMMAND} chunks="
     assert "chunks=row" in typed(tmp_path, "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+
+
+@pytest.mark.parametrize(
+    ("error", "way"),
+    [
+        (Interrupted(2), "to go on: {}"),
+        (OtherStackFailed(), "to go on: {}"),
+        (StoreError("s3://b/k", "it does not answer"), "to go on, once that is fixed: {}"),
+        (ArchiveError("1 stack failed"), "to go on, once that is fixed: {}"),
+        (ArchiveError("all lie outside", of_settings=True), "to go on with other settings: {} -- KEY=VALUE"),
+        (ConfigError("source.bbox_crs=x: wanted a CRS"), "to go on with other settings: {} -- KEY=VALUE"),
+        (PlanError("it does not fit"), "to go on with other settings: {} -- KEY=VALUE"),
+    ],
+)
+def test_resume_is_advised_as_it_can_help(error: BaseException, way: str) -> None:
+    assert way_on(Path("out"), error) == way.format(f"{command()} log resume out")

@@ -504,6 +504,8 @@ def test_scenes_without_masks_may_be_limited_as_others_that_are_skipped() -> Non
     [
         ((), "source.asset has no value: give it the key of a STAC asset, such as source.asset=red"),
         (("source.asset=red", "source.stac.bbox=[1,2,3]"), "wanted [west, south, east, north] in degrees"),
+        (("source.asset=red", "source.stac.login_from=eyJhbGciOi"), "wanted the name of an environment variable"),
+        (("source.asset=red", "source.stac.login_from=STAC_NAME"), "with TOKEN or SECRET in it"),
         (("source.asset=red", "source.stac.bbox=[1,5,3,4]"), "south below north"),
         (("source.asset=red", "source.stac.sign=always"), "source.stac.sign: Invalid value 'always', expected one of"),
     ],

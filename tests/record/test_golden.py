@@ -108,7 +108,7 @@ RUN = Run(
         datetime(2020, 1, 6, tzinfo=UTC), datetime(2020, 1, 24, tzinfo=UTC), "gamma0, linear power", 1, "0a" * 32,
     ),
     listing=Fetched(5, 9000, 0, 0.25),
-    archive=ArchiveRecord(("tile",), 3, {"COMPLETED": 2, "FAILED": 1}, 8, 160_000_000),
+    archive=ArchiveRecord(("tile",), 3, {"COMPLETED": 2, "FAILED": 1}, 8, 160_000_000, "6e3a" * 16),
     outputs=("spatial_mean.parquet",),
     rerun_of="outputs/2026-03-01/10-00-00_lake",
     resumed_from="outputs/2026-03-02/14-05-00_lake",

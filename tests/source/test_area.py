@@ -18,8 +18,8 @@ from runner.errors import ConfigError, SourceError
 from runner.model import Stack
 from runner.read.header import Window
 from runner.settings import OnError, S3Settings, StackGrid
-from runner.source.area import clip
-from runner.source.scenes import find_inputs
+from runner.source.area import area_digest, clip
+from runner.source.scenes import find_inputs, list_archive
 from runner.source.stores import Stores
 
 UTM = Affine(20, 0, 499980, 0, -20, 5300040)
@@ -133,6 +133,20 @@ def test_scenes_without_a_crs_have_no_area(tmp_path: Path) -> None:
         stack_of(tmp_path, polygon(box(0, 0, 9, 9)))
 
 
+def test_a_file_that_is_no_area_is_refused_before_anything_is_listed(tmp_path: Path) -> None:
+    (tmp_path / "area.geojson").write_text('{"type": "Point", "coordinates": [0, 0]}')
+    source = local_source(tmp_path / "nowhere", area=str(tmp_path / "area.geojson"))
+    with pytest.raises(ConfigError, match="it holds a Point; wanted polygons"):
+        list_archive(source, Stores(S3Settings()))
+
+
+def test_the_digest_is_known_without_scenes(folder: Path) -> None:
+    stack = stack_of(folder, polygon(box(0, 0, 9, 9)))
+    assert stack.area
+    assert area_digest(local_source(folder, area=str(folder / "area.geojson"))) == stack.area.sha256
+    assert area_digest(local_source(folder)) is None
+
+
 def test_the_digest_is_of_polygons_and_crs_and_of_no_attribute(folder: Path) -> None:
     plain, named = polygon(box(0, 0, 9, 9)), polygon(box(0, 0, 9, 9))
     named = {"type": "Feature", "properties": {"name": "field"}, "geometry": named, "crs": named["crs"]}
@@ -182,6 +196,40 @@ def test_an_area_is_the_same_place_whichever_way_longitudes_are_counted(
     stack = stack_of(globes[west], polygon(ring, crs="EPSG:4326"))
     columns = {round((stack.grid.transform[2] - west) / 10) + column for column in np.nonzero(inside_of(stack))[1]}
     assert columns == {round((longitude - west) / 10) % 36 for longitude in range(left, right, 10)}
+
+
+UTM_BOXES = [(11, -117), (31, 3), (60, 177), (1, -177)]  # zones and their middle longitudes
+
+
+@pytest.mark.parametrize("west", [-180, 0])
+@pytest.mark.parametrize(("zone", "middle"), UTM_BOXES)
+def test_an_area_in_metres_is_where_it_is_on_a_grid_of_degrees(
+    globes: dict[int, Path], west: int, zone: int, middle: int
+) -> None:
+    left, right = 500_000 - 900_000, 500_000 + 900_000  # about 8 degrees to both sides
+    ring = [(left, 1e6), (right, 1e6), (right, 3e6), (left, 3e6), (left, 1e6)]
+    stack = stack_of(globes[west], polygon(ring, crs=f"EPSG:{32600 + zone}"))
+    columns = {round((stack.grid.transform[2] - west) / 10) + column for column in np.nonzero(inside_of(stack))[1]}
+    centres = [west + 10 * column + 5 for column in range(36)]
+    assert columns == {at for at, centre in enumerate(centres) if abs((centre - middle + 180) % 360 - 180) < 10}
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:4267", "EPSG:3857"])
+@pytest.mark.parametrize("west", [-180, 0])
+def test_an_area_of_the_globe_hides_nothing(globes: dict[int, Path], west: int, crs: str) -> None:
+    x, y = (20037508.3, 20048966.1) if crs == "EPSG:3857" else (180, 90)
+    stack = stack_of(globes[west], polygon([(-x, -y), (x, -y), (x, y), (-x, y), (-x, -y)], crs=crs))
+    assert (stack.grid.width, inside_of(stack).all()) == (36, True)
+
+
+@pytest.mark.parametrize(("zone", "middle"), UTM_BOXES)
+def test_a_box_in_metres_is_where_it_is_on_a_grid_of_degrees(globes: dict[int, Path], zone: int, middle: int) -> None:
+    box = [480_000, 1_000_000, 520_000, 1_100_000]
+    for west, folder in globes.items():
+        source = local_source(folder, bbox=box, bbox_crs=f"EPSG:{32600 + zone}")
+        found = find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack.grid
+        first = west + (middle - west) % 360 // 10 * 10
+        assert (found.transform[2], found.width) == (first, 1)
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,8 @@ def test_an_item_without_the_asset_is_refused_or_left_out() -> None:
     settings = MaskSettings(asset="scl", bits=[1])
     with pytest.raises(SourceError, match="it has no asset 'scl' .mask.asset.; its assets are red, nir; leave such"):
         name_masks(settings, candidates)
+    with pytest.raises(SourceError, match="its assets are red, nir; did you mean 'nir'"):
+        name_masks(replace(settings, asset="nirr"), candidates)
     named, left_out = name_masks(replace(settings, on_missing=OnError.skip), candidates)
     assert named == []
     assert [(lack.skipped, lack.reason[:21]) for lack in left_out] == [(True, "it has no asset 'scl'")]

@@ -196,7 +196,7 @@ def test_a_key_with_a_character_that_xml_forbids_ends_no_listing(written: bytes)
     page = page_xml([*KEYS, "b/?.tif"]).replace(b"%3F", written)
     with scripted_server(lambda asked: Answer(body=page)) as server:
         assert keys(server) == KEYS
-        found = asyncio.run(list_keys("b", "", Stores(source_at(server).s3, QUICK)))
+        found = asyncio.run(list_keys("b", "**", Stores(source_at(server).s3, QUICK))).objects
         assert found[-1].href == "s3://b/b/\x01.tif"
 
 
@@ -221,7 +221,7 @@ def test_odd_keys_do_not_end_a_listing() -> None:
     with scripted_server(lambda asked: Answer(body=page_xml([*ODD, "b/9.tif"]))) as server:
         assert keys(server, "b/*.tif") == ["b/9.tif"]
         source = source_at(server)
-        found = asyncio.run(list_keys("b", "", Stores(source.s3, QUICK)))
+        found = asyncio.run(list_keys("b", "**", Stores(source.s3, QUICK))).objects
         assert [item.href for item in found] == [f"s3://b/{key}" for key in [*ODD, "b/9.tif"]]
 
 
@@ -249,5 +249,6 @@ def test_odd_keys_of_an_independent_server_are_listed() -> None:
         for key in wanted:
             client.put_object(Bucket="bucket", Key=key, Body=b"x", ACL="public-read")
         client.close()
-        found = asyncio.run(list_keys("bucket", "a/", Stores(S3Settings(endpoint_url=endpoint, anonymous=True), QUICK)))
+        stores = Stores(S3Settings(endpoint_url=endpoint, anonymous=True), QUICK)
+        found = asyncio.run(list_keys("bucket", "a/**", stores)).objects
     assert [item.href for item in found] == [f"s3://bucket/{key}" for key in wanted]

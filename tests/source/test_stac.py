@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,53 @@ def test_assets_lie_anywhere(tmp_path: Path, href: str, found: str) -> None:
     assert hrefs(source_of(write_json(tmp_path / "a.json", item))) == [found]
 
 
+ALTERNATE = {
+    "href": "https://host/a.tif",
+    "alternate": {"s3": {"href": "s3://b/a.tif"}, "gcs": {"href": "gs://b/a.tif"}},
+}
+NAMED = {"href": "s3://b/b.tif", "alternate:name": "s3"}
+
+
+@pytest.mark.parametrize(("alternate", "found"), [(None, "https://host/a.tif"), ("s3", "s3://b/a.tif")])
+def test_an_asset_is_read_at_the_alternate_address_that_is_asked_for(
+    tmp_path: Path, alternate: str | None, found: str
+) -> None:
+    assets = {"red": ALTERNATE, "scl": {**ALTERNATE, "alternate": {"s3": {"href": "s3://b/scl.tif"}}}}
+    url = write_json(tmp_path / "items.json", make_item("a", assets=assets))
+    (item,) = listed(source_of(url, alternate=alternate))
+    assert item.href == found
+    assert dict(item.assets)["scl"] == ("s3://b/scl.tif" if alternate else "https://host/a.tif")
+
+
+def test_assets_without_the_alternate_address_are_noted_and_refused_if_none_has_it(tmp_path: Path) -> None:
+    parts = {"a": ALTERNATE, "b": NAMED, "c": {"href": "https://host/c.tif"}}
+    items = [make_item(name, assets={"red": asset}) for name, asset in parts.items()]
+    url, remarks = write_json(tmp_path / "items.json", collection_of(items)), Remarks()
+    found = [item.href for item in listed(source_of(url, alternate="s3"), remarks)]
+    assert found == ["https://host/c.tif", "s3://b/a.tif", "s3://b/b.tif"]
+    assert remarks.notes == ["1 of 3 assets have no alternate address 's3' and are read at their own"]
+    with pytest.raises(
+        SourceError, match="none of 3 assets has such an address; they have gcs, s3; did you mean 'gcs'"
+    ):
+        listed(source_of(url, alternate="gs"))
+
+
+def test_many_files_of_items_are_one_source(tmp_path: Path) -> None:
+    for item in [*ITEMS, make_item("c", assets={"nir": {"href": "c.tif"}})]:
+        write_json(tmp_path / f"items/{item['id']}.json", item)
+    remarks = Remarks()
+    found = listed(source_of(tmp_path / "items/*.json"), remarks)
+    assert [item.href for item in found] == [f"{tmp_path}/items/a.tif", f"{tmp_path}/items/b.tif"]
+    assert [left_out.scene for left_out in remarks.left_out] == ["c"]
+    several = replace(source_of(""), url=[f"{tmp_path}/items/a.json", f"{tmp_path}/items/c.json"])
+    assert [item.href for item in listed(several)] == [f"{tmp_path}/items/a.tif"]
+    with serve(tmp_path) as endpoint:
+        source = replace(source_of("s3://items/*.json"), s3=S3Settings(endpoint, anonymous=True))
+        assert hrefs(source) == ["s3://items/a.tif", "s3://items/b.tif"]
+    with pytest.raises(SourceError, match=r"\*.geojson: nothing matches"):
+        listed(source_of(tmp_path / "items/*.geojson"))
+
+
 def test_the_start_of_a_period_is_the_time_of_an_item_without_another(tmp_path: Path) -> None:
     period = {"datetime": None, "start_datetime": "2020-01-01T00:00:00Z", "end_datetime": "2020-01-31T00:00:00Z"}
     remarks = Remarks()
@@ -253,7 +301,9 @@ def test_a_link_that_leads_nowhere_ends_it(tmp_path: Path) -> None:
 def test_a_web_server_that_denies_or_fails_is_told_of() -> None:
     with (
         scripted_server(lambda asked: Answer(403)) as server,
-        pytest.raises(ReadError, match="access denied to the file"),
+        pytest.raises(
+            SourceError, match="access denied to the file .*signature may have expired.*login_from=STAC_TOKEN"
+        ),
     ):
         listed(source_of(f"{server.endpoint}/items.json"))
     with (

@@ -8,12 +8,13 @@ import pytest
 from scripted_server import Answer, Asked, ScriptedServer, scripted_server
 from stac_items import collection_of, link, make_item
 
-from runner.errors import SourceError
+from runner.errors import ConfigError, SourceError
 from runner.model import StoredObject
 from runner.read.fetch import FetchOptions
 from runner.settings import SourceKind, SourceSettings, StacSettings
 from runner.source.listing import list_objects
 from runner.source.stac_api import conditions
+from runner.source.stac_login import Login
 from runner.source.stores import Stores
 
 QUICK = FetchOptions(attempts=3, backoff_seconds=0.001)
@@ -97,7 +98,7 @@ def test_a_search_that_fails_for_a_moment_is_tried_again() -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer(403), "the STAC API denies access .status 403."),
+        (Answer(403), "the STAC API denies access .status 403.; .*source.stac.login_from=STAC_TOKEN"),
         (
             Answer(400, b'{"description": "bad box"}'),
             "cannot be searched .status 400.: .*bad box.*; check source.url",
@@ -127,6 +128,81 @@ def test_conditions_that_the_api_cannot_take_are_refused(chosen: dict[str, Any],
     items = as_json(collection_of([absolute("i0")]))
     with scripted_server(api(lambda asked: items)) as server, pytest.raises(SourceError, match=words):
         listed(server, **chosen)
+
+
+# --- a login --------------------------------------------------------------------------------------------------------
+
+
+def with_login(search: Callable[[Asked], Answer], header: str, value: str) -> Callable[[Asked], Answer]:
+    """The same API for those who know the login."""
+    open_api = api(search)
+    return lambda asked: open_api(asked) if asked.headers.get(header) == value else Answer(401)
+
+
+@pytest.mark.parametrize(
+    ("secret", "header", "value"),
+    [
+        ("abc-123", "authorization", "Bearer abc-123"),
+        ("X-API-Key: abc-123", "x-api-key", "abc-123"),
+        ("Accept-Language: de\nAuthorization: Basic eA==", "authorization", "Basic eA=="),
+    ],
+)
+def test_a_login_of_the_environment_is_sent(
+    monkeypatch: pytest.MonkeyPatch, secret: str, header: str, value: str
+) -> None:
+    monkeypatch.setenv("STAC_TOKEN", secret)
+    items = as_json(collection_of([absolute("i0")]))
+    with scripted_server(with_login(lambda asked: items, header, value)) as server:
+        assert len(listed(server, login_from="STAC_TOKEN")) == 1
+        with pytest.raises(SourceError, match="denies|denied"):
+            listed(server)
+
+
+def test_a_login_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAC_TOKEN", "X-API-Key: abc-123")
+    page = as_json(collection_of([absolute("i1")]))
+    with scripted_server(lambda asked: page) as other:
+
+        def search(asked: Asked) -> Answer:
+            if "moved" in asked.query:
+                return Answer(307, headers={"Location": f"{other.endpoint}/moved"})
+            links = [link("next", f"{other.endpoint}/linked"), link("next", f"{server.endpoint}/search?moved=1")]
+            first = "token" not in asked.query
+            return as_json(collection_of([absolute("i0")], links=links[:1] if first else []))
+
+        with scripted_server(with_login(search, "x-api-key", "abc-123")) as server:
+            assert len(listed(server, login_from="STAC_TOKEN")) == 2
+            server.script = with_login(
+                lambda asked: search(asked._replace(query={"moved": "1"})), "x-api-key", "abc-123"
+            )
+            assert len(listed(server, login_from="STAC_TOKEN")) == 1
+        assert [asked.path for asked in other.asked] == ["/linked", "/moved"]
+        assert not any("x-api-key" in asked.headers for asked in other.asked)
+
+
+def test_a_login_opens_a_catalog_and_all_its_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAC_TOKEN", "abc-123")
+    catalog = {"type": "Catalog", "id": "x", "links": [link("item", "./i0.json")]}
+
+    def script(asked: Asked) -> Answer:
+        if asked.headers.get("authorization") != "Bearer abc-123":
+            return Answer(401)
+        return as_json(absolute("i0") if asked.path == "/i0.json" else catalog)
+
+    with scripted_server(script) as server:
+        assert len(listed(server, login_from="STAC_TOKEN")) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "the environment has no such variable"), (" ", "no such variable"), ("X-API-Key:", "wanted a token in it")],
+)
+def test_a_variable_without_a_login_is_refused(monkeypatch: pytest.MonkeyPatch, value: str | None, words: str) -> None:
+    monkeypatch.delenv("STAC_TOKEN", raising=False)
+    if value is not None:
+        monkeypatch.setenv("STAC_TOKEN", value)
+    with pytest.raises(ConfigError, match=f"source.stac.login_from=STAC_TOKEN: .*{words}"):
+        Login.of("https://host", "STAC_TOKEN")
 
 
 def test_without_pystac_client_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

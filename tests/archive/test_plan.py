@@ -1,0 +1,61 @@
+"""The plan of an archive: its dates and keys, what is noted of its stacks, and why one of them has no scenes."""
+
+from pathlib import Path
+
+import pytest
+from jobs import compose
+from scenes_on_disk import speckle, write_scene
+from stac_items import collection_of, make_item, write_json
+from stack_archives import source_words, write_archive
+
+from runner.archive.plan import show_archive_plan
+from runner.errors import PlanError
+
+BY_TILE = ["source.stack_by=[tile]", "source.where.band=VV"]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_archive(tmp_path_factory.mktemp("archive"), tiles=2)
+
+
+@pytest.mark.parametrize("headers", ["first", "all"])
+def test_it_shows_the_dates_of_each_stack_and_the_keys_of_the_largest(
+    archive: Path, headers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_archive_plan(compose(*source_words(archive), *BY_TILE, f"archive.headers={headers}"))
+    shown = capsys.readouterr().out
+    first, last = (line for line in shown.splitlines() if " key: " in line)
+    assert first.startswith(f"first key: {archive}/10T00/S1A_20200106_10T00_ASC_VV.tif is scene ")
+    assert first.endswith(", 2020-01-06 00:00:00, tile 10T00, orbit ASC, band VV")
+    assert last.endswith(", 2020-01-18 00:00:00, tile 10T00, orbit ASC, band VV")
+    assert shown.count("2020-01-06  2020-01-18  ") == 2
+
+
+@pytest.mark.parametrize("headers", ["first", "all"])
+def test_a_stack_of_which_filters_leave_nothing_says_which(archive: Path, headers: str) -> None:
+    words = [*source_words(archive), *BY_TILE, "source.start=2021-01-01", f"archive.headers={headers}"]
+    with pytest.raises(PlanError, match="2 of 2 stacks cannot run: 10T00: .* none of 3 objects is left") as caught:
+        show_archive_plan(compose(*words))
+    assert "which are of 2020-01-06 to 2020-01-18; left out: outside of source.start=2021-01-01" in str(caught.value)
+
+
+@pytest.mark.parametrize("headers", ["first", "all"])
+def test_scales_that_items_state_and_files_do_not_are_noted_once(
+    tmp_path: Path, headers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = []
+    for tile in ("10TES", "10TET"):
+        for day in ("06", "12"):
+            write_scene(tmp_path / f"{tile}{day}.tif", speckle((40, 30)))
+            item = make_item(f"{tile}{day}", f"2020-01-{day}T10:00:00Z")
+            item["properties"]["tile"] = tile
+            item["assets"]["red"]["raster:bands"] = [{"scale": 0.0001}]
+            items.append(item)
+    url = write_json(tmp_path / "items.json", collection_of(items))
+    words = ["source=stac", f"source.url={url}", "source.asset=red", "source.stack_by=[tile]"]
+    show_archive_plan(compose(*words, f"archive.headers={headers}"))
+    news = capsys.readouterr().err
+    assert "10TES: the items of 2 of 2 scenes state a scale, an offset or a nodata value that their files do" in news
+    assert "set source.scale=0.0001\n" in news
+    assert "such a note as that on 10TES is on 1 more stack: 10TET" in news
