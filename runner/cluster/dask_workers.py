@@ -59,8 +59,9 @@ class _DaskWorkers:
         under_way: dict[Any, Task] = {}
 
         def submit() -> None:
-            """Keep two tasks for each thread that there is now under way."""
-            for task in islice(waiting, max(2 * self._liveness.threads - len(under_way), 0)):
+            """Keep two tasks for each thread that there is now under way; one, while there is none, or it would end."""
+            most = max(2 * self._liveness.threads, 1)
+            for task in islice(waiting, max(most - len(under_way), 0)):
                 future = self._client.submit(_first, function, everywhere, task, pure=False)
                 under_way[future.key] = task
                 future.add_done_callback(done.put)
@@ -128,6 +129,7 @@ def dask_workers(settings: ClusterSettings, setup: Setup) -> Iterator[Cluster]:
         "distributed.scheduler.allowed-failures": 2,
         "distributed.scheduler.worker-ttl": None,  # of our own scheduler: `Liveness` looks after silent workers
         "distributed.admin.large-graph-warning-threshold": "1GiB",  # the shared data grows with the scenes
+        "distributed.deploy.lost-worker-timeout": "5s",  # after which a job that has ended is made up for
         "distributed.admin.tick.limit": "30s",  # a task may decode for seconds
     }
     with (

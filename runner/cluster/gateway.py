@@ -26,7 +26,7 @@ def gateway(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
             if settings.adapt.maximum is None:
                 cluster.scale(settings.n_workers or 1)
             else:
-                cluster.adapt(minimum=settings.adapt.minimum or 0, maximum=settings.adapt.maximum)
+                cluster.adapt(minimum=settings.adapt.minimum, maximum=settings.adapt.maximum)
         yield Started(cluster, cluster.security, explain=lambda: f"look at the logs of {server.address}")
 
 

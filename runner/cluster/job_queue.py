@@ -3,15 +3,20 @@
 import logging
 import math
 import re
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import dask
 from dask.utils import parse_bytes as dask_bytes
+from distributed.core import Status
 
 from runner.base.humanize import plural
 from runner.base.redact import redact
@@ -63,7 +68,7 @@ def job_queue(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
 
 def job_size(settings: ClusterSettings) -> Expected:
     """The workers of all jobs, as the settings and the user's jobqueue.yaml say."""
-    import dask_jobqueue  # noqa: F401, PLC0415 - loads the user's file into dask's config
+    _jobqueue()  # which loads the user's file into dask's config
 
     def value(name: str) -> Any:
         given = getattr(settings, name)
@@ -74,6 +79,18 @@ def job_size(settings: ClusterSettings) -> Expected:
     job_bytes = dask_bytes(memory) if memory is not None else None
     threads = max(cores // processes, 1)
     return Expected(_jobs(settings, processes) * processes, threads, job_bytes and job_bytes // processes)
+
+
+def _jobqueue() -> ModuleType:
+    """The package, an extra. Its import takes Ctrl-C away from this process, for an exit code of 0, unless hindered."""
+    if "dask_jobqueue" in sys.modules:
+        return sys.modules["dask_jobqueue"]
+    as_it_is = signal.signal
+    signal.signal = lambda *_: None
+    try:
+        return import_module("dask_jobqueue")
+    finally:
+        signal.signal = as_it_is
 
 
 def _processes_of(cores: int) -> int:
@@ -91,8 +108,6 @@ def _jobs(settings: ClusterSettings, processes: int) -> int:
 
 def _made(settings: ClusterSettings, loop: Any) -> Any:
     """The cluster object, without jobs. Raises ClusterError for settings that jobqueue refuses."""
-    import dask_jobqueue  # noqa: PLC0415 - an extra
-
     name = settings.kind.value
     configured = dask.config.get(f"jobqueue.{name}.scheduler-options", {})
     keywords = {
@@ -110,7 +125,7 @@ def _made(settings: ClusterSettings, loop: Any) -> Any:
         **options_of(settings),
     }
     try:
-        return getattr(dask_jobqueue, _CLASSES[settings.kind])(
+        return getattr(_jobqueue(), _CLASSES[settings.kind])(
             loop=loop,
             security=security_of(settings.tls),
             silence_logs=logging.CRITICAL,
@@ -164,13 +179,20 @@ def walltime_seconds(text: str | None) -> float | None:
 def _submitted(cluster: Any, settings: ClusterSettings) -> None:
     """Submit the jobs, and wait until the queue has taken them. Raises ClusterError if it refuses them."""
     jobs = _jobs(settings, cluster._dummy_job.worker_processes)  # noqa: SLF001 - the class has no other word for it
-    cluster.scale(jobs=jobs)
 
-    async def taken() -> None:
-        await cluster
+    async def submit() -> None:
+        """As `cluster.scale`, which leaves a queue's refusal to the log."""
+        while len(cluster.worker_spec) < jobs:
+            cluster.worker_spec.update(cluster.new_worker_spec())
+        try:
+            await cluster._correct_state()  # noqa: SLF001 - it has no other
+        except BaseException:
+            for job in cluster.workers.values():
+                job.status = job.status if job.job_id else Status.failed  # or the cluster does not let itself be closed
+            raise
 
     try:
-        cluster.sync(taken)
+        cluster.sync(submit)
     except FileNotFoundError as error:
         raise ClusterError(
             f"cluster={settings.kind.value}: there is no command '{error.filename}' here; start the run on a machine "
@@ -188,7 +210,7 @@ def _submitted(cluster: Any, settings: ClusterSettings) -> None:
 def _adapted(cluster: Any, settings: ClusterSettings) -> None:
     adapt = settings.adapt
     cluster.adapt(
-        minimum=adapt.minimum or 0,
+        minimum=adapt.minimum,
         maximum=adapt.maximum,
         interval=f"{adapt.interval}s",
         wait_count=adapt.patience,

@@ -72,9 +72,7 @@ def _check_numbers(where: str, cluster: ClusterSettings) -> None:
     _require(f"{where}.hosts", hosts or cluster.kind is not ClusterKind.ssh, hosts, "at least one host")
     _require(f"{where}.plugin", cluster.plugin or cluster.kind is not ClusterKind.plugin, cluster.plugin, "a name")
     _require(f"{where}.jobs", None in (cluster.jobs, cluster.n_workers), cluster.jobs, "jobs or n_workers, not both")
-    holds = adapt.maximum is not None or adapt.minimum is None
-    _require(f"{where}.adapt.maximum", holds, adapt.maximum, "the largest number of workers, since minimum is set")
-    holds = adapt.maximum is None or adapt.maximum >= (adapt.minimum or 0)
+    holds = adapt.maximum is None or adapt.maximum >= adapt.minimum
     _require(f"{where}.adapt.maximum", holds, adapt.maximum, f"{adapt.minimum} or more, which is the minimum")
     walltime = cluster.walltime
     is_time = walltime is None or re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", walltime)

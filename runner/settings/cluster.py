@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from runner.settings.choices import ClusterKind, Versions
-from runner.settings.limits import FROM_0, FROM_1, SECONDS
+from runner.settings.limits import FROM_1, SECONDS
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class TlsSettings:
 class AdaptSettings:
     """A number of workers that follows the tasks. Without it, the number is fixed."""
 
-    minimum: Annotated[int | None, FROM_0] = None
+    minimum: Annotated[int, FROM_1] = 1
     """Least number of workers."""
     maximum: Annotated[int | None, FROM_1] = None
     """Largest number of workers. A value lets the number follow the tasks."""
