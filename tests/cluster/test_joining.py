@@ -1,9 +1,9 @@
 """A scheduler of others: workers that join and leave, that differ, that see no scenes; TLS; what a plan asks for."""
 
-import json
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -31,7 +31,8 @@ def at(address: str, **changes: Any) -> ClusterSettings:
 def other_package(folder: Path) -> dict[str, str]:
     """The environment of a worker whose package was edited."""
     shutil.copytree(ROOT / "runner", folder / "runner")
-    (folder / "runner/read/decode.py").open("a").write("\n# edited\n")
+    edited = folder / "runner/read/decode.py"
+    edited.write_text(f"{edited.read_text()}\n# edited\n")
     return {**SAME_PATH, "PYTHONPATH": f"{folder}{os.pathsep}{SAME_PATH['PYTHONPATH']}"}
 
 
@@ -110,7 +111,7 @@ def test_a_worker_that_does_not_see_the_scenes_is_named_before_any_work(
         pytest.skip("unshare needs root")
     hidden = folder_of_scenes.parent / "python"
     hidden.write_text(f'#!/bin/sh\nexec {unshare} -m sh -c \'mount -t tmpfs none {folder_of_scenes} && exec "$@"\' sh '
-                      f'{shutil.which("python3", path=os.path.dirname(os.sys.executable))} "$@"\n')  # fmt: skip
+                      f'{sys.executable} "$@"\n')  # fmt: skip
     hidden.chmod(0o755)
     with worker(address, python=str(hidden)):
         done = cli("source=local", f"source.url={folder_of_scenes}/*.tif", "cluster=address",
@@ -123,9 +124,9 @@ def test_a_worker_that_does_not_see_the_scenes_is_named_before_any_work(
 
 @slow
 def test_a_plan_asks_the_scheduler_for_its_workers(address: str) -> None:
-    with worker(address, "--nthreads", "3"), worker(address, "--nthreads", "3"):
-        with open_cluster(at(address, n_workers=2), {}):
-            assert expected_workers(at(address)) == (2, 3, 2**30)
+    threads, two = ("--nthreads", "3"), at(address, n_workers=2)
+    with worker(address, *threads), worker(address, *threads), open_cluster(two, {}):
+        assert expected_workers(at(address)) == (2, 3, 2**30)
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------

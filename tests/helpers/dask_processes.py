@@ -42,7 +42,9 @@ def process(role: str, words: Sequence[str], env: Mapping[str, str], python: str
 
     command = [python, "-m", f"distributed.cli.dask_{role}", *words]
     pipe = subprocess.PIPE if role == "scheduler" else subprocess.DEVNULL
-    with subprocess.Popen(command, env=dict(env), stderr=pipe, stdout=subprocess.DEVNULL, text=True) as running:
+    with subprocess.Popen(
+        command, env=dict(env), cwd="/", stderr=pipe, stdout=subprocess.DEVNULL, text=True
+    ) as running:
         try:
             yield running, lines
         finally:
