@@ -12,7 +12,6 @@ from runner.settings import ClusterKind, EngineName, JobSettings, Over
 
 _BESIDE: Final = 2  # stacks that are prepared or written while others compute
 _ENCODED: Final = 2  # more rasters, in bytes: encoded blocks and overviews of the largest
-_IN_PROCESS: Final = (ClusterKind.sync, ClusterKind.threads)
 _COMPUTING: Final = 2  # stacks, so that no thread waits for the last tasks of one
 
 
@@ -84,7 +83,7 @@ def own_bytes(plan: Plan) -> int:
 
 def _bytes_here(pass_: Pass) -> int:
     """Those of its tasks and results; of its results alone, if the tasks are on workers."""
-    if pass_.cluster.kind in _IN_PROCESS and pass_.worker_bytes is not None:
+    if pass_.cluster.kind.in_process and pass_.worker_bytes is not None:
         return max(pass_.worker_bytes - PROCESS_BYTES, 0)
     rasters = sum(len(stage.statistics) for stage in pass_.stages if stage.over is Over.time)
     height = max(task.window.row + task.window.height for task in pass_.tasks)
@@ -94,7 +93,7 @@ def _bytes_here(pass_: Pass) -> int:
 
 def room_bytes(plan: Plan, limit_bytes: int) -> int:
     """The bytes that all stacks of this process may take besides it: of the machine, or of a stage's setting."""
-    limits = [pass_.workers.memory_bytes for pass_ in plan.passes if pass_.cluster.kind in _IN_PROCESS]
+    limits = [pass_.workers.memory_bytes for pass_ in plan.passes if pass_.cluster.kind.in_process]
     return min([limit_bytes, *(limit for limit in limits if limit is not None)]) - PROCESS_BYTES
 
 

@@ -16,6 +16,7 @@ from runner.errors import ClusterError
 from runner.host.stopping import refuse_if_stopped
 
 _LOOKS: Final = 4  # within the time after which a worker counts as silent
+_COUNT_SECONDS: Final = 2.0  # between two counts of threads
 _LEAVING_SECONDS: Final = 1.0
 _REMEDY: Final = (
     "look at their logs and their machines' memory; stages.NAME.cluster.silent_timeout says how long they may be silent"
@@ -25,11 +26,18 @@ log = logging.getLogger(__name__)
 
 
 class Liveness:
-    """Watches the scheduler and the workers of a client. `seconds` is how long they may be silent."""
+    """Watches the scheduler and the workers of a client. `seconds` is how long they may be silent.
 
-    def __init__(self, client: Any, seconds: float) -> None:
-        self._client = client
-        self.seconds = seconds
+    `renew` is called now and then, and starts workers in place of those that have ended. A run goes on for `patience`
+    seconds without any.
+    """
+
+    def __init__(
+        self, client: Any, seconds: float, renew: Callable[[], None] = lambda: None, patience: float | None = None
+    ) -> None:
+        self._client, self._renew = client, renew
+        self.seconds, self._patience = seconds, patience or seconds
+        self.threads = sum(client.nthreads().values())  # of all workers that there are now
         self._problem: str | None = None
         self._last_worker = time.time()
 
@@ -45,7 +53,7 @@ class Liveness:
             stop.set()
             thread.join(_LEAVING_SECONDS)
 
-    def take(self, done: "queue.SimpleQueue[Any]") -> Any:
+    def take(self, done: "queue.SimpleQueue[Any]", while_waiting: Callable[[], None] = lambda: None) -> Any:
         """The next future that is done. Raises ClusterError if none can come any more, and a requested interrupt."""
         while True:
             refuse_if_stopped()
@@ -53,6 +61,7 @@ class Liveness:
                 return done.get(timeout=1.0)
             except queue.Empty:
                 self.check()
+                while_waiting()
 
     def ask(self, everywhere: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """The answers of a call to all workers. If one is given up meanwhile, the others are asked again.
@@ -96,15 +105,33 @@ class Liveness:
         now = time.time()
         if remaining:
             self._last_worker = now
-        elif silent or now - self._last_worker > self.seconds:
-            self._problem = f"no worker is left: all have been silent or gone for {self.seconds:g} s; {_REMEDY}"
+        elif now - self._last_worker > self._patience or (silent and self._patience == self.seconds):
+            self._problem = f"no worker is left: all have been silent or gone for {self._patience:g} s; {_REMEDY}"
 
     def _watch(self, stop: threading.Event) -> None:
-        last = time.time()
-        while not stop.wait(self.seconds / _LOOKS):
-            if time.time() - last < 2 * self.seconds / _LOOKS:  # or this machine slept, and workers wake up with it
+        every = self.seconds / _LOOKS
+        looked = last = time.time()
+        while not stop.wait(min(every, _COUNT_SECONDS)):
+            now = time.time()
+            slept = now - last > every + _COUNT_SECONDS  # this machine did, and workers wake up with it
+            if now - looked >= every and not slept:
                 self.look()
+            if now - looked >= every or slept:
+                looked = time.time()
+            self._count()
             last = time.time()
+
+    def _count(self) -> None:
+        """Count the threads that there are, and let workers be started in place of those that have ended."""
+        if self._problem:
+            return
+        try:
+            self.threads = sum(self._client.nthreads().values())
+            self._renew()
+        except ClusterError as error:
+            self._problem = str(error)
+        except Exception as error:  # noqa: BLE001 - a closed client raises several kinds; `look` says what is wrong
+            log.debug("workers are not counted: %s", error)
 
 
 def _gone(client: Any) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from runner.base.sizes import parse_bytes
 from runner.cluster.monitor import Watch
@@ -12,12 +12,12 @@ from runner.errors import ClusterError
 from runner.host.cpus import cpu_count
 from runner.host.memory import memory_limit_bytes
 from runner.host.threads import Mapped, Result, Shared, SharedThreads, Task, map_on_threads
-from runner.read.gdal_environment import options_in_force
 from runner.settings import ClusterKind, ClusterSettings
 
 if TYPE_CHECKING:
     from dask.delayed import Delayed
 
+Answer = TypeVar("Answer")
 OnDone = Callable[[], None]
 
 
@@ -51,8 +51,8 @@ class Cluster(Protocol):
         `stop` is called, so that tasks under way in this process end too.
         """
 
-    def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
-        """The values of these GDAL options on each worker."""
+    def everywhere(self, function: Callable[..., Answer], *arguments: Any) -> dict[str, Answer]:
+        """The answer of a function from each worker."""
 
 
 def worker_memory(settings: ClusterSettings, processes: int) -> int:
@@ -117,5 +117,5 @@ class _ThisProcess:
             return
         yield from map_on_threads(function, shared, tasks, self.shared or self.size.threads, stop)
 
-    def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
-        return {"this process": options_in_force(names)}
+    def everywhere(self, function: Callable[..., Answer], *arguments: Any) -> dict[str, Answer]:
+        return {"this process": function(*arguments)}

@@ -17,6 +17,7 @@ from runner.base.redact import SECRET_NAMES, names_a_secret, redact
 from runner.base.sizes import parse_bytes
 from runner.base.suggest import did_you_mean, instead_of
 from runner.base.tree import leaves
+from runner.config.cluster_checks import check_cluster
 from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
 from runner.config.origins import located
@@ -28,8 +29,6 @@ from runner.output.names import output_names
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
 from runner.settings import (
-    ClusterKind,
-    ClusterSettings,
     Georeference,
     JobSettings,
     MaskSettings,
@@ -143,7 +142,7 @@ def check_job(job: JobSettings) -> None:
         _require(f"{where}.statistics", not repeated, stage.statistics, "each statistic once")
         for statistic in stage.statistics:
             check_statistic_name(statistic, f"{where}.statistics")
-        _check_cluster(f"{where}.cluster", stage.cluster)
+        check_cluster(f"{where}.cluster", stage.cluster)
 
 
 def check_limits(record: object, at: str = "") -> None:
@@ -177,19 +176,7 @@ def _require(key: str, holds: object, got: object, wanted: str) -> None:
         raise ConfigError(f"{key}={got}: wanted {wanted}")
 
 
-def _check_cluster(where: str, cluster: ClusterSettings) -> None:
-    kind = cluster.kind
-    one_process = kind in (ClusterKind.sync, ClusterKind.threads)
-    wanted = f"1 or nothing, since a cluster of kind '{kind.value}' is this one process; processes has n_workers"
-    _require(f"{where}.n_workers", not one_process or cluster.n_workers in (None, 1), cluster.n_workers, wanted)
-    needs_address = kind is ClusterKind.address
-    wanted = "a scheduler's address (tcp://host:port)" if needs_address else "nothing, unless the cluster is 'address'"
-    _require(f"{where}.address", bool(cluster.address) == needs_address, cluster.address, wanted)
-    if cluster.memory_limit not in (None, "auto"):
-        _check_bytes(f"{where}.memory_limit", str(cluster.memory_limit))
-
-
-def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2GiB") -> None:
+def _check_bytes(key: str, value: str, wanted: str) -> None:
     try:
         holds = parse_bytes(value) > 0
     except (ValueError, OverflowError):

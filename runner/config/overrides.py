@@ -57,7 +57,8 @@ def without_escapes(word: str) -> str:
 
 
 def _as_hydra_reads(override: Override, multirun: bool) -> Override:
-    name = "stages.any.statistics" if override.key == "statistics" else override.key
+    of_stages = override.key == "statistics" or override.key.startswith("cluster.")
+    name = f"stages.any.{override.key}" if of_stages else override.key
     of_group = name.startswith(_GROUPS)
     if override.text in ("", "null") or not (is_list(name) or is_text(name) or of_group):
         return override

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import partial as bind
 
 from runner.cluster.open import Clusters
 from runner.cluster.workers import Cluster
@@ -9,8 +10,10 @@ from runner.engine import block_engine
 from runner.engine.block_engine import Checkpoint
 from runner.engine.observer import Observer, failures_observed
 from runner.engine.results import PassResult, PassUsage
+from runner.engine.worker_preparation import prepared
 from runner.model import Stack
 from runner.plan.records import Pass
+from runner.read.gdal_environment import options_in_force
 from runner.settings import EngineName
 
 log = logging.getLogger(__name__)
@@ -29,9 +32,10 @@ def compute_pass(
     """
     observer, options, clusters = observer or Observer(), pass_.reading.gdal_options, clusters or Clusters()
     started, strangers = time.monotonic(), clusters.known_processes()
-    with clusters.opened(pass_.cluster, options) as cluster, clusters.measured(strangers) as usage:
+    prepare = bind(prepared, pass_.reading, stack.scenes[0], kernels=pass_.engine is EngineName.block)
+    with clusters.opened(pass_.cluster, options, prepare) as cluster, clusters.measured(strangers) as usage:
         opened = time.monotonic()
-        in_force = cluster.gdal_options(sorted(options))
+        in_force = cluster.everywhere(options_in_force, sorted(options))
         observer.opened(cluster.size, in_force, opened - started)
         log.info("%s: %s, GDAL options %s", pass_.name, cluster.size, in_force, extra={"pass": pass_.name})
         with failures_observed(cluster.watch, observer) as losses:

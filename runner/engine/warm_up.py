@@ -60,14 +60,14 @@ class KernelsLoading:
         """Use the kernels once. An unexpected error is left to the tasks, which may not need what failed."""
         try:
             with compiling_told(self._on_compiling):
-                self._compiled = _use_once()
+                self._compiled = load_kernels()
         except RunnerError as error:
             self._refusal = error
         except Exception:
             log.warning("kernels cannot be loaded beforehand", exc_info=True)
 
 
-def _use_once() -> float:
+def load_kernels() -> float:
     """Load the kernels of a mean over float32 pixels with predictor 3, as most stacks need. Returns compile seconds."""
     before = compile_seconds()
     pixels, needs = Pixels(np.dtype(np.float32), 0), Needs(sums=True)

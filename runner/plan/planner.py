@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from runner.cluster.workers import worker_memory
+from runner.cluster.kinds import expected_workers
 from runner.errors import ConfigError, PlanError
-from runner.host.cpus import cpu_count
 from runner.model import Stack
 from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, task_chunks
 from runner.plan.cost import cost_of
@@ -21,7 +20,7 @@ from runner.plan.records import Chunks, Pass, Plan, StagePlan, Task, Workers
 from runner.plan.weights import stage_weights
 from runner.plan.whole import refuse_parted_values
 from runner.reduce.statistics import statistic
-from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, EngineName, JobSettings, MaskSettings, Over
+from runner.settings import ChunkSettings, ClusterSettings, EngineName, JobSettings, MaskSettings, Over
 from runner.source.stores import Stores
 
 
@@ -94,14 +93,8 @@ def _refuse_high_counts(job: JobSettings, stack: Stack, skipped: int) -> None:
 
 
 def resolve_workers(cluster: ClusterSettings) -> Workers:
-    """The workers that a cluster will have. Of a running scheduler, only what the settings say is known."""
-    if cluster.kind is ClusterKind.sync:
-        return Workers(1, 1, worker_memory(cluster, 1))
-    if cluster.kind is ClusterKind.threads:
-        return Workers(1, cluster.threads_per_worker or cpu_count(), worker_memory(cluster, 1))
-    processes, threads = cluster.n_workers or cpu_count(), cluster.threads_per_worker or 1
-    unknown = cluster.kind is ClusterKind.address and cluster.memory_limit in (None, "auto")
-    return Workers(processes, threads, None if unknown else worker_memory(cluster, processes))
+    """The workers that a cluster will have. A running scheduler is asked. Raises ClusterError."""
+    return Workers(*expected_workers(cluster))
 
 
 def _plan_arrays(job: JobSettings, stack: Stack, reading: Reading, stages: tuple[StagePlan, ...]) -> Pass:
@@ -181,7 +174,7 @@ class _Sizing:
 
     @property
     def _in_process(self) -> bool:
-        return self.job.stages[self.stages[0].name].cluster.kind in (ClusterKind.sync, ClusterKind.threads)
+        return self.job.stages[self.stages[0].name].cluster.kind.in_process
 
     @property
     def _process_bytes(self) -> int:

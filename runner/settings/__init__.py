@@ -26,20 +26,23 @@ from runner.settings.choices import (
     StackGrid,
     Start,
     Verify,
+    Versions,
     Weights,
 )
+from runner.settings.cluster import AdaptSettings, ClusterSettings, SshSettings, TlsSettings
 from runner.settings.job import JobSettings
 from runner.settings.limits import COMPRESSIONS, Limits
 from runner.settings.mask import MaskHrefSettings, MaskSettings
 from runner.settings.output import DebugSettings, OutputSettings
 from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
 from runner.settings.source import AzureSettings, GcsSettings, S3Settings, SourceSettings, StacSettings
-from runner.settings.stages import ChunkSettings, ClusterSettings, StageSettings
+from runner.settings.stages import ChunkSettings, StageSettings
 from runner.settings.sweep import SweepSettings
 
 __all__ = [
     "COMPRESSIONS",
     "Action",
+    "AdaptSettings",
     "ArchiveSettings",
     "AzureSettings",
     "ChunkSettings",
@@ -72,11 +75,14 @@ __all__ = [
     "Signing",
     "SourceKind",
     "SourceSettings",
+    "SshSettings",
     "StacSettings",
     "StackGrid",
     "StageSettings",
     "Start",
     "SweepSettings",
+    "TlsSettings",
     "Verify",
+    "Versions",
     "Weights",
 ]

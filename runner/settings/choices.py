@@ -168,6 +168,44 @@ class ClusterKind(Enum):
     """Worker processes on this machine."""
     address = "address"
     """A dask scheduler that is running already."""
+    slurm = "slurm"
+    """Jobs in a queue of Slurm."""
+    pbs = "pbs"
+    """Jobs in a queue of PBS."""
+    sge = "sge"
+    """Jobs in a queue of Grid Engine."""
+    lsf = "lsf"
+    """Jobs in a queue of LSF."""
+    htcondor = "htcondor"
+    """Jobs in the pool of HTCondor."""
+    oar = "oar"
+    """Jobs in a queue of OAR."""
+    ssh = "ssh"
+    """Worker processes on hosts that are reached by ssh."""
+    gateway = "gateway"
+    """A cluster that a dask-gateway server starts."""
+    plugin = "plugin"
+    """A cluster of another package, by an entry point of `cog_stack_runner.clusters`."""
+
+    @property
+    def in_process(self) -> bool:
+        """True if the tasks run in this process."""
+        return self in (ClusterKind.sync, ClusterKind.threads)
+
+    @property
+    def is_queue(self) -> bool:
+        """True if workers are jobs of a queueing system."""
+        queues = (ClusterKind.slurm, ClusterKind.pbs, ClusterKind.sge, ClusterKind.lsf, ClusterKind.htcondor)
+        return self in (*queues, ClusterKind.oar)
+
+
+class Versions(Enum):
+    """The policy for workers whose packages differ from those of this process."""
+
+    stop = "stop"
+    """Refuse them."""
+    warn = "warn"
+    """Use them, and say so. Results may differ in bits, and tasks may fail."""
 
 
 class Over(Enum):

@@ -1,10 +1,11 @@
-"""The keys of a stage: its statistics, its cluster and its chunks."""
+"""The keys of a stage: its statistics and its chunks."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from runner.settings.choices import ClusterKind, Over, Weights
-from runner.settings.limits import FROM_0, FROM_1, PIXELS, SCENES, SECONDS
+from runner.settings.choices import Over, Weights
+from runner.settings.cluster import ClusterSettings
+from runner.settings.limits import FROM_0, PIXELS, SCENES
 
 
 @dataclass(slots=True)
@@ -22,26 +23,6 @@ class ChunkSettings:
     """Columns in a task: a number, `block` for the block width of the files, `all`, or `auto`."""
     snap: bool = True
     """Round `y` and `x` up to whole blocks of the files, so that no block is decoded twice."""
-
-
-@dataclass(slots=True)
-class ClusterSettings:
-    """The workers of a stage."""
-
-    kind: ClusterKind = ClusterKind.threads
-    """Which cluster runs the stage."""
-    n_workers: Annotated[int | None, FROM_1] = None
-    """Number of worker processes. Null starts one per core, or waits for one worker at an `address`."""
-    threads_per_worker: Annotated[int | None, FROM_1] = None
-    """Number of threads in each worker. Null is one per core for `threads`, and 1 for `processes`."""
-    memory_limit: str | None = None
-    """Memory of each worker, such as `2GiB`. `auto` or null shares the memory of this machine evenly."""
-    address: str | None = None
-    """Address of the scheduler for the kind `address`, such as `tcp://host:8786`."""
-    start_timeout: Annotated[float, SECONDS] = 60.0
-    """Seconds to wait for the first worker."""
-    silent_timeout: Annotated[float, SECONDS] = 60.0
-    """Seconds without an answer after which a worker is given up and its tasks go to others."""
 
 
 @dataclass(slots=True)

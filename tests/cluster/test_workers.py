@@ -25,6 +25,7 @@ from runner.engine.block_engine import _killer_named
 from runner.engine.trace import NumberedTask
 from runner.errors import ClusterError
 from runner.plan.records import Task
+from runner.read.gdal_environment import options_in_force
 from runner.read.header import Window
 from runner.record.failure import failure
 from runner.record.run import TaskExtent
@@ -83,7 +84,7 @@ def test_nothing_listens_beyond_loopback() -> None:
 def test_workers_have_the_options_before_they_work(kind: str, scheduler: str) -> None:
     settings = ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None)
     with open_cluster(settings, {"GDAL_HTTP_MAX_RETRY": "7"}) as cluster:
-        seen = cluster.gdal_options(["GDAL_HTTP_MAX_RETRY"])
+        seen = cluster.everywhere(options_in_force, ["GDAL_HTTP_MAX_RETRY"])
     assert {options["GDAL_HTTP_MAX_RETRY"] for options in seen.values()} == {"7"}
 
 
@@ -92,7 +93,7 @@ def test_a_borrowed_worker_gets_its_own_options_back(scheduler: str) -> None:
     with open_cluster(settings, {"GDAL_HTTP_MAX_RETRY": "7"}):
         pass
     with open_cluster(settings, {}) as cluster:
-        seen = cluster.gdal_options(["GDAL_HTTP_MAX_RETRY"])
+        seen = cluster.everywhere(options_in_force, ["GDAL_HTTP_MAX_RETRY"])
     assert {options["GDAL_HTTP_MAX_RETRY"] for options in seen.values()} == {None}
 
 
@@ -208,7 +209,7 @@ def test_a_worker_that_falls_silent_is_given_up_and_its_tasks_are_done_elsewhere
     with open_cluster(settings, {}) as cluster:
         assert results_after_a_fault(cluster, tmp_path, lambda pids: suspend([min(pids)])) == list(range(40))
         assert len(cluster.watch.losses()) == 1
-        assert len(cluster.gdal_options(["GDAL_HTTP_TIMEOUT"])) == 1
+        assert len(cluster.everywhere(options_in_force, ["GDAL_HTTP_TIMEOUT"])) == 1
 
 
 @pytest.mark.slow
@@ -316,7 +317,7 @@ def test_an_event_loop_that_does_not_start_is_no_fault_of_the_runner(
 def test_workers_that_do_not_start_are_no_fault_of_the_runner(
     monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    monkeypatch.setattr("runner.cluster.dask_workers.LocalCluster", Mock(side_effect=fault))
+    monkeypatch.setattr("runner.cluster.local_processes.LocalCluster", Mock(side_effect=fault))
     with (
         pytest.raises(ClusterError, match=r"do not start \(.*ask for fewer by stages.NAME.cluster.n_workers, raise"),
         open_cluster(ClusterSettings(ClusterKind.processes, start_timeout=5), {}),

@@ -1,0 +1,63 @@
+"""What starts a cluster gives: a scheduler to connect to, and what is known about its workers.
+
+A package adds a kind of cluster by an entry point of the group `cog_stack_runner.clusters` that names a `StartCluster`.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+from runner.settings import ClusterSettings
+
+GROUP: Final = "cog_stack_runner.clusters"
+
+
+class Expected(NamedTuple):
+    """Worker processes, with threads and bytes of each (None: unknown), as the plan counts on them."""
+
+    processes: int
+    threads: int
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A scheduler that runs, and whose workers are there or on their way.
+
+    `scheduler` is what `distributed.Client` takes: an address or a cluster object. `security` is a
+    `distributed.Security`, or None. Workers of `others` go on when the run ends; those that are `elsewhere` are not
+    processes below this one. `renew` is called every few seconds and starts workers in place of those that have ended.
+    `explain` says why no worker has come: what the queue says, or where the logs are.
+    """
+
+    scheduler: Any
+    security: Any = None
+    others: bool = False
+    elsewhere: bool = True
+    renew: Callable[[], None] = lambda: None
+    explain: Callable[[], str] = lambda: ""
+
+
+def options_of(settings: ClusterSettings) -> dict[str, Any]:
+    """The options by name: whole numbers, numbers, true and false as such, everything else as text."""
+    return dict(_option(word) for word in settings.options)
+
+
+def _option(word: str) -> tuple[str, Any]:
+    name, _, text = word.partition("=")
+    for kind in (int, float):
+        with suppress(ValueError):
+            return name, kind(text)
+    return name, {"true": True, "false": False}.get(text, text)
+
+
+class StartCluster(Protocol):
+    """Starts a cluster, or reaches one, and stops what it started at the end of the context.
+
+    `loop` is a running event loop (`tornado.ioloop.IOLoop`) that dask's cluster objects take; it may be left unused.
+    Raises `runner.errors.ClusterError` with what to do.
+    """
+
+    def __call__(self, settings: ClusterSettings, loop: Any) -> AbstractContextManager[Started]:
+        """The cluster of these settings."""

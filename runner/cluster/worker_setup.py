@@ -1,0 +1,147 @@
+"""What every worker gets before its first task, also one that comes late: a check of its versions, options, limits.
+
+A plugin of dask brings it to the workers. Its class is sent by value, since a worker may have another version of this
+package, or none.
+"""
+
+import logging
+import os
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
+
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+
+from runner.base.console import tell
+from runner.cluster.liveness import Liveness
+from runner.cluster.versions import finder, versions_here
+from runner.errors import ClusterError
+from runner.host.open_files import allow_many_files
+
+_TOPIC: Final = "cog-stack-runner"  # of events about workers
+
+log = logging.getLogger(__name__)
+
+
+class Setup(NamedTuple):
+    """GDAL options, and what a worker calls before its first task; an exception of it refuses the worker."""
+
+    options: Mapping[str, str]
+    prepare: Callable[[], object] | None = None
+    only_warn: bool = False  # of other versions
+
+
+@contextmanager
+def workers_set_up(client: Any, liveness: Liveness, setup: Setup) -> Iterator[None]:
+    """Set up all workers, and those that come meanwhile; they get their own options back at the end.
+
+    Raises ClusterError for a worker that is there and cannot be used. One that comes later is sent away.
+    """
+    name = f"{_TOPIC}-{uuid4().hex}"
+    known = frozenset(liveness.ask(client.nthreads))
+    client.subscribe_topic(_TOPIC, _told)
+    liveness.ask(client.register_plugin, _cleaner(name, client.id), f"{name}-cleaner")
+    try:
+        liveness.ask(client.register_plugin, _worker_plugin(name, setup, known), name)
+        for worker, problem in liveness.ask(client.run, _problem_of(name)).items():
+            if problem:
+                raise ClusterError(f"worker {worker}: {problem}")
+        yield
+    finally:
+        with suppress(ClusterError):  # the scheduler is gone, as the run's error says
+            liveness.check()
+            liveness.ask(client.unregister_worker_plugin, name)
+            liveness.ask(client.unregister_scheduler_plugin, f"{name}-cleaner")
+
+
+def set_up(options: Mapping[str, str], prepare: Callable[[], object] | None) -> dict[str, str | None]:
+    """Set up this worker process. Returns the former values of the options. Raises ClusterError."""
+    allow_many_files()
+    before = {name: os.environ.get(name) for name in options}
+    os.environ.update(options)
+    if prepare is not None:
+        prepare()
+    return before
+
+
+def restore(before: Mapping[str, str | None]) -> None:
+    """Give this worker process its own options back."""
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _told(event: tuple[float, Mapping[str, str]]) -> None:
+    _, facts = event
+    log.warning("worker %s: %s", facts["worker"], facts["problem"])
+    tell(f"worker {facts['worker']}: {facts['problem']}")
+
+
+def _worker_plugin(name: str, setup: Setup, known: frozenset[str]) -> WorkerPlugin:
+    """The plugin that sets up a worker. Those that are not `known` leave if they cannot be used."""
+    find, ours, topic, only_warn = finder(), dict(versions_here()), _TOPIC, setup.only_warn
+    steps = pickle.dumps((set_up, restore, dict(setup.options), setup.prepare))
+
+    class WorkerSetup(WorkerPlugin):
+        problem: str | None = None
+        undo: "Callable[[], object]" = staticmethod(lambda: None)
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def setup(self, worker: Any) -> None:
+            import asyncio  # noqa: PLC0415 - the worker's own, as all below
+
+            other, self.problem = await asyncio.to_thread(self.prepared)
+            for said in filter(None, (other, self.problem)):
+                worker.log_event(topic, {"worker": worker.address, "problem": said})
+            if self.problem and worker.address not in known:
+                await worker.close_gracefully(reason=self.problem)
+
+        def prepared(self) -> "tuple[str | None, str | None]":
+            """Set up this process. Returns a warning and a problem, if there are any."""
+            import pickle  # noqa: PLC0415
+
+            theirs = find()
+            other = ", ".join(f"{one} {theirs[one]}, here {ours[one]}" for one in ours if theirs[one] != ours[one])
+            missing = theirs["cog-stack-runner"] == "missing"
+            if other and (missing or not only_warn):
+                also = "" if missing else ", or set cluster.versions=warn"
+                return None, f"it has {other}; install there what is here{also}"
+            try:
+                set_up, restore, options, prepare = pickle.loads(steps)  # noqa: S301 - as every task is
+                before = set_up(options, prepare)
+                self.undo = lambda: restore(before)
+            except Exception as error:  # noqa: BLE001 - whatever it is, this worker cannot be used
+                return None, f"{error}" or type(error).__name__
+            return other and f"it has {other}; results may differ in bits", None
+
+        def teardown(self, worker: Any) -> None:  # noqa: ARG002 - dask's signature
+            self.undo()
+
+    return WorkerSetup(name)
+
+
+def _problem_of(name: str) -> Callable[..., "str | None"]:
+    def problem(dask_worker: Any) -> "str | None":
+        plugin = dask_worker.plugins.get(name)
+        return plugin.problem if plugin is not None else "it did not take the setup of this run; look at its log"
+
+    return problem
+
+
+def _cleaner(name: str, client_id: str) -> SchedulerPlugin:
+    """A plugin of the scheduler that forgets the setup of a client that is gone, such as a driver that was killed."""
+
+    class Cleaner(SchedulerPlugin):
+        def remove_client(self, scheduler: Any, client: str) -> None:
+            import asyncio  # noqa: PLC0415 - the scheduler's own
+
+            if client == client_id and name in scheduler.worker_plugins:
+                self.task = asyncio.ensure_future(scheduler.unregister_worker_plugin(comm=None, name=name))
+
+    return Cleaner()

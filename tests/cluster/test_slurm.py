@@ -1,0 +1,160 @@
+"""A real Slurm: an end-to-end run, queues that do not start or refuse, jobs that are cancelled or end by themselves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import slurm
+from jobs import Cli
+from waiting import LONG, wait_until
+from worker_tasks import times, together
+
+from runner.cluster import job_queue
+from runner.cluster.open import open_cluster
+from runner.errors import ClusterError
+from runner.settings import ClusterKind, ClusterSettings
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(slurm.missing_programs()), reason=str(slurm.missing_programs())),
+]
+
+Environment = dict[str, str]
+JOBS = ("cluster=slurm", "cluster.cores=1", "cluster.memory=1GiB", "cluster.processes=1", "cluster.interface=lo",
+        "cluster.walltime=00:10:00")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    with slurm.slurm(tmp_path_factory.mktemp("slurm")) as environment:
+        yield environment
+
+
+@pytest.fixture
+def here(nodes: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
+    """This process finds Slurm, and jobs find the tasks of tests."""
+    for name in ("PATH", "SLURM_CONF"):
+        monkeypatch.setenv(name, nodes[name])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.chdir(tmp_path)
+    return nodes
+
+
+def job_settings(jobs: int, **changes: object) -> ClusterSettings:
+    settings = {"cores": 1, "memory": "1GiB", "processes": 1, "interface": "lo", "walltime": "00:10:00", **changes}
+    return ClusterSettings(ClusterKind.slurm, jobs=jobs, start_timeout=LONG, **settings)  # type: ignore[arg-type]
+
+
+def results_of(folder: Path) -> dict[str, str]:
+    """The digests of a run's values."""
+    outputs = json.loads((folder / "outputs.json").read_text())
+    return {one["name"]: json.dumps(one["values"]) for one in outputs["files"]}
+
+
+def test_a_run_on_slurm_has_the_bits_of_a_run_on_threads(cli: Cli, folder_of_scenes: Path, nodes: Environment) -> None:
+    words = ("source=local", f"source.url={folder_of_scenes}/*.tif", "chunks.y=256")
+    on_slurm = cli(*words, *JOBS, "cluster.n_workers=2", "output.dir=slurm", env=nodes)
+    assert on_slurm.returncode == 0, on_slurm.stderr
+    assert "(slurm, 2 threads)" in on_slurm.stderr
+    cli(*words, "output.dir=threads")
+    folder = folder_of_scenes.parent
+    assert results_of(folder / "slurm") == results_of(folder / "threads")
+    wait_until(lambda: not slurm.queued(nodes))
+
+
+def test_what_is_not_set_is_taken_from_the_users_file(
+    cli: Cli, folder_of_scenes: Path, nodes: Environment, tmp_path: Path
+) -> None:
+    (tmp_path / "dask").mkdir()
+    (tmp_path / "dask/jobqueue.yaml").write_text(
+        "jobqueue: {slurm: {cores: 2, memory: 2GiB, processes: 2, interface: lo, walltime: '00:05:00'}}"
+    )
+    words = ("source=local", f"source.url={folder_of_scenes}/*.tif", "cluster=slurm", "output.dir=out")
+    done = cli(*words, env={**nodes, "DASK_CONFIG": str(tmp_path / "dask")})
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out/run.json").read_text())["passes"][0]["cluster"]["threads"] in (1, 2)
+
+
+def test_a_queue_that_never_starts_ends_the_run_with_its_reason(
+    cli: Cli, folder_of_scenes: Path, nodes: Environment
+) -> None:
+    words = ("source=local", f"source.url={folder_of_scenes}/*.tif", "cluster.queue=closed", "cluster.start_timeout=5")
+    done = cli(*words, *JOBS, env=nodes)
+    assert done.returncode == 1
+    assert "no worker came within start_timeout=5 s: squeue says: job" in done.stderr
+    assert "PENDING" in done.stderr
+    assert "#SBATCH -p closed" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not slurm.queued(nodes)
+
+
+def test_a_queue_that_refuses_the_job_is_quoted(here: Environment) -> None:
+    with (
+        pytest.raises(
+            ClusterError, match="(?s)the queue refuses the job: sbatch: .*invalid partition.*#SBATCH -p nowhere"
+        ),
+        open_cluster(job_settings(1, queue="nowhere"), {}),
+    ):
+        pytest.fail("there is a cluster")
+
+
+def test_jobs_that_end_at_once_are_not_waited_for(here: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_queue, "RENEW_SECONDS", 3.0)
+    prologue = ["echo there is no such module >&2", "exit 1"]
+    with (
+        pytest.raises(
+            ClusterError, match=r"(?s)1 job \d+ ended before a worker came \(in job_logs: there is no such module"
+        ),
+        open_cluster(job_settings(1, job_script_prologue=prologue), {}),
+    ):
+        pytest.fail("there is a cluster")
+
+
+def test_ctrl_c_while_jobs_wait_leaves_nothing_in_the_queue(folder_of_scenes: Path, nodes: Environment) -> None:
+    words = ("source=local", f"source.url={folder_of_scenes}/*.tif", "cluster.queue=closed", *JOBS)
+    command = [sys.executable, "-m", "runner", *words]
+    with subprocess.Popen(command, env=nodes, cwd=folder_of_scenes.parent, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: slurm.queued(nodes))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LONG) == 130
+    assert not slurm.queued(nodes)
+
+
+def test_a_cancelled_job_is_made_up_for(here: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_queue, "RENEW_SECONDS", 1.0)
+    (tmp_path / "meeting").mkdir()
+    with open_cluster(job_settings(2), {"GDAL_HTTP_MAX_RETRY": "7"}) as cluster:
+        numbers, pids = [], set()
+        for number, pid in cluster.map(together, (tmp_path / "meeting", 2, 0.3), list(range(200)), lambda: None):
+            numbers.append(number)
+            pids.add(pid)
+            if len(numbers) == 20:
+                first = slurm.queued(here)[0].split()[0]
+                subprocess.run(["scancel", first], env=here, check=True)
+        assert sorted(numbers) == list(range(200))
+        assert len(pids) == 3
+        assert len(cluster.watch.losses()) == 1
+
+
+def test_workers_leave_before_the_walltime_and_others_go_on(
+    here: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "RENEW_SECONDS", 1.0)
+    (tmp_path / "meeting").mkdir()
+    settings = job_settings(1, walltime="00:01:00")
+    with open_cluster(settings, {}) as cluster:
+        answers = list(cluster.map(together, (tmp_path / "meeting", 1, 0.5), list(range(115)), lambda: None))
+        assert sorted(number for number, _ in answers) == list(range(115))
+        assert len({pid for _, pid in answers}) == 2
+
+
+def test_the_number_of_jobs_follows_the_tasks(here: Environment) -> None:
+    settings = job_settings(1)
+    settings.jobs, settings.adapt.maximum, settings.adapt.interval = None, 2, 1.0
+    with open_cluster(settings, {}) as cluster:
+        assert sorted(cluster.map(times, 2, list(range(10)), lambda: None)) == list(range(0, 20, 2))

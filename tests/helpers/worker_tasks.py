@@ -1,0 +1,26 @@
+"""Tasks for workers of other processes, which import them by this name."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from waiting import wait_until
+
+
+def times(factor: int, numbers: Iterator[int]) -> Iterator[int]:
+    """Each number times the factor."""
+    return (factor * number for number in numbers)
+
+
+def together(meeting: tuple[Path, int, float], numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+    """Each number with the process that has it, after so many seconds.
+
+    None is done before so many processes have come to the folder.
+    """
+    folder, processes, seconds = meeting
+    (folder / str(os.getpid())).touch()
+    wait_until(lambda: len(list(folder.iterdir())) >= processes)
+    for number in numbers:
+        time.sleep(seconds)
+        yield number, os.getpid()
