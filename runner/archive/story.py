@@ -35,6 +35,7 @@ from runner.job import Surroundings, kernels_loading
 from runner.output.inputs import write_left_out
 from runner.plan.reading import gdal_options_of
 from runner.preview import stores_of
+from runner.publish.open import target_of
 from runner.record.run_record import RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 from runner.settings import JobSettings
@@ -67,7 +68,7 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
-        runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {})
+        runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {}, target_of(job))
         with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
@@ -129,9 +130,10 @@ class _Story:
     # --- running ----------------------------------------------------------------------------------------------------
 
     def _run_all(self, bar: Callable[[int, int], None]) -> None:
-        ended = {row.stack for row in self._table.rows if row.status in ("COMPLETED", OUTSIDE)}
-        waiting = iter([part for part in self._parts if part.name not in ended])
-        done, total = len(ended), len(self._parts)
+        rows = {row.stack: row for row in self._table.rows}
+        remaining = [part for part in self._parts if not self._runs.is_done(part, rows[part.name])]
+        waiting = iter(remaining)
+        done, total = len(self._parts) - len(remaining), len(self._parts)
         drivers = most_under_way(self._whole.job)
         pool = ThreadPoolExecutor(drivers, "stack")
         under_way: dict[Future[StackRow], Part] = {}
