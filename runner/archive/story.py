@@ -35,6 +35,7 @@ from runner.job import Surroundings, kernels_loading
 from runner.output.inputs import write_left_out
 from runner.plan.reading import gdal_options_of
 from runner.preview import stores_of
+from runner.publish.collection import write_collection
 from runner.publish.open import target_of
 from runner.record.run_record import RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
@@ -191,6 +192,8 @@ class _Story:
     def _write_tables(self) -> list[str]:
         complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}
         files = write_tables(self._whole.job, self._record.folder, complete)
+        if self._whole.job.output.stac:
+            files += write_collection(self._whole.job, self._record.folder, [*complete])
         self._record.change(outputs=(STACKS, *files))
         return files
 

@@ -69,17 +69,18 @@ def upload_all(folder: Path, target: Target) -> None:
     way = f"{command()} log resume {quote(relative_path(folder))}"
     try:
         rows = read_stacks(folder) if read_run(folder).record.is_archive else ()
-        for row in rows:
-            if row.status == "COMPLETED":
-                upload_if_lacking(folder / FOLDER / row.stack, target.below(f"{FOLDER}/{row.stack}"))
-        count, size = upload_run(folder, target, [f"{FOLDER}/{row.stack}" for row in rows if row.status == "COMPLETED"])
+        stacks = [f"{FOLDER}/{row.stack}" for row in rows if row.status == "COMPLETED"]
+        for stack in stacks:
+            upload_if_lacking(folder / stack, target.below(stack))
+        count, size = upload_run(folder, target, stacks)
     except KeyboardInterrupt:
         tell(f"the results in {relative_path(folder)} are complete; to go on with their upload: {way}")
         raise
     except (OutputError, RecordError) as error:
         error.add_note(f"the results in {relative_path(folder)} are complete; to go on with their upload: {way}")
         raise
-    tell(f"uploaded: {plural(count, 'object')}, {size / 1e6:.1f} MB, to {shown(target.url)}")
+    whole = f"{plural(len(stacks), 'stack')}, and of the archive " if stacks else ""
+    tell(f"uploaded: {whole}{plural(count, 'object')}, {size / 1e6:.1f} MB, to {shown(target.url)}")
 
 
 def upload_if_lacking(folder: Path, target: Target) -> None:

@@ -162,7 +162,7 @@ def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]
 
 def _names(config: Mapping[str, Any]) -> Iterable[str]:
     """The names of all files that a run of this config writes."""
-    stages, described = config.get("stages") or {}, bool(config["output"].get("stac"))
+    stages, described = config.get("stages") or {}, bool((config.get("output") or {}).get("stac"))
     if parted_by(config):
         tables = [f"{name}.parquet" for name, stage in stages.items() if Over[stage["over"]] is Over.space]
         return dict.fromkeys([*_FILES, *_OF_AN_ARCHIVE, *([COLLECTION] if described else []), *tables])
