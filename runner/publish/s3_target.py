@@ -221,8 +221,10 @@ class S3Target:
             if refusal.status == 501:
                 raise _UnknownError from error
             raise OutputError(f"{href}: {_in_words(refusal, href)}") from error
+        except RecursionError as error:  # botocore follows a redirect without an end
+            raise OutputError(f"{href}: {_in_words(Refusal('', 301, 'PermanentRedirect', ''), href)}") from error
         except (BotoCoreError, OSError) as error:
-            raise OutputError(f"{href}: {of_output(reason_of(ConnectionFailedError('', error), href))}") from error
+            raise OutputError(f"{href}: {of_output(reason_of(_unanswered(error), href))}") from error
 
 
 def _client(stores: Stores) -> Any:
@@ -244,6 +246,12 @@ def _client(stores: Stores) -> Any:
         **direct,
     )
     return stores.credentials.client(config, endpoint, ca_bundle())
+
+
+def _unanswered(error: Any) -> ConnectionFailedError:
+    """A request that got no answer, with the cause that botocore wraps."""
+    about = getattr(error, "kwargs", {})
+    return ConnectionFailedError(str(about.get("endpoint_url") or ""), about.get("error") or error)
 
 
 def _refusal(error: Any) -> Refusal:
