@@ -28,6 +28,7 @@ _PARTS_TOGETHER: Final = 4
 _MOST_PARTS: Final = 10_000
 _ATTEMPTS_AT_ONCE: Final = threading.BoundedSemaphore(8)  # bodies in memory, of all uploads of this process
 _THERE: Final = (412, 409)  # another object, or another upload of it that is about to end
+_UNKNOWN: Final = (405, 501)  # not allowed for anybody, not implemented
 _NO_RIGHT: Final = (
     "access denied to write here ({code}); check AWS_PROFILE or output.s3.profile, and that they allow s3:PutObject, "
     "s3:GetObject, s3:ListBucket and s3:AbortMultipartUpload"
@@ -38,7 +39,7 @@ class _ThereError(Exception):
     """The condition that no object has this key does not hold."""
 
 
-class _UnknownError(Exception):
+class _UnknownError(OutputError):
     """The server does not know what it was asked."""
 
 
@@ -84,8 +85,7 @@ class S3Target:
     def refuse_unwritable(self) -> None:
         """Raise OutputError if an upload cannot be begun; it is ended at once, so that no object is left."""
         name = "outputs.json"
-        upload = self._call("create_multipart_upload", name)["UploadId"]
-        self._call("abort_multipart_upload", name, UploadId=upload)
+        self._end(name, self._call("create_multipart_upload", name)["UploadId"])
 
     def put(self, name: str, path: Path, sent: Sent) -> bool:
         """Write a file as an object, in parts if it is large; False if there is one of this name."""
@@ -118,8 +118,8 @@ class S3Target:
                 "complete_multipart_upload", name, UploadId=upload, IfNoneMatch="*", MultipartUpload={"Parts": parts}
             )
         except BaseException as error:
-            with suppress(OutputError, _UnknownError, _ThereError):
-                self._call("abort_multipart_upload", name, UploadId=upload)
+            with suppress(OutputError, _ThereError):
+                self._end(name, upload)
             if isinstance(error, _ThereError):
                 return False
             raise
@@ -185,7 +185,12 @@ class S3Target:
         with suppress(_UnknownError):
             for entry in list(self._pages("list_multipart_uploads", "Uploads", Prefix=before)):
                 if entry["Key"].removeprefix(before) in names:
-                    self._call("abort_multipart_upload", entry["Key"].removeprefix(before), UploadId=entry["UploadId"])
+                    self._end(entry["Key"].removeprefix(before), entry["UploadId"])
+
+    def _end(self, name: str, upload: str) -> None:
+        """End an upload in parts without an object. A server that cannot keeps the parts."""
+        with suppress(_UnknownError):
+            self._call("abort_multipart_upload", name, UploadId=upload)
 
     # --- requests -----------------------------------------------------------------------------------------------
 
@@ -218,9 +223,8 @@ class S3Target:
             refusal = _refusal(error)
             if refusal.status in _THERE and refusal.code in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise _ThereError from error
-            if refusal.status == 501:
-                raise _UnknownError from error
-            raise OutputError(f"{href}: {_in_words(refusal, href)}") from error
+            kind = _UnknownError if refusal.status in _UNKNOWN else OutputError
+            raise kind(f"{href}: {_in_words(refusal, href)}") from error
         except RecursionError as error:  # botocore follows a redirect without an end
             raise OutputError(f"{href}: {_in_words(Refusal('', 301, 'PermanentRedirect', ''), href)}") from error
         except (BotoCoreError, OSError) as error:

@@ -81,6 +81,31 @@ def relay(endpoint: str) -> Callable[[Asked], Answer]:
     return script
 
 
+def as_googles(script: Callable[[Asked], Answer]) -> Callable[[Asked], Answer]:
+    """A script that takes requests in the words of Google's XML API, which are S3's but for the names of headers.
+
+    Source: "XML API reference: HTTP headers"; fake-gcs-server takes no uploads by this API.
+    """
+
+    def translated(asked: Asked) -> Answer:
+        headers = {name.replace("x-goog-", "x-amz-"): value for name, value in asked.headers.items()}
+        headers["authorization"] = _SIGNED
+        path, mark, query = asked.target.partition("?")
+        asked = asked._replace(target=path.replace("%2F", "/") + mark + query)
+        generation = headers.pop("x-amz-if-generation-match", None)
+        condition = {} if generation is None else {"if-none-match": "*"} if generation == "0" else {"if-match": '"1"'}
+        if asked.method == "PUT" and "x-amz-copy-source" in headers and condition:
+            there = script(asked._replace(method="HEAD", headers={"authorization": _SIGNED}, body=b""))
+            if there.status == 200:
+                return Answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+            condition = {}
+        answer = script(asked._replace(headers={**headers, **condition}))
+        return answer._replace(status=412) if "if-match" in condition and answer.status == 404 else answer
+
+    return translated
+
+
+_SIGNED = "AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 _OWN = ("content-length", "transfer-encoding", "connection", "server", "date")
 
 
