@@ -163,11 +163,13 @@ def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
         _show_plan(job)
         return
     from runner.host.memory import process_seconds  # noqa: PLC0415 - what a plan does not need
+    from runner.publish.upload import uploaded_at_end  # noqa: PLC0415 - as above
     from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
 
     folder = expanded(job.output.dir).absolute()
     command = [word for word in sys.argv if word != _NO_FOLDER]
-    with reported_run(folder, job_config.resolved(tree), command, overrides) as record:
+    reported = reported_run(folder, job_config.resolved(tree), command, overrides)
+    with uploaded_at_end(job, folder), reported as record:
         if first:
             record.put_phase("imports", process_seconds() - record.seconds)
         keep_config(folder, tree, overrides)

@@ -1,7 +1,7 @@
 """The story of a run: find the scenes, plan, compute pass by pass, write, record."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
@@ -28,8 +28,9 @@ from runner.output.results import Destination, provenance, write_stage
 from runner.plan.planner import make_plan
 from runner.plan.records import Pass, Plan
 from runner.preview import announced, find_scenes, refuse_too_many, stores_of
+from runner.publish.item import Described, write_item
 from runner.read.store_errors import StoreError
-from runner.record.claim import refuse_emptied
+from runner.record.claim import ITEM, refuse_emptied
 from runner.record.outputs import StageFiles, write_outputs
 from runner.record.run_record import RunRecord
 from runner.record.sections import fetched, stack_record
@@ -239,15 +240,23 @@ class StackRun:
             name for stage in plan.stages for name in output_names(stage.name, stage.over, list(results[stage.name]))
         ]
         written: list[StageFiles] = []
-        with all_or_none([folder / name for name in (*names, "outputs.json")]):
+        with all_or_none([folder / name for name in (*names, "outputs.json", ITEM)]):
             for stage in plan.stages:
                 files = write_stage(destination, stage, inputs.stack, results.pop(stage.name))
                 written.append(StageFiles(stage, files))
             write_outputs(folder / "outputs.json", written)
+            if job.output.stac:
+                self._describe(inputs, written)
             paths = [file.path for stage_files in written for file in stage_files.files]
             self.record.change(outputs=tuple(path.name for path in paths))
         rows = [row for stage_files in written for row in summary.result_rows(*stage_files)]
         summary.show_results(rows, inputs, paths)
+
+    def _describe(self, inputs: Inputs, written: Sequence[StageFiles]) -> None:
+        """Write the STAC item; that of an archive's stack has its folder's name, as the table of stacks."""
+        folder, alone = self.record.folder, self.shared.alone
+        name = inputs.stack.name if alone else folder.name
+        write_item(folder / ITEM, Described(name, inputs, written, self.record.run.config_sha256, archived=not alone))
 
 
 def _prepare_page() -> None:

@@ -5,7 +5,7 @@ become a batch, and then in every pass.
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from runner.archive.batches import Planned, batch_bytes, first_batch, shared_plan, what_is_read
 from runner.archive.joint_pass import Entry, JointPass
 from runner.archive.turns import Turns, own_bytes, room_bytes
-from runner.cluster.open import Clusters
+from runner.cluster.open import Clusters, Prepare
 from runner.cluster.workers import Cluster
 from runner.engine.shared import Shared
 from runner.engine.traced_tasks import run_traced
@@ -239,9 +239,11 @@ class _JoinedClusters(Clusters):
         return self._clusters.known_processes()
 
     @contextmanager
-    def opened(self, settings: ClusterSettings, options: Any) -> Iterator[Cluster]:
+    def opened(
+        self, settings: ClusterSettings, options: Mapping[str, str], prepare: Prepare | None = None
+    ) -> Iterator[Cluster]:
         """A cluster of the archive."""
-        with self._clusters.opened(settings, options) as cluster:
+        with self._clusters.opened(settings, options, prepare) as cluster:
             yield cast("Cluster", _JoinedCluster(cluster, self._joined, self._number))
 
     def measured(self, strangers: frozenset[int]) -> AbstractContextManager[Usage]:

@@ -35,7 +35,7 @@ class ArchiveJob:
         """The settings of a stack's run."""
         where = {**self.job.source.where, **part.where}
         source = replace(self.job.source, stack_by=[], where=where, **_band_of(part))
-        return replace(self.job, source=source, output=replace(self.job.output, dir=str(self.folder_of(part))))
+        return replace(self.job, source=source, output=replace(self.job.output, **self._places(part)))
 
     def config_of(self, part: Part) -> dict[str, Any]:
         """The resolved config of a stack's run."""
@@ -62,8 +62,14 @@ class ArchiveJob:
         return {
             **config,
             "source": {**source, "stack_by": [], "where": where, **_band_of(part)},
-            "output": {**output, "dir": str(self.folder_of(part))},
+            "output": {**output, **self._places(part)},
         }
+
+    def _places(self, part: Part) -> dict[str, Any]:
+        """The settings that say where the results of a stack go."""
+        upload = self.job.output.upload
+        address = upload and f"{upload.rstrip('/')}/{FOLDER}/{part.name}"
+        return {"dir": str(self.folder_of(part)), "upload": address}
 
 
 def _band_of(part: Part) -> dict[str, Any]:

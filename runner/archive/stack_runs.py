@@ -21,12 +21,15 @@ from runner.host.once import Once
 from runner.host.stopping import refuse_if_stopped
 from runner.job import Find, StackRun, Surroundings
 from runner.model import Inputs
+from runner.publish.target import Target
+from runner.publish.upload import upload_if_lacking
 from runner.record.claim import clear_unbegun, left_nothing, remove_if_nothing_left
 from runner.record.lock import held
 from runner.record.recorded_inputs import found_again, refuse_changed_area
 from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import RunRecord, recorded_stack
-from runner.record.stacks import OUTSIDE, StackRow, read_stacks
+from runner.record.stacks import FOLDER, OUTSIDE, StackRow, read_stacks
+from runner.record.uploaded import lacks_upload
 from runner.report.page import write_report
 from runner.settings import JobSettings
 from runner.source.parts import Part
@@ -47,6 +50,7 @@ class StackRuns:
     turns: Turns
     listed: Archive
     finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
+    target: Target | None = None  # to which the stacks are uploaded
     in_area: list[RunFolder] = field(default_factory=list)  # one that an earlier attempt cut to the area, if any
     of_settings: set[str] = field(default_factory=set)  # stacks that will fail again until a setting is another
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # on stacks whose scenes were found
@@ -93,6 +97,16 @@ class StackRuns:
         except RecordError as error:
             raise RecordError(f"{error}; {advice_on(folder)}") from error
 
+    def is_done(self, part: Part, row: StackRow) -> bool:
+        """Tell if there is nothing to do for a stack: it is complete, and uploaded if it is to be."""
+        if row.status != "COMPLETED" or self.target is None:
+            return row.status in ("COMPLETED", OUTSIDE)
+        return not lacks_upload(self.archive.folder_of(part), self._target_of(part, self.target).url)
+
+    @staticmethod
+    def _target_of(part: Part, target: Target) -> Target:
+        return target.below(f"{FOLDER}/{part.name}")
+
     def together(self, parts: Sequence[Part]) -> list[Callable[[], StackRow]]:
         """The runs of stacks of different bands of the same files, each for a thread of its own, at the same time."""
         if len(parts) == 1:
@@ -110,13 +124,17 @@ class StackRuns:
     def run(
         self, part: Part, surroundings: Surroundings | None = None, headers: Once[ReadScenes] | None = None
     ) -> StackRow:
-        """Run a stack, or go on with it; its row, whatever happens. Others may use the same headers."""
+        """Run a stack, or go on with it, and upload it; its row, whatever happens. Others may use the same headers."""
         folder, record = self.archive.folder_of(part), None
         shared = surroundings or self.surroundings
         try:
             refuse_if_stopped()
-            with hushed(), self._started(part, headers or Once()) as (record, find):
-                StackRun(self.archive.settings_of(part), record, self.stores.beside(), shared).all_stages(find)
+            if not (self.target and self._is_complete(part)):
+                with hushed(), self._started(part, headers or Once()) as (record, find):
+                    StackRun(self.archive.settings_of(part), record, self.stores.beside(), shared).all_stages(find)
+            if self.target:
+                with hushed():
+                    upload_if_lacking(folder, self._target_of(part, self.target))
         except OutsideError as error:
             remove_if_nothing_left(folder)
             return StackRow(stack=part.name, values=part.values, status=OUTSIDE, error=str(error))
@@ -128,7 +146,12 @@ class StackRuns:
                 self.of_settings.add(part.name)
             kind = "" if isinstance(error, (RunnerError, KeyboardInterrupt)) else f"{type(error).__name__}: "
             return row_of(part, status, record.run if record else None, folder, f"{kind}{error}")
-        return row_of(part, record.run.status, record.run, folder)
+        done = record.run if record else read_run(folder).record
+        return row_of(part, done.status, done, folder)
+
+    def _is_complete(self, part: Part) -> bool:
+        earlier = self._earlier(part)
+        return earlier is not None and earlier.status == "COMPLETED"
 
     @contextmanager
     def _started(self, part: Part, headers: Once[ReadScenes]) -> Iterator[tuple[RunRecord, Find]]:

@@ -39,6 +39,8 @@ from runner.job import Surroundings, kernels_loading
 from runner.output.inputs import write_left_out
 from runner.plan.reading import gdal_options_of
 from runner.preview import stores_of
+from runner.publish.collection import write_collection
+from runner.publish.open import target_of
 from runner.record.run_record import RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 from runner.settings import JobSettings
@@ -72,8 +74,8 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, lambda plan, _: turns.room(plan), turns.computing, alone=False)
-        finds = recorded.finds if recorded else {}
-        runs = StackRuns(whole, record, stores, surroundings, turns, archive, finds, area=area)
+        finds, target = recorded.finds if recorded else {}, target_of(job)
+        runs = StackRuns(whole, record, stores, surroundings, turns, archive, finds, target, area=area)
         with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
             for stage in job.stages.values():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
@@ -155,9 +157,10 @@ class _Story:
     # --- running ----------------------------------------------------------------------------------------------------
 
     def _run_all(self, bar: Callable[[int, int], None]) -> None:
-        ended = {row.stack for row in self._table.rows if row.status in ("COMPLETED", OUTSIDE)}
-        waiting = enumerate(of_same_files(part for part in self._parts if part.name not in ended))
-        done, total = len(ended), len(self._parts)
+        rows = {row.stack: row for row in self._table.rows}
+        remaining = [part for part in self._parts if not self._runs.is_done(part, rows[part.name])]
+        waiting = enumerate(of_same_files(remaining))
+        done, total = len(self._parts) - len(remaining), len(self._parts)
         drivers = most_under_way(self._whole.job)
         pool = ThreadPoolExecutor(drivers * MOST_TOGETHER, "stack")
         under_way: dict[Future[StackRow], _UnderWay] = {}
@@ -224,6 +227,8 @@ class _Story:
     def _write_tables(self) -> list[str]:
         complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}
         files = write_tables(self._whole.job, self._record.folder, complete)
+        if self._whole.job.output.stac:
+            files += write_collection(self._whole.job, self._record.folder, [*complete])
         self._record.change(outputs=(STACKS, *files))
         return files
 

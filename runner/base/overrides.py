@@ -65,8 +65,8 @@ def parted(word: str) -> tuple[str, str]:
 
 
 def without_folder(overrides: Iterable[str]) -> list[str]:
-    """The overrides without the run's own folder, which no other run can have."""
-    return [word for word in overrides if not names_folder(word)]
+    """The overrides without the run's own folder and address in a bucket, which no other run can have."""
+    return [word for word in overrides if not names_folder(word) and key_of(word) != "output.upload"]
 
 
 def names_folder(word: str) -> bool:

@@ -26,6 +26,7 @@ from runner.config.stac_checks import check_stac
 from runner.config.vocabulary import is_option, known_keys
 from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.output.names import output_names
+from runner.publish.address import address_of
 from runner.read.gdal_environment import check_option_names
 from runner.reduce.statistics import check_statistic_name
 from runner.settings import (
@@ -126,11 +127,14 @@ def check_job(job: JobSettings) -> None:
     _require("max_skipped", job.max_skipped is None or skips, job.max_skipped, wanted)
     _check_bytes("fetch.ahead", job.fetch.ahead, "a size such as 64MiB")
     carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
+    carried["output.upload"] = job.output.upload or ""
     for key, text in carried.items():
         _require(key, redact(text) == text, "[redacted]", "a text without a secret, since results carry it")
     _require("output.dir", job.output.dir.strip(), job.output.dir, "a folder; '.' is the current one")
     folder = str(expanded(job.output.dir).absolute())
     _require("output.dir", is_utf8(folder), printable(folder), "a folder whose path is UTF-8; choose or rename one")
+    if job.output.upload is not None:
+        address_of(job.output.upload)
     _refuse_equal_files(job)
     if not job.stages:
         raise ConfigError("stages is empty: keep at least one of stage@stages.spatial_mean, stage@stages.temporal_mean")

@@ -80,6 +80,16 @@ def recompose(
     return Recomposed(job_config.read_job(composed, choices), composed)
 
 
+def composed_anew(overrides: Sequence[str]) -> JobSettings:
+    """The default job with these overrides, for what needs settings and runs nothing. Raises ConfigError."""
+    job_config.register_settings()
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return job_config.read_job(compose("config", [*overrides, "output.dir=."]), {})
+    except (HydraException, OmegaConfBaseException) as error:
+        raise explain(error) from error
+
+
 def _refuse_others(tree: Mapping[str, Any]) -> None:
     """No key but a job's: what is Hydra's own would be followed, and what names Python could be."""
     python = next((key for key in flat(tree) if re.search(r"(^|\.)_[^.]*_(\.|$)", key)), None)

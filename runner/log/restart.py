@@ -35,21 +35,24 @@ def restarted_run(
     from runner.config import job_config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
     from runner.config.replay import blanked, keep_config, recompose  # noqa: PLC0415 - as above
     from runner.host.signals import stop_on_signals  # noqa: PLC0415 - as above
+    from runner.publish.upload import uploaded_at_end  # noqa: PLC0415 - as above
     from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
 
     yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
     if found:  # else the scenes are listed again, by whatever source is named now
         _refuse_other_scenes(overrides, blanked(earlier.config))
-    replay = recompose(earlier.config, yaml, overrides, folder, scenes_found=found)
+    config = earlier.config if resumed else {**earlier.config, "output": {**earlier.config["output"], "upload": None}}
+    replay = recompose(config, yaml, overrides, folder, scenes_found=found)
     stop_on_signals()
     logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
     folder = expanded(replay.job.output.dir).absolute()
     arguments = [redact(word) for word in (*without_folder(earlier.record.overrides), *overrides)]
     attempt = replace(earlier.record, status=earlier.status)  # which may be KILLED, as run.json never says
     command = [redact(word) for word in sys.argv]
-    with reported_run(
+    reported = reported_run(
         folder, job_config.resolved(replay.tree), command, arguments, earlier=attempt if resumed else None
-    ) as record:
+    )
+    with uploaded_at_end(replay.job, folder, resumed=resumed), reported as record:
         record.change(config_flags=earlier.record.config_flags)  # by which the overrides mean what they meant
         keep_config(folder, replay.tree, arguments)
         yield replay.job, record

@@ -13,6 +13,7 @@ from runner.host import signals
 from runner.log.check import Check, Verdict
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.log.verify_stacks import rows_to_verify, verify_archive
+from runner.publish.address import is_address
 from runner.record.run_files import OutputFile
 from runner.record.run_folder import RunFolder, choose_run
 
@@ -37,6 +38,8 @@ examples
   cog-stack-runner log verify RUN -- source.s3.profile=work     with other access to the same objects
   cog-stack-runner log verify ARCHIVE                   every stack of an archive, and its tables; one of them by
                                                         ARCHIVE/stacks/NAME
+  cog-stack-runner log verify s3://bucket/means         every object of an upload, read back; an archive's too
+  cog-stack-runner log verify s3://bucket/means -- output.s3.profile=work
 
 Checked are the files' sha256, that of their decoded values, the ETag of every object, and a random sample: a window
 of all scenes gives the temporal statistics of its pixels, a scene gives its row of the table. Another seed takes other
@@ -59,6 +62,10 @@ def _count(text: str) -> int:
 
 
 def _run(options: Namespace) -> int:
+    if is_address(options.run):
+        from runner.log.verify_upload import verify_upload  # noqa: PLC0415 - obstore, which other runs spare
+
+        return verify_upload(options.run, options.overrides)
     run = choose_run(options.run, options.outputs)
     if run.record.is_archive:
         return _verify_archive(run, options)

@@ -37,8 +37,8 @@ def verify_archive(archive: RunFolder, rows: Sequence[StackRow], checks_of: Chec
             complete[row.stack] = run
         else:
             incomplete[row.stack] = run.status if isinstance(run, RunFolder) else run
-    verdicts = [_tell(name, _stack_checks(run, checks_of)) for name, run in complete.items()]
-    verdicts += [_tell(check.what, [check]) for check in _check_tables(archive, rows)]
+    verdicts = [tell_checks(name, _stack_checks(run, checks_of)) for name, run in complete.items()]
+    verdicts += [tell_checks(check.what, [check]) for check in _check_tables(archive, rows)]
     if outside:
         text = f"{plural(len(outside), 'stack')} outside of the box or area, with no results to verify"
         say(printable(f"{'-':<8} {text}: {listed(outside, _MOST_NAMED)}"))
@@ -69,7 +69,7 @@ def _stack_checks(run: RunFolder, checks_of: ChecksOf) -> list[Check]:
         return [Check("run", Verdict.unknown, str(error))]
 
 
-def _tell(name: str, checks: Sequence[Check]) -> bool:
+def tell_checks(name: str, checks: Sequence[Check]) -> bool:
     """Print what a stack does not pass, or a line that it passes all; True if it does not."""
     problems = [check for check in checks if check.verdict is not Verdict.ok]
     for check in problems:

@@ -15,7 +15,8 @@ from runner.errors import OutputError, RecordError
 from runner.output.names import output_names, sidecar_names
 from runner.record.lock import held
 from runner.record.run import parted_by
-from runner.record.run_folder import read_run
+from runner.record.run_folder import RunFolder, read_run
+from runner.record.uploaded import UPLOADED
 from runner.settings import Over
 
 RECORD: Final = "run.json"
@@ -23,9 +24,11 @@ _RESERVE: Final = ".reserve"
 _RESERVE_BYTES: Final = 2**18  # several times what run.json takes
 _FILES: Final = (
     RECORD, "run.log", "events.jsonl", "trace.parquet", "inputs.parquet", "outputs.json",
-    "report.html", "partials", ".hydra", _RESERVE,
+    "report.html", "partials", ".hydra", UPLOADED, _RESERVE,
 )  # fmt: skip
 _OF_AN_ARCHIVE: Final = ("stacks", "stacks.parquet")
+ITEM: Final = "item.json"  # STAC's, of a stack
+COLLECTION: Final = "collection.json"  # the same of an archive
 _BELOW: Final = (".hydra/config.yaml", ".hydra/overrides.yaml")
 _LEFT: Final = ("inputs.parquet", "outputs.json", "partials", "stacks")  # of a run that found its scenes
 _TOLD: Final = ("run.log", "events.jsonl", "trace.parquet", "report.html", _RESERVE, *_BELOW)  # of one that did not
@@ -79,6 +82,13 @@ def refuse_emptied(folder: Path) -> None:
             f"{folder}: inputs.parquet was removed during the run, perhaps with others; run it again, in a folder that "
             "nobody clears"
         )
+
+
+def files_written(run: RunFolder) -> list[str]:
+    """The files that a complete run has left, by their paths in its folder: of an archive its own, not its stacks'."""
+    kept_here = (_RESERVE, UPLOADED)
+    paths = (run.path / name for name in (*_names(run.config), *_BELOW) if name not in kept_here)
+    return [path.relative_to(run.path).as_posix() for path in paths if path.is_file() and not path.is_symlink()]
 
 
 def left_nothing(folder: Path) -> bool:
@@ -152,12 +162,12 @@ def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]
 
 def _names(config: Mapping[str, Any]) -> Iterable[str]:
     """The names of all files that a run of this config writes."""
-    stages = config.get("stages") or {}
+    stages, described = config.get("stages") or {}, bool((config.get("output") or {}).get("stac"))
     if parted_by(config):
         tables = [f"{name}.parquet" for name, stage in stages.items() if Over[stage["over"]] is Over.space]
-        return dict.fromkeys([*_FILES, *_OF_AN_ARCHIVE, *tables])
+        return dict.fromkeys([*_FILES, *_OF_AN_ARCHIVE, *([COLLECTION] if described else []), *tables])
     results = (output_names(name, Over[stage["over"]], stage["statistics"]) for name, stage in stages.items())
-    return dict.fromkeys(chain(_FILES, *results))
+    return dict.fromkeys(chain(_FILES, [ITEM] if described else [], *results))
 
 
 def _known_names(config: Mapping[str, Any]) -> set[str]:

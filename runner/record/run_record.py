@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -295,8 +295,11 @@ def _first_record(
     )
 
 
+_PLACES: Final = ("dir", "upload", "s3", "gcs", "azure")  # settings of output that say where results go
+
+
 def config_sha256(config: Mapping[str, Any]) -> str:
     """The hash of a config, the same wherever its results go: of its JSON, sorted and without blanks or secrets."""
-    output = {key: value for key, value in config.get("output", {}).items() if key != "dir"}
+    output = {key: value for key, value in config.get("output", {}).items() if key not in _PLACES}
     plain = redact_tree({**config, "output": output})
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -66,6 +66,12 @@ class S3Credentials:
         _refuse_unsendable(keys)
         return keys
 
+    def client(self, config: Any, endpoint: str | None, bundle: str | None) -> Any:
+        """botocore's client of S3 at an endpoint, which trusts a bundle of authorities; None leaves both to AWS."""
+        return self._session.create_client(
+            "s3", region_name=self.region, endpoint_url=endpoint, verify=bundle, config=config
+        )
+
     def for_obstore(self) -> "S3Credential":
         """The same, as obstore asks for them every five minutes."""
         keys, soon = self.keys(), datetime.now(UTC) + timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""Servers of others that speak as Google's and Azure's stores and a STAC API do; tests skip without them."""
+"""Servers of others that speak as S3, Google's and Azure's stores and a STAC API do; tests skip without them."""
 
 import hashlib
 import hmac
@@ -46,6 +46,19 @@ def azurite() -> Iterator[str]:
     words = f"--silent --disableTelemetry --inMemoryPersistence --skipApiVersionCheck --blobPort {port}"
     with _running([program, *words.split()], port):
         yield f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
+
+
+@contextmanager
+def s3rver(folder: Path) -> Iterator[str]:
+    """The endpoint of an S3 server for developers, with a bucket `results`; its key and secret are both S3RVER."""
+    program = shutil.which("s3rver")
+    if program is None:
+        pytest.skip("no s3rver: npm install s3rver, and its node_modules/.bin in PATH")
+    port = _free_port()
+    words = f"--directory {folder} --address 127.0.0.1 --port {port} --configure-bucket results --silent"
+    node = ["env", "NODE_OPTIONS=--openssl-legacy-provider"]  # without which it cannot make a continuation token
+    with _running([*node, program, *words.split()], port):
+        yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -202,6 +202,13 @@ def cut_short(trace: Trace, *, failed: bool) -> Trace:
 
 def write_results(folder: Path, shape: Shape, stack: Stack) -> tuple[str, ...]:
     """Tables and rasters, and outputs.json; their names."""
+    written = written_stages(folder, shape, stack)
+    write_outputs(folder / "outputs.json", written)
+    return tuple(file.path.name for one in written for file in one.files)
+
+
+def written_stages(folder: Path, shape: Shape, stack: Stack) -> list[StageFiles]:
+    """Tables and rasters, and what they hold."""
     land = draw_landscape(shape.width, shape.height, seed=1, threads=2)
     seen = np.full((shape.height, shape.width), shape.scenes, np.int32)
     rows, columns = np.indices(seen.shape) / max(seen.shape)
@@ -209,12 +216,10 @@ def write_results(folder: Path, shape: Shape, stack: Stack) -> tuple[str, ...]:
     seen[rows + 2 * columns < 0.25] = 0
     mean = np.where(seen > 0, land.still * np.random.default_rng(5).gamma(60, 1 / 60, seen.shape), np.nan)
     values = {"spatial_mean": scene_values(shape), "temporal_mean": {"mean": mean.astype(np.float32), "count": seen}}
-    written = [
+    return [
         StageFiles(stage, write_stage(Destination(folder, OutputSettings(), ORIGIN), stage, stack, values[stage.name]))
         for stage in (SPATIAL, TEMPORAL)
     ]
-    write_outputs(folder / "outputs.json", written)
-    return tuple(file.path.name for one in written for file in one.files)
 
 
 def scene_values(shape: Shape) -> dict[str, np.ndarray]:

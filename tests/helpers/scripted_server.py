@@ -20,13 +20,18 @@ from cryptography.x509.oid import NameOID
 
 
 class Asked(NamedTuple):
-    """A request: how, for which path (decoded), with which query and headers, and the how-manieth it is, from 1 on."""
+    """A request: how, for which path (decoded), with which query and headers, and the how-manieth it is, from 1 on.
+
+    `target` is the path and the query as they came.
+    """
 
     method: str
     path: str
     query: dict[str, str]
     headers: dict[str, str]
     number: int
+    target: str = ""
+    body: bytes = b""
 
 
 class Answer(NamedTuple):
@@ -97,11 +102,17 @@ def _handler(server: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             url = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
             headers = {name.lower(): value for name, value in self.headers.items()}
-            asked = Asked(self.command, unquote(url.path), query, headers, len(server.asked) + 1)
+            body = self.rfile.read(int(headers.get("content-length", 0)))
+            asked = Asked(self.command, unquote(url.path), query, headers, len(server.asked) + 1, self.path, body)
             server.asked.append(asked)
             self._send(server.script(asked))
 
-        do_HEAD = do_GET  # noqa: N815 - its name
+        do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - their names
+
+        def handle_expect_100(self) -> bool:
+            goes_on = super().handle_expect_100()
+            self.wfile.flush()
+            return goes_on
 
         def _send(self, answer: Answer) -> None:
             self.send_response(answer.status)
