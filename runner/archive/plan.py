@@ -29,27 +29,41 @@ from runner.source.stores import Stores
 
 def show_archive_plan(job: JobSettings) -> None:
     """Print what a run of all stacks would read. Raises PlanError if some of them cannot run."""
+    planned = plan_archive(job)
+    plans = [(stack.name, stack.stack, stack.plan) for stack in planned if stack.stack and stack.plan]
+    if plans:
+        summary.show_archive_plan(plans, peak_bytes(job, planned))
+    outside = [stack for stack in planned if stack.outside]
+    if outside and len(outside) < len(planned):
+        say(_describe_outside(job, planned, outside))
+    refuse_impossible(job, planned)
+
+
+def plan_archive(job: JobSettings) -> "list[PlannedStack]":
+    """All stacks of a job's archive with their plans. Raises RunnerError."""
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         archive, parts = list_stacks(reachable.source, stores)
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
-        planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
-    plans = [(stack.name, stack.stack, stack.plan) for stack in planned if stack.stack and stack.plan]
-    if plans:
-        summary.show_archive_plan(plans, _peak_bytes(job, planned))
+        return list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
+
+
+def refuse_impossible(job: JobSettings, planned: "Sequence[PlannedStack]") -> None:
+    """Raise PlanError if some stacks cannot run, or if all of them lie outside."""
     outside = [stack for stack in planned if stack.outside]
-    if outside:
-        line = summary.describe_outside(job.source, [stack.name for stack in outside], len(planned))
-        if len(outside) == len(planned):
-            raise PlanError(f"{line}; {outside[0].name}: {outside[0].outside}")
-        say(line)
+    if outside and len(outside) == len(planned):
+        raise PlanError(f"{_describe_outside(job, planned, outside)}; {outside[0].name}: {outside[0].outside}")
     problems = [stack for stack in planned if stack.problem]
     if problems:
         raise PlanError(
             f"{len(problems)} of {len(planned)} stacks cannot run: {problems[0].name}: {problems[0].problem}"
             + (f"; and {', '.join(stack.name for stack in problems[1:6])}" if len(problems) > 1 else "")
         )
+
+
+def _describe_outside(job: JobSettings, planned: "Sequence[PlannedStack]", outside: "Sequence[PlannedStack]") -> str:
+    return summary.describe_outside(job.source, [stack.name for stack in outside], len(planned))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +156,7 @@ def _as_listed(plan: Plan, stack: Stack, example: Scene) -> Plan:
     return replace(plan, passes=tuple(passes))
 
 
-def _peak_bytes(job: JobSettings, planned: Sequence[PlannedStack]) -> int | None:
+def peak_bytes(job: JobSettings, planned: Sequence[PlannedStack]) -> int | None:
     """The most that this process holds while stacks overlap; None where dask decides."""
     plans = [stack.plan for stack in planned if stack.plan]
     if not plans or any(pass_.worker_bytes is None for plan in plans for pass_ in plan.passes):
