@@ -5,16 +5,16 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
-from typing import Final, TypeVar
+from queue import SimpleQueue
+from typing import Final, Generic, Never, TypeVar
 
 from runner.api.notebook import NotebookNews, in_notebook
 from runner.base.console import Listener, NewsAlone, Silence, listening
 from runner.errors import Interrupted, RunnerError
-from runner.host.stopping import request_stop, stops_heeded
+from runner.host.stopping import LOOK_SECONDS, request_stop, stops_heeded
 from runner.source.gather import all_delivered
 
 Answer = TypeVar("Answer")
@@ -45,27 +45,61 @@ def _listener(progress: bool) -> Listener:
 
 
 def _in_a_thread(work: Callable[[], Answer]) -> Answer:
-    ended: Future[Answer] = Future()
-    thread = threading.Thread(target=copy_context().run, args=(_work, work, ended), name="runner", daemon=True)
-    thread.start()
+    """Do the work in a thread, which is given it once it has started: an interrupt may come at any moment."""
+    call = _Call[Answer]()
+    thread = threading.Thread(target=copy_context().run, args=(call.do,), name="runner", daemon=True)
     try:
-        wait([ended])
+        thread.start()
+        call.given.put(work)
+        call.wait()
     except KeyboardInterrupt:
         request_stop(partial(Interrupted, signal.SIGINT))
-        wait([ended])
-        ended.result()  # raises the same, with notes that say how to go on
+        call.given.put(_refuse)
+        if thread.is_alive():  # else its start was interrupted
+            call.wait()
+            call.answer()  # raises the same, with notes that say how to go on
         raise
-    return ended.result()
+    return call.answer()
 
 
-def _work(work: Callable[[], Answer], ended: "Future[Answer]") -> None:
-    try:
-        answer = work()
-        asyncio.run(all_delivered())
-    except BaseException as error:  # noqa: BLE001 - the caller raises it
-        ended.set_exception(error)
-    else:
-        ended.set_result(answer)
+class _Call(Generic[Answer]):
+    """A call in another thread.
+
+    A Future would not do: an interrupt that meets Python code which has just taken a lock leaves it locked.
+    """
+
+    def __init__(self) -> None:
+        self.given: SimpleQueue[Callable[[], Answer]] = SimpleQueue()
+        self._answers: list[Answer] = []
+        self._error: BaseException | None = None
+        self._ended = threading.Lock()
+        self._ended.acquire()
+
+    def do(self) -> None:
+        """Do the work that was given first."""
+        try:
+            answer = self.given.get()()
+            asyncio.run(all_delivered())
+            self._answers.append(answer)
+        except BaseException as error:  # noqa: BLE001 - the caller raises it
+            self._error = error
+        self._ended.release()
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        while not self._answers and self._error is None:
+            self._ended.acquire(timeout=LOOK_SECONDS)
+
+    def answer(self) -> Answer:
+        """The answer. Raises the error that ended it."""
+        if self._error is not None:
+            raise self._error
+        return self._answers[0]
+
+
+def _refuse() -> Never:
+    """Take the place of work that was never given."""
+    raise KeyboardInterrupt
 
 
 @contextmanager

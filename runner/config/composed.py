@@ -13,6 +13,7 @@ from hydra import version as hydra_version
 from hydra._internal import hydra as application
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -125,13 +126,14 @@ def _borrowed_hydra() -> Iterator[None]:
     parts, types = vars(application), SourcesRegistry.instance().types
     store, version = ConfigStore.instance().repo, hydra_version.VersionBase.instance()
     loader, source, schema = parts["ConfigLoaderImpl"], types.get("file"), store.get("settings.yaml")
-    base, config = version.version_base, HydraConfig.instance().cfg
+    base, config, hydra = version.version_base, HydraConfig.instance().cfg, GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
     job_config.register_settings()
     try:
         yield
     finally:
         parts["ConfigLoaderImpl"] = loader
-        version.version_base, HydraConfig.instance().cfg = base, config
+        version.version_base, HydraConfig.instance().cfg, GlobalHydra.instance().hydra = base, config, hydra
         for table, name, value in ((types, "file", source), (store, "settings.yaml", schema)):
             if value is None:
                 table.pop(name, None)
