@@ -116,8 +116,8 @@ class Run:
     def rasters(self) -> "xr.Dataset":
         """The rasters: a variable (y, x) for each file, by the name of the file, such as `temporal_mean`.
 
-        Lazy, as dask arrays, with NaN where missing and with CRS and transform (`.rio`). Raises RecordError for an
-        archive, whose `stacks` have rasters, and for a file that is missing or damaged.
+        Lazy, as dask arrays of the files' types, with NaN where missing and with CRS and transform (`.rio`). Raises
+        RecordError for an archive, whose `stacks` have rasters, and for a file that is missing or damaged.
         """
         import xarray as xr  # noqa: PLC0415 - as in `tables`
 
@@ -195,10 +195,13 @@ def _name(output: OutputFile) -> str:
 
 
 def _open_raster(path: Path) -> "xr.DataArray":
-    import rioxarray  # noqa: PLC0415 - as in `Run.tables`
+    import rasterio  # noqa: PLC0415 - as in `Run.tables`
+    import rioxarray  # noqa: PLC0415 - as above
     import xarray as xr  # noqa: PLC0415 - as above
 
-    raster: Any = rioxarray.open_rasterio(path, masked=True, chunks={"x": "auto", "y": "auto"})
+    with rasterio.open(path) as dataset:
+        masked = dataset.dtypes[0].startswith("float")  # counts are never missing, and stay whole numbers
+    raster: Any = rioxarray.open_rasterio(path, masked=masked, chunks={"x": "auto", "y": "auto"})
     assert isinstance(raster, xr.DataArray)
     return raster.squeeze("band", drop=True)
 

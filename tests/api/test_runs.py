@@ -1,5 +1,6 @@
 """Runs from Python: the results that the command line leaves, in hand."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -75,6 +76,7 @@ def test_the_rasters_are_lazy_and_have_their_place(finished: runner.Run, scenes:
         assert rasters.temporal_mean.rio.transform() == scene.transform
     mean = np.nanmean(pixels_of(scenes), axis=0)
     np.testing.assert_array_equal(rasters.temporal_mean, mean.astype(np.float32))
+    assert rasters.temporal_count.dtype.kind == "i"
     np.testing.assert_array_equal(rasters.temporal_count, np.isfinite(pixels_of(scenes)).sum(axis=0))
 
 
@@ -98,8 +100,7 @@ def test_a_notebook_shows_a_link_and_the_page(finished: runner.Run) -> None:
 def test_a_run_is_opened_by_its_folder_or_its_name(finished: runner.Run, here: Path) -> None:
     opened = runner.open_run(finished.folder)
     assert opened.table.equals(finished.table)
-    (here / "outputs").mkdir()
-    (here / "outputs/mine").symlink_to(finished.folder)
+    shutil.copytree(finished.folder, here / "outputs/mine")
     assert runner.open_run("mine").folder == here / "outputs/mine"
 
 
