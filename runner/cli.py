@@ -14,20 +14,19 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.base.command import COMMAND
-from runner.base.console import complain, say, tell, tell_notes, tell_traceback
-from runner.base.humanize import relative_path
+from runner.base.console import complain, say, tell_notes, tell_traceback
 from runner.base.overrides import key_of
 from runner.base.streams import lost
 from runner.config import job_config
 from runner.config.arguments import flags_and_overrides
+from runner.config.composed import composed_job, refuse_undecoded
 from runner.config.messages import explain
 from runner.config.overrides import refuse_overrides
-from runner.config.replay import keep_config
 from runner.config.vocabulary import config_dir
-from runner.errors import ConfigError, Interrupted, OutputError, RunnerError, expanded
+from runner.errors import ConfigError, Interrupted, OutputError, RunnerError
 from runner.host.signals import stop_on_signals
-from runner.record.events import libraries_hushed
-from runner.settings import Action, JobSettings
+from runner.settings import Action
+from runner.start import run_composed, show_plan_of
 from runner.sweep import let_hydra_find_plugins
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def main() -> int:
 
 def _compose_and_run(arguments: Sequence[str]) -> int:
     """Let Hydra compose the job, or the jobs of a multirun, and run each; the exit code of all."""
-    _refuse_undecoded(arguments)
+    refuse_undecoded(arguments)
     flags, overrides = flags_and_overrides(arguments)
     if "--version" in flags:
         _tell_version()
@@ -85,16 +84,6 @@ def _wrong_setting(error: Exception) -> ConfigError:
         where = error.filename or "the current folder"  # which may have been deleted
         return ConfigError(f"{where}: {error.strerror}; set output.dir, or go to a folder you can write to")
     return ConfigError(f"the settings cannot be composed: {type(error).__name__}: {error}")
-
-
-def _refuse_undecoded(words: Sequence[str]) -> None:
-    """Refuse bytes that are not text here: nothing could be named or written by them."""
-    for word in words:
-        if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
-            raise ConfigError(
-                f"{word!a}: not text in this locale's encoding, {sys.getfilesystemencoding()}; set "
-                "PYTHONUTF8=1 if it is UTF-8, or name the file by a pattern"
-            )
 
 
 def _folder_of_hydra(words: Sequence[str]) -> list[str]:
@@ -152,57 +141,19 @@ def _wants_traceback(tree: DictConfig) -> bool:
 
 
 def _run_job(tree: DictConfig, typed: Sequence[str], *, first: bool) -> None:
-    hydra_config = HydraConfig.get()
-    job = job_config.read_job(tree, dict(hydra_config.runtime.choices))
-    overrides = job_config.overrides_of_job(hydra_config, typed)
-    _refuse_sweep_overrides(overrides)
-    from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - a wrong setting is reported before GDAL loads
-
-    refuse_parted_values(job)
-    if job.action is Action.plan:
-        _show_plan(job)
+    composed = composed_job(tree, typed, [word for word in sys.argv if word != _NO_FOLDER])
+    if composed.job.action is Action.plan:
+        show_plan_of(composed.job)
+        _refuse_lost()
         return
+    run_composed(composed, _put_imports if first else lambda _: None)
+
+
+def _put_imports(record: "RunRecord") -> None:
+    """Record the time that this process took before its first run began."""
     from runner.host.memory import process_seconds  # noqa: PLC0415 - what a plan does not need
-    from runner.publish.upload import uploaded_at_end  # noqa: PLC0415 - as above
-    from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
 
-    folder = expanded(job.output.dir).absolute()
-    command = [word for word in sys.argv if word != _NO_FOLDER]
-    reported = reported_run(folder, job_config.resolved(tree), command, overrides)
-    with uploaded_at_end(job, folder), reported as record:
-        if first:
-            record.put_phase("imports", process_seconds() - record.seconds)
-        keep_config(folder, tree, overrides)
-        _run_all(job, record)
-    tell(f"run folder: {relative_path(folder)}, {record.seconds:.1f} s in all")
-
-
-def _run_all(job: JobSettings, record: "RunRecord") -> None:
-    """Run the one stack of a job, or all stacks of its archive."""
-    if job.source.parted_by:
-        from runner.archive.story import run_archive  # noqa: PLC0415 - as in `_run_job`
-
-        run_archive(job, record)
-    else:
-        from runner.job import run_job  # noqa: PLC0415 - as in `_run_job`
-
-        run_job(job, record)
-
-
-def _show_plan(job: JobSettings) -> None:
-    if job.source.parted_by:
-        from runner.archive.plan import show_archive_plan as show_plan  # noqa: PLC0415 - as in `_run_job`
-    else:
-        from runner.preview import show_plan  # noqa: PLC0415 - as in `_run_job`
-    with libraries_hushed():
-        show_plan(job)
-    _refuse_lost()
-
-
-def _refuse_sweep_overrides(overrides: Sequence[str]) -> None:
-    for word in overrides:
-        if key_of(word).startswith("sweep."):
-            raise ConfigError(f"{word}: this is a single job; give -m and hydra/launcher=isolated for a sweep")
+    record.put_phase("imports", process_seconds() - record.seconds)
 
 
 def _remove_if_empty(folder: Path) -> None:

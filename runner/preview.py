@@ -6,9 +6,10 @@ import time
 from runner import summary
 from runner.base.console import progress_bar, tell
 from runner.errors import SourceError
-from runner.model import Inputs, LeftOut
+from runner.model import Inputs, LeftOut, Stack
 from runner.plan.planner import make_plan
 from runner.plan.reading import fetch_options, left_to_gdal, masks_left_to_gdal
+from runner.plan.records import Plan
 from runner.settings import JobSettings
 from runner.source.reachable import opened_source
 from runner.source.scenes import find_inputs
@@ -19,10 +20,16 @@ log = logging.getLogger(__name__)
 
 def show_plan(job: JobSettings) -> None:
     """Print what a run would read, and in which tasks. Nothing is computed or written."""
+    stack, plan = plan_job(job)
+    summary.show_plan(plan, stack)
+
+
+def plan_job(job: JobSettings) -> tuple[Stack, Plan]:
+    """The stack of a job and its plan. Raises RunnerError."""
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         inputs = announced(reachable, find_scenes(reachable, stores))
-        summary.show_plan(make_plan(reachable, inputs.stack, inputs.skipped, stores), inputs.stack)
+        return inputs.stack, make_plan(reachable, inputs.stack, inputs.skipped, stores)
 
 
 def find_scenes(job: JobSettings, stores: Stores) -> Inputs:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from runner.base.console import nothing_is_shown, say, show_table, table
+from runner.base.console import results_are_hidden, say, show_table, table
 from runner.base.humanize import listed, nodata, plural, relative_path, size
 from runner.errors import printable
 from runner.model import Inputs, Stack
@@ -350,7 +350,7 @@ def result_rows(stage: StagePlan, files: Sequence[FileFacts]) -> list[list[str]]
 
 def show_results(rows: list[list[str]], inputs: Inputs, files: list[Path]) -> None:
     """Print what came out, and the files it is in."""
-    if nothing_is_shown():
+    if results_are_hidden():
         return
     show_table(table("", ["result", "lowest", "highest", "no data"], rows))
     left_out = sum(not item.beyond_limit for item in inputs.left_out)

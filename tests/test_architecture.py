@@ -53,7 +53,7 @@ def test_the_page_lists_every_room() -> None:
 
 @every_module
 def test_a_module_imports_only_rooms_above_its_own_on_the_page(path: Path) -> None:
-    own = ROOMS.index(room(name(path))) if room(name(path)) else -1
+    own = ROOMS.index(room(name(path)) or "api")  # whose names the package gives, once they are asked for
     below = {one for one in imports(path) if one in NAMES and room(one) and ROOMS.index(room(one)) > own}
     assert not below
 

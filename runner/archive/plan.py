@@ -33,36 +33,46 @@ from runner.source.stores import Stores
 
 def show_archive_plan(job: JobSettings) -> None:
     """Print what a run of all stacks would read. Raises PlanError if some of them cannot run."""
+    archive = plan_archive(job)
+    planned = archive.stacks
+    if archive.together:
+        summary.show_archive_plan(archive.plans, peak_bytes(job, archive))
+    outside = [stack for stack in planned if stack.outside]
+    if outside and len(outside) < len(planned):
+        say(_describe_outside(job, planned, outside))
+    refuse_impossible(job, planned)
+
+
+def plan_archive(job: JobSettings) -> "PlannedArchive":
+    """All stacks of a job's archive with their plans. Raises RunnerError."""
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         archive, parts = list_stacks(reachable.source, stores)
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
         planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(parts))
-        notes = StackNotes()
-        for stack in planned:
-            notes.take(stack.name, stack.notes)
-        notes.tell_others()
-    read = _read_together(parts, planned)
-    plans = [
-        (name, stack, shared_plan(plan, number, len(batch)))
-        for batch in read
-        for number, (name, (stack, plan)) in enumerate(batch.items())
-    ]
-    if plans:
-        summary.show_archive_plan(plans, _peak_bytes(job, [stacks.values() for stacks in read]))
+    notes = StackNotes()
+    for stack in planned:
+        notes.take(stack.name, stack.notes)
+    notes.tell_others()
+    return PlannedArchive(tuple(planned), tuple(_read_together(parts, planned)))
+
+
+def refuse_impossible(job: JobSettings, planned: "Sequence[PlannedStack]") -> None:
+    """Raise PlanError if some stacks cannot run, or if all of them lie outside."""
     outside = [stack for stack in planned if stack.outside]
-    if outside:
-        line = summary.describe_outside(job.source, [stack.name for stack in outside], len(planned))
-        if len(outside) == len(planned):
-            raise PlanError(f"{line}; {outside[0].name}: {outside[0].outside}")
-        say(line)
+    if outside and len(outside) == len(planned):
+        raise PlanError(f"{_describe_outside(job, planned, outside)}; {outside[0].name}: {outside[0].outside}")
     problems = [stack for stack in planned if stack.problem]
     if problems:
         raise PlanError(
             f"{len(problems)} of {len(planned)} stacks cannot run: {problems[0].name}: {problems[0].problem}"
             + (f"; and {', '.join(stack.name for stack in problems[1:6])}" if len(problems) > 1 else "")
         )
+
+
+def _describe_outside(job: JobSettings, planned: "Sequence[PlannedStack]", outside: "Sequence[PlannedStack]") -> str:
+    return summary.describe_outside(job.source, [stack.name for stack in outside], len(planned))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,23 @@ class PlannedStack:
     problem: str | None = None
     outside: str | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedArchive:
+    """All stacks of an archive, and those that have a plan, by name, in the batches in which they are read."""
+
+    stacks: tuple[PlannedStack, ...]
+    together: tuple[dict[str, Planned], ...]
+
+    @property
+    def plans(self) -> list[tuple[str, Stack, Plan]]:
+        """The stacks that would run, each with its share of what its batch reads."""
+        return [
+            (name, stack, shared_plan(plan, number, len(batch)))
+            for batch in self.together
+            for number, (name, (stack, plan)) in enumerate(batch.items())
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +207,9 @@ def _read_together(parts: Sequence[Part], stacks: Iterable[PlannedStack]) -> lis
     return together
 
 
-def _peak_bytes(job: JobSettings, read: Sequence[Iterable[Planned]]) -> int | None:
+def peak_bytes(job: JobSettings, archive: PlannedArchive) -> int | None:
     """The most that this process holds while stacks overlap; None where dask decides."""
-    together = [[planned.plan for planned in batch] for batch in read]
+    together = [[planned.plan for planned in batch.values()] for batch in archive.together]
     plans = [plan for batch in together for plan in batch]
     if not plans or any(pass_.worker_bytes is None for plan in plans for pass_ in plan.passes):
         return None

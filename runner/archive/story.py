@@ -34,7 +34,7 @@ from runner.errors import ArchiveError, Interrupted, OtherStackFailed, OutputErr
 from runner.host.garbage import collect_as_usual
 from runner.host.heartbeat import beating
 from runner.host.memory import memory_limit_bytes
-from runner.host.stopping import request_stop, stops_heeded
+from runner.host.stopping import refuse_if_stopped, request_stop, stops_heeded
 from runner.job import Surroundings, kernels_loading
 from runner.output.inputs import write_left_out
 from runner.plan.reading import gdal_options_of
@@ -170,6 +170,8 @@ class _Story:
                     self._take(under_way.pop(future).part, future)
                     done += 1
                     bar(done, total)
+                if self._failure is None:  # whose own request ends the others alone
+                    refuse_if_stopped()
         except KeyboardInterrupt as stop:
             request_stop(partial(Interrupted, getattr(stop, "exit_code", 130) - 128))
             raise

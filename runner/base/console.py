@@ -8,10 +8,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from io import StringIO
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -23,40 +23,78 @@ from runner.errors import printable
 _PLAIN_EVERY: Final = 5.0  # seconds between two progress lines where there is no terminal
 _WIDEST: Final = 4000  # characters of a table's line, where no terminal limits it
 
-_news = Console(stderr=True, highlight=False, emoji=False)  # progress and errors
-_results = Console(highlight=False, emoji=False)  # tables, and other text for which a command is called
+# In a notebook rich would make a picture of each line, for which `Listener` is the place.
+_news = Console(stderr=True, highlight=False, emoji=False, force_jupyter=False)  # progress and errors
+_results = Console(highlight=False, emoji=False, force_jupyter=False)  # tables, and text for which a command is called
+
+Progress = Callable[[int, int], None]  # takes (done, total)
 
 
-_HUSHED: ContextVar[bool] = ContextVar("hushed", default=False)
+class Listener(Protocol):
+    """Takes the news of one piece of work in place of the console. Results, which its caller has, are not printed."""
+
+    def line(self, text: str) -> None:
+        """Take a line of news, without secrets."""
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
+        """Take the progress of a part of the work."""
+
+
+class Silence:
+    """A listener that lets all news pass."""
+
+    def line(self, text: str) -> None:
+        """Show nothing."""
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
+        """Show nothing."""
+        del label
+        return nullcontext(lambda *_: None)
+
+
+class NewsAlone:
+    """A listener that shows news on stderr, as a command does, and no results."""
+
+    def line(self, text: str) -> None:
+        """Print the line."""
+        _news.print(text, markup=False, soft_wrap=True)
+
+    def progress(self, label: str) -> AbstractContextManager[Progress]:
+        """Draw a bar, or print lines where there is no terminal."""
+        return (_bar if _news.is_terminal else _lines)(label)
+
+
+_COMMAND: Final = NewsAlone()
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)  # None: a command prints everything
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Print nothing from this thread, nor from those it starts: one of many pieces of work, of which others tell."""
-    token = _HUSHED.set(True)
+def listening(listener: Listener) -> Iterator[None]:
+    """Give the news of this thread, and of those that it starts, to a listener."""
+    token = _LISTENER.set(listener)
     try:
         yield
     finally:
-        _HUSHED.reset(token)
+        _LISTENER.reset(token)
 
 
-def nothing_is_shown() -> bool:
-    """Tell if what this thread prints is not shown, so that it need not be made."""
-    return _HUSHED.get()
+def hushed() -> AbstractContextManager[None]:
+    """Print nothing from this thread, nor from those it starts: one of many pieces of work, of which others tell."""
+    return listening(Silence())
 
 
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def results_are_hidden() -> bool:
+    """Tell if results of this thread are not shown, so that they need not be made."""
+    return _LISTENER.get() is not None
+
+
+def progress_bar(label: str) -> AbstractContextManager[Progress]:
     """Show a bar for one piece of long work; call what is yielded with (done, total)."""
-    if _HUSHED.get():
-        yield lambda *_: None
-        return
-    with (_bar if _news.is_terminal else _lines)(redact(label)) as update:
-        yield update
+    return (_LISTENER.get() or _COMMAND).progress(redact(label))
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(label: str) -> Iterator[Progress]:
     from rich import progress as of  # noqa: PLC0415 - what a terminal alone shows
 
     columns = (
@@ -72,7 +110,7 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def _lines(label: str) -> Iterator[Callable[[int, int], None]]:
+def _lines(label: str) -> Iterator[Progress]:
     last = started = time.monotonic()
 
     def update(done: int, total: int) -> None:
@@ -80,7 +118,7 @@ def _lines(label: str) -> Iterator[Callable[[int, int], None]]:
         now = time.monotonic()
         if done == total or now - last >= _PLAIN_EVERY:
             last = now
-            tell(f"{label}: {done} of {total}, {now - started:.1f} s")
+            _COMMAND.line(f"{label}: {done} of {total}, {now - started:.1f} s")
 
     yield update
 
@@ -102,9 +140,7 @@ def _shown(text: str) -> str:
 
 def tell(text: str) -> None:
     """Print a line of news."""
-    if _HUSHED.get():
-        return
-    _news.print(_shown(text), markup=False, soft_wrap=True)
+    (_LISTENER.get() or _COMMAND).line(_shown(text))
 
 
 def complain(text: str) -> None:
@@ -126,7 +162,7 @@ def tell_traceback(error: BaseException) -> None:
 
 def say(text: str, style: str | None = None) -> None:
     """Print a line of results."""
-    if _HUSHED.get():
+    if results_are_hidden():
         return
     _results.print(_shown(text), markup=False, soft_wrap=True, style=style)
 
@@ -165,7 +201,7 @@ def cell(text: str, *, cut: bool = False) -> Text:
 
 def show_table(drawn: Table, width: int = _WIDEST) -> None:
     """Print a table; without a terminal, each line is as long as its text, or `width`, for those who search lines."""
-    if _HUSHED.get():
+    if results_are_hidden():
         return
     if _results.is_terminal:
         _results.print(drawn)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Self
 
 import numpy as np
@@ -32,7 +33,7 @@ class KernelsLoading:
         self._on_compiling = on_compiling
         self._compiled = 0.0  # seconds
         self._refusal: RunnerError | None = None
-        self._thread = threading.Thread(target=self._try_once, name="kernels", daemon=True)
+        self._thread = threading.Thread(target=copy_context().run, args=(self._try_once,), name="kernels", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -32,6 +32,11 @@ def collection_paused() -> Iterator[None]:
 
 
 def collect_as_usual() -> None:
-    """Collect from now on, and ignore objects that exist already: call it when all modules are loaded."""
+    """Collect from now on, and ignore objects that exist already: call it when all modules are loaded.
+
+    Nothing changes in a process that never collected seldom: in it, objects of others exist.
+    """
+    if gc.get_threshold()[0] != _SELDOM:
+        return
     gc.freeze()
     gc.set_threshold(*_USUAL)

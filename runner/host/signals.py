@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Final
 
@@ -27,12 +27,23 @@ def signals_held() -> Iterator[None]:
     close them. The resource tracker of multiprocessing inherits it too. It ignores SIGINT; if SIGHUP stopped it, a
     second tracker would not know what the first has registered. Starting the tracker unblocks SIGINT here, so the mask
     is set once more. A second signal ends this process at once, since a start may hang.
+
+    In another thread than the main one, to which signals do not come, the mask alone is set.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     from multiprocessing import resource_tracker  # noqa: PLC0415 - where processes are started, it is loaded
 
+    with _received_held() if threading.current_thread() is threading.main_thread() else nullcontext():
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
+        try:
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@contextmanager
+def _received_held() -> Iterator[None]:
     received: list[int] = []
 
     def hold(number: int, _frame: FrameType | None) -> None:
@@ -41,13 +52,9 @@ def signals_held() -> Iterator[None]:
         received.append(number)
 
     before = {number: signal.signal(number, hold) for number in heeded_signals()}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
     try:
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _OF_A_TERMINAL)
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
         if received:

@@ -39,12 +39,12 @@ def refuse_if_stopped() -> None:
 
 @contextmanager
 def stops_heeded() -> Iterator[None]:
-    """Begin without a request, and forget what was requested meanwhile at the end."""
-    _REQUEST.reason = None
+    """Forget at the end what was requested meanwhile; what was requested before stays requested."""
+    before = _REQUEST.reason
     try:
         yield
     finally:
-        _REQUEST.reason = None
+        _REQUEST.reason = before
 
 
 def awaited(take: Callable[[float], Answer], nothing: type[Exception]) -> Answer:

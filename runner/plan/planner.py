@@ -33,7 +33,7 @@ def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores |
     memory.
     """
     refuse_parted_values(job)
-    _refuse_masks(job, stack)
+    refuse_unfit_masks(job, stack)
     _refuse_high_counts(job, stack, skipped)
     block_engine = job.engine is EngineName.block
     groups = _fused(job) if block_engine else [[name] for name in job.stages]
@@ -193,7 +193,7 @@ class _Sizing:
         return max(WINDOW_BYTES, spare // 2)  # the other half for partials that wait to be combined
 
 
-def _refuse_masks(job: JobSettings, stack: Stack) -> None:
+def refuse_unfit_masks(job: JobSettings, stack: Stack) -> None:
     """Raise PlanError for masks that the settings do not fit: their band, their type, their bits and values."""
     for mask in stack.masks:
         bands, kind = mask.header.bands, np.dtype(mask.header.dtype)

@@ -15,7 +15,6 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-import runner
 from runner.base.atomic import update_json
 from runner.base.overrides import config_flags
 from runner.base.redact import redact_tree
@@ -135,7 +134,7 @@ class RunRecord:
         """Find out what takes a while: versions, and the state of the code."""
         try:
             with _warned_if_unwritten("run.json"):
-                self.change(versions=library_versions(), code=git_state(Path(runner.__file__).parent))
+                self.change(versions=library_versions(), code=git_state(Path(__file__).parents[1]))
         finally:
             self.described.set()
 
