@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from runner import summary
+from runner.archive import lines
 from runner.archive.notes import StackNotes
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.turns import most_under_way, own_bytes, room_bytes
@@ -34,7 +34,7 @@ def show_archive_plan(job: JobSettings) -> None:
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         archive, parts = list_stacks(reachable.source, stores)
-        for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
+        for line in (lines.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
         planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(parts))
         notes = StackNotes()
@@ -43,10 +43,10 @@ def show_archive_plan(job: JobSettings) -> None:
         notes.tell_others()
     plans = [(stack.name, stack.stack, stack.plan) for stack in planned if stack.stack and stack.plan]
     if plans:
-        summary.show_archive_plan(plans, _peak_bytes(job, planned))
+        lines.show_archive_plan(plans, _peak_bytes(job, planned))
     outside = [stack for stack in planned if stack.outside]
     if outside:
-        line = summary.describe_outside(job.source, [stack.name for stack in outside], len(planned))
+        line = lines.describe_outside(job.source, [stack.name for stack in outside], len(planned))
         if len(outside) == len(planned):
             raise PlanError(f"{line}; {outside[0].name}: {outside[0].outside}")
         say(line)
