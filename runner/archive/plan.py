@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from runner import summary
+from runner.archive import lines
 from runner.archive.batches import Planned, batch_bytes, batches, of_same_files, shared_plan
 from runner.archive.notes import StackNotes
 from runner.archive.stack_jobs import ArchiveJob
@@ -36,7 +36,7 @@ def show_archive_plan(job: JobSettings) -> None:
     archive = plan_archive(job)
     planned = archive.stacks
     if archive.together:
-        summary.show_archive_plan(archive.plans, peak_bytes(job, archive))
+        lines.show_archive_plan(archive.plans, peak_bytes(job, archive))
     outside = [stack for stack in planned if stack.outside]
     if outside and len(outside) < len(planned):
         say(_describe_outside(job, planned, outside))
@@ -48,7 +48,7 @@ def plan_archive(job: JobSettings) -> "PlannedArchive":
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         archive, parts = list_stacks(reachable.source, stores)
-        for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
+        for line in (lines.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
         planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(parts))
     notes = StackNotes()
@@ -72,7 +72,7 @@ def refuse_impossible(job: JobSettings, planned: "Sequence[PlannedStack]") -> No
 
 
 def _describe_outside(job: JobSettings, planned: "Sequence[PlannedStack]", outside: "Sequence[PlannedStack]") -> str:
-    return summary.describe_outside(job.source, [stack.name for stack in outside], len(planned))
+    return lines.describe_outside(job.source, [stack.name for stack in outside], len(planned))
 
 
 @dataclass(frozen=True, slots=True)

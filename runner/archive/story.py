@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import replace as changed
 from rasterio.errors import NotGeoreferencedWarning
 
-from runner import summary
+from runner.archive import lines
 from runner.archive.batches import MOST_TOGETHER, of_same_files
 from runner.archive.notes import StackNotes
 from runner.archive.recorded import RecordedStacks, with_unlisted
@@ -102,7 +102,7 @@ def _warnings_hushed() -> Iterator[None]:
 
 
 def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None:
-    for line in (summary.describe_archive(job.source, archive, parts), *archive.notes):
+    for line in (lines.describe_archive(job.source, archive, parts), *archive.notes):
         log.info(line)
         tell(line)
 
@@ -201,7 +201,7 @@ class _Story:
         row = future.result()
         self._table.put(row)
         self._notes.take(part.name, self._runs.notes.pop(part.name, ()))
-        line = summary.describe_stack(row)
+        line = lines.describe_stack(row)
         log.log(
             logging.INFO if row.status in ("COMPLETED", OUTSIDE) else logging.ERROR, line, extra={"stack": part.name}
         )
@@ -255,7 +255,7 @@ class _Story:
         outside = [row for row in rows if row.status == OUTSIDE]
         if not outside:
             return
-        line = summary.describe_outside(self._whole.job.source, [row.stack for row in outside], len(rows))
+        line = lines.describe_outside(self._whole.job.source, [row.stack for row in outside], len(rows))
         if len(outside) == len(rows):
             raise ArchiveError(f"{line}; {outside[0].stack}: {outside[0].error}", of_settings=True)
         log.info(line)

@@ -16,7 +16,7 @@ from runner.report.scales import Scale, Tick, number_ticks, scale_of, time_scale
 from runner.report.series import explained, unit
 
 _MOST_PANELS: Final = 6
-_MOST_COLOURS: Final = 4
+_MOST_COLOURS: Final = 6  # that style.css has
 _MOST_LINES: Final = 24  # of a panel
 _MOST_POINTS: Final = 20_000  # of a figure with a line for each stack
 _MOST_DOTS: Final = 600

@@ -22,6 +22,7 @@ from runner.config import job_config
 from runner.config.messages import explain
 from runner.config.origins import located
 from runner.config.overrides import refuse_overrides, without_escapes
+from runner.config.value_checks import check_limits
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
 from runner.record.run_record import config_sha256
@@ -119,7 +120,7 @@ def _safe_path() -> list[str]:
 
 def check_settings(sweep: SweepSettings) -> None:
     """Check the limits of a sweep's settings, and the overrides of its baseline. Raises ConfigError."""
-    job_config.check_limits(sweep, "sweep.")
+    check_limits(sweep, "sweep.")
     checks = (
         ("objective", bool(sweep.objective), "[wall], [peak], or both"),
         ("prune", not (sweep.search and sweep.prune), "nothing with sweep.search"),

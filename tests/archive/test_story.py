@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 from jobs import Cli
+from stac_items import collection_of, make_item, write_json
 from stack_archives import DAYS, Tile, damage, same_results, source_words, write_archive
 from waiting import LONG, wait_until
 
@@ -190,6 +191,23 @@ def test_complete_stacks_stay_in_the_tables_though_their_objects_are_gone(cli: C
     assert statuses(out) == dict.fromkeys(["10T00_VH", "10T00_VV", "10T01_VH", "10T01_VV"], "COMPLETED")
     assert len(table(out)) == 4 * len(DAYS)
     assert_right(out, Tile(0), "VV")
+
+
+@pytest.mark.slow
+def test_scales_that_items_state_and_files_do_not_are_told_once(cli: Cli, tmp_path: Path) -> None:
+    root, items = write_archive(tmp_path / "data", tiles=2), []
+    for tile in (Tile(0), Tile(1)):
+        path = tile.path(root, "VV", DAYS[0])
+        item = make_item(tile.name, assets={"red": {"href": str(path), "raster:bands": [{"scale": 0.5}]}})
+        item["properties"]["tile"] = tile.name
+        items.append(item)
+    write_json(tmp_path / "items.json", collection_of(items))
+    words = ["source=stac", "source.url=items.json", "source.asset=red", "source.stack_by=[tile]", "output.dir=out"]
+    done = cli(*words)
+    assert done.returncode == 0, done.stderr
+    assert re.search("10T0[01]: the items of 1 of 1 scenes state a scale, .*, set source.scale=0.5\n", done.stderr)
+    assert re.search("such a note as that on 10T0[01] is on 1 more stack: 10T0[01]\n", done.stderr)
+    assert "set source.scale=0.5" in (tmp_path / "out/stacks/10T01/run.log").read_text()
 
 
 @pytest.mark.slow

@@ -1,0 +1,112 @@
+"""Lines and tables on an archive for the console: its stacks, how each ended, their plans."""
+
+from collections.abc import Sequence
+
+from runner.base.console import say, show_table, table
+from runner.base.humanize import listed, plural, size
+from runner.model import Stack
+from runner.plan.records import Plan
+from runner.record.stacks import OUTSIDE, StackRow
+from runner.settings import SourceSettings
+from runner.source.parts import Part
+from runner.source.scenes import Archive
+from runner.summary import describe_keys
+
+_MOST_PLANS = 20  # of stacks
+_MOST_NAMED = 10  # of stacks outside
+
+
+def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[Part]) -> str:
+    """One line: how many stacks by which groups, of how many scenes, and their bytes if the listing tells them."""
+    stored = "" if archive.stored_bytes is None else f", {size(archive.stored_bytes)} stored"
+    left_out = f", {len(archive.left_out)} objects left out" if archive.left_out else ""
+    return (
+        f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.parted_by)}, of "
+        f"{plural(len(archive.scenes), 'scene')}{left_out}{stored}"
+    )
+
+
+def describe_stack(row: StackRow) -> str:
+    """One line on a stack whose run has ended."""
+    if row.status == OUTSIDE:
+        return f"{row.stack}: {row.status}, left out"
+    if row.status != "COMPLETED":
+        return f"{row.stack}: {row.status}{'' if row.error is None else f': {row.error}'}"
+    left_out = f", {row.left_out} left out" if row.left_out else ""
+    fetched = "" if row.bytes is None else f", {size(row.bytes)}"
+    return (
+        f"{row.stack}: {plural(row.scenes or 0, 'scene')}{left_out}, {row.width} x {row.height} pixels {row.dtype}, "
+        f"{row.crs}{fetched}, {row.seconds or 0:.1f} s"
+    )
+
+
+def describe_outside(source: SourceSettings, outside: Sequence[str], stacks: int) -> str:
+    """One line on the stacks that the box or the area of the settings does not meet, by their names."""
+    cut = " or ".join(f"source.{name}" for name in ("bbox", "area") if getattr(source, name) is not None)
+    verb = "lies" if len(outside) == 1 else "lie"
+    return f"{len(outside)} of {plural(stacks, 'stack')} {verb} outside of {cut}: {listed(outside, _MOST_NAMED)}"
+
+
+def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int | None) -> None:
+    """Print the plans of an archive's stacks, the largest first and up to some, and their totals.
+
+    How keys were read is shown of the largest.
+    """
+    ordered = sorted(stacks, key=lambda stack: (-_stored(stack[2]), stack[0]))
+    for line in describe_keys(ordered[0][1]):
+        say(line)
+    show_table(table("", _PLAN_COLUMNS, [_plan_row(*stack) for stack in ordered[:_MOST_PLANS]]))
+    more = len(ordered) - _MOST_PLANS
+    if more > 0:
+        say(f"and {plural(more, 'more stack', 'more stacks')}")
+    requests = [pass_.cost.requests for _, _, plan in ordered for pass_ in plan.passes]
+    asked = "requests by GDAL" if None in requests else plural(sum(number or 0 for number in requests), "request")
+    scenes = sum(len(stack.scenes) for _, stack, _ in ordered)
+    stored, decoded = (sum(amount(plan) for _, _, plan in ordered) for amount in (_stored, _decoded))
+    memory = "" if peak_bytes is None else f"; this process holds up to {size(peak_bytes)}"
+    say(
+        f"in all: {plural(len(ordered), 'stack')}, {plural(scenes, 'scene')}, {asked}, {size(stored)} stored, "
+        f"{size(decoded)} decoded{memory}"
+    )
+
+
+_PLAN_COLUMNS = [
+    "stack",
+    "scenes",
+    "from",
+    "to",
+    "pixels",
+    "type",
+    "CRS",
+    "tasks",
+    "requests",
+    "stored",
+    "decoded",
+    "memory",
+]
+
+
+def _plan_row(name: str, stack: Stack, plan: Plan) -> list[str]:
+    requests = [pass_.cost.requests for pass_ in plan.passes]
+    memory = [pass_.worker_bytes for pass_ in plan.passes]
+    return [
+        name,
+        str(len(stack.scenes)),
+        *(f"{scene.time:%Y-%m-%d}" for scene in (stack.scenes[0], stack.scenes[-1])),
+        f"{stack.grid.width} x {stack.grid.height}",
+        stack.dtype.name,
+        stack.grid.crs_name,
+        str(sum(len(pass_.tasks) for pass_ in plan.passes)),
+        "by GDAL" if None in requests else str(sum(number or 0 for number in requests)),
+        size(_stored(plan)),
+        size(_decoded(plan)),
+        "by dask" if None in memory else size(max(bytes_ or 0 for bytes_ in memory)),
+    ]
+
+
+def _stored(plan: Plan) -> int:
+    return sum(pass_.cost.stored_bytes for pass_ in plan.passes)
+
+
+def _decoded(plan: Plan) -> int:
+    return sum(pass_.cost.decoded_bytes for pass_ in plan.passes)
