@@ -127,10 +127,10 @@ class StackRuns:
 
     def _listed(self, part: Part) -> Find:
         def find(job: JobSettings, stores: Stores) -> Inputs:
+            for earlier in self.in_area:
+                refuse_changed_area(earlier, job, self.area)
             listed = self.listed.only(part.candidates)
             inputs = read_inputs(job.source, listed, stores, job.on_error, lambda *_: None, job.mask)
-            for earlier in self.in_area:
-                refuse_changed_area(earlier, job, inputs.stack)
             self.notes[part.name] = inputs.notes
             return inputs
 
