@@ -172,11 +172,11 @@ class StackRuns:
 
     def _listed(self, part: Part, headers: Once[ReadScenes]) -> Find:
         def find(job: JobSettings, stores: Stores) -> Inputs:
+            for earlier in self.in_area:
+                refuse_changed_area(earlier, job, self.area)
             listed = self.listed.only(part.candidates)
             read = headers.get(lambda: read_chosen(job.source, listed, stores, job.on_error, lambda *_: None, job.mask))
             inputs = inputs_of(job.source, listed, read, stores)
-            for earlier in self.in_area:
-                refuse_changed_area(earlier, job, inputs.stack)
             self.notes[part.name] = inputs.notes
             return inputs
 

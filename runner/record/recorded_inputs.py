@@ -11,7 +11,7 @@ from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from runner.model import Inputs, Scene, Stack
+    from runner.model import Inputs, Scene
     from runner.settings import JobSettings
     from runner.source.stores import Stores
 
@@ -46,6 +46,7 @@ def recorded_inputs(
     def find(job: "JobSettings", stores: "Stores") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - what lists of runs spare
         from runner.settings import OnError  # noqa: PLC0415 - as above
+        from runner.source.area import area_digest  # noqa: PLC0415 - as above
         from runner.source.mask_files import has_name, recorded_with_mask  # noqa: PLC0415 - as above
         from runner.source.reopen import (  # noqa: PLC0415 - as above
             look_up,
@@ -55,6 +56,8 @@ def recorded_inputs(
         )
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
 
+        if pinned or area_pinned:
+            refuse_changed_area(earlier, job, area_digest(job.source))
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
         if others_beside:
             _refuse_unlisted(job, wanted)
@@ -71,10 +74,7 @@ def recorded_inputs(
         chosen = set(reopened)
         others = (row for row in rows if row not in chosen)
         left_out = (LeftOut(row.stored, row.scene, row.time, row.reason or "", row.skipped) for row in others)
-        stack = make_stack(job.source, scenes)
-        if pinned or area_pinned:
-            refuse_changed_area(earlier, job, stack)
-        return Inputs(stack, (*left_out, *unread), stores.counts)
+        return Inputs(make_stack(job.source, scenes), (*left_out, *unread), stores.counts)
 
     return find
 
@@ -83,19 +83,19 @@ def _sidecars_setting(earlier: RunFolder) -> str:
     return str(flat(earlier.config).get("source.sidecars", "read"))  # of runs before there was a choice
 
 
-def refuse_changed_area(earlier: RunFolder, job: "JobSettings", stack: "Stack") -> None:
-    """Raise SourceError for a file of source.area that holds other polygons than the recorded ones.
+def refuse_changed_area(earlier: RunFolder, job: "JobSettings", digest: str | None) -> None:
+    """Raise SourceError for a file of source.area whose polygons, by their `digest`, are not the recorded ones.
 
     Another file, or layer, may hold others.
     """
     config, recorded = flat(earlier.config), earlier.record.stack
     same_file = (config.get("source.area"), config.get("source.area_layer")) == (job.source.area, job.source.area_layer)
-    if stack.area is None or recorded is None or recorded.area_sha256 is None or not same_file:
+    if digest is None or recorded is None or recorded.area_sha256 is None or not same_file:
         return
-    if stack.area.sha256 != recorded.area_sha256:
+    if digest != recorded.area_sha256:
         raise SourceError(
             f"source.area={job.source.area}: its polygons have changed since they were recorded (SHA-256 "
-            f"{recorded.area_sha256[:16]}, now {stack.area.sha256[:16]}); bring the file back, or name another as "
+            f"{recorded.area_sha256[:16]}, now {digest[:16]}); bring the file back, or name another as "
             "source.area"
         )
 
