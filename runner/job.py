@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from runner import summary
 from runner.base.atomic import all_or_none
@@ -45,22 +45,28 @@ from runner.source.stores import Stores
 
 Find = Callable[[JobSettings, Stores], Inputs]
 Results = dict[str, dict[str, Values]]
+Share = Callable[[Plan], Plan]  # the plan with its share of the bytes that several runs read together
 
 _PATIENCE_SECONDS: Final = 2.0  # before tasks of one of many stacks are kept on the disk
 
 log = logging.getLogger(__name__)
 
 
+def whole(plan: Plan) -> Plan:
+    """The plan of a run that reads alone."""
+    return plan
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a run shares with others of its process: clusters, memory and turns. By default it is alone.
 
-    `room` holds the memory of a plan until the results are written, and gives the plan with its share of the bytes.
+    `room` holds the memory of a plan until the results are written, and gives the share of what is read together.
     """
 
     kernels: KernelsLoading | None = None
     clusters: Clusters | None = None
-    room: Callable[[Plan, Stack], AbstractContextManager[Plan]] = lambda plan, _: nullcontext(plan)
+    room: Callable[[Plan, Stack], AbstractContextManager[Share]] = lambda *_: nullcontext(whole)
     computing: Callable[[], AbstractContextManager[None]] = nullcontext
     alone: bool = True
 
@@ -86,6 +92,13 @@ def _tell_compiling() -> None:
     tell(summary.describe_compiling())
 
 
+class _Plans(NamedTuple):
+    """The plan of a run, and the way to that of fewer scenes."""
+
+    first: Plan
+    of: Callable[[Inputs], Plan]
+
+
 @dataclass(frozen=True, slots=True)
 class StackRun:
     """One run of a job over one stack, whose source can be reached."""
@@ -103,10 +116,10 @@ class StackRun:
             beside(_prepare_page, "page"),
             self._partials_kept() as partials,
             encoding_ahead(self.job.output, inputs.stack.dtype) as ahead,
-            self.shared.room(self._planned(inputs), inputs.stack) as planned,
+            self._room(inputs) as plans,
         ):
             with self.shared.computing():
-                plan, inputs, results = self._computed_without_faults(planned, inputs, partials, ahead)
+                plan, inputs, results = self._computed_without_faults(plans, inputs, partials, ahead)
             by_gdal = [scene for scene in inputs.stack.scenes if plan.reading.needs_gdal(scene)]
             refuse_replaced(by_gdal, self.stores)
             refuse_emptied(self.record.folder)
@@ -131,10 +144,18 @@ class StackRun:
             tell(line)
         return plan
 
+    @contextmanager
+    def _room(self, inputs: Inputs) -> Iterator["_Plans"]:
+        """Hold the memory of the plan until the results are written."""
+        plan = self._planned(inputs)
+        with self.shared.room(plan, inputs.stack) as share:
+            yield _Plans(share(plan), lambda inputs: share(self._planned(inputs)))
+
     def _computed_without_faults(
-        self, plan: Plan, inputs: Inputs, partials: Partials | None, ahead: Ahead
+        self, plans: "_Plans", inputs: Inputs, partials: Partials | None, ahead: Ahead
     ) -> tuple[Plan, Inputs, Results]:
         """The values of every stage, with the inputs that they are of: without scenes that cannot be read."""
+        plan = plans.first
         while True:
             try:
                 return plan, inputs, self._computed(plan, inputs.stack, partials, ahead)
@@ -144,7 +165,7 @@ class StackRun:
                 ahead.drop()
                 inputs = self._without(inputs, confirmed(plan.reading, inputs.stack, error))
                 self._keep_inputs(inputs)
-            plan = self._planned(inputs)
+            plan = plans.of(inputs)
 
     def _kernels_ready(self, phase: str, seconds: float) -> None:
         self.record.put_phase(phase, seconds)

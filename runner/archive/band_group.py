@@ -19,7 +19,7 @@ from runner.engine.shared import Shared
 from runner.engine.traced_tasks import run_traced
 from runner.host.process_tree import Usage
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
-from runner.job import Surroundings
+from runner.job import Share, Surroundings
 from runner.model import Stack
 from runner.plan.records import Plan
 from runner.settings import ClusterSettings
@@ -42,9 +42,10 @@ class _Batch:
     entries: dict[int, Entry] = field(default_factory=dict)  # of the stacks that have come to their next pass
     joint: dict[int, JointPass] = field(default_factory=dict)
 
-    def plan_of(self, number: int) -> Plan:
-        """The plan of a stack, with its share of the bytes."""
-        return shared_plan(self.planned[number].plan, [*self.planned].index(number), len(self.planned))
+    def share_of(self, number: int) -> Share:
+        """The share that a stack has of what all of them read."""
+        place, of = [*self.planned].index(number), len(self.planned)
+        return lambda plan: shared_plan(plan, place, of)
 
 
 class BandGroup:
@@ -63,7 +64,7 @@ class BandGroup:
         assert self._shared.clusters  # an archive opens them once
         clusters = _JoinedClusters(self._shared.clusters, self._joined, number)
 
-        def room(plan: Plan, stack: Stack) -> AbstractContextManager[Plan]:
+        def room(plan: Plan, stack: Stack) -> AbstractContextManager[Share]:
             return self._room(number, Planned(stack, plan))
 
         return replace(self._shared, clusters=clusters, room=room, computing=lambda: self._computing(number))
@@ -77,16 +78,16 @@ class BandGroup:
     # --- room ---------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _room(self, number: int, planned: Planned) -> Iterator[Plan]:
+    def _room(self, number: int, planned: Planned) -> Iterator[Share]:
         if what_is_read(planned) is None:
             self.end(number)
             self._alone.add(number)
-            with self._turns.room(planned.plan) as plan:
-                yield plan
+            with self._turns.room(planned.plan) as share:
+                yield share
             return
         batch = self._admitted(number, planned)
         try:
-            yield batch.plan_of(number)
+            yield batch.share_of(number)
         finally:
             self._turns.give_back(own_bytes(planned.plan))
             with self._changed:

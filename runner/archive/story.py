@@ -73,7 +73,7 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         whole = ArchiveJob(reachable, record.folder, record.run.config, written, record.run.overrides)
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
-        surroundings = Surroundings(None, clusters, lambda plan, _: turns.room(plan), turns.computing, alone=False)
+        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
         finds, target = recorded.finds if recorded else {}, target_of(job)
         runs = StackRuns(whole, record, stores, surroundings, turns, archive, finds, target, area=area)
         with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:

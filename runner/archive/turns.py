@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
+from runner.job import Share, whole
+from runner.model import Stack
 from runner.plan.memory import PROCESS_BYTES
 from runner.plan.records import Pass, Plan
 from runner.settings import ClusterKind, EngineName, JobSettings, Over
@@ -30,12 +32,12 @@ class Turns:
         self._changed = threading.Condition()
 
     @contextmanager
-    def room(self, plan: Plan) -> Iterator[Plan]:
+    def room(self, plan: Plan, _: Stack | None = None) -> Iterator[Share]:
         """Wait until there is room for a stack; one that no other stands beside always has it."""
         needed = own_bytes(plan)
         self.take(needed, room_bytes(plan, self.limit_bytes))
         try:
-            yield plan
+            yield whole
         finally:
             self.give_back(needed)
 

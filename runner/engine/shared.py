@@ -44,7 +44,9 @@ class Shared:
         by_area = any(stage.weights is Weights.area for stage in stages)
         by_gdal, masks = tuple(map(reading.by_gdal, stack.scenes)), tuple(map(reading.mask_by_gdal, stack.scenes))
         areas = row_areas(stack.grid) if by_area else None
-        total = len(stack.scenes) * stack.grid.pixels * stack.dtype.itemsize
+        header = stack.scenes[0].header
+        bands = header.bands if header.interleaved else 1  # that are inflated together
+        total = len(stack.scenes) * stack.grid.pixels * bands * stack.dtype.itemsize
         needs = {over: need for over in Over if (need := summed(stages, over))}
         ordered, rule = any(stage.ordered for stage in stages), reading.rule
         fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))

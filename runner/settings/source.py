@@ -125,10 +125,11 @@ class SourceSettings:
     area_layer: str | None = None
     """Layer of the file of `area`, if it has several."""
     band: Annotated[int | str, BAND] = 1
-    """Band to read: its number, of which the first is 1, or the description that the files give it, such as `nir`."""
+    """Band to read: its number, of which the first is 1, or the description that the files give it, such as `nir`,
+    which may have another number in each."""
     bands: Annotated[Any, BANDS] = None
     """Bands to read in place of `band`, each into a stack of its own, such as `[red, nir]`, or `all`. Tables of all
-    stacks have a column `band`."""
+    stacks have a column `band`. Tiles that hold several of them are read once."""
     nodata: Any = None  # `runner.config.job_config` reads the number: a float would round 64-bit integers
     """Nodata value, a number or `nan`, in place of the value in the files. Null takes that of the files."""
     scale: float | None = None

@@ -25,12 +25,12 @@ def plan(own: int, limit: int | None = None) -> Any:
 class Held:
     """A thread that enters a context and holds it until it is told to leave."""
 
-    def __init__(self, context: AbstractContextManager[None]) -> None:
+    def __init__(self, context: AbstractContextManager[object]) -> None:
         self.inside, self.leave, self.error = threading.Event(), threading.Event(), None
         self.thread = threading.Thread(target=self._hold, args=(context,))
         self.thread.start()
 
-    def _hold(self, context: AbstractContextManager[None]) -> None:
+    def _hold(self, context: AbstractContextManager[object]) -> None:
         try:
             with context:
                 self.inside.set()
