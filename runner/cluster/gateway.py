@@ -12,22 +12,26 @@ from runner.settings import ClusterSettings
 @contextmanager
 def gateway(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
     """Ask the server for a cluster of these options, scale it, and shut it down at the end. Raises ClusterError."""
-    from dask_gateway import Gateway, GatewayCluster  # noqa: PLC0415 - an extra
+    from dask_gateway import GatewayCluster  # noqa: PLC0415 - an extra
 
     del loop  # it has its own
     with ExitStack() as exits:
         with _explained(settings):
-            server = exits.enter_context(Gateway(settings.address, auth=settings.auth))
-            cluster = exits.enter_context(
-                GatewayCluster(
-                    address=settings.address, auth=settings.auth, shutdown_on_close=True, **options_of(settings)
-                )
+            cluster = GatewayCluster(
+                address=settings.address, auth=settings.auth, shutdown_on_close=True, **options_of(settings)
             )
+            exits.callback(_closed, cluster)
             if settings.adapt.maximum is None:
                 cluster.scale(settings.n_workers or 1)
             else:
                 cluster.adapt(minimum=settings.adapt.minimum, maximum=settings.adapt.maximum)
-        yield Started(cluster, cluster.security, explain=lambda: f"look at the logs of {server.address}")
+        yield Started(cluster, cluster.security, explain=lambda: f"look at the logs of cluster {cluster.name}")
+
+
+def _closed(cluster: Any) -> None:
+    """Shut the cluster down. When it is collected, it would be closed once more, and print that it cannot be."""
+    cluster.close()
+    cluster.gateway._asynchronous = True  # noqa: SLF001 - for which nothing is closed then
 
 
 @contextmanager

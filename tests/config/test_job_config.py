@@ -166,6 +166,11 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("stages.spatial_mean.cluster.address=tcp://h:1", "wanted nothing, unless the cluster is 'address'"),
         ("stages.spatial_mean.cluster.n_workers=2", "processes has n_workers"),
         ("stages.spatial_mean.cluster.memory_limit=lots", "wanted auto or a size such as 2GiB"),
+        (
+            "stages.spatial_mean.cluster.queue=long",
+            "a cluster of kind 'threads' has no such key; slurm, pbs, sge, lsf, ",
+        ),
+        ("cluster@stages.spatial_mean.cluster=ssh", "stages.spatial_mean.cluster.hosts has no value"),
         ("source.name=${oc.env:NOT_SET}", "source.name: the environment has no variable NOT_SET; set it, or write"),
         ("source.exclude=[[a]]", "source.exclude=[['a']]: wanted a list of plain values, such as [a, b]"),
         ("source.exclude=[null]", "source.exclude[0]=null: wanted a value"),
@@ -519,3 +524,23 @@ def test_a_source_of_stac_items_is_checked(overrides: tuple[str, ...], message: 
 def test_a_source_of_stac_items_needs_no_pattern_of_dates() -> None:
     job = compose("source=stac", "source.url=https://host/v1", "source.asset=red", "source.stac.query=['a<2']")
     assert (job.source.kind, job.source.datetime_regex, job.source.stac.query) == (SourceKind.stac, None, ["a<2"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["slurm", "jobs=2", "n_workers=2"], "jobs=2: wanted jobs or n_workers, not both"),
+        (["slurm", "walltime=soon"], "walltime=soon: wanted a time such as 02:00:00"),
+        (["slurm", "memory=much"], "memory=much: wanted auto or a size such as 2GiB"),
+        (["slurm", "memory_limit=1GiB"], "memory_limit: a cluster of kind 'slurm' has no such key; sync, threads, "),
+        (["slurm", "adapt.minimum=3", "adapt.maximum=2"], "adapt.maximum=2: wanted 3 or more, which is the minimum"),
+        (["processes", "adapt.maximum=2"], "adapt: a cluster of kind 'processes' has no such key; slurm, pbs, "),
+        (["threads", "tls.ca_file=ca.pem"], "tls: a cluster of kind 'threads' has no such key; address, slurm, "),
+        (["gateway", "options=[cores]"], "options=cores: wanted NAME=VALUE"),
+    ],
+)
+def test_a_key_that_a_cluster_does_not_have_is_refused(overrides: list[str], message: str) -> None:
+    option, *keys = overrides
+    words = [f"cluster@stages.{name}.cluster={option}" for name in ("spatial_mean",)]
+    with pytest.raises(ConfigError, match=re.escape(f"stages.spatial_mean.cluster.{message}")):
+        compose(*words, *(f"stages.spatial_mean.cluster.{key}" for key in keys))

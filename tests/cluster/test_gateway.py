@@ -1,0 +1,38 @@
+"""A dask-gateway server with its local backend."""
+
+from pathlib import Path
+
+import gateway_server
+import pytest
+from jobs import Cli
+
+from runner.cluster.open import open_cluster
+from runner.errors import ClusterError
+from runner.settings import ClusterKind, ClusterSettings
+
+MISSING = gateway_server.missing_packages()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
+def test_a_run_behind_a_gateway(cli: Cli, folder_of_scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with gateway_server.gateway_server(tmp_path / "server") as address:
+        words = ["cluster=gateway", f"cluster.address={address}", "cluster.auth=basic", "cluster.n_workers=2"]
+        done = cli("source=local", f"source.url={folder_of_scenes}/*.tif", *words, "output.dir=out")
+        assert done.returncode == 0, done.stderr
+        assert "(gateway, " in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
+def test_a_gateway_that_is_not_there_is_named() -> None:
+    settings = ClusterSettings(ClusterKind.gateway, address="http://127.0.0.1:1")
+    with (
+        pytest.raises(
+            ClusterError, match="the gateway at http://127.0.0.1:1 gives no cluster .*look at cluster.address"
+        ),
+        open_cluster(settings, {}),
+    ):
+        pytest.fail("there is a cluster")
