@@ -53,7 +53,7 @@ def test_the_main_job_writes_everything_and_says_where(
     folder = run_folder(cwd)
     names = {path.name for path in folder.iterdir()}
     files = {"spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif"}
-    tables = {"inputs.parquet", "trace.parquet"}
+    tables = {"inputs.parquet", "trace.parquet", "item.json"}
     assert names == files | tables | {"run.json", "outputs.json", "report.html", "run.log", "events.jsonl", ".hydra"}
     for name in files:
         assert f"wrote {folder.relative_to(cwd) / name}" in done.stdout

@@ -19,6 +19,7 @@ from runner.record.claim import left_nothing
 from runner.record.run import PassRecord, Run, TaskExtent
 from runner.record.run_files import OutputFile
 from runner.record.run_folder import RunFolder, choose_run
+from runner.record.uploaded import lacks_upload
 
 _HEADING = 12  # characters
 _EXAMPLES = """\
@@ -109,10 +110,21 @@ def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
         ("machine", f"{record.host}, {record.cores} cores, {record.platform}"),
         ("Python", f"{record.python}, {_packages(record.versions)}"),
         ("phases", phases),
+        ("upload", _upload(run)),
         ("rerun of", record.rerun_of),
         ("resumed from", record.resumed_from),
     ]
     return [(heading, text) for heading, text in lines if text]
+
+
+def _upload(run: RunFolder) -> str | None:
+    """The address that the results were to go to, and whether all of them are there."""
+    url = (run.config.get("output") or {}).get("upload")
+    if not url:
+        return None
+    if not lacks_upload(run.path, url):
+        return f"complete, in {url}"
+    return f"not complete, to {url}; log resume {'uploads the results' if run.status == 'COMPLETED' else 'goes on'}"
 
 
 def _stack(run: Run) -> str:

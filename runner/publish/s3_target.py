@@ -12,27 +12,22 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from runner.errors import OutputError, printable
 from runner.host.stopping import refuse_if_stopped
 from runner.output.digest import file_sha256
 from runner.publish.media_types import media_type
+from runner.publish.s3_client import client_of, in_words, refusal_behind, unanswered
 from runner.publish.target import CHUNK_BYTES, Sent, of_output, parts_of, refuse_damaged, sha256_of
-from runner.read.network import CONNECT_SECONDS, ca_bundle, is_loopback
-from runner.read.refusals import Refusal, RefusedError
-from runner.read.store_errors import ConnectionFailedError, is_denied, reason_of
-from runner.source.stores import Stores, endpoint_of
+from runner.read.refusals import Refusal
+from runner.read.store_errors import reason_of
+from runner.source.stores import Stores
 
 _PARTS_TOGETHER: Final = 4
 _MOST_PARTS: Final = 10_000
 _ATTEMPTS_AT_ONCE: Final = threading.BoundedSemaphore(8)  # bodies in memory, of all uploads of this process
 _THERE: Final = (412, 409)  # another object, or another upload of it that is about to end
 _UNKNOWN: Final = (405, 501)  # not allowed for anybody, not implemented
-_NO_RIGHT: Final = (
-    "access denied to write here ({code}); check AWS_PROFILE or output.s3.profile, and that they allow s3:PutObject, "
-    "s3:GetObject, s3:ListBucket and s3:AbortMultipartUpload"
-)
 
 
 class _ThereError(Exception):
@@ -58,7 +53,7 @@ class S3Target:
         if not stores.s3.anonymous:
             stores.credentials.keys()
         more = {"RequestPayer": "requester"} if stores.s3.requester_pays else {}
-        return cls(_client(stores), bucket, prefix, more)
+        return cls(client_of(stores), bucket, prefix, more)
 
     @property
     def url(self) -> str:
@@ -220,61 +215,15 @@ class S3Target:
         try:
             return request()
         except ClientError as error:
-            refusal = _refusal(error)
+            refusal = refusal_behind(error)
             if refusal.status in _THERE and refusal.code in ("PreconditionFailed", "ConditionalRequestConflict"):
                 raise _ThereError from error
             kind = _UnknownError if refusal.status in _UNKNOWN else OutputError
-            raise kind(f"{href}: {_in_words(refusal, href)}") from error
+            raise kind(f"{href}: {in_words(refusal, href)}") from error
         except RecursionError as error:  # botocore follows a redirect without an end
-            raise OutputError(f"{href}: {_in_words(Refusal('', 301, 'PermanentRedirect', ''), href)}") from error
+            raise OutputError(f"{href}: {in_words(Refusal('', 301, 'PermanentRedirect', ''), href)}") from error
         except (BotoCoreError, OSError) as error:
-            raise OutputError(f"{href}: {of_output(reason_of(_unanswered(error), href))}") from error
-
-
-def _client(stores: Stores) -> Any:
-    from botocore import UNSIGNED  # noqa: PLC0415 - a quarter of a second that runs without uploads spare
-    from botocore.config import Config  # noqa: PLC0415 - as above
-
-    endpoint = endpoint_of(stores.s3)
-    own = {"signature_version": UNSIGNED} if stores.s3.anonymous else {}
-    direct: dict[str, Any] = {"proxies": {}} if endpoint and is_loopback(urlsplit(endpoint).hostname or "") else {}
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=stores.fetch.timeout_seconds,
-        retries={"total_max_attempts": stores.fetch.attempts, "mode": "standard"},
-        max_pool_connections=32,
-        s3={"addressing_style": "path"} if endpoint else {},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        **own,
-        **direct,
-    )
-    return stores.credentials.client(config, endpoint, ca_bundle())
-
-
-def _unanswered(error: Any) -> ConnectionFailedError:
-    """A request that got no answer, with the cause that botocore wraps."""
-    about = getattr(error, "kwargs", {})
-    return ConnectionFailedError(str(about.get("endpoint_url") or ""), about.get("error") or error)
-
-
-def _refusal(error: Any) -> Refusal:
-    answer = error.response
-    about, meta = answer.get("Error", {}), answer.get("ResponseMetadata", {})
-    code, status = str(about.get("Code", "")), int(meta.get("HTTPStatusCode", 0))
-    region = meta.get("HTTPHeaders", {}).get("x-amz-bucket-region")
-    return Refusal("", status, "" if code == str(status) else code, str(about.get("Message", "")), region)
-
-
-def _in_words(refusal: Refusal, href: str) -> str:
-    error = RefusedError(refusal)
-    if is_denied(error):
-        return _NO_RIGHT.format(code=refusal.code or refusal.status)
-    if refusal.code in ("BadDigest", "XAmzContentChecksumMismatch", "InvalidDigest"):
-        return f"what arrived is not what was sent ({refusal.code}); check proxies and the network, and resume"
-    if refusal.status == 404 and refusal.code != "NoSuchBucket":
-        return f"it is not there ({refusal.code or 404}); somebody removed it"
-    return of_output(reason_of(error, href))
+            raise OutputError(f"{href}: {of_output(reason_of(unanswered(error), href))}") from error
 
 
 def _type_of(name: str) -> dict[str, str]:

@@ -25,6 +25,7 @@ from runner.publish.target import CHUNK_BYTES, Target
 from runner.publish.upload import upload_all, upload_run, uploaded_at_end
 from runner.settings import JobSettings, S3Settings
 
+SLOW = pytest.mark.slow
 TINY = replace(SMALL, scenes=4, height=32, width=48, windows=3, parts=1, processes=1, left_out=0)
 LARGE_BYTES = 2 * CHUNK_BYTES + 12345  # of a file in three parts
 
@@ -122,6 +123,7 @@ def test_run_json_is_the_first_object_and_outputs_json_the_last(
     assert written[-2:] == [f"/{bucket.name}/{place}/{name}" for name in ("uploaded.json", "outputs.json")]
 
 
+@SLOW
 def test_a_large_file_goes_in_parts(bucket: Bucket, server: ScriptedServer, large: Path, place: str) -> None:
     upload_all(large, target(bucket, place, server.endpoint))
     parts = [asked for asked in server.asked if "partNumber" in asked.query]
@@ -131,6 +133,7 @@ def test_a_large_file_goes_in_parts(bucket: Bucket, server: ScriptedServer, larg
     assert not [key for key in bucket.unfinished() if key.startswith(place)]
 
 
+@SLOW
 def test_an_object_in_parts_is_known_by_the_hash_that_the_store_gives_of_it(
     bucket: Bucket, server: ScriptedServer, large: Path, place: str
 ) -> None:
@@ -168,6 +171,7 @@ def test_partials_stay_at_home(bucket: Bucket, run: Path, place: str) -> None:
     assert not {"partials/1.npz", "notes.txt"} & set(bucket.objects(f"{place}/"))
 
 
+@SLOW
 def test_an_archive_is_uploaded_with_its_complete_stacks(bucket: Bucket, tmp_path: Path, place: str) -> None:
     folder = make_archive_folder(tmp_path / "rtc", {"10TET_VV": "COMPLETED", "10TET_VH": "COMPLETED"})
     upload_all(folder, target(bucket, place))
@@ -200,6 +204,7 @@ def test_half_an_upload_is_no_result_and_is_completed(
     assert bucket.objects(f"{place}/") == files_of(run)
 
 
+@SLOW
 def test_parts_that_a_killed_upload_left_are_removed(bucket: Bucket, run: Path, place: str) -> None:
     bucket.begin(f"{place}/run.log", b"half")
     bucket.begin(f"{place}/of_somebody_else.bin", b"half")
@@ -208,6 +213,7 @@ def test_parts_that_a_killed_upload_left_are_removed(bucket: Bucket, run: Path, 
     assert f"{place}/of_somebody_else.bin" in bucket.unfinished()
 
 
+@SLOW
 def test_a_failed_upload_in_parts_leaves_none(bucket: Bucket, server: ScriptedServer, large: Path, place: str) -> None:
     def breaks(asked: Asked) -> Answer:
         second = asked.query.get("partNumber") == "2"
@@ -222,6 +228,7 @@ def test_a_failed_upload_in_parts_leaves_none(bucket: Bucket, server: ScriptedSe
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
+@SLOW
 @pytest.mark.parametrize("name", ["run.json", "run.log", "outputs.json", "uploaded.json"])
 def test_an_object_of_another_run_stays_as_it_is(bucket: Bucket, run: Path, place: str, name: str) -> None:
     bucket.put(f"{place}/{name}", b"another's")
@@ -230,6 +237,7 @@ def test_an_object_of_another_run_stays_as_it_is(bucket: Bucket, run: Path, plac
     assert bucket.get(f"{place}/{name}") == b"another's"
 
 
+@SLOW
 @pytest.mark.parametrize("name", ["run.log", "temporal_mean.tif"], ids=["in parts", "whole"])
 def test_an_object_that_comes_in_between_is_not_written_over(
     bucket: Bucket, server: ScriptedServer, large: Path, place: str, name: str
@@ -295,6 +303,7 @@ def test_a_place_that_holds_something_is_refused_before_the_run(bucket: Bucket, 
         pytest.fail("the run has begun")
 
 
+@SLOW
 def test_a_place_whose_name_another_begins_with_is_free(bucket: Bucket, run: Path, place: str) -> None:
     bucket.put(f"{place}2/notes.txt", b"mine")
     with uploaded_at_end(job_of(bucket, place), run):
@@ -322,6 +331,7 @@ def test_a_bucket_that_cannot_be_written_is_refused_before_the_run(
         target(bucket, "new", server.endpoint).refuse_unwritable()
 
 
+@SLOW
 def test_a_server_that_is_not_there_is_named(bucket: Bucket, tmp_path: Path) -> None:
     job = job_of(bucket, "new", "http://127.0.0.1:9")
     refused = pytest.raises(OutputError, match="nothing listens at .*check output.s3.endpoint_url")
@@ -348,6 +358,7 @@ def test_an_address_has_a_prefix_without_a_slash_at_its_end(url: str, prefix: st
 # --- verify -----------------------------------------------------------------------------------------------------------
 
 
+@SLOW
 @pytest.mark.parametrize(
     ("change", "found"),
     [
