@@ -60,7 +60,7 @@ def write_table(path: Path, table: pa.Table, statistics: Sequence[str] = ()) -> 
     """
     with written_aside(path) as aside:
         pq.write_table(table, aside, compression="zstd")
-        found = pq.ParquetFile(aside).read()  # read_table would import pandas
+        found = pq.ParquetFile(aside).read(use_threads=False)  # read_table would import pandas
         if not _as_bits(found).equals(_as_bits(table)):
             raise OutputError(f"{path}: read back, the table is not what was written; check the disk")
         facts = tuple(_column_facts(found, name) for name in statistics)

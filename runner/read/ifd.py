@@ -149,7 +149,7 @@ class Directory:
 
     def integers(self, number: int) -> tuple[int, ...]:
         """The values of a tag, as of `array`, none if it is absent."""
-        tag = self.tag(number)
+        tag = self.tag(number) if number in self.entries else None
         if tag is None:
             return ()
         code = _CODES.get(_TYPES[tag.kind])

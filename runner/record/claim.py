@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -178,6 +179,12 @@ def _known_names(config: Mapping[str, Any]) -> set[str]:
         return set(_FILES)
 
 
+@cache
+def _noise() -> bytes:
+    """Bytes that take room on a file system that compresses too."""
+    return os.urandom(_RESERVE_BYTES)
+
+
 class Reserve:
     """Some of the disk, kept until the end, so that a run that filled it can still say that it failed."""
 
@@ -185,7 +192,7 @@ class Reserve:
         self._path = folder / _RESERVE
         try:
             with self._path.open("wb") as file:
-                file.write(os.urandom(_RESERVE_BYTES))  # zeros take no room on a file system that compresses
+                file.write(_noise())
         except OSError:
             self.release()
             raise

@@ -26,7 +26,6 @@ _EMPTY = 255  # the colour number of nodata
 _LAST = 254  # that of the highest value
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
 _PERCENTILES = (2, 98)
-_SAMPLE = 2**16  # values, of which these are taken
 _FURTHEST = 4e307  # from 0: of what float64 holds so much that scales can be drawn
 
 
@@ -105,9 +104,8 @@ def _stretch(values: npt.NDArray[Any], *, whole: bool) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
     if not whole:
-        sample = values[:: 1 + values.size // _SAMPLE]
         with np.errstate(over="ignore", invalid="ignore"):  # between two values that are too far apart
-            inner = [float(number) for number in np.percentile(sample, _PERCENTILES)]
+            inner = [float(number) for number in np.percentile(values, _PERCENTILES)]
         low, high = inner if inner[0] < inner[1] and math.isfinite(inner[1] - inner[0]) else (low, high)
     low, high = (min(max(number, -_FURTHEST), _FURTHEST) for number in (low, high))
     margin = max(0.5, abs(low) * 1e-9)  # of large numbers a half is nothing
@@ -121,7 +119,8 @@ def _png(pixels: npt.NDArray[Any], mask: npt.NDArray[np.bool_], stretch: tuple[f
     np.clip(share, low, high, out=share)
     share /= 2  # since the distance of two values may be more than a float64 holds
     share -= low / 2
-    share *= _LAST / (high / 2 - low / 2)
+    share /= high / 2 - low / 2
+    share *= _LAST
     numbers = np.rint(share, out=share).astype(np.uint8)
     numbers[~mask] = _EMPTY
     return palette_png(numbers, _colours(), bytes([255] * _EMPTY + [0]))
