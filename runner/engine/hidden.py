@@ -9,7 +9,7 @@ from runner.model import MaskFile
 from runner.read.header import ScenePart, ScenePixels, Window
 from runner.read.mask_test import ANY_SET, MaskTest, Spread, spread
 from runner.reduce.arrays import Bools, Bytes
-from runner.reduce.fused_kernels import SCENES_IN_PLANE, HiddenPixels, planes_for
+from runner.reduce.hidden_pixels import SCENES_IN_PLANE, HiddenPixels, planes_for
 from runner.reduce.pixel_types import Place
 
 _APART: Final = 32  # pixels between those that are looked at first

@@ -10,13 +10,17 @@ import numpy.typing as npt
 from runner.area import Area
 from runner.model import Scene, Stack
 from runner.plan.reading import Reading
-from runner.plan.records import StagePlan
+from runner.plan.records import StagePlan, Task
 from runner.plan.weights import row_areas
 from runner.read.inflation import Inflation
 from runner.read.stop_flag import StopFlag
 from runner.reduce.fused import FusedSums
 from runner.reduce.partial import Needs
+from runner.reduce.pixel_types import Pixels
+from runner.reduce.scaled_kernels import Scaled
+from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import needs, statistic
+from runner.reduce.temporal import TemporalSums
 from runner.settings import Over, Weights
 
 Values = npt.NDArray[Any]
@@ -35,6 +39,7 @@ class Shared:
     inflation: Inflation
     needs: dict[Over, Needs]  # for the stages over these axes
     fused: bool  # tiles are added as they are inflated
+    split: float | None  # see `runner.reduce.scaling.split_for`
     stop: StopFlag = field(default_factory=StopFlag)
     area: Area | None = None  # outside of which pixels are hidden in all scenes
 
@@ -49,9 +54,13 @@ class Shared:
         total = len(stack.scenes) * stack.grid.pixels * bands * stack.dtype.itemsize
         needs = {over: need for over in Over if (need := summed(stages, over))}
         ordered, rule = any(stage.ordered for stage in stages), reading.rule
-        fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
+        split = rule.split(stack)
+        fits = not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
+        fused = fits and (rule.as_stored or split is not None)
         inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
-        return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, area=stack.area)
+        return cls(
+            stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, split, area=stack.area
+        )
 
     @property
     def hides(self) -> bool:
@@ -59,10 +68,31 @@ class Shared:
         return self.reading.rule.test is not None or self.area is not None
 
     @property
+    def stored(self) -> Pixels:
+        """The pixels in the files, if tiles are added as they are inflated."""
+        rule = self.reading.rule
+        return Pixels(np.dtype(self.scenes[0].header.dtype), rule.nodata) if rule.scale else rule.pixels
+
+    @property
     def is_missing(self) -> Callable[[Values], bool] | None:
         """True for pixels none of which counts, if tiles are added as they are inflated."""
-        pixels = self.reading.rule.pixels
-        return (lambda tile: not pixels.valid(pixels.native(tile)).any()) if self.fused else None
+        if not self.fused:
+            return None
+        stored = self.stored
+        return lambda tile: not stored.valid(stored.native(tile)).any()
+
+    def fused_sums(
+        self, task: Task, over_time: TemporalSums | None, over_space: SpatialSums | None
+    ) -> FusedSums | None:
+        """The sums of a task to which tiles are added as they are inflated."""
+        if not self.fused:
+            return None
+        if self.split is None:
+            return FusedSums(over_time, over_space, self.stored)
+        rule = self.reading.rule
+        scales = np.array([scene.header.scale_of(rule.band) for scene in self.scenes[task.start : task.stop]], float)
+        scaled = Scaled(scales, self.split, rule.pixels.kind.limits)
+        return FusedSums(over_time, over_space, self.stored, scaled)
 
 
 def _kind_of_tiles(stack: Stack) -> tuple[object, ...]:

@@ -164,10 +164,11 @@ def _scene_parts(bands: Sequence[Shared], task: Task, numbers: Iterable[int]) ->
     return sorted(parts, key=lambda part: (part.window, part.row, part.column))
 
 
-def _together(shared: Shared, parts: list[ScenePart]) -> Iterator[list[ScenePart]]:
+def _together(shared: Shared, parts: list[ScenePart]) -> Iterable[Sequence[ScenePart]]:
     """Parts whose hidden pixels are held at a time: those that the reader decodes together; all, if none is hidden."""
-    step = shared.reading.fetch.scenes_together if shared.hides else max(len(parts), 1)
-    return (parts[first : first + step] for first in range(0, len(parts), step))
+    if not shared.hides:
+        return [parts] if parts else []
+    return fast_reader.together(parts, shared.reading.fetch.scenes_together)
 
 
 def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom, outside: Bools | None) -> Hidden:

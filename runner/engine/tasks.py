@@ -20,7 +20,7 @@ from runner.read.fetch import FetchCounts
 from runner.read.header import ScenePixels, Window
 from runner.read.inflation import InflateCounts
 from runner.reduce.fused import Encoded, FusedSums
-from runner.reduce.fused_kernels import NO_HIDDEN
+from runner.reduce.hidden_pixels import NO_HIDDEN
 from runner.reduce.partial import Partial
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
@@ -147,7 +147,7 @@ class _Collectors:
         areas = None if shared.row_areas is None else shared.row_areas[task.window.row :]
         self.over_space = SpatialSums(task.stop - task.start, pixels, space_needs, areas) if space_needs else None
         self.ordered = [_Ordered(stage, task, pixels) for stage in shared.stages if stage.ordered]
-        self._fused = FusedSums(self.over_time, self.over_space, pixels) if shared.fused else None
+        self._fused = shared.fused_sums(task, self.over_time, self.over_space)
         for number, scene in enumerate(scenes):
             for outside in task.window.without(scene.window):
                 self._skip(number, _within(task.window, outside))
@@ -197,8 +197,10 @@ class _Collectors:
         self.over_space.add_tile(part.scene, values, place)
 
     def _add_pixels(self, part: ScenePixels, hidden: Hidden | None) -> None:
-        if self._fused and hidden and self._rule.pixels.blank is None:
-            self._add_without_blank(self._fused, part, hidden)
+        if self._fused and (self._rule.scale or (hidden and self._rule.pixels.blank is None)):
+            place = Place(0, 0, part.row, part.column, *part.pixels.shape)
+            hides = hidden.pixels([part.scene]) if hidden else NO_HIDDEN
+            self._fused.add_decoded(part.scene, part.pixels, place, hides)
             return
         scene, (values, place) = part.scene, self._values(part, hidden)
         if self.over_time:
@@ -207,11 +209,6 @@ class _Collectors:
             self.over_space.add_tile(scene, values, place)
         for ordered in self.ordered:
             ordered.add_tile(scene, values, place)
-
-    def _add_without_blank(self, fused: FusedSums, part: ScenePixels, hidden: Hidden) -> None:
-        """Add integers of a type in which every value counts; their sums over space always fit two floats."""
-        place = Place(0, 0, part.row, part.column, *part.pixels.shape)
-        fused.add([part.scene], Encoded.of(self._rule.pixels.native(part.pixels)), place, hidden.pixels([part.scene]))
 
     def _values(self, part: ScenePixels, hidden: Hidden | None) -> tuple[Values, Place]:
         """The accumulated values of pixels, and their place."""

@@ -17,7 +17,7 @@ from runner.read.masks import FileMask
 from runner.reduce.fused import FusedSums
 from runner.reduce.nodata import missing, nodata_range
 from runner.reduce.pixel_types import Pixels
-from runner.reduce.scaling import Scaling
+from runner.reduce.scaling import MOST_ADDITIONS, Scaling, split_for
 from runner.reduce.statistics import needs, statistic
 from runner.settings import EngineName, JobSettings, MaskSettings, OwnMask
 
@@ -48,6 +48,13 @@ class PixelRule:
         if not self.scale or self.masks or self.pixels.in_pieces or (dtype.kind in "iu" and dtype.itemsize == 8):
             return None
         return Scaling(Pixels(dtype, self.nodata))
+
+    def split(self, stack: Stack) -> float | None:
+        """The constant by which scaled pixels of a stack are added, see `split_for`; None if they are not so added."""
+        if self.scaling(stack.dtype) is None or len(stack.scenes) > MOST_ADDITIONS:
+            return None
+        scales = {scene.header.scale_of(self.band) for scene in stack.scenes}
+        return split_for(scales, Pixels(stack.dtype, self.nodata))
 
     @property
     def as_stored(self) -> bool:

@@ -8,7 +8,7 @@ from runner.plan.reading import Reading
 from runner.plan.records import Chunks, StagePlan, Task, Workers
 from runner.read.fetch import FetchOptions
 from runner.read.gdal_reader import MAX_PIECE_BYTES
-from runner.reduce.fused_kernels import planes_for
+from runner.reduce.hidden_pixels import planes_for
 from runner.reduce.partial import Needs
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import needs, statistic

@@ -171,13 +171,33 @@ def read_turns(
             del batch, several, decoders, excerpt, unneeded  # not kept while the next ranges are waited for
 
 
+def together(parts: Sequence[ScenePart], most: int) -> Iterator[Sequence[ScenePart]]:
+    """Parts that are decoded together, at most so many: in their order, and those of one place rather than of two.
+
+    Tiles at one place are added to the same sums. So a few scenes less go together where a place ends.
+    """
+    batch: list[ScenePart] = []
+    for _, at_one_place in groupby(parts, lambda part: (part.row, part.column, part.window[2:])):
+        if 2 * len(batch) >= most:
+            yield batch
+            batch = []
+        for part in at_one_place:
+            batch.append(part)
+            if len(batch) == most:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
 def _ranges(excerpts: Iterable[Excerpt], options: FetchOptions) -> Iterator[tuple[Fetched, ByteRange]]:
     """The requests: the same part of some scenes, then their next part, then more scenes, then the next excerpt."""
     for index, excerpt in enumerate(excerpts):
         if not excerpt.parts:
             yield Fetched(index, excerpt, 0, True, None, Span(0, 0, [])), _NO_BYTES._replace(counts=excerpt.counts)
-        for first in range(0, len(excerpt.parts), options.scenes_together):
-            parts = excerpt.parts[first : first + options.scenes_together]
+        remaining_parts = len(excerpt.parts)
+        for parts in together(excerpt.parts, options.scenes_together):
+            remaining_parts -= len(parts)
             spans = []
             for part in parts:
                 _check(part)
@@ -185,7 +205,7 @@ def _ranges(excerpts: Iterable[Excerpt], options: FetchOptions) -> Iterator[tupl
                 spans.append(plan_spans(part.file.header.layout, part.window, part.bands[0], options, outside))
             steps = max(map(len, spans))
             for step in range(steps):
-                ends = first + len(parts) == len(excerpt.parts) and step == steps - 1
+                ends = remaining_parts == 0 and step == steps - 1
                 batch = [(part, own[step]) for part, own in zip(parts, spans, strict=True) if step < len(own)]
                 for remaining, (part, span) in zip(reversed(range(len(batch))), batch, strict=True):
                     yield Fetched(index, excerpt, remaining, ends, part, span), _request(excerpt, part.file, span)

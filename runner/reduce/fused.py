@@ -12,10 +12,8 @@ import numpy as np
 from runner.read.predictor import Bytes, as_bits, row_scratch
 from runner.reduce.arrays import Floats, Integers, Tile
 from runner.reduce.fused_kernels import (
-    NO_HIDDEN,
     Accumulators,
     Counted,
-    HiddenPixels,
     Inflated,
     OverSpace,
     OverTime,
@@ -23,10 +21,13 @@ from runner.reduce.fused_kernels import (
     exponents_for,
     strips_for,
 )
+from runner.reduce.hidden_pixels import NO_HIDDEN, HiddenPixels
 from runner.reduce.kernels import ROWS_AT_ONCE
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.row_kernels import Spare
+from runner.reduce.scaled_kernels import Scaled, add_scaled_strips
+from runner.reduce.scaling import MOST_ADDITIONS
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.temporal import TemporalSums
 
@@ -50,10 +51,21 @@ class Encoded(NamedTuple):
 
 
 class FusedSums:
-    """Adds inflated tiles to sums over time, over space, or both; `finish` must follow the last."""
+    """Adds inflated tiles to sums over time, over space, or both; `finish` must follow the last.
 
-    def __init__(self, over_time: TemporalSums | None, over_space: SpatialSums | None, pixels: Pixels) -> None:
+    `pixels` has them as they are in the files. With `scaled`, whose scales are those of all scenes, the sums are of
+    scaled values; they must get no others, and at most `scaling.MOST_ADDITIONS` scenes.
+    """
+
+    def __init__(
+        self,
+        over_time: TemporalSums | None,
+        over_space: SpatialSums | None,
+        pixels: Pixels,
+        scaled: Scaled | None = None,
+    ) -> None:
         self._over_time, self._over_space, self._pixels = over_time, over_space, pixels
+        self._scaled = scaled
         self._scratch = row_scratch(0)
         self._strips = strips_for(0, 0, pixels.stored)
         self._columns = _Columns((), 0, over_space is not None)
@@ -74,28 +86,36 @@ class FusedSums:
         width = row_bytes // self._pixels.stored.itemsize
         place.check((rows, width), self._over_time.shape if self._over_time else None)
         place.check((rows, width), hidden.shape)
-        self._fit(scenes, width, row_bytes)
+        self._fit(scenes, width, row_bytes, place.height)
         before = self._columns.counts.copy(), self._columns.layers.copy()
         bits = as_bits(encoded.view(self._pixels.stored))
         time = self._over_time.strips(place, count) if self._over_time else _NO_TIME
-        add_strips(
-            Inflated(encoded.view(np.uint64), bits, tiles.predictor, self._scratch),
-            self._strips,
-            place,
-            Counted(self._pixels.kind, hidden),
-            Accumulators(time, self._columns.accumulators),
-        )
+        inflated = Inflated(encoded.view(np.uint64), bits, tiles.predictor, self._scratch)
+        counted, sums = Counted(self._pixels.kind, hidden), Accumulators(time, self._columns.accumulators)
+        if self._scaled is None:
+            add_strips(inflated, self._strips, place, counted, sums)
+        else:
+            scaled = self._scaled._replace(scales=self._scaled.scales[list(scenes)])
+            add_scaled_strips(inflated, self._strips, place, (counted, scaled), sums)
         if self._over_time:
             self._over_time.empty_spare()
         return self._columns.settle(place.height * place.width, *before)
 
-    def _fit(self, scenes: Sequence[int], width: int, row_bytes: int) -> None:
+    def add_decoded(self, scene: int, tile: Tile, place: Place, hidden: HiddenPixels = NO_HIDDEN) -> None:
+        """Add one decoded tile, (rows, columns), of small or scaled integers, whose columns always fit two floats."""
+        unfit = self.add([scene], Encoded.of(self._pixels.native(tile)), place, hidden)
+        assert not unfit
+
+    def _fit(self, scenes: Sequence[int], width: int, row_bytes: int, rows: int) -> None:
         """Make scratch and columns of the size of the tiles, if they are not."""
         if self._strips.pixels.shape != (len(scenes), ROWS_AT_ONCE, width):
             self._scratch, self._strips = row_scratch(row_bytes), strips_for(len(scenes), width, self._pixels.stored)
-        if self._columns.scenes != tuple(scenes) or self._columns.layers.shape[2] != width:
+        columns = self._columns
+        full = self._scaled is not None and columns.rows + rows > MOST_ADDITIONS
+        if columns.scenes != tuple(scenes) or columns.layers.shape[2] != width or full:
             self.finish()
             self._columns = _Columns(scenes, width, self._over_space is not None)
+        self._columns.rows += rows
 
     def finish(self) -> None:
         """Add the columns of the scenes to their sums over space."""
@@ -111,6 +131,7 @@ class _Columns:
 
     def __init__(self, scenes: Sequence[int], width: int, asked: bool) -> None:
         self.scenes = tuple(scenes)
+        self.rows = 0  # that were added
         self.seen: Integers = np.zeros(len(scenes), np.int64)
         self.counts: Integers = np.zeros(len(scenes), np.int64)
         self.layers: Floats = np.zeros((len(scenes), 2, width))

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from runner.host.compiled import compiled
 from runner.read.predictor import Bits, Scratch, Words, as_bits, undo_rows
-from runner.reduce.arrays import Bools, Bytes, Counts, Floats, Integers, Tile
+from runner.reduce.arrays import Bools, Counts, Floats, Integers, Tile
+from runner.reduce.hidden_pixels import HiddenPixels, Hides
 from runner.reduce.kernels import EVERY_PIXEL, ROWS_AT_ONCE, Columns, column_sums
 from runner.reduce.pixel_types import NO_LIMITS, Limits, PixelKind, Place
 from runner.reduce.row_kernels import Row, Spare, add_row, add_unsaved, is_valid
@@ -27,35 +28,6 @@ class Inflated(NamedTuple):
     bits: Bits  # (scenes, rows, columns) in the same memory
     predictor: int
     scratch: Scratch
-
-
-class HiddenPixels(NamedTuple):
-    """Pixels of a window that do not count, whatever their values are: a bit for each scene, several in a byte."""
-
-    some: bool  # whether there may be any
-    planes: Bytes  # (planes, rows, columns) of the window; a bit is set where its scene is hidden
-    plane: Integers  # (scenes) of these tiles: the plane in which each has its bit
-    bits: Bytes  # (scenes)
-
-    @property
-    def shape(self) -> tuple[int, int] | None:
-        """The shape of the window, None if nothing is hidden."""
-        return (self.planes.shape[1], self.planes.shape[2]) if self.some else None
-
-
-NO_HIDDEN: Final = HiddenPixels(False, np.empty((0, 0, 0), np.uint8), np.empty(0, np.int64), np.empty(0, np.uint8))
-
-
-class Hides(NamedTuple):
-    """The hidden pixels of a row of one scene."""
-
-    row: Bytes
-    bit: Any  # uint8, which is set where a pixel is hidden
-
-
-def planes_for(scenes: int) -> int:
-    """The number of planes, and so of bytes for each pixel of the window, that have bits for so many scenes."""
-    return -(-scenes // SCENES_IN_PLANE)
 
 
 class Counted(NamedTuple):
@@ -101,7 +73,6 @@ class Accumulators(NamedTuple):
     space: OverSpace
 
 
-SCENES_IN_PLANE: Final = 8  # the bits of a byte
 _CELL: Final = 256  # columns of a window that share exponents
 _NONE: Final = 256, 0  # the lowest and the highest exponent of no pixels
 UNKNOWN: Final = 0, 256, 0  # what `exponents_for` holds where anything may have been added

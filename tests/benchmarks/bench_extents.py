@@ -1,24 +1,23 @@
-"""Scenes of unequal extents: the processor time that `source.grid=union` takes for each pixel read.
+"""Scenes of unequal extents: the processor time that `source.grid=union` takes for each pixel read, on one core.
 
-`python tests/benchmarks/bench_extents.py` runs ours over the same files twice in turn: each scene in the same place,
-and shifted by up to three tiles. Both read the same bytes; what counts is the processor time of the pass, as its record
-has it, so that starting and writing a larger raster are left out.
+`python tests/benchmarks/bench_extents.py` computes the same scenes twice in turn: each in the same place, and shifted
+by up to three tiles. Both read the same bytes. Nothing is written, since the raster of a union is larger, and a run
+encodes it while it computes.
 """
 
 import argparse
-import sys
 import tempfile
 from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import rasterio
-from measure import run_measured
+from bench_masks import both_means, computing, cpu_seconds
 from rasterio.transform import Affine
 from report import end_with, machine, markdown, spread
 
 from runner.base.console import say, tell
-from runner.record.run_folder import read_run
+from runner.settings import SourceSettings, StackGrid
 
 TILE = 512
 DISTINCT = 4
@@ -28,7 +27,7 @@ COLUMNS = ("", "equal extents", "shifted, union", "ratio")
 
 
 def main() -> int:
-    """Make the scenes, run both folders in turn, and show the table."""
+    """Make the scenes, compute both folders in turn, and show the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=24, help="how many (default: %(default)s)")
     parser.add_argument("--tiles", type=int, default=8, help="along each side of a scene (default: %(default)s)")
@@ -37,10 +36,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make_scenes(folder, options.scenes, options.tiles * TILE)
-        ours(folder, "shifted")  # compiles
+        ways = [computing(both_means(source_of(folder / name))) for name in FOLDERS]
+        for way in ways:
+            way()  # loads the kernels
         rounds = []
         for number in range(1, options.rounds + 1):
-            rounds.append([ours(folder, name) for name in FOLDERS])
+            rounds.append([cpu_seconds(way) for way in ways])
             tell(f"round {number}: {rounds[-1][0]:.2f} s and {rounds[-1][1]:.2f} s")
     say(f"{machine()}; {options.scenes} scenes of {options.tiles * TILE}²; rounds: {options.rounds}\n")
     columns = list(zip(*rounds, strict=True))
@@ -72,17 +73,9 @@ def write(path: Path, pixels: np.ndarray, shift: tuple[int, int]) -> None:
         raster.write(pixels, 1)
 
 
-def ours(folder: Path, scenes: str) -> float:
-    """The processor seconds of the pass of a run over one of the folders."""
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        out = Path(name)
-        command = [
-            sys.executable, "-m", "runner", "source=local", f"source.url='{folder / scenes}/*.tif'",
-            "source.grid=union", "output.compression=none", f"output.dir={out / 'run'}",
-        ]  # fmt: skip
-        run_measured(command, out)
-        (only,) = read_run(out / "run").record.passes
-        return only.cpu_seconds or 0.0
+def source_of(folder: Path) -> SourceSettings:
+    """The scenes of a folder."""
+    return SourceSettings(name="bench", url=f"{folder}/*.tif", datetime_regex=r"(?P<date>\d{8})", grid=StackGrid.union)
 
 
 if __name__ == "__main__":

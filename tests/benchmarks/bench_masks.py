@@ -85,9 +85,9 @@ def row(kind: Kind, scenes: int, size: int, rounds: int) -> list[str]:
         write(kind, Path(name), scenes, size)
         plain, masked = job_of(Path(name), MaskSettings()), job_of(Path(name), mask_of(kind))
         ways: dict[str, Callable[[], object]] = {
-            "unmasked": _computing(plain),
+            "unmasked": computing(plain),
             "files": partial(read_masks, stack_of(masked)),
-            "masked": _computing(masked),
+            "masked": computing(masked),
         }
         for run in ways.values():  # loads the kernels
             run()
@@ -106,7 +106,8 @@ def cpu_seconds(run: Callable[[], object]) -> float:
     return time.process_time() - before
 
 
-def _computing(job: JobSettings) -> Callable[[], object]:
+def computing(job: JobSettings) -> Callable[[], object]:
+    """The pass of a job, which writes nothing."""
     stack = stack_of(job)
     (pass_,) = make_plan(job, stack).passes
     return lambda: compute_pass(pass_, stack)
@@ -118,11 +119,16 @@ def stack_of(job: JobSettings) -> Stack:
 
 
 def job_of(folder: Path, mask: MaskSettings) -> JobSettings:
+    """Both means of the scenes of a folder."""
+    source = SourceSettings(name="bench", url=f"{folder}/*_B.tif", datetime_regex=r"(?P<date>\d{8})")
+    return both_means(source, mask)
+
+
+def both_means(source: SourceSettings, mask: MaskSettings | None = None) -> JobSettings:
     """Both means, in this thread."""
     cluster = ClusterSettings(ClusterKind.sync)
     stages = {f"{over.value}_mean": StageSettings(over, ["mean", "count"], cluster) for over in Over}
-    source = SourceSettings(name="bench", url=f"{folder}/*_B.tif", datetime_regex=r"(?P<date>\d{8})")
-    job = JobSettings(source=source, mask=mask, stages=stages)
+    job = JobSettings(source=source, mask=mask or MaskSettings(), stages=stages)
     return replace(job, decode=replace(job.decode, inflate=Inflate.libdeflate))
 
 

@@ -1,6 +1,8 @@
 """Inflated tiles into sums, strip by strip, against the same pixels added tile by tile."""
 
+import itertools
 import math
+from fractions import Fraction
 from typing import Any
 
 import imagecodecs
@@ -11,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.reduce.fused import Encoded, FusedSums
+from runner.reduce.hidden_pixels import NO_HIDDEN, HiddenPixels
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Pixels, Place
+from runner.reduce.scaled_kernels import Scaled
+from runner.reduce.scaling import split_for
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish
 from runner.reduce.temporal import TemporalSums
@@ -200,3 +205,54 @@ def test_a_place_outside_of_the_window_is_refused() -> None:
     sums = FusedSums(TemporalSums((4, 4), pixels, SUMS), None, pixels)
     with pytest.raises(ValueError, match="wanted it inside of both"):
         sums.add([0], Encoded(np.zeros((1, 8, 32), np.uint8), 3), Place(0, 0, 0, 0, 8, 8))
+
+
+@pytest.mark.parametrize("limits", [None, pytest.param((-0.05, 0.4), marks=pytest.mark.slow)])  # compiled anew
+@settings(max_examples=10)
+@given(
+    hides=st.booleans(),
+    places=st.lists(st.sampled_from(PLACES), min_size=1, max_size=4, unique=True),
+    scales=st.lists(st.sampled_from([(2.75e-5, -0.2), (1e-4, 0.0), (1e-4, -0.1)]), min_size=7, max_size=7),
+)
+def test_scaled_integers_give_the_bits_of_values_scaled_before(
+    places: list[Place], scales: list[tuple[float, float]], limits: tuple[float, float] | None, hides: bool
+) -> None:
+    rng = np.random.default_rng(len(places))
+    tiles = (rng.integers(0, 2**16, (7, ROWS, COLUMNS)) * (rng.random((7, ROWS, COLUMNS)) < 0.7)).astype(np.uint16)
+    stored, pixels = Pixels(np.dtype("u2"), 0), Pixels(np.dtype("f8"), None, limits)
+    split = split_for(scales, stored)
+    assert split is not None
+    plane = rng.integers(0, 256, (1, *WINDOW)).astype(np.uint8) if hides else np.zeros((1, *WINDOW), np.uint8)
+    over_time, over_space = TemporalSums(WINDOW, pixels, SUMS), SpatialSums(7, pixels, SUMS)
+    sums = FusedSums(over_time, over_space, stored, Scaled(np.array(scales), split, pixels.kind.limits))
+    wanted_time, wanted_space = TemporalSums(WINDOW, pixels, SUMS), SpatialSums(7, pixels, SUMS)
+    for some in (range(4), range(4, 7)):
+        bits = np.array([1 << scene for scene in some], np.uint8)
+        hidden = HiddenPixels(True, plane, np.zeros(len(some), np.int64), bits) if hides else NO_HIDDEN
+        together = Encoded(np.stack([encoded(tiles[scene], 2) for scene in some]), 2)
+        for place in places:
+            assert not sums.add(some, together, place, hidden)
+    for scene, place in itertools.product(range(7), places):
+        values = tiles[scene] * scales[scene][0] + scales[scene][1]
+        shown = np.zeros(tiles[scene].shape, np.bool_)
+        shown[place.of_tile()] = (plane[0][place.of_window()] & (1 << scene)) == 0
+        values[(tiles[scene] == 0) | ~shown] = np.nan
+        wanted_time.add_tile(values, place)
+        wanted_space.add_tile(scene, values, place)
+    sums.finish()
+    assert_same(over_space.partial(), wanted_space.partial())
+    assert_same(over_time.partial(), wanted_time.partial())
+
+
+def test_sums_of_scaled_columns_stay_exact_over_any_number_of_rows() -> None:
+    scale, stored, pixels = (2.75e-5, -0.2), Pixels(np.dtype("u2")), Pixels(np.dtype("f8"))
+    split = split_for([scale], stored)
+    assert split is not None
+    over_space, rows, times = SpatialSums(1, pixels, SUMS), 2048, 100
+    sums = FusedSums(None, over_space, stored, Scaled(np.array([scale]), split, pixels.kind.limits))
+    column = np.full((rows, 1), 65535, np.uint16)
+    for _ in range(times):
+        sums.add_decoded(0, column, Place(0, 0, 0, 0, rows, 1))
+    sums.finish()
+    wanted = float(Fraction(65535 * scale[0] + scale[1]) * rows * times)
+    assert finish(over_space.partial(), ["sum"])["sum"].tolist() == [wanted]

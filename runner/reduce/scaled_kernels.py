@@ -1,0 +1,117 @@
+"""Compiled loops that scale small integers and add them without a check, in two parts that never round.
+
+Scaled integers of 16 bits that go with one stack differ by so few powers of two that two float64 hold their sums: each
+value is split into a multiple of a power of two and the rest, which are added apart (Rump, Ogita, Oishi, SIAM Journal
+on Scientific Computing 31 (2008), 189-224: extraction by a constant). `scaling.split_for` finds the constant.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from runner.host.compiled import compiled
+from runner.read.predictor import undo_rows
+from runner.reduce.arrays import Counts, Floats, Tile
+from runner.reduce.fused_kernels import Accumulators, Counted, Inflated, OverSpace, OverTime, Strips
+from runner.reduce.hidden_pixels import Hides
+from runner.reduce.kernels import ROWS_AT_ONCE
+from runner.reduce.pixel_types import Limits, Place
+from runner.reduce.row_kernels import is_valid
+
+
+class Scaled(NamedTuple):
+    """The way in which the pixels of some scenes are scaled."""
+
+    scales: Floats  # (scenes, 2): pixel * first + second, in float64
+    split: float  # what a value is added to, and then freed from, to lose its lower part
+    limits: Limits  # of scaled values
+
+
+class RowScale(NamedTuple):
+    """Scale and offset of a scene, and `split` and `limits` of `Scaled`."""
+
+    scale: float
+    offset: float
+    split: float
+    limits: Limits
+
+
+class RowSums(NamedTuple):
+    """Accumulators of a row: over time, and of its columns over space; of values two layers each."""
+
+    counts: Counts
+    upper: Floats
+    lower: Floats
+    columns_upper: Floats
+    columns_lower: Floats
+
+
+@compiled
+def add_scaled_strips(
+    inflated: Inflated, strips: Strips, place: Place, counted: tuple[Counted, Scaled], sums: Accumulators
+) -> None:
+    """Undo, scale and add tiles of some scenes, all at one place; both layers of the sums, which nothing else adds to.
+
+    So many values as `scaling.MOST_ADDITIONS` may be added to a sum.
+    """
+    for top in range(0, place.height, ROWS_AT_ONCE):
+        rows = min(ROWS_AT_ONCE, place.height - top)
+        stored = slice(place.top + top, place.top + top + rows)
+        for scene in range(inflated.words.shape[0]):
+            words, bits = inflated.words[scene][stored], inflated.bits[scene][stored]
+            undo_rows(words, bits, inflated.predictor, inflated.scratch, strips.bits[scene][:rows])
+        strip = Place(0, place.left, place.row + top, place.column, rows, place.width)
+        _add_strips(strips, strip, counted, sums.time, sums.space)
+
+
+@compiled
+def _add_strips(
+    strips: Strips, place: Place, counted: tuple[Counted, Scaled], time: OverTime, space: OverSpace
+) -> None:
+    pixels, (kind, hidden), scaled = strips.pixels, counted[0], counted[1]
+    columns, tile_columns = slice(place.column, place.column + place.width), slice(place.left, place.left + place.width)
+    unasked = np.zeros(place.width)
+    for scene in range(pixels.shape[0]):
+        scale = RowScale(scaled.scales[scene, 0], scaled.scales[scene, 1], scaled.split, scaled.limits)
+        upper, lower = space.layers[scene, 0][: place.width], space.layers[scene, 1][: place.width]
+        for y in range(place.height):
+            row, line = place.row + y, pixels[scene, y][tile_columns]
+            if time.asked:
+                layers = time.layers
+                sums = RowSums(
+                    time.counts[row][columns], layers[0, row][columns], layers[1, row][columns], upper, lower
+                )
+            else:
+                sums = RowSums(strips.uncounted[: place.width], unasked, unasked, upper, lower)
+            if hidden.some:
+                hides = Hides(hidden.planes[hidden.plane[scene], row][columns], hidden.bits[scene])
+                space.counts[scene] += _add_row(line, hides, kind.limits, scale, sums)
+            else:
+                space.counts[scene] += _add_row(line, (), kind.limits, scale, sums)
+
+
+@compiled
+def _add_row(pixels: Tile, hides: Hides | tuple[()], limits: Limits, scaling: RowScale, sums: RowSums) -> int:
+    """Scale, count and add the pixels that are neither invalid nor hidden. Returns their number."""
+    counts, upper, lower, columns_upper, columns_lower = sums
+    scale, offset, split, value_limits = scaling
+    one, none = np.int32(1), np.int32(0)
+    total = np.int32(0)
+    for x in range(pixels.shape[0]):
+        value = np.float64(pixels[x]) * scale + offset
+        valid = is_valid(pixels[x], limits)
+        if len(value_limits) > 2:  # constants of the compiled code, as below
+            valid &= is_valid(value, value_limits)
+        if len(hides) > 0:
+            valid &= (hides.row[x] & hides.bit) == 0
+        kept = value if valid else 0.0
+        counted = one if valid else none
+        high = (kept + split) - split
+        low = kept - high
+        counts[x] += counted
+        total += counted
+        upper[x] += high
+        lower[x] += low
+        columns_upper[x] += high
+        columns_lower[x] += low
+    return int(total)
