@@ -90,7 +90,7 @@ class Shared:
         if self.split is None:
             return FusedSums(over_time, over_space, self.stored)
         rule = self.reading.rule
-        scales = np.array([scene.header.scale_of(rule.band) for scene in self.scenes[task.start : task.stop]], float)
+        scales = np.array([scene.header.scale_of(scene.band) for scene in self.scenes[task.start : task.stop]], float)
         scaled = Scaled(scales, self.split, rule.pixels.kind.limits)
         return FusedSums(over_time, over_space, self.stored, scaled)
 

@@ -53,7 +53,7 @@ class PixelRule:
         """The constant by which scaled pixels of a stack are added, see `split_for`; None if they are not so added."""
         if self.scaling(stack.dtype) is None or len(stack.scenes) > MOST_ADDITIONS:
             return None
-        scales = {scene.header.scale_of(self.band) for scene in stack.scenes}
+        scales = {scene.header.scale_of(scene.band) for scene in stack.scenes}
         return split_for(scales, Pixels(stack.dtype, self.nodata))
 
     @property
