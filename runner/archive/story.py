@@ -6,19 +6,18 @@ Stacks overlap: while one is computed, the next is prepared and the last is writ
 import asyncio
 import logging
 import shlex
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
-
-from rasterio.errors import NotGeoreferencedWarning
+from itertools import count
 
 from runner import summary
+from runner.archive.on_workers import StacksOnWorkers, opened_workers
 from runner.archive.recorded import RecordedStacks
 from runner.archive.rows import StackTable
 from runner.archive.stack_jobs import ArchiveJob
-from runner.archive.stack_runs import StackRuns
+from runner.archive.stack_runs import StackRuns, warnings_hushed
 from runner.archive.tables import raster_names, write_tables
 from runner.archive.turns import Turns, most_computing, most_under_way
 from runner.base.command import command
@@ -68,18 +67,16 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         turns = Turns(memory_limit_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
         runs = StackRuns(whole, record, stores, surroundings, recorded.finds if recorded else {})
-        with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
-            for stage in job.stages.values():
+        with (
+            _going_on(record, len(parts)),
+            stops_heeded(),
+            warnings_hushed(),
+            clusters,
+            opened_workers(reachable) as workers,
+        ):
+            for stage in job.stages.values() if workers is None else ():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
-            _Story(whole, record, runs, parts).all_stacks()
-
-
-@contextmanager
-def _warnings_hushed() -> Iterator[None]:
-    """Ignore what the writer of a raster ignores: it does so for all threads, and the last of them would undo it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
+            _Story(whole, record, runs, parts, StacksOnWorkers(workers, runs) if workers else None).all_stacks()
 
 
 def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None:
@@ -103,8 +100,16 @@ def _going_on(record: RunRecord, stacks: int) -> Iterator[None]:
 class _Story:
     """The stacks of an archive while they run."""
 
-    def __init__(self, whole: ArchiveJob, record: RunRecord, runs: StackRuns, parts: Sequence[Part]) -> None:
+    def __init__(
+        self,
+        whole: ArchiveJob,
+        record: RunRecord,
+        runs: StackRuns,
+        parts: Sequence[Part],
+        elsewhere: StacksOnWorkers | None = None,
+    ) -> None:
         self._whole, self._record, self._runs, self._parts = whole, record, runs, parts
+        self._elsewhere = elsewhere
         self._table = StackTable(record.folder, whole.job.source.parted_by, runs.rows_before(parts))
         self._failure: StackRow | None = None
 
@@ -130,15 +135,25 @@ class _Story:
 
     def _run_all(self, bar: Callable[[int, int], None]) -> None:
         ended = {row.stack for row in self._table.rows if row.status in ("COMPLETED", OUTSIDE)}
-        waiting = iter([part for part in self._parts if part.name not in ended])
+        left = [part for part in self._parts if part.name not in ended]
         done, total = len(ended), len(self._parts)
+        if self._elsewhere is not None:
+            counted = count(done + 1)
+
+            def take(part: Part, row: StackRow) -> None:
+                self._take(part, row)
+                bar(next(counted), total)
+
+            self._elsewhere.run_all(left, take)
+            return
+        waiting = iter(left)
         drivers = most_under_way(self._whole.job)
         pool = ThreadPoolExecutor(drivers, "stack")
         under_way: dict[Future[StackRow], Part] = {}
         try:
             while self._submit(pool, waiting, under_way, drivers):
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    self._take(under_way.pop(future), future)
+                    self._take(under_way.pop(future), future.result())
                     done += 1
                     bar(done, total)
         except KeyboardInterrupt as stop:
@@ -147,7 +162,7 @@ class _Story:
         finally:
             pool.shutdown()
             for future, part in under_way.items():
-                self._take(part, future)
+                self._take(part, future.result())
 
     def _submit(
         self, pool: ThreadPoolExecutor, waiting: Iterator[Part], under_way: dict[Future[StackRow], Part], most: int
@@ -157,9 +172,8 @@ class _Story:
             under_way[pool.submit(self._runs.run, part)] = part
         return bool(under_way)
 
-    def _take(self, part: Part, future: "Future[StackRow]") -> None:
+    def _take(self, part: Part, row: StackRow) -> None:
         """Note how a stack ended."""
-        row = future.result()
         self._table.put(row)
         line = summary.describe_stack(row)
         log.log(
