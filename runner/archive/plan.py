@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from runner import summary
+from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.turns import most_under_way, own_bytes, room_bytes
 from runner.base.console import progress_bar, say, tell
@@ -34,7 +35,10 @@ def show_archive_plan(job: JobSettings) -> None:
         archive, parts = list_stacks(reachable.source, stores)
         for line in (summary.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
-        planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(parts))
+        taken = in_shard(parts, job.archive.shard)
+        if job.archive.shard:
+            tell(describe_shard(job.archive.shard, taken, parts))
+        planned = list(_Planner(ArchiveJob.of(reachable), stores).planned(taken))
     plans = [(stack.name, stack.stack, stack.plan) for stack in planned if stack.stack and stack.plan]
     if plans:
         summary.show_archive_plan(plans, _peak_bytes(job, planned))

@@ -6,22 +6,23 @@ Stacks overlap: while one is computed, the next is prepared and the last is writ
 import asyncio
 import logging
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from itertools import count
 
 from runner import summary
 from runner.archive.on_workers import StacksOnWorkers, opened_workers
+from runner.archive.progress import Progress
 from runner.archive.recorded import RecordedStacks
 from runner.archive.rows import StackTable
+from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns, warnings_hushed
 from runner.archive.tables import raster_names, write_tables
 from runner.archive.turns import Turns, most_computing, most_under_way
 from runner.base.command import command
-from runner.base.console import progress_bar, say, tell
+from runner.base.console import Update, progress_bar, say, tell
 from runner.base.humanize import plural, relative_path
 from runner.cluster.open import SharedClusters
 from runner.config.bounded_yaml import load_yaml
@@ -59,6 +60,7 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
                     (recorded.listed, recorded.parts) if recorded else list_stacks(reachable.source, stores)
                 )
             _announce(reachable, archive, parts)
+            parts = _of_shard(job, parts)
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
         written = load_yaml(record.folder / ".hydra/config.yaml")
@@ -83,6 +85,16 @@ def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None
     for line in (summary.describe_archive(job.source, archive, parts), *archive.notes):
         log.info(line)
         tell(line)
+
+
+def _of_shard(job: JobSettings, parts: Sequence[Part]) -> list[Part]:
+    """The stacks that this run takes of all that there are."""
+    taken = in_shard(parts, job.archive.shard)
+    if job.archive.shard:
+        line = describe_shard(job.archive.shard, taken, parts)
+        log.info(line)
+        tell(line)
+    return taken
 
 
 @contextmanager
@@ -133,17 +145,17 @@ class _Story:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    def _run_all(self, bar: Callable[[int, int], None]) -> None:
+    def _run_all(self, bar: Update) -> None:
         ended = {row.stack for row in self._table.rows if row.status in ("COMPLETED", OUTSIDE)}
         left = [part for part in self._parts if part.name not in ended]
-        done, total = len(ended), len(self._parts)
+        progress = Progress(self._parts, [row for row in self._table.rows if row.stack in ended])
+
+        def take(part: Part, row: StackRow) -> None:
+            self._take(part, row)
+            progress.add(row)
+            bar(progress.done, progress.total, progress.in_words())
+
         if self._elsewhere is not None:
-            counted = count(done + 1)
-
-            def take(part: Part, row: StackRow) -> None:
-                self._take(part, row)
-                bar(next(counted), total)
-
             self._elsewhere.run_all(left, take)
             return
         waiting = iter(left)
@@ -153,9 +165,7 @@ class _Story:
         try:
             while self._submit(pool, waiting, under_way, drivers):
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    self._take(under_way.pop(future), future.result())
-                    done += 1
-                    bar(done, total)
+                    take(under_way.pop(future), future.result())
         except KeyboardInterrupt as stop:
             request_stop(partial(Interrupted, getattr(stop, "exit_code", 130) - 128))
             raise

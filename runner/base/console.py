@@ -7,11 +7,11 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from io import StringIO
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -45,8 +45,15 @@ def nothing_is_shown() -> bool:
     return _HUSHED.get()
 
 
+class Update(Protocol):
+    """Shows how far a piece of work is; `more` is said besides."""
+
+    def __call__(self, done: int, total: int, more: str = "", /) -> None:
+        """Show it."""
+
+
 @contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str) -> Iterator[Update]:
     """Show a bar for one piece of long work; call what is yielded with (done, total)."""
     if _HUSHED.get():
         yield lambda *_: None
@@ -56,7 +63,7 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(label: str) -> Iterator[Update]:
     from rich import progress as of  # noqa: PLC0415 - what a terminal alone shows
 
     columns = (
@@ -65,22 +72,23 @@ def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
         of.MofNCompleteColumn(),
         of.TimeElapsedColumn(),
         of.TimeRemainingColumn(),
+        of.TextColumn("{task.fields[more]}"),
     )
     with of.Progress(*columns, console=_news) as progress:
-        task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        task = progress.add_task(label, total=None, more="")
+        yield lambda done, total, more="": progress.update(task, completed=done, total=total, more=more)
 
 
 @contextmanager
-def _lines(label: str) -> Iterator[Callable[[int, int], None]]:
+def _lines(label: str) -> Iterator[Update]:
     last = started = time.monotonic()
 
-    def update(done: int, total: int) -> None:
+    def update(done: int, total: int, more: str = "", /) -> None:
         nonlocal last
         now = time.monotonic()
         if done == total or now - last >= _PLAIN_EVERY:
             last = now
-            tell(f"{label}: {done} of {total}, {now - started:.1f} s")
+            tell(f"{label}: {done} of {total}, {now - started:.1f} s{more and f': {more}'}")
 
     yield update
 
