@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from runner.archive.stack_runs import StackRuns
 from runner.archive.turns import most_under_way
@@ -24,8 +24,7 @@ from runner.settings import ClusterKind, ClusterSettings, JobSettings
 from runner.source.parts import Part
 
 if TYPE_CHECKING:
-    from runner.cluster.dask_workers import DaskWorkers
-    from runner.cluster.placed_tasks import Outcome, PlacedTasks
+    from runner.cluster.placed_tasks import Outcome, PlacedTasks, ScheduledWorkers
 
 _FEWEST: Final = 2  # stacks of a worker process: while one is computed, another is prepared or written
 _ENDING_SECONDS: Final = 7.0  # for stacks on workers to end after an interrupt
@@ -40,17 +39,14 @@ def runs_on_workers(job: JobSettings) -> bool:
 
 
 @contextmanager
-def opened_workers(job: JobSettings) -> Iterator["DaskWorkers | None"]:
+def opened_workers(job: JobSettings) -> Iterator["ScheduledWorkers | None"]:
     """The workers that run the stacks of an archive; None if this process does. Raises ClusterError."""
     if job.archive.cluster is None or not runs_on_workers(job):
         yield None
         return
-    from runner.cluster.dask_workers import DaskWorkers  # noqa: PLC0415 - two thirds of a second
-
     with open_cluster(job.archive.cluster, gdal_options_of(job)) as workers:
-        assert isinstance(workers, DaskWorkers)
         tell(_describe(workers.size))
-        yield workers
+        yield cast("ScheduledWorkers", workers)  # of any cluster but this process
 
 
 def _describe(size: ClusterSize) -> str:
@@ -63,7 +59,7 @@ def _describe(size: ClusterSize) -> str:
 class StacksOnWorkers:
     """Hands stacks out, and takes their rows."""
 
-    workers: "DaskWorkers"
+    workers: "ScheduledWorkers"
     runs: StackRuns
 
     def run_all(self, parts: Sequence[Part], take: Take) -> None:
@@ -71,7 +67,7 @@ class StacksOnWorkers:
 
         Raises ClusterError if the scheduler or all workers are gone, or do not see the folder.
         """
-        from runner.cluster.placed_tasks import PlacedTasks  # noqa: PLC0415 - as above
+        from runner.cluster.placed_tasks import PlacedTasks  # noqa: PLC0415 - two thirds of a second
 
         work = self._work()
         tasks = [StackTask(part, self.runs.finds.get(part.name)) for part in largest_first(parts)]

@@ -33,7 +33,7 @@ _FILES: Final = 64  # open files of a driver before its first worker process
 _FILES_OF_A_WORKER: Final = 10  # of the driver; it needs seven
 
 
-class DaskWorkers:
+class _DaskWorkers:
     """Workers behind a dask scheduler."""
 
     def __init__(self, client: Any, kind: ClusterKind, liveness: Liveness) -> None:
@@ -43,18 +43,7 @@ class DaskWorkers:
         self.size = ClusterSize(kind.value, len(workers), threads, client.scheduler.address, client.dashboard_link)
         self.watch: Watch = DaskWatch(client, elsewhere=kind is ClusterKind.address)
 
-    @property
-    def client(self) -> Any:
-        """The client of the scheduler."""
-        return self._client
-
-    @property
-    def liveness(self) -> Liveness:
-        """The watch over the scheduler and its workers."""
-        return self._liveness
-
     def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
-        """The values of these, as of every cluster."""
         futures = self._client.compute(list(pieces))
         done = _to_come(futures)
         for _ in futures:
@@ -62,10 +51,17 @@ class DaskWorkers:
             on_done()
         return list(self._client.gather(futures))
 
+    @property
+    def client(self) -> Any:
+        return self._client
+
+    @property
+    def liveness(self) -> Liveness:
+        return self._liveness
+
     def map(
         self, function: Mapped[Shared, Task, Result], shared: Shared, tasks: Sequence[Task], stop: Callable[[], None]
     ) -> Generator[Result, None, None]:
-        """The results of all tasks, as of every cluster."""
         del stop  # workers end with their cluster
         waiting = iter(tasks)
         # A task, not scattered data, which is lost with the last worker that has it, and every task with it.
@@ -110,7 +106,6 @@ class DaskWorkers:
             patience *= 2
 
     def gdal_options(self, names: list[str]) -> dict[str, dict[str, str | None]]:
-        """The options of each worker, as of every cluster."""
         return dict(self._liveness.ask(self._client.run, options_in_force, names))
 
 
@@ -167,7 +162,7 @@ def dask_workers(settings: ClusterSettings, options: Mapping[str, str]) -> Itera
                 raise ClusterError(f"no worker came within start_timeout={settings.start_timeout:g} s") from error
             liveness = Liveness(client, settings.silent_timeout)
             with liveness.watched(), _options_set(client, settings.kind, liveness, options):
-                yield DaskWorkers(client, settings.kind, liveness)
+                yield _DaskWorkers(client, settings.kind, liveness)
 
 
 @contextmanager

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Generic, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, Protocol
 
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
-from runner.cluster.dask_workers import DaskWorkers
+from runner.cluster.liveness import Liveness
 from runner.errors import ClusterError, RunnerError
 from runner.host.threads import Result, Shared, Task
 
@@ -27,6 +27,18 @@ _TRIES: Final = 3  # of a task whose workers are lost
 _FETCH_SECONDS: Final = 30.0  # for a result, which is small
 
 log = logging.getLogger(__name__)
+
+
+class ScheduledWorkers(Protocol):
+    """Workers behind a dask scheduler, as `open_cluster` gives them."""
+
+    @property
+    def client(self) -> Any:
+        """The client of the scheduler."""
+
+    @property
+    def liveness(self) -> Liveness:
+        """The watch over the scheduler and its workers."""
 
 
 class Outcome(NamedTuple):
@@ -51,7 +63,7 @@ class PlacedTasks(Generic[Shared, Task, Result]):
     `most` tells how many a worker may have at a time, of the number of tasks that are left and of workers.
     """
 
-    workers: DaskWorkers
+    workers: ScheduledWorkers
     function: Callable[[Shared, Task], Result]
     shared: Shared
     tasks: Sequence[Task]

@@ -17,6 +17,7 @@ from runner.base.redact import SECRET_NAMES, names_a_secret, redact
 from runner.base.sizes import parse_bytes
 from runner.base.suggest import did_you_mean, instead_of
 from runner.base.tree import leaves
+from runner.config.archive_checks import check_archive
 from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
 from runner.config.origins import located
@@ -38,7 +39,6 @@ from runner.settings import (
     SourceSettings,
     StackGrid,
 )
-from runner.settings.archive import parse_shard
 from runner.settings.source import number_or_name
 from runner.source.mask_files import names_masks
 from runner.source.times import TIME_GROUPS, day_range, time_groups
@@ -117,6 +117,9 @@ def resolved(tree: DictConfig) -> dict[str, Any]:
 def check_job(job: JobSettings) -> None:
     """Check what types cannot: limits, names, and settings that contradict each other."""
     check_limits(job)
+    check_archive(job)
+    if job.archive.cluster is not None:
+        _check_cluster("archive.cluster", job.archive.cluster)
     _check_source(job.source)
     _check_mask(job.mask)
     check_option_names(job.gdal.options)
@@ -145,7 +148,6 @@ def check_job(job: JobSettings) -> None:
         for statistic in stage.statistics:
             check_statistic_name(statistic, f"{where}.statistics")
         _check_cluster(f"{where}.cluster", stage.cluster)
-    check_archive(job)
 
 
 def check_limits(record: object, at: str = "") -> None:
@@ -189,29 +191,6 @@ def _check_cluster(where: str, cluster: ClusterSettings) -> None:
     _require(f"{where}.address", bool(cluster.address) == needs_address, cluster.address, wanted)
     if cluster.memory_limit not in (None, "auto"):
         _check_bytes(f"{where}.memory_limit", str(cluster.memory_limit))
-
-
-def check_archive(job: JobSettings) -> None:
-    """Check how the stacks of an archive are shared out. Raises ConfigError."""
-    archive, parted = job.archive, bool(job.source.parted_by)
-    if archive.shard is not None:
-        _require("archive.shard", parse_shard(archive.shard), archive.shard, "K/N with K from 1 to N, such as 3/16")
-        _require("archive.shard", parted, archive.shard, "null, since source.stack_by parts no stacks")
-    if archive.cluster is None:
-        return
-    _check_cluster("archive.cluster", archive.cluster)
-    kind = archive.cluster.kind
-    _require(
-        "archive.cluster", parted, kind.value, "null, since source.stack_by parts no stacks; a stage has a cluster"
-    )
-    wanted = "threads, processes or address; for one task after the other set the cluster of the stages"
-    _require("archive.cluster", kind is not ClusterKind.sync, kind.value, wanted)
-    if kind is ClusterKind.threads:
-        return
-    for name, stage in job.stages.items():
-        wanted = f"threads, by which a worker of archive.cluster={kind.value} runs each stack"
-        in_worker = stage.cluster.kind in (ClusterKind.sync, ClusterKind.threads)
-        _require(f"stages.{name}.cluster", in_worker, stage.cluster.kind.value, wanted)
 
 
 def _check_bytes(key: str, value: str, wanted: str = "auto or a size such as 2GiB") -> None:

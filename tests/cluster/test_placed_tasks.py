@@ -9,19 +9,17 @@ import pytest
 from distributed import secede
 from waiting import LONG
 
-from runner.cluster.dask_workers import DaskWorkers
 from runner.cluster.open import open_cluster
-from runner.cluster.placed_tasks import Outcome, PlacedTasks
+from runner.cluster.placed_tasks import Outcome, PlacedTasks, ScheduledWorkers
 from runner.errors import ClusterError
 from runner.settings import ClusterKind, ClusterSettings
 
 
 @pytest.fixture
-def workers() -> Iterator[DaskWorkers]:
+def workers() -> Iterator[ScheduledWorkers]:
     settings = ClusterSettings(ClusterKind.processes, n_workers=2, threads_per_worker=1, start_timeout=LONG)
     with open_cluster(settings, {}) as cluster:
-        assert isinstance(cluster, DaskWorkers)
-        yield cluster
+        yield cluster  # type: ignore[misc]  # which is of processes
 
 
 def outcomes(placed: "PlacedTasks[int, int, int]") -> list[Outcome]:
@@ -36,7 +34,7 @@ def at_once(shared: int, task: int) -> tuple[int, int, float, float]:
     return os.getpid(), shared * task, started, time.time()
 
 
-def test_each_worker_has_as_many_tasks_at_a_time_as_it_may(workers: DaskWorkers) -> None:
+def test_each_worker_has_as_many_tasks_at_a_time_as_it_may(workers: ScheduledWorkers) -> None:
     ended = outcomes(PlacedTasks(workers, at_once, 3, list(range(20)), lambda *_: 4))  # type: ignore[arg-type]
     assert sorted(outcome.result[1] for outcome in ended) == [3 * task for task in range(20)]
     spans = {pid: [(start, stop) for at, _, start, stop in (one.result for one in ended) if at == pid]
@@ -54,7 +52,9 @@ def fatal(_: int, task: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_task_that_kills_its_workers_is_given_up_after_three_and_the_others_are_done(workers: DaskWorkers) -> None:
+def test_a_task_that_kills_its_workers_is_given_up_after_three_and_the_others_are_done(
+    workers: ScheduledWorkers,
+) -> None:
     ended = outcomes(PlacedTasks(workers, fatal, 0, list(range(8)), lambda *_: 1))
     assert sorted(one.task for one in ended) == list(range(8))
     by_task = {one.task: one for one in ended}
@@ -67,12 +67,12 @@ def unable(_: int, task: int) -> int:
     raise ImportError(f"no module {task}")
 
 
-def test_a_function_that_fails_is_a_fault_of_the_worker(workers: DaskWorkers) -> None:
+def test_a_function_that_fails_is_a_fault_of_the_worker(workers: ScheduledWorkers) -> None:
     with pytest.raises(ClusterError, match=r"cannot take a task \(ImportError: no module 1\); install there the same"):
         outcomes(PlacedTasks(workers, unable, 0, [1], lambda *_: 1))
 
 
-def test_nothing_is_placed_any_more_once_that_is_asked_for(workers: DaskWorkers) -> None:
+def test_nothing_is_placed_any_more_once_that_is_asked_for(workers: ScheduledWorkers) -> None:
     placed = PlacedTasks(workers, fatal, 0, [0, 1, 2, 4, 5, 6], lambda *_: 1)
     first = placed.next()
     assert first is not None
