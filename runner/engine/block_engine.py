@@ -24,7 +24,8 @@ from runner.plan.records import Pass, StagePlan, Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.read.inflation import InflateCounts
-from runner.reduce.partial import Partial, among, combine, rectangle, rows
+from runner.reduce.partial import Partial, combine, rectangle, rows
+from runner.reduce.scene_sums import SceneSums
 from runner.reduce.statistics import finish, statistic
 from runner.settings import Over
 
@@ -70,6 +71,7 @@ def run_pass(
             observer.reused(trace)
         assembly.take(result, windows)
     shared = Shared.of(pass_.reading, stack, pass_.stages)
+    shared = shared if cluster.size.address is None else shared.packed()
     tasks = [NumberedTask(number, task) for number, task in enumerate(pass_.tasks)]
     waited: dict[Place | None, float] = {}  # by thread, for machine code
     with (
@@ -122,7 +124,7 @@ class _Assembly:
     observer: Observer
     values: dict[str, dict[str, Values]] = field(init=False)
     _windows: dict[Window, Partial] = field(default_factory=dict)
-    _scenes: Partial | None = None
+    _scenes: SceneSums = field(default_factory=SceneSums)
     _fetched: FetchCounts = field(default_factory=FetchCounts)
     _inflated: InflateCounts = field(default_factory=InflateCounts)
     _read_seconds: float = 0.0
@@ -156,8 +158,7 @@ class _Assembly:
                 enough = statistic(name).where_enough(values, counts, stage.min_count)
                 self._store(stage, name, _place(stage, task), enough)
         if result.over_space is not None:
-            placed = among(result.over_space, task.start, len(self.stack.scenes))
-            self._scenes = placed if self._scenes is None else combine([self._scenes, placed])
+            self._scenes.add(result.over_space, task.start)
         if result.over_time is not None:
             for window in windows:
                 self._take_window(window, rectangle(result.over_time, _within(task.window, window)))
@@ -187,9 +188,10 @@ class _Assembly:
 
     def finish(self) -> PassResult:
         """Finish the scenes, and compare the pixels seen with the stack."""
-        if self._scenes is not None:
-            self._check(self._scenes.seen, self.stack.grid.pixels, "a scene")
-            self._finish_stages(seen_inside(self._scenes, self.stack), Over.space, np.s_[:,])
+        if self._scenes:
+            scenes = self._scenes.whole(len(self.stack.scenes))
+            self._check(scenes.seen, self.stack.grid.pixels, "a scene")
+            self._finish_stages(seen_inside(scenes, self.stack), Over.space, np.s_[:,])
         over_time, pixels = any(stage.over is Over.time for stage in self.pass_.stages), self.stack.grid.pixels
         if self._windows or (over_time and self._finished_pixels != pixels):
             raise RunnerError(f"{self.pass_.name}: {self._finished_pixels} of {pixels} pixels are whole; run again")

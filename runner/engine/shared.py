@@ -1,13 +1,14 @@
 """The data that all tasks of a pass share."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.area import Area
+from runner.engine.packed_scenes import PackedScenes
 from runner.model import Scene, Stack
 from runner.plan.reading import Reading
 from runner.plan.records import StagePlan
@@ -26,7 +27,7 @@ Values = npt.NDArray[Any]
 class Shared:
     """The data that all tasks of a pass share."""
 
-    scenes: tuple[Scene, ...]
+    scenes: Sequence[Scene]
     stages: tuple[StagePlan, ...]
     reading: Reading
     by_gdal: tuple[bool, ...]  # for each scene
@@ -50,6 +51,10 @@ class Shared:
         fused = rule.as_stored and not ordered and FusedSums.fits(rule.pixels, list(needs.values()))
         inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
         return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, area=stack.area)
+
+    def packed(self) -> "Shared":
+        """The same, as it goes to other processes."""
+        return replace(self, scenes=PackedScenes.of(self.scenes))
 
     @property
     def hides(self) -> bool:

@@ -23,7 +23,7 @@ BY = "source.stack_by=[orbit]"
         ([BY, "cluster@archive.cluster=sync"], "archive.cluster=sync: wanted workers, or threads"),
         (
             [BY, "cluster@archive.cluster=processes", "cluster@stages.spatial_mean.cluster=processes"],
-            "stages.spatial_mean.cluster=processes: wanted threads, by which a worker of archive.cluster=processes runs",
+            "stages.spatial_mean.cluster=processes: wanted threads, by which a worker of archive.cluster=processes",
         ),
         ([BY, "cluster@archive.cluster=address"], "archive.cluster.address=None: wanted a scheduler's address"),
     ],
