@@ -7,6 +7,7 @@ placed on another one.
 
 import logging
 import time
+from asyncio import wait_for
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -70,7 +71,7 @@ class PlacedTasks(Generic[Shared, Task, Result]):
     most: Callable[[int, int], int]
     _waiting: deque[_Placed[Task]] = field(init=False)
     _under_way: dict[Any, _Placed[Task]] = field(default_factory=dict)
-    _done: "SimpleQueue[Any]" = field(default_factory=SimpleQueue)
+    _done: "SimpleQueue[tuple[Any, Any, Exception | None]]" = field(default_factory=SimpleQueue)
     _living: dict[str, bool] = field(default_factory=dict)  # by address: whether it takes tasks
     _looked: float = 0.0
     _everywhere: Any = None
@@ -98,7 +99,7 @@ class PlacedTasks(Generic[Shared, Task, Result]):
             if not self._under_way and not self._waiting:
                 return None
             try:
-                outcome = self._outcome(self._done.get(timeout=_LOOK_SECONDS))
+                outcome = self._outcome(*self._done.get(timeout=_LOOK_SECONDS))
             except Empty:
                 self.workers.liveness.check()
                 outcome = self._given_up()
@@ -151,30 +152,37 @@ class PlacedTasks(Generic[Shared, Task, Result]):
             self.function, self._everywhere, placed.task, pure=False, workers=[worker], allow_other_workers=False
         )
         self._under_way[future] = placed
-        future.add_done_callback(self._done.put)
+        loop = self.workers.client.loop
+        future.add_done_callback(lambda done: loop.add_callback(self._fetch, done))
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
-    def _outcome(self, future: Any) -> Outcome | None:
+    async def _fetch(self, future: Any) -> None:
+        """Fetch a result while others are waited for: a worker that computes may take its time to answer."""
+        result, error = None, None
+        try:
+            result = await wait_for(self.workers.client.gather(future, asynchronous=True), _FETCH_SECONDS)
+        except Exception as problem:  # noqa: BLE001 - raised or explained by `_outcome`
+            error = problem
+        self._done.put((future, result, error))
+
+    def _outcome(self, future: Any, result: Any, error: Exception | None) -> Outcome | None:
         """The outcome of a future that is done; None if its worker was lost meanwhile, and the task is placed again."""
         placed = self._under_way.pop(future, None)
         if placed is None:  # given up before
             return None
-        try:
-            result = future.result(timeout=_FETCH_SECONDS)
-        except (KilledWorker, FutureCancelledError, CommClosedError, TimeoutError):
+        future.release()
+        if error is None:
+            return Outcome(placed.task, result, placed.lost)
+        if isinstance(error, (KilledWorker, FutureCancelledError, CommClosedError, TimeoutError)):
             self.workers.liveness.check()
             return self._lost(placed)
-        except RunnerError:
-            raise
-        except Exception as error:
-            raise ClusterError(
-                f"worker {placed.worker} cannot take a task ({type(error).__name__}: {error}); install there the same "
-                "version of this package and of what it requires"
-            ) from error
-        finally:
-            future.release()
-        return Outcome(placed.task, result, placed.lost)
+        if isinstance(error, RunnerError):
+            raise error
+        raise ClusterError(
+            f"worker {placed.worker} cannot take a task ({type(error).__name__}: {error}); install there the same "
+            "version of this package and of what it requires"
+        ) from error
 
     def _given_up(self) -> Outcome | None:
         """Give up the tasks of workers that are gone, and place them again; the outcome of one that is not."""

@@ -7,6 +7,7 @@ over so many worker processes, and shows the share of the ideal speed-up.
 
 import os
 import shutil
+import subprocess
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -113,14 +114,10 @@ def run(folder: Path, stacks: int, workers: int) -> Cost:
 
 def _own_usage(words: Sequence[str], folder: Path) -> tuple[float, int]:
     """CPU seconds and peak bytes of the driver without its workers, which are processes of their own."""
-    driver = os.posix_spawn(
-        "/bin/sh",
-        ["sh", "-c", 'cd "$0" && exec "$@" >/dev/null 2>stderr', str(folder), sys.executable, str(Path(__file__).with_name("own_usage.py")), *words],
-        os.environ,
-    )  # fmt: skip
-    _, status = os.waitpid(driver, 0)
-    if status:
-        raise SystemExit((folder / "stderr").read_text())
+    script = Path(__file__).with_name("own_usage.py")
+    done = subprocess.run([sys.executable, script, *words], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
     cpu, peak = (folder / "usage").read_text().split()
     return float(cpu), int(peak)
 
@@ -134,18 +131,9 @@ def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
         more = cost.stacks - before.stacks if before else 0
         cpu = f"{(cost.cpu_seconds - before.cpu_seconds) / more * 1e3:.1f}" if before else ""
         memory = f"{(cost.peak_bytes - before.peak_bytes) / more / 1e3:.1f}" if before else ""
-        rows.append(
-            (
-                f"{cost.stacks:,}",
-                f"{cost.seconds:.0f}",
-                f"{cost.cpu_seconds:.1f}",
-                cpu,
-                f"{cost.peak_bytes / 1e6:.0f}",
-                memory,
-                f"{cost.record_bytes / 1e3:.0f}",
-                f"{cost.page_bytes / 1e3:.0f}",
-            )  # fmt: skip
-        )
+        sizes = f"{cost.record_bytes / 1e3:.0f}", f"{cost.page_bytes / 1e3:.0f}"
+        peak = f"{cost.peak_bytes / 1e6:.0f}"
+        rows.append((f"{cost.stacks:,}", f"{cost.seconds:.0f}", f"{cost.cpu_seconds:.1f}", cpu, peak, memory, *sizes))
     what = f"stacks of {options.scenes} scenes of {options.side} x {options.side}, on one worker process"
     say(f"{machine()}; {what}\n\n{markdown(heads, rows)}")
 
