@@ -37,6 +37,7 @@ class Shared:
     needs: dict[Over, Needs]  # for the stages over these axes
     fused: bool  # tiles are added as they are inflated
     stop: StopFlag = field(default_factory=StopFlag)
+    raster: np.dtype | None = None  # of floats over time, where windows are finished with the task
     area: Area | None = None  # outside of which pixels are hidden in all scenes
 
     @classmethod
@@ -52,9 +53,9 @@ class Shared:
         inflation = Inflation(reading.inflate, total, _kind_of_tiles(stack))
         return cls(stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, area=stack.area)
 
-    def packed(self) -> "Shared":
-        """The same, as it goes to other processes."""
-        return replace(self, scenes=PackedScenes.of(self.scenes))
+    def elsewhere(self, raster: np.dtype) -> "Shared":
+        """The same, as it goes to other processes, which finish windows for rasters of this type."""
+        return replace(self, scenes=PackedScenes.of(self.scenes), raster=raster)
 
     @property
     def hides(self) -> bool:
