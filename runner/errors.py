@@ -116,6 +116,15 @@ class OtherStackFailed(Interrupted):
         self.exit_code = 1
 
 
+class NobodyWaits(Interrupted):
+    """The run of a stack on a worker was stopped, since the run of its archive is gone or has given the worker up."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.args = ("stopped, since the archive's run is gone or has given this worker up",)
+        self.exit_code = 1
+
+
 def expanded(path: str) -> Path:
     """The path with its `~` as a home folder. Raises ConfigError where there is none."""
     try:

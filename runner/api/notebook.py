@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from runner.base.console import Progress
+from runner.base.console import Update
 from runner.base.humanize import seconds
 
 _EVERY: Final = 0.2  # seconds between two pictures of progress
@@ -37,16 +37,18 @@ class NotebookNews:
             self._show()
 
     @contextmanager
-    def progress(self, label: str) -> Iterator[Progress]:
+    def progress(self, label: str) -> Iterator[Update]:
         """Show a bar, which is gone at the end."""
         started, last = time.monotonic(), 0.0
 
-        def update(done: int, total: int) -> None:
+        def update(done: int, total: int, more: str = "", /) -> None:
             nonlocal last
             now = time.monotonic()
             if now - last >= _EVERY or done == total:
                 last = now
-                self._draw(f"{label}  {_bar(done, total)}  {done} of {total}, {seconds(now - started)}")
+                self._draw(
+                    f"{label}  {_bar(done, total)}  {done} of {total}, {seconds(now - started)}{more and f': {more}'}"
+                )
 
         try:
             yield update

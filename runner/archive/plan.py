@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from runner.archive import lines
 from runner.archive.batches import Planned, batch_bytes, batches, of_same_files, shared_plan
 from runner.archive.notes import StackNotes
+from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.turns import most_under_way, room_bytes
 from runner.base.console import progress_bar, say, tell
@@ -50,12 +51,15 @@ def plan_archive(job: JobSettings) -> "PlannedArchive":
         archive, parts = list_stacks(reachable.source, stores)
         for line in (lines.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
-        planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(parts))
+        taken = in_shard(parts, job.archive.shard)
+        if job.archive.shard:
+            tell(describe_shard(job.archive.shard, taken, parts))
+        planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(taken))
     notes = StackNotes()
     for stack in planned:
         notes.take(stack.name, stack.notes)
     notes.tell_others()
-    return PlannedArchive(tuple(planned), tuple(_read_together(parts, planned)))
+    return PlannedArchive(tuple(planned), tuple(_read_together(taken, planned)))
 
 
 def refuse_impossible(job: JobSettings, planned: "Sequence[PlannedStack]") -> None:

@@ -39,6 +39,7 @@ def row_of(part: Part, status: str, run: Run | None, folder: Path, problem: str 
         dtype=stack.dtype,
         nodata=None if stack.nodata is None else float(stack.nodata),
         bytes=run.fetched.bytes if run.fetched else None,
+        started=run.started,
         seconds=run.lived_seconds,
         worker=f"{run.host}:{run.pid}",
         error=problem or (str(run.error) if run.error else None),

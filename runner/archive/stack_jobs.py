@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from runner.base.humanize import relative_path
 from runner.base.overrides import key_of, quoted, without_folder
 from runner.record.stacks import FOLDER
 from runner.settings import JobSettings
 from runner.source.parts import Part
+
+_OF_ARCHIVE: Final = (
+    "source.stack_by", "source.where", "source.bands", "archive.shard", "archive.cluster", "cluster@archive.cluster",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,9 @@ class ArchiveJob:
         """The settings of a stack's run."""
         where = {**self.job.source.where, **part.where}
         source = replace(self.job.source, stack_by=[], where=where, **_band_of(part))
-        return replace(self.job, source=source, output=replace(self.job.output, **self._places(part)))
+        output = replace(self.job.output, **self._places(part))
+        archive = replace(self.job.archive, cluster=None, shard=None)
+        return replace(self.job, source=source, output=output, archive=archive)
 
     def config_of(self, part: Part) -> dict[str, Any]:
         """The resolved config of a stack's run."""
@@ -47,7 +53,7 @@ class ArchiveJob:
 
     def overrides_of(self, part: Part) -> list[str]:
         """The overrides by which the command line runs the stack alone."""
-        shared = [word for word in without_folder(self.overrides) if not _parts_scenes(key_of(word))]
+        shared = [word for word in without_folder(self.overrides) if not _is_of_archive(key_of(word))]
         where = {**self.job.source.where, **part.where}
         return [
             *shared,
@@ -63,6 +69,7 @@ class ArchiveJob:
             **config,
             "source": {**source, "stack_by": [], "where": where, **_band_of(part)},
             "output": {**output, **self._places(part)},
+            **({"archive": {**config["archive"], "cluster": None, "shard": None}} if "archive" in config else {}),
         }
 
     def _places(self, part: Part) -> dict[str, Any]:
@@ -82,8 +89,9 @@ def advice_on(folder: Path) -> str:
     return f"remove {relative_path(folder)}, and resume the archive, which then computes the stack again"
 
 
-def _parts_scenes(key: str) -> bool:
-    return key in ("source.stack_by", "source.where", "source.bands") or key.startswith("source.where.")
+def _is_of_archive(key: str) -> bool:
+    """Tell if a key parts scenes into stacks, or shares stacks out."""
+    return key in _OF_ARCHIVE or key.startswith(("source.where.", "archive.cluster."))
 
 
 def _typed(value: Any) -> str:

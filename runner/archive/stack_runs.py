@@ -1,5 +1,6 @@
 """Runs of the stacks of an archive, each in a thread that drives it, with its own folder, record and log."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
+from rasterio.errors import NotGeoreferencedWarning
 
 from runner.archive.band_group import BandGroup
 from runner.archive.rows import row_of
@@ -27,7 +29,7 @@ from runner.record.claim import clear_unbegun, left_nothing, remove_if_nothing_l
 from runner.record.lock import held
 from runner.record.recorded_inputs import found_again, refuse_changed_area
 from runner.record.run_folder import RunFolder, read_run
-from runner.record.run_record import RunRecord, recorded_stack
+from runner.record.run_record import ArchiveFacts, RunRecord, recorded_stack
 from runner.record.stacks import FOLDER, OUTSIDE, StackRow, read_stacks
 from runner.record.uploaded import lacks_upload
 from runner.report.page import write_report
@@ -39,12 +41,20 @@ from runner.source.stores import Stores
 _CUTTING: Final = ("source.area", "source.area_layer", "source.bbox", "source.bbox_crs", "source.grid")
 
 
+@contextmanager
+def warnings_hushed() -> Iterator[None]:
+    """Ignore what the writer of a raster ignores: it does so for all threads, and the last of them would undo it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class StackRuns:
     """Runs stacks, as many at a time as threads call it."""
 
     archive: ArchiveJob
-    record: RunRecord
+    record: ArchiveFacts
     stores: Stores
     surroundings: Surroundings
     turns: Turns
@@ -61,9 +71,10 @@ class StackRuns:
         known: dict[str, StackRow] = {}
         with suppress(RecordError):
             known = {row.stack: row for row in read_stacks(self.archive.folder)}
-        return [self._row_before(part, known.get(part.name)) for part in parts]
+        return [self.row_before(part, known.get(part.name)) for part in parts]
 
-    def _row_before(self, part: Part, known: StackRow | None) -> StackRow:
+    def row_before(self, part: Part, known: StackRow | None = None) -> StackRow:
+        """The row of a stack as its folder shows it, or the one that is known where that is as true."""
         if known is not None and known.status == OUTSIDE and not self._is_cut_anew:
             return known
         earlier = None
@@ -141,7 +152,7 @@ class StackRuns:
         except BaseException as error:  # noqa: BLE001 - the row says so, and the story goes on or ends
             status = "INTERRUPTED" if isinstance(error, KeyboardInterrupt) else "FAILED"
             if record is None and status == "INTERRUPTED":
-                return self._row_before(part, None)
+                return self.row_before(part)
             if is_of_settings(error):
                 self.of_settings.add(part.name)
             kind = "" if isinstance(error, (RunnerError, KeyboardInterrupt)) else f"{type(error).__name__}: "

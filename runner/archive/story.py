@@ -5,8 +5,7 @@ Stacks overlap: while one is computed, the next is prepared and the last is writ
 
 import asyncio
 import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -14,19 +13,21 @@ from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace as changed
-from rasterio.errors import NotGeoreferencedWarning
 
 from runner.archive import lines
 from runner.archive.batches import MOST_TOGETHER, of_same_files
 from runner.archive.notes import StackNotes
+from runner.archive.on_workers import StacksOnWorkers, opened_workers
+from runner.archive.progress import Progress
 from runner.archive.recorded import RecordedStacks, with_unlisted
 from runner.archive.rows import StackTable
+from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
-from runner.archive.stack_runs import StackRuns
+from runner.archive.stack_runs import StackRuns, warnings_hushed
 from runner.archive.tables import raster_names, write_tables
 from runner.archive.turns import Turns, most_computing, most_under_way
 from runner.base.command import is_of_settings, way_on
-from runner.base.console import progress_bar, say, tell
+from runner.base.console import Update, progress_bar, say, tell
 from runner.base.humanize import plural, relative_path
 from runner.cluster.open import SharedClusters
 from runner.config.bounded_yaml import load_yaml
@@ -67,6 +68,7 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
                 area = area_digest(reachable.source)
                 archive, parts = _stacks(reachable, record, stores, recorded)
             _announce(reachable, archive, parts)
+            parts = _of_shard(job, parts)
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
         written = load_yaml(record.folder / ".hydra/config.yaml")
@@ -76,10 +78,16 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
         finds, target = recorded.finds if recorded else {}, target_of(job)
         runs = StackRuns(whole, record, stores, surroundings, turns, archive, finds, target, area=area)
-        with _going_on(record, len(parts)), stops_heeded(), _warnings_hushed(), clusters:
-            for stage in job.stages.values():
+        with (
+            _going_on(record, len(parts)),
+            stops_heeded(),
+            warnings_hushed(),
+            clusters,
+            opened_workers(reachable) as workers,
+        ):
+            for stage in job.stages.values() if workers is None else ():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
-            _Story(whole, record, runs, parts).all_stacks()
+            _Story(whole, record, runs, parts, StacksOnWorkers(workers, runs) if workers else None).all_stacks()
 
 
 def _stacks(
@@ -93,18 +101,20 @@ def _stacks(
     return replace(archive, notes=(*archive.notes, *notes)), parts
 
 
-@contextmanager
-def _warnings_hushed() -> Iterator[None]:
-    """Ignore what the writer of a raster ignores: it does so for all threads, and the last of them would undo it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
-
-
 def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None:
     for line in (lines.describe_archive(job.source, archive, parts), *archive.notes):
         log.info(line)
         tell(line)
+
+
+def _of_shard(job: JobSettings, parts: Sequence[Part]) -> list[Part]:
+    """The stacks that this run takes of all that there are."""
+    taken = in_shard(parts, job.archive.shard)
+    if job.archive.shard:
+        line = describe_shard(job.archive.shard, taken, parts)
+        log.info(line)
+        tell(line)
+    return taken
 
 
 @contextmanager
@@ -129,8 +139,16 @@ class _UnderWay(NamedTuple):
 class _Story:
     """The stacks of an archive while they run."""
 
-    def __init__(self, whole: ArchiveJob, record: RunRecord, runs: StackRuns, parts: Sequence[Part]) -> None:
+    def __init__(
+        self,
+        whole: ArchiveJob,
+        record: RunRecord,
+        runs: StackRuns,
+        parts: Sequence[Part],
+        elsewhere: StacksOnWorkers | None = None,
+    ) -> None:
         self._whole, self._record, self._runs, self._parts = whole, record, runs, parts
+        self._elsewhere = elsewhere
         self._table = StackTable(record.folder, whole.job.source.parted_by, runs.rows_before(parts))
         self._notes = StackNotes()
         self._failure: StackRow | None = None
@@ -156,20 +174,28 @@ class _Story:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    def _run_all(self, bar: Callable[[int, int], None]) -> None:
+    def _run_all(self, bar: Update) -> None:
         rows = {row.stack: row for row in self._table.rows}
         remaining = [part for part in self._parts if not self._runs.is_done(part, rows[part.name])]
+        left = {part.name for part in remaining}
+        progress = Progress(self._parts, [row for row in self._table.rows if row.stack not in left])
+
+        def take(part: Part, row: StackRow) -> None:
+            self._take(part, row)
+            progress.add(row)
+            bar(progress.done, progress.total, progress.in_words())
+
+        if self._elsewhere is not None:
+            self._elsewhere.run_all(remaining, take)
+            return
         waiting = enumerate(of_same_files(remaining))
-        done, total = len(self._parts) - len(remaining), len(self._parts)
         drivers = most_under_way(self._whole.job)
         pool = ThreadPoolExecutor(drivers * MOST_TOGETHER, "stack")
         under_way: dict[Future[StackRow], _UnderWay] = {}
         try:
             while self._submit(pool, waiting, under_way, drivers):
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    self._take(under_way.pop(future).part, future)
-                    done += 1
-                    bar(done, total)
+                    take(under_way.pop(future).part, future.result())
                 if self._failure is None:  # whose own request ends the others alone
                     refuse_if_stopped()
         except KeyboardInterrupt as stop:
@@ -178,7 +204,7 @@ class _Story:
         finally:
             pool.shutdown()
             for future, stack in under_way.items():
-                self._take(stack.part, future)
+                self._take(stack.part, future.result())
 
     def _submit(
         self,
@@ -196,9 +222,8 @@ class _Story:
                 under_way[pool.submit(run)] = _UnderWay(part, files)
         return bool(under_way)
 
-    def _take(self, part: Part, future: "Future[StackRow]") -> None:
+    def _take(self, part: Part, row: StackRow) -> None:
         """Note how a stack ended."""
-        row = future.result()
         self._table.put(row)
         self._notes.take(part.name, self._runs.notes.pop(part.name, ()))
         line = lines.describe_stack(row)

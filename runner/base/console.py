@@ -7,7 +7,7 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from io import StringIO
@@ -27,7 +27,12 @@ _WIDEST: Final = 4000  # characters of a table's line, where no terminal limits 
 _news = Console(stderr=True, highlight=False, emoji=False, force_jupyter=False)  # progress and errors
 _results = Console(highlight=False, emoji=False, force_jupyter=False)  # tables, and text for which a command is called
 
-Progress = Callable[[int, int], None]  # takes (done, total)
+
+class Update(Protocol):
+    """Shows how far a piece of work is; `more` is said besides."""
+
+    def __call__(self, done: int, total: int, more: str = "", /) -> None:
+        """Show it."""
 
 
 class Listener(Protocol):
@@ -36,7 +41,7 @@ class Listener(Protocol):
     def line(self, text: str) -> None:
         """Take a line of news, without secrets."""
 
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
+    def progress(self, label: str) -> AbstractContextManager[Update]:
         """Take the progress of a part of the work."""
 
 
@@ -46,7 +51,7 @@ class Silence:
     def line(self, text: str) -> None:
         """Show nothing."""
 
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
+    def progress(self, label: str) -> AbstractContextManager[Update]:
         """Show nothing."""
         del label
         return nullcontext(lambda *_: None)
@@ -59,7 +64,7 @@ class NewsAlone:
         """Print the line."""
         _news.print(text, markup=False, soft_wrap=True)
 
-    def progress(self, label: str) -> AbstractContextManager[Progress]:
+    def progress(self, label: str) -> AbstractContextManager[Update]:
         """Draw a bar, or print lines where there is no terminal."""
         return (_bar if _news.is_terminal else _lines)(label)
 
@@ -88,13 +93,13 @@ def results_are_hidden() -> bool:
     return _LISTENER.get() is not None
 
 
-def progress_bar(label: str) -> AbstractContextManager[Progress]:
+def progress_bar(label: str) -> AbstractContextManager[Update]:
     """Show a bar for one piece of long work; call what is yielded with (done, total)."""
     return (_LISTENER.get() or _COMMAND).progress(redact(label))
 
 
 @contextmanager
-def _bar(label: str) -> Iterator[Progress]:
+def _bar(label: str) -> Iterator[Update]:
     from rich import progress as of  # noqa: PLC0415 - what a terminal alone shows
 
     columns = (
@@ -103,22 +108,23 @@ def _bar(label: str) -> Iterator[Progress]:
         of.MofNCompleteColumn(),
         of.TimeElapsedColumn(),
         of.TimeRemainingColumn(),
+        of.TextColumn("{task.fields[more]}"),
     )
     with of.Progress(*columns, console=_news) as progress:
-        task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+        task = progress.add_task(label, total=None, more="")
+        yield lambda done, total, more="": progress.update(task, completed=done, total=total, more=more)
 
 
 @contextmanager
-def _lines(label: str) -> Iterator[Progress]:
+def _lines(label: str) -> Iterator[Update]:
     last = started = time.monotonic()
 
-    def update(done: int, total: int) -> None:
+    def update(done: int, total: int, more: str = "", /) -> None:
         nonlocal last
         now = time.monotonic()
         if done == total or now - last >= _PLAIN_EVERY:
             last = now
-            _COMMAND.line(f"{label}: {done} of {total}, {now - started:.1f} s")
+            _COMMAND.line(f"{label}: {done} of {total}, {now - started:.1f} s{more and f': {more}'}")
 
     yield update
 

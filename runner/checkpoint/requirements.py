@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from runner.checkpoint.task_file import KeptTask
+from runner.checkpoint.task_file import FinishedStage, KeptTask
 from runner.engine.shared import summed
 from runner.model import Grid, MaskFile, Scene, Stack
 from runner.plan.masking import PixelRule
-from runner.plan.records import Pass, Task
+from runner.plan.records import Pass, StagePlan, Task
 from runner.plan.weights import row_areas
 from runner.read.header import Window
 from runner.reduce import KERNELS
@@ -32,6 +32,7 @@ class Requirements:
     held: dict[Over, frozenset[str]]
     ordered: dict[str, tuple[Over, list[str]]]  # by stage
     over: dict[str, Over]
+    finished: dict[str, FinishedStage]  # by stage over time: what serves if a window is finished
     _numbers: dict[Version, int] = field(default_factory=dict)
     _versions: dict[str, str] = field(default_factory=dict)
 
@@ -52,6 +53,11 @@ class Requirements:
                 if stage.ordered
             },
             over={stage.name: stage.over for stage in pass_.stages},
+            finished={
+                stage.name: FinishedStage(frozenset(stage.statistics), _finishing(stage, pass_))
+                for stage in pass_.stages
+                if stage.over is Over.time
+            },
             _numbers={scene: number for number, scene in enumerate(scenes)},
             _versions=dict(scenes),
         )
@@ -69,14 +75,28 @@ class Requirements:
         return self._task(kept, scenes[kept.task.start : kept.task.stop])
 
     def _lacking(self, kept: KeptTask) -> str | None:
-        for axis, names in self.held.items():
+        finished = self._finished_otherwise(kept) if kept.finished else None
+        if finished:
+            return finished
+        summed = [axis for axis in self.held if not (kept.finished and axis is Over.time)]
+        for axis in summed:
             if axis not in kept.held:
                 return f"stages over {axis.value} were computed apart"
-            if names - kept.held[axis]:
-                return f"statistics over {axis.value} now need {', '.join(sorted(names - kept.held[axis]))}"
+            if self.held[axis] - kept.held[axis]:
+                return f"statistics over {axis.value} now need {', '.join(sorted(self.held[axis] - kept.held[axis]))}"
         for axis, ordered in self.ordered.values():
-            if set(ordered) - kept.ordered.get(axis, frozenset()):
+            if axis in summed and set(ordered) - kept.ordered.get(axis, frozenset()):
                 return f"statistics over {axis.value} now need all values"
+        return None
+
+    def _finished_otherwise(self, kept: KeptTask) -> str | None:
+        """The reason why finished values are not those of today's stages."""
+        for stage, needed in self.finished.items():
+            there = kept.finished.get(stage)
+            if there is None or needed.statistics - there.statistics:
+                return f"windows were finished without all statistics of {stage}"
+            if needed.rules != there.rules:
+                return f"{stage} was finished with {there.rules}, and is with {needed.rules}"
         return None
 
     def _task(self, kept: KeptTask, scenes: Sequence[Version]) -> Task | str:
@@ -90,12 +110,23 @@ class Requirements:
         if not numbers or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             return "its scenes are in another order"
         task = Task(kept.task.window, numbers[0], numbers[0] + len(numbers))
+        return self._partly(kept, task) or task
+
+    def _partly(self, kept: KeptTask, task: Task) -> str | None:
+        """The reason why values that need all pixels of a cell are not whole."""
+        all_scenes = task.stop - task.start == len(self.scenes)
+        if kept.finished and not all_scenes:
+            return "windows were finished without all scenes"
         for axis, _ in self.ordered.values():
-            if axis is Over.time and len(numbers) < len(self.scenes):
+            if axis is Over.time and not all_scenes:
                 return "statistics of all values need all scenes"
             if axis is Over.space and task.window != self.whole:
                 return "statistics of all values need whole scenes"
-        return task
+        return None
+
+
+def _finishing(stage: StagePlan, pass_: Pass) -> str:
+    return f"min_count={stage.min_count} as {pass_.raster.name}"
 
 
 def _version(scene: Scene) -> str:

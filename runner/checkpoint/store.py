@@ -60,7 +60,10 @@ class Partials:
         served: list[tuple[KeptTask, Task]] = []
         refused: list[tuple[KeptTask, str]] = []
         for kept in self._kept:
-            if not requirements.held.keys() & kept.held.keys():
+            if (
+                not requirements.held.keys() & kept.held.keys()
+                and not requirements.finished.keys() & kept.finished.keys()
+            ):
                 continue  # of other stages
             place = requirements.place(kept, self._lists.get(kept.scenes, []))
             if isinstance(place, Task):
@@ -89,7 +92,8 @@ class Partials:
         if not self._writable:
             return
         try:
-            rules = Rules(self._list_of(requirements.scenes), requirements.rule, requirements.over)
+            finishing = {stage: of_stage.rules for stage, of_stage in requirements.finished.items()}
+            rules = Rules(self._list_of(requirements.scenes), requirements.rule, requirements.over, finishing)
             kept = write_task(self.folder, rules, result, trace)
             self._bytes += kept.path.stat().st_size
         except OSError as error:

@@ -9,7 +9,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ class Rules:
     scenes: str  # the name of a list of scenes
     pixels: Mapping[str, str]  # the rule for pixels, in texts that can be compared
     over: Mapping[str, Over]  # by stage
+    finishing: Mapping[str, str] = field(default_factory=dict)  # by stage over time, in texts that can be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class KeptTask:
     """Header of a kept task. `task` counts its scenes in the list of scenes named `scenes`.
 
     `held` has the names of sums, squares and extremes along each axis, `ordered` the statistics that need all values.
+    `finished` has, for each stage over time, the statistics of a window that is finished, in place of sums.
     """
 
     path: Path
@@ -56,6 +58,15 @@ class KeptTask:
     held: Mapping[Over, frozenset[str]]
     ordered: Mapping[Over, frozenset[str]]
     trace: TaskTrace
+    finished: Mapping[str, "FinishedStage"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedStage:
+    """What finished values follow from, besides the pixels: their statistics, and how they were finished."""
+
+    statistics: frozenset[str]
+    rules: str
 
 
 def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace) -> KeptTask:
@@ -71,6 +82,10 @@ def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace)
         axis = rules.over[stage]
         ordered.setdefault(axis.value, []).extend(values)
         arrays |= {f"{axis.value}_values_{name}": array for name, array in values.items()}
+    finished: dict[str, list[Any]] = {}
+    for stage, values in result.finished.items():
+        finished[stage] = [sorted(values), rules.finishing.get(stage, "")]
+        arrays |= {f"finished_{stage}_{name}": array for name, array in values.items()}
     facts = {
         "schema": SCHEMA,
         "kernels": KERNELS,
@@ -79,6 +94,7 @@ def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace)
         "rule": dict(rules.pixels),
         "held": held,
         "ordered": ordered,
+        "finished": finished,
     }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     final = folder / f"{name}.npz"
@@ -120,7 +136,13 @@ def _kept_task(path: Path, facts: Mapping[str, Any]) -> KeptTask:
         held={Over(axis): frozenset(names) for axis, names in facts["held"].items()},
         ordered={Over(axis): frozenset(names) for axis, names in facts["ordered"].items()},
         trace=_trace(facts["trace"]),
+        finished={stage: FinishedStage(frozenset(names), text) for stage, (names, text) in _finished_in(facts)},
     )
+
+
+def _finished_in(facts: Mapping[str, Any]) -> Any:
+    """The finished stages of a header; those of earlier versions have none."""
+    return (facts.get("finished") or {}).items()
 
 
 def _trace(facts: Mapping[str, Any]) -> TaskTrace:
@@ -141,13 +163,27 @@ def read_result(
     partials = {
         axis: _unpacked(arrays, axis, names, np.int32 if axis is Over.time else np.int64)
         for axis, names in held.items()
+        if axis in kept.held
     }
     values = {
         stage: {name: arrays[f"{axis.value}_values_{name}"] for name in names}
         for stage, (axis, names) in ordered.items()
+        if stage not in kept.finished
+    }
+    finished = {
+        stage: {name: arrays[f"finished_{stage}_{name}"] for name in of_stage.statistics}
+        for stage, of_stage in kept.finished.items()
     }
     return TaskResult(
-        task, partials.get(Over.time), partials.get(Over.space), values, FetchCounts(), InflateCounts(), 0.0, 0.0
+        task,
+        partials.get(Over.time),
+        partials.get(Over.space),
+        values,
+        FetchCounts(),
+        InflateCounts(),
+        0.0,
+        0.0,
+        finished=finished,
     )
 
 

@@ -48,6 +48,14 @@ class _DaskWorkers:
             on_done()
         return list(self._client.gather(futures))
 
+    @property
+    def client(self) -> Any:
+        return self._client
+
+    @property
+    def liveness(self) -> Liveness:
+        return self._liveness
+
     def map(
         self, function: Mapped[Shared, Task, Result], shared: Shared, tasks: Sequence[Task], stop: Callable[[], None]
     ) -> Generator[Result, None, None]:

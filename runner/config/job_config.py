@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from runner.base.redact import SECRET_NAMES, names_a_secret, redact
 from runner.base.suggest import did_you_mean, instead_of
 from runner.base.tree import leaves
+from runner.config.archive_checks import check_archive
 from runner.config.cluster_checks import check_cluster
 from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
@@ -106,6 +107,9 @@ def resolved(tree: DictConfig) -> dict[str, Any]:
 def check_job(job: JobSettings) -> None:
     """Check what types cannot: limits, names, and settings that contradict each other."""
     check_limits(job)
+    check_archive(job)
+    if job.archive.cluster is not None:
+        check_cluster("archive.cluster", job.archive.cluster)
     check_source(job.source)
     check_mask(job.mask)
     check_option_names(job.gdal.options)

@@ -22,7 +22,7 @@ from runner.errors import ConfigError
 SHARED: Final = ("cluster", "statistics")  # keys of a stage that, alone, are all stages'
 _QUOTED_ITEMS: Final = ("sweep.baseline", "sweep.objective")  # lists of overrides, whose commas never are a sweep
 _GROUPS: Final = "source.where."  # below which stand named groups, each with a text or a list of texts
-_CHOSEN: Final = re.compile(r"stages\.(\w+)\.(cluster|chunks)(\.kind)?")  # by name, in place of a group
+_CHOSEN: Final = re.compile(r"(stages\.\w+|archive)\.(cluster|chunks)(\.kind)?")  # by name, in place of a group
 
 
 def refuse_overrides(words: Iterable[str]) -> None:
@@ -76,13 +76,13 @@ def _chosen_by_name(override: Override) -> Override:
     """`stages.X.cluster=processes`, and `...cluster.kind=processes`, as the choice of a group; others as they are."""
     if override.left == "cluster.kind":
         return Override("", "cluster", override.text)
-    stage = _CHOSEN.fullmatch(override.left)
-    if override.value is None or stage is None:
+    chosen = _CHOSEN.fullmatch(override.left)
+    if override.value is None or chosen is None:
         return override
-    group, options = stage[2], override.value.split(",")
+    group, options = chosen[2], override.value.split(",")
     if not all(re.fullmatch(r"\w+", option) for option in options) or options == ["null"]:
         return override
-    return Override("", f"{group}@stages.{stage[1]}.{group}", override.value)
+    return Override("", f"{group}@{chosen[1]}.{group}", override.value)
 
 
 def _list(override: Override, parsed: ParsedOverride | None) -> Override:

@@ -1,7 +1,7 @@
 """The block engine: tasks go out to the workers; partials come back and are combined exactly, in any order."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
@@ -10,6 +10,7 @@ import numpy as np
 
 from runner.cluster.workers import Cluster, KillingTaskError
 from runner.engine.area_seen import seen_inside
+from runner.engine.finished_windows import ROWS, check_seen, run_finished, value_type
 from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.shared import Shared
@@ -24,11 +25,10 @@ from runner.plan.records import Pass, StagePlan, Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.read.inflation import InflateCounts
-from runner.reduce.partial import Partial, among, combine, rectangle, rows
+from runner.reduce.partial import Partial, combine, rectangle, rows
+from runner.reduce.scene_sums import SceneSums
 from runner.reduce.statistics import finish, statistic
 from runner.settings import Over
-
-_ROWS_FINISHED = 64  # at a time, so that numpy's temporary arrays stay in the cache
 
 _SECONDS_BETWEEN_RELEASES = 1.0
 
@@ -70,13 +70,15 @@ def run_pass(
             observer.reused(trace)
         assembly.take(result, windows)
     shared = Shared.of(pass_.reading, stack, pass_.stages)
+    here = cluster.size.address is None
+    shared = shared if here else shared.elsewhere(pass_.raster)
     tasks = [NumberedTask(number, task) for number, task in enumerate(pass_.tasks)]
     waited: dict[Place | None, float] = {}  # by thread, for machine code
     with (
         compiling_told(observer.compiling),
         _killer_named(stack),
         closing(checkpoint) if checkpoint else nullcontext(),
-        closing(cluster.map(run_traced, shared, tasks, shared.stop.set)) as results,
+        closing(cluster.map(run_traced if here else run_finished, shared, tasks, shared.stop.set)) as results,
     ):
         for done, (result, trace) in enumerate(results, start=1):
             observer.done(trace)
@@ -122,7 +124,7 @@ class _Assembly:
     observer: Observer
     values: dict[str, dict[str, Values]] = field(init=False)
     _windows: dict[Window, Partial] = field(default_factory=dict)
-    _scenes: Partial | None = None
+    _scenes: SceneSums = field(default_factory=SceneSums)
     _fetched: FetchCounts = field(default_factory=FetchCounts)
     _inflated: InflateCounts = field(default_factory=InflateCounts)
     _read_seconds: float = 0.0
@@ -140,7 +142,7 @@ class _Assembly:
         dtype = statistic(name).dtype
         if stage.over is Over.space:
             return np.full(len(self.stack.scenes), 0 if dtype.kind == "i" else np.nan, dtype)
-        kind = np.min_scalar_type(-1 - len(self.stack.scenes)) if dtype.kind == "i" else self.pass_.raster
+        kind = value_type(name, len(self.stack.scenes), self.pass_.raster)
         return np.empty((self.stack.grid.height, self.stack.grid.width), kind)
 
     def take(self, result: TaskResult, windows: Sequence[Window]) -> None:
@@ -151,13 +153,16 @@ class _Assembly:
         self._read_seconds += result.read_seconds
         self._reduce_seconds += result.reduce_seconds
         for stage in self.pass_.stages:
+            if stage.name in result.finished:
+                continue
             counts = counts_over(result, stage.over)
             for name, values in result.ordered.get(stage.name, {}).items():
                 enough = statistic(name).where_enough(values, counts, stage.min_count)
                 self._store(stage, name, _place(stage, task), enough)
         if result.over_space is not None:
-            placed = among(result.over_space, task.start, len(self.stack.scenes))
-            self._scenes = placed if self._scenes is None else combine([self._scenes, placed])
+            self._scenes.add(result.over_space, task.start)
+        if result.finished:
+            self._take_finished(task.window, result.finished)
         if result.over_time is not None:
             for window in windows:
                 self._take_window(window, rectangle(result.over_time, _within(task.window, window)))
@@ -169,9 +174,19 @@ class _Assembly:
             self._windows[window] = whole  # one partial for each window under way, however many tasks it has
             return
         self._check(whole.seen, len(self.stack.scenes), f"{window}")
-        for top in range(0, window.height, _ROWS_FINISHED):
-            strip = window._replace(row=window.row + top, height=min(_ROWS_FINISHED, window.height - top))
+        for top in range(0, window.height, ROWS):
+            strip = window._replace(row=window.row + top, height=min(ROWS, window.height - top))
             self._finish_stages(rows(whole, top, top + strip.height), Over.time, strip.slices)
+        self._window_finished(window)
+
+    def _take_finished(self, window: Window, finished: Mapping[str, Mapping[str, Values]]) -> None:
+        """Take the statistics of a window that a worker has finished."""
+        for stage in self.pass_.stages:
+            for name in stage.statistics if stage.over is Over.time else ():
+                self._store(stage, name, window.slices, finished[stage.name][name])
+        self._window_finished(window)
+
+    def _window_finished(self, window: Window) -> None:
         for stage in self.pass_.stages:
             if stage.over is Over.time:
                 self.observer.finished(window, self.values[stage.name])
@@ -187,9 +202,10 @@ class _Assembly:
 
     def finish(self) -> PassResult:
         """Finish the scenes, and compare the pixels seen with the stack."""
-        if self._scenes is not None:
-            self._check(self._scenes.seen, self.stack.grid.pixels, "a scene")
-            self._finish_stages(seen_inside(self._scenes, self.stack), Over.space, np.s_[:,])
+        if self._scenes:
+            scenes = self._scenes.whole(len(self.stack.scenes))
+            self._check(scenes.seen, self.stack.grid.pixels, "a scene")
+            self._finish_stages(seen_inside(scenes, self.stack), Over.space, np.s_[:,])
         over_time, pixels = any(stage.over is Over.time for stage in self.pass_.stages), self.stack.grid.pixels
         if self._windows or (over_time and self._finished_pixels != pixels):
             raise RunnerError(f"{self.pass_.name}: {self._finished_pixels} of {pixels} pixels are whole; run again")
@@ -214,12 +230,7 @@ class _Assembly:
             self.values[stage.name][name][place] = values
 
     def _check(self, seen: np.ndarray, expected: int, place: str) -> None:
-        """Raise RunnerError unless every pixel of every scene was seen once."""
-        if not (seen == expected).all():
-            raise RunnerError(
-                f"{self.pass_.name}: {place} saw {seen.min()} to {seen.max()} pixels a cell, wanted {expected}; "
-                "run again, and report it if it happens twice"
-            )
+        check_seen(self.pass_.name, seen, expected, place)
 
 
 def _scenes_seen(partial: Partial) -> int:

@@ -1,13 +1,14 @@
 """The data that all tasks of a pass share."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.area import Area
+from runner.engine.packed_scenes import PackedScenes
 from runner.model import Scene, Stack
 from runner.plan.reading import Reading
 from runner.plan.records import StagePlan, Task
@@ -30,7 +31,7 @@ Values = npt.NDArray[Any]
 class Shared:
     """The data that all tasks of a pass share."""
 
-    scenes: tuple[Scene, ...]
+    scenes: Sequence[Scene]
     stages: tuple[StagePlan, ...]
     reading: Reading
     by_gdal: tuple[bool, ...]  # for each scene
@@ -41,6 +42,7 @@ class Shared:
     fused: bool  # tiles are added as they are inflated
     split: float | None  # see `runner.reduce.scaling.split_for`
     stop: StopFlag = field(default_factory=StopFlag)
+    raster: np.dtype | None = None  # of floats over time, where windows are finished with the task
     area: Area | None = None  # outside of which pixels are hidden in all scenes
 
     @classmethod
@@ -61,6 +63,10 @@ class Shared:
         return cls(
             stack.scenes, stages, reading, by_gdal, masks, areas, inflation, needs, fused, split, area=stack.area
         )
+
+    def elsewhere(self, raster: np.dtype) -> "Shared":
+        """The same, as it goes to other processes, which finish windows for rasters of this type."""
+        return replace(self, scenes=PackedScenes.of(self.scenes), raster=raster)
 
     @property
     def hides(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class TaskResult:
 
     `over_time` has the cells of its window, `over_space` the cells of its scenes; None if no stage asks for them.
     `ordered` has, for each stage, the statistics that need all values: (rows, columns) over time, (scenes,) over space.
+    `finished` has, for each stage over time, all statistics of a window that a worker has finished; `over_time` is None
+    then.
     """
 
     task: Task
@@ -49,6 +51,7 @@ class TaskResult:
     read_seconds: float  # waiting for ranges, inflating, undoing the predictor
     reduce_seconds: float
     compile_seconds: float = 0.0  # waiting for machine code, which is in neither of the others
+    finished: dict[str, dict[str, Values]] = field(default_factory=dict)
 
 
 def run_tasks(shared: Shared, tasks: Iterator[Task]) -> Generator[TaskResult, None, None]:

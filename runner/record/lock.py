@@ -9,11 +9,15 @@ from pathlib import Path
 from runner.errors import RecordError
 
 
+class HeldError(RecordError):
+    """Another process writes into a run folder."""
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold the folder of a run that runs or is resumed, so that nobody else resumes it; a process that dies lets go.
 
-    The folder itself is locked, so that nothing is left in it. Raises RecordError if another process holds it.
+    The folder itself is locked, so that nothing is left in it. Raises HeldError if another process holds it.
     """
     handle = os.open(folder, os.O_RDONLY)  # which processes that are started do not inherit
     try:
@@ -28,4 +32,4 @@ def _lock(handle: int, folder: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise RecordError(f"{folder} is written to by another process, a run or a resume; stop it, or wait") from error
+        raise HeldError(f"{folder} is written to by another process, a run or a resume; stop it, or wait") from error

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -30,10 +30,36 @@ from runner.record.run import PassRecord, Run, Status
 from runner.record.trace_table import TraceLog
 from runner.reduce import KERNELS
 
+_PACKAGE: Final = Path(__file__).parents[1]
 _PATIENCE_SECONDS = 30.0  # for a description by another thread
 _FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 log = logging.getLogger(__name__)
+
+
+class ArchiveFacts(Protocol):
+    """What the record of a stack takes from its archive's: the run, which is `described` once all is found out."""
+
+    described: threading.Event
+
+    @property
+    def run(self) -> Run:
+        """The record so far."""
+
+
+class WorkerFacts:
+    """The facts of an archive on a worker elsewhere: its run, with the machine, the packages and the code there."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = replace(run, **machine_facts())
+        self.described = threading.Event()
+
+    def describe(self) -> None:
+        """Find out versions and the state of the code."""
+        try:
+            self.run = replace(self.run, versions=library_versions(), code=git_state(_PACKAGE))
+        finally:
+            self.described.set()
 
 
 class RunRecord:
@@ -134,11 +160,11 @@ class RunRecord:
         """Find out what takes a while: versions, and the state of the code."""
         try:
             with _warned_if_unwritten("run.json"):
-                self.change(versions=library_versions(), code=git_state(Path(__file__).parents[1]))
+                self.change(versions=library_versions(), code=git_state(_PACKAGE))
         finally:
             self.described.set()
 
-    def describe_as(self, other: "RunRecord") -> None:
+    def describe_as(self, other: "ArchiveFacts") -> None:
         """Take what another record of this process has found out. It is written with the next change."""
         other.described.wait(_PATIENCE_SECONDS)
         with self._lock:
@@ -185,7 +211,7 @@ def recorded_stack(
     folder: Path,
     config: Mapping[str, Any],
     overrides: Sequence[str],
-    archive: RunRecord,
+    archive: ArchiveFacts,
     earlier: Run | None = None,
 ) -> Iterator[RunRecord]:
     """Record the run of one stack of an archive as by `recorded_run`; machine, packages and code are the archive's."""
@@ -197,7 +223,7 @@ def recorded_stack(
 
 
 @contextmanager
-def _recorded(folder: Path, run: Run, earlier: Run | None, archive: RunRecord | None = None) -> Iterator[RunRecord]:
+def _recorded(folder: Path, run: Run, earlier: Run | None, archive: ArchiveFacts | None = None) -> Iterator[RunRecord]:
     reserve = claim(folder, run.config) if earlier is None else reclaim(folder, run.config, earlier.config)
     if earlier is not None:
         attempts = (*earlier.attempts, earlier.attempt)
@@ -218,7 +244,7 @@ def _recorded(folder: Path, run: Run, earlier: Run | None, archive: RunRecord | 
 
 
 @contextmanager
-def _described(record: RunRecord, archive: RunRecord | None) -> Iterator[None]:
+def _described(record: RunRecord, archive: ArchiveFacts | None) -> Iterator[None]:
     """Find out versions and code meanwhile, or take them from the record of the archive."""
     if archive is None:
         with beside(record.describe, "description"):

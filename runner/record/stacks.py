@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, get_args, get_type_hints
 
@@ -33,6 +34,7 @@ class StackRow:
     dtype: str | None = None
     nodata: float | None = None
     bytes: int | None = None  # fetched; None where GDAL fetched
+    started: datetime | None = None  # its own run
     seconds: float | None = None  # of its own run, while which others went on
     worker: str | None = None  # host and process
     error: str | None = None
@@ -41,6 +43,7 @@ class StackRow:
 _OWN: Final = {
     name: (get_args(kind) or (kind,))[0] for name, kind in get_type_hints(StackRow).items() if name != "values"
 }
+_LATER: Final = ("started",)  # columns that tables of earlier versions lack
 
 
 def _column(group: str) -> str:
@@ -54,7 +57,7 @@ def write_stacks(folder: Path, stack_by: Sequence[str], rows: Sequence[StackRow]
     from runner.output.arrow import table_of  # noqa: PLC0415 - as above
     from runner.output.table import write_table  # noqa: PLC0415 - as above
 
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("us", "UTC")}
     names = ["stack", *map(_column, stack_by), *(name for name in _OWN if name != "stack")]
     schema = pa.schema([(name, kinds[_OWN.get(name, str)]) for name in names])
     write_table(folder / STACKS, table_of([_as_columns(row) for row in rows], schema))
@@ -82,4 +85,4 @@ def read_stacks(folder: Path) -> tuple[StackRow, ...]:
 
 def _row(columns: dict[str, Any]) -> StackRow:
     values = {name.removeprefix(_PREFIX): value for name, value in columns.items() if name not in _OWN}
-    return StackRow(values=values, **{name: columns[name] for name in _OWN})
+    return StackRow(values=values, **{name: columns[name] for name in _OWN if name not in _LATER or name in columns})

@@ -9,7 +9,7 @@ import numpy as np
 
 from runner.base import humanize
 from runner.record.stacks import OUTSIDE, StackRow
-from runner.report import headline, overview, place, results, stack_table
+from runner.report import headline, overview, place, results, stack_table, stack_workers
 from runner.report.archive_folder import ArchiveContents, read_archive
 from runner.report.charts import template
 from runner.report.frame import frame
@@ -50,6 +50,8 @@ def _context(contents: ArchiveContents) -> dict[str, Any]:
         "more_failed": more_failed,
         "figures": _figures(contents),
         "segments": headline.segments(own.run, "stacks: headers, computing, writing"),
+        "hosts": stack_workers.host_rows(rows),
+        "lanes": stack_workers.lanes_figure(rows),
         "slowest": stack_table.slowest_rows(rows),
         "table": stack_table.stack_table(contents),
     }

@@ -32,6 +32,12 @@ class Part:
     band: int | str | None = None  # one of source.bands; None reads source.band
 
     @property
+    def stored_bytes(self) -> int | None:
+        """Bytes of its scenes' objects; None if the listing does not tell them."""
+        sizes = [candidate.item.size for candidate in self.candidates]
+        return None if None in sizes else sum(size or 0 for size in sizes)
+
+    @property
     def groups(self) -> dict[str, str | None]:
         """The values of its named groups."""
         return {name: value for name, value in self.values.items() if self.band is None or name != "band"}

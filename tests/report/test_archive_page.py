@@ -3,6 +3,7 @@
 import re
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from runner.base import humanize
 from runner.record.stacks import FOLDER, StackRow, read_stacks, write_stacks
 from runner.report.page import write_report
 from runner.report.stack_map import extent_of, footprints, stack_map
+from runner.report.stack_workers import host_rows, lanes_figure
 
 STACKS = {"10TET_VV": "COMPLETED", "10TET_VH": "FAILED", "11TLN_VV": "COMPLETED", "11TLN_VH": "COMPLETED"}
 ROW = StackRow(stack="a_VV", values={"tile": "a", "band": "VV"}, status="COMPLETED", worker="host:1", scenes=2)
@@ -285,3 +287,22 @@ def test_it_fits_every_width_and_no_label_lies_on_another(tmp_path: Path, stacks
         told = {name: one[name] for name in ("overflow", "overlapping", "outside", "cut")}
         assert told == {"overflow": 0, "overlapping": [], "outside": [], "cut": []}, one["width"]
         assert all(one["pictures"])
+
+
+def test_who_ran_what_when_is_said_by_host_and_drawn_by_worker(folder: Path, page: Page) -> None:
+    assert not page.all("table.hosts")  # one process ran all
+    rows, began = read_stacks(folder), datetime(2026, 1, 6, tzinfo=UTC)
+    spread = [
+        replace(row, worker=f"node{number % 2}:{number}", started=began + timedelta(seconds=10 * number), seconds=5.0)
+        for number, row in enumerate(rows)
+    ]
+    hosts = host_rows(spread)
+    assert [(host.host, host.processes, host.stacks) for host in hosts] == [("node0", "2", "2"), ("node1", "2", "2")]
+    assert [(host.busy, host.span) for host in hosts] == [("10.0 s", "0 s to 25.0 s"), ("10.0 s", "10.0 s to 35.0 s")]
+    assert [host.failed for host in hosts] == [
+        "1" if any(row.status == "FAILED" for row in spread[number::2]) else "" for number in (0, 1)
+    ]
+    figure = str(lanes_figure(spread))
+    assert [figure.count(f'title="node{number % 2}:{number}"') for number in range(4)] == [1, 1, 1, 1]
+    many = [replace(row, stack=f"s{number}_{row.stack}") for number in range(2000) for row in spread]
+    assert len(str(lanes_figure(many))) < 100_000

@@ -1,0 +1,275 @@
+"""Stacks of an archive on a worker: all of one archive share the threads, the memory and the stores of the process."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from runner.archive.stack_jobs import ArchiveJob
+from runner.archive.stack_runs import StackRuns, warnings_hushed
+from runner.archive.turns import Turns, most_computing
+from runner.base.humanize import cut
+from runner.base.sizes import parse_bytes
+from runner.cluster.open import SharedClusters
+from runner.engine.warm_up import KernelsLoading
+from runner.errors import ClusterError, Interrupted, NobodyWaits, RecordError
+from runner.host.memory import memory_limit_bytes
+from runner.host.stopping import StopRequest, heeding, refuse_if_stopped
+from runner.job import Find, Surroundings
+from runner.plan.reading import gdal_options_of
+from runner.publish.open import target_of
+from runner.read.gdal_environment import gdal_environment
+from runner.record.lock import HeldError, held
+from runner.record.run import Run
+from runner.record.run_folder import RunFolder, read_run
+from runner.record.run_record import WorkerFacts
+from runner.record.stacks import StackRow
+from runner.settings import ClusterKind, EngineName, JobSettings
+from runner.source.parts import Part
+from runner.source.scenes import Archive
+from runner.source.stores import Stores, network_environment
+
+_SHARE: Final = 0.7  # of a worker's memory: dask spills and pauses a worker that takes more
+_LOOK_SECONDS: Final = 0.5
+_IDLE_SECONDS: Final = 60.0  # after which a session whose archive has not released it ends
+_LONGEST_ERROR: Final = 1000  # characters of a row's error, so that a row stays small
+_UNWANTED: Final = frozenset({"cancelled", "released", "forgotten"})  # states of a task that nobody waits for
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveWork:
+    """What all stacks of an archive need; sent once to each worker."""
+
+    token: str  # of this run of the archive
+    archive: ArchiveJob
+    run: Run
+    stores: Stores
+    listed: Archive  # without its scenes, of which each task has its own
+    in_area: tuple[RunFolder, ...]
+    area: str | None  # the digest of source.area
+    memory_limit: str | None  # None is that of the worker
+    patience_seconds: float  # for another worker to let go of a stack
+
+
+@dataclass(frozen=True, slots=True)
+class StackTask:
+    """A stack, with the way to its scenes if they are recorded and not listed."""
+
+    part: Part
+    find: Find | None
+
+
+def run_stack(work: ArchiveWork, task: StackTask) -> StackRow:
+    """Run a stack on this worker, by the worker's threads; its row, whatever happens to the stack.
+
+    Raises ClusterError if the worker does not see the archive's folder, and RunnerError if it cannot run any stack.
+    """
+    from distributed import get_worker, secede  # noqa: PLC0415 - a worker has loaded it
+
+    worker = get_worker()
+    key = str(worker.get_current_task())
+    secede()  # leave the thread to the next stack: each has threads of its own to compute
+    session = _session_of(work, worker)
+    row = session.run(task, key)
+    return replace(row, error=row.error and cut(row.error, _LONGEST_ERROR))
+
+
+def stop_session(token: str, reason: Callable[[], Interrupted]) -> None:
+    """Stop the stacks of an archive on this worker, also those that have not come yet."""
+    _request_of(token).make(reason)
+
+
+def release_session(token: str) -> None:
+    """End the session of an archive, once none of its stacks is left."""
+    with _LOCK:
+        session = _SESSIONS.get(token)
+        _REQUESTS.pop(token, None)
+    if session:
+        session.release()
+
+
+_LOCK: Final = threading.Lock()
+_SESSIONS: Final[dict[str, "Session"]] = {}
+_REQUESTS: Final[dict[str, StopRequest]] = {}
+
+
+def _request_of(token: str) -> StopRequest:
+    with _LOCK:
+        return _REQUESTS.setdefault(token, StopRequest())
+
+
+def _session_of(work: ArchiveWork, worker: Any) -> "Session":
+    request = _request_of(work.token)
+    with _LOCK:
+        if work.token not in _SESSIONS:
+            _SESSIONS[work.token] = Session(work, worker, request)
+        session = _SESSIONS[work.token]
+        session.enter()
+    return session
+
+
+class Session:
+    """The stacks of one archive on one worker."""
+
+    def __init__(self, work: ArchiveWork, worker: Any, request: StopRequest) -> None:
+        self._work, self._worker, self._request = work, worker, request
+        self._lock = threading.Lock()
+        self._exits = ExitStack()
+        self._runs: StackRuns | None = None
+        self._under_way: set[str] = set()  # keys of tasks
+        self._finds: dict[str, Find] = {}
+        self._entered = 0
+        self._left = time.monotonic()  # by the last stack
+        self._released = False
+        threading.Thread(target=self._watch, name="session", daemon=True).start()
+
+    def enter(self) -> None:
+        """Count a stack, so that the session stays open for it."""
+        self._entered += 1
+
+    def release(self) -> None:
+        """Let the session end when no stack is left."""
+        self._released = True
+
+    def run(self, task: StackTask, key: str) -> StackRow:
+        """Run a stack; its row. One that is complete already stays as it is."""
+        self._under_way.add(key)
+        try:
+            with heeding(self._request):
+                runs = self._opened()
+                self._await_folder(task.part)
+                row = runs.row_before(task.part)
+                if runs.is_done(task.part, row):
+                    return row
+                if task.find is not None:
+                    self._finds[task.part.name] = task.find
+                return runs.run(task.part)
+        finally:
+            self._under_way.discard(key)
+            with _LOCK:
+                self._entered -= 1
+                self._left = time.monotonic()
+
+    def _opened(self) -> StackRuns:
+        with self._lock:
+            if self._runs is None:
+                try:
+                    self._runs = self._open()
+                except BaseException:
+                    self._exits.close()
+                    raise
+            return self._runs
+
+    def _open(self) -> StackRuns:
+        self._refuse_other_folder()
+        job = self._job()
+        enter = self._exits.enter_context
+        logging.getLogger("runner").setLevel(logging.INFO)  # what the logs of stacks have, by their own handlers
+        enter(gdal_environment(network_environment(job.source.s3)))
+        enter(warnings_hushed())
+        if job.engine is EngineName.block:
+            kernels = enter(KernelsLoading(lambda: None))
+            with kernels.awaited(lambda *_: None):
+                pass
+        clusters = enter(SharedClusters())
+        for stage in job.stages.values():
+            clusters.open(stage.cluster, gdal_options_of(job))
+        turns = Turns(self._memory_bytes(), most_computing(job))
+        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
+        facts = WorkerFacts(self._work.run)
+        threading.Thread(target=facts.describe, name="description", daemon=True).start()
+        archive = replace(self._work.archive, job=job)
+        return StackRuns(
+            archive,
+            facts,
+            self._work.stores,
+            surroundings,
+            turns,
+            self._work.listed,
+            self._finds,
+            target_of(job),
+            list(self._work.in_area),
+            area=self._work.area,
+        )
+
+    def _refuse_other_folder(self) -> None:
+        """Raise ClusterError unless this worker sees the archive's folder as the run that sent it does."""
+        folder, run = self._work.archive.folder, self._work.run
+        with suppress(RecordError):
+            there = read_run(folder).record
+            if (there.started, there.host, there.pid) == (run.started, run.host, run.pid):
+                return
+        raise ClusterError(
+            f"worker {self._worker.address} does not see {folder}, where the archive's run writes; set output.dir to a "
+            "folder that all workers share under the same path"
+        )
+
+    def _job(self) -> JobSettings:
+        """The job, whose stages run on as many threads and in as much memory as this worker has."""
+        job = self._work.archive.job
+        threads, limit = self._worker.state.nthreads, f"{self._memory_bytes()}"
+        stages = {}
+        for name, stage in job.stages.items():
+            several = threads if stage.cluster.kind is ClusterKind.threads else None
+            own = stage.cluster.memory_limit
+            cluster = replace(
+                stage.cluster,
+                threads_per_worker=stage.cluster.threads_per_worker or several,
+                memory_limit=limit if own in (None, "auto") else own,
+            )
+            stages[name] = replace(stage, cluster=cluster)
+        return replace(job, stages=stages)
+
+    def _memory_bytes(self) -> int:
+        """The bytes that all stacks here may take, with the process."""
+        own = self._work.memory_limit
+        limit = parse_bytes(own) if own else self._worker.memory_manager.memory_limit
+        return int(_SHARE * min(limit or memory_limit_bytes(), memory_limit_bytes()))
+
+    def _await_folder(self, part: Part) -> None:
+        """Wait until no other worker has the stack: one that is cut off, or has died, does not say so at once."""
+        folder, stop = self._work.archive.folder_of(part), time.monotonic() + self._work.patience_seconds
+        while _is_busy(folder) and time.monotonic() < stop:
+            refuse_if_stopped()
+            time.sleep(_LOOK_SECONDS)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Stop stacks that nobody waits for, and end when no stack has come for long."""
+        while True:
+            time.sleep(_LOOK_SECONDS)
+            if not self._is_wanted():
+                self._request.make(NobodyWaits)
+            with _LOCK:
+                idle = self._released or time.monotonic() - self._left > _IDLE_SECONDS
+                if self._entered or not idle:
+                    continue
+                _SESSIONS.pop(self._work.token, None)
+            self._exits.close()
+            return
+
+    def _is_wanted(self) -> bool:
+        """Whether the scheduler knows this worker, and somebody waits for each of its stacks."""
+        tasks = self._worker.state.tasks
+        states = [tasks[key].state if key in tasks else "forgotten" for key in list(self._under_way)]
+        return self._worker.status.name in ("running", "paused", "init") and _UNWANTED.isdisjoint(states)
+
+
+def _is_busy(folder: Path) -> bool:
+    """Whether another process runs the stack in a folder."""
+    if not folder.is_dir():
+        return False
+    try:
+        with held(folder):
+            return read_run(folder).status == "RUNNING"
+    except HeldError:
+        return True
+    except RecordError:  # the stack itself fails by it
+        return False

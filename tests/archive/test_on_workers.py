@@ -1,0 +1,239 @@
+"""An archive on dask workers: the bytes of one machine, whatever becomes of workers, schedulers and the driver."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from dask_cluster import DaskCluster, dask_cluster
+from jobs import Cli
+from stack_archives import DAYS, Tile, damage, same_results, source_words, write_archive
+from waiting import LONG, wait_until
+
+from runner.archive.on_workers import _most, largest_first
+from runner.model import StoredObject
+from runner.record.run_folder import read_run
+from runner.record.stacks import StackRow, read_stacks
+from runner.source.names import Candidate
+from runner.source.parts import Part
+
+BY = "source.stack_by=[tile,band]"
+
+
+def rows(folder: Path) -> dict[str, StackRow]:
+    return {row.stack: row for row in read_stacks(folder)}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    return {name: row.status for name, row in rows(folder).items()}
+
+
+def assert_same(folder: Path, other: Path) -> None:
+    """Every stack has results of the same bytes, and so has the table of all."""
+    names = sorted(path.name for path in (other / "stacks").iterdir())
+    assert sorted(path.name for path in (folder / "stacks").iterdir()) == names
+    files = ("spatial_mean.parquet", "temporal_mean.tif", "temporal_count.tif")
+    assert all(same_results(folder / "stacks" / name, other / "stacks" / name, files) for name in names)
+    assert (folder / "spatial_mean.parquet").read_bytes() == (other / "spatial_mean.parquet").read_bytes()
+
+
+def on(cluster: DaskCluster) -> list[str]:
+    return ["archive.cluster=address", f"archive.cluster.address={cluster.address}"]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[DaskCluster]:
+    with dask_cluster(tmp_path / "dask") as started:
+        yield started
+
+
+# --- what is handed out -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left", "workers", "most"),
+    [(1000, 2, 4), (16, 2, 4), (12, 2, 3), (8, 2, 2), (2, 2, 2), (1, 2, 2), (1000, 1000, 2)],
+)
+def test_a_worker_has_several_stacks_and_fewer_near_the_end(left: int, workers: int, most: int) -> None:
+    assert _most(4, left, workers) == most
+
+
+def part(name: str, *sizes: int | None) -> Part:
+    time = datetime(2020, 1, 6, tzinfo=UTC)
+    return Part(name, {}, tuple(Candidate(StoredObject(name, size, None, None), name, time, {}) for size in sizes))
+
+
+@pytest.mark.parametrize(
+    ("parts", "order"),
+    [
+        ([part("small", 1, 1, 1), part("large", 9), part("middle", 2, 3)], ["large", "middle", "small"]),
+        ([part("few", None), part("many", 1, 1, 1), part("some", 9, 9)], ["many", "some", "few"]),
+    ],
+    ids=["by bytes", "by scenes where bytes are not listed"],
+)
+def test_the_largest_stacks_come_first(parts: list[Part], order: list[str]) -> None:
+    assert [one.name for one in largest_first(parts)] == order
+
+
+# --- whole runs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_stacks_run_on_workers_as_they_run_here_and_a_row_is_small(
+    cli: Cli, tmp_path: Path, cluster: DaskCluster
+) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=6), tmp_path / "out"
+    cli(*source_words(root), BY, "output.dir=here", check=True)
+    done = cli(*source_words(root), BY, "output.dir=out", *on(cluster))
+    assert done.returncode == 0, done.stderr
+    assert f"stacks run on 2 workers of {cluster.address}, 2 threads in all" in done.stderr
+    assert_same(out, tmp_path / "here")
+    pids = {cluster.processes[name].pid for name in ("w0", "w1")}
+    assert {int(str(row.worker).rpartition(":")[2]) for row in rows(out).values()} == pids
+    assert all(len(pickle.dumps(row)) < 2000 for row in rows(out).values())
+    assert all(row.started and row.seconds for row in rows(out).values())
+    stack = out / "stacks/10T00_VV"
+    mine, alone = read_run(stack).record, read_run(tmp_path / "here/stacks/10T00_VV").record
+    assert (mine.versions, mine.code, mine.config_sha256) == (alone.versions, alone.code, alone.config_sha256)
+    assert mine.pid in pids
+    assert {path.name for path in stack.iterdir()} == {
+        path.name for path in (tmp_path / "here/stacks/10T00_VV").iterdir()
+    }
+    for verb in ("verify", "rerun"):
+        assert cli("log", verb, str(stack)).returncode == 0
+    assert cli("log", "verify", "out").returncode == 0
+
+
+@pytest.mark.slow
+def test_workers_of_our_own_run_an_archive_and_failed_stacks_are_rows(cli: Cli, tmp_path: Path) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=3), tmp_path / "out"
+    bad = Tile(1).path(root, "VV", DAYS[1])
+    whole = damage(bad)
+    workers = ["archive.cluster=processes", "archive.cluster.n_workers=2"]
+    done = cli(*source_words(root), BY, "output.dir=out", "archive.on_error=continue", *workers)
+    assert done.returncode == 1
+    assert "error: 1 stack failed: 10T01_VV: " in done.stderr
+    assert f"{bad}: " in done.stderr
+    assert sorted(statuses(out).values()) == ["COMPLETED"] * 5 + ["FAILED"]
+    bad.write_bytes(whole)
+    again = cli("log", "resume", "out")
+    assert again.returncode == 0, again.stderr
+    cli(*source_words(root), BY, "output.dir=here", check=True)
+    assert_same(out, tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_the_first_failure_stops_the_stacks_on_all_workers(cli: Cli, tmp_path: Path, cluster: DaskCluster) -> None:
+    root = write_archive(tmp_path / "data", tiles=12)
+    for day in DAYS:
+        damage(Tile(0).path(root, "VV", day))
+    done = cli(*source_words(root), BY, "output.dir=out", *on(cluster))
+    assert done.returncode == 1
+    assert "archive.on_error=continue goes on with the others" in done.stderr
+    ended = statuses(tmp_path / "out")
+    assert ended["10T00_VV"] == "FAILED"
+    assert list(ended.values()).count("FAILED") == 1
+    assert "RUNNING" not in ended.values()
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_mid_stack_costs_nothing_and_one_that_comes_late_is_used(
+    cli: Cli, tmp_path: Path, cluster: DaskCluster
+) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=25), tmp_path / "out"
+    cli(*source_words(root), BY, "output.dir=here", check=True)
+    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 6)
+        cluster.kill("w0")
+        cluster.start_worker("late", "--no-nanny")
+        assert process.wait(LONG) == 0, (tmp_path / "stderr").read_text()
+    assert_same(out, tmp_path / "here")
+    by_pid = [int(str(row.worker).rpartition(":")[2]) for row in rows(out).values()]
+    assert cluster.processes["late"].pid in by_pid
+    assert "was lost with a task" in (out / "run.log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_stops_stacks_on_workers_which_stay_and_resume_goes_on(
+    cli: Cli, tmp_path: Path, cluster: DaskCluster, number: signal.Signals, code: int
+) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=25), tmp_path / "out"
+    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 6)
+        process.send_signal(number)
+        asked = time.monotonic()
+        assert process.wait(LONG) == code
+        assert time.monotonic() - asked < 20
+    assert read_run(out).status == "INTERRUPTED"
+    assert "RUNNING" not in statuses(out).values()
+    assert "WAITING" in statuses(out).values()
+    assert cli("log", "resume", "out").returncode == 0
+    cli(*source_words(root), BY, "output.dir=here", check=True)
+    assert_same(out, tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_stacks_of_a_driver_that_is_killed_end_on_their_workers(tmp_path: Path, cli: Cli, cluster: DaskCluster) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=25), tmp_path / "out"
+    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 6)
+        process.kill()
+        process.wait(LONG)
+    assert read_run(out).status == "KILLED"
+    wait_until(lambda: all(read_run(folder).status != "RUNNING" for folder in (out / "stacks").iterdir()))
+    assert cli("log", "resume", "out").returncode == 0
+    assert set(statuses(out).values()) == {"COMPLETED"}
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_lost_ends_the_run_as_a_fault_of_the_cluster_and_it_can_be_resumed_elsewhere(
+    cli: Cli, tmp_path: Path, cluster: DaskCluster
+) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=25), tmp_path / "out"
+    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 6)
+        cluster.kill("scheduler")
+        assert process.wait(LONG) == 1
+    said = (tmp_path / "stderr").read_text()
+    assert f"error: the dask scheduler at {cluster.address} is gone or does not answer" in said
+    assert "stacks complete; to go on with the others: " in said
+    assert read_run(out).status == "FAILED"
+    again = cli("log", "resume", "out", "--", "archive.cluster=processes")
+    assert again.returncode == 0, again.stderr
+    cli(*source_words(root), BY, "output.dir=here", check=True)
+    assert_same(out, tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_see_the_folder_is_named_before_it_writes_anything(
+    cli: Cli, tmp_path: Path, cluster: DaskCluster
+) -> None:
+    if os.geteuid() or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs namespaces of its own for mounts")
+    root = write_archive(tmp_path / "data", tiles=1)
+    for name in ("w0", "w1"):
+        cluster.kill(name)
+    (tmp_path / "results").mkdir()
+    worker = f"{sys.executable} -m dask worker {cluster.address} --no-nanny --nthreads 1 --host 127.0.0.1"
+    hidden = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs none {tmp_path}/results && exec {worker}"]
+    with (tmp_path / "blind.log").open("wb") as log:
+        cluster.processes["blind"] = subprocess.Popen(hidden, stdout=log, stderr=log)
+    done = cli(*source_words(root), BY, f"output.dir={tmp_path}/results/out", *on(cluster))
+    assert done.returncode == 1
+    assert f"does not see {tmp_path}/results/out, where the archive's run writes; set output.dir to" in done.stderr
+    assert not (tmp_path / "results/out/stacks").exists()
+
+
+def started(folder: Path, *words: str) -> subprocess.Popen[bytes]:
+    """A run that a test interrupts."""
+    with (folder / "stderr").open("wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "runner", *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=errors
+        )

@@ -1,0 +1,160 @@
+"""The costs of an archive that grow with its stacks: CPU and memory of the driver a stack, the size of record and page.
+
+`python tests/benchmarks/bench_many_stacks.py` runs archives of 100 and of 1,000 stacks of tiny scenes on one worker
+process, in some minutes; `--stacks 10000` adds a larger one. `--workers 1,2` runs the same archive of larger scenes
+over so many worker processes, and shows the share of the ideal speed-up.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+from measure import ROOT
+from report import machine, markdown
+
+from runner.base.console import say, tell
+from runner.record.run_folder import read_run
+from runner.record.stacks import read_stacks
+
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+from scenes_on_disk import speckle, write_scene
+
+PATTERN = r"S1A_(?P<date>\d{8})_(?P<tile>T\d+)"
+FIRST_DAY = date(2020, 1, 6)
+
+
+class Cost(NamedTuple):
+    """The costs of an archive."""
+
+    stacks: int
+    seconds: float  # from the first stack to the last
+    cpu_seconds: float  # of the driver alone, in all
+    peak_bytes: int  # of the driver alone
+    record_bytes: int  # of the archive's own files but the page and the tables
+    page_bytes: int
+
+
+def main() -> None:
+    """Run archives of several sizes, and show the costs of each and those of a further stack."""
+    options = _options()
+    with TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        if options.workers:
+            show_speed_up(folder, options)
+            return
+        costs = []
+        for stacks in options.stacks:
+            make_archive(folder / "data", stacks, options)
+            costs.append(run(folder, stacks, 1))
+            tell(f"{stacks} stacks: {costs[-1]}")
+            shutil.rmtree(folder / "data")
+    show_costs(costs, options)
+
+
+def _options() -> Namespace:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--stacks", type=_numbers, default=[100, 1000], help="of each archive: 100,1000")
+    parser.add_argument("--scenes", type=int, default=2, help="of each stack")
+    parser.add_argument("--side", type=int, default=32, help="pixels of a scene's side")
+    parser.add_argument("--workers", type=_numbers, help="worker processes to compare: 1,2")
+    parser.add_argument("--rounds", type=int, default=3, help="of the comparison of workers")
+    parser.add_argument("--folder", type=Path, help="where the archives are made")
+    return parser.parse_args()
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def make_archive(root: Path, stacks: int, options: Namespace) -> None:
+    """Write the scenes of one stack, and link them into the others."""
+    for number in range(options.scenes):
+        day = FIRST_DAY + timedelta(6 * number)
+        block = min(options.side // 16 * 16, 512)
+        pixels = speckle((options.side, options.side), seed=number)
+        first = write_scene(_place(root, 0, day), pixels, predictor=3, blockxsize=block, blockysize=block)
+        for stack in range(1, stacks):
+            link = _place(root, stack, day)
+            link.parent.mkdir(exist_ok=True, parents=True)
+            os.link(first, link)
+
+
+def _place(root: Path, stack: int, day: date) -> Path:
+    return root / f"T{stack}" / f"S1A_{day:%Y%m%d}_T{stack}.tif"
+
+
+def run(folder: Path, stacks: int, workers: int) -> Cost:
+    """Run an archive on worker processes; the costs of the driver, which its own process counts."""
+    words = [
+        "source=local", f"source.url={folder}/data/**/*.tif", f"source.datetime_regex={PATTERN}",
+        "source.stack_by=[tile]", "archive.cluster=processes", f"archive.cluster.n_workers={workers}", "output.dir=out",
+    ]  # fmt: skip
+    usage = _own_usage(words, folder)
+    out = folder / "out"
+    assert read_run(out).status == "COMPLETED"
+    rows = read_stacks(out)
+    assert len(rows) == stacks
+    assert pq.read_metadata(out / "spatial_mean.parquet").num_rows == sum(row.scenes or 0 for row in rows)
+    first = min(row.started.timestamp() for row in rows if row.started)
+    last = max(row.started.timestamp() + (row.seconds or 0) for row in rows if row.started)
+    names = ("run.json", "run.log", "events.jsonl", "stacks.parquet", "inputs.parquet")
+    record = sum((out / name).stat().st_size for name in names)
+    cost = Cost(stacks, last - first, *usage, record, (out / "report.html").stat().st_size)
+    shutil.rmtree(out)
+    return cost
+
+
+def _own_usage(words: Sequence[str], folder: Path) -> tuple[float, int]:
+    """CPU seconds and peak bytes of the driver without its workers, which are processes of their own."""
+    script = Path(__file__).with_name("own_usage.py")
+    done = subprocess.run([sys.executable, script, *words], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    cpu, peak = (folder / "usage").read_text().split()
+    return float(cpu), int(peak)
+
+
+def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
+    """A row for each archive, and the cost of each further stack between two sizes."""
+    heads = ("stacks", "wall s", "driver CPU s", "ms a further stack", "driver peak MB", "kB a further stack",
+             "record kB", "page kB")  # fmt: skip
+    rows = []
+    for before, cost in zip([None, *costs], costs, strict=False):
+        more = cost.stacks - before.stacks if before else 0
+        cpu = f"{(cost.cpu_seconds - before.cpu_seconds) / more * 1e3:.1f}" if before else ""
+        memory = f"{(cost.peak_bytes - before.peak_bytes) / more / 1e3:.1f}" if before else ""
+        sizes = f"{cost.record_bytes / 1e3:.0f}", f"{cost.page_bytes / 1e3:.0f}"
+        peak = f"{cost.peak_bytes / 1e6:.0f}"
+        rows.append((f"{cost.stacks:,}", f"{cost.seconds:.0f}", f"{cost.cpu_seconds:.1f}", cpu, peak, memory, *sizes))
+    what = f"stacks of {options.scenes} scenes of {options.side} x {options.side}, on one worker process"
+    say(f"{machine()}; {what}\n\n{markdown(heads, rows)}")
+
+
+def show_speed_up(folder: Path, options: Namespace) -> None:
+    """The seconds from the first stack to the last over these workers in turn, and the best of each."""
+    (stacks,) = options.stacks if len(options.stacks) == 1 else [60]
+    make_archive(folder / "data", stacks, options)
+    seconds: dict[int, list[float]] = {workers: [] for workers in options.workers}
+    for _ in range(options.rounds):
+        for workers, times in seconds.items():
+            times.append(run(folder, stacks, workers).seconds)
+            tell(f"{workers} workers: {times[-1]:.2f} s")
+    few = options.workers[0]
+    rows = [
+        (f"{workers}", f"{min(times):.2f}", f"{min(seconds[few]) * few / (min(times) * workers):.2f}")
+        for workers, times in seconds.items()
+    ]
+    what = f"{stacks} stacks of {options.scenes} scenes of {options.side} x {options.side}"
+    say(f"{machine()}; {what}; best of {options.rounds}\n\n{markdown(('workers', 'wall s', 'of the ideal'), rows)}")
+
+
+if __name__ == "__main__":
+    main()
