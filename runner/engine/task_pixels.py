@@ -74,7 +74,8 @@ def place_of(tile: InflatedTile) -> Place:
 def read_tasks(bands: Sequence[Shared], tasks: Iterable[Task]) -> Generator[TaskPart, None, None]:
     """Yield the pixels of tasks in their order. Ranges of the next tasks are fetched meanwhile. Raises ReadError.
 
-    There is a pass for each of the `bands`; several are of the same files, in whose tiles all bands lie.
+    There is a pass for each of the `bands`; several are of the same files, in whose tiles all bands lie and which
+    one reader takes for all of them.
     """
     room = HiddenRoom()
     portions = (portion for task in tasks for portion in _portions(bands, task, room))

@@ -24,11 +24,13 @@ from runner.source.stack import make_stack
 ROOMY = 2**40
 
 
-def planned(folder: Path, bands: Sequence[int], *words: str, interleave: str = "pixel", **header: Any) -> list[Planned]:
-    """Stacks of bands of one file, with their plans."""
-    path = folder / "20200101.tif"
-    with rasterio.open(path, "w", **GRID, height=20, width=30, count=3, dtype="uint8", interleave=interleave) as raster:
-        raster.write(np.ones((3, 20, 30), np.uint8))
+def planned(
+    folder: Path, bands: Sequence[int], *words: str, interleave: str = "pixel", count: int = 3, **header: Any
+) -> list[Planned]:
+    """Stacks of bands of one file of bytes, with their plans."""
+    path, shape = folder / "20200101.tif", {"height": 20, "width": 30, "count": count, "dtype": "uint8"}
+    with rasterio.open(path, "w", **GRID, **shape, interleave=interleave) as raster:
+        raster.write(np.ones((count, 20, 30), np.uint8))
     job = compose("source=local", f"source.url={folder}/*.tif", *words)
     first = scene(path, 0)
     first = replace(first, header=replace(first.header, **header))
@@ -42,6 +44,10 @@ def test_bands_of_the_same_tiles_are_one_batch(tmp_path: Path) -> None:
 
 def test_bands_that_lie_apart_are_read_on_their_own(tmp_path: Path) -> None:
     assert batches(planned(tmp_path, [1, 2], interleave="band"), ROOMY) == [[0], [1]]
+
+
+def test_an_alpha_band_is_read_apart_from_those_that_it_masks(tmp_path: Path) -> None:
+    assert batches(planned(tmp_path, [1, 4, 2], count=4), ROOMY) == [[0, 2], [1]]
 
 
 def test_the_xarray_engine_reads_each_band_on_its_own(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def interleaved(draw: st.DrawFn) -> Files:
         "predictor": draw(st.sampled_from(predictors)),
         "endianness": draw(st.sampled_from(["little", "big"])),
         "sparse_ok": draw(st.booleans()),
+        "photometric": "minisblack",  # or the fourth band of bytes masks the others, which GDAL then reads
         **tiles,
     }
     if options["compress"] == "none":
