@@ -15,7 +15,6 @@ from runner.engine.trace import NumberedTask, TaskTrace, trace_of
 from runner.errors import ReadError, RunnerError
 from runner.plan.records import Task
 from runner.read.header import Window
-from runner.read.stop_flag import StopFlag
 from runner.settings import ClusterKind, ClusterSettings
 
 TASKS = [Task(Window(row, 0, 10, 10), 0, 3) for row in range(12)]
@@ -60,7 +59,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
 def shared(band: int) -> Shared:
     """What tasks of a band share, of which only the band matters here."""
     nothing: Any = None
-    return Shared((), (), nothing, (), (), None, nothing, {}, fused=False, stop=StopFlag(), area=band)  # type: ignore[arg-type]
+    return Shared((), (), nothing, (), (), None, nothing, {}, fused=False, split=None, area=band)  # type: ignore[arg-type]
 
 
 def entries(settings: ClusterSettings, *tasks: Sequence[Task]) -> list[Entry]:
