@@ -52,8 +52,8 @@ def _not_trusted(settings: ClusterSettings, error: BaseException) -> ClusterErro
     where = f"the dask scheduler at {settings.address} cannot be asked"
     if isinstance(error, TypeError):
         return ClusterError(
-            f"{where}: dask has no certificates for TLS here; name them in cluster.tls.ca_file, cert and key, or in "
-            "dask's own config (distributed.comm.tls)"
+            f"{where}: dask has no certificates for TLS here; name them in cluster.tls.ca_file, cert_file and "
+            "key_file, or in dask's own config (distributed.comm.tls)"
         )
     return ClusterError(
         f"{where}: TLS failed ({' '.join(str(error).split())}); the certificates of cluster.tls must be of "

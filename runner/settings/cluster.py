@@ -13,10 +13,10 @@ class TlsSettings:
 
     ca_file: str | None = None
     """File of the authority's certificate, in PEM. With it, everything is encrypted and nobody else is let in."""
-    cert: str | None = None
+    cert_file: str | None = None
     """File of the certificate that this process shows, in PEM."""
-    key: str | None = None
-    """File of the private key of `cert`, in PEM. It is read, and never sent or recorded."""
+    key_file: str | None = None
+    """File of the private key of `cert_file`, in PEM. It is read, and never sent or recorded."""
 
 
 @dataclass(slots=True)

@@ -146,7 +146,10 @@ def test_a_scheduler_of_tls_takes_those_with_its_certificates_and_nobody_else(tm
             (at(address), "dask has no certificates for TLS here; name them in cluster.tls.ca_file"),
             (at(address, tls=TlsSettings(others, others, others)), "TLS failed"),
             (at(address.replace("tls", "tcp")), "wanted tcp://host:port, or tls://host:port with cluster.tls"),
-            (at(address, tls=TlsSettings(ours, ours, "/nowhere.pem")), "cluster.tls.key=/nowhere.pem: there is no"),
+            (
+                at(address, tls=TlsSettings(ours, ours, "/nowhere.pem")),
+                "cluster.tls.key_file=/nowhere.pem: there is no",
+            ),
         ):
             settings.start_timeout = 4
             with pytest.raises(ClusterError, match=reason), open_cluster(settings, {}):
