@@ -17,7 +17,7 @@ from scenes_on_disk import speckle, write_scene
 from waiting import LONG, wait_until
 
 from runner.demo.server import serve
-from runner.record.run_folder import find_runs, read_run
+from runner.record.run_folder import find_runs, read_run, readable
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]  # of Jupyter's own
 
@@ -105,7 +105,7 @@ def messages(client: Any, request: str) -> Iterator[Any]:
 
 def under_way(folder: Path) -> Path | None:
     """The folder of a run whose pass has begun, if there is one."""
-    return next((path for path in find_runs(folder) if read_run(path).record.passes), None)
+    return next((run.path for run in readable(find_runs(folder)) if run.record.passes), None)
 
 
 @pytest.mark.parametrize("cluster", ["threads", "processes"])
