@@ -10,7 +10,7 @@ import numpy as np
 
 from runner.cluster.workers import Cluster, KillingTaskError
 from runner.engine.area_seen import seen_inside
-from runner.engine.finished_windows import ROWS, check_seen, run_finished, value_type
+from runner.engine.finished_windows import ROWS, check_seen, value_type
 from runner.engine.observer import Observer
 from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.shared import Shared
@@ -78,7 +78,7 @@ def run_pass(
         compiling_told(observer.compiling),
         _killer_named(stack),
         closing(checkpoint) if checkpoint else nullcontext(),
-        closing(cluster.map(run_traced if here else run_finished, shared, tasks, shared.stop.set)) as results,
+        closing(cluster.map(run_traced, shared, tasks, shared.stop.set)) as results,
     ):
         for done, (result, trace) in enumerate(results, start=1):
             observer.done(trace)

@@ -3,8 +3,6 @@
 A mean and a count take 5 to 8 bytes a pixel, and the sums behind them 20.
 """
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
@@ -14,8 +12,6 @@ import numpy.typing as npt
 from runner.engine.results import Values, overflow_noted
 from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult
-from runner.engine.trace import NumberedTask, TaskTrace
-from runner.engine.traced_tasks import run_traced
 from runner.errors import RunnerError
 from runner.plan.records import StagePlan
 from runner.reduce.arrays import Integers
@@ -24,13 +20,6 @@ from runner.reduce.statistics import finish, statistic
 from runner.settings import Over
 
 ROWS: Final = 64  # finished at a time, so that numpy's temporary arrays stay in the cache
-
-
-def run_finished(shared: Shared, tasks: Iterator[NumberedTask]) -> Generator[tuple[TaskResult, TaskTrace], None, None]:
-    """Run tasks as `run_traced` does, and finish the windows of those that have all scenes."""
-    with closing(run_traced(shared, tasks)) as results:
-        for result, trace in results:
-            yield finished(shared, result), trace
 
 
 def finished(shared: Shared, result: TaskResult) -> TaskResult:

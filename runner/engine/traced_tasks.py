@@ -7,6 +7,7 @@ from contextlib import closing
 
 import numpy as np
 
+from runner.engine.finished_windows import finished
 from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult, run_tasks_of_bands
 from runner.engine.trace import NumberedTask, TaskError, TaskTrace, Work, here
@@ -20,6 +21,8 @@ Traced = tuple[TaskResult, TaskTrace]
 
 def run_traced(shared: Shared, tasks: Iterator[NumberedTask]) -> Generator[Traced, None, None]:
     """Run tasks, and yield each result with its trace. An error carries the trace too, for `trace_of`.
+
+    On workers elsewhere, windows of all scenes are finished.
 
     Raises ReadError, PlanError for pixels that do not fit the rule, and TaskError for what is not a RunnerError.
     """
@@ -63,7 +66,7 @@ def run_bands_traced(
             if of_bands is None:
                 return
             done = started_tasks.popleft()
-            yield [_traced(done, started, result) for result in of_bands]
+            yield [_traced(done, started, *band) for band in zip(bands, of_bands, strict=True)]
 
 
 def _failed(task: NumberedTask, started: float, error: Exception) -> TaskTrace:
@@ -71,11 +74,14 @@ def _failed(task: NumberedTask, started: float, error: Exception) -> TaskTrace:
     return TaskTrace(*task, here(), started, time.time(), peak_bytes(), error=reason)
 
 
-def _traced(task: NumberedTask, started: float, result: TaskResult | RunnerError) -> Traced | RunnerError:
+def _traced(
+    task: NumberedTask, started: float, shared: Shared, result: TaskResult | RunnerError
+) -> Traced | RunnerError:
     if isinstance(result, RunnerError):
         result.task = _failed(task, started, result)
         return result
-    return result, TaskTrace(*task, here(), started, time.time(), peak_bytes(), work=_work_of(result))
+    work = _work_of(result)
+    return finished(shared, result), TaskTrace(*task, here(), started, time.time(), peak_bytes(), work=work)
 
 
 def _work_of(result: TaskResult) -> Work:

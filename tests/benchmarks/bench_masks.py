@@ -1,8 +1,9 @@
-"""The cost of masks in files of their own, beside that of reading these files alone: one core, CPU time.
+"""The cost of masks in files of their own, beside that of reading these files alone, and of scales: one core, CPU time.
 
-`python tests/benchmarks/bench_masks.py` takes a minute. Within a round the ways follow one another. The files of
+`python tests/benchmarks/bench_masks.py` takes two minutes. Within a round the ways follow one another. The files of
 masks alone are fetched, inflated, and their predictor is undone, nothing else. The ratio is `masked / (unmasked + files
-of masks)` within a round, as median (lowest-highest): at 1.00 a mask costs its bytes.
+of masks)` within a round, as median (lowest-highest): at 1.00 a mask costs its bytes. Scaled integers are the same
+files with `source.scale` and `source.offset`; their ratio is `scaled / unscaled`.
 """
 
 import argparse
@@ -45,6 +46,8 @@ from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
 COLUMNS = ("archive", "clouds", "unmasked s", "files of masks s", "masked s", "ratio")
+SCALED_COLUMNS = ("archive", "unscaled s", "scaled s", "ratio")
+SCALES = {"uint16": (0.0000275, -0.2), "uint8": (0.005, 0.0)}
 TILE = 512
 
 Image = npt.NDArray[Any]
@@ -76,7 +79,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     options = parser.parse_args()
     rows = [row(kind, options.scenes, options.size, options.rounds) for kind in KINDS]
-    say(f"{machine()}; {options.scenes} scenes of {options.size} x {options.size}\n\n{markdown(COLUMNS, rows)}")
+    say(f"{machine()}; {options.scenes} scenes of {options.size} x {options.size}\n\n{markdown(COLUMNS, rows)}\n")
+    scaled = [scaled_row(dtype, options.scenes, options.size, options.rounds) for dtype in SCALES]
+    say(markdown(SCALED_COLUMNS, scaled))
 
 
 def row(kind: Kind, scenes: int, size: int, rounds: int) -> list[str]:
@@ -84,19 +89,32 @@ def row(kind: Kind, scenes: int, size: int, rounds: int) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         write(kind, Path(name), scenes, size)
         plain, masked = job_of(Path(name), MaskSettings()), job_of(Path(name), mask_of(kind))
-        ways: dict[str, Callable[[], object]] = {
-            "unmasked": computing(plain),
-            "files": partial(read_masks, stack_of(masked)),
-            "masked": computing(masked),
-        }
-        for run in ways.values():  # loads the kernels
-            run()
-        seconds: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(rounds):
-            for way, run in ways.items():
-                seconds[way].append(cpu_seconds(run))
-    ratios = [both / (one + other) for one, other, both in zip(*seconds.values(), strict=True)]
-    return [kind.name, f"{kind.clouds:.0%}", *(median(values, 2) for values in seconds.values()), spread(ratios, 2)]
+        seconds = timed([computing(plain), partial(read_masks, stack_of(masked)), computing(masked)], rounds)
+    ratios = [both / (one + other) for one, other, both in zip(*seconds, strict=True)]
+    return [kind.name, f"{kind.clouds:.0%}", *(median(values, 2) for values in seconds), spread(ratios, 2)]
+
+
+def scaled_row(dtype: str, scenes: int, size: int, rounds: int) -> list[str]:
+    """The row of scaled integers of a type."""
+    with tempfile.TemporaryDirectory() as name:
+        write(Kind("", dtype, 1, 0.3, {"values": [9]}), Path(name), scenes, size)
+        plain = job_of(Path(name), MaskSettings())
+        scale, offset = SCALES[dtype]
+        scaled = replace(plain, source=replace(plain.source, scale=scale, offset=offset))
+        seconds = timed([computing(plain), computing(scaled)], rounds)
+    ratios = [ours / theirs for theirs, ours in zip(*seconds, strict=True)]
+    return [
+        f"{dtype}, scale {scale:g}, offset {offset:g}",
+        *(median(values, 2) for values in seconds),
+        spread(ratios, 2),
+    ]
+
+
+def timed(ways: list[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """CPU seconds of each way in each round, once each has loaded its kernels."""
+    for run in ways:
+        run()
+    return [list(way) for way in zip(*([cpu_seconds(run) for run in ways] for _ in range(rounds)), strict=True)]
 
 
 def cpu_seconds(run: Callable[[], object]) -> float:
@@ -175,7 +193,8 @@ def write(kind: Kind, folder: Path, scenes: int, size: int) -> None:
 def texture(chance: np.random.Generator, size: int, dtype: str) -> Image:
     """Reflectance: smooth ground with noise on it."""
     ground = np.kron(chance.normal(9000, 1500, (size // 32, size // 32)), np.ones((32, 32)))
-    return (ground + chance.normal(0, 120, (size, size))).clip(1, 60000).astype(dtype)
+    pixels = (ground + chance.normal(0, 120, (size, size))).clip(1, 60000)
+    return np.asarray(pixels / 256 if dtype == "uint8" else pixels).astype(dtype)
 
 
 def blobs(chance: np.random.Generator, size: int, share: float) -> npt.NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """Hidden pixels of a task: by an area that is the same for all scenes, and tiles that need not be read for it."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,3 +82,27 @@ def test_tiles_outside_of_an_area_are_not_fetched(tmp_path: Path) -> None:
         job = job_of(tmp_path, masks=masks)
         whole, part = run(job, None).fetched.bytes, run(job, Disc()).fetched.bytes
         assert part < whole / 2  # of the six tiles among thirty, and what lies between them
+
+
+def test_hidden_pixels_of_scaled_integers_do_not_count(tmp_path: Path) -> None:
+    layers = []
+    for day in range(1, 11):
+        pixels = np.random.default_rng(day).integers(1, 2**16, SCENE[2:]).astype(np.uint16)
+        write_pair(tmp_path, day, SCENE, pixels, nodata=None, **TILES)
+        codes = np.random.default_rng(-day % 99).integers(0, 2, PLACE.shape(SCENE), dtype=np.uint8)
+        path = write_mask(tmp_path, day, SCENE, codes, PLACE, **TILES)
+        layers.append(np.where(hidden_by(path, SCENE, MASK, PLACE), np.nan, pixels * 2.75e-5 - 0.2))
+    job = job_of(tmp_path, masks=True)
+    stack = masked_stack(replace(job.source, scale=2.75e-5, offset=-0.2), job.mask)
+    shared = Shared.of(make_reading(job, stack), stack, STAGES)
+    assert shared.split is not None
+    (result,) = run_tasks(shared, iter([Task(SCENE, 0, len(layers))]))
+    assert result.over_space
+    found = finish(result.over_space, ["sum", "count"])
+    assert found["sum"].tolist() == [math.fsum(layer[~np.isnan(layer)]) for layer in layers]
+    assert found["count"].tolist() == [np.count_nonzero(~np.isnan(layer)) for layer in layers]
+    assert result.over_time
+    times = finish(result.over_time, ["sum"])["sum"]
+    for row, column in ((0, 0), (40, 37), (95, 79)):
+        cell = [layer[row, column] for layer in layers if not np.isnan(layer[row, column])]
+        np.testing.assert_array_equal(times[row, column], math.fsum(cell) if cell else np.nan)
