@@ -31,7 +31,7 @@ def test_the_overrides_of_a_stack_compose_the_job_that_is_run() -> None:
 def test_its_configs_say_the_same() -> None:
     config = archive_job(*WORDS, "source.stack_by=[tile,band]").config_of(PART)
     assert config["source"] == {"stack_by": [], "where": {"orbit": "A*", "tile": "10[[]T]ET", "band": None}}
-    assert config["output"] == {"dir": "/runs/here/stacks/10TET_none"}
+    assert config["output"] == {"dir": "/runs/here/stacks/10TET_none", "upload": None}
 
 
 def test_a_stack_of_one_of_several_bands_reads_that_band_alone() -> None:
