@@ -5,7 +5,6 @@ import os
 import resource
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from distributed.comm.core import CommClosedError
 from distributed.utils import LoopRunner
 
 from runner.cluster.liveness import Liveness
+from runner.cluster.mapped_tasks import MappedTasks
 from runner.cluster.monitor import DaskWatch, Watch, await_answer
 from runner.cluster.workers import Cluster, ClusterSize, KillingTaskError, OnDone, worker_memory
 from runner.errors import ClusterError
@@ -63,26 +63,7 @@ class _DaskWorkers:
         self, function: Mapped[Shared, Task, Result], shared: Shared, tasks: Sequence[Task], stop: Callable[[], None]
     ) -> Generator[Result, None, None]:
         del stop  # workers end with their cluster
-        waiting = iter(tasks)
-        # A task, not scattered data, which is lost with the last worker that has it, and every task with it.
-        everywhere = self._client.submit(_unchanged, shared, pure=False)
-        done: SimpleQueue[Any] = SimpleQueue()
-        under_way: dict[Any, Task] = {}
-
-        def submit(count: int) -> None:
-            for task in islice(waiting, count):
-                future = self._client.submit(_first, function, everywhere, task, pure=False)
-                under_way[future.key] = task
-                future.add_done_callback(done.put)
-
-        submit(2 * self.size.threads)
-        while under_way:
-            future = self._liveness.take(done)
-            result = self._result(future, under_way[future.key])
-            del under_way[future.key]
-            future.release()
-            submit(1)
-            yield result
+        yield from MappedTasks(self, function, shared, tasks).results()
 
     def _result(self, future: Any, task: Any = None) -> Any:
         """A future's result. Raises its task's error, or ClusterError if its workers died or the scheduler is gone."""
@@ -109,23 +90,12 @@ class _DaskWorkers:
         return dict(self._liveness.ask(self._client.run, options_in_force, names))
 
 
-def _unchanged(shared: Shared) -> Shared:
-    """The shared data of tasks on a worker; dask sends it again if the workers that had it are gone."""
-    return shared
-
-
 def _to_come(futures: Iterable[Any]) -> "SimpleQueue[Any]":
     """The queue of futures that are done, failed or cancelled."""
     done: SimpleQueue[Any] = SimpleQueue()
     for future in futures:
         future.add_done_callback(done.put)
     return done
-
-
-def _first(function: Mapped[Shared, Task, Result], shared: Shared, task: Task) -> Result:
-    """One task's result, on a worker."""
-    (result,) = function(shared, iter([task]))
-    return result
 
 
 @contextmanager
