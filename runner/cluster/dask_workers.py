@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from runner.cluster.connection import connected
 from runner.cluster.event_loop import event_loop
 from runner.cluster.kinds import starter
 from runner.cluster.liveness import Liveness
+from runner.cluster.mapped_tasks import MappedTasks
 from runner.cluster.monitor import DaskWatch, Watch
 from runner.cluster.started import Started
 from runner.cluster.worker_setup import Setup, workers_set_up
@@ -60,28 +60,7 @@ class _DaskWorkers:
         self, function: Mapped[Shared, Task, Result], shared: Shared, tasks: Sequence[Task], stop: Callable[[], None]
     ) -> Generator[Result, None, None]:
         del stop  # workers end with their cluster
-        waiting = iter(tasks)
-        # A task, not scattered data, which is lost with the last worker that has it, and every task with it.
-        everywhere = self._client.submit(_unchanged, shared, pure=False)
-        done: SimpleQueue[Any] = SimpleQueue()
-        under_way: dict[Any, Task] = {}
-
-        def submit() -> None:
-            """Keep two tasks for each thread that there is now under way; one, while there is none, or it would end."""
-            most = max(2 * self._liveness.threads, 1)
-            for task in islice(waiting, max(most - len(under_way), 0)):
-                future = self._client.submit(_first, function, everywhere, task, pure=False)
-                under_way[future.key] = task
-                future.add_done_callback(done.put)
-
-        submit()
-        while under_way:
-            future = self._liveness.take(done, submit)
-            result = self._result(future, under_way[future.key])
-            del under_way[future.key]
-            future.release()
-            submit()
-            yield result
+        yield from MappedTasks(self, function, shared, tasks).results()
 
     def _result(self, future: Any, task: Any = None) -> Any:
         """A future's result. Raises its task's error, or ClusterError if its workers died or the scheduler is gone."""
@@ -108,23 +87,12 @@ class _DaskWorkers:
         return dict(self._liveness.ask(self._client.run, function, *arguments))
 
 
-def _unchanged(shared: Shared) -> Shared:
-    """The shared data of tasks on a worker; dask sends it again if the workers that had it are gone."""
-    return shared
-
-
 def _to_come(futures: Iterable[Any]) -> "SimpleQueue[Any]":
     """The queue of futures that are done, failed or cancelled."""
     done: SimpleQueue[Any] = SimpleQueue()
     for future in futures:
         future.add_done_callback(done.put)
     return done
-
-
-def _first(function: Mapped[Shared, Task, Result], shared: Shared, task: Task) -> Result:
-    """One task's result, on a worker."""
-    (result,) = function(shared, iter([task]))
-    return result
 
 
 @contextmanager

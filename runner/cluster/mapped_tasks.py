@@ -1,0 +1,120 @@
+"""Short tasks mapped over the workers of a dask scheduler, handed out and fetched several at a time.
+
+A task that is handed out alone, and whose result comes by way of the scheduler, takes the driver milliseconds. So what
+is done together is fetched together, from the workers themselves where they can be reached, and as many tasks follow.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Generic
+
+from distributed import KilledWorker
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
+
+from runner.cluster.placed_tasks import ScheduledWorkers
+from runner.cluster.workers import KillingTaskError
+from runner.host.threads import Mapped, Result, Shared, Task
+
+_EACH: Final = 2  # tasks under way for each thread
+_TOGETHER: Final = 16  # results fetched at a time, each of which may take megabytes
+_DIRECT_SECONDS: Final = 10.0  # for the first results that are fetched from the workers themselves
+
+
+@dataclass(slots=True)
+class MappedTasks(Generic[Shared, Task, Result]):
+    """Tasks of which `function(shared, iterator of one task)` makes results on workers, in any order."""
+
+    workers: ScheduledWorkers
+    function: Mapped[Shared, Task, Result]
+    shared: Shared
+    tasks: Sequence[Task]
+    _under_way: dict[Any, Task] = field(default_factory=dict)
+    _done: "SimpleQueue[Any]" = field(default_factory=SimpleQueue)
+    _direct: bool = True  # until workers cannot be reached
+
+    def results(self) -> Generator[Result, None, None]:
+        """The results, as they are done. Raises the error of a task, KillingTaskError, ClusterError."""
+        waiting = iter(self.tasks)
+        # A task, not scattered data, which is lost with the last worker that has it, and every task with it.
+        everywhere = self.workers.client.submit(_unchanged, self.shared, pure=False)
+        submit = partial(self._submit, waiting, everywhere)
+        submit()
+        while self._under_way:
+            done = self._some_done(submit)
+            results = self._fetched(done)
+            for future in done:
+                del self._under_way[future]
+                future.release()
+            submit()
+            yield from results
+
+    def _submit(self, waiting: Iterator[Task], everywhere: Any) -> None:
+        """Keep tasks under way for each thread that there is now."""
+        most = max(_EACH * self.workers.liveness.threads, 1)  # one while there is none, or the pass would end
+        tasks = list(islice(waiting, max(most - len(self._under_way), 0)))
+        if not tasks:
+            return
+        futures = self.workers.client.map(
+            _one, tasks, function=self.function, shared=everywhere, pure=False, batch_size=len(tasks)
+        )
+        for future, task in zip(futures, tasks, strict=True):
+            self._under_way[future] = task
+            future.add_done_callback(self._done.put)
+
+    def _some_done(self, submit: Callable[[], None]) -> list[Any]:
+        """The futures that are done, once there is one; workers that come meanwhile get tasks."""
+        done = [self.workers.liveness.take(self._done, submit)]
+        with suppress(Empty):
+            while len(done) < _TOGETHER:
+                done.append(self._done.get_nowait())
+        return done
+
+    def _fetched(self, futures: Sequence[Any]) -> list[Any]:
+        """The results of futures that are done: all at once if none has failed, or one after the other."""
+        if all(future.status == "finished" for future in futures):
+            try:
+                return list(self._together(futures))
+            except (OSError, TimeoutError, FutureCancelledError, CommClosedError):
+                self._direct = False
+        return [self._alone(future) for future in futures]
+
+    def _together(self, futures: Sequence[Any]) -> Any:
+        client, direct = self.workers.client, self._direct or None
+
+        async def gather() -> Any:
+            return await client.gather(list(futures), direct=direct, asynchronous=True)
+
+        patience = _DIRECT_SECONDS if self._direct else self.workers.liveness.seconds
+        return client.sync(gather, callback_timeout=patience)
+
+    def _alone(self, future: Any) -> Any:
+        """A result, fetched from a worker that may fall silent meanwhile; a large one gets more time."""
+        liveness, patience = self.workers.liveness, self.workers.liveness.seconds
+        while True:
+            liveness.check()
+            try:
+                return future.result(timeout=patience)
+            except KilledWorker as error:
+                raise KillingTaskError(self._under_way[future]) from error
+            except (FutureCancelledError, CommClosedError) as error:
+                raise liveness.explain_cancelled(error) from error
+            except TimeoutError:
+                if future.status == "error":  # the task's own
+                    raise
+            patience *= 2
+
+
+def _unchanged(shared: Shared) -> Shared:
+    """The shared data of tasks on a worker; dask sends it again if the workers that had it are gone."""
+    return shared
+
+
+def _one(task: Task, function: Mapped[Shared, Task, Result], shared: Shared) -> Result:
+    """One task's result, on a worker."""
+    (result,) = function(shared, iter([task]))
+    return result
