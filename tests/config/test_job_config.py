@@ -170,7 +170,7 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
             "stages.spatial_mean.cluster.queue=long",
             "a cluster of kind 'threads' has no such key; slurm, pbs, sge, lsf, ",
         ),
-        ("cluster@stages.spatial_mean.cluster=ssh", "stages.spatial_mean.cluster.hosts has no value"),
+        ("cluster@stages.spatial_mean.cluster=ssh", "stages.spatial_mean.cluster.hosts=[]: wanted at least one host"),
         ("source.name=${oc.env:NOT_SET}", "source.name: the environment has no variable NOT_SET; set it, or write"),
         ("source.exclude=[[a]]", "source.exclude=[['a']]: wanted a list of plain values, such as [a, b]"),
         ("source.exclude=[null]", "source.exclude[0]=null: wanted a value"),
