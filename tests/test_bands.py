@@ -122,15 +122,22 @@ def same_as_alone(cli: Cli, server: FaultyServer, tmp_path: Path, name: str = "n
     return same_results(tmp_path / "out/stacks" / name, tmp_path / "alone")
 
 
-@pytest.mark.parametrize("cluster", ["threads", "processes", "sync"])
+WORKERS = ["cluster@archive.cluster=processes", "archive.cluster.n_workers=2"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["cluster=threads"], ["cluster=processes"], ["cluster=sync"], WORKERS],
+    ids=["threads", "processes", "sync", "stacks on workers"],
+)
 def test_interleaved_bands_are_fetched_once_and_have_the_bytes_of_each_alone(
-    cli: Cli, tmp_path: Path, server: FaultyServer, cluster: str
+    cli: Cli, tmp_path: Path, server: FaultyServer, words: list[str]
 ) -> None:
-    one = cli(*source_of(server), "source.band=nir", f"cluster={cluster}", "output.dir=alone")
+    one = cli(*source_of(server), "source.band=nir", *(words if words is not WORKERS else ()), "output.dir=alone")
     assert one.returncode == 0, one.stderr
     counts, alone = asked(server), server.bytes_sent()
     server.begin(lambda _: None)
-    done = cli(*source_of(server), "source.bands=[blue,green,red,nir]", f"cluster={cluster}", "output.dir=out")
+    done = cli(*source_of(server), "source.bands=[blue,green,red,nir]", *words, "output.dir=out")
     assert done.returncode == 0, done.stderr
     assert asked(server) == counts
     assert server.bytes_sent() - alone == alone

@@ -9,9 +9,10 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Final, cast
 
+from runner.archive.batches import of_same_files
 from runner.archive.stack_runs import StackRuns
 from runner.archive.turns import most_under_way
-from runner.archive.worker_session import ArchiveWork, StackTask, release_session, run_stack, stop_session
+from runner.archive.worker_session import ArchiveWork, StackEnd, StackTask, release_session, run_stacks, stop_session
 from runner.base.console import tell
 from runner.base.humanize import listed, plural
 from runner.cluster.open import open_cluster
@@ -25,6 +26,8 @@ from runner.source.parts import Part
 
 if TYPE_CHECKING:
     from runner.cluster.placed_tasks import Outcome, PlacedTasks, ScheduledWorkers
+
+    Placed = PlacedTasks[ArchiveWork, StackTask, list[StackEnd]]
 
 _FEWEST: Final = 2  # stacks of a worker process: while one is computed, another is prepared or written
 _ENDING_SECONDS: Final = 7.0  # for stacks on workers to end after an interrupt
@@ -70,8 +73,8 @@ class StacksOnWorkers:
         from runner.cluster.placed_tasks import PlacedTasks  # noqa: PLC0415 - two thirds of a second
 
         work = self._work()
-        tasks = [StackTask(part, self.runs.finds.get(part.name)) for part in largest_first(parts)]
-        placed = PlacedTasks(self.workers, run_stack, work, tasks, partial(_most, most_under_way(work.archive.job)))
+        tasks = [self._task(group) for group in of_same_files(largest_first(parts))]
+        placed = PlacedTasks(self.workers, run_stacks, work, tasks, partial(_most, most_under_way(work.archive.job)))
         try:
             self._take_all(placed, work, take)
         except KeyboardInterrupt as stop:
@@ -81,34 +84,49 @@ class StacksOnWorkers:
             self._take_some(placed, take)
             raise
         finally:
-            for task in placed.under_way:
-                take(task.part, self.runs.row_before(task.part))
+            for part in (part for task in placed.under_way for part in task.parts):
+                take(part, self.runs.row_before(part))
             placed.cancel()
             placed.call(release_session, work.token)
 
-    def _take_all(self, placed: "PlacedTasks[ArchiveWork, StackTask, StackRow]", work: ArchiveWork, take: Take) -> None:
+    def _take_all(
+        self, placed: "PlacedTasks[ArchiveWork, StackTask, list[StackEnd]]", work: ArchiveWork, take: Take
+    ) -> None:
         told = False
         while (outcome := placed.next()) is not None:
-            take(outcome.task.part, self._row(outcome))
+            self._take(outcome, take)
             if stop_requested() and not told:  # since a stack has failed
                 told = True
                 placed.place_no_more()
                 placed.call(stop_session, work.token, OtherStackFailed)
 
-    def _take_some(self, placed: "PlacedTasks[ArchiveWork, StackTask, StackRow]", take: Take) -> None:
+    def _take_some(self, placed: "Placed", take: Take) -> None:
         """Take the stacks that end in time."""
         while (outcome := placed.next(_ENDING_SECONDS)) is not None:
-            take(outcome.task.part, self._row(outcome))
+            self._take(outcome, take)
 
-    def _row(self, outcome: "Outcome") -> StackRow:
-        """The row that a worker made; or that of a stack whose workers were lost, try after try."""
-        if isinstance(outcome.result, StackRow):
-            return outcome.result
-        row = self.runs.row_before(outcome.task.part)
-        if stop_requested():
+    def _task(self, group: Sequence[Part]) -> StackTask:
+        finds = self.runs.finds
+        return StackTask(tuple(group), {part.name: finds[part.name] for part in group if part.name in finds})
+
+    def _take(self, outcome: "Outcome", take: Take) -> None:
+        """Take the stacks of a task as a worker ended them, or as workers left them that were lost, try after try."""
+        ends: Sequence[StackEnd | None] = outcome.result or [None] * len(outcome.task.parts)
+        for part, end in zip(outcome.task.parts, ends, strict=True):
+            if end is None:
+                take(part, self._lost(part, outcome.lost))
+                continue
+            self.runs.notes[part.name] = end.notes
+            if end.of_settings:
+                self.runs.of_settings.add(part.name)
+            take(part, end.row)
+
+    def _lost(self, part: Part, lost: Sequence[str]) -> StackRow:
+        row = self.runs.row_before(part)
+        if stop_requested() or row.status == "COMPLETED":
             return row
         problem = (
-            f"{plural(len(outcome.lost), 'worker')} died or fell silent at it ({listed(outcome.lost, 3)}), mostly for "
+            f"{plural(len(lost), 'worker')} died or fell silent at it ({listed(lost, 3)}), mostly for "
             "lack of memory; raise archive.cluster.memory_limit, or use smaller chunks"
         )
         return replace(row, status="FAILED", error=problem)

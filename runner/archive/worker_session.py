@@ -3,11 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns, warnings_hushed
@@ -59,16 +61,25 @@ class ArchiveWork:
 
 @dataclass(frozen=True, slots=True)
 class StackTask:
-    """A stack, with the way to its scenes if they are recorded and not listed."""
+    """A stack, or those of different bands of the same files, with the ways to scenes that are recorded."""
 
-    part: Part
-    find: Find | None
+    parts: tuple[Part, ...]
+    finds: Mapping[str, Find]  # by the names of stacks
 
 
-def run_stack(work: ArchiveWork, task: StackTask) -> StackRow:
-    """Run a stack on this worker, by the worker's threads; its row, whatever happens to the stack.
+class StackEnd(NamedTuple):
+    """A stack that has ended: its row, the notes on its scenes, and whether it fails again until a setting changes."""
 
-    Raises ClusterError if the worker does not see the archive's folder, and RunnerError if it cannot run any stack.
+    row: StackRow
+    notes: tuple[str, ...]
+    of_settings: bool
+
+
+def run_stacks(work: ArchiveWork, task: StackTask) -> list[StackEnd]:
+    """Run the stacks of a task on this worker, by the worker's threads; how each ends, whatever happens to it.
+
+    Raises ClusterError if the worker does not see the archive's folder or its scenes, and RunnerError if it cannot run
+    any stack.
     """
     from distributed import get_worker, secede  # noqa: PLC0415 - a worker has loaded it
 
@@ -76,7 +87,10 @@ def run_stack(work: ArchiveWork, task: StackTask) -> StackRow:
     key = str(worker.get_current_task())
     secede()  # leave the thread to the next stack: each has threads of its own to compute
     session = _session_of(work, worker)
-    row = session.run(task, key)
+    return [end._replace(row=_short(end.row)) for end in session.run(task, key)]
+
+
+def _short(row: StackRow) -> StackRow:
     return replace(row, error=row.error and cut(row.error, _LONGEST_ERROR))
 
 
@@ -137,19 +151,23 @@ class Session:
         """Let the session end when no stack is left."""
         self._released = True
 
-    def run(self, task: StackTask, key: str) -> StackRow:
-        """Run a stack; its row. One that is complete already stays as it is."""
+    def run(self, task: StackTask, key: str) -> list[StackEnd]:
+        """Run the stacks of a task; how each ends. Those that are complete already stay as they are."""
         self._under_way.add(key)
         try:
             with heeding(self._request):
                 runs = self._opened()
-                self._await_folder(task.part)
-                row = runs.row_before(task.part)
-                if runs.is_done(task.part, row):
-                    return row
-                if task.find is not None:
-                    self._finds[task.part.name] = task.find
-                return runs.run(task.part)
+                self._refuse_unseen(task.parts[0])
+                for part in task.parts:
+                    self._await_folder(part)
+                self._finds.update(task.finds)
+                rows = {part.name: runs.row_before(part) for part in task.parts}
+                remaining = [part for part in task.parts if not runs.is_done(part, rows[part.name])]
+                rows |= {row.stack: row for row in _together(runs.together(remaining))}
+                return [
+                    StackEnd(rows[name], runs.notes.pop(name, ()), name in runs.of_settings)
+                    for name in (part.name for part in task.parts)
+                ]
         finally:
             self._under_way.discard(key)
             with _LOCK:
@@ -210,6 +228,17 @@ class Session:
             "folder that all workers share under the same path"
         )
 
+    def _refuse_unseen(self, part: Part) -> None:
+        """Raise ClusterError if this worker does not see the folder of a stack's local scenes."""
+        if part.candidates:
+            href = part.candidates[0].item.href
+            location = self._work.stores.locate(href)
+            if location.root is None and not Path(location.key).parent.exists():
+                raise ClusterError(
+                    f"worker {self._worker.address} does not see {href}, which the archive's run has listed; give all "
+                    "workers the same folders under the same paths, or put the scenes into a bucket"
+                )
+
     def _job(self) -> JobSettings:
         """The job, whose stages run on as many threads and in as much memory as this worker has."""
         job = self._work.archive.job
@@ -260,6 +289,14 @@ class Session:
         tasks = self._worker.state.tasks
         states = [tasks[key].state if key in tasks else "forgotten" for key in list(self._under_way)]
         return self._worker.status.name in ("running", "paused", "init") and _UNWANTED.isdisjoint(states)
+
+
+def _together(runs: Sequence[Callable[[], StackRow]]) -> list[StackRow]:
+    """The rows of runs that wait for one another, each in a thread that heeds what this one heeds."""
+    if len(runs) < 2:
+        return [run() for run in runs]
+    with ThreadPoolExecutor(len(runs), "stack") as pool:
+        return [future.result() for future in [pool.submit(copy_context().run, run) for run in runs]]
 
 
 def _is_busy(folder: Path) -> bool:
