@@ -22,7 +22,7 @@ from runner.host.stopping import StopRequest, heeding, refuse_if_stopped
 from runner.job import Find, Surroundings
 from runner.plan.reading import gdal_options_of
 from runner.read.gdal_environment import gdal_environment
-from runner.record.lock import HeldError, held
+from runner.record.lock import HELD, HeldError, held
 from runner.record.run import Run
 from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import WorkerFacts
@@ -145,12 +145,19 @@ class Session:
                     return row
                 if task.find is not None:
                     self._finds[task.part.name] = task.find
-                return runs.run(task.part)
+                return self._run_once_free(runs, task.part)
         finally:
             self._under_way.discard(key)
             with _LOCK:
                 self._entered -= 1
                 self._left = time.monotonic()
+
+    def _run_once_free(self, runs: StackRuns, part: Part) -> StackRow:
+        """Run a stack; again if another worker, which is being given up, took it just before."""
+        stop = time.monotonic() + self._work.patience_seconds
+        while HELD in ((row := runs.run(part)).error or "") and row.status == "FAILED" and time.monotonic() < stop:
+            time.sleep(_LOOK_SECONDS)
+        return row
 
     def _opened(self) -> StackRuns:
         with self._lock:
