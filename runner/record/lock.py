@@ -9,7 +9,6 @@ from typing import Final
 
 from runner.errors import RecordError
 
-
 HELD: Final = "is written to by another process"
 
 
