@@ -25,7 +25,7 @@ from runner.job import Find, Surroundings
 from runner.plan.reading import gdal_options_of
 from runner.publish.open import target_of
 from runner.read.gdal_environment import gdal_environment
-from runner.record.lock import HeldError, held
+from runner.record.lock import HELD, HeldError, held
 from runner.record.run import Run
 from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import WorkerFacts
@@ -163,7 +163,7 @@ class Session:
                 self._finds.update(task.finds)
                 rows = {part.name: runs.row_before(part) for part in task.parts}
                 remaining = [part for part in task.parts if not runs.is_done(part, rows[part.name])]
-                rows |= {row.stack: row for row in _together(runs.together(remaining))}
+                rows |= self._ended(runs, remaining)
                 return [
                     StackEnd(rows[name], runs.notes.pop(name, ()), name in runs.of_settings)
                     for name in (part.name for part in task.parts)
@@ -173,6 +173,18 @@ class Session:
             with _LOCK:
                 self._entered -= 1
                 self._left = time.monotonic()
+
+    def _ended(self, runs: StackRuns, parts: Sequence[Part]) -> dict[str, StackRow]:
+        """The rows of stacks that are run; again where another worker, which is being given up, took one just before."""
+        rows: dict[str, StackRow] = {}
+        stop = time.monotonic() + self._work.patience_seconds
+        while parts:
+            rows |= {row.stack: row for row in _together(runs.together(parts))}
+            held_still = [part for part in parts if HELD in (rows[part.name].error or "")]
+            parts = held_still if time.monotonic() < stop else ()
+            if parts:
+                time.sleep(_LOOK_SECONDS)
+        return rows
 
     def _opened(self) -> StackRuns:
         with self._lock:

@@ -5,8 +5,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from runner.errors import RecordError
+
+HELD: Final = "is written to by another process"
 
 
 class HeldError(RecordError):
@@ -32,4 +35,4 @@ def _lock(handle: int, folder: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise HeldError(f"{folder} is written to by another process, a run or a resume; stop it, or wait") from error
+        raise HeldError(f"{folder} {HELD}, a run or a resume; stop it, or wait") from error
