@@ -25,8 +25,8 @@ from runner.output.ahead import Ahead, encoding_ahead
 from runner.output.inputs import write_inputs
 from runner.output.names import output_names
 from runner.output.results import Destination, provenance, write_stage
-from runner.plan.planner import make_plan
-from runner.plan.records import Pass, Plan
+from runner.planning.planner import make_plan
+from runner.planning.records import Pass, Plan
 from runner.preview import announced, find_scenes, refuse_too_many, stores_of
 from runner.publish.item import Described, write_item
 from runner.read.store_errors import StoreError

@@ -7,9 +7,9 @@ from runner import summary
 from runner.base.console import progress_bar, tell
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut, Stack
-from runner.plan.planner import make_plan
-from runner.plan.reading import fetch_options, left_to_gdal, masks_left_to_gdal
-from runner.plan.records import Plan
+from runner.planning.planner import make_plan
+from runner.planning.reading import fetch_options, left_to_gdal, masks_left_to_gdal
+from runner.planning.records import Plan
 from runner.settings import JobSettings
 from runner.source.reachable import opened_source
 from runner.source.scenes import find_inputs

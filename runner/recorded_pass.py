@@ -13,7 +13,7 @@ from runner.engine.observer import Observer
 from runner.engine.results import PassResult, PassUsage, Values
 from runner.engine.trace import TaskTrace
 from runner.output.ahead import Ahead
-from runner.plan.records import Pass
+from runner.planning.records import Pass
 from runner.read.header import Window
 from runner.record.run import PassRecord
 from runner.record.run_record import RunRecord

@@ -21,7 +21,7 @@ def run_composed(composed: ComposedJob, begun: Callable[["RunRecord"], object] =
 
     Raises RunnerError, with notes that name the report and say how to go on.
     """
-    from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - a wrong setting is reported before GDAL loads
+    from runner.planning.whole import refuse_parted_values  # noqa: PLC0415 - a wrong setting is reported before GDAL loads
 
     refuse_parted_values(composed.job)
     from runner.publish.upload import uploaded_at_end  # noqa: PLC0415 - as above
@@ -51,7 +51,7 @@ def _run_all(job: JobSettings, record: "RunRecord") -> None:
 
 def show_plan_of(job: JobSettings) -> None:
     """Print what a run would read. Raises RunnerError for what cannot run."""
-    from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - as in `run_composed`
+    from runner.planning.whole import refuse_parted_values  # noqa: PLC0415 - as in `run_composed`
 
     refuse_parted_values(job)
     if job.source.parted_by:

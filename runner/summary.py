@@ -12,10 +12,10 @@ from runner.errors import printable
 from runner.model import Inputs, Stack
 from runner.output.digest import FileFacts, ValueFacts
 from runner.output.names import raster_name
-from runner.plan.memory import large_tiles
-from runner.plan.memory_advice import REWRITE
-from runner.plan.records import Pass, Plan, StagePlan
-from runner.plan.weights import is_mercator
+from runner.planning.memory import large_tiles
+from runner.planning.memory_advice import REWRITE
+from runner.planning.records import Pass, Plan, StagePlan
+from runner.planning.weights import is_mercator
 from runner.record.run import PassRecord
 from runner.settings import MaskSettings, Over, SourceSettings
 from runner.source.mask_files import describe_test

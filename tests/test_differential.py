@@ -19,9 +19,9 @@ from tiff_files import CODES, COUNTS, IMAGE, OFFSETS, header_of, strips, tags_of
 from runner.engine.shared import Shared
 from runner.engine.tasks import run_tasks
 from runner.model import Scene, Stack
-from runner.plan.masking import PixelRule, make_rule
-from runner.plan.reading import make_reading
-from runner.plan.records import StagePlan, Task
+from runner.planning.masking import PixelRule, make_rule
+from runner.planning.reading import make_reading
+from runner.planning.records import StagePlan, Task
 from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts, FetchOptions
 from runner.read.header import SceneFile, ScenePixels, Window

@@ -24,7 +24,7 @@ from runner.checkpoint.store import Partials
 from runner.engine.compute import compute_pass
 from runner.errors import ConfigError, PlanError, SourceError
 from runner.model import Stack
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.read.header import Window
 from runner.settings import (
     ChunkSettings,
@@ -254,7 +254,7 @@ def _bounds(transform: Affine, box: Window | None) -> list[float] | None:
 
 
 def _areas(stack: Stack) -> np.ndarray:
-    from runner.plan.weights import row_areas
+    from runner.planning.weights import row_areas
 
     return row_areas(stack.grid)
 

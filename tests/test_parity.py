@@ -27,7 +27,7 @@ from runner.engine.compute import compute_pass
 from runner.engine.observer import Observer
 from runner.engine.results import Values
 from runner.model import Stack
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.read.fetch import FetchCounts
 from runner.settings import (
     ChunkSettings,

@@ -15,7 +15,7 @@ from masked_scenes import MaskPlace, hidden_by, mask_settings, masked_stack, wri
 from passes import computed
 
 from runner.engine.compute import compute_pass
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.read.header import Window
 from runner.settings import (
     ChunkSettings,

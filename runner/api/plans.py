@@ -7,7 +7,7 @@ from runner.api.driver import driven
 from runner.api.words import Overrides, words_of
 from runner.base.humanize import plural, size
 from runner.model import Stack
-from runner.plan.records import Pass
+from runner.planning.records import Pass
 from runner.settings import JobSettings
 
 
@@ -80,7 +80,7 @@ def plan(overrides: Overrides = (), *, progress: bool = False, **settings: objec
 
     def work() -> JobPlan:
         from runner.config.composed import compose_job  # noqa: PLC0415 - Hydra, which is loaded when it is used
-        from runner.plan.whole import refuse_parted_values  # noqa: PLC0415 - as above
+        from runner.planning.whole import refuse_parted_values  # noqa: PLC0415 - as above
         from runner.record.events import libraries_hushed  # noqa: PLC0415 - as above
 
         job = compose_job(words).job

@@ -14,9 +14,9 @@ from runner.engine.hidden import Hidden
 from runner.engine.shared import Shared
 from runner.engine.task_pixels import TaskPart, read_tasks
 from runner.model import Stack
-from runner.plan.masking import PixelRule
-from runner.plan.reading import Reading
-from runner.plan.records import Task
+from runner.planning.masking import PixelRule
+from runner.planning.reading import Reading
+from runner.planning.records import Task
 from runner.read.header import ScenePixels, Window
 from runner.reduce.pixel_types import Place
 

@@ -71,9 +71,9 @@ def _opened(job: JobSettings) -> AbstractContextManager[JobSettings]:
 
 def _found(job: JobSettings) -> "xr.DataArray":
     from runner.api.stack_array import StackArray  # noqa: PLC0415 - all that reads and decodes
-    from runner.plan.chunking import array_chunks, chunk_sizes  # noqa: PLC0415 - as above
-    from runner.plan.planner import refuse_unfit_masks  # noqa: PLC0415 - as above
-    from runner.plan.reading import make_reading  # noqa: PLC0415 - as above
+    from runner.planning.chunking import array_chunks, chunk_sizes  # noqa: PLC0415 - as above
+    from runner.planning.planner import refuse_unfit_masks  # noqa: PLC0415 - as above
+    from runner.planning.reading import make_reading  # noqa: PLC0415 - as above
     from runner.preview import announced, find_scenes, stores_of  # noqa: PLC0415 - as above
 
     stores = stores_of(job)

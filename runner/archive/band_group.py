@@ -21,7 +21,7 @@ from runner.host.process_tree import Usage
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
 from runner.job import Share, Surroundings
 from runner.model import Stack
-from runner.plan.records import Plan
+from runner.planning.records import Plan
 from runner.settings import ClusterSettings
 
 SharedData = TypeVar("SharedData")

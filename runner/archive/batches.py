@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from runner.archive.turns import own_bytes, room_bytes
 from runner.base.shares import share_of
 from runner.model import Stack
-from runner.plan.memory import PROCESS_BYTES
-from runner.plan.records import Cost, Pass, Plan
+from runner.planning.memory import PROCESS_BYTES
+from runner.planning.records import Cost, Pass, Plan
 from runner.settings import EngineName
 from runner.source.parts import Part
 

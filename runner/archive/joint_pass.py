@@ -14,7 +14,7 @@ from runner.engine.traced_tasks import Traced, run_bands_traced
 from runner.errors import RunnerError
 from runner.host.once import copied
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.stop_flag import StopFlag
 
 _MOST_WAITING: Final = 2  # results of a stack, before others wait for it

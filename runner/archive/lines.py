@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from runner.base.console import say, show_table, table
 from runner.base.humanize import listed, plural, size
 from runner.model import Stack
-from runner.plan.records import Plan
+from runner.planning.records import Plan
 from runner.record.stacks import OUTSIDE, StackRow
 from runner.settings import SourceSettings
 from runner.source.parts import Part

@@ -19,7 +19,7 @@ from runner.cluster.open import open_cluster
 from runner.cluster.workers import ClusterSize
 from runner.errors import Interrupted, OtherStackFailed
 from runner.host.stopping import stop_requested
-from runner.plan.reading import gdal_options_of
+from runner.planning.reading import gdal_options_of
 from runner.record.stacks import StackRow
 from runner.settings import ClusterKind, ClusterSettings, JobSettings
 from runner.source.parts import Part

@@ -15,9 +15,9 @@ from runner.errors import OutsideError, PlanError, RunnerError
 from runner.host.memory import memory_limit_bytes
 from runner.host.once import Once
 from runner.model import Scene, Stack
-from runner.plan.memory import PROCESS_BYTES
-from runner.plan.planner import make_plan
-from runner.plan.records import Plan
+from runner.planning.memory import PROCESS_BYTES
+from runner.planning.planner import make_plan
+from runner.planning.records import Plan
 from runner.preview import stores_of
 from runner.settings import JobSettings, OnError, PlanHeaders
 from runner.source.headers import read_headers

@@ -38,7 +38,7 @@ from runner.host.memory import memory_limit_bytes
 from runner.host.stopping import refuse_if_stopped, request_stop, stops_heeded
 from runner.job import Surroundings, kernels_loading
 from runner.output.inputs import write_left_out
-from runner.plan.reading import gdal_options_of
+from runner.planning.reading import gdal_options_of
 from runner.preview import stores_of
 from runner.publish.collection import write_collection
 from runner.publish.open import target_of

@@ -8,8 +8,8 @@ from typing import Final
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
 from runner.job import Share, whole
 from runner.model import Stack
-from runner.plan.memory import PROCESS_BYTES
-from runner.plan.records import Pass, Plan
+from runner.planning.memory import PROCESS_BYTES
+from runner.planning.records import Pass, Plan
 from runner.settings import ClusterKind, EngineName, JobSettings, Over
 
 _BESIDE: Final = 2  # stacks that are prepared or written while others compute

@@ -22,7 +22,7 @@ from runner.errors import ClusterError, Interrupted, NobodyWaits, RecordError
 from runner.host.memory import memory_limit_bytes
 from runner.host.stopping import StopRequest, heeding, refuse_if_stopped
 from runner.job import Find, Surroundings
-from runner.plan.reading import gdal_options_of
+from runner.planning.reading import gdal_options_of
 from runner.publish.open import target_of
 from runner.read.gdal_environment import gdal_environment
 from runner.record.lock import HELD, HeldError, held
@@ -175,7 +175,7 @@ class Session:
                 self._left = time.monotonic()
 
     def _ended(self, runs: StackRuns, parts: Sequence[Part]) -> dict[str, StackRow]:
-        """The rows of stacks that are run; again where another worker, which is being given up, took one just before."""
+        """The rows of stacks that are run; again where another worker, which is given up, took one just before."""
         rows: dict[str, StackRow] = {}
         stop = time.monotonic() + self._work.patience_seconds
         while parts:

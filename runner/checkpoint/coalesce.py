@@ -12,7 +12,7 @@ import numpy as np
 
 from runner.engine.tasks import TaskResult
 from runner.engine.trace import TaskTrace, Work
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.header import Window
 from runner.reduce.partial import Partial, among, combine
 

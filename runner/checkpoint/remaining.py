@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.header import Window
 
 Span = tuple[int, int]  # of scenes, start to stop

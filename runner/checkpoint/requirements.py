@@ -10,9 +10,9 @@ import numpy as np
 from runner.checkpoint.task_file import FinishedStage, KeptTask
 from runner.engine.shared import summed
 from runner.model import Grid, MaskFile, Scene, Stack
-from runner.plan.masking import PixelRule
-from runner.plan.records import Pass, StagePlan, Task
-from runner.plan.weights import row_areas
+from runner.planning.masking import PixelRule
+from runner.planning.records import Pass, StagePlan, Task
+from runner.planning.weights import row_areas
 from runner.read.header import Window
 from runner.reduce import KERNELS
 from runner.reduce.partial import Needs

@@ -23,7 +23,7 @@ from runner.engine.block_engine import Restored
 from runner.engine.tasks import TaskResult
 from runner.engine.trace import TaskTrace
 from runner.model import Stack
-from runner.plan.records import Pass, Task
+from runner.planning.records import Pass, Task
 
 FOLDER = "partials"
 _MOST_PIXELS: Final = 2**20  # of tasks in memory, each of which may take 24 bytes

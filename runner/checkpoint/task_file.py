@@ -19,7 +19,7 @@ import numpy.typing as npt
 from runner.base.atomic import renamed_at_end
 from runner.engine.tasks import TaskResult
 from runner.engine.trace import Place, TaskTrace, Work
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.read.inflation import InflateCounts

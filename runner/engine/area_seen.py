@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from runner.area import Area
 from runner.model import Grid, Stack
-from runner.plan.weights import row_areas
+from runner.planning.weights import row_areas
 from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Partial
 

@@ -21,7 +21,7 @@ from runner.errors import RunnerError
 from runner.host.compile_clock import compile_seconds, compiling_told
 from runner.host.heap import release_free_memory
 from runner.model import Stack
-from runner.plan.records import Pass, StagePlan, Task
+from runner.planning.records import Pass, StagePlan, Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.read.inflation import InflateCounts

@@ -12,7 +12,7 @@ from runner.engine.observer import Observer, failures_observed
 from runner.engine.results import PassResult, PassUsage
 from runner.engine.worker_preparation import prepared
 from runner.model import Stack
-from runner.plan.records import Pass
+from runner.planning.records import Pass
 from runner.read.gdal_environment import options_in_force
 from runner.settings import EngineName
 

@@ -13,7 +13,7 @@ from runner.engine.results import Values, overflow_noted
 from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult
 from runner.errors import RunnerError
-from runner.plan.records import StagePlan
+from runner.planning.records import StagePlan
 from runner.reduce.arrays import Integers
 from runner.reduce.partial import Partial, rows
 from runner.reduce.statistics import finish, statistic

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from runner.engine.trace import THIS_PROCESS, trace_of
 from runner.errors import ReadError
 from runner.model import MaskFile, Scene, Stack
-from runner.plan.reading import Reading
+from runner.planning.reading import Reading
 from runner.read import fast_reader, gdal_reader
 from runner.read.fetch import FetchCounts
 from runner.read.gdal_environment import gdal_environment

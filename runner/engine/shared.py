@@ -10,9 +10,9 @@ import numpy.typing as npt
 from runner.area import Area
 from runner.engine.packed_scenes import PackedScenes
 from runner.model import Scene, Stack
-from runner.plan.reading import Reading
-from runner.plan.records import StagePlan, Task
-from runner.plan.weights import row_areas
+from runner.planning.reading import Reading
+from runner.planning.records import StagePlan, Task
+from runner.planning.weights import row_areas
 from runner.read.inflation import Inflation
 from runner.read.stop_flag import StopFlag
 from runner.reduce.fused import FusedSums

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from runner.engine.hidden import Cover, Hidden, HiddenRoom
 from runner.engine.shared import Shared
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read import fast_reader, gdal_reader
 from runner.read.fast_reader import InflatedTile, Turn
 from runner.read.fetch import FetchCounts

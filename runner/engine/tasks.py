@@ -13,7 +13,7 @@ from runner.engine.shared import Shared
 from runner.engine.task_pixels import TaskPart, place_of, read_tasks
 from runner.errors import RunnerError
 from runner.host.compile_clock import compile_seconds, working_seconds
-from runner.plan.records import StagePlan, Task
+from runner.planning.records import StagePlan, Task
 from runner.read import fast_reader
 from runner.read.decode import ByteArray
 from runner.read.fetch import FetchCounts

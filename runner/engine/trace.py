@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from runner.errors import RunnerError
-from runner.plan.records import Task
+from runner.planning.records import Task
 
 THIS_PROCESS = "this process"  # the worker's name where the run itself works, as in `Cluster.gdal_options`
 

@@ -13,7 +13,7 @@ from runner.engine.tasks import TaskResult, run_tasks_of_bands
 from runner.engine.trace import NumberedTask, TaskError, TaskTrace, Work, here
 from runner.errors import RunnerError
 from runner.host.memory import peak_bytes
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.stop_flag import StoppedError
 
 Traced = tuple[TaskResult, TaskTrace]

@@ -7,7 +7,7 @@ from typing import Final
 from runner.engine.warm_up import load_kernels
 from runner.errors import ClusterError, ReadError
 from runner.model import MaskFile, Scene
-from runner.plan.reading import Reading
+from runner.planning.reading import Reading
 from runner.read.fetch import ByteRange, FetchCounts, fetch_range
 from runner.read.network import endpoint_and_host, is_loopback
 from runner.source.stores import endpoint_of

@@ -20,11 +20,11 @@ from runner.engine.results import PassResult, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
 from runner.model import MaskFile, Scene, Stack, locate
-from runner.plan.chunking import chunk_sizes
-from runner.plan.masking import PixelRule
-from runner.plan.reading import Reading
-from runner.plan.records import Chunks, Pass, StagePlan, Task
-from runner.plan.weights import row_areas
+from runner.planning.chunking import chunk_sizes
+from runner.planning.masking import PixelRule
+from runner.planning.reading import Reading
+from runner.planning.records import Chunks, Pass, StagePlan, Task
+from runner.planning.weights import row_areas
 from runner.read.fast_reader import check_deflated
 from runner.read.gdal_array import GdalArray
 from runner.read.header import ScenePart, Window

@@ -24,11 +24,11 @@ from runner.log.check import Check, Verdict
 from runner.model import Scene, Stack
 from runner.output.digest import unequal_bits
 from runner.output.read_back import column, opened_raster, read_table, read_window
-from runner.plan.chunking import auto_window, cut
-from runner.plan.memory import raster_dtype
-from runner.plan.planner import plan_stages
-from runner.plan.reading import Reading, fetch_options, make_reading
-from runner.plan.records import Chunks, StagePlan, Task
+from runner.planning.chunking import auto_window, cut
+from runner.planning.memory import raster_dtype
+from runner.planning.planner import plan_stages
+from runner.planning.reading import Reading, fetch_options, make_reading
+from runner.planning.records import Chunks, StagePlan, Task
 from runner.read.fetch import FetchCounts
 from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder

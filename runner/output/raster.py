@@ -16,7 +16,7 @@ from runner.model import Grid
 from runner.output.block_coder import BLOCK, UnequalError
 from runner.output.cog_file import CogForm, PartlyEncoded, write_cog
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256, same_bits
-from runner.plan.memory import raster_dtype
+from runner.planning.memory import raster_dtype
 from runner.settings import OutputSettings
 
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine

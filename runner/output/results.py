@@ -20,7 +20,7 @@ from runner.output.digest import FileFacts
 from runner.output.names import raster_name
 from runner.output.raster import raster_type, write_raster
 from runner.output.table import scene_table, write_table
-from runner.plan.records import StagePlan
+from runner.planning.records import StagePlan
 from runner.reduce.statistics import statistic
 from runner.settings import MaskSettings, OutputSettings, Over
 from runner.source.mask_files import describe_test

@@ -1,7 +1,7 @@
 """The place of an upload opened, by the settings of a job."""
 
 from runner.errors import OutputError, RunnerError
-from runner.plan.reading import fetch_options
+from runner.planning.reading import fetch_options
 from runner.publish.address import address_of
 from runner.publish.target import Target, of_output, shown
 from runner.settings import JobSettings

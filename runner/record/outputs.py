@@ -9,7 +9,7 @@ import msgspec
 
 from runner.base.atomic import write_json
 from runner.output.digest import FileFacts
-from runner.plan.records import StagePlan
+from runner.planning.records import StagePlan
 from runner.record.run_files import OutputFile, Outputs, StoredValues
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from runner.cluster.workers import ClusterSize
 from runner.engine.results import PassResult
 from runner.model import Inputs
-from runner.plan.records import Pass
+from runner.planning.records import Pass
 from runner.read.fetch import FetchCounts
 from runner.read.inflation import InflateCounts
 from runner.record.run import Cluster, Fetched, Inflated, PassRecord, Planned, StackRecord, TaskSize

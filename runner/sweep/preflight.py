@@ -8,8 +8,8 @@ from runner.base.console import progress_bar
 from runner.demo.archive import default_cache_dir, ensure_archive
 from runner.errors import ConfigError, PlanError, RunnerError
 from runner.model import Inputs, locate
-from runner.plan.planner import make_plan
-from runner.plan.reading import fetch_options
+from runner.planning.planner import make_plan
+from runner.planning.reading import fetch_options
 from runner.settings import JobSettings, SourceKind
 from runner.source.reachable import opened_source
 from runner.source.scenes import find_inputs

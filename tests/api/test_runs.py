@@ -209,14 +209,6 @@ def test_every_name_is_there_and_no_other() -> None:
     assert not hasattr(runner, "rum")
 
 
-def test_the_plan_is_a_function_and_a_room(scenes: Path) -> None:
-    import runner.plan.planner
-
-    assert callable(runner.plan)
-    assert callable(runner.plan.planner.make_plan)
-    assert runner.plan(local(scenes)).scenes == 4
-
-
 # --- plans ------------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from scenes_on_disk import speckle, write_scene
 
 from runner.api.stack_array import StackArray
 from runner.model import Scene
-from runner.plan.reading import make_reading
+from runner.planning.reading import make_reading
 from runner.read.header import Window, read_header
 from runner.settings import JobSettings, ReaderName, StackGrid
 from runner.source.stack import make_stack

@@ -16,8 +16,8 @@ from task_scenes import GRID, scene
 from runner.archive.batches import Planned, batches, of_same_files, shared_plan
 from runner.archive.turns import own_bytes
 from runner.base.shares import share_of
-from runner.plan.memory import PROCESS_BYTES
-from runner.plan.planner import make_plan
+from runner.planning.memory import PROCESS_BYTES
+from runner.planning.planner import make_plan
 from runner.source.parts import Part
 from runner.source.stack import make_stack
 

@@ -13,7 +13,7 @@ from runner.cluster.workers import this_process
 from runner.engine.shared import Shared
 from runner.engine.trace import NumberedTask, TaskTrace, trace_of
 from runner.errors import ReadError, RunnerError
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.header import Window
 from runner.settings import ClusterKind, ClusterSettings
 

@@ -11,8 +11,8 @@ from waiting import wait_until
 from runner.archive.turns import Turns
 from runner.errors import Interrupted
 from runner.host.stopping import request_stop, stops_heeded
-from runner.plan.memory import PROCESS_BYTES
-from runner.plan.records import Workers
+from runner.planning.memory import PROCESS_BYTES
+from runner.planning.records import Workers
 from runner.settings import ClusterSettings
 
 

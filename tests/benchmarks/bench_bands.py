@@ -24,7 +24,7 @@ from runner.engine.shared import Shared
 from runner.engine.trace import NumberedTask
 from runner.engine.traced_tasks import run_bands_traced
 from runner.errors import RunnerError
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.settings import (
     ClusterKind,
     ClusterSettings,

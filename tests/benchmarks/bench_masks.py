@@ -25,7 +25,7 @@ from report import machine, markdown, median, spread
 from runner.base.console import say
 from runner.engine.compute import compute_pass
 from runner.model import Stack, locate
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.read.decode import Buffers, TileDecoder
 from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
 from runner.read.spans import plan_spans

@@ -9,7 +9,7 @@ import pytest
 from runner.checkpoint.coalesce import ENOUGH, Coalescing, Result
 from runner.engine.tasks import TaskResult
 from runner.engine.trace import TaskTrace, Work
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.read.inflation import InflateCounts

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from runner.checkpoint.remaining import disjoint, remaining_of
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.header import Window
 
 SCENES, HEIGHT, WIDTH = 7, 50, 40

@@ -12,8 +12,8 @@ from runner.checkpoint.requirements import Requirements
 from runner.checkpoint.task_file import KeptTask
 from runner.engine.trace import TaskTrace
 from runner.model import Stack
-from runner.plan.planner import make_plan
-from runner.plan.records import Task
+from runner.planning.planner import make_plan
+from runner.planning.records import Task
 from runner.read.header import Window
 from runner.reduce import KERNELS
 from runner.settings import MaskSettings, Over

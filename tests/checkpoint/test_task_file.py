@@ -8,7 +8,7 @@ import pytest
 from runner.checkpoint.task_file import Rules, read_result, read_task, write_task
 from runner.engine.tasks import TaskResult
 from runner.engine.trace import TaskTrace
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.read.inflation import InflateCounts

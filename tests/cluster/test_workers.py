@@ -24,7 +24,7 @@ from runner.cluster.workers import Cluster, KillingTaskError
 from runner.engine.block_engine import _killer_named
 from runner.engine.trace import NumberedTask
 from runner.errors import ClusterError
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.gdal_environment import options_in_force
 from runner.read.header import Window
 from runner.record.failure import failure

@@ -12,7 +12,7 @@ from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 
 from runner.engine.compute import compute_pass
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.read.header import Window
 from runner.settings import ChunkSettings
 

@@ -17,8 +17,8 @@ from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult, run_tasks, run_tasks_of_bands
 from runner.errors import RunnerError
 from runner.model import MaskFile, Stack
-from runner.plan.reading import make_reading
-from runner.plan.records import StagePlan, Task
+from runner.planning.reading import make_reading
+from runner.planning.records import StagePlan, Task
 from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.settings import JobSettings, MaskSettings, ReaderName

@@ -13,7 +13,7 @@ from passes import computed
 from runner.engine.second_look import confirmed
 from runner.errors import ReadError
 from runner.model import Stack
-from runner.plan.reading import make_reading
+from runner.planning.reading import make_reading
 from runner.read.gdal_reader import open_tiff
 from runner.read.header import Window
 from runner.settings import JobSettings

@@ -20,8 +20,8 @@ from runner.engine.compute import compute_pass
 from runner.engine.observer import Observer
 from runner.engine.results import Values
 from runner.model import Stack
-from runner.plan.planner import make_plan
-from runner.plan.records import Pass
+from runner.planning.planner import make_plan
+from runner.planning.records import Pass
 from runner.read.header import Window
 from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, JobSettings, OnError, RasterDtype
 from runner.source.scenes import find_inputs

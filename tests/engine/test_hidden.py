@@ -11,8 +11,8 @@ from masked_scenes import MaskPlace, hidden_by, mask_settings, masked_stack, wri
 
 from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult, run_tasks
-from runner.plan.reading import make_reading
-from runner.plan.records import StagePlan, Task
+from runner.planning.reading import make_reading
+from runner.planning.records import StagePlan, Task
 from runner.read.header import Window
 from runner.reduce.statistics import finish
 from runner.settings import JobSettings, Over

@@ -16,8 +16,8 @@ from runner.engine.second_look import confirmed
 from runner.engine.trace import Place, TaskTrace
 from runner.errors import ReadError
 from runner.model import Stack
-from runner.plan.reading import make_reading
-from runner.plan.records import Task
+from runner.planning.reading import make_reading
+from runner.planning.records import Task
 from runner.read.header import Window
 from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError
 from runner.settings import JobSettings

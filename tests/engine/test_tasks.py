@@ -15,8 +15,8 @@ from task_scenes import GRID, MEANS, MEDIAN, job_of_any_files, scene, speckle, v
 
 from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult, run_tasks
-from runner.plan.reading import make_reading
-from runner.plan.records import StagePlan, Task
+from runner.planning.reading import make_reading
+from runner.planning.records import StagePlan, Task
 from runner.read.header import Window
 from runner.settings import DecodeSettings, Inflate
 from runner.source.stack import make_stack

@@ -10,7 +10,7 @@ from runner.engine import traced_tasks
 from runner.engine.trace import NumberedTask, TaskError, trace_of
 from runner.engine.traced_tasks import run_traced
 from runner.errors import ReadError, RunnerError
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.header import Window
 from runner.read.stop_flag import StoppedError
 

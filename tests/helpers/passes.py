@@ -4,7 +4,7 @@ import numpy as np
 
 from runner.engine.compute import compute_pass
 from runner.model import Stack
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.settings import JobSettings
 
 

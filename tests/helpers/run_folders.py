@@ -16,7 +16,7 @@ from runner.engine.trace import Place, TaskTrace, Work
 from runner.model import Grid, Inputs, LeftOut, Scene, Stack, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.results import Destination, write_stage
-from runner.plan.records import StagePlan, Task
+from runner.planning.records import StagePlan, Task
 from runner.read.header import Header, Window
 from runner.read.layout import TiffLayout
 from runner.read.masks import FileMask

@@ -11,7 +11,7 @@ from jobs import compose
 
 from runner.engine.tasks import TaskResult
 from runner.model import Scene
-from runner.plan.records import StagePlan
+from runner.planning.records import StagePlan
 from runner.read.header import read_header
 from runner.reduce.statistics import finish
 from runner.settings import JobSettings, Over

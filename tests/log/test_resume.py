@@ -22,7 +22,7 @@ from waiting import LONG, wait_until
 
 from runner.checkpoint.remaining import Remaining
 from runner.checkpoint.store import PassTasks, kept_tasks
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.header import Window
 from runner.record.lock import held
 

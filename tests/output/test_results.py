@@ -29,8 +29,8 @@ from runner.output.names import raster_name
 from runner.output.raster import write_raster
 from runner.output.results import Destination, write_stage
 from runner.output.table import scene_table, write_table
-from runner.plan.memory import raster_dtype
-from runner.plan.records import StagePlan
+from runner.planning.memory import raster_dtype
+from runner.planning.records import StagePlan
 from runner.settings import OnError, OutputSettings, Over, RasterDtype, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

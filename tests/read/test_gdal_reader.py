@@ -17,7 +17,7 @@ from scenes_on_disk import write_scene
 from runner.demo.server import serve
 from runner.engine.compute import compute_pass
 from runner.errors import ReadError
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.read import gdal_reader
 from runner.read.decode import fast_path_refusal
 from runner.read.gdal_array import GdalArray

@@ -10,9 +10,9 @@ from scenes_on_disk import speckle, write_scene
 
 from runner.errors import PlanError
 from runner.model import Stack
-from runner.plan.planner import make_plan
-from runner.plan.reading import make_reading
-from runner.plan.records import Pass
+from runner.planning.planner import make_plan
+from runner.planning.reading import make_reading
+from runner.planning.records import Pass
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

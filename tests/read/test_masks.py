@@ -37,9 +37,9 @@ from runner.engine.tasks import TaskResult, run_tasks
 from runner.engine.xarray_engine import open_stack
 from runner.errors import PlanError, ReadError
 from runner.model import Stack
-from runner.plan.masking import PixelRule, make_rule
-from runner.plan.planner import make_plan
-from runner.plan.records import Chunks, Task
+from runner.planning.masking import PixelRule, make_rule
+from runner.planning.planner import make_plan
+from runner.planning.records import Chunks, Task
 from runner.read.header import Window, read_header
 from runner.read.masks import FileMask
 from runner.reduce.statistics import finish

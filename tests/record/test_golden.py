@@ -16,7 +16,7 @@ from runner.log.ls import read_entry, rows
 from runner.log.show import how_it_ended, what_it_was
 from runner.output import inputs
 from runner.output.digest import FileFacts, ValueFacts
-from runner.plan.records import StagePlan
+from runner.planning.records import StagePlan
 from runner.record import trace_table
 from runner.record.outputs import StageFiles, write_outputs
 from runner.record.run import (

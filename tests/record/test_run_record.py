@@ -29,7 +29,7 @@ from runner.base.atomic import written_aside
 from runner.engine.trace import TaskTrace
 from runner.errors import Interrupted, OutputError, ReadError, RecordError, SourceError
 from runner.host.heartbeat import HEARTBEAT_SECONDS
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.header import Window
 from runner.record.code import DIFF_BYTES, git_state
 from runner.record.lock import held

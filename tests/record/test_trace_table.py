@@ -22,7 +22,7 @@ from waiting import LONG, wait_until
 from runner.cluster.open import open_cluster
 from runner.engine.observer import Observer, failures_observed
 from runner.engine.trace import Place, TaskTrace, Work, here
-from runner.plan.records import Task
+from runner.planning.records import Task
 from runner.read.header import Window
 from runner.record.trace_table import SCHEMA, TraceLog
 from runner.settings import ClusterKind, ClusterSettings

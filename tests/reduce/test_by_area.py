@@ -21,8 +21,8 @@ from runner.engine.shared import Shared
 from runner.engine.tasks import run_tasks
 from runner.engine.trace import TaskTrace
 from runner.model import Stack
-from runner.plan.planner import make_plan
-from runner.plan.weights import row_areas
+from runner.planning.planner import make_plan
+from runner.planning.weights import row_areas
 from runner.settings import JobSettings, OnError, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

@@ -14,7 +14,7 @@ from scenes_on_disk import write_scene
 
 from runner.engine.compute import compute_pass
 from runner.engine.results import Values
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.reduce.partial import Partial
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.statistics import Statistic, needs

@@ -12,7 +12,7 @@ from rasterio.transform import Affine
 
 from runner.errors import PlanError, SourceError
 from runner.model import Inputs, LeftOut, MaskFile, StoredObject
-from runner.plan.planner import make_plan
+from runner.planning.planner import make_plan
 from runner.read.header import Window
 from runner.settings import Georeference, MaskHrefSettings, MaskSettings, OnError, S3Settings
 from runner.source.mask_files import name_masks, recorded_with_mask, with_mask

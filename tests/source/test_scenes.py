@@ -16,7 +16,7 @@ from scenes_on_disk import speckle, write_scene
 
 from runner.errors import ConfigError, SourceError
 from runner.model import Inputs, StoredObject
-from runner.plan.masking import make_rule
+from runner.planning.masking import make_rule
 from runner.settings import Duplicates, OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.names import Candidate, name_candidates
 from runner.source.scenes import find_inputs

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from runner.errors import PlanError
 from runner.model import Stack
-from runner.plan.chunking import STRIP_ROWS
-from runner.plan.memory import large_tiles
-from runner.plan.records import StagePlan, Workers
+from runner.planning.chunking import STRIP_ROWS
+from runner.planning.memory import large_tiles
+from runner.planning.records import StagePlan, Workers
 from runner.reduce.statistics import statistic
 from runner.settings import ChunkSettings, JobSettings, Over
 

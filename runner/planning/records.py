@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runner.plan.reading import Reading
+from runner.planning.reading import Reading
 from runner.read.header import Window
 from runner.reduce.statistics import statistic
 from runner.settings import ClusterSettings, EngineName, Over, Weights

@@ -3,9 +3,9 @@
 from heapq import heapreplace
 
 from runner.model import Stack
-from runner.plan.masking import PixelRule
-from runner.plan.memory import bytes_per_pixel, limb_bytes
-from runner.plan.records import Chunks, StagePlan, Task, Workers
+from runner.planning.masking import PixelRule
+from runner.planning.memory import bytes_per_pixel, limb_bytes
+from runner.planning.records import Chunks, StagePlan, Task, Workers
 from runner.read.header import Window
 from runner.settings import ChunkSettings, Over
 

@@ -10,15 +10,15 @@ import numpy as np
 from runner.cluster.kinds import expected_workers
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
-from runner.plan.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, task_chunks
-from runner.plan.cost import cost_of
-from runner.plan.memory import PROCESS_BYTES, large_tiles, raster_dtype, result_bytes, task_bytes, waiting_bytes
-from runner.plan.memory_advice import refuse_too_large
-from runner.plan.outside import pixels_in_area
-from runner.plan.reading import Reading, make_reading
-from runner.plan.records import Chunks, Pass, Plan, StagePlan, Task, Workers
-from runner.plan.weights import stage_weights
-from runner.plan.whole import refuse_parted_values
+from runner.planning.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, task_chunks
+from runner.planning.cost import cost_of
+from runner.planning.memory import PROCESS_BYTES, large_tiles, raster_dtype, result_bytes, task_bytes, waiting_bytes
+from runner.planning.memory_advice import refuse_too_large
+from runner.planning.outside import pixels_in_area
+from runner.planning.reading import Reading, make_reading
+from runner.planning.records import Chunks, Pass, Plan, StagePlan, Task, Workers
+from runner.planning.weights import stage_weights
+from runner.planning.whole import refuse_parted_values
 from runner.reduce.statistics import statistic
 from runner.settings import ChunkSettings, ClusterSettings, EngineName, JobSettings, MaskSettings, Over
 from runner.source.stores import Stores

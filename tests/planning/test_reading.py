@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from jobs import ROOT, compose, local_source
 
-from runner.plan.planner import make_plan
-from runner.plan.reading import fetch_options, make_reading
+from runner.planning.planner import make_plan
+from runner.planning.reading import fetch_options, make_reading
 from runner.settings import OnError, ReaderName, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

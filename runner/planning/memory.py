@@ -3,9 +3,9 @@
 import numpy as np
 
 from runner.model import Stack
-from runner.plan.masking import PixelRule
-from runner.plan.reading import Reading
-from runner.plan.records import Chunks, StagePlan, Task, Workers
+from runner.planning.masking import PixelRule
+from runner.planning.reading import Reading
+from runner.planning.records import Chunks, StagePlan, Task, Workers
 from runner.read.fetch import FetchOptions
 from runner.read.gdal_reader import MAX_PIECE_BYTES
 from runner.reduce.hidden_pixels import planes_for

@@ -14,11 +14,11 @@ from scenes_on_disk import speckle, write_scene
 from runner.config.overrides import as_hydra_reads
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
-from runner.plan.chunking import cut
-from runner.plan.planner import make_plan
-from runner.plan.reading import left_to_gdal
-from runner.plan.records import Chunks, Plan
-from runner.plan.whole import OPTIONS
+from runner.planning.chunking import cut
+from runner.planning.planner import make_plan
+from runner.planning.reading import left_to_gdal
+from runner.planning.records import Chunks, Plan
+from runner.planning.whole import OPTIONS
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores

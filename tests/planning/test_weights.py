@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 
 from runner.errors import PlanError
 from runner.model import Grid
-from runner.plan.weights import is_mercator, row_areas, stage_weights
+from runner.planning.weights import is_mercator, row_areas, stage_weights
 from runner.reduce.partial import Needs, Partial, among, combine
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums

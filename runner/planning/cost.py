@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from runner.area import Area
 from runner.model import Scene, Stack
-from runner.plan.chunking import chunk_sizes, cut, starts
-from runner.plan.outside import Outside
-from runner.plan.reading import Reading
-from runner.plan.records import Chunks, Cost, Task
+from runner.planning.chunking import chunk_sizes, cut, starts
+from runner.planning.outside import Outside
+from runner.planning.reading import Reading
+from runner.planning.records import Chunks, Cost, Task
 from runner.read.header import Window
 from runner.read.spans import Span, plan_spans, tiles_of
 from runner.settings import ReaderName

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from runner.errors import PlanError
 from runner.model import Scene, Stack
-from runner.plan.weights import stage_weights
+from runner.planning.weights import stage_weights
 from runner.read.header import Header
 from runner.read.mask_test import MaskTest
 from runner.read.masks import FileMask

@@ -6,7 +6,7 @@ from typing import Final
 
 from runner.base.sizes import parse_bytes
 from runner.model import MaskFile, Scene, Stack
-from runner.plan.masking import PixelRule, make_rule
+from runner.planning.masking import PixelRule, make_rule
 from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
 from runner.read.header import SceneFile

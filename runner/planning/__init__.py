@@ -1,0 +1,1 @@
+"""Passes, tasks, costs and memory, before anything runs."""
