@@ -6,11 +6,14 @@ from typing import Final, NamedTuple
 
 from runner.archive.turns import own_bytes, room_bytes
 from runner.base.shares import share_of
-from runner.model import Stack
+from runner.host.once import Once
+from runner.model import Inputs, Stack
 from runner.planning.memory import PROCESS_BYTES
 from runner.planning.records import Cost, Pass, Plan
-from runner.settings import EngineName
+from runner.settings import EngineName, JobSettings
 from runner.source.parts import Part
+from runner.source.scenes import Archive, ReadScenes, inputs_of, read_chosen
+from runner.source.stores import Stores
 
 MOST_TOGETHER: Final = 64  # stacks that run together, each with threads of its own
 _ASSUMED_BYTES: Final = 4 * 2**30  # of a worker whose memory is not known
@@ -34,6 +37,16 @@ def of_same_files(parts: Iterable[Part]) -> list[list[Part]]:
         for group in groups.values()
         for first in range(0, len(group), MOST_TOGETHER)
     ]
+
+
+def inputs_of_part(part: Part, archive: Archive, job: JobSettings, stores: Stores, headers: Once[ReadScenes]) -> Inputs:
+    """List and stack the scenes of a part of an archive; headers are read once for all stacks of the same files.
+
+    Raises as `find_inputs`.
+    """
+    listed = archive.only(part.candidates)
+    read = headers.get(lambda: read_chosen(job.source, listed, stores, job.on_error, lambda *_: None, job.mask))
+    return inputs_of(job.source, listed, read, stores)
 
 
 def first_batch(planned: Sequence[Planned], limit_bytes: int) -> list[int]:

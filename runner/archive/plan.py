@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from runner.archive import lines
-from runner.archive.batches import Planned, batch_bytes, batches, of_same_files, shared_plan
+from runner.archive.batches import Planned, batch_bytes, batches, inputs_of_part, of_same_files, shared_plan
 from runner.archive.notes import StackNotes
 from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
@@ -26,7 +26,7 @@ from runner.source.names import Candidate
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
 from runner.source.remarks import describe_stated
-from runner.source.scenes import Archive, ReadScenes, inputs_of, list_stacks, none_left, read_chosen
+from runner.source.scenes import Archive, ReadScenes, list_stacks, none_left
 from runner.source.selection import choose
 from runner.source.stack import make_stack
 from runner.source.stores import Stores
@@ -162,11 +162,7 @@ class _Planner:
                 plan = _as_listed(make_plan(job, stack, 0, self.stores), stack, example)
                 notes = describe_stated(self.listed.stated, stack, job.source)
                 return PlannedStack(part.name, stack, plan, notes=tuple(notes))
-            listed = self.listed.only(part.candidates)
-            read = example.get(
-                lambda: read_chosen(job.source, listed, self.stores, job.on_error, lambda *_: None, job.mask)
-            )
-            inputs = inputs_of(job.source, listed, read, self.stores)
+            inputs = inputs_of_part(part, self.listed, job, self.stores, example)
             plan = make_plan(job, inputs.stack, inputs.skipped, self.stores)
             return PlannedStack(part.name, inputs.stack, plan, notes=inputs.notes)
         except OutsideError as error:

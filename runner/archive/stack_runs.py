@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from rasterio.errors import NotGeoreferencedWarning
 
 from runner.archive.band_group import BandGroup
+from runner.archive.batches import inputs_of_part
 from runner.archive.rows import row_of
 from runner.archive.stack_jobs import ArchiveJob, advice_on
 from runner.archive.turns import Turns
@@ -35,7 +36,7 @@ from runner.record.uploaded import lacks_upload
 from runner.report.page import write_report
 from runner.settings import JobSettings
 from runner.source.parts import Part
-from runner.source.scenes import Archive, ReadScenes, inputs_of, read_chosen
+from runner.source.scenes import Archive, ReadScenes
 from runner.source.stores import Stores
 
 _CUTTING: Final = ("source.area", "source.area_layer", "source.bbox", "source.bbox_crs", "source.grid")
@@ -185,9 +186,7 @@ class StackRuns:
         def find(job: JobSettings, stores: Stores) -> Inputs:
             for earlier in self.in_area:
                 refuse_changed_area(earlier, job, self.area)
-            listed = self.listed.only(part.candidates)
-            read = headers.get(lambda: read_chosen(job.source, listed, stores, job.on_error, lambda *_: None, job.mask))
-            inputs = inputs_of(job.source, listed, read, stores)
+            inputs = inputs_of_part(part, self.listed, job, stores, headers)
             self.notes[part.name] = inputs.notes
             return inputs
 

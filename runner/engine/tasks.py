@@ -3,7 +3,7 @@
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from runner.reduce.statistics import finish_ordered, statistic
 from runner.reduce.temporal import TemporalSums
 from runner.settings import Over
 
+Result = TypeVar("Result")
 Values = npt.NDArray[Any]
 Partials = tuple[Partial | None, Partial | None, dict[str, dict[str, Values]]]  # over time, over space, ordered
 
@@ -59,7 +60,12 @@ def run_tasks(shared: Shared, tasks: Iterator[Task]) -> Generator[TaskResult, No
 
     Raises ReadError, and PlanError for pixels that do not fit the rule.
     """
-    with closing(run_tasks_of_bands([shared], tasks)) as results:
+    return of_only_band(run_tasks_of_bands([shared], tasks))
+
+
+def of_only_band(results: Generator[list[Result | RunnerError], None, None]) -> Generator[Result, None, None]:
+    """The results of tasks of one band. Raises its errors."""
+    with closing(results):
         for (result,) in results:
             if isinstance(result, RunnerError):
                 raise result

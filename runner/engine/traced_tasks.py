@@ -9,7 +9,7 @@ import numpy as np
 
 from runner.engine.finished_windows import finished
 from runner.engine.shared import Shared
-from runner.engine.tasks import TaskResult, run_tasks_of_bands
+from runner.engine.tasks import TaskResult, of_only_band, run_tasks_of_bands
 from runner.engine.trace import NumberedTask, TaskError, TaskTrace, Work, here
 from runner.errors import RunnerError
 from runner.host.memory import peak_bytes
@@ -26,11 +26,7 @@ def run_traced(shared: Shared, tasks: Iterator[NumberedTask]) -> Generator[Trace
 
     Raises ReadError, PlanError for pixels that do not fit the rule, and TaskError for what is not a RunnerError.
     """
-    with closing(run_bands_traced([shared], tasks)) as results:
-        for (traced,) in results:
-            if isinstance(traced, RunnerError):
-                raise traced
-            yield traced
+    return of_only_band(run_bands_traced([shared], tasks))
 
 
 def run_bands_traced(

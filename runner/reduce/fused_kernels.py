@@ -100,17 +100,23 @@ def exponents_for(shape: tuple[int, int]) -> Exponents:
 def add_strips(inflated: Inflated, strips: Strips, place: Place, counted: Counted, sums: Accumulators) -> None:
     """Undo, mask and add tiles of some scenes, all at one place."""
     for top in range(0, place.height, ROWS_AT_ONCE):
-        rows = min(ROWS_AT_ONCE, place.height - top)
-        stored = slice(place.top + top, place.top + top + rows)
-        for scene in range(inflated.words.shape[0]):
-            words, bits = inflated.words[scene][stored], inflated.bits[scene][stored]
-            undo_rows(words, bits, inflated.predictor, inflated.scratch, strips.bits[scene][:rows])
-        strip = Place(0, place.left, place.row + top, place.column, rows, place.width)
+        strip = undo_strip(inflated, strips, place, top)
         _mask_strips(strips, strip, counted, sums.time, sums.space)
         if sums.time.asked:
             _add_over_time(strips, strip, sums.time)
         if sums.space.asked:
             _add_over_space(strips, strip, sums.space)
+
+
+@compiled
+def undo_strip(inflated: Inflated, strips: Strips, place: Place, top: int) -> Place:
+    """Undo some rows of tiles of some scenes, from `top` on; the place of these pixels in their strips."""
+    rows = min(ROWS_AT_ONCE, place.height - top)
+    stored = slice(place.top + top, place.top + top + rows)
+    for scene in range(inflated.words.shape[0]):
+        words, bits = inflated.words[scene][stored], inflated.bits[scene][stored]
+        undo_rows(words, bits, inflated.predictor, inflated.scratch, strips.bits[scene][:rows])
+    return Place(0, place.left, place.row + top, place.column, rows, place.width)
 
 
 @compiled

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from runner.host.compiled import compiled
-from runner.read.predictor import undo_rows
 from runner.reduce.arrays import Counts, Floats, Tile
-from runner.reduce.fused_kernels import Accumulators, Counted, Inflated, OverSpace, OverTime, Strips
+from runner.reduce.fused_kernels import Accumulators, Counted, Inflated, OverSpace, OverTime, Strips, undo_strip
 from runner.reduce.hidden_pixels import Hides
 from runner.reduce.kernels import ROWS_AT_ONCE
 from runner.reduce.pixel_types import Limits, Place
@@ -55,12 +54,7 @@ def add_scaled_strips(
     So many values as `scaling.MOST_ADDITIONS` may be added to a sum.
     """
     for top in range(0, place.height, ROWS_AT_ONCE):
-        rows = min(ROWS_AT_ONCE, place.height - top)
-        stored = slice(place.top + top, place.top + top + rows)
-        for scene in range(inflated.words.shape[0]):
-            words, bits = inflated.words[scene][stored], inflated.bits[scene][stored]
-            undo_rows(words, bits, inflated.predictor, inflated.scratch, strips.bits[scene][:rows])
-        strip = Place(0, place.left, place.row + top, place.column, rows, place.width)
+        strip = undo_strip(inflated, strips, place, top)
         _add_strips(strips, strip, counted, sums.time, sums.space)
 
 

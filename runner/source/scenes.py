@@ -69,7 +69,7 @@ def find_inputs(
     StoreError where the store, the credentials or the network fail.
     """
     archive = list_archive(source, stores)
-    inputs = read_inputs(source, archive, stores, on_error, progress, mask)
+    inputs = inputs_of(source, archive, read_chosen(source, archive, stores, on_error, progress, mask), stores)
     return replace(inputs, left_out=inputs.left_out + archive.left_out, notes=archive.notes + inputs.notes)
 
 
@@ -108,19 +108,7 @@ class ReadScenes:
     left_out: tuple[LeftOut, ...]
 
 
-def read_inputs(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was listed
-    source: SourceSettings,
-    listed: Archive,
-    stores: Stores,
-    on_error: OnError,
-    progress: Callable[[int, int], None],
-    mask: MaskSettings | None = None,
-) -> Inputs:
-    """Choose among listed scenes, read their headers and make one stack of them. Raises as `find_inputs`."""
-    return inputs_of(source, listed, read_chosen(source, listed, stores, on_error, progress, mask), stores)
-
-
-def read_chosen(  # noqa: PLR0913, PLR0917 - as `read_inputs`
+def read_chosen(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was listed
     source: SourceSettings,
     listed: Archive,
     stores: Stores,
