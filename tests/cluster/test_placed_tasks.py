@@ -15,8 +15,9 @@ from runner.errors import ClusterError
 from runner.settings import ClusterKind, ClusterSettings
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def workers() -> Iterator[ScheduledWorkers]:
+    """Two processes of one thread, which dask starts again if they die."""
     settings = ClusterSettings(ClusterKind.processes, n_workers=2, threads_per_worker=1, start_timeout=LONG)
     with open_cluster(settings, {}) as cluster:
         yield cluster  # type: ignore[misc]  # which is of processes

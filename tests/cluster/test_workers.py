@@ -18,6 +18,7 @@ from distributed import LocalCluster
 from distributed.utils import _CollectErrorThread
 from jobs import ROOT
 from waiting import LONG, lives, wait_until
+from worker_tasks import times, together
 
 from runner.cluster.open import open_cluster
 from runner.cluster.workers import Cluster, KillingTaskError
@@ -42,10 +43,6 @@ def scheduler() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def times(factor: int, numbers: Iterator[int]) -> Iterator[int]:
-    return (factor * number for number in numbers)
-
-
 def process_of(_: None, numbers: Iterator[int]) -> Iterator[int]:
     return (os.getpid() for _ in numbers)
 
@@ -54,7 +51,12 @@ def divided(number: int, divisors: Iterator[int]) -> Iterator[int]:
     return (number // divisor for divisor in divisors)
 
 
-@pytest.mark.parametrize("kind", ["sync", "threads", "processes", "address"])
+EVERY_KIND = pytest.mark.parametrize(
+    "kind", ["sync", "threads", pytest.param("processes", marks=pytest.mark.slow), "address"]
+)
+
+
+@EVERY_KIND
 def test_every_task_is_done_once(kind: str, scheduler: str) -> None:
     settings = ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None)
     with open_cluster(settings, {}) as cluster:
@@ -80,7 +82,7 @@ def test_nothing_listens_beyond_loopback() -> None:
     assert {one.laddr.ip for one in listening} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("kind", ["sync", "threads", "processes", "address"])
+@EVERY_KIND
 def test_workers_have_the_options_before_they_work(kind: str, scheduler: str) -> None:
     settings = ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None)
     with open_cluster(settings, {"GDAL_HTTP_MAX_RETRY": "7"}) as cluster:
@@ -129,7 +131,7 @@ def test_workers_that_could_not_be_connected_to_are_not_started(monkeypatch: pyt
         open_cluster(settings, {}).__enter__()
 
 
-@pytest.mark.parametrize("kind", ["sync", "threads", "processes"])
+@pytest.mark.parametrize("kind", ["sync", "threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_an_error_of_a_task_ends_the_others_and_comes_out(kind: str) -> None:
     stopped = []
     with open_cluster(ClusterSettings(ClusterKind[kind]), {}) as cluster, pytest.raises(ZeroDivisionError):
@@ -163,7 +165,7 @@ def busy_for(seconds: float, tasks: Iterator[int]) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("kind", ["threads", "processes", "address"])
+@pytest.mark.parametrize("kind", ["threads", pytest.param("processes", marks=pytest.mark.slow), "address"])
 def test_only_what_workers_of_others_took_is_elsewhere(kind: str, scheduler: str) -> None:
     settings = ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None)
     with open_cluster(settings, {}) as cluster:
@@ -176,20 +178,10 @@ def test_only_what_workers_of_others_took_is_elsewhere(kind: str, scheduler: str
 # --- workers and schedulers that fall silent --------------------------------------------------------------------------
 
 
-def together(meeting: tuple[Path, int], numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
-    """Each number with the process that has it. None is done before so many processes have come to the folder."""
-    folder, processes = meeting
-    (folder / str(os.getpid())).touch()
-    wait_until(lambda: len(list(folder.iterdir())) >= processes)
-    for number in numbers:
-        time.sleep(0.1)
-        yield number, os.getpid()
-
-
 def results_after_a_fault(cluster: Cluster, folder: Path, fault: Callable[[set[int]], object]) -> list[int]:
     """The numbers that come back of forty; once all workers have worked, something befalls them, by their pids."""
     found, pids = [], set()
-    for number, pid in cluster.map(together, (folder, cluster.size.n_workers), list(range(40)), lambda: None):
+    for number, pid in cluster.map(together, (folder, cluster.size.n_workers, 0.1), list(range(40)), lambda: None):
         found.append(number)
         if len(pids) < cluster.size.n_workers:
             pids.add(pid)
@@ -261,6 +253,7 @@ def die(_: None, tasks: Iterator[NumberedTask]) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_a_task_that_kills_its_workers_is_handed_back() -> None:
     tasks = [NumberedTask(number, Task(Window(64 * number, 0, 64, 100), 0, 2)) for number in range(6)]
     with (
@@ -289,7 +282,7 @@ def test_the_task_that_killed_its_workers_is_named_with_its_scenes() -> None:
         assert recorded.scene == (scene and f"s3://b/{scene}.tif")
 
 
-@pytest.mark.parametrize("kind", ["processes", "address"])
+@pytest.mark.parametrize("kind", [pytest.param("processes", marks=pytest.mark.slow), "address"])
 def test_an_event_loop_that_is_slow_to_start_is_started_again(
     kind: str, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
