@@ -1,4 +1,4 @@
-"""The place of an upload: objects below one address, written once and never over another."""
+"""The target of an upload: objects below one address, written once and never over another."""
 
 import hashlib
 from collections.abc import Callable, Iterator

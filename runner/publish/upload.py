@@ -56,8 +56,8 @@ def _refuse_occupied(target: Target) -> None:
     name = target.first()
     if name is not None:
         raise OutputError(
-            f"{shown(target.url)} holds {printable(name)} already, and a run uploads to a place of its own; name "
-            "another one by output.upload, or remove what lies there"
+            f"{shown(target.url)} holds {printable(name)} already, and a run uploads to an address of its own; "
+            "name another one by output.upload, or remove what lies there"
         )
 
 
@@ -200,6 +200,6 @@ class _Upload:
 
     def _refuse(self, name: str) -> NoReturn:
         raise OutputError(
-            f"{shown(self.target.url)}/{printable(name)} is there already, and is another run's; name another place by "
-            "output.upload, or remove what lies there"
+            f"{shown(self.target.url)}/{printable(name)} is there already, and is another run's; name another address "
+            "by output.upload, or remove what lies there"
         )

@@ -72,7 +72,7 @@ def server(between: ScriptedServer, bucket: Bucket) -> ScriptedServer:
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest) -> str:
+def prefix(request: pytest.FixtureRequest) -> str:
     """A prefix of each test's own."""
     return hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
 
@@ -82,10 +82,10 @@ def default_job() -> JobSettings:
     return compose("fetch.attempts=2")
 
 
-def job_of(bucket: Bucket, place: str, endpoint: str | None = None) -> JobSettings:
+def job_of(bucket: Bucket, prefix: str, endpoint: str | None = None) -> JobSettings:
     s3 = S3Settings(endpoint_url=endpoint or bucket.endpoint)
     job = default_job()
-    return replace(job, output=replace(job.output, upload=f"s3://{bucket.name}/{place}", s3=s3))
+    return replace(job, output=replace(job.output, upload=f"s3://{bucket.name}/{prefix}", s3=s3))
 
 
 @cache
@@ -95,12 +95,12 @@ def whole_bucket(bucket: Bucket, endpoint: str) -> Target:
     return found
 
 
-def target(bucket: Bucket, place: str, endpoint: str | None = None) -> Target:
-    return whole_bucket(bucket, endpoint or bucket.endpoint).below(place)
+def target(bucket: Bucket, prefix: str, endpoint: str | None = None) -> Target:
+    return whole_bucket(bucket, endpoint or bucket.endpoint).below(prefix)
 
 
-def verify(bucket: Bucket, place: str, cwd: Path) -> tuple[int, str]:
-    words = [f"s3://{bucket.name}/{place}", "--", f"output.s3.endpoint_url={bucket.endpoint}"]
+def verify(bucket: Bucket, prefix: str, cwd: Path) -> tuple[int, str]:
+    words = [f"s3://{bucket.name}/{prefix}", "--", f"output.s3.endpoint_url={bucket.endpoint}"]
     done = asked(cwd, "verify", *words)
     return done.returncode, done.stdout + done.stderr
 
@@ -108,37 +108,37 @@ def verify(bucket: Bucket, place: str, cwd: Path) -> tuple[int, str]:
 # --- what arrives -----------------------------------------------------------------------------------------------------
 
 
-def test_every_file_arrives_as_it_is_and_the_upload_is_verified(bucket: Bucket, run: Path, place: str) -> None:
-    upload_all(run, target(bucket, place))
-    assert bucket.objects(f"{place}/") == files_of(run)
-    assert verify(bucket, place, run)[0] == 0
+def test_every_file_arrives_as_it_is_and_the_upload_is_verified(bucket: Bucket, run: Path, prefix: str) -> None:
+    upload_all(run, target(bucket, prefix))
+    assert bucket.objects(f"{prefix}/") == files_of(run)
+    assert verify(bucket, prefix, run)[0] == 0
 
 
 def test_run_json_is_the_first_object_and_outputs_json_the_last(
-    bucket: Bucket, server: ScriptedServer, run: Path, place: str
+    bucket: Bucket, server: ScriptedServer, run: Path, prefix: str
 ) -> None:
-    upload_all(run, target(bucket, place, server.endpoint))
+    upload_all(run, target(bucket, prefix, server.endpoint))
     written = [asked.path for asked in server.asked if asked.method == "PUT"]
-    assert written[0] == f"/{bucket.name}/{place}/run.json"
-    assert written[-2:] == [f"/{bucket.name}/{place}/{name}" for name in ("uploaded.json", "outputs.json")]
+    assert written[0] == f"/{bucket.name}/{prefix}/run.json"
+    assert written[-2:] == [f"/{bucket.name}/{prefix}/{name}" for name in ("uploaded.json", "outputs.json")]
 
 
 @SLOW
-def test_a_large_file_goes_in_parts(bucket: Bucket, server: ScriptedServer, large: Path, place: str) -> None:
-    upload_all(large, target(bucket, place, server.endpoint))
+def test_a_large_file_goes_in_parts(bucket: Bucket, server: ScriptedServer, large: Path, prefix: str) -> None:
+    upload_all(large, target(bucket, prefix, server.endpoint))
     parts = [asked for asked in server.asked if "partNumber" in asked.query]
-    assert {asked.path for asked in parts} == {f"/{bucket.name}/{place}/run.log"}
+    assert {asked.path for asked in parts} == {f"/{bucket.name}/{prefix}/run.log"}
     assert sorted(len(asked.body) for asked in parts) == [12345, CHUNK_BYTES, CHUNK_BYTES]
-    assert bucket.objects(f"{place}/") == files_of(large)
-    assert not [key for key in bucket.unfinished() if key.startswith(place)]
+    assert bucket.objects(f"{prefix}/") == files_of(large)
+    assert not [key for key in bucket.unfinished() if key.startswith(prefix)]
 
 
 @SLOW
 def test_an_object_in_parts_is_known_by_the_hash_that_the_store_gives_of_it(
-    bucket: Bucket, server: ScriptedServer, large: Path, place: str
+    bucket: Bucket, server: ScriptedServer, large: Path, prefix: str
 ) -> None:
     """S3's hash of an object in parts is that of the hashes of its parts, and their number; moto gives none."""
-    upload_all(large, target(bucket, place))
+    upload_all(large, target(bucket, prefix))
     whole = (large / "run.log").read_bytes()
     parts = [whole[at : at + CHUNK_BYTES] for at in range(0, len(whole), CHUNK_BYTES)]
     of_parts = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
@@ -151,34 +151,34 @@ def test_an_object_in_parts_is_known_by_the_hash_that_the_store_gives_of_it(
         return answer._replace(headers={**answer.headers, **hashed})
 
     server.script = with_hash
-    upload_all(large, target(bucket, place, server.endpoint))
+    upload_all(large, target(bucket, prefix, server.endpoint))
     assert {asked.method for asked in server.asked if asked.path.endswith("run.log")} == {"HEAD"}
 
 
 def test_an_upload_that_is_there_sends_nothing_again(
-    bucket: Bucket, server: ScriptedServer, run: Path, place: str
+    bucket: Bucket, server: ScriptedServer, run: Path, prefix: str
 ) -> None:
-    upload_all(run, target(bucket, place))
-    upload_all(run, target(bucket, place, server.endpoint))
+    upload_all(run, target(bucket, prefix))
+    upload_all(run, target(bucket, prefix, server.endpoint))
     assert {asked.method for asked in server.asked} == {"GET", "HEAD"}
 
 
-def test_partials_stay_at_home(bucket: Bucket, run: Path, place: str) -> None:
+def test_partials_stay_at_home(bucket: Bucket, run: Path, prefix: str) -> None:
     (run / "partials").mkdir()
     (run / "partials/1.npz").write_bytes(b"kept")
     (run / "notes.txt").write_text("mine")
-    upload_all(run, target(bucket, place))
-    assert not {"partials/1.npz", "notes.txt"} & set(bucket.objects(f"{place}/"))
+    upload_all(run, target(bucket, prefix))
+    assert not {"partials/1.npz", "notes.txt"} & set(bucket.objects(f"{prefix}/"))
 
 
 @SLOW
-def test_an_archive_is_uploaded_with_its_complete_stacks(bucket: Bucket, tmp_path: Path, place: str) -> None:
+def test_an_archive_is_uploaded_with_its_complete_stacks(bucket: Bucket, tmp_path: Path, prefix: str) -> None:
     folder = make_archive_folder(tmp_path / "rtc", {"10TET_VV": "COMPLETED", "10TET_VH": "COMPLETED"})
-    upload_all(folder, target(bucket, place))
-    assert bucket.objects(f"{place}/") == files_of(folder)
+    upload_all(folder, target(bucket, prefix))
+    assert bucket.objects(f"{prefix}/") == files_of(folder)
     named = {file["name"] for file in json.loads((folder / "uploaded.json").read_text())["files"]}
     assert {"stacks.parquet", "stacks/10TET_VV/uploaded.json"} <= named
-    code, text = verify(bucket, place, tmp_path)
+    code, text = verify(bucket, prefix, tmp_path)
     assert (code, text.count("ok ")) == (0, 3)
 
 
@@ -186,7 +186,7 @@ def test_an_archive_is_uploaded_with_its_complete_stacks(bucket: Bucket, tmp_pat
 
 
 def test_half_an_upload_is_no_result_and_is_completed(
-    bucket: Bucket, server: ScriptedServer, run: Path, place: str
+    bucket: Bucket, server: ScriptedServer, run: Path, prefix: str
 ) -> None:
     def breaks(asked: Asked) -> Answer:
         last = asked.path.endswith("spatial_mean.parquet") and asked.method == "PUT"
@@ -194,35 +194,35 @@ def test_half_an_upload_is_no_result_and_is_completed(
 
     server.script = breaks
     with pytest.raises(OutputError, match=r"spatial_mean\.parquet: the server fails"):
-        upload_all(run, target(bucket, place, server.endpoint))
-    assert "outputs.json" not in bucket.objects(f"{place}/")
+        upload_all(run, target(bucket, prefix, server.endpoint))
+    assert "outputs.json" not in bucket.objects(f"{prefix}/")
     assert not (run / "uploaded.json").exists()
-    code, text = verify(bucket, place, run)
+    code, text = verify(bucket, prefix, run)
     assert code == 1
     assert "the upload is not complete" in text
-    upload_all(run, target(bucket, place))
-    assert bucket.objects(f"{place}/") == files_of(run)
+    upload_all(run, target(bucket, prefix))
+    assert bucket.objects(f"{prefix}/") == files_of(run)
 
 
 @SLOW
-def test_parts_that_a_killed_upload_left_are_removed(bucket: Bucket, run: Path, place: str) -> None:
-    bucket.begin(f"{place}/run.log", b"half")
-    bucket.begin(f"{place}/of_somebody_else.bin", b"half")
-    upload_all(run, target(bucket, place))
-    assert f"{place}/run.log" not in bucket.unfinished()
-    assert f"{place}/of_somebody_else.bin" in bucket.unfinished()
+def test_parts_that_a_killed_upload_left_are_removed(bucket: Bucket, run: Path, prefix: str) -> None:
+    bucket.begin(f"{prefix}/run.log", b"half")
+    bucket.begin(f"{prefix}/of_somebody_else.bin", b"half")
+    upload_all(run, target(bucket, prefix))
+    assert f"{prefix}/run.log" not in bucket.unfinished()
+    assert f"{prefix}/of_somebody_else.bin" in bucket.unfinished()
 
 
 @SLOW
-def test_a_failed_upload_in_parts_leaves_none(bucket: Bucket, server: ScriptedServer, large: Path, place: str) -> None:
+def test_a_failed_upload_in_parts_leaves_none(bucket: Bucket, server: ScriptedServer, large: Path, prefix: str) -> None:
     def breaks(asked: Asked) -> Answer:
         second = asked.query.get("partNumber") == "2"
         return error(403, "AccessDenied") if second else relay(bucket.endpoint)(asked)
 
     server.script = breaks
     with pytest.raises(OutputError, match=r"run\.log: access denied to write here"):
-        upload_all(large, target(bucket, place, server.endpoint))
-    assert f"{place}/run.log" not in bucket.unfinished()
+        upload_all(large, target(bucket, prefix, server.endpoint))
+    assert f"{prefix}/run.log" not in bucket.unfinished()
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
@@ -230,32 +230,32 @@ def test_a_failed_upload_in_parts_leaves_none(bucket: Bucket, server: ScriptedSe
 
 @SLOW
 @pytest.mark.parametrize("name", ["run.json", "run.log", "outputs.json", "uploaded.json"])
-def test_an_object_of_another_run_stays_as_it_is(bucket: Bucket, run: Path, place: str, name: str) -> None:
-    bucket.put(f"{place}/{name}", b"another's")
-    with pytest.raises(OutputError, match=f"{name} is there already, and is another run's; name another place"):
-        upload_all(run, target(bucket, place))
-    assert bucket.get(f"{place}/{name}") == b"another's"
+def test_an_object_of_another_run_stays_as_it_is(bucket: Bucket, run: Path, prefix: str, name: str) -> None:
+    bucket.put(f"{prefix}/{name}", b"another's")
+    with pytest.raises(OutputError, match=f"{name} is there already, and is another run's; name another address"):
+        upload_all(run, target(bucket, prefix))
+    assert bucket.get(f"{prefix}/{name}") == b"another's"
 
 
 @SLOW
 @pytest.mark.parametrize("name", ["run.log", "temporal_mean.tif"], ids=["in parts", "whole"])
 def test_an_object_that_comes_in_between_is_not_written_over(
-    bucket: Bucket, server: ScriptedServer, large: Path, place: str, name: str
+    bucket: Bucket, server: ScriptedServer, large: Path, prefix: str, name: str
 ) -> None:
     def races(asked: Asked) -> Answer:
         ends = asked.method == "POST" and "uploadId" in asked.query
         if asked.path.endswith(name) and (ends or (asked.method == "PUT" and not asked.query)):
-            bucket.put(f"{place}/{name}", b"another's")
+            bucket.put(f"{prefix}/{name}", b"another's")
         return relay(bucket.endpoint)(asked)
 
     server.script = races
     with pytest.raises(OutputError, match=f"{name} is there already"):
-        upload_all(large, target(bucket, place, server.endpoint))
-    assert bucket.get(f"{place}/{name}") == b"another's"
+        upload_all(large, target(bucket, prefix, server.endpoint))
+    assert bucket.get(f"{prefix}/{name}") == b"another's"
 
 
 def test_bytes_that_change_on_their_way_are_found_and_removed(
-    bucket: Bucket, server: ScriptedServer, run: Path, place: str
+    bucket: Bucket, server: ScriptedServer, run: Path, prefix: str
 ) -> None:
     def alters(asked: Asked) -> Answer:
         """A proxy that alters a body, before a store that knows no checksums."""
@@ -266,49 +266,51 @@ def test_bytes_that_change_on_their_way_are_found_and_removed(
 
     server.script = alters
     with pytest.raises(OutputError, match="what arrived is not what was sent"):
-        upload_all(run, target(bucket, place, server.endpoint))
-    assert "temporal_mean.tif" not in bucket.objects(f"{place}/")
+        upload_all(run, target(bucket, prefix, server.endpoint))
+    assert "temporal_mean.tif" not in bucket.objects(f"{prefix}/")
 
 
-def test_a_result_that_was_altered_is_not_uploaded(bucket: Bucket, run: Path, place: str) -> None:
+def test_a_result_that_was_altered_is_not_uploaded(bucket: Bucket, run: Path, prefix: str) -> None:
     with (run / "temporal_mean.tif").open("ab") as file:
         file.write(b"!")
     with pytest.raises(RecordError, match=r"temporal_mean\.tif has changed since it was written"):
-        upload_all(run, target(bucket, place))
-    assert not bucket.objects(f"{place}/")
+        upload_all(run, target(bucket, prefix))
+    assert not bucket.objects(f"{prefix}/")
 
 
-def test_a_run_that_is_not_complete_is_not_uploaded(bucket: Bucket, tmp_path: Path, place: str) -> None:
+def test_a_run_that_is_not_complete_is_not_uploaded(bucket: Bucket, tmp_path: Path, prefix: str) -> None:
     folder = make_run_folder(tmp_path / "run", TINY, "INTERRUPTED")
     with pytest.raises(RecordError, match="only a complete run is uploaded"):
-        upload_run(folder, target(bucket, place))
+        upload_run(folder, target(bucket, prefix))
 
 
 # --- before a run -----------------------------------------------------------------------------------------------------
 
 
-def test_the_question_whether_a_place_can_be_written_leaves_nothing(bucket: Bucket, tmp_path: Path, place: str) -> None:
-    with pytest.raises(ZeroDivisionError), uploaded_at_end(job_of(bucket, place), tmp_path):
+def test_the_question_whether_a_place_can_be_written_leaves_nothing(
+    bucket: Bucket, tmp_path: Path, prefix: str
+) -> None:
+    with pytest.raises(ZeroDivisionError), uploaded_at_end(job_of(bucket, prefix), tmp_path):
         raise ZeroDivisionError  # the run fails, and is not uploaded
-    assert not bucket.objects(f"{place}/")
-    assert not [key for key in bucket.unfinished() if key.startswith(place)]
+    assert not bucket.objects(f"{prefix}/")
+    assert not [key for key in bucket.unfinished() if key.startswith(prefix)]
 
 
-def test_a_place_that_holds_something_is_refused_before_the_run(bucket: Bucket, tmp_path: Path, place: str) -> None:
-    bucket.put(f"{place}/notes.txt", b"mine")
+def test_a_place_that_holds_something_is_refused_before_the_run(bucket: Bucket, tmp_path: Path, prefix: str) -> None:
+    bucket.put(f"{prefix}/notes.txt", b"mine")
     with (
         pytest.raises(OutputError, match=r"holds notes\.txt already"),
-        uploaded_at_end(job_of(bucket, place), tmp_path),
+        uploaded_at_end(job_of(bucket, prefix), tmp_path),
     ):
         pytest.fail("the run has begun")
 
 
 @SLOW
-def test_a_place_whose_name_another_begins_with_is_free(bucket: Bucket, run: Path, place: str) -> None:
-    bucket.put(f"{place}2/notes.txt", b"mine")
-    with uploaded_at_end(job_of(bucket, place), run):
+def test_a_place_whose_name_another_begins_with_is_free(bucket: Bucket, run: Path, prefix: str) -> None:
+    bucket.put(f"{prefix}2/notes.txt", b"mine")
+    with uploaded_at_end(job_of(bucket, prefix), run):
         pass
-    assert bucket.objects(f"{place}/") == files_of(run)
+    assert bucket.objects(f"{prefix}/") == files_of(run)
 
 
 @pytest.mark.parametrize(
@@ -362,20 +364,20 @@ def test_an_address_has_a_prefix_without_a_slash_at_its_end(url: str, prefix: st
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda bucket, place: bucket.put(f"{place}/temporal_mean.tif", b"II*"), "temporal_mean.tif: altered"),
-        (lambda bucket, place: bucket.delete(f"{place}/inputs.parquet"), "inputs.parquet: is missing"),
-        (lambda bucket, place: bucket.delete(f"{place}/outputs.json"), "outputs.json: is missing"),
-        (lambda bucket, place: bucket.delete(f"{place}/uploaded.json"), "the upload is not complete"),
-        (lambda bucket, place: bucket.put(f"{place}/more.tif", b"II*"), "did not upload: more.tif"),
-        (lambda bucket, place: bucket.put(f"{place}/uploaded.json", b"{"), "cannot be read as JSON"),
+        (lambda bucket, prefix: bucket.put(f"{prefix}/temporal_mean.tif", b"II*"), "temporal_mean.tif: altered"),
+        (lambda bucket, prefix: bucket.delete(f"{prefix}/inputs.parquet"), "inputs.parquet: is missing"),
+        (lambda bucket, prefix: bucket.delete(f"{prefix}/outputs.json"), "outputs.json: is missing"),
+        (lambda bucket, prefix: bucket.delete(f"{prefix}/uploaded.json"), "the upload is not complete"),
+        (lambda bucket, prefix: bucket.put(f"{prefix}/more.tif", b"II*"), "did not upload: more.tif"),
+        (lambda bucket, prefix: bucket.put(f"{prefix}/uploaded.json", b"{"), "cannot be read as JSON"),
     ],
     ids=["altered", "missing", "without the last", "without the list", "more", "not JSON"],
 )
-def test_verify_finds_what_has_changed(bucket: Bucket, run: Path, place: str, change: object, found: str) -> None:
+def test_verify_finds_what_has_changed(bucket: Bucket, run: Path, prefix: str, change: object, found: str) -> None:
     (run / "run.log").write_text("short")
-    upload_all(run, target(bucket, place))
-    change(bucket, place)  # type: ignore[operator]
-    code, text = verify(bucket, place, run)
+    upload_all(run, target(bucket, prefix))
+    change(bucket, prefix)  # type: ignore[operator]
+    code, text = verify(bucket, prefix, run)
     assert code == 1
     assert found in text
 

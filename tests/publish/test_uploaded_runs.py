@@ -226,7 +226,7 @@ def hold(cwd: Path, url: str, access: list[str], **more: str) -> None:
     assert f"{len(files_of(cwd / 'run'))} objects" in verified.stdout
     refused = subprocess.run([*job, "output.dir=other"], **options)  # type: ignore[call-overload]
     assert refused.returncode == 1
-    assert "already, and a run uploads to a place of its own" in refused.stderr
+    assert "already, and a run uploads to an address of its own" in refused.stderr
     (cwd / "run/uploaded.json").unlink()
     again = log(cwd, "resume", "run", **more)  # everything is known by its content
     assert again.returncode == 0, again.stderr
