@@ -1,20 +1,18 @@
 """Tiles of a TIFF turned into pixels, in buffers that are used again for every tile.
 
-Sources: TIFF 6.0 (https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf), sections 9 (PackBits), 13 (LZW) and
-15 (tiles); TIFF Technical Note 2 (DEFLATE); libtiff's tif_lerc.c for LERC: a blob, perhaps deflated or in ZSTD, whose
-invalid floating-point pixels are NaN.
+Sources: TIFF 6.0 (https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf), section 15 (tiles).
 """
 
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
 from runner.errors import ReadError
+from runner.read.codecs import CODECS, Lerc
 from runner.read.header import Header
 from runner.read.layout import UNSUPPORTED, TiffLayout
 from runner.read.lenient import LENIENT_CODECS
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 ByteArray: TypeAlias = npt.NDArray[np.uint8]
 Pixels: TypeAlias = npt.NDArray[Any]
-Codec: TypeAlias = Callable[[Any, Any], int]  # decodes into the array; returns the number of bytes written
 
 _RAW_PHOTOMETRICS: Final = (0, 1, 2, 3)  # of others, as YCbCr, GDAL converts the colours
 _WITH_PREDICTOR: Final = ("lzw", "deflate", "zstd")  # libtiff ignores the tag with other compressions
@@ -59,7 +56,7 @@ def _refusals(layout: TiffLayout, mask: FileMask, band: int) -> Iterator[str]:
 
 
 def _coding_refusals(layout: TiffLayout) -> Iterator[str]:
-    if layout.compression not in (*_CODECS, "lerc"):
+    if layout.compression not in (*CODECS, "lerc"):
         yield f"compression {layout.compression}"
     if not _predictor_fits(layout):
         yield f"predictor {layout.predictor} of {layout.dtype}"
@@ -124,8 +121,8 @@ class TileDecoder:
         self._row_bytes = layout.tile_width * samples * self.dtype.itemsize
         self._big_endian = layout.byte_order == ">"
         self._as_stored = self.predictor == 1 and self._big_endian == (sys.byteorder == "big")
-        self._lerc = _Lerc(layout) if layout.compression == "lerc" else None
-        self._codec = self._lerc or _CODECS[layout.compression]
+        self._lerc = Lerc(layout) if layout.compression == "lerc" else None
+        self._codec = self._lerc or CODECS[layout.compression]
         self._buffers = buffers
         self.fill = header.fills[band - 1]
         self.tile_bytes = self.shape[0] * self._row_bytes
@@ -246,66 +243,3 @@ class TileDecoder:
     def _damaged(self, tile_row: int, problem: str) -> ReadError:
         problem = f"a tile of tile row {tile_row} is damaged ({self._layout.compression}): {problem}; upload it again"
         return ReadError(self._href, problem)
-
-
-def _copy(data: Any, out: Any) -> int:
-    got = min(len(data), len(out))
-    out[:got] = np.frombuffer(data, np.uint8, got)
-    return got
-
-
-def _deflate(data: Any, out: Any) -> int:
-    return len(imagecodecs.deflate_decode(data, out=out))
-
-
-def _lzw(data: Any, out: Any) -> int:
-    return len(imagecodecs.lzw_decode(data, out=out))
-
-
-def _zstd(data: Any, out: Any) -> int:
-    return len(imagecodecs.zstd_decode(data, out=out))
-
-
-def _packbits(data: Any, out: Any) -> int:
-    return len(imagecodecs.packbits_decode(data, out=out))
-
-
-class _Lerc:
-    """The LERC of one file: each tile is a blob of its own, with a mask of invalid pixels.
-
-    `valid` is the mask of the last tile if its pixels are integers, which have no NaN; None if all of them are valid.
-    """
-
-    def __init__(self, layout: TiffLayout) -> None:
-        self.valid: Bools | None = None
-        self._unpack = (_same, _unzip, _unzstd)[(*layout.lerc_parameters, 0, 0)[1]]
-        self._dtype, self._width = np.dtype(layout.dtype), layout.tile_width
-
-    def __call__(self, data: Any, out: Any) -> int:
-        """Decode a tile."""
-        pixels = out.view(self._dtype).reshape(-1, self._width)
-        blob = self._unpack(data, 2 * len(out) + 2**16)
-        _, valid = imagecodecs.lerc_decode(blob, masks=True, out=pixels)  # refuses a blob of another shape or dtype
-        self.valid = None
-        if valid is not None and self._dtype.kind == "f":
-            pixels[~valid] = np.nan
-        elif valid is not None:
-            self.valid = np.asarray(valid, np.bool_).reshape(pixels.shape)
-        return len(out)
-
-
-def _same(data: Any, limit: int) -> Any:
-    return data[:limit]
-
-
-def _unzip(data: Any, limit: int) -> Any:
-    return zlib.decompressobj().decompress(data, limit)
-
-
-def _unzstd(data: Any, limit: int) -> Any:
-    return imagecodecs.zstd_decode(data, out=limit)
-
-
-_CODECS: Final[Mapping[str, Codec]] = {
-    "none": _copy, "deflate": _deflate, "lzw": _lzw, "zstd": _zstd, "packbits": _packbits,
-}  # fmt: skip
