@@ -117,6 +117,7 @@ def test_the_notebooks_stages_give_the_same_numbers(
     assert ours["count"].tolist() == theirs["count"].tolist()
 
 
+@pytest.mark.slow
 def test_options_are_read_back_from_inside_every_worker(cli: Cli, tmp_path: Path) -> None:
     done = cli(
         *QUICK, "gdal=cloud", "~stage@stages.temporal_mean", "cluster@stages.spatial_mean.cluster=processes",
