@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from drawn_tiffs import GRID
 from hypothesis import given
 from hypothesis import strategies as st
 from jobs import compose
-from task_scenes import GRID, scene
+from task_scenes import scene
 
 from runner.archive.batches import Planned, batches, of_same_files, shared_plan
 from runner.archive.turns import own_bytes

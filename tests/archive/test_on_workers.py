@@ -13,25 +13,14 @@ from pathlib import Path
 import pytest
 from dask_cluster import DaskCluster, dask_cluster
 from jobs import Cli
-from stack_archives import DAYS, Tile, damage, same_results, source_words, write_archive
+from stack_archives import BY, DAYS, Tile, damage, rows, same_results, source_words, statuses, write_archive
 from waiting import LONG, wait_until
 
 from runner.archive.on_workers import _most, largest_first
 from runner.model import StoredObject
 from runner.record.run_folder import read_run
-from runner.record.stacks import StackRow, read_stacks
 from runner.source.names import Candidate
 from runner.source.parts import Part
-
-BY = "source.stack_by=[tile,band]"
-
-
-def rows(folder: Path) -> dict[str, StackRow]:
-    return {row.stack: row for row in read_stacks(folder)}
-
-
-def statuses(folder: Path) -> dict[str, str]:
-    return {name: row.status for name, row in rows(folder).items()}
 
 
 def assert_same(folder: Path, other: Path) -> None:

@@ -3,19 +3,18 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs import Cli
-from stack_archives import same_results, source_words, write_archive
+from stack_archives import BY, same_results, source_words, write_archive
 
 from runner.archive.shards import in_shard, shard_of
 from runner.record.run_folder import read_run
 from runner.record.stacks import read_stacks
 from runner.source.parts import Part
 
-BY = "source.stack_by=[tile,band]"
 
-
+@settings(max_examples=20)
 @given(st.lists(st.text(min_size=1), unique=True, max_size=50), st.integers(1, 20))
 def test_every_stack_is_in_one_shard_and_stays_there_when_others_come(names: list[str], shards: int) -> None:
     parts = [Part(name, {}, ()) for name in names]

@@ -15,21 +15,10 @@ import pytest
 import rasterio
 from jobs import Cli
 from stac_items import collection_of, make_item, write_json
-from stack_archives import DAYS, Tile, damage, same_results, source_words, write_archive
+from stack_archives import BY, DAYS, Tile, damage, rows, same_results, source_words, statuses, write_archive
 from waiting import LONG, wait_until
 
 from runner.record.run_folder import read_run
-from runner.record.stacks import StackRow, read_stacks
-
-BY = "source.stack_by=[tile,band]"
-
-
-def rows(folder: Path) -> dict[str, StackRow]:
-    return {row.stack: row for row in read_stacks(folder)}
-
-
-def statuses(folder: Path) -> dict[str, str]:
-    return {name: row.status for name, row in rows(folder).items()}
 
 
 def table(folder: Path, name: str = "spatial_mean.parquet") -> list[dict[str, Any]]:

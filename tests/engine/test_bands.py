@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import rasterio
+from drawn_tiffs import GRID
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from task_scenes import GRID, MEANS, MEDIAN, job_of_any_files, scene, speckle, values
+from task_scenes import MEANS, MEDIAN, job_of_any_files, scene, speckle, values
 
 from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult, run_tasks, run_tasks_of_bands

@@ -9,7 +9,10 @@ import numpy.typing as npt
 from rasterio.transform import from_origin
 from scenes_on_disk import speckle, write_scene
 
+from runner.record.stacks import StackRow, read_stacks
+
 PATTERN = r"S1A_(?P<date>\d{8})_(?P<tile>\w{5})_(?P<orbit>ASC|DSC)_(?P<band>VV|VH)"
+BY = "source.stack_by=[tile,band]"
 DAYS = ("20200106", "20200112", "20200118")
 _SHAPES = ((96, 128), (64, 80), (112, 64))
 _ZONES = ("EPSG:32610", "EPSG:32610", "EPSG:32611")
@@ -54,6 +57,16 @@ def write_archive(root: Path, tiles: int = 3) -> Path:
 def source_words(root: Path) -> list[str]:
     """The overrides that name such an archive."""
     return ["source=local", f"source.url={root}/**/*.tif", f"source.datetime_regex={PATTERN}"]
+
+
+def rows(folder: Path) -> dict[str, StackRow]:
+    """The rows of the table of a run, by their stacks."""
+    return {row.stack: row for row in read_stacks(folder)}
+
+
+def statuses(folder: Path) -> dict[str, str]:
+    """The status of each stack of a run."""
+    return {name: row.status for name, row in rows(folder).items()}
 
 
 def damage(path: Path) -> bytes:

@@ -3,10 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from affine import Affine
 from jobs import compose
 
 from runner.engine.tasks import TaskResult
@@ -16,7 +14,6 @@ from runner.read.header import read_header
 from runner.reduce.statistics import finish
 from runner.settings import JobSettings, Over
 
-GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
 MEANS = tuple(StagePlan(f"{over.value}_mean", over, ("count", "mean")) for over in Over)
 MEDIAN = StagePlan("median", Over.time, ("count", "median"))
 

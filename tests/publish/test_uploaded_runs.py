@@ -17,7 +17,7 @@ from jobs import Cli
 from log_folders import facts_of
 from scenes_on_disk import speckle, write_scene
 from scripted_server import Answer, Asked, error, scripted_server
-from stack_archives import same_results, source_words, write_archive
+from stack_archives import BY, same_results, source_words, write_archive
 from waiting import LONG, wait_until
 
 from runner.publish import cloud_target
@@ -151,7 +151,7 @@ def test_rerun_uploads_nothing_unless_asked(bucket: Bucket, folder_of_scenes: Pa
 
 @pytest.fixture
 def archive(tmp_path: Path) -> list[str]:
-    return [*source_words(write_archive(tmp_path / "archive")), "source.stack_by=[tile,band]"]
+    return [*source_words(write_archive(tmp_path / "archive")), BY]
 
 
 def test_an_archive_that_is_killed_while_it_uploads_is_resumed_to_the_same_bytes(
@@ -207,7 +207,7 @@ def test_a_bucket_is_source_and_target_at_once(bucket: Bucket, tmp_path: Path, c
         bucket.put(f"scenes/{path.relative_to(root)}", path.read_bytes())
     source = [word for word in source_words(root) if not word.startswith("source.url")]
     words = [*source, "source.url=s3://results/scenes/**/*.tif", f"source.s3.endpoint_url={bucket.endpoint}"]
-    done = cli(*words, "source.stack_by=[tile,band]", *words_of(bucket.endpoint), env=environment())
+    done = cli(*words, BY, *words_of(bucket.endpoint), env=environment())
     assert done.returncode == 0, done.stderr
     assert bucket.objects("means/") == files_of(tmp_path / "run")
 
