@@ -98,7 +98,7 @@ def test_both_engines_give_the_weighted_statistics_of_xarray(folder: Path, engin
         np.testing.assert_allclose(found[name], values, rtol=1e-12, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["sync", "threads"])
+@pytest.mark.parametrize("kind", [pytest.param("sync", marks=pytest.mark.slow), "threads"])
 @pytest.mark.parametrize("reader", ["cog", "gdal"])
 @pytest.mark.parametrize("chunks", CHUNKS)
 def test_chunks_clusters_and_readers_change_no_bit(folder: Path, chunks: str, reader: str, kind: str) -> None:
