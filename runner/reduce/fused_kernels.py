@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from runner.host.compiled import compiled
+from runner.host.compiled import compiled, inlined
 from runner.read.predictor import Bits, Scratch, Words, as_bits, undo_rows
 from runner.reduce.arrays import Bools, Counts, Floats, Integers, Tile
 from runner.reduce.hidden_pixels import HiddenPixels, Hides
@@ -108,7 +108,7 @@ def add_strips(inflated: Inflated, strips: Strips, place: Place, counted: Counte
             _add_over_space(strips, strip, sums.space)
 
 
-@compiled
+@inlined
 def undo_strip(inflated: Inflated, strips: Strips, place: Place, top: int) -> Place:
     """Undo some rows of tiles of some scenes, from `top` on; the place of these pixels in their strips."""
     rows = min(ROWS_AT_ONCE, place.height - top)
