@@ -41,7 +41,8 @@ def footprint_of(grid: Grid) -> Footprint | None:
     if abs(longitudes[-1] - longitudes[0]) > 180:
         return _around_pole(latitudes)
     centre = (longitudes.min() + longitudes.max()) / 2
-    return _cut(longitudes - 360 * np.round(centre / 360), latitudes)
+    # Rounded, since an edge that should lie on the antimeridian often lies 3e-14 degrees beyond.
+    return _cut(np.round(longitudes - 360 * np.round(centre / 360), _DIGITS), latitudes)
 
 
 def outline(grid: Grid) -> tuple[list[float], list[float]]:

@@ -4,7 +4,7 @@ That is what means need and what most runs ask for. To go over whole decoded til
 times as long; whatever else is asked for goes that way, with the same bits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +81,10 @@ class FusedSums:
         Returns the positions of those still to be added over space by `SpatialSums.add_tile`, since their columns do
         not fit two floats. Raises ValueError for a place outside of the tiles or the window.
         """
+        if self._scaled is not None and place.height > MOST_ADDITIONS:
+            for part in _parts(place, MOST_ADDITIONS):
+                self.add(scenes, tiles, part, hidden)
+            return []  # scaled columns always fit
         encoded = tiles.rows
         count, rows, row_bytes = encoded.shape
         width = row_bytes // self._pixels.stored.itemsize
@@ -124,6 +128,13 @@ class FusedSums:
             for index, scene in enumerate(columns.scenes):
                 self._over_space.add_columns(scene, columns.seen[index], columns.counts[index], columns.layers[index])
         self._columns = _Columns((), 0, self._over_space is not None)
+
+
+def _parts(place: Place, rows: int) -> Iterator[Place]:
+    """The place in parts of at most so many rows."""
+    for done in range(0, place.height, rows):
+        height = min(rows, place.height - done)
+        yield place._replace(top=place.top + done, row=place.row + done, height=height)
 
 
 class _Columns:

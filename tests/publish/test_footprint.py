@@ -52,6 +52,13 @@ def test_a_box_in_degrees_is_its_own_bbox(place: Grid, bbox: list[float]) -> Non
     assert found(place).bbox == pytest.approx(bbox, abs=1e-6)
 
 
+@pytest.mark.parametrize("corner", [-180.00000000000003, 170.00000000000003])
+def test_an_edge_that_lies_beyond_the_antimeridian_by_rounding_lies_on_it(corner: float) -> None:
+    footprint = found(grid("EPSG:4326", (corner, 10.0), 0.1, (100, 100)))
+    assert footprint.bbox == pytest.approx([round(corner), 0.0, round(corner) + 10, 10.0])
+    assert footprint.geometry["type"] == "Polygon"
+
+
 def test_a_grid_across_the_antimeridian_has_a_polygon_on_either_side() -> None:
     east, west = sorted(rings(found(grid("EPSG:4326", (175.0, 10.0), 0.1, (100, 100)))), key=lambda ring: -ring[0][0])
     assert (min(x for x, _ in east), max(x for x, _ in east)) == (175.0, 180.0)

@@ -17,7 +17,7 @@ from runner.reduce.hidden_pixels import NO_HIDDEN, HiddenPixels
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.scaled_kernels import Scaled
-from runner.reduce.scaling import split_for
+from runner.reduce.scaling import MOST_ADDITIONS, split_for
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish
 from runner.reduce.temporal import TemporalSums
@@ -244,15 +244,16 @@ def test_scaled_integers_give_the_bits_of_values_scaled_before(
     assert_same(over_time.partial(), wanted_time.partial())
 
 
-def test_sums_of_scaled_columns_stay_exact_over_any_number_of_rows() -> None:
-    scale, stored, pixels = (2.75e-5, -0.2), Pixels(np.dtype("u2")), Pixels(np.dtype("f8"))
+@pytest.mark.parametrize(("rows", "times"), [(2048, 100), (3 * MOST_ADDITIONS + 5, 1)], ids=["of tiles", "of a tile"])
+def test_sums_of_scaled_columns_stay_exact_over_any_number_of_rows(rows: int, times: int) -> None:
+    scale, stored, pixels = (0.5, 0.3), Pixels(np.dtype("u2")), Pixels(np.dtype("f8"))
     split = split_for([scale], stored)
     assert split is not None
-    over_space, rows, times = SpatialSums(1, pixels, SUMS), 2048, 100
+    over_space = SpatialSums(1, pixels, SUMS)
     sums = FusedSums(None, over_space, stored, Scaled(np.array([scale]), split, pixels.kind.limits))
-    column = np.full((rows, 1), 65535, np.uint16)
+    column = np.zeros((rows, 1), np.uint16)
     for _ in range(times):
         sums.add_decoded(0, column, Place(0, 0, 0, 0, rows, 1))
     sums.finish()
-    wanted = float(Fraction(65535 * scale[0] + scale[1]) * rows * times)
+    wanted = float(Fraction(scale[1]) * rows * times)
     assert finish(over_space.partial(), ["sum"])["sum"].tolist() == [wanted]
