@@ -15,6 +15,7 @@ from runner.archive.turns import most_under_way
 from runner.archive.worker_session import ArchiveWork, StackEnd, StackTask, release_session, run_stacks, stop_session
 from runner.base.console import tell
 from runner.base.humanize import listed, plural
+from runner.cluster.keys import cluster_named
 from runner.cluster.open import open_cluster
 from runner.cluster.workers import ClusterSize
 from runner.errors import Interrupted, OtherStackFailed
@@ -47,7 +48,7 @@ def opened_workers(job: JobSettings) -> Iterator["ScheduledWorkers | None"]:
     if job.archive.cluster is None or not runs_on_workers(job):
         yield None
         return
-    with open_cluster(job.archive.cluster, gdal_options_of(job)) as workers:
+    with cluster_named("archive.cluster"), open_cluster(job.archive.cluster, gdal_options_of(job)) as workers:
         tell(_describe(workers.size))
         yield cast("ScheduledWorkers", workers)  # of any cluster but this process
 
