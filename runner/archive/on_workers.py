@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, cast
 from runner.archive.batches import of_same_files
 from runner.archive.stack_runs import StackRuns
 from runner.archive.turns import most_under_way
-from runner.archive.worker_session import ArchiveWork, StackEnd, StackTask, release_session, run_stacks, stop_session
+from runner.archive.worker_place import ArchiveWork
+from runner.archive.worker_session import StackEnd, StackTask, release_session, run_stacks, stop_session
 from runner.base.console import tell
 from runner.base.humanize import listed, plural
 from runner.cluster.keys import cluster_named
