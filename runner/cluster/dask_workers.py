@@ -11,6 +11,7 @@ from dask.delayed import Delayed
 
 from runner.cluster.connection import connected
 from runner.cluster.event_loop import event_loop
+from runner.cluster.keys import key_of
 from runner.cluster.kinds import starter
 from runner.cluster.liveness import Liveness
 from runner.cluster.mapped_tasks import MappedTasks
@@ -108,7 +109,7 @@ def _await_workers(client: Any, settings: ClusterSettings, started: Started) -> 
             if time.monotonic() > stop:
                 why = started.explain()
                 raise ClusterError(
-                    f"no worker came within start_timeout={settings.start_timeout:g} s{why and f': {why}'}"
+                    f"no worker came within {key_of('start_timeout')}={settings.start_timeout:g} s{why and f': {why}'}"
                 ) from error
             started.renew()
         else:
