@@ -165,7 +165,7 @@ def test_a_worker_suspended_in_mid_stack_is_given_up_and_its_process_named_if_it
 ) -> None:
     root, out = write_archive(tmp_path / "data", tiles=12), tmp_path / "out"
     suspended = cluster.processes["w0"].pid
-    words = [*on(cluster), "archive.cluster.silent_timeout=3", "archive.on_error=continue"]
+    words = [*on(cluster), "archive.cluster.silent_timeout=8", "archive.on_error=continue"]
     with started(tmp_path, *source_words(root), BY, "output.dir=out", *words) as process:
         wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 4)
         os.kill(suspended, signal.SIGSTOP)
