@@ -149,7 +149,9 @@ class Liveness:
         if self._problem:
             return
         try:
-            self.threads = sum(self._client.nthreads().values())
+            # As `nthreads`, which would wait forever for a scheduler that is suspended, and this thread with it.
+            counted = self._client.sync(self._client.scheduler.ncores, callback_timeout=_COUNT_SECONDS)
+            self.threads = sum(counted.values())
             self._renew()
         except ClusterError as error:
             self._problem = str(error)
