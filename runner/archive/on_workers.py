@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final, cast
 from runner.archive.batches import of_same_files
 from runner.archive.stack_runs import StackRuns
 from runner.archive.turns import most_under_way
-from runner.archive.worker_session import ArchiveWork, StackEnd, StackTask, release_session, run_stacks, stop_session
+from runner.archive.worker_place import ArchiveWork
+from runner.archive.worker_session import StackEnd, StackTask, release_session, run_stacks, stop_session
 from runner.base.console import tell
 from runner.base.humanize import listed, plural
+from runner.cluster.keys import cluster_named
 from runner.cluster.open import open_cluster
 from runner.cluster.workers import ClusterSize
 from runner.errors import Interrupted, OtherStackFailed
@@ -47,7 +49,7 @@ def opened_workers(job: JobSettings) -> Iterator["ScheduledWorkers | None"]:
     if job.archive.cluster is None or not runs_on_workers(job):
         yield None
         return
-    with open_cluster(job.archive.cluster, gdal_options_of(job)) as workers:
+    with cluster_named("archive.cluster"), open_cluster(job.archive.cluster, gdal_options_of(job)) as workers:
         tell(_describe(workers.size))
         yield cast("ScheduledWorkers", workers)  # of any cluster but this process
 

@@ -11,52 +11,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns, warnings_hushed
 from runner.archive.turns import Turns, most_computing
+from runner.archive.worker_place import ArchiveWork, WorkerPlace
 from runner.base.humanize import cut
-from runner.base.sizes import parse_bytes
 from runner.cluster.open import SharedClusters
 from runner.engine.warm_up import KernelsLoading
-from runner.errors import ClusterError, Interrupted, NobodyWaits, RecordError
-from runner.host.memory import memory_limit_bytes
+from runner.errors import Interrupted, NobodyWaits, RecordError
 from runner.host.stopping import StopRequest, heeding, refuse_if_stopped
 from runner.job import Find, Surroundings
 from runner.planning.reading import gdal_options_of
 from runner.publish.open import target_of
 from runner.read.gdal_environment import gdal_environment
 from runner.record.lock import HELD, HeldError, held
-from runner.record.run import Run
-from runner.record.run_folder import RunFolder, read_run
+from runner.record.run_folder import read_run
 from runner.record.run_record import WorkerFacts
 from runner.record.stacks import StackRow
-from runner.settings import ClusterKind, EngineName, JobSettings
+from runner.settings import EngineName
 from runner.source.parts import Part
-from runner.source.scenes import Archive
-from runner.source.stores import Stores, network_environment
+from runner.source.stores import network_environment
 
-_SHARE: Final = 0.7  # of a worker's memory: dask spills and pauses a worker that takes more
 _LOOK_SECONDS: Final = 0.5
 _IDLE_SECONDS: Final = 60.0  # after which a session whose archive has not released it ends
 _LONGEST_ERROR: Final = 1000  # characters of a row's error, so that a row stays small
 _UNWANTED: Final = frozenset({"cancelled", "released", "forgotten"})  # states of a task that nobody waits for
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveWork:
-    """What all stacks of an archive need; sent once to each worker."""
-
-    token: str  # of this run of the archive
-    archive: ArchiveJob
-    run: Run
-    stores: Stores
-    listed: Archive  # without its scenes, of which each task has its own
-    in_area: tuple[RunFolder, ...]
-    area: str | None  # the digest of source.area
-    memory_limit: str | None  # None is that of the worker
-    patience_seconds: float  # for another worker to let go of a stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +113,7 @@ class Session:
 
     def __init__(self, work: ArchiveWork, worker: Any, request: StopRequest) -> None:
         self._work, self._worker, self._request = work, worker, request
+        self._place = WorkerPlace(work, worker)
         self._lock = threading.Lock()
         self._exits = ExitStack()
         self._runs: StackRuns | None = None
@@ -157,7 +138,7 @@ class Session:
         try:
             with heeding(self._request):
                 runs = self._opened()
-                self._refuse_unseen(task.parts[0])
+                self._place.refuse_unseen(task.parts[0])
                 for part in task.parts:
                     self._await_folder(part)
                 self._finds.update(task.finds)
@@ -180,11 +161,23 @@ class Session:
         stop = time.monotonic() + self._work.patience_seconds
         while parts:
             rows |= {row.stack: row for row in _together(runs.together(parts))}
-            held_still = [part for part in parts if HELD in (rows[part.name].error or "")]
-            parts = held_still if time.monotonic() < stop else ()
+            parts = [part for part in parts if HELD in (rows[part.name].error or "")]
+            if time.monotonic() > stop:
+                return rows | {part.name: self._named_holder(rows[part.name], part) for part in parts}
             if parts:
                 time.sleep(_LOOK_SECONDS)
         return rows
+
+    def _named_holder(self, row: StackRow, part: Part) -> StackRow:
+        """The row of a stack that another worker keeps: which process it is, since it may be suspended for good."""
+        with suppress(RecordError):
+            run = read_run(self._work.archive.folder_of(part)).record
+            return replace(
+                row,
+                error=f"process {run.pid} on {run.host}, a worker that was given up, still holds its folder; end that "
+                "process, and resume",
+            )
+        return row
 
     def _opened(self) -> StackRuns:
         with self._lock:
@@ -197,8 +190,8 @@ class Session:
             return self._runs
 
     def _open(self) -> StackRuns:
-        self._refuse_other_folder()
-        job = self._job()
+        self._place.refuse_other_folder()
+        job = self._place.job()
         enter = self._exits.enter_context
         logging.getLogger("runner").setLevel(logging.INFO)  # what the logs of stacks have, by their own handlers
         enter(gdal_environment(network_environment(job.source.s3)))
@@ -210,7 +203,7 @@ class Session:
         clusters = enter(SharedClusters())
         for stage in job.stages.values():
             clusters.open(stage.cluster, gdal_options_of(job))
-        turns = Turns(self._memory_bytes(), most_computing(job))
+        turns = Turns(self._place.memory_bytes(), most_computing(job))
         surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
         facts = WorkerFacts(self._work.run)
         threading.Thread(target=facts.describe, name="description", daemon=True).start()
@@ -227,51 +220,6 @@ class Session:
             list(self._work.in_area),
             area=self._work.area,
         )
-
-    def _refuse_other_folder(self) -> None:
-        """Raise ClusterError unless this worker sees the archive's folder as the run that sent it does."""
-        folder, run = self._work.archive.folder, self._work.run
-        with suppress(RecordError):
-            there = read_run(folder).record
-            if (there.started, there.host, there.pid) == (run.started, run.host, run.pid):
-                return
-        raise ClusterError(
-            f"worker {self._worker.address} does not see {folder}, where the archive's run writes; set output.dir to a "
-            "folder that all workers share under the same path"
-        )
-
-    def _refuse_unseen(self, part: Part) -> None:
-        """Raise ClusterError if this worker does not see the folder of a stack's local scenes."""
-        if part.candidates:
-            href = part.candidates[0].item.href
-            location = self._work.stores.locate(href)
-            if location.root is None and not Path(location.key).parent.exists():
-                raise ClusterError(
-                    f"worker {self._worker.address} does not see {href}, which the archive's run has listed; give all "
-                    "workers the same folders under the same paths, or put the scenes into a bucket"
-                )
-
-    def _job(self) -> JobSettings:
-        """The job, whose stages run on as many threads and in as much memory as this worker has."""
-        job = self._work.archive.job
-        threads, limit = self._worker.state.nthreads, f"{self._memory_bytes()}"
-        stages = {}
-        for name, stage in job.stages.items():
-            several = threads if stage.cluster.kind is ClusterKind.threads else None
-            own = stage.cluster.memory_limit
-            cluster = replace(
-                stage.cluster,
-                threads_per_worker=stage.cluster.threads_per_worker or several,
-                memory_limit=limit if own in (None, "auto") else own,
-            )
-            stages[name] = replace(stage, cluster=cluster)
-        return replace(job, stages=stages)
-
-    def _memory_bytes(self) -> int:
-        """The bytes that all stacks here may take, with the process."""
-        own = self._work.memory_limit
-        limit = parse_bytes(own) if own else self._worker.memory_manager.memory_limit
-        return int(_SHARE * min(limit or memory_limit_bytes(), memory_limit_bytes()))
 
     def _await_folder(self, part: Part) -> None:
         """Wait until no other worker has the stack: one that is cut off, or has died, does not say so at once."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from distributed import Client
 
+from runner.cluster.keys import key_of
 from runner.cluster.started import Started
 from runner.errors import ClusterError
 from runner.host.garbage import collection_paused
@@ -40,11 +41,12 @@ def connection_explained(settings: ClusterSettings) -> Iterator[None]:
             raise _not_trusted(settings, error.__cause__ or error) from error
         if settings.kind is not ClusterKind.address:
             raise ClusterError(
-                f"the dask scheduler of cluster={settings.kind.value} does not answer ({' '.join(str(error).split())})"
+                f"the dask scheduler of {key_of()}={settings.kind.value} "
+                f"does not answer ({' '.join(str(error).split())})"
             ) from error
         raise ClusterError(
             f"no dask scheduler answers at {settings.address} (wanted tcp://host:port, or tls://host:port with "
-            "cluster.tls): start one with 'dask scheduler', or choose processes"
+            f"{key_of('tls')}): start one with 'dask scheduler', or choose processes"
         ) from error
 
 
@@ -52,10 +54,10 @@ def _not_trusted(settings: ClusterSettings, error: BaseException) -> ClusterErro
     where = f"the dask scheduler at {settings.address} cannot be asked"
     if isinstance(error, TypeError):
         return ClusterError(
-            f"{where}: dask has no certificates for TLS here; name them in cluster.tls.ca_file, cert_file and "
+            f"{where}: dask has no certificates for TLS here; name them in {key_of('tls')}.ca_file, cert_file and "
             "key_file, or in dask's own config (distributed.comm.tls)"
         )
     return ClusterError(
-        f"{where}: TLS failed ({' '.join(str(error).split())}); the certificates of cluster.tls must be of "
+        f"{where}: TLS failed ({' '.join(str(error).split())}); the certificates of {key_of('tls')} must be of "
         "the scheduler's authority, and its address must begin with tls://"
     )

@@ -8,19 +8,17 @@ from typing import Any, Final
 
 import dask
 from dask.delayed import Delayed
-from distributed import KilledWorker
-from distributed.client import FutureCancelledError
-from distributed.comm.core import CommClosedError
 
 from runner.cluster.connection import connected
 from runner.cluster.event_loop import event_loop
+from runner.cluster.keys import key_of
 from runner.cluster.kinds import starter
 from runner.cluster.liveness import Liveness
 from runner.cluster.mapped_tasks import MappedTasks
 from runner.cluster.monitor import DaskWatch, Watch
 from runner.cluster.started import Started
 from runner.cluster.worker_setup import Setup, workers_set_up
-from runner.cluster.workers import Answer, Cluster, ClusterSize, KillingTaskError, OnDone
+from runner.cluster.workers import Answer, Cluster, ClusterSize, OnDone
 from runner.errors import ClusterError
 from runner.host.stopping import refuse_if_stopped
 from runner.host.threads import Mapped, Result, Shared, Task
@@ -44,7 +42,7 @@ class _DaskWorkers:
         futures = self._client.compute(list(pieces))
         done = _to_come(futures)
         for _ in futures:
-            self._result(self._liveness.take(done))
+            self._liveness.result_of(self._liveness.take(done))
             on_done()
         return list(self._client.gather(futures))
 
@@ -61,27 +59,6 @@ class _DaskWorkers:
     ) -> Generator[Result, None, None]:
         del stop  # workers end with their cluster
         yield from MappedTasks(self, function, shared, tasks).results()
-
-    def _result(self, future: Any, task: Any = None) -> Any:
-        """A future's result. Raises its task's error, or ClusterError if its workers died or the scheduler is gone."""
-        try:
-            return self._fetched(future)
-        except KilledWorker as error:
-            raise KillingTaskError(task) from error
-        except (FutureCancelledError, CommClosedError) as error:
-            raise self._liveness.explain_cancelled(error) from error
-
-    def _fetched(self, future: Any) -> Any:
-        """The result, fetched from its worker, which may fall silent meanwhile; a large one gets more time."""
-        patience = self._liveness.seconds
-        while True:
-            self._liveness.check()
-            try:
-                return future.result(timeout=patience)
-            except TimeoutError:
-                if future.status == "error":  # the task's own
-                    raise
-            patience *= 2
 
     def everywhere(self, function: Callable[..., Answer], *arguments: Any) -> dict[str, Answer]:
         return dict(self._liveness.ask(self._client.run, function, *arguments))
@@ -132,7 +109,7 @@ def _await_workers(client: Any, settings: ClusterSettings, started: Started) -> 
             if time.monotonic() > stop:
                 why = started.explain()
                 raise ClusterError(
-                    f"no worker came within start_timeout={settings.start_timeout:g} s{why and f': {why}'}"
+                    f"no worker came within {key_of('start_timeout')}={settings.start_timeout:g} s{why and f': {why}'}"
                 ) from error
             started.renew()
         else:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from distributed.utils import LoopRunner
 
+from runner.cluster.keys import key_of
 from runner.errors import ClusterError
 from runner.host.garbage import collection_paused
 from runner.host.signals import signals_held
@@ -50,6 +51,6 @@ def start_explained(settings: ClusterSettings) -> Iterator[None]:
     except (RuntimeError, OSError) as error:
         raise ClusterError(
             f"the worker processes do not start ({' '.join(str(error).split())}); ask for fewer by "
-            "stages.NAME.cluster.n_workers, raise stages.NAME.cluster.start_timeout, which is "
+            f"{key_of('n_workers')}, raise {key_of('start_timeout')}, which is "
             f"{settings.start_timeout:g} s, or choose threads"
         ) from error

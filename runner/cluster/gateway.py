@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from runner.cluster.keys import key_of
 from runner.cluster.started import Started, options_of
 from runner.errors import ClusterError
 from runner.settings import ClusterSettings
@@ -44,5 +45,5 @@ def _explained(settings: ClusterSettings) -> Iterator[None]:
         where = f" at {settings.address}" if settings.address else ""
         raise ClusterError(
             f"the gateway{where} gives no cluster ({' '.join(str(error).split()) or type(error).__name__}); look at "
-            "cluster.address, cluster.auth, cluster.options and the server's log"
+            f"{key_of('address')}, {key_of('auth')}, {key_of('options')} and the server's log"
         ) from error

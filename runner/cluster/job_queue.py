@@ -20,6 +20,7 @@ from distributed.core import Status
 
 from runner.base.humanize import plural
 from runner.base.redact import redact
+from runner.cluster.keys import key_of
 from runner.cluster.started import Expected, Started, options_of
 from runner.cluster.tls import security_of
 from runner.errors import ClusterError
@@ -134,7 +135,8 @@ def _made(settings: ClusterSettings, loop: Any) -> Any:
         )
     except (ValueError, TypeError, RuntimeError, OSError) as error:
         raise ClusterError(
-            f"cluster={name}: dask-jobqueue says: {_one_line(error)}; set cluster.cores, cluster.memory and the like, "
+            f"{key_of()}={name}: dask-jobqueue says: {_one_line(error)}; set {key_of('cores')}, "
+            f"{key_of('memory')} and the like, "
             f"or jobqueue.{name} in ~/.config/dask/jobqueue.yaml"
         ) from error
 
@@ -195,14 +197,14 @@ def _submitted(cluster: Any, settings: ClusterSettings) -> None:
         cluster.sync(submit)
     except FileNotFoundError as error:
         raise ClusterError(
-            f"cluster={settings.kind.value}: there is no command '{error.filename}' here; start the run on a machine "
-            "from which jobs can be submitted"
+            f"{key_of()}={settings.kind.value}: there is no command '{error.filename}' here; start the run on a "
+            "machine from which jobs can be submitted"
         ) from error
     except (RuntimeError, OSError, ValueError) as error:
         said = re.search(r"stderr:\n(.+)", str(error), re.DOTALL)
         raise ClusterError(
-            f"cluster={settings.kind.value}: the queue refuses the job: {_one_line(said[1] if said else error)}; the "
-            f"job script was:\n{cluster.job_script()}"
+            f"{key_of()}={settings.kind.value}: the queue refuses the job: {_one_line(said[1] if said else error)}; "
+            f"the job script was:\n{cluster.job_script()}"
         ) from error
     log.info("%s of %s", plural(jobs, "job"), settings.kind.value)
 

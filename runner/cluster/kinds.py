@@ -9,6 +9,7 @@ from typing import Final
 
 from runner.base.sizes import parse_bytes
 from runner.base.suggest import did_you_mean
+from runner.cluster.keys import key_of
 from runner.cluster.started import GROUP, Expected, StartCluster
 from runner.cluster.workers import worker_memory
 from runner.errors import ClusterError, ConfigError
@@ -87,7 +88,7 @@ def starter(settings: ClusterSettings) -> StartCluster:
     kind = KINDS[settings.kind]
     if kind.package is not None and find_spec(kind.package) is None:
         raise ClusterError(
-            f"cluster={settings.kind.value} needs the package {kind.package}: "
+            f"{key_of()}={settings.kind.value} needs the package {kind.package}: "
             f"pip install 'cog-stack-runner[{kind.extra}]'"
         )
     module, _, name = kind.start.partition(":")
@@ -100,10 +101,10 @@ def _plugin(name: str) -> StartCluster:
     if name not in points.names:
         known = ", ".join(sorted(points.names)) or "none here"
         raise ConfigError(
-            f"cluster.plugin={name}: no package has such an entry point of {GROUP}{did_you_mean(name, points.names)}; "
-            f"there are: {known}"
+            f"{key_of('plugin')}={name}: no package has such an entry point of {GROUP}"
+            f"{did_you_mean(name, points.names)}; there are: {known}"
         )
     start: StartCluster = points[name].load()
     if not callable(start):
-        raise ConfigError(f"cluster.plugin={name}: {points[name].value} is {start!r}, wanted a StartCluster")
+        raise ConfigError(f"{key_of('plugin')}={name}: {points[name].value} is {start!r}, wanted a StartCluster")
     return start

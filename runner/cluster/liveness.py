@@ -12,16 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from distributed import KilledWorker
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
+
+from runner.cluster.keys import key_of
+from runner.cluster.workers import KillingTaskError
 from runner.errors import ClusterError
 from runner.host.stopping import refuse_if_stopped
 
 _LOOKS: Final = 4  # within the time after which a worker counts as silent
 _COUNT_SECONDS: Final = 2.0  # between two counts of threads
 _LEAVING_SECONDS: Final = 1.0
-_REMEDY: Final = (
-    "look at their logs and their machines' memory; stages.NAME.cluster.silent_timeout says how long they may be silent"
-)
-
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,8 @@ class Liveness:
         self.seconds, self._patience = seconds, patience or seconds
         self.threads = sum(client.nthreads().values())  # of all workers that there are now
         self._problem: str | None = None
+        silence = key_of("silent_timeout")
+        self._remedy = f"look at their logs and their machines' memory; {silence} says how long they may be silent"
         self._last_worker = time.time()
 
     @contextmanager
@@ -75,12 +79,31 @@ class Liveness:
                 problem = error
                 self.look()
                 self.check()
-        raise ClusterError(f"workers do not answer ({problem}): {_REMEDY}") from problem
+        raise ClusterError(f"workers do not answer ({problem}): {self._remedy}") from problem
 
-    def explain_cancelled(self, reason: BaseException) -> ClusterError:
+    def result_of(self, future: Any, task: Any = None) -> Any:
+        """The result of a future that is done. Its worker may fall silent meanwhile; a large result gets more time.
+
+        Raises the error of its task, KillingTaskError with the `task` at which workers died, and ClusterError.
+        """
+        patience = self.seconds
+        while True:
+            self.check()
+            try:
+                return future.result(timeout=patience)
+            except KilledWorker as error:
+                raise KillingTaskError(task) from error
+            except (FutureCancelledError, CommClosedError) as error:
+                raise self._explain_cancelled(error) from error
+            except TimeoutError:
+                if future.status == "error":  # the task's own
+                    raise
+            patience *= 2
+
+    def _explain_cancelled(self, reason: BaseException) -> ClusterError:
         """The reason why a task was cancelled: its scheduler is gone, or the workers with its data are."""
         self.look()
-        return ClusterError(self._problem or f"workers are gone with data that tasks need ({reason}); {_REMEDY}")
+        return ClusterError(self._problem or f"workers are gone with data that tasks need ({reason}); {self._remedy}")
 
     def check(self) -> None:
         """Raise ClusterError if there is nothing left to wait for."""
@@ -106,7 +129,7 @@ class Liveness:
         if remaining:
             self._last_worker = now
         elif now - self._last_worker > self._patience or (silent and self._patience == self.seconds):
-            self._problem = f"no worker is left: all have been silent or gone for {self._patience:g} s; {_REMEDY}"
+            self._problem = f"no worker is left: all have been silent or gone for {self._patience:g} s; {self._remedy}"
 
     def _watch(self, stop: threading.Event) -> None:
         every = self.seconds / _LOOKS
@@ -126,7 +149,9 @@ class Liveness:
         if self._problem:
             return
         try:
-            self.threads = sum(self._client.nthreads().values())
+            # As `nthreads`, which would wait forever for a scheduler that is suspended, and this thread with it.
+            counted = self._client.sync(self._client.scheduler.ncores, callback_timeout=_COUNT_SECONDS)
+            self.threads = sum(counted.values())
             self._renew()
         except ClusterError as error:
             self._problem = str(error)

@@ -12,12 +12,10 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic
 
-from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
 from runner.cluster.placed_tasks import ScheduledWorkers
-from runner.cluster.workers import KillingTaskError
 from runner.host.threads import Mapped, Result, Shared, Task
 
 _EACH: Final = 2  # tasks under way for each thread
@@ -81,7 +79,7 @@ class MappedTasks(Generic[Shared, Task, Result]):
                 return list(self._together(futures))
             except (OSError, TimeoutError, FutureCancelledError, CommClosedError):
                 self._direct = False
-        return [self._alone(future) for future in futures]
+        return [self.workers.liveness.result_of(future, self._under_way[future]) for future in futures]
 
     def _together(self, futures: Sequence[Any]) -> Any:
         client, direct = self.workers.client, self._direct or None
@@ -91,22 +89,6 @@ class MappedTasks(Generic[Shared, Task, Result]):
 
         patience = _DIRECT_SECONDS if self._direct else self.workers.liveness.seconds
         return client.sync(gather, callback_timeout=patience)
-
-    def _alone(self, future: Any) -> Any:
-        """A result, fetched from a worker that may fall silent meanwhile; a large one gets more time."""
-        liveness, patience = self.workers.liveness, self.workers.liveness.seconds
-        while True:
-            liveness.check()
-            try:
-                return future.result(timeout=patience)
-            except KilledWorker as error:
-                raise KillingTaskError(self._under_way[future]) from error
-            except (FutureCancelledError, CommClosedError) as error:
-                raise liveness.explain_cancelled(error) from error
-            except TimeoutError:
-                if future.status == "error":  # the task's own
-                    raise
-            patience *= 2
 
 
 def _unchanged(shared: Shared) -> Shared:

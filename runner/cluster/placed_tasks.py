@@ -207,7 +207,10 @@ class PlacedTasks(Generic[Shared, Task, Result]):
     def _look_if_due(self) -> None:
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return
-        self._living = self.workers.liveness.ask(self.workers.client.run_on_scheduler, _living_workers())
+        liveness = self.workers.liveness
+        self._living = liveness.ask(
+            self.workers.client.run_on_scheduler, _living_workers(), callback_timeout=liveness.seconds
+        )
         self._looked = time.monotonic()
 
 

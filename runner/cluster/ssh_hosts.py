@@ -7,6 +7,7 @@ from typing import Any
 
 from distributed import SSHCluster
 
+from runner.cluster.keys import key_of
 from runner.cluster.started import Started
 from runner.cluster.tls import security_of
 from runner.errors import ClusterError, expanded
@@ -74,7 +75,7 @@ def _explained(settings: ClusterSettings, kinds: tuple[type[Exception], ...]) ->
     except kinds as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise ClusterError(
-            f"cluster=ssh: the workers on {', '.join(settings.hosts)} do not start ({said}); try "
+            f"{key_of()}=ssh: the workers on {', '.join(settings.hosts)} do not start ({said}); try "
             f"'ssh {settings.hosts[0]} {settings.ssh.remote_python or 'python'} -m distributed.cli.dask_spec --help', "
-            "and set cluster.ssh.username, port, key_file, known_hosts and remote_python as needed"
+            f"and set {key_of('ssh')}.username, port, key_file, known_hosts and remote_python as needed"
         ) from error

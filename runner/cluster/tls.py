@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from runner.cluster.keys import key_of
 from runner.errors import ClusterError, expanded
 from runner.settings import TlsSettings
 
@@ -25,6 +26,7 @@ def _file(name: str, path: str | None) -> str:
     file = expanded(path or "").absolute()
     if not path or not file.is_file():
         raise ClusterError(
-            f"cluster.tls.{name}={path}: there is no such file; TLS needs ca_file, cert_file and key_file, all in PEM"
+            f"{key_of('tls')}.{name}={path}: there is no such file; TLS needs ca_file, cert_file and "
+            "key_file, all in PEM"
         )
     return str(file)

@@ -15,6 +15,7 @@ from uuid import uuid4
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from runner.base.console import tell
+from runner.cluster.keys import key_of
 from runner.cluster.liveness import Liveness
 from runner.cluster.versions import finder, versions_here
 from runner.errors import ClusterError
@@ -84,6 +85,7 @@ def _told(event: tuple[float, Mapping[str, str]]) -> None:
 def _worker_plugin(name: str, setup: Setup, known: frozenset[str]) -> WorkerPlugin:
     """The plugin that sets up a worker. Those that are not `known` leave if they cannot be used."""
     find, ours, topic, only_warn = finder(), dict(versions_here()), _TOPIC, setup.only_warn
+    remedy = f", or set {key_of('versions')}=warn"
     steps = pickle.dumps((set_up, restore, dict(setup.options), setup.prepare))
 
     class WorkerSetup(WorkerPlugin):
@@ -110,7 +112,7 @@ def _worker_plugin(name: str, setup: Setup, known: frozenset[str]) -> WorkerPlug
             other = ", ".join(f"{one} {theirs[one]}, here {ours[one]}" for one in ours if theirs[one] != ours[one])
             missing = theirs["cog-stack-runner"] == "missing"
             if other and (missing or not only_warn):
-                also = "" if missing else ", or set cluster.versions=warn"
+                also = "" if missing else remedy
                 return None, f"it has {other}; install there what is here{also}"
             try:
                 set_up, restore, options, prepare = pickle.loads(steps)  # noqa: S301 - as every task is

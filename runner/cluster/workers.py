@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from runner.base.sizes import parse_bytes
+from runner.cluster.keys import key_of
 from runner.cluster.monitor import Watch
 from runner.errors import ClusterError
 from runner.host.cpus import cpu_count
@@ -67,7 +68,7 @@ class KillingTaskError(ClusterError):
 
     def __init__(self, work: object = None, name: str = "one task") -> None:
         super().__init__(
-            f"workers died over and over at {name}: mostly for lack of memory; raise stages.NAME.cluster.memory_limit, "
+            f"workers died over and over at {name}: mostly for lack of memory; raise {key_of('memory_limit')}, "
             "or use smaller chunks or fewer workers"
         )
         self.work = work

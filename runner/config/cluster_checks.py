@@ -3,8 +3,8 @@
 import re
 from typing import Final
 
-from runner.base.sizes import parse_bytes
 from runner.config.setting_fields import fields_of
+from runner.config.value_checks import check_bytes, require
 from runner.errors import ConfigError
 from runner.settings import ClusterKind, ClusterSettings
 
@@ -45,7 +45,7 @@ def check_cluster(where: str, cluster: ClusterSettings) -> None:
     """Check the settings of a stage's cluster, whose key is `where`. Raises ConfigError."""
     kind = cluster.kind
     wanted = f"1 or nothing, since a cluster of kind '{kind.value}' is this one process; processes has n_workers"
-    _require(f"{where}.n_workers", not kind.in_process or cluster.n_workers in (None, 1), cluster.n_workers, wanted)
+    require(f"{where}.n_workers", not kind.in_process or cluster.n_workers in (None, 1), cluster.n_workers, wanted)
     _check_address(where, cluster)
     for entry in fields_of(ClusterSettings):
         value, kinds = getattr(cluster, entry.name), _KINDS.get(entry.name)
@@ -55,7 +55,8 @@ def check_cluster(where: str, cluster: ClusterSettings) -> None:
                 f"{where}.{entry.name}: a cluster of kind '{kind.value}' has no such key; {names} have it"
             )
     for name, size in (("memory_limit", cluster.memory_limit), ("memory", cluster.memory)):
-        _require(f"{where}.{name}", size in (None, "auto") or _is_size(str(size)), size, "auto or a size such as 2GiB")
+        if size not in (None, "auto"):
+            check_bytes(f"{where}.{name}", str(size))
     _check_numbers(where, cluster)
 
 
@@ -64,30 +65,18 @@ def _check_address(where: str, cluster: ClusterSettings) -> None:
         return
     needed = cluster.kind is ClusterKind.address
     wanted = "a scheduler's address (tcp://host:port)" if needed else "nothing, unless the cluster is 'address'"
-    _require(f"{where}.address", bool(cluster.address) == needed, cluster.address, wanted)
+    require(f"{where}.address", bool(cluster.address) == needed, cluster.address, wanted)
 
 
 def _check_numbers(where: str, cluster: ClusterSettings) -> None:
     hosts, adapt = cluster.hosts, cluster.adapt
-    _require(f"{where}.hosts", hosts or cluster.kind is not ClusterKind.ssh, hosts, "at least one host")
-    _require(f"{where}.plugin", cluster.plugin or cluster.kind is not ClusterKind.plugin, cluster.plugin, "a name")
-    _require(f"{where}.jobs", None in (cluster.jobs, cluster.n_workers), cluster.jobs, "jobs or n_workers, not both")
+    require(f"{where}.hosts", hosts or cluster.kind is not ClusterKind.ssh, hosts, "at least one host")
+    require(f"{where}.plugin", cluster.plugin or cluster.kind is not ClusterKind.plugin, cluster.plugin, "a name")
+    require(f"{where}.jobs", None in (cluster.jobs, cluster.n_workers), cluster.jobs, "jobs or n_workers, not both")
     holds = adapt.maximum is None or adapt.maximum >= adapt.minimum
-    _require(f"{where}.adapt.maximum", holds, adapt.maximum, f"{adapt.minimum} or more, which is the minimum")
+    require(f"{where}.adapt.maximum", holds, adapt.maximum, f"{adapt.minimum} or more, which is the minimum")
     walltime = cluster.walltime
     is_time = walltime is None or re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", walltime)
-    _require(f"{where}.walltime", is_time, walltime, "a time such as 02:00:00 or 1-00:00:00")
+    require(f"{where}.walltime", is_time, walltime, "a time such as 02:00:00 or 1-00:00:00")
     for word in cluster.options:
-        _require(f"{where}.options", re.fullmatch(r"\w+=.*", word, re.DOTALL), word, "NAME=VALUE")
-
-
-def _is_size(text: str) -> bool:
-    try:
-        return parse_bytes(text) > 0
-    except (ValueError, OverflowError):
-        return False
-
-
-def _require(key: str, holds: object, got: object, wanted: str) -> None:
-    if not holds:
-        raise ConfigError(f"{key}={got}: wanted {wanted}")
+        require(f"{where}.options", re.fullmatch(r"\w+=.*", word, re.DOTALL), word, "NAME=VALUE")

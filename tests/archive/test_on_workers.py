@@ -149,6 +149,28 @@ def test_a_worker_killed_in_mid_stack_costs_nothing_and_one_that_comes_late_is_u
 
 
 @pytest.mark.slow
+def test_a_worker_suspended_in_mid_stack_is_given_up_and_its_process_named_if_it_keeps_a_stack(
+    cli: Cli, tmp_path: Path, cluster: DaskCluster
+) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=12), tmp_path / "out"
+    suspended = cluster.processes["w0"].pid
+    words = [*on(cluster), "archive.cluster.silent_timeout=8", "archive.on_error=continue"]
+    with started(tmp_path, *source_words(root), BY, "output.dir=out", *words) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 4)
+        os.kill(suspended, signal.SIGSTOP)
+        code = process.wait(LONG)
+    said = (tmp_path / "stderr").read_text()
+    failed = [row for row in rows(out).values() if row.status == "FAILED"]
+    assert code == (1 if failed else 0), said
+    assert all(f"process {suspended} on " in str(row.error) for row in failed), said
+    assert all("end that process, and resume" in str(row.error) for row in failed)
+    cluster.kill("w0")
+    assert cli("log", "resume", "out").returncode == 0
+    cli(*source_words(root), BY, "output.dir=here", check=True)
+    assert_same(out, tmp_path / "here")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_stops_stacks_on_workers_which_stay_and_resume_goes_on(
     cli: Cli, tmp_path: Path, cluster: DaskCluster, number: signal.Signals, code: int

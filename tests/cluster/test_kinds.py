@@ -11,9 +11,11 @@ from distributed import LocalCluster
 
 from runner.cluster import kinds
 from runner.cluster.job_queue import walltime_seconds
+from runner.cluster.keys import cluster_named
 from runner.cluster.kinds import KINDS, expected_workers, starter
 from runner.cluster.open import open_cluster
 from runner.cluster.started import GROUP, Started, options_of
+from runner.cluster.workers import KillingTaskError
 from runner.errors import ClusterError, ConfigError
 from runner.settings import AdaptSettings, ClusterKind, ClusterSettings
 
@@ -60,6 +62,17 @@ def test_a_package_that_is_missing_is_one_line_that_says_what_to_install(
     monkeypatch.setattr(kinds, "find_spec", lambda _: None)
     with pytest.raises(ClusterError, match=rf"needs the package \w+: pip install 'cog-stack-runner\[{extra}\]'$"):
         starter(ClusterSettings(kind))
+
+
+def test_messages_name_the_keys_of_a_stages_cluster_or_of_an_archives() -> None:
+    unknown = ClusterSettings(ClusterKind.plugin, plugin="nobodys")
+    with pytest.raises(ConfigError, match=r"^cluster\.plugin=nobodys: "):
+        starter(unknown)
+    with cluster_named("archive.cluster"):
+        assert "raise archive.cluster.memory_limit, or" in str(KillingTaskError())
+        with pytest.raises(ConfigError, match=r"^archive\.cluster\.plugin=nobodys: "):
+            starter(unknown)
+    assert "raise cluster.memory_limit, or" in str(KillingTaskError())
 
 
 def test_a_cluster_of_another_package_is_used(plugins: None) -> None:

@@ -86,7 +86,7 @@ def test_a_queue_that_never_starts_ends_the_run_with_its_reason(
     words = ("source=local", f"source.url={folder_of_scenes}/*.tif", "cluster.queue=closed", "cluster.start_timeout=5")
     done = cli(*words, *JOBS, env=nodes)
     assert done.returncode == 1
-    assert "no worker came within start_timeout=5 s: squeue says: job" in done.stderr
+    assert "no worker came within cluster.start_timeout=5 s: squeue says: job" in done.stderr
     assert "PENDING" in done.stderr
     assert "#SBATCH -p closed" in done.stderr
     assert "Traceback" not in done.stderr

@@ -312,7 +312,7 @@ def test_workers_that_do_not_start_are_no_fault_of_the_runner(
 ) -> None:
     monkeypatch.setattr("runner.cluster.local_processes.LocalCluster", Mock(side_effect=fault))
     with (
-        pytest.raises(ClusterError, match=r"do not start \(.*ask for fewer by stages.NAME.cluster.n_workers, raise"),
+        pytest.raises(ClusterError, match=r"do not start \(.*ask for fewer by cluster.n_workers, raise"),
         open_cluster(ClusterSettings(ClusterKind.processes, start_timeout=5), {}),
     ):
         pass

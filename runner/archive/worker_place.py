@@ -1,0 +1,87 @@
+"""An archive's work as a worker sees it: the same folders or not, the threads and the memory of this worker."""
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from runner.archive.stack_jobs import ArchiveJob
+from runner.base.sizes import parse_bytes
+from runner.errors import ClusterError, RecordError
+from runner.host.memory import memory_limit_bytes
+from runner.record.run import Run
+from runner.record.run_folder import RunFolder, read_run
+from runner.settings import ClusterKind, JobSettings
+from runner.source.parts import Part
+from runner.source.scenes import Archive
+from runner.source.stores import Stores
+
+_SHARE: Final = 0.7  # of a worker's memory: dask spills and pauses a worker that takes more
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveWork:
+    """What all stacks of an archive need; sent once to each worker."""
+
+    token: str  # of this run of the archive
+    archive: ArchiveJob
+    run: Run
+    stores: Stores
+    listed: Archive  # without its scenes, of which each task has its own
+    in_area: tuple[RunFolder, ...]
+    area: str | None  # the digest of source.area
+    memory_limit: str | None  # None is that of the worker
+    patience_seconds: float  # for another worker to let go of a stack
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlace:
+    """What a worker of dask finds where it runs."""
+
+    work: ArchiveWork
+    worker: Any
+
+    def refuse_other_folder(self) -> None:
+        """Raise ClusterError unless this worker sees the archive's folder as the run that sent it does."""
+        folder, run = self.work.archive.folder, self.work.run
+        with suppress(RecordError):
+            there = read_run(folder).record
+            if (there.started, there.host, there.pid) == (run.started, run.host, run.pid):
+                return
+        raise ClusterError(
+            f"worker {self.worker.address} does not see {folder}, where the archive's run writes; set output.dir to a "
+            "folder that all workers share under the same path"
+        )
+
+    def refuse_unseen(self, part: Part) -> None:
+        """Raise ClusterError if this worker does not see the folder of a stack's local scenes."""
+        if part.candidates:
+            href = part.candidates[0].item.href
+            location = self.work.stores.locate(href)
+            if location.root is None and not Path(location.key).parent.exists():
+                raise ClusterError(
+                    f"worker {self.worker.address} does not see {href}, which the archive's run has listed; give all "
+                    "workers the same folders under the same paths, or put the scenes into a bucket"
+                )
+
+    def job(self) -> JobSettings:
+        """The job, whose stages run on as many threads and in as much memory as this worker has."""
+        job = self.work.archive.job
+        threads, limit = self.worker.state.nthreads, f"{self.memory_bytes()}"
+        stages = {}
+        for name, stage in job.stages.items():
+            several = threads if stage.cluster.kind is ClusterKind.threads else None
+            own = stage.cluster.memory_limit
+            cluster = replace(
+                stage.cluster,
+                threads_per_worker=stage.cluster.threads_per_worker or several,
+                memory_limit=limit if own in (None, "auto") else own,
+            )
+            stages[name] = replace(stage, cluster=cluster)
+        return replace(job, stages=stages)
+
+    def memory_bytes(self) -> int:
+        """The bytes that all stacks here may take, with the process."""
+        own = self.work.memory_limit
+        limit = parse_bytes(own) if own else self.worker.memory_manager.memory_limit
+        return int(_SHARE * min(limit or memory_limit_bytes(), memory_limit_bytes()))
