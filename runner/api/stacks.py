@@ -50,8 +50,8 @@ def open_stack(overrides: Overrides = (), *, progress: bool = False, **settings:
         if job.source.parted_by:
             parted = ", ".join(job.source.parted_by)
             raise ConfigError(
-                f"source.stack_by: {parted} parts this source into several stacks, wanted one; leave it out, and "
-                "choose by source.where or source.band"
+                f"{'source.bands' if job.source.bands else 'source.stack_by'}: {parted} parts this source into several "
+                "stacks, wanted one; leave it out, and choose by source.where or source.band"
             )
         with libraries_hushed(), _opened(job) as reachable:
             return _found(reachable)

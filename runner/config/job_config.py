@@ -169,9 +169,9 @@ def _number(key: str, value: object) -> float | int | None:
 
 
 def _numbers_and_names(bands: object) -> object:
-    """A list of bands, numbers as such; a word alone is a list of one."""
+    """A list of bands, numbers as such; a word is split at its commas."""
     if isinstance(bands, (str, int)):
-        bands = [bands]
+        bands = [band.strip() for band in str(bands).split(",")]
     return [*map(number_or_name, bands)] if isinstance(bands, list) else bands
 
 

@@ -1,5 +1,6 @@
 """The progress of an archive in words."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -43,3 +44,10 @@ def test_bytes_rate_time_left_and_failures_are_said_as_far_as_they_are_known(
         progress.add(row(name, status))
     assert (progress.done, progress.total) == (len(statuses), len(sizes))
     assert progress.in_words(seconds) == words
+
+
+def test_the_bytes_of_files_are_counted_once_for_all_of_their_bands() -> None:
+    bands = [replace(part("file", 10**9), name=name) for name in ("red", "nir")]
+    progress = Progress(bands, [])
+    progress.add(row("red"))
+    assert progress.in_words(10.0) == "500 MB of 1 GB, 50 MB/s, 10.0 s left"

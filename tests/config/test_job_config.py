@@ -539,3 +539,10 @@ def test_a_key_that_a_cluster_does_not_have_is_refused(overrides: list[str], mes
     words = [f"cluster@stages.{name}.cluster={option}" for name in ("spatial_mean",)]
     with pytest.raises(ConfigError, match=re.escape(f"stages.spatial_mean.cluster.{message}")):
         compose(*words, *(f"stages.spatial_mean.cluster.{key}" for key in keys))
+
+
+@pytest.mark.parametrize(
+    ("typed", "bands"), [("red,nir", ["red", "nir"]), ("1,4", [1, 4]), ("all", ["all"]), ("[1]", [1])]
+)
+def test_bands_are_a_list_with_or_without_brackets(typed: str, bands: list[int | str]) -> None:
+    assert compose(f"source.bands={typed}").source.bands == bands
