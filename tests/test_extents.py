@@ -178,7 +178,7 @@ def assert_close(actual: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -
 
 
 @pytest.mark.parametrize("transform", [UTM, GEOGRAPHIC], ids=["equal weights", "by area"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(places=st.lists(windows, min_size=1, max_size=5), case=cases)
 def test_statistics_are_those_of_scenes_in_a_canvas(transform: Affine, places: list[Window], case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -8,7 +8,6 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 
 from runner.engine.hidden import Hidden
 from runner.engine.shared import Shared
@@ -17,6 +16,7 @@ from runner.model import Stack
 from runner.planning.masking import PixelRule
 from runner.planning.reading import Reading
 from runner.planning.records import Task
+from runner.read.gdal_environment import gdal_options_set
 from runner.read.header import ScenePixels, Window
 from runner.reduce.pixel_types import Place
 
@@ -104,7 +104,7 @@ class StackArray:
     def _gdal_set(self, task: Task) -> Any:
         """GDAL's options for this thread, if GDAL reads a scene."""
         by_gdal = any(map(self._reading.needs_gdal, self._stack.scenes[task.start : task.stop]))
-        return rasterio.Env(**self._reading.gdal_options) if by_gdal else nullcontext()
+        return gdal_options_set(**self._reading.gdal_options) if by_gdal else nullcontext()
 
 
 def _picks(numbers: Values) -> bool:

@@ -18,7 +18,7 @@ class Progress:
         self._bytes = {part.name: (part.stored_bytes or 0) / bands[files[part.name]] for part in parts}
         self._sized = all(part.stored_bytes is not None for part in parts)
         self.total, self.done, self.failed = len(parts), 0, 0
-        self._all_bytes, self._done_bytes = sum(self._bytes.values()), 0
+        self._all_bytes, self._done_bytes = sum(self._bytes.values()), 0.0
         for row in ended:
             self.add(row)
         self._before, self._bytes_before = self.done, self._done_bytes

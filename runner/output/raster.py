@@ -17,6 +17,7 @@ from runner.output.block_coder import BLOCK, UnequalError
 from runner.output.cog_file import CogForm, PartlyEncoded, write_cog
 from runner.output.digest import FileFacts, ValueDigest, ValueFacts, file_sha256, same_bits
 from runner.planning.memory import raster_dtype
+from runner.read.gdal_environment import gdal_options_set
 from runner.settings import OutputSettings
 
 _CACHE_MB = 64  # of GDAL blocks; the default is 5 % of the machine
@@ -46,7 +47,7 @@ def write_raster(
     nodata = np.nan if raster.dtype.kind == "f" else _NO_COUNT
     place = {"crs": grid.crs, "transform": Affine(*grid.transform), "nodata": nodata}
     try:
-        with written_aside(path) as aside, rasterio.Env(GDAL_CACHEMAX=_CACHE_MB):
+        with written_aside(path) as aside, gdal_options_set(GDAL_CACHEMAX=_CACHE_MB):
             beside = lasting_threads("beside-raster", _BESIDE)
             digest = beside.submit(_digest, tags.get("statistic", path.stem), raster)
             write_cog(aside, raster, place, tags, CogForm(output.compression, output.level))

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from runner.base.suggest import did_you_mean
 from runner.errors import ConfigError
@@ -93,6 +94,25 @@ def gdal_environment(options: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def gdal_options_set(**options: Any) -> Iterator[None]:
+    """Set options as `rasterio.Env` does, for this thread if it is not the main one, and leave nothing behind.
+
+    At its end `rasterio.Env` sets what it found, also what GDAL had found in the environment, which then would hold
+    whatever the environment says later.
+    """
+    import rasterio  # noqa: PLC0415 - GDAL is loaded where it is used, not in every import
+    from rasterio._env import del_gdal_config, get_gdal_config  # noqa: PLC0415 - as above
+
+    try:
+        with rasterio.Env(**options):
+            yield
+    finally:
+        for name in options:
+            if _as_text(get_gdal_config(name, normalize=False)) == os.environ.get(name):
+                del_gdal_config(name)
 
 
 def options_in_force(names: list[str]) -> dict[str, str | None]:

@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
-import rasterio
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
 from runner.errors import ReadError
+from runner.read.gdal_environment import gdal_options_set
 from runner.read.ifd import Tag
 from runner.read.layout import TiffLayout
 from runner.read.masks import FileMask, file_masks
@@ -93,7 +93,7 @@ def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> I
 def _opened(tiff: bytes, sidecars: Sidecars) -> Iterator[Any]:
     """GDAL's dataset of a TIFF in memory, with these files beside it and no others."""
     folder, listing = uuid4().hex, "FALSE" if sidecars else "EMPTY_DIR"
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=listing), ExitStack() as files:
+    with gdal_options_set(GDAL_DISABLE_READDIR_ON_OPEN=listing), ExitStack() as files:
         memory = files.enter_context(MemoryFile(tiff, dirname=folder, filename="x.tif"))
         for name, data in sidecars:
             files.enter_context(MemoryFile(data, dirname=folder, filename=name))

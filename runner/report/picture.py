@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runner.read.gdal_environment import gdal_options_set
 from runner.report.place import axis_unit
 from runner.report.png import palette_png
 from runner.report.records import Raster
@@ -38,7 +39,10 @@ def read_raster(path: Path, most_pixels: int) -> Raster:
     import rasterio  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
 
     # A VRT under the name of a TIFF could show any file of this machine; so no other driver is asked.
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_PAM_ENABLED="NO"), rasterio.open(path, driver="GTiff") as raster:
+    with (
+        gdal_options_set(GDAL_CACHEMAX=_CACHE_MB, GDAL_PAM_ENABLED="NO"),
+        rasterio.open(path, driver="GTiff") as raster,
+    ):
         pixels, mask = _read_small(raster, most_pixels)
         tags, band = raster.tags(), raster.tags(1)
         statistic = tags.get("statistic") or path.stem

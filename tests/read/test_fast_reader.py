@@ -252,7 +252,9 @@ def served(tmp_path: Path) -> Iterator[tuple[FaultyServer, list[SceneFile]]]:
 FEW = replace(QUICK, min_range_bytes=1)  # a request for each of the ten tile rows of a scene
 
 
-@pytest.mark.parametrize("fault", ["500", "503", "429", "reset", "short", "cut", "silent"])
+@pytest.mark.parametrize(
+    "fault", ["500", "503", "429", "reset", "short", "cut", pytest.param("silent", marks=pytest.mark.slow)]
+)
 def test_passing_faults_are_retried_and_counted(served: tuple[FaultyServer, list[SceneFile]], fault: str) -> None:
     server, scenes = served
     server.script = first(3, fault)
@@ -292,7 +294,7 @@ def test_lasting_faults_fail_at_once(
         ("503", "throttles"),
         ("500", "status 500"),
         ("short", "the body ends early"),
-        ("silent", "no answer within fetch.timeout"),
+        pytest.param("silent", "no answer within fetch.timeout", marks=pytest.mark.slow),
         ("reset", "the connection fails"),
     ],
 )

@@ -7,7 +7,13 @@ import pytest
 import rasterio
 
 from runner.errors import ConfigError
-from runner.read.gdal_environment import check_option_names, gdal_environment, known_options, options_in_force
+from runner.read.gdal_environment import (
+    check_option_names,
+    gdal_environment,
+    gdal_options_set,
+    known_options,
+    options_in_force,
+)
 
 
 def test_options_are_in_force_inside_and_gone_after() -> None:
@@ -68,3 +74,11 @@ def test_the_known_names_are_literals_of_the_library_in_use() -> None:
     library = libraries[0].read_bytes()
     missing = [name for name in known_options() if b"\0" + name.encode() + b"\0" not in library]
     assert len(missing) < 0.1 * len(known_options()), missing  # a newer GDAL may drop a few
+
+
+def test_options_set_for_a_while_leave_the_environment_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "7")
+    with gdal_options_set(GDAL_HTTP_TIMEOUT="9"):
+        assert options_in_force(["GDAL_HTTP_TIMEOUT"]) == {"GDAL_HTTP_TIMEOUT": "9"}
+    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "8")
+    assert options_in_force(["GDAL_HTTP_TIMEOUT"]) == {"GDAL_HTTP_TIMEOUT": "8"}

@@ -172,7 +172,7 @@ def same_bits(left: Stack, right: Stack) -> bool:
 nodatas = st.sampled_from([None, 0, 1, math.nan])
 
 
-@settings(max_examples=50)
+@settings(max_examples=15)
 @example(np.array([[[1 + 2**-52]], [[1 + 2**-21]]]), 1, Cut(1, 1, 1, 1, 0))  # the first is nodata in all but a digit
 @given(stacks(), nodatas, cuts)
 def test_every_pixel_over_time_is_the_true_value_rounded_once(stack: Stack, nodata: float | None, cut: Cut) -> None:
@@ -193,7 +193,7 @@ def hold_over_time(stack: Stack, nodata: float | None, cut: Cut) -> None:
         np.testing.assert_equal({name: found[name][y, x] for name in NAMES}, expected(stack[:, y, x], pixels))
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(stacks(), nodatas, cuts)
 def test_every_scene_over_space_is_the_true_value_rounded_once(stack: Stack, nodata: float | None, cut: Cut) -> None:
     hold_over_space(stack, nodata, cut)
@@ -213,7 +213,7 @@ def hold_over_space(stack: Stack, nodata: float | None, cut: Cut) -> None:
         np.testing.assert_equal({name: found[name][scene] for name in NAMES}, expected(layer, pixels))
 
 
-@settings(max_examples=60)
+@settings(max_examples=15)
 @given(stacks(), nodatas, cuts, cuts)
 def test_two_ways_to_cut_a_stack_give_the_same_bits(stack: Stack, nodata: float | None, one: Cut, other: Cut) -> None:
     pixels = Pixels(stack.dtype, nodata)

@@ -46,7 +46,7 @@ def inputs_of(server: FaultyServer, seconds: float = LONG) -> Inputs:
         ("html", StoreError, "ignores Range requests"),
         ("reset", StoreError, "the connection fails"),
         ("short", StoreError, "the body ends early"),
-        ("silent", StoreError, "no answer within fetch.timeout"),
+        pytest.param("silent", StoreError, "no answer within fetch.timeout", marks=pytest.mark.slow),
     ],
 )
 def test_a_fault_of_the_store_ends_the_run_and_leaves_no_scene_out(
