@@ -224,6 +224,7 @@ def test_nan_may_be_the_nodata_of_the_files(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "result/report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_on_its_source_is_resumed_with_another_source(
     cli: Cli, tmp_path: Path, folder_of_scenes: Path
 ) -> None:
@@ -270,7 +271,14 @@ def test_a_scene_that_cannot_be_decoded_is_named_or_skipped(cli: Cli, tmp_path: 
         assert raster.read(1).max() == 4
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: int, code: int) -> None:
     words = [
         "cluster@stages.spatial_mean.cluster=processes",
@@ -315,6 +323,7 @@ def test_a_job_with_a_folder_of_its_own_needs_none_of_hydra(words: list[str], ad
     assert _folder_of_hydra(words) == added
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder that not even root can write to")
 def test_the_current_folder_may_be_read_only_if_results_go_elsewhere(cli: Cli, folder_of_scenes: Path) -> None:
     words = ["source=local", f"source.url='{folder_of_scenes}/*.tif'"]

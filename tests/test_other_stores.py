@@ -93,6 +93,7 @@ def stac_items(root: str, query: str = "") -> list[dict[str, object]]:
     return [*items, make_item("other", assets={"blue": {"href": f"{root}/x.tif"}})]
 
 
+@pytest.mark.slow
 def test_a_stac_catalog_of_the_web_with_signed_assets_is_read(cli: Cli, tmp_path: Path) -> None:
     mean = write_scenes(tmp_path / "web")
     certificate = make_certificate(tmp_path / "own.pem")

@@ -175,9 +175,9 @@ def same_bits(one: Results, other: Results) -> bool:
 
 
 KINDS = ["sync", "threads", "processes", "address"]
-# Both engines, every cluster and every chunking, masked and not; worker processes take seconds to start.
+# Both engines, every cluster and every chunking, masked and not; workers take seconds to start.
 CASES = [
-    pytest.param(*case, marks=pytest.mark.slow if case[1] == "processes" and number % 12 else ())
+    pytest.param(*case, marks=pytest.mark.slow if case[1] in {"processes", "address"} and number % 12 else ())
     for number, case in enumerate(itertools.product(EngineName, KINDS, ["block", "row of all scenes", "odd"], OwnMask))
 ]
 

@@ -82,6 +82,7 @@ def test_a_stack_that_fails_is_a_row_the_others_are_right_and_resume_does_what_i
     assert "there is nothing to resume" in cli("log", "resume", "out").stdout
 
 
+@pytest.mark.slow
 def test_stacks_outside_of_the_box_are_left_out_and_none_has_failed(cli: Cli, tmp_path: Path) -> None:
     root, out = write_archive(tmp_path / "data"), tmp_path / "out"
     west, south, east, north = -123.0, 47.84, -122.99, 47.85

@@ -86,6 +86,7 @@ def test_a_run_that_nobody_can_see_is_completed_all_the_same(folder_of_scenes: P
     assert "stdout cannot be written: No space left on device" in (folder / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_text_that_is_all_that_was_asked_for_has_an_exit_code(full: int, unread: int) -> None:
     """As --help, --cfg, --info and a plan have."""
     command = [sys.executable, "-m", "runner", "--help"]

@@ -203,6 +203,7 @@ def test_an_interrupted_build_leaves_nothing_and_is_not_used(tmp_path: Path) -> 
     assert len(scenes(ensure_archive(tmp_path, TINY))) == 2
 
 
+@pytest.mark.slow
 def test_a_build_that_was_killed_is_not_used_and_removed_after_a_day(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     builder = context.Process(target=ensure_archive, args=(tmp_path, replace(TINY, scenes=20_000)))
@@ -232,6 +233,7 @@ def test_a_damaged_archive_is_made_again(tmp_path: Path, harm: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [root.name]
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_both_succeed(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         folders = [pool.apply_async(ensure_archive, (tmp_path, SMALL)) for _ in range(2)]

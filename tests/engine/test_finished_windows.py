@@ -125,6 +125,7 @@ def test_what_comes_back_of_a_window_is_its_mean_and_its_count(stack: Stack) -> 
     assert elsewhere.bytes_back / stack.grid.pixels < 6  # float32 and int8, and what each task says besides
 
 
+@pytest.mark.slow
 def test_a_value_beyond_the_rasters_type_is_noted_as_it_is_here(tmp_path: Path) -> None:
     for day in (6, 12):
         write_scene(tmp_path / f"S1A_202001{day:02}_ASC.tif", np.full((64, 64), 1e300))

@@ -84,6 +84,7 @@ def test_tiles_outside_of_an_area_are_not_fetched(tmp_path: Path) -> None:
         assert part < whole / 2  # of the six tiles among thirty, and what lies between them
 
 
+@pytest.mark.slow
 def test_hidden_pixels_of_scaled_integers_do_not_count(tmp_path: Path) -> None:
     layers = []
     for day in range(1, 11):

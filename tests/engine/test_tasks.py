@@ -56,6 +56,7 @@ def archives(draw: st.DrawFn) -> tuple[list[np.ndarray], float, dict[str, Any]]:
     return scenes, nodata, {"predictor": predictor, "sparse_ok": draw(st.booleans()), "zlevel": 1}
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(archives())
 def test_the_bits_are_the_same_in_lanes_and_right(archive: tuple[list[np.ndarray], float, dict[str, Any]]) -> None:

@@ -105,6 +105,7 @@ def test_every_statistic_by_area_is_the_true_value_rounded_once(dtype: str, magn
 cuts = st.lists(st.integers(1, 16), max_size=4, unique=True)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(["i2", "f4", "f8"]), cuts, cuts, st.randoms(), st.integers(0, 30))
 def test_tiles_and_their_order_change_no_bit(
     dtype: str, rows: list[int], columns: list[int], shuffle: Any, magnitudes: int

@@ -213,6 +213,7 @@ def hold_over_space(stack: Stack, nodata: float | None, cut: Cut) -> None:
         np.testing.assert_equal({name: found[name][scene] for name in NAMES}, expected(layer, pixels))
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(stacks(), nodatas, cuts, cuts)
 def test_two_ways_to_cut_a_stack_give_the_same_bits(stack: Stack, nodata: float | None, one: Cut, other: Cut) -> None:

@@ -26,8 +26,8 @@ Tile = npt.NDArray[Any]
 SUMS = Needs(sums=True)
 ROWS, COLUMNS = 80, 32
 WINDOW = (90, 70)
-CODINGS = [("u1", 2), ("i4", 2), ("f4", 1), ("f4", 3)]  # each is compiled anew
-MORE_CODINGS = [("u1", 1), ("f4", 2), ("f8", 3)]
+CODINGS = [("u1", 2), ("f4", 3)]  # each is compiled anew
+MORE_CODINGS = [("u1", 1), ("i4", 2), ("f4", 1), ("f4", 2), ("f8", 3)]
 WHOLE = Place(0, 0, 0, 0, ROWS, COLUMNS)
 LOWEST = (-149 - 23, -149, -126, -100, 0, 60)  # exponents, from below the subnormals
 SPREADS = [(low, wide) for low in LOWEST for wide in (*range(20, 32), 200) if low + wide < 104]

@@ -209,34 +209,38 @@ def test_a_type_without_statistics_is_refused_by_name(dtype: str) -> None:
         Pixels(np.dtype(dtype))
 
 
+MISSING = [
+    ("f4", [1, np.nan, np.inf, -np.inf], None, None, [0, 1, 0, 0]),
+    ("f4", [0.1, 0.2], 0.1, None, [1, 0]),  # 0.1 is another number in float32
+    ("f8", [0.1, np.float32(0.1)], 0.1, None, [1, 1]),  # GDAL compares float64 to the digits of a float32, too
+    ("f8", [0.1, 0.1000001], 0.1, None, [1, 0]),
+    ("f4", [-3.4028235e38, 0], -3.40282346638529e38, None, [1, 0]),  # as GDAL prints the lowest float32
+    ("f4", [-3.4028235e38, 0], -3.40282e38, None, [1, 0]),
+    ("f4", [np.inf, 1], 1e300, None, [0, 0]),
+    ("f4", [np.inf, 1], np.inf, None, [1, 0]),
+    ("f4", [np.nan, 1], np.nan, None, [1, 0]),
+    ("f4", [0.0, -0.0, 1], 0, None, [1, 1, 0]),
+    ("f4", [0.1, 0.2, 0.3], None, (0.1, 0.2), [0, 1, 1]),  # float32 0.2 lies above 0.2
+    ("f4", [0, 1, 2, 3], 2, (1, 3), [1, 0, 1, 0]),
+    ("f8", [np.inf, 5], None, (5, np.inf), [0, 0]),
+    ("u1", [0, 255], -9999, None, [0, 0]),
+    ("u1", [0, 255], np.nan, None, [0, 0]),
+    ("u1", [0, 255], 255.0, None, [0, 1]),
+    ("u1", [0, 1, 2, 3], 1.5, (0.5, 2.5), [1, 1, 0, 1]),
+    ("bool", [False, True], 0, None, [1, 0]),
+    ("i8", [2**53, 2**53 + 1], 2**53 + 1, None, [0, 1]),
+    ("i8", [2**63 - 1, -(2**63)], 2.0**63, None, [0, 0]),
+    ("i8", [0, 1, 2], 1, (0.5, 2), [1, 1, 0]),
+    ("i8", [0, 1], None, (1e30, 2e30), [1, 1]),
+    ("u8", [2**64 - 1, 0], 2**64 - 1, None, [1, 0]),
+    ("u8", [2**64 - 1, 5], -1, (-5, 7), [1, 0]),
+]
+
+
 @pytest.mark.parametrize(
     ("dtype", "values", "nodata", "valid_range", "wanted"),
-    [
-        ("f4", [1, np.nan, np.inf, -np.inf], None, None, [0, 1, 0, 0]),
-        ("f4", [0.1, 0.2], 0.1, None, [1, 0]),  # 0.1 is another number in float32
-        ("f8", [0.1, np.float32(0.1)], 0.1, None, [1, 1]),  # GDAL compares float64 to the digits of a float32, too
-        ("f8", [0.1, 0.1000001], 0.1, None, [1, 0]),
-        ("f4", [-3.4028235e38, 0], -3.40282346638529e38, None, [1, 0]),  # as GDAL prints the lowest float32
-        ("f4", [-3.4028235e38, 0], -3.40282e38, None, [1, 0]),
-        ("f4", [np.inf, 1], 1e300, None, [0, 0]),
-        ("f4", [np.inf, 1], np.inf, None, [1, 0]),
-        ("f4", [np.nan, 1], np.nan, None, [1, 0]),
-        ("f4", [0.0, -0.0, 1], 0, None, [1, 1, 0]),
-        ("f4", [0.1, 0.2, 0.3], None, (0.1, 0.2), [0, 1, 1]),  # float32 0.2 lies above 0.2
-        ("f4", [0, 1, 2, 3], 2, (1, 3), [1, 0, 1, 0]),
-        ("f8", [np.inf, 5], None, (5, np.inf), [0, 0]),
-        ("u1", [0, 255], -9999, None, [0, 0]),
-        ("u1", [0, 255], np.nan, None, [0, 0]),
-        ("u1", [0, 255], 255.0, None, [0, 1]),
-        ("u1", [0, 1, 2, 3], 1.5, (0.5, 2.5), [1, 1, 0, 1]),
-        ("bool", [False, True], 0, None, [1, 0]),
-        ("i8", [2**53, 2**53 + 1], 2**53 + 1, None, [0, 1]),
-        ("i8", [2**63 - 1, -(2**63)], 2.0**63, None, [0, 0]),
-        ("i8", [0, 1, 2], 1, (0.5, 2), [1, 1, 0]),
-        ("i8", [0, 1], None, (1e30, 2e30), [1, 1]),
-        ("u8", [2**64 - 1, 0], 2**64 - 1, None, [1, 0]),
-        ("u8", [2**64 - 1, 5], -1, (-5, 7), [1, 0]),
-    ],
+    # Each type is compiled anew, which takes seconds.
+    [pytest.param(*row, marks=() if row[0] in {"f4", "u1"} else pytest.mark.slow) for row in MISSING],
 )
 def test_which_pixels_are_missing(
     dtype: str, values: list[float], nodata: float | None, valid_range: tuple[float, float] | None, wanted: list[int]

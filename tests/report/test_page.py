@@ -400,6 +400,7 @@ def test_halves_of_surrogate_pairs_and_control_characters_are_written(small: Pat
 # --- size -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_five_thousand_scenes_and_twenty_thousand_tasks_stay_small(tmp_path: Path) -> None:
     path = write_report(make_run_folder(tmp_path, LARGE))
     page = Page(path)

@@ -108,9 +108,13 @@ def test_a_secret_in_a_config_file_is_not_written_by_hydra_either(sweep: Sweep, 
     [
         ("chunks=row,rwo", "chunks=rwo: no such option; did you mean 'row'"),
         ("fetch.in_fligth=4,8", "fetch.in_fligth: there is no such setting; did you mean 'fetch.in_flight"),
-        ("stages.spatial_mean.statistics=[mean],[meen]", "meen"),
+        pytest.param("stages.spatial_mean.statistics=[mean],[meen]", "meen", marks=pytest.mark.slow),
         ("fetch.in_flight=4,0", "fetch.in_flight=0: wanted a whole number from 1 on"),
-        ("stages.spatial_mean.cluster={kind:threads},{kind:threads,n_workers:7}", "n_workers=7: wanted 1 or nothing"),
+        pytest.param(
+            "stages.spatial_mean.cluster={kind:threads},{kind:threads,n_workers:7}",
+            "n_workers=7: wanted 1 or nothing",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_value_that_no_job_can_have_refuses_the_whole_sweep(sweep: Sweep, override: str, problem: str) -> None:
@@ -120,6 +124,7 @@ def test_a_value_that_no_job_can_have_refuses_the_whole_sweep(sweep: Sweep, over
     assert not Path("sweep").exists()
 
 
+@pytest.mark.slow
 def test_settings_that_contradict_each_other_are_a_row(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     folder = sweep(*GRID[:2], "cluster=threads,processes", "cluster.n_workers=1,2")
     assert list(statuses(folder).values()) == ["COMPLETED", "REFUSED", "COMPLETED", "COMPLETED"]
@@ -172,6 +177,7 @@ def test_a_resume_of_what_is_complete_runs_nothing(sweep: Sweep) -> None:
     assert records(sweep(*GRID, "sweep.resume=auto")) == before
 
 
+@pytest.mark.slow
 def test_the_overrides_of_a_resume_may_have_another_order(sweep: Sweep) -> None:
     folder = sweep(*GRID, "mask=nodata,none")
     before = records(folder)
@@ -261,6 +267,7 @@ def test_a_search_among_values_that_do_not_exist_is_refused(sweep: Sweep, overri
     assert not Path("sweep").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_optuna")
 def test_a_proposal_that_equals_the_baseline_is_not_another_job(sweep: Sweep) -> None:
     overrides = (*SEARCH, "sweep.trials=2", "sweep.baseline=['chunks=row']")
@@ -279,6 +286,7 @@ def test_a_search_with_another_baseline_is_refused_and_changes_nothing(sweep: Sw
     assert files(folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_optuna")
 def test_trials_keep_their_numbers_if_a_record_is_lost(sweep: Sweep) -> None:
     folder = sweep(*SEARCH, "sweep.trials=2")
