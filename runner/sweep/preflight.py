@@ -10,7 +10,7 @@ from runner.errors import ConfigError, PlanError, RunnerError
 from runner.model import Inputs, locate
 from runner.planning.planner import make_plan
 from runner.planning.reading import fetch_options
-from runner.settings import JobSettings, SourceKind
+from runner.settings import ClusterKind, JobSettings, SourceKind
 from runner.source.reachable import opened_source
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
@@ -25,10 +25,10 @@ class Planner:
     def refusal(self, job: JobSettings) -> str | None:
         """The reason why the job cannot run as configured; None if it can, or if its inputs cannot be found.
 
-        Then the run itself reports the error.
+        Then the run itself reports the error. Nor is a running scheduler waited for, as its job does.
         """
         inputs = self._inputs(job)
-        if inputs is None:
+        if inputs is None or any(stage.cluster.kind is ClusterKind.address for stage in job.stages.values()):
             return None
         try:
             make_plan(job, inputs.stack, inputs.skipped)

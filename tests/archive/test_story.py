@@ -252,6 +252,7 @@ def test_each_line_of_a_log_is_of_its_own_stack(cli: Cli, tmp_path: Path) -> Non
     assert done.stdout.splitlines() == [
         "wrote out/stacks.parquet",
         "wrote out/spatial_mean.parquet",
+        "wrote out/collection.json",
         "rasters: out/stacks/*/temporal_mean.tif, out/stacks/*/temporal_count.tif",
     ]
 
