@@ -184,6 +184,16 @@ class Stack:
         return list(dict.fromkeys(scene.band for scene in self.scenes))
 
     @property
+    def coordinates(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Those of its pixels, each by its dimension, as xarray takes them: times in UTC, and centres in the CRS."""
+        a, _, c, _, e, f = self.grid.transform
+        return {
+            "time": ("time", np.array([scene.time.replace(tzinfo=None) for scene in self.scenes], "datetime64[us]")),
+            "y": ("y", f + e * (np.arange(self.grid.height) + 0.5)),
+            "x": ("x", c + a * (np.arange(self.grid.width) + 0.5)),
+        }
+
+    @property
     def tile_shape(self) -> tuple[int, int]:
         """Rows and columns of the files' tiles."""
         return self.scenes[0].header.tile_shape

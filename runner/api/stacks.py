@@ -98,14 +98,11 @@ def _lazy(array: "StackArray", stack: Stack, chunks: tuple[tuple[int, ...], ...]
 
     name = f"{stack.name}-{tokenize(_identity(array, stack), chunks)}"
     lazy = da.from_array(array, chunks, name=name, lock=False, fancy=False, meta=np.empty((0, 0, 0), array.dtype))
-    a, _, c, _, e, f = stack.grid.transform
     pixels = xr.DataArray(
         lazy,
         dims=_DIMENSIONS,
         coords={
-            "time": np.array([scene.time.replace(tzinfo=None) for scene in stack.scenes], "datetime64[us]"),
-            "y": f + e * (np.arange(stack.grid.height) + 0.5),
-            "x": c + a * (np.arange(stack.grid.width) + 0.5),
+            **stack.coordinates,
             "scene": ("time", np.array([scene.name for scene in stack.scenes])),
             **{group: ("time", values) for group, values in _groups(stack.scenes).items()},
         },

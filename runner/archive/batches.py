@@ -30,7 +30,7 @@ def of_same_files(parts: Iterable[Part]) -> list[list[Part]]:
     """The stacks of an archive; those of different bands of the same files together, in their order."""
     groups: dict[Hashable, list[Part]] = {}
     for part in parts:
-        files: Hashable = part.name if part.band is None else tuple(scene.item.href for scene in part.candidates)
+        files: Hashable = part.name if part.band is None else part.files
         groups.setdefault(files, []).append(part)
     return [
         group[first : first + MOST_TOGETHER]

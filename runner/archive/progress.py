@@ -13,9 +13,8 @@ class Progress:
     """Counts the stacks that end, and the stored bytes of each."""
 
     def __init__(self, parts: Sequence[Part], ended: Iterable[StackRow]) -> None:
-        files = {part.name: tuple(scene.item.href for scene in part.candidates) for part in parts}
-        bands = Counter(files.values())  # stacks of the same files, which share their bytes
-        self._bytes = {part.name: (part.stored_bytes or 0) / bands[files[part.name]] for part in parts}
+        bands = Counter(part.files for part in parts)  # stacks of the same files, which share their bytes
+        self._bytes = {part.name: (part.stored_bytes or 0) / bands[part.files] for part in parts}
         self._sized = all(part.stored_bytes is not None for part in parts)
         self.total, self.done, self.failed = len(parts), 0, 0
         self._all_bytes, self._done_bytes = sum(self._bytes.values()), 0.0

@@ -14,16 +14,12 @@ from runner.errors import ClusterError, expanded
 from runner.host.signals import signals_held
 from runner.settings import ClusterSettings
 
-log = logging.getLogger(__name__)
-
 
 @contextmanager
 def ssh_hosts(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
     """Start a scheduler on the first host and workers on all; end them with the connections. Raises ClusterError."""
-    import asyncssh  # noqa: PLC0415 - an extra
-
     with ExitStack() as exits:
-        with signals_held(), _explained(settings, (asyncssh.Error, OSError, TimeoutError, RuntimeError, Exception)):
+        with signals_held(), _explained(settings):
             cluster = SSHCluster(
                 [settings.hosts[0], *settings.hosts],
                 connect_options=_connection(settings),
@@ -69,10 +65,10 @@ def _scheduler_options(settings: ClusterSettings) -> dict[str, Any]:
 
 
 @contextmanager
-def _explained(settings: ClusterSettings, kinds: tuple[type[Exception], ...]) -> Iterator[None]:
+def _explained(settings: ClusterSettings) -> Iterator[None]:
     try:
         yield
-    except kinds as error:
+    except Exception as error:  # errors of asyncssh, of dask and of the system have no base in common
         said = " ".join(str(error).split()) or type(error).__name__
         raise ClusterError(
             f"{key_of()}=ssh: the workers on {', '.join(settings.hosts)} do not start ({said}); try "

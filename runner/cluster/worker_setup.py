@@ -20,6 +20,7 @@ from runner.cluster.liveness import Liveness
 from runner.cluster.versions import finder, versions_here
 from runner.errors import ClusterError
 from runner.host.open_files import allow_many_files
+from runner.read.gdal_environment import restore_environment
 
 _TOPIC: Final = "cog-stack-runner"  # of events about workers
 
@@ -67,15 +68,6 @@ def set_up(options: Mapping[str, str], prepare: Callable[[], object] | None) -> 
     return before
 
 
-def restore(before: Mapping[str, str | None]) -> None:
-    """Give this worker process its own options back."""
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-
-
 def _told(event: tuple[float, Mapping[str, str]]) -> None:
     _, facts = event
     log.warning("worker %s: %s", facts["worker"], facts["problem"])
@@ -86,7 +78,7 @@ def _worker_plugin(name: str, setup: Setup, known: frozenset[str]) -> WorkerPlug
     """The plugin that sets up a worker. Those that are not `known` leave if they cannot be used."""
     find, ours, topic, only_warn = finder(), dict(versions_here()), _TOPIC, setup.only_warn
     remedy = f", or set {key_of('versions')}=warn"
-    steps = pickle.dumps((set_up, restore, dict(setup.options), setup.prepare))
+    steps = pickle.dumps((set_up, restore_environment, dict(setup.options), setup.prepare))
 
     class WorkerSetup(WorkerPlugin):
         problem: str | None = None

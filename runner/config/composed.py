@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -27,6 +27,7 @@ from runner.config import job_config
 from runner.config.arguments import flags_and_overrides
 from runner.config.messages import explain
 from runner.config.overrides import refuse_overrides
+from runner.config.replay import written_config
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
 from runner.settings import JobSettings
@@ -53,10 +54,7 @@ def composed_job(tree: DictConfig, overrides: Sequence[str], command: Sequence[s
     for word in words:
         if key_of(word).startswith("sweep."):
             raise ConfigError(f"{word}: this is a single job; give -m and hydra/launcher=isolated for a sweep")
-    written = OmegaConf.to_container(tree, enum_to_str=True)
-    assert isinstance(written, dict)
-    plain = {str(key): value for key, value in written.items() if key != "sweep"}  # no setting of the job
-    return ComposedJob(job, job_config.resolved(tree), plain, tuple(command), tuple(words))
+    return ComposedJob(job, job_config.resolved(tree), written_config(tree), tuple(command), tuple(words))
 
 
 def refuse_undecoded(words: Sequence[str]) -> None:

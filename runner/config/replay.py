@@ -172,10 +172,14 @@ def _refuse_blanks(composed: DictConfig, needless: Sequence[str]) -> None:
 
 def keep_config(folder: Path, tree: DictConfig, overrides: list[str]) -> None:
     """Write the files that Hydra itself would leave in .hydra/, without secrets."""
+    keep_plain_config(folder, written_config(tree), overrides)
+
+
+def written_config(tree: DictConfig) -> dict[str, Any]:
+    """The config of a job as it is written, its interpolations as they are."""
     plain = OmegaConf.to_container(tree, enum_to_str=True)
     assert isinstance(plain, dict)
-    plain.pop("sweep", None)  # no setting of the job
-    keep_plain_config(folder, {str(key): value for key, value in plain.items()}, overrides)
+    return {str(key): value for key, value in plain.items() if key != "sweep"}  # no setting of the job
 
 
 def keep_plain_config(folder: Path, plain: Mapping[str, Any], overrides: Sequence[str]) -> None:

@@ -162,15 +162,10 @@ def open_stack(stack: Stack, chunks: Chunks, rule: PixelRule, reading: Reading |
         )
         for scene in stack.scenes
     ]
-    a, _, c, _, e, f = stack.grid.transform
     pixels = xr.DataArray(
         da.stack(layers).rechunk({0: chunks.time}),
         dims=("time", "y", "x"),
-        coords={
-            "time": np.array([scene.time.replace(tzinfo=None) for scene in stack.scenes], "datetime64[us]"),
-            "y": f + e * (np.arange(stack.grid.height) + 0.5),
-            "x": c + a * (np.arange(stack.grid.width) + 0.5),
-        },
+        coords=stack.coordinates,
         name=stack.name,
     )
     return pixels.rio.write_crs(stack.grid.crs) if stack.grid.crs else pixels

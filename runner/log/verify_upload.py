@@ -1,6 +1,5 @@
 """A run in a bucket verified: every object read back, and held against the hashes that were uploaded with them."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from runner.log.verify_stacks import tell_checks
 from runner.publish.address import ACCESS, address_of
 from runner.publish.open import open_target, stores_of_output
 from runner.publish.target import Target, sha256_of
-from runner.record.run_files import Outputs, typed
+from runner.record.run_files import Outputs, parsed_json, typed
 from runner.record.stacks import FOLDER
 from runner.record.uploaded import UPLOADED, Uploaded, UploadedFile, checked
 from runner.settings import JobSettings
@@ -104,9 +103,13 @@ class _Upload:
                 f"{command()} log resume RUN goes on with it"
             )
         self.named.add(name)
-        uploaded = checked(Path(name), _json(b"".join(self.target.chunks(name)), name))
+        uploaded = checked(Path(name), self._tree(name))
         self.named.update(before + file.name for file in uploaded.files)
         return uploaded
+
+    def _tree(self, name: str) -> dict[str, Any]:
+        """The object of JSON that an object holds. Raises RecordError for anything else."""
+        return parsed_json(b"".join(self.target.chunks(name)), Path(name))
 
     def _check(self, before: str, file: UploadedFile) -> Check:
         name = before + file.name
@@ -124,7 +127,7 @@ class _Upload:
         """Hold what was uploaded against `outputs.json`, by which the run knows its results."""
         name = before + _OUTPUTS
         try:
-            files = typed(Path(name), _json(b"".join(self.target.chunks(name)), name), Outputs).files
+            files = typed(Path(name), self._tree(name), Outputs).files
         except RecordError as error:
             yield Check(_OUTPUTS, Verdict.failed, str(error))
             return
@@ -133,14 +136,3 @@ class _Upload:
         if others:
             text = f"its hashes of {listed(others, _MOST_NAMED)} are not those that were uploaded; one was altered"
         yield Check(_OUTPUTS, Verdict.failed if others else Verdict.ok, text)
-
-
-def _json(body: bytes, name: str) -> dict[str, Any]:
-    """An object of JSON. Raises RecordError for anything else."""
-    try:
-        tree = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{name} cannot be read as JSON: {error}; it was altered") from error
-    if not isinstance(tree, dict):
-        raise RecordError(f"{name} holds no JSON object; it was altered")
-    return tree

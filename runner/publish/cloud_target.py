@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
@@ -65,12 +66,12 @@ class CloudTarget:
 
     def refuse_unwritable(self) -> None:
         """Raise OutputError if objects cannot be written, by a request that replaces an object that is not there."""
-        name = "outputs.json"
+        name = f"{uuid4().hex}{_ASIDE}"  # of nobody's object: a server may make no conditions
 
         def replace_nothing() -> None:
             with suppress(PreconditionError, NotFoundError):
                 obstore.put(self.store, self._key(name), b"", mode={"e_tag": '"0x0"', "version": "1"})
-                obstore.delete(self.store, self._key(name))  # of a server that makes no conditions
+                obstore.delete(self.store, self._key(name))  # of such a server
 
         self._answer(name, replace_nothing)
 

@@ -8,10 +8,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.crs import CRS
-from rasterio.warp import transform as reproject
 
 from runner.model import Grid
+from runner.report.place import in_degrees
 
 _STEPS: Final = 8  # along each edge, since straight edges are curves in degrees
 _DIGITS: Final = 7  # of a degree: a centimetre
@@ -29,15 +28,10 @@ def footprint_of(grid: Grid) -> Footprint | None:
     """The footprint of a grid's outer edges; None if its CRS has no way to degrees."""
     if grid.crs is None:
         return None
-    xs, ys = outline(grid)
-    try:
-        degrees = reproject(CRS.from_wkt(grid.crs), CRS.from_epsg(4326), xs, ys)
-    except Exception:  # noqa: BLE001 - GDAL's own errors have no public base
+    degrees = in_degrees(grid.crs, *outline(grid))
+    if degrees is None:
         return None
-    longitudes, latitudes = np.array(degrees[0]), np.clip(np.array(degrees[1]), -90, 90)
-    if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
-        return None
-    longitudes = np.unwrap(longitudes, period=360)
+    longitudes, latitudes = np.unwrap(degrees[0], period=360), np.clip(degrees[1], -90, 90)
     if abs(longitudes[-1] - longitudes[0]) > 180:
         return _around_pole(latitudes)
     centre = (longitudes.min() + longitudes.max()) / 2

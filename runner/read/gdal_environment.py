@@ -89,11 +89,16 @@ def gdal_environment(options: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        restore_environment(before)
+
+
+def restore_environment(before: Mapping[str, str | None]) -> None:
+    """Set variables to what they were, and remove those that were not there (None)."""
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager

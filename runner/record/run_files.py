@@ -29,13 +29,21 @@ def read_json(file: Path) -> dict[str, Any]:
     """One of a run's JSON files. Raises RecordError if it is missing, empty, no object, or none that a run writes."""
     try:
         _refuse_odd_file(file)
-        tree = json.loads(file.read_text("utf-8") or "null")
+        return parsed_json(file.read_text("utf-8"), file)
     except FileNotFoundError as error:
         raise RecordError(f"{file} is missing: {_remedy(file.name)}") from error
+    except (OSError, ValueError) as error:
+        raise _no_json(file, error) from error
+
+
+def parsed_json(text: str | bytes, file: Path) -> dict[str, Any]:
+    """The text of such a file, wherever it lies. Raises RecordError as `read_json`."""
+    try:
+        tree = json.loads(text or "null")
     except RecursionError as error:
         raise _too_deep(file) from error
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{file} cannot be read as JSON: {error}; it was cut off or altered") from error
+    except ValueError as error:
+        raise _no_json(file, error) from error
     if tree is None:
         raise RecordError(f"{file} is empty: the run ended in its first moment; run it again")
     if not isinstance(tree, dict):
@@ -51,6 +59,10 @@ def _refuse_odd_file(file: Path) -> None:
         raise RecordError(f"{file} is not a regular file; it was altered")
     if state.st_size > _LARGEST_BYTES:
         raise RecordError(f"{file} has {state.st_size} bytes, a run writes at most {_LARGEST_BYTES}; it was altered")
+
+
+def _no_json(file: Path, error: Exception) -> RecordError:
+    return RecordError(f"{file} cannot be read as JSON: {error}; it was cut off or altered")
 
 
 def _too_deep(file: Path) -> RecordError:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
 
 from runner.base import humanize
@@ -15,6 +16,7 @@ _NORTH, _SOUTH = 84, -58  # what the map shows, unless the place lies beyond
 _SEEN = 12  # degrees of a grid that needs no ring to be seen
 _ALONG: Final = np.linspace(0.0, 1.0, 9)  # of each edge, since straight edges are curves in degrees
 Transform = tuple[float, float, float, float, float, float]
+Degrees = npt.NDArray[np.float64]
 
 
 class Place(NamedTuple):
@@ -30,17 +32,10 @@ class Place(NamedTuple):
 
 def place_of(crs: str, transform: Transform, shape: tuple[float, float]) -> Place | None:
     """The place of a grid of (height, width) pixels; None if its CRS has no way to degrees."""
-    from rasterio.crs import CRS  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
-    from rasterio.warp import transform as reproject  # noqa: PLC0415 - as above
-
-    xs, ys = _outline(transform, shape)
-    try:
-        degrees = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), xs, ys)
-    except Exception:  # noqa: BLE001 - GDAL's own errors have no public base, and a page goes without its place
+    degrees = in_degrees(crs, *_outline(transform, shape))
+    if degrees is None:
         return None
-    longitudes, latitudes = np.array(degrees[0]), np.array(degrees[1])
-    if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
-        return None
+    longitudes, latitudes = degrees
     centre = float(longitudes[0])
     around = (longitudes - centre + 180) % 360 - 180 + centre
     return Place(
@@ -51,6 +46,19 @@ def place_of(crs: str, transform: Transform, shape: tuple[float, float]) -> Plac
         float(around.max()),
         float(latitudes.max()),
     )
+
+
+def in_degrees(crs: str, xs: list[float], ys: list[float]) -> tuple[Degrees, Degrees] | None:
+    """Longitudes and latitudes of points in a CRS, in EPSG:4326; None if there is no way to them."""
+    from rasterio.crs import CRS  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
+    from rasterio.warp import transform as reproject  # noqa: PLC0415 - as above
+
+    try:
+        degrees = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), xs, ys)
+    except Exception:  # noqa: BLE001 - GDAL's own errors have no public base, and a page goes without its place
+        return None
+    longitudes, latitudes = np.array(degrees[0]), np.array(degrees[1])
+    return (longitudes, latitudes) if np.isfinite(longitudes).all() and np.isfinite(latitudes).all() else None
 
 
 def _outline(transform: Transform, shape: tuple[float, float]) -> tuple[list[float], list[float]]:

@@ -32,6 +32,11 @@ class Part:
     band: int | str | None = None  # one of source.bands; None reads source.band
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The hrefs of its scenes, which stacks of other bands may share."""
+        return tuple(scene.item.href for scene in self.candidates)
+
+    @property
     def stored_bytes(self) -> int | None:
         """Bytes of its scenes' objects; None if the listing does not tell them."""
         sizes = [candidate.item.size for candidate in self.candidates]
