@@ -4,7 +4,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,6 +82,14 @@ def all_or_none(files: Sequence[Path]) -> Iterator[None]:
         for file in files:
             file.unlink(missing_ok=True)
         raise
+
+
+def remove_asides(folder: Path, names: Collection[str]) -> None:
+    """Remove what processes that were killed wrote aside of files with these final names, as far as may be."""
+    for path in folder.iterdir():
+        if final_name(path.name) in names:
+            with suppress(OSError):
+                path.unlink()
 
 
 def final_name(aside: str) -> str | None:

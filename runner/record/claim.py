@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from runner.base.atomic import final_name
+from runner.base.atomic import final_name, remove_asides
 from runner.base.command import command
 from runner.base.humanize import listed
 from runner.errors import OutputError, RecordError
@@ -66,10 +66,7 @@ def reclaim(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, Any])
             raise OutputError(f"{folder / name} is a link, and a run writes only into its own folder; remove the link")
     earlier_names = _known_names(earlier)
     _refuse_others(folder, [name for name in _names(config) if name not in earlier_names], config)
-    for path in folder.iterdir():
-        if final_name(path.name) in earlier_names:
-            with suppress(OSError):
-                path.unlink()
+    remove_asides(folder, earlier_names)
     try:
         return Reserve(folder)
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from runner.base.atomic import written_aside
+from runner.base.atomic import remove_asides, written_aside
 from runner.errors import RecordError
 from runner.record.run_files import read_json, typed
 
@@ -42,6 +42,7 @@ def uploaded_text(url: str, files: Sequence[UploadedFile]) -> str:
 
 def keep_uploaded(folder: Path, text: str) -> None:
     """Write it into the folder of a run whose upload is complete. Raises OutputError."""
+    remove_asides(folder, [UPLOADED])  # a complete run is not claimed again, which would remove them
     with written_aside(folder / UPLOADED) as aside:
         aside.write_text(text, "utf-8")
 
