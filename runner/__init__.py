@@ -5,6 +5,7 @@ From Python: `runner.run` runs a job, `runner.plan` plans it, `runner.open_run` 
 is imported when they are first used.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def __getattr__(name: str) -> Any:
     if name == "errors":
         return import_module("runner.errors")
     if name not in _MODULES:
-        raise AttributeError(f"module 'runner' has no attribute '{name}'")
+        raise AttributeError(f"module 'runner' has no attribute '{name}'", name=name, obj=sys.modules[__name__])
     return getattr(import_module(f"runner.{_MODULES[name]}"), name)
 
 

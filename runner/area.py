@@ -41,7 +41,7 @@ class Area:
     @classmethod
     def of(cls, polygons: Iterable[Rings], sha256: str) -> "Area":
         """The area of some polygons, whose rings end where they begin."""
-        edges = [edges for rings in polygons if len(edges := _edges(rings))]
+        edges = [edges for rings in polygons if len(edges := edges_of(rings))]
         starts = np.cumsum([0, *map(len, edges)])
         return cls(np.concatenate([np.empty((0, 4)), *edges]), starts, sha256)
 
@@ -113,7 +113,7 @@ def _strips(window: Window) -> Iterator[Window]:
         yield window._replace(row=window.row + top, height=min(rows, window.height - top))
 
 
-def _edges(rings: Rings) -> Floats:
+def edges_of(rings: Rings) -> Floats:
     """The edges of rings, the upper end of each first; without level ones, which no row of centres crosses."""
     edges = np.concatenate([np.hstack([ring[:-1], ring[1:]]) for ring in rings if len(ring) > 1] or [np.empty((0, 4))])
     turned = edges[:, 1] > edges[:, 3]
@@ -131,15 +131,21 @@ def _first_column(abscissas: Floats) -> Integers:
     return np.floor(abscissas + 0.5).astype(np.int64)
 
 
+def crossings(edges: Floats, row: int, height: int) -> tuple[Integers, Integers, Integers]:
+    """Where edges, their upper ends first, cross the centres of rows from `row` on: edge, row, first column behind."""
+    first = np.maximum(_first_row(edges[:, 1]), row)
+    rows = np.maximum(np.minimum(_first_row(edges[:, 3]), row + height) - first, 0)
+    crossed = np.repeat(np.arange(len(edges)), rows)
+    numbers = first[crossed] + np.arange(len(crossed)) - np.repeat(np.cumsum(rows) - rows, rows)
+    left, top, right, bottom = edges[crossed].T
+    abscissas = (numbers + 0.5 - top) * (right - left) / (bottom - top) + left
+    return crossed, numbers, _first_column(abscissas)
+
+
 def _surrounded(edges: Floats, window: Window) -> Bools:
     """True for pixels of a window to the left of which an odd number of edges crosses the row of their centres."""
-    first = np.maximum(_first_row(edges[:, 1]), window.row)
-    rows = np.maximum(np.minimum(_first_row(edges[:, 3]), window.row + window.height) - first, 0)
-    crossed = np.repeat(np.arange(len(edges)), rows)
-    row = first[crossed] + np.arange(len(crossed)) - np.repeat(np.cumsum(rows) - rows, rows)
-    left, top, right, bottom = edges[crossed].T
-    abscissas = (row + 0.5 - top) * (right - left) / (bottom - top) + left
-    columns = np.clip(_first_column(abscissas) - window.column, 0, window.width)
-    crossings = np.zeros((window.height, window.width + 1), np.uint8)
-    np.bitwise_xor.at(crossings, (row - window.row, columns), 1)
-    return np.bitwise_xor.accumulate(crossings[:, :-1], axis=1).astype(np.bool_)
+    _, row, column = crossings(edges, window.row, window.height)
+    columns = np.clip(column - window.column, 0, window.width)
+    crossed = np.zeros((window.height, window.width + 1), np.uint8)
+    np.bitwise_xor.at(crossed, (row - window.row, columns), 1)
+    return np.bitwise_xor.accumulate(crossed[:, :-1], axis=1).astype(np.bool_)

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from runner.base.command import COMMAND
 from runner.base.console import complain, say, tell_notes, tell_traceback
@@ -20,7 +18,7 @@ from runner.base.streams import lost
 from runner.config import job_config
 from runner.config.arguments import flags_and_overrides
 from runner.config.composed import composed_job, refuse_undecoded
-from runner.config.messages import explain
+from runner.config.messages import REFUSALS, explain
 from runner.config.overrides import refuse_overrides
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError, Interrupted, OutputError, RunnerError
@@ -78,7 +76,7 @@ def _compose_and_run(arguments: Sequence[str]) -> int:
 
 def _wrong_setting(error: Exception) -> ConfigError:
     """The user's error behind what was raised outside of a job."""
-    if isinstance(error, (HydraException, OmegaConfBaseException, YAMLError)):
+    if isinstance(error, REFUSALS):
         return explain(error)
     if isinstance(error, OSError):  # of the folder that Hydra makes
         where = error.filename or "the current folder"  # which may have been deleted

@@ -45,7 +45,7 @@ class SourceError(RunnerError):
 
 
 class OutsideError(SourceError):
-    """The box or the area of the settings has no pixel of a stack."""
+    """The box, the area or the zones of the settings have no pixel of a stack."""
 
 
 class PlanError(RunnerError):

@@ -249,6 +249,9 @@ class LeftOut:
         return self.reason.startswith("beyond source.limit=")
 
 
+FEW_VALID: Final = "source.min_valid_fraction"  # begins the reason of scenes that it leaves out
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """The stack, and the objects of the archive that are not in it.
@@ -261,6 +264,11 @@ class Inputs:
     left_out: tuple[LeftOut, ...]
     fetched: FetchCounts = field(default_factory=FetchCounts, compare=False)
     notes: tuple[str, ...] = ()
+
+    @property
+    def few_valid(self) -> int:
+        """The number of scenes that have too few valid pixels."""
+        return sum(item.reason.startswith(FEW_VALID) for item in self.left_out)
 
     @property
     def skipped(self) -> int:

@@ -2,14 +2,18 @@
 
 import logging
 import time
+from pathlib import Path
 
 from runner import summary
-from runner.base.console import progress_bar, tell
+from runner.base.console import progress_bar, say, tell
 from runner.errors import SourceError
 from runner.model import Inputs, LeftOut, Stack
+from runner.output.names import refuse_equal_rasters
 from runner.planning.planner import make_plan
 from runner.planning.reading import fetch_options, left_to_gdal, masks_left_to_gdal
 from runner.planning.records import Plan
+from runner.planning.zones import describe_zones, refuse_zones
+from runner.record.reused_run import reused_folder
 from runner.settings import JobSettings
 from runner.source.reachable import opened_source
 from runner.source.scenes import find_inputs
@@ -22,6 +26,8 @@ def show_plan(job: JobSettings) -> None:
     """Print what a run would read, and in which tasks. Nothing is computed or written."""
     stack, plan = plan_job(job)
     summary.show_plan(plan, stack)
+    for line in describe_zones(job.zones, plan.stages):
+        say(line)
 
 
 def plan_job(job: JobSettings) -> tuple[Stack, Plan]:
@@ -29,12 +35,30 @@ def plan_job(job: JobSettings) -> tuple[Stack, Plan]:
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         inputs = announced(reachable, find_scenes(reachable, stores))
-        return inputs.stack, make_plan(reachable, inputs.stack, inputs.skipped, stores)
+        plan = make_plan(reachable, inputs.stack, inputs.skipped, stores)
+        refuse_equal_rasters(plan.stages, job.output.layout)
+        plan, notes = remaining_plan(reachable, plan, inputs.stack)
+        for line in notes:
+            tell(line)
+        return inputs.stack, plan
+
+
+def remaining_plan(job: JobSettings, plan: Plan, stack: Stack) -> tuple[Plan, list[str]]:
+    """The plan without what is reused of another run, and lines that say so. Raises RecordError."""
+    reused = reused_folder(job)
+    if reused is None:
+        return plan, []
+    from runner.checkpoint.store import Partials  # noqa: PLC0415 - what computes, which most plans spare
+
+    partials = Partials(Path(job.output.dir), reused=reused)
+    notes = [f"{pass_.name}: {line}" for pass_ in plan.passes for line in partials.of_pass(pass_, stack).describe()]
+    return partials.reduced(plan, stack), notes
 
 
 def find_scenes(job: JobSettings, stores: Stores) -> Inputs:
     """The scenes of the job's source, and the objects that are left out."""
     started = time.monotonic()
+    refuse_zones(job, stores)
     with progress_bar("headers") as progress:
         inputs = find_inputs(job.source, stores, job.on_error, progress, job.mask)
     scenes, left_out, seconds = len(inputs.stack.scenes), len(inputs.left_out), time.monotonic() - started

@@ -10,34 +10,45 @@ from runner import summary
 from runner.base.console import tell
 from runner.cluster.workers import ClusterSize
 from runner.engine.observer import Observer
-from runner.engine.results import PassResult, PassUsage, Values
+from runner.engine.results import PassResult, PassUsage, Stored
 from runner.engine.trace import TaskTrace
 from runner.output.ahead import Ahead
 from runner.planning.records import Pass
 from runner.read.header import Window
 from runner.record.run import PassRecord
 from runner.record.run_record import RunRecord
-from runner.record.sections import computed_pass, opened_pass
+from runner.record.sections import cluster_record, computed_pass, opened_pass, read_again
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class RecordedPass(Observer):
-    """Writes what happens in a pass into the run's record, and encodes its rasters ahead."""
+    """Writes what happens in a pass into the run's record, and encodes its rasters ahead.
+
+    A pass that is in the record already, and was computed, is read again in part; its rasters and tasks are recorded if
+    there is something `ahead`.
+    """
 
     pass_: Pass
     record: RunRecord
     reused_tasks: int
     bar: Callable[[int, int], None]
-    ahead: Ahead
+    ahead: Ahead | None
     state: PassRecord | None = None
+    earlier: PassRecord | None = None
+
+    def __post_init__(self) -> None:
+        """Find what the pass has read already."""
+        passes = (computed for computed in self.record.run.ended_passes if computed.name == self.pass_.name)
+        self.earlier = next(passes, None)
 
     def opened(self, size: ClusterSize, gdal_options: Mapping[str, Mapping[str, str | None]], seconds: float) -> None:
         """Record the pass on the cluster that has started for it."""
         options = {worker: dict(values) for worker, values in gdal_options.items()}
         self.state = opened_pass(self.pass_, size, options, seconds)
-        self.record.put_pass(self.state, reused=self.reused_tasks)
+        if self.earlier is None:
+            self.record.put_pass(self.state, reused=self.reused_tasks)
 
     def compiling(self) -> None:
         """Say that kernels are being compiled."""
@@ -55,10 +66,10 @@ class RecordedPass(Observer):
         """Record a task that failed, or was lost."""
         self._add(trace)
 
-    def finished(self, window: Window, rasters: Mapping[str, Values]) -> None:
+    def finished(self, window: Window, rasters: Mapping[str, Stored]) -> None:
         """Encode the blocks of which this window is the last part."""
-        for values in rasters.values():
-            self.ahead.finished(values, window)
+        if self.ahead is not None:
+            self.ahead.finished_stage([*rasters.values()], window)
 
     def progress(self, done: int, total: int) -> None:
         """Show the tasks done so far."""
@@ -72,12 +83,18 @@ class RecordedPass(Observer):
             peak_bytes=usage.peak_bytes,
             cpu_seconds=round(usage.cpu_seconds, 3),
             workers_lost=usage.workers_lost,
+            cluster=cluster_record(usage.size),
         )
         counts = msgspec.to_builtins(self.state.fetched) or {}
         facts = {"pass": self.pass_.name, "seconds": self.state.compute_seconds, **counts}
         log.info("%s computed in %.2f s", self.pass_.name, usage.compute_seconds, extra=facts)
-        self.record.put_pass(self.state, reused=self.reused_tasks)
+        if self.earlier is None:
+            self.record.put_pass(self.state, reused=self.reused_tasks)
+        else:
+            self.record.put_pass(read_again(self.earlier, self.state), reused=self.earlier.reused)
         tell(summary.describe_pass(self.state))
 
     def _add(self, trace: TaskTrace, *, reused: bool = False) -> None:
+        if self.ahead is None:  # of some of the scenes, which have other numbers
+            return
         self.record.trace.add(self.pass_.name, [stage.name for stage in self.pass_.stages], trace, reused=reused)

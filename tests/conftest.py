@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from jobs import Cli
+from jobs import Cli, Typed
 from scenes_on_disk import speckle, write_scene
+from typed import typed as typed_in
 from waiting import LONG
 
 from runner.sweep import let_hydra_find_plugins
@@ -20,10 +22,21 @@ settings.load_profile("tests")
 let_hydra_find_plugins()  # which it looks for once in a process, whatever test comes first
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Spare a run of the slow tests, in each of its processes, the files that have none."""
+    if config.option.markexpr != "slow" or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text("utf-8")
+    return None if "slow" in text or "few_quick" in text else True
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache for all tests, so that the demo archive is made once and nobody's own cache is touched."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose folders lie side by side
+        folder = folder.parents[1] / "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -44,6 +57,12 @@ def cli(tmp_path: Path) -> Cli:
         )
 
     return run
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Typed:
+    """The same within this process, for tests that look at what is done and said, not at the process that does it."""
+    return partial(typed_in, tmp_path)
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 import rasterio
 from faulty_server import FaultyServer, faulty_server, for_blocks, for_key
-from jobs import Cli
+from jobs import Typed
 from multiband import write_bands
 from rasterio.transform import from_origin
 from stack_archives import same_results
 
 from runner.base.humanize import size
+from runner.read.header import HEADER_BYTES
 from runner.record.run import PassRecord
 from runner.record.run_folder import read_run
 from runner.record.stacks import read_stacks
@@ -27,11 +28,11 @@ pytestmark = pytest.mark.slow  # each starts a run
 
 
 @pytest.mark.parametrize(("bands", "names"), [("[red,nir]", ["red", "nir"]), ("all", ["blue", "green", "red", "nir"])])
-def test_each_band_is_a_stack_of_its_own(cli: Cli, tmp_path: Path, bands: str, names: list[str]) -> None:
+def test_each_band_is_a_stack_of_its_own(typed: Typed, tmp_path: Path, bands: str, names: list[str]) -> None:
     numbers = {"blue": 1, "green": 2, "red": 3, "nir": 4}
     for day in (1, 2):
         write_bands(tmp_path / f"data/2020010{day}.tif", tuple(numbers))
-    done = cli("source=local", "source.url=data/*.tif", f"source.bands={bands}", "output.dir=out")
+    done = typed("source=local", "source.url=data/*.tif", f"source.bands={bands}", "output.dir=out")
     assert done.returncode == 0, done.stderr
     table = pd.read_parquet(tmp_path / "out/spatial_mean.parquet")
     assert {*zip(table["band"], table["mean"], strict=True)} == {(name, 100.0 * numbers[name]) for name in names}
@@ -42,22 +43,37 @@ def test_each_band_is_a_stack_of_its_own(cli: Cli, tmp_path: Path, bands: str, n
             np.testing.assert_array_equal(raster.read(1), np.full((20, 20), 100 * numbers[name], np.float32))
 
 
-def test_a_band_of_a_run_is_the_run_of_that_band_alone(cli: Cli, tmp_path: Path) -> None:
+def test_a_band_of_a_run_is_the_run_of_that_band_alone(typed: Typed, tmp_path: Path) -> None:
     write_bands(tmp_path / "data/20200101.tif", ("red", "nir"))
-    assert not cli("source=local", "source.url=data/*.tif", "source.bands=all", "output.dir=out").returncode
-    assert not cli("source=local", "source.url=data/*.tif", "source.band=nir", "output.dir=alone").returncode
+    assert not typed("source=local", "source.url=data/*.tif", "source.bands=all", "output.dir=out").returncode
+    assert not typed("source=local", "source.url=data/*.tif", "source.band=nir", "output.dir=alone").returncode
     for name in ("spatial_mean.parquet", "temporal_mean.tif"):
         together, alone = tmp_path / "out/stacks/nir" / name, tmp_path / "alone" / name
         assert together.read_bytes() == alone.read_bytes()
 
 
-def test_a_band_that_one_stack_lacks_fails_that_stack(cli: Cli, tmp_path: Path) -> None:
-    write_bands(tmp_path / "data/20200101.tif", ("red", "nir"))
-    words = ["source=local", "source.url=data/*.tif", "source.bands=[red,swir]", "output.dir=out"]
-    done = cli(*words, "archive.on_error=continue")
+def test_a_band_that_one_stack_lacks_fails_that_stack(typed: Typed, tmp_path: Path) -> None:
+    write_bands(tmp_path / "data/a_20200101.tif", ("red", "nir"))
+    write_bands(tmp_path / "data/b_20200101.tif", ("red", "swir"))
+    by_tile = [r"""source.datetime_regex='(?P<tile>[ab])_(?P<date>\d{8})'""", "source.stack_by=[tile]"]
+    words = ["source=local", "source.url=data/*.tif", *by_tile, "source.bands=[red,swir]", "output.dir=out"]
+    done = typed(*words, "archive.on_error=continue")
     assert done.returncode == 1
     assert "source.band=swir" in done.stderr
-    assert [*pd.read_parquet(tmp_path / "out/stacks.parquet")["status"]] == ["COMPLETED", "FAILED"]
+    assert {row.stack: row.status for row in read_stacks(tmp_path / "out")} == {
+        "a_red": "COMPLETED", "a_swir": "FAILED", "b_red": "COMPLETED", "b_swir": "COMPLETED",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ["run", "plan"])
+def test_a_band_that_is_misspelt_is_found_before_any_work(typed: Typed, tmp_path: Path, action: str) -> None:
+    write_bands(tmp_path / "data/20200101.tif", ("red", "nir"))
+    words = ["source=local", "source.url=data/*.tif", "source.bands=[red,nri]", "output.dir=out"]
+    done = typed(f"action={action}", *words)
+    assert done.returncode == 1
+    assert "source.bands=[red,nri]: band nri: " in done.stderr
+    assert "20200101.tif has 'red', 'nir'; did you mean 'nir'" in done.stderr
+    assert not (tmp_path / "out/stacks").exists()
 
 
 # --- read once --------------------------------------------------------------------------------------------------------
@@ -117,8 +133,8 @@ def assert_right(folder: Path, names: tuple[str, ...] = NAMES) -> None:
             np.testing.assert_array_equal(raster.read(1), mean.astype(np.float32))
 
 
-def same_as_alone(cli: Cli, server: FaultyServer, tmp_path: Path, name: str = "nir") -> bool:
-    assert cli(*source_of(server), f"source.band={name}", "output.dir=alone").returncode == 0
+def same_as_alone(typed: Typed, server: FaultyServer, tmp_path: Path, name: str = "nir") -> bool:
+    assert typed(*source_of(server), f"source.band={name}", "output.dir=alone").returncode == 0
     return same_results(tmp_path / "out/stacks" / name, tmp_path / "alone")
 
 
@@ -131,16 +147,17 @@ WORKERS = ["cluster@archive.cluster=processes", "archive.cluster.n_workers=2"]
     ids=["threads", "processes", "sync", "stacks on workers"],
 )
 def test_interleaved_bands_are_fetched_once_and_have_the_bytes_of_each_alone(
-    cli: Cli, tmp_path: Path, server: FaultyServer, words: list[str]
+    typed: Typed, tmp_path: Path, server: FaultyServer, words: list[str]
 ) -> None:
-    one = cli(*source_of(server), "source.band=nir", *(words if words is not WORKERS else ()), "output.dir=alone")
+    one = typed(*source_of(server), "source.band=nir", *(words if words is not WORKERS else ()), "output.dir=alone")
     assert one.returncode == 0, one.stderr
     counts, alone = asked(server), server.bytes_sent()
     server.begin(lambda _: None)
-    done = cli(*source_of(server), "source.bands=[blue,green,red,nir]", *words, "output.dir=out")
+    done = typed(*source_of(server), "source.bands=[blue,green,red,nir]", *words, "output.dir=out")
     assert done.returncode == 0, done.stderr
-    assert asked(server) == counts
-    assert server.bytes_sent() - alone == alone
+    headers, tiles = asked(server)
+    assert (headers - 1, tiles - 1) == counts  # one header more, of which the end lies apart, to look the bands up
+    assert 0 < server.bytes_sent() - 2 * alone <= 2 * HEADER_BYTES
     assert_right(tmp_path / "out")
     assert same_results(tmp_path / "out/stacks/nir", tmp_path / "alone")
     (single,) = read_run(tmp_path / "alone").record.passes
@@ -156,72 +173,78 @@ def fetched(record: PassRecord) -> int:
 
 
 @pytest.mark.parametrize("server", ["band"], indirect=True)
-def test_of_bands_that_lie_apart_only_the_chosen_are_fetched(cli: Cli, tmp_path: Path, server: FaultyServer) -> None:
-    done = cli(*source_of(server), "source.bands=[red,nir]", "output.dir=out")
+def test_of_bands_that_lie_apart_only_the_chosen_are_fetched(
+    typed: Typed, tmp_path: Path, server: FaultyServer
+) -> None:
+    done = typed(*source_of(server), "source.bands=[red,nir]", "output.dir=out")
     assert done.returncode == 0, done.stderr
-    assert asked(server)[0] == len(DAYS)
+    assert asked(server)[0] == len(DAYS) + 1  # one to look the bands up
     assert_right(tmp_path / "out", ("red", "nir"))
     stored = sum(file.stat().st_size for file in (tmp_path / "buckets/b").iterdir())
     passes = [read_run(tmp_path / "out/stacks" / name).record.passes[0] for name in ("red", "nir")]
     assert 0.3 < sum(map(fetched, passes)) / stored < 0.55
-    assert same_as_alone(cli, server, tmp_path)
+    assert same_as_alone(typed, server, tmp_path)
 
 
-def test_the_plan_of_the_whole_tells_the_bytes_that_are_fetched(cli: Cli, tmp_path: Path, server: FaultyServer) -> None:
-    planned = cli("action=plan", *source_of(server), "source.bands=all")
+def test_the_plan_of_the_whole_tells_the_bytes_that_are_fetched(
+    typed: Typed, tmp_path: Path, server: FaultyServer
+) -> None:
+    planned = typed("action=plan", *source_of(server), "source.bands=all")
     assert planned.returncode == 0, planned.stderr
     assert asked(server)[0] == 2  # the first scene's, for the names of the bands and for the plan
-    assert cli(*source_of(server), "source.bands=all", "output.dir=out").returncode == 0
+    assert typed(*source_of(server), "source.bands=all", "output.dir=out").returncode == 0
     passes = [read_run(tmp_path / "out/stacks" / name).record.passes[0] for name in NAMES]
     assert f" {len(DAYS)} requests, {size(sum(map(fetched, passes)))} stored, " in planned.stdout
 
 
-def test_a_damaged_scene_ends_all_bands_or_is_skipped_in_all(cli: Cli, tmp_path: Path, server: FaultyServer) -> None:
+def test_a_damaged_scene_ends_all_bands_or_is_skipped_in_all(
+    typed: Typed, tmp_path: Path, server: FaultyServer
+) -> None:
     path = tmp_path / "buckets/b" / f"{DAYS[1]}.tif"
     content = bytearray(path.read_bytes())
     content[-4000:-3000] = bytes(1000)
     path.write_bytes(content)
     words = [*source_of(server), "source.bands=all"]
-    failed = cli(*words, "archive.on_error=continue", "output.dir=failed")
+    failed = typed(*words, "archive.on_error=continue", "output.dir=failed")
     assert failed.returncode == 1
     rows = {row.stack: row for row in read_stacks(tmp_path / "failed")}
     assert {row.status for row in rows.values()} == {"FAILED"}
     assert all(f"s3://b/{DAYS[1]}.tif: a tile of" in str(row.error) for row in rows.values())
-    skipped = cli(*words, "on_error=skip", "output.dir=out")
+    skipped = typed(*words, "on_error=skip", "output.dir=out")
     assert skipped.returncode == 0, skipped.stderr
     assert {(row.scenes, row.left_out) for row in read_stacks(tmp_path / "out")} == {(2, 1)}
-    alone = cli(*source_of(server), "source.band=red", "on_error=skip", "output.dir=alone")
+    alone = typed(*source_of(server), "source.band=red", "on_error=skip", "output.dir=alone")
     assert alone.returncode == 0, alone.stderr
     assert same_results(tmp_path / "out/stacks/red", tmp_path / "alone")
 
 
 def test_a_stopped_run_goes_on_with_the_bands_and_tasks_that_are_missing(
-    cli: Cli, tmp_path: Path, server: FaultyServer
+    typed: Typed, tmp_path: Path, server: FaultyServer
 ) -> None:
     server.begin(for_key(DAYS[2], for_blocks(lambda _: "404")))
     words = [*source_of(server), "source.bands=all", "chunks.time=1", "output.dir=out"]
-    failed = cli(*words, "archive.on_error=continue")
+    failed = typed(*words, "archive.on_error=continue")
     assert failed.returncode == 1, failed.stderr
     shutil.rmtree(tmp_path / "out/stacks/red")  # as if it had never begun
     server.begin(lambda _: None)
-    resumed = cli("log", "resume", "out")
+    resumed = typed("log", "resume", "out")
     assert resumed.returncode == 0, resumed.stderr
     assert {row.status for row in read_stacks(tmp_path / "out")} == {"COMPLETED"}
     assert_right(tmp_path / "out")
-    assert same_as_alone(cli, server, tmp_path, "red")
+    assert same_as_alone(typed, server, tmp_path, "red")
 
 
 def test_bands_that_do_not_fit_into_memory_together_are_read_in_batches(
-    cli: Cli, tmp_path: Path, server: FaultyServer
+    typed: Typed, tmp_path: Path, server: FaultyServer
 ) -> None:
-    alone = cli("action=plan", *source_of(server), "source.band=nir")
+    alone = typed("action=plan", *source_of(server), "source.band=nir")
     memory = re.search(r"a worker's memory +(\d+)", alone.stdout)
     assert memory, alone.stdout
     limit = f"cluster.memory_limit={int(memory[1]) + 20}MB"
     server.begin(lambda _: None)
-    done = cli(*source_of(server), "source.bands=all", limit, "output.dir=out")
+    done = typed(*source_of(server), "source.bands=all", limit, "output.dir=out")
     assert done.returncode == 0, done.stderr
     again = [request for request in server.asked if request.attempt > 1 and not request.header]
     assert again
     assert_right(tmp_path / "out")
-    assert same_as_alone(cli, server, tmp_path)
+    assert same_as_alone(typed, server, tmp_path)

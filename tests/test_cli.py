@@ -1,13 +1,11 @@
 """The command line as a user types it: results, records, errors, signals."""
 
 import errno
-import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,9 @@ import pytest
 import rasterio
 from jobs import ROOT, Cli
 from log_folders import ask
+from marks import few_quick
 from report_page import Page
+from run_records import facts_of
 from scenes_on_disk import speckle, write_scene
 from waiting import LONG, lives, wait_until
 
@@ -29,11 +29,6 @@ def run_folder(cwd: Path) -> Path:
     """The one run folder below `cwd`."""
     (record,) = cwd.glob("outputs/*/*/run.json")
     return record.parent
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return facts
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +54,7 @@ def test_the_main_job_writes_everything_and_says_where(
         assert f"wrote {folder.relative_to(cwd) / name}" in done.stdout
     assert "12 scenes from 2020-01-06" in done.stderr
     assert f"report: {folder.relative_to(cwd) / 'report.html'}\n" in done.stderr
-    phases = record_of(folder)["phases"]
+    phases = facts_of(folder)["phases"]
     told = {name for name, seconds in phases.items() if seconds is not None}
     assert told - {"kernels_seconds", "compiling_seconds"} == {
         f"{name}_seconds" for name in ("imports", "archive", "listing", "writing", "report")
@@ -91,7 +86,7 @@ def test_the_main_jobs_numbers_are_plain_numpys(
 def test_the_record_holds_config_versions_and_the_options_workers_saw(
     demo: tuple[subprocess.CompletedProcess[str], Path],
 ) -> None:
-    record = record_of(run_folder(demo[1]))
+    record = facts_of(run_folder(demo[1]))
     assert (record["status"], record["exit_code"]) == ("COMPLETED", 0)
     assert record["config"]["source"]["name"] == "demo"
     (one,) = record["passes"]
@@ -110,7 +105,7 @@ def test_the_notebooks_stages_give_the_same_numbers(
     done = cli("experiment=seed_notebook", "source=demo", "gdal=notebook")
     assert done.returncode == 0, done.stderr
     folder, reference = run_folder(tmp_path), run_folder(demo[1])
-    clusters = [stage["cluster"]["kind"] for stage in record_of(folder)["passes"]]
+    clusters = [stage["cluster"]["kind"] for stage in facts_of(folder)["passes"]]
     assert clusters == ["processes", "threads"]
     ours, theirs = (pd.read_parquet(path / "spatial_mean.parquet") for path in (folder, reference))
     np.testing.assert_allclose(ours["mean"], theirs["mean"], rtol=1e-7)
@@ -124,7 +119,7 @@ def test_options_are_read_back_from_inside_every_worker(cli: Cli, tmp_path: Path
         "stages.spatial_mean.cluster.n_workers=2", "gdal.options.GDAL_CACHEMAX=33",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    workers = record_of(run_folder(tmp_path))["passes"][0]["gdal_options"]
+    workers = facts_of(run_folder(tmp_path))["passes"][0]["gdal_options"]
     assert len(workers) == 2
     assert {seen["GDAL_CACHEMAX"] for seen in workers.values()} == {str(33 * 2**20)}  # GDAL says it in bytes
     assert {seen["CPL_VSIL_CURL_NON_CACHED"] for seen in workers.values()} == {"/vsis3/:/vsigs/:/vsiaz/:/vsicurl/"}
@@ -144,7 +139,7 @@ def test_a_multirun_gives_each_job_a_folder(cli: Cli, tmp_path: Path) -> None:
 def test_one_failing_job_of_a_multirun_leaves_the_others_and_exit_code_1(cli: Cli, tmp_path: Path) -> None:
     done = cli("-m", *QUICK, "source.start=2020-01-01,2031-01-01")
     assert done.returncode == 1
-    statuses = [record_of(path.parent)["status"] for path in sorted(tmp_path.glob("outputs/*/*_sweep/*/run.json"))]
+    statuses = [facts_of(path.parent)["status"] for path in sorted(tmp_path.glob("outputs/*/*_sweep/*/run.json"))]
     assert statuses == ["COMPLETED", "FAILED"]
 
 
@@ -159,14 +154,14 @@ def test_the_plan_is_printed_and_nothing_written(cli: Cli, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
-    [
+    few_quick([
         (["source.limt=3"], 2, "did you mean 'source.limit=3'"),
         (["+typo=1"], 2, "typo: there is no such setting"),
         (["chunks=0"], 2, "cannot be composed"),
         (["source=local", "source.url=/nowhere/*.tif"], 1, "nothing matches"),
         (["cluster@stages.spatial_mean.cluster=address", "stages.spatial_mean.cluster.address=tcp://127.0.0.1:1",
           "stages.spatial_mean.cluster.start_timeout=1"], 1, "no dask scheduler answers"),
-    ],
+    ], 2),
 )  # fmt: skip
 def test_an_error_is_one_line_and_an_exit_code(cli: Cli, words: list[str], code: int, message: str) -> None:
     done = cli(*words)
@@ -212,6 +207,7 @@ def test_a_config_of_ones_own(cli: Cli, tmp_path: Path, folder_of_scenes: Path) 
     assert (table["count"] == 300 * 500).all()
 
 
+@pytest.mark.slow
 def test_nan_may_be_the_nodata_of_the_files(cli: Cli, tmp_path: Path) -> None:
     pixels = speckle((2, 64, 64))
     pixels[pixels == 0] = np.nan
@@ -238,6 +234,7 @@ def test_a_run_that_failed_on_its_source_is_resumed_with_another_source(
     assert (tmp_path / "result/spatial_mean.parquet").exists()
 
 
+@pytest.mark.slow
 def test_output_dir_is_the_run_folder_and_is_never_used_twice(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     words = ["source=local", f"source.url={folder_of_scenes}/*.tif", "output.dir=result"]
     assert cli(*words).returncode == 0
@@ -250,6 +247,7 @@ def test_output_dir_is_the_run_folder_and_is_never_used_twice(cli: Cli, tmp_path
     assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("*"))
 
 
+@pytest.mark.slow
 def test_a_scene_that_cannot_be_decoded_is_named_or_skipped(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     bad = write_scene(folder_of_scenes / "S1A_20200130_ASC.tif", speckle((300, 500)))
     with rasterio.open(bad) as raster:
@@ -300,7 +298,7 @@ def test_a_signal_ends_the_run_cleanly_with_its_workers(tmp_path: Path, number: 
     assert process.returncode == code, output
     assert "Traceback" not in output
     assert output.count("error: interrupted; what was finished stays, and run.json says INTERRUPTED\n") == 1
-    record = record_of(run_folder(tmp_path))
+    record = facts_of(run_folder(tmp_path))
     assert (record["status"], record["exit_code"]) == ("INTERRUPTED", code)
     wait_until(lambda: not any(map(lives, children)))
     assert not list(tmp_path.rglob("*.part*"))
@@ -330,7 +328,7 @@ def test_the_current_folder_may_be_read_only_if_results_go_elsewhere(cli: Cli, f
     folder = folder_of_scenes.parent / "run"
     done = cli(*words, f"output.dir={folder}", cwd="/sys", env=without_home())
     assert done.returncode == 0, done.stderr
-    assert "hydra" not in " ".join(record_of(folder)["command"])
+    assert "hydra" not in " ".join(facts_of(folder)["command"])
     assert f"report: {folder}/report.html" in done.stderr
     refused = cli(*words, cwd="/sys")
     assert refused.returncode == 2

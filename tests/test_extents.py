@@ -1,5 +1,6 @@
 """Scenes of unequal extents, and windows: the numbers are plain numpy's over scenes placed in a canvas of NaN."""
 
+import itertools
 import json
 import tempfile
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,8 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jobs import Cli, compose, local_source
+from jobs import Typed, compose, local_source
+from marks import few_quick
 from passes import computed
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
@@ -289,18 +291,32 @@ def test_a_pixel_like_the_mark_of_missing_ones_is_refused(tmp_path: Path) -> Non
 PLACES = [Window(0, 0, 90, 80), Window(-35, 20, 60, 70), Window(40, -50, 70, 90), Window(200, 150, 20, 30)]
 
 
+CUTS = [
+    ChunkSettings(2, 17, 23, snap=False),
+    ChunkSettings(1, "block", "block"),
+    ChunkSettings("all", "all", "all"),
+    ChunkSettings(1, 64, "all"),
+]
+WAYS = ["threads", "by GDAL", "apart", "in an area", "processes"]
+# Two cuts by threads and every way with one cut; workers take seconds to start.
+QUICK = {*itertools.product([0, 1], WAYS[:1]), *itertools.product([0], WAYS[:-1])}
+SLOW = {
+    (2, "threads"),
+    (3, "threads"),
+    (1, "by GDAL"),
+    (2, "apart"),
+    (3, "in an area"),
+    (0, "processes"),
+    (3, "processes"),
+}
+
+
 @pytest.mark.parametrize(
-    "chunks",
+    ("chunks", "way"),
     [
-        ChunkSettings(1, "block", "block"),
-        ChunkSettings(2, 17, 23, snap=False),
-        ChunkSettings("all", "all", "all"),
-        ChunkSettings(1, 64, "all"),
+        pytest.param(CUTS[cut], way, marks=() if (cut, way) in QUICK else pytest.mark.slow, id=f"{way}-{CUTS[cut]}")
+        for cut, way in sorted(QUICK | SLOW)
     ],
-    ids=str,
-)
-@pytest.mark.parametrize(
-    "way", ["threads", "by GDAL", "apart", "in an area", pytest.param("processes", marks=pytest.mark.slow)]
 )
 def test_bits_do_not_depend_on_chunks_clusters_or_readers(tmp_path: Path, chunks: ChunkSettings, way: str) -> None:
     write_scenes(tmp_path, PLACES, predictor=3, compress="deflate")
@@ -390,7 +406,7 @@ def test_tasks_end_at_the_edges_of_tiles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "chunks", [ChunkSettings(1, "block", "block"), ChunkSettings(), ChunkSettings(1, 64, 48)], ids=str
+    "chunks", few_quick([ChunkSettings(1, "block", "block"), ChunkSettings(), ChunkSettings(1, 64, 48)]), ids=str
 )
 def test_the_plan_of_a_union_counts_what_is_read(tmp_path: Path, chunks: ChunkSettings) -> None:
     write_scenes(tmp_path, PLACES)
@@ -573,15 +589,15 @@ def test_scenes_without_a_pixel_in_common_have_no_intersection(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_union_is_written_verified_and_run_again_without_a_damaged_scene(cli: Cli, tmp_path: Path) -> None:
+def test_a_union_is_written_verified_and_run_again_without_a_damaged_scene(typed: Typed, tmp_path: Path) -> None:
     layers = write_scenes(tmp_path / "scenes", PLACES)
     damaged = tmp_path / "scenes/20200104.tif"
     content = bytearray(damaged.read_bytes())
     content[-60:] = bytes(60)
     damaged.write_bytes(content)
     words = ["source=local", "source.url=scenes/*.tif", "source.grid=union"]
-    assert cli(*words, "output.dir=whole").returncode == 1
-    done = cli(*words, "on_error=skip", "output.dir=out")
+    assert typed(*words, "output.dir=whole").returncode == 1
+    done = typed(*words, "on_error=skip", "output.dir=out")
     assert done.returncode == 0, done.stderr
     extent = reduce(hull, PLACES[:3])
     canvas = on_canvas(layers[:3], PLACES[:3], extent)
@@ -591,21 +607,21 @@ def test_a_union_is_written_verified_and_run_again_without_a_damaged_scene(cli: 
     table = pd.read_parquet(tmp_path / "out/spatial_mean.parquet")
     np.testing.assert_allclose(table["mean"], np.nanmean(canvas, axis=(1, 2)), rtol=1e-12)
     assert list(table["count"]) == [np.count_nonzero(~np.isnan(layer)) for layer in layers[:3]]
-    verified = cli("log", "verify", "out")
+    verified = typed("log", "verify", "out")
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    again = cli("log", "rerun", "out")
+    again = typed("log", "rerun", "out")
     assert again.returncode == 0, again.stdout + again.stderr
 
 
 @pytest.mark.slow
-def test_a_box_is_planned_and_written(cli: Cli, tmp_path: Path) -> None:
+def test_a_box_is_planned_and_written(typed: Typed, tmp_path: Path) -> None:
     layers = write_scenes(tmp_path / "scenes", [Window(0, 0, 300, 200)] * 3)
     box = transform_bounds("EPSG:32610", "EPSG:4326", UTM.c + 1000, UTM.f - 4000, UTM.c + 3000, UTM.f - 2000)
     words = ["source=local", "source.url=scenes/*.tif", f"source.bbox=[{','.join(map(str, box))}]"]
-    plan = cli(*words, "action=plan")
+    plan = typed(*words, "action=plan")
     assert plan.returncode == 0, plan.stderr
     assert "cut by source.bbox" in plan.stdout + plan.stderr
-    assert cli(*words, "output.dir=out").returncode == 0
+    assert typed(*words, "output.dir=out").returncode == 0
     with rasterio.open(tmp_path / "out/temporal_mean.tif") as raster:
         column, row = (round(place) for place in ~UTM @ (raster.transform.c, raster.transform.f))
         rows, columns = Window(row, column, raster.height, raster.width).slices

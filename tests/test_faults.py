@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +26,7 @@ from faulty_server import (
     some,
 )
 from scenes_on_disk import speckle, write_scene
+from typed import typed
 from waiting import LONG
 
 pytestmark = pytest.mark.slow  # each starts runs against a failing server
@@ -104,11 +103,9 @@ def run(server: FaultyServer, cwd: Path, *words: str, env: dict[str, str] | None
     folder = cwd / "run"
     source = ["source=local", "source.url=s3://b/*.tif", f"source.s3.endpoint_url={server.endpoint}"]
     access = [] if env else ["source.s3.anonymous=true"]
-    command = [sys.executable, "-m", "runner", *source, *access, "chunks=row", f"output.dir={folder}", *words]
+    command = [*source, *access, "chunks=row", f"output.dir={folder}", *words]
     started = time.monotonic()
-    done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=LONG, env={**os.environ, **(env or {})}
-    )
+    done = typed(cwd, *command, env={**os.environ, **(env or {})})
     return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - started, folder)
 
 

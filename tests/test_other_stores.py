@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 from emulators import AZURE_ACCOUNT, AZURE_KEY, azurite, fake_gcs_server, make_container, rustac
-from jobs import Cli
+from jobs import Cli, Typed
 from obstore.store import AzureStore
 from scenes_on_disk import speckle, write_scene
 from scripted_server import Answer, Asked, make_certificate, part_of, scripted_server
@@ -116,7 +116,7 @@ def test_a_stac_catalog_of_the_web_with_signed_assets_is_read(cli: Cli, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_of_signed_addresses_is_repeated_by_signatures_of_now(cli: Cli, tmp_path: Path) -> None:
+def test_a_run_of_signed_addresses_is_repeated_by_signatures_of_now(typed: Typed, tmp_path: Path) -> None:
     write_scenes(tmp_path / "web")
     with scripted_server(web_server(tmp_path / "web")) as server:
 
@@ -125,11 +125,11 @@ def test_a_run_of_signed_addresses_is_repeated_by_signatures_of_now(cli: Cli, tm
             (tmp_path / "list.csv").write_text("\n".join(["href,datetime", *rows]))
 
         write_list(f"?sig={CANARY}")
-        assert cli("source=manifest", "source.url=list.csv", "output.dir=run").returncode == 0
+        assert typed("source=manifest", "source.url=list.csv", "output.dir=run").returncode == 0
         write_list(f"?expiry=later&sig={CANARY}")
-        again, verified = cli("log", "rerun", "run"), cli("log", "verify", "run")
+        again, verified = typed("log", "rerun", "run"), typed("log", "verify", "run")
         write_list("")
-        failed = cli("log", "rerun", "run")
+        failed = typed("log", "rerun", "run")
     assert (again.returncode, verified.returncode, failed.returncode) == (0, 0, 1), again.stderr + verified.stdout
     assert f"a%20b/{DAYS[0]}.tif?[signed]: its address was signed, and signatures are not kept" in failed.stderr
 
@@ -139,8 +139,8 @@ def test_a_run_of_signed_addresses_is_repeated_by_signatures_of_now(cli: Cli, tm
 WAYS = pytest.mark.parametrize("way", ["reader=auto", "reader=gdal", "engine=xarray"])
 
 
-def assert_read(cli: Cli, tmp_path: Path, words: list[str], mean: np.ndarray, environment: dict[str, str]) -> None:
-    done = cli("source=local", *words, "output.dir=run", env={**os.environ, **environment})
+def assert_read(typed: Typed, tmp_path: Path, words: list[str], mean: np.ndarray, environment: dict[str, str]) -> None:
+    done = typed("source=local", *words, "output.dir=run", env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
     if "engine=xarray" in words:
         with rasterio.open(tmp_path / "run/temporal_mean.tif") as dataset:
@@ -151,11 +151,11 @@ def assert_read(cli: Cli, tmp_path: Path, words: list[str], mean: np.ndarray, en
 
 @pytest.mark.slow
 @WAYS
-def test_google_cloud_storage_by_fake_gcs_server(cli: Cli, tmp_path: Path, way: str) -> None:
+def test_google_cloud_storage_by_fake_gcs_server(typed: Typed, tmp_path: Path, way: str) -> None:
     mean = write_scenes(tmp_path / "root/bucket")
     with fake_gcs_server(tmp_path / "root") as endpoint:
         settings = [f"source.gcs.endpoint_url={endpoint}", "source.gcs.anonymous=true"]
-        assert_read(cli, tmp_path, [*settings, "source.url=gs://bucket/**/*.tif", way], mean, {})
+        assert_read(typed, tmp_path, [*settings, "source.url=gs://bucket/**/*.tif", way], mean, {})
 
 
 @contextmanager
@@ -171,29 +171,29 @@ def azure_container(folder: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @WAYS
-def test_azure_by_azurite(cli: Cli, tmp_path: Path, way: str) -> None:
+def test_azure_by_azurite(typed: Typed, tmp_path: Path, way: str) -> None:
     mean = write_scenes(tmp_path / "data")
     with azure_container(tmp_path / "data") as endpoint:
         settings = [f"source.azure.endpoint_url={endpoint}", f"source.azure.account={AZURE_ACCOUNT}"]
         words = [*settings, "source.url=az://scenes/**/*.tif"]
-        denied = cli("source=local", *words, "source.azure.anonymous=true", "output.dir=denied")
-        assert_read(cli, tmp_path, [*words, way], mean, {"AZURE_STORAGE_ACCESS_KEY": AZURE_KEY})
+        denied = typed("source=local", *words, "source.azure.anonymous=true", "output.dir=denied")
+        assert_read(typed, tmp_path, [*words, way], mean, {"AZURE_STORAGE_ACCESS_KEY": AZURE_KEY})
     assert "az://scenes: access denied; for a public container set source.azure.anonymous=true" in denied.stderr
     assert_unseen(tmp_path, denied.stderr, secret=AZURE_KEY)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["", "/collections/c", "/collections/c/items"])
-def test_a_stac_api_by_rustac(cli: Cli, tmp_path: Path, path: str) -> None:
+def test_a_stac_api_by_rustac(typed: Typed, tmp_path: Path, path: str) -> None:
     mean = write_scenes(tmp_path / "data")
     others = [make_item(f"x{number}", collection="d") for number in range(600)]
     with scripted_server(web_server(tmp_path / "data")) as server:
         items = [*stac_items(f"{server.endpoint}/a%20b"), *others]
         with rustac(write_json(tmp_path / "items.json", collection_of(items))) as endpoint:
             words = ["source=stac", "source.asset=red", f"source.url={endpoint}{path}", "source.stac.collections=[c]"]
-            done = cli(*words, "output.dir=run")
+            done = typed(*words, "output.dir=run")
             period = [] if path else ["source.stac.datetime=2020-01-06/2020-01-12"]
-            chosen = cli(*words, *period, "output.dir=chosen")
+            chosen = typed(*words, *period, "output.dir=chosen")
     assert done.returncode == chosen.returncode == 0, done.stderr
     assert_mean(tmp_path / "run/temporal_mean.tif", mean)
     assert "1 of 4 STAC items are left out" in done.stderr

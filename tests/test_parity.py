@@ -3,8 +3,8 @@
 import itertools
 import math
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import pytest
 import rasterio
 from distributed import LocalCluster
 from faulty_server import FaultyServer, at_first, faulty_server
+from marks import few_quick
 from moto import moto_server
 from scenes_on_disk import write_scene
 
-from runner.cluster.open import open_cluster
+from runner.cluster.open import Clusters, Prepare, SharedClusters, open_cluster
 from runner.cluster.workers import Cluster
 from runner.demo.archive import ArchiveSpec, ensure_archive
 from runner.demo.server import serve
@@ -141,7 +142,7 @@ def make_job(
     regex = r"(?P<scene>S1[AB]_(?P<date>\d{8})_\w+)"
     source = SourceSettings("demo", SourceKind.glob, f"s3://{BUCKET}/**/Gamma0_VV.tif", regex, s3=s3)
     statistics = changes.pop("statistics", ["mean", "count"])
-    stages = {over.name: StageSettings(over, statistics, cluster) for over in Over}
+    stages = {over.name: StageSettings(over, statistics, cluster) for over in (Over.space, Over.time)}
     return JobSettings(source=source, chunks=chunks, stages=stages, mask=MaskSettings(mask), **changes)
 
 
@@ -149,13 +150,29 @@ def stack_of(job: JobSettings) -> Stack:
     return find_inputs(job.source, Stores(job.source.s3), OnError.stop, lambda done, total: None).stack
 
 
-def compute(job: JobSettings) -> Results:
+def compute(job: JobSettings, clusters: Clusters | None = None) -> Results:
     """Every stage's statistics, as a run computes them."""
     stack = stack_of(job)
     values: Results = {}
     for one in make_plan(job, stack).passes:
-        values |= compute_pass(one, stack)[0].values
+        values |= compute_pass(one, stack, clusters=clusters)[0].values
     return values
+
+
+class KeptClusters(SharedClusters):
+    """Clusters that stay open for the passes of all tests that follow."""
+
+    def opened(
+        self, settings: ClusterSettings, options: Mapping[str, str], prepare: Prepare | None = None
+    ) -> AbstractContextManager[Cluster]:
+        self.open(settings, options, prepare)
+        return super().opened(settings, options, prepare)
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Clusters]:
+    with KeptClusters() as clusters:
+        yield clusters
 
 
 def assert_equal_to_numpy(results: Results, expected: dict[str, np.ndarray]) -> None:
@@ -175,19 +192,34 @@ def same_bits(one: Results, other: Results) -> bool:
 
 
 KINDS = ["sync", "threads", "processes", "address"]
-# Both engines, every cluster and every chunking, masked and not; workers take seconds to start.
-CASES = [
-    pytest.param(*case, marks=pytest.mark.slow if case[1] in {"processes", "address"} and number % 12 else ())
-    for number, case in enumerate(itertools.product(EngineName, KINDS, ["block", "row of all scenes", "odd"], OwnMask))
-]
+MASKS = [*OwnMask]
+WAYS = [*itertools.product(EngineName, KINDS, ["block", "row of all scenes", "odd"])]
+# Both engines, every cluster and every chunking, and each of them with every mask. Workers take seconds to start, and
+# the reference a second for each case.
+QUICK = {
+    *itertools.product([EngineName.block], ["threads"], ["block", "row of all scenes", "odd"], OwnMask),
+    *itertools.product([EngineName.xarray], ["threads"], ["block"], OwnMask),
+    (EngineName.block, "sync", "odd", OwnMask.nodata),
+    (EngineName.block, "processes", "odd", OwnMask.nodata),
+}
+SLOW = [(*way, MASKS[(number // 3 + number) % 3]) for number, way in enumerate(WAYS)]
+CASES = [*sorted(QUICK, key=str), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW if case not in QUICK)]
 
 
 @pytest.mark.parametrize(("engine", "kind", "chunks", "mask"), CASES)
 def test_means_and_counts_are_plain_numpys(
-    archive: Archive, own_server: str, scheduler: str, engine: EngineName, kind: str, chunks: str, mask: OwnMask
+    archive: Archive,
+    own_server: str,
+    scheduler: str,
+    kept: Clusters,
+    engine: EngineName,
+    kind: str,
+    chunks: str,
+    mask: OwnMask,
 ) -> None:
     job = make_job(own_server, cluster_settings(kind, scheduler), CHUNKS[chunks], mask, engine=engine)
-    assert_equal_to_numpy(compute(job), archive.expected(mask))
+    clusters = kept if kind in {"processes", "address"} else None
+    assert_equal_to_numpy(compute(job, clusters), archive.expected(mask))
 
 
 @pytest.mark.parametrize("engine", EngineName)
@@ -196,7 +228,7 @@ def test_a_raster_too_narrow_for_a_value_is_named_with_what_holds_it(tmp_path: P
         write_scene(tmp_path / f"2020010{day}.tif", np.full((64, 64), 2e38, np.float32))
     source = SourceSettings(url=f"{tmp_path}/*.tif", datetime_regex=r"(?P<date>\d{8})")
     sync = ClusterSettings(ClusterKind.sync)
-    stages = {over.name: StageSettings(over, ["sum", "mean"], sync) for over in Over}
+    stages = {over.name: StageSettings(over, ["sum", "mean"], sync) for over in (Over.space, Over.time)}
     job = JobSettings(source=source, engine=engine, stages=stages)
     stack = stack_of(job)
     passes = make_plan(job, stack).passes
@@ -271,10 +303,9 @@ def compute_on(cluster: Cluster, job: JobSettings, stack: Stack) -> tuple[Result
     return values, counts
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
+@pytest.mark.parametrize(("kind", "seed"), few_quick([("threads", 1), ("address", 1), ("sync", 2), ("processes", 3)]))
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "not fused"])
 @pytest.mark.parametrize("chunks", TINY_CHUNKS)
-@pytest.mark.parametrize("kind", KINDS)
 def test_the_block_engine_gives_the_same_bits_however_it_is_cut_and_run_and_however_often_requests_fail(
     tiny: Tiny, clusters: dict[str, Cluster], scheduler: str, kind: str, chunks: str, fuse: bool, seed: int
 ) -> None:
@@ -285,7 +316,7 @@ def test_the_block_engine_gives_the_same_bits_however_it_is_cut_and_run_and_howe
     assert counts.retries == tiny.server.met.total() > 0
 
 
-@pytest.mark.parametrize("reader", list(ReaderName), ids=lambda reader: reader.name)
+@pytest.mark.parametrize("reader", few_quick(list(ReaderName)), ids=lambda reader: reader.name)
 def test_every_reader_gives_the_same_bits(own_server: str, reference: Results, reader: ReaderName) -> None:
     cluster = ClusterSettings(ClusterKind.threads)
     job = make_job(own_server, cluster, CHUNKS["auto"], OwnMask.nodata, reader=reader, statistics=EVERY_STATISTIC)
@@ -321,14 +352,23 @@ def test_ordered_statistics_are_plain_numpys_in_both_engines(archive: Archive, o
         np.testing.assert_array_equal(results["time"]["median"].astype(np.float32), median.astype(np.float32))
 
 
+@pytest.mark.slow
 def test_both_servers_give_the_same(archive: Archive, moto_with_archive: str) -> None:
     job = make_job(moto_with_archive, ClusterSettings(ClusterKind.threads), CHUNKS["block"], OwnMask.nodata)
     assert_equal_to_numpy(compute(job), archive.expected(OwnMask.nodata))
 
 
-@pytest.mark.parametrize("engine", list(EngineName), ids=lambda engine: engine.name)
-@pytest.mark.parametrize("kind", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("server", ["signed_server", "moto_with_archive"])
+@pytest.mark.parametrize(
+    ("server", "kind", "engine"),
+    few_quick(
+        [
+            *itertools.product(["signed_server", "moto_with_archive"], ["threads"], EngineName),
+            ("signed_server", "processes", EngineName.xarray),
+            ("moto_with_archive", "processes", EngineName.block),
+        ],
+        quick=2,
+    ),
+)
 def test_signed_requests_give_the_same(
     archive: Archive,
     server: str,

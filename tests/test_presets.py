@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import rasterio
 import users_archives as archives
-from jobs import Cli, compose
+from jobs import Typed, compose
 
 from runner.source.times import time_of_key
 
@@ -91,8 +91,8 @@ def assert_means(table: pd.DataFrame, wanted: list[np.ndarray]) -> None:
     np.testing.assert_array_equal(table["count"], [(~np.isnan(values)).sum() for values in wanted])
 
 
-def run(cli: Cli, *words: str) -> None:
-    done = cli(*words, "output.dir=out", "output.raster_dtype=float64")
+def run(typed: Typed, *words: str) -> None:
+    done = typed(*words, "output.dir=out", "output.raster_dtype=float64")
     assert done.returncode == 0, done.stderr
 
 
@@ -123,9 +123,9 @@ def assert_raster(path: Path, canvas: np.ndarray) -> None:
 
 
 @pytest.mark.slow
-def test_landsat_with_unequal_extents_and_its_quality_band(cli: Cli, tmp_path: Path) -> None:
+def test_landsat_with_unequal_extents_and_its_quality_band(typed: Typed, tmp_path: Path) -> None:
     archives.landsat(tmp_path / "landsat")
-    run(cli, "source=landsat_c2", "source.url=landsat/**/*_SR_B4.TIF", "mask=landsat_qa_pixel")
+    run(typed, "source=landsat_c2", "source.url=landsat/**/*_SR_B4.TIF", "mask=landsat_qa_pixel")
     paths = sorted((tmp_path / "landsat").rglob("*_SR_B4.TIF"))
     layers = []
     for path in paths:
@@ -139,9 +139,9 @@ def test_landsat_with_unequal_extents_and_its_quality_band(cli: Cli, tmp_path: P
 
 
 @pytest.mark.slow
-def test_five_sentinel2_tiles_in_two_zones_with_classes_of_20_m(cli: Cli, tmp_path: Path) -> None:
+def test_five_sentinel2_tiles_in_two_zones_with_classes_of_20_m(typed: Typed, tmp_path: Path) -> None:
     archives.sentinel2(tmp_path / "s2")
-    run(cli, "source=sentinel2_cogs", "source.url=s2/**/B04.tif", "source.stack_by=[tile]", "mask=sentinel2_scl")
+    run(typed, "source=sentinel2_cogs", "source.url=s2/**/B04.tif", "source.stack_by=[tile]", "mask=sentinel2_scl")
     stacks = pd.read_parquet(tmp_path / "out/stacks.parquet")
     assert sorted(stacks["tile"]) == sorted(archives.SENTINEL2_TILES)
     assert set(stacks["status"]) == {"COMPLETED"}
@@ -162,9 +162,9 @@ def _sentinel2(path: Path) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_daily_precipitation_of_chirps_by_area(cli: Cli, tmp_path: Path) -> None:
+def test_daily_precipitation_of_chirps_by_area(typed: Typed, tmp_path: Path) -> None:
     archives.chirps(tmp_path / "chirps")
-    run(cli, "source=precipitation", "source.url=chirps/**/chirps-v2.0.*.tif")
+    run(typed, "source=precipitation", "source.url=chirps/**/chirps-v2.0.*.tif")
     paths = sorted((tmp_path / "chirps").rglob("*.tif"))
     layers = [values_of(path) for path in paths]
     table = pd.read_parquet(tmp_path / "out/spatial_mean.parquet")
@@ -177,9 +177,9 @@ def test_daily_precipitation_of_chirps_by_area(cli: Cli, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_planetscope_with_unequal_extents_and_its_usable_data_mask(cli: Cli, tmp_path: Path) -> None:
+def test_planetscope_with_unequal_extents_and_its_usable_data_mask(typed: Typed, tmp_path: Path) -> None:
     archives.planet(tmp_path / "planet")
-    run(cli, "source=planet", "source.url=planet/**/*_AnalyticMS_SR*.tif", "source.band=nir", "mask=planet_udm2")
+    run(typed, "source=planet", "source.url=planet/**/*_AnalyticMS_SR*.tif", "source.band=nir", "mask=planet_udm2")
     paths = sorted((tmp_path / "planet").rglob("*_SR_clip.tif"))
     layers = []
     for path in paths:
@@ -192,9 +192,9 @@ def test_planetscope_with_unequal_extents_and_its_usable_data_mask(cli: Cli, tmp
 
 
 @pytest.mark.slow
-def test_hls_of_both_products_with_fmask(cli: Cli, tmp_path: Path) -> None:
+def test_hls_of_both_products_with_fmask(typed: Typed, tmp_path: Path) -> None:
     archives.hls_of_both(tmp_path / "hls")
-    run(cli, "source=hls", "source.url=hls/**/HLS.*.T10TEK.*.v2.0.B04.tif", "mask=hls_fmask")
+    run(typed, "source=hls", "source.url=hls/**/HLS.*.T10TEK.*.v2.0.B04.tif", "mask=hls_fmask")
     paths = sorted((tmp_path / "hls").rglob("*.B04.tif"), key=lambda path: path.name.split(".")[3])
     layers = []
     for path in paths:
@@ -208,9 +208,9 @@ def test_hls_of_both_products_with_fmask(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_both_polarizations_of_two_sentinel1_tiles(cli: Cli, tmp_path: Path) -> None:
+def test_both_polarizations_of_two_sentinel1_tiles(typed: Typed, tmp_path: Path) -> None:
     archives.sentinel1(tmp_path / "s1")
-    run(cli, "source=sentinel1_rtc_archive", "source.url=s1/tiles/RTC/1/IW/10/T/*/**/Gamma0_V?.tif")
+    run(typed, "source=sentinel1_rtc_archive", "source.url=s1/tiles/RTC/1/IW/10/T/*/**/Gamma0_V?.tif")
     table = pd.read_parquet(tmp_path / "out/spatial_mean.parquet")
     assert {*zip(table["tile"], table["band"], strict=True)} == {
         (tile, band) for tile in ("10TET", "10TFT") for band in ("VV", "VH")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from jobs import Cli
+from jobs import Cli, Typed
 
 pytestmark = pytest.mark.slow  # each starts runs
 
@@ -12,7 +12,7 @@ STATISTICS = tuple(f"stages.{stage}.statistics=[mean,count,std,min,max]" for sta
 WITH_TIMES = {"run.json", "run.log", "events.jsonl", "trace.parquet", "report.html"}
 
 
-def run(cli: Cli, folder: Path, *words: str) -> Path:
+def run(cli: Cli | Typed, folder: Path, *words: str) -> Path:
     """A run of a few scenes of the demo, five statistics of them, into `folder`."""
     done = cli("source.limit=4", *STATISTICS, *words, f"output.dir={folder}")
     assert done.returncode == 0, done.stderr
@@ -34,9 +34,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def first(cli: Cli, reference: Path) -> Path:
+def first(typed: Typed, reference: Path) -> Path:
     """The run as it comes, made once."""
-    return reference if reference.exists() else run(cli, reference)
+    return reference if reference.exists() else run(typed, reference)
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def test_a_second_run_leaves_the_same_bytes(cli: Cli, tmp_path: Path, words: tup
     ids=" ".join,
 )
 def test_another_way_to_the_results_leaves_the_same_values(
-    cli: Cli, tmp_path: Path, first: Path, words: tuple[str, ...]
+    typed: Typed, tmp_path: Path, first: Path, words: tuple[str, ...]
 ) -> None:
-    assert values_of(run(cli, tmp_path / "other", *words)) == values_of(first)
+    assert values_of(run(typed, tmp_path / "other", *words)) == values_of(first)
 
 
-def test_a_run_without_a_mask_has_other_values(cli: Cli, tmp_path: Path, first: Path) -> None:
-    masked, unmasked = values_of(first), values_of(run(cli, tmp_path / "unmasked", "mask=none"))
+def test_a_run_without_a_mask_has_other_values(typed: Typed, tmp_path: Path, first: Path) -> None:
+    masked, unmasked = values_of(first), values_of(run(typed, tmp_path / "unmasked", "mask=none"))
     assert masked.keys() == unmasked.keys()
     assert masked["temporal_mean.tif", "mean"] != unmasked["temporal_mean.tif", "mean"]

@@ -215,7 +215,7 @@ def test_hidden_pixels_do_not_count(archive: Archive, way: Way, dtype: str) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=400)
+@settings(max_examples=40)
 @given(archives, ways)
 def test_hidden_pixels_never_count(archive: Archive, way: Way) -> None:
     check(archive, way)
@@ -239,10 +239,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"chunks": ChunkSettings(1, "block", "block")},
         {"chunks": ChunkSettings(5, 33, 70, snap=False)},
         {"reader": ReaderName.gdal},
-        {"fuse": False},
+        pytest.param({"chunks": ChunkSettings(1, "block", "block")}, marks=pytest.mark.slow),
+        pytest.param({"fuse": False}, marks=pytest.mark.slow),
         pytest.param({"inflate": Inflate.lanes}, marks=pytest.mark.slow),
     ],
     ids=str,

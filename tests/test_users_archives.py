@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import rasterio
 import users_archives as archives
-from jobs import ROOT, Cli
+from jobs import ROOT, Typed
 
 
 @pytest.mark.parametrize("name", ["users_archives", "scenes_on_disk"])
@@ -37,9 +37,9 @@ def table_of(folder: Path) -> pd.DataFrame:
     return pd.read_parquet(folder / "spatial_mean.parquet")
 
 
-def test_a_landsat_band_is_dated_by_its_acquisition(cli: Cli, tmp_path: Path) -> None:
+def test_a_landsat_band_is_dated_by_its_acquisition(typed: Typed, tmp_path: Path) -> None:
     archives.landsat(tmp_path / "landsat", one_extent=True)
-    done = cli("source=local", "source.url=landsat/**/*_SR_B4.TIF", "output.dir=out")
+    done = typed("source=local", "source.url=landsat/**/*_SR_B4.TIF", "output.dir=out")
     assert done.returncode == 0, done.stderr
     table = table_of(tmp_path / "out")
     assert [time.date() for time in table["datetime"]] == archives.LANDSAT_DAYS
@@ -47,9 +47,9 @@ def test_a_landsat_band_is_dated_by_its_acquisition(cli: Cli, tmp_path: Path) ->
     np.testing.assert_allclose(table["mean"], masked_means(paths), rtol=1e-15)
 
 
-def test_daily_rain_is_averaged_by_area_without_its_nodata(cli: Cli, tmp_path: Path) -> None:
+def test_daily_rain_is_averaged_by_area_without_its_nodata(typed: Typed, tmp_path: Path) -> None:
     archives.rain(tmp_path / "rain")
-    done = cli("source=local", "source.url=rain/**/*.tif", "output.dir=out")
+    done = typed("source=local", "source.url=rain/**/*.tif", "output.dir=out")
     assert done.returncode == 0, done.stderr
     assert "area" in done.stdout + done.stderr
     table = table_of(tmp_path / "out")
@@ -63,9 +63,9 @@ def test_daily_rain_is_averaged_by_area_without_its_nodata(cli: Cli, tmp_path: P
         assert mean == pytest.approx(by_cosine, rel=1e-3)  # the ellipsoid differs from the sphere by less
 
 
-def test_a_band_of_planetscope_is_read_from_its_file_of_four(cli: Cli, tmp_path: Path) -> None:
+def test_a_band_of_planetscope_is_read_from_its_file_of_four(typed: Typed, tmp_path: Path) -> None:
     archives.planet(tmp_path / "planet", one_extent=True)
-    done = cli("source=local", "source.url=planet/**/*_SR_clip.tif", "source.band=4", "output.dir=out")
+    done = typed("source=local", "source.url=planet/**/*_SR_clip.tif", "source.band=4", "output.dir=out")
     assert done.returncode == 0, done.stderr
     table = table_of(tmp_path / "out")
     assert [time.date() for time in table["datetime"]] == archives.PLANET_DAYS
@@ -96,12 +96,12 @@ def clear_means(paths: list[Path], masks: list[Path], test: Callable[[np.ndarray
     ],
 )  # fmt: skip
 def test_masks_of_providers_hide_what_is_not_clear(
-    cli: Cli, tmp_path: Path, archive: str, url: str, preset: str, replaced: tuple[str, str], is_clear: Any
+    typed: Typed, tmp_path: Path, archive: str, url: str, preset: str, replaced: tuple[str, str], is_clear: Any
 ) -> None:
     options = {"one_extent": True} if archive in ("landsat", "planet") else {}
     getattr(archives, archive)(tmp_path / archive, **options)
     band = ["source.band=4"] if archive == "planet" else []
-    done = cli("source=local", f"source.url={url}", f"mask={preset}", "output.dir=out", *band)
+    done = typed("source=local", f"source.url={url}", f"mask={preset}", "output.dir=out", *band)
     assert done.returncode == 0, done.stderr
     paths = sorted(tmp_path.glob(url))
     masks = [path.with_name(path.name.replace(*replaced)) for path in paths]
@@ -119,10 +119,10 @@ def test_masks_of_providers_hide_what_is_not_clear(
     ],
 )
 def test_what_is_no_single_stack_is_refused_in_one_line(
-    cli: Cli, tmp_path: Path, archive: str, overrides: list[str], message: str
+    typed: Typed, tmp_path: Path, archive: str, overrides: list[str], message: str
 ) -> None:
     getattr(archives, archive)(tmp_path / archive)
-    done = cli("source=local", *overrides, "output.dir=out")
+    done = typed("source=local", *overrides, "output.dir=out")
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -82,9 +82,11 @@ def plan(overrides: Overrides = (), *, progress: bool = False, **settings: objec
         from runner.config.composed import compose_job  # noqa: PLC0415 - Hydra, which is loaded when it is used
         from runner.planning.whole import refuse_parted_values  # noqa: PLC0415 - as above
         from runner.record.events import libraries_hushed  # noqa: PLC0415 - as above
+        from runner.start import with_reused_path  # noqa: PLC0415 - as above
 
         job = compose_job(words).job
         refuse_parted_values(job)
+        job = with_reused_path(job)
         with libraries_hushed():
             return _archive_plan(job) if job.source.parted_by else _stack_plan(job)
 

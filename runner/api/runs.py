@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from markupsafe import Markup, escape
 
 from runner.api.driver import driven
+from runner.api.named import ByName
+from runner.api.rasters import open_bands, rasters_of
 from runner.api.words import Overrides, words_of
 from runner.base.humanize import listed, plural, relative_path, seconds, size
 from runner.errors import ConfigError, RecordError
@@ -107,32 +109,42 @@ class Run:
 
     @cached_property
     def tables(self) -> "dict[str, pd.DataFrame]":
-        """The tables by their stages, as in `table`. Raises RecordError for a file that is missing or damaged."""
+        """The tables by their stages, as in `table`.
+
+        Raises RecordError for a file that is missing or damaged, and for the name of no table.
+        """
         import pandas as pd  # noqa: PLC0415 - half a second that a run without a table spares
 
-        return {path.stem: self._opened(path, pd.read_parquet) for path in self._results(".parquet")}
+        tables = {path.stem: self._opened(path, pd.read_parquet) for path in self._results(".parquet")}
+        return ByName(tables, "table", self._read.path)
 
     @cached_property
     def rasters(self) -> "xr.Dataset":
-        """The rasters: a variable (y, x) for each file, by the name of the file, such as `temporal_mean`.
+        """The rasters: a variable (y, x) for each statistic, by the name that its file has, such as `temporal_mean`.
 
-        Lazy, as dask arrays of the files' types, with NaN where missing and with CRS and transform (`.rio`). Raises
-        RecordError for an archive, whose `stacks` have rasters, and for a file that is missing or damaged.
+        The groups of a stage are one variable along its groups: `monthly_mean` has (year_month, y, x). They are the
+        same for files as for bands of one file (`output.layout`). Lazy, as dask arrays of the files'
+        types, with NaN where missing and with CRS and transform (`.rio`). Raises RecordError for an archive, whose
+        `stacks` have rasters, and for a file that is missing or damaged.
         """
-        import xarray as xr  # noqa: PLC0415 - as in `tables`
-
         if self.record.is_archive:
             raise RecordError(f"{self._read.path} is an archive: its rasters are those of its stacks, stacks[NAME]")
-        return xr.Dataset({path.stem: self._opened(path, _open_raster) for path in self._results(".tif")})
+        self._results(".tif")  # which refuses a run without results
+        stages = self.record.config.get("stages") or {}
+        return rasters_of(self._read.outputs(), stages, lambda name: self._opened(self.folder / name, open_bands))
 
     @cached_property
     def stacks(self) -> "dict[str, Run]":
-        """The runs of an archive's stacks by name, of those that have begun. Raises RecordError for any other run."""
+        """The runs of an archive's stacks by name, of those that have begun.
+
+        Raises RecordError for any other run, and for the name of no such stack.
+        """
         if not self.record.is_archive:
             raise RecordError(f"{self._read.path} is a run of one stack; source.stack_by parts an archive into several")
         folder = self.folder / FOLDER
         names = [row.stack for row in read_stacks(self.folder)]
-        return {name: Run(read_run(folder / name)) for name in names if (folder / name / "run.json").is_file()}
+        runs = {name: Run(read_run(folder / name)) for name in names if (folder / name / "run.json").is_file()}
+        return ByName(runs, "stack", self._read.path, frozenset(names) - runs.keys())
 
     def _results(self, ending: str) -> list[Path]:
         """Files of results. Raises RecordError if the run left none."""
@@ -192,18 +204,6 @@ class Run:
 
 def _name(output: OutputFile) -> str:
     return output.name
-
-
-def _open_raster(path: Path) -> "xr.DataArray":
-    import rasterio  # noqa: PLC0415 - as in `Run.tables`
-    import rioxarray  # noqa: PLC0415 - as above
-    import xarray as xr  # noqa: PLC0415 - as above
-
-    with rasterio.open(path) as dataset:
-        masked = dataset.dtypes[0].startswith("float")  # counts are never missing, and stay whole numbers
-    raster: Any = rioxarray.open_rasterio(path, masked=masked, chunks={"x": "auto", "y": "auto"})
-    assert isinstance(raster, xr.DataArray)
-    return raster.squeeze("band", drop=True)
 
 
 class Report:

@@ -53,6 +53,11 @@ def open_stack(overrides: Overrides = (), *, progress: bool = False, **settings:
                 f"{'source.bands' if job.source.bands else 'source.stack_by'}: {parted} parts this source into several "
                 "stacks, wanted one; leave it out, and choose by source.where or source.band"
             )
+        if job.source.min_valid_fraction is not None:
+            raise ConfigError(
+                f"source.min_valid_fraction={job.source.min_valid_fraction}: valid pixels are counted by a run, which "
+                "reads them all; leave it out"
+            )
         with libraries_hushed(), _opened(job) as reachable:
             return _found(reachable)
 

@@ -36,7 +36,7 @@ class Entry:
     def reading(self) -> object:
         """What must be equal for passes to be joined."""
         places = tuple((scene.href, scene.etag, scene.row, scene.column) for scene in self.shared.scenes)
-        return id(self.cluster), places, self.shared.by_gdal, self.shared.masks_by_gdal
+        return id(self.cluster), places, self.shared.by_gdal, self.shared.masks_by_gdal, self.shared.lots.numbers
 
 
 @dataclass(slots=True)

@@ -1,13 +1,15 @@
 """Lines and tables on an archive for the console: its stacks, how each ended, their plans."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from runner.base.console import say, show_table, table
-from runner.base.humanize import listed, plural, size
+from runner.base.humanize import listed, plural, relative_path, size
 from runner.model import Stack
 from runner.planning.records import Plan
-from runner.record.stacks import OUTSIDE, StackRow
-from runner.settings import SourceSettings
+from runner.record.reused_run import reuses
+from runner.record.stacks import FOLDER, OUTSIDE, StackRow
+from runner.settings import JobSettings, SourceSettings
 from runner.source.parts import Part
 from runner.source.scenes import Archive
 from runner.summary import describe_keys
@@ -40,9 +42,17 @@ def describe_stack(row: StackRow) -> str:
     )
 
 
-def describe_outside(source: SourceSettings, outside: Sequence[str], stacks: int) -> str:
-    """One line on the stacks that the box or the area of the settings does not meet, by their names."""
-    cut = " or ".join(f"source.{name}" for name in ("bbox", "area") if getattr(source, name) is not None)
+def describe_reused(archive: Path, parts: Sequence[Part]) -> list[str]:
+    """A line on the stacks that take over what an earlier run kept, and those that do not."""
+    new = [part.name for part in parts if not reuses(archive / FOLDER / part.name)]
+    others = f"; all is read of {listed(new, _MOST_NAMED)}" if new else ""
+    return [f"{len(parts) - len(new)} of {plural(len(parts), 'stack')} reuse {relative_path(archive)}{others}"]
+
+
+def describe_outside(job: JobSettings, outside: Sequence[str], stacks: int) -> str:
+    """One line on the stacks that the box, the area or the zones of the settings do not meet, by their names."""
+    places = {"source.bbox": job.source.bbox, "source.area": job.source.area, "zones.file": job.zones.file}
+    cut = " or ".join(name for name, place in places.items() if place is not None)
     verb = "lies" if len(outside) == 1 else "lie"
     return f"{len(outside)} of {plural(stacks, 'stack')} {verb} outside of {cut}: {listed(outside, _MOST_NAMED)}"
 

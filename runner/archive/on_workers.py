@@ -10,6 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final, cast
 
 from runner.archive.batches import of_same_files
+from runner.archive.reach import probe_of, with_absolute_files
 from runner.archive.stack_runs import StackRuns
 from runner.archive.turns import most_under_way
 from runner.archive.worker_place import ArchiveWork
@@ -24,7 +25,9 @@ from runner.host.stopping import stop_requested
 from runner.planning.reading import gdal_options_of
 from runner.record.stacks import StackRow
 from runner.settings import ClusterKind, ClusterSettings, JobSettings
+from runner.source.outlines import Outlines
 from runner.source.parts import Part
+from runner.source.stores import Stores
 
 if TYPE_CHECKING:
     from runner.cluster.placed_tasks import Outcome, PlacedTasks, ScheduledWorkers
@@ -44,14 +47,24 @@ def runs_on_workers(job: JobSettings) -> bool:
 
 
 @contextmanager
-def opened_workers(job: JobSettings) -> Iterator["ScheduledWorkers | None"]:
-    """The workers that run the stacks of an archive; None if this process does. Raises ClusterError."""
+def opened_workers(
+    job: JobSettings, stores: Stores, parts: Sequence[Part], outlines: Outlines
+) -> Iterator["ScheduledWorkers | None"]:
+    """The workers that run the stacks of an archive; None if this process does.
+
+    Raises ClusterError, also for a worker elsewhere that cannot read the scenes of these parts, or not these polygons.
+    """
     if job.archive.cluster is None or not runs_on_workers(job):
         yield None
         return
-    with cluster_named("archive.cluster"), open_cluster(job.archive.cluster, gdal_options_of(job)) as workers:
+    settings, elsewhere = job.archive.cluster, job.archive.cluster.kind is not ClusterKind.processes
+    prepare = probe_of(job, stores, parts, outlines) if elsewhere else None
+    with cluster_named("archive.cluster"), open_cluster(settings, gdal_options_of(job), prepare) as workers:
         tell(_describe(workers.size))
+        began = workers.size
         yield cast("ScheduledWorkers", workers)  # of any cluster but this process
+        if workers.size != began:
+            tell(_describe(workers.size))
 
 
 def _describe(size: ClusterSize) -> str:
@@ -87,7 +100,7 @@ class StacksOnWorkers:
             raise
         finally:
             for part in (part for task in placed.under_way for part in task.parts):
-                take(part, self.runs.row_before(part))
+                take(part, self._left(part))
             placed.cancel()
             placed.call(release_session, work.token)
 
@@ -123,8 +136,17 @@ class StacksOnWorkers:
                 self.runs.of_settings.add(part.name)
             take(part, end.row)
 
-    def _lost(self, part: Part, lost: Sequence[str]) -> StackRow:
+    def _left(self, part: Part) -> StackRow:
+        """The row of a stack that a worker had. Its run may live on, as in a process that is suspended."""
         row = self.runs.row_before(part)
+        if row.status != "RUNNING":
+            return row
+        process, host = (str(row.worker).rpartition(":")[place] for place in (2, 0))
+        problem = f"process {process} on {host}, its worker, did not end its run in time; end that process, and resume"
+        return replace(row, status="INTERRUPTED", error=problem)
+
+    def _lost(self, part: Part, lost: Sequence[str]) -> StackRow:
+        row = self._left(part)
         if stop_requested() or row.status == "COMPLETED":
             return row
         problem = (
@@ -138,12 +160,12 @@ class StacksOnWorkers:
         assert settings is not None
         return ArchiveWork(
             token=f"{os.getpid()}-{secrets.token_hex(8)}",
-            archive=archive,
+            archive=replace(archive, job=with_absolute_files(archive.job)),
             run=self.runs.record.run,
             stores=self.runs.stores,
             listed=self.runs.listed.only(()),
-            in_area=tuple(self.runs.in_area),
-            area=self.runs.area,
+            outlined=tuple(self.runs.outlined),
+            outlines=self.runs.surroundings.outlines,
             memory_limit=_limit_of(settings),
             patience_seconds=_SILENCES * settings.silent_timeout,
         )

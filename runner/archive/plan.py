@@ -15,10 +15,11 @@ from runner.errors import OutsideError, PlanError, RunnerError
 from runner.host.memory import memory_limit_bytes
 from runner.host.once import Once
 from runner.model import Scene, Stack
+from runner.output.names import refuse_equal_rasters
 from runner.planning.memory import PROCESS_BYTES
 from runner.planning.planner import make_plan
 from runner.planning.records import Plan
-from runner.preview import stores_of
+from runner.preview import remaining_plan, stores_of
 from runner.settings import JobSettings, OnError, PlanHeaders
 from runner.source.headers import read_headers
 from runner.source.mask_files import name_masks
@@ -48,7 +49,7 @@ def plan_archive(job: JobSettings) -> "PlannedArchive":
     """All stacks of a job's archive with their plans. Raises RunnerError."""
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
-        archive, parts = list_stacks(reachable.source, stores)
+        archive, parts = list_stacks(reachable.source, stores, reachable.mask)
         for line in (lines.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
         taken = in_shard(parts, job.archive.shard)
@@ -76,7 +77,7 @@ def refuse_impossible(job: JobSettings, planned: "Sequence[PlannedStack]") -> No
 
 
 def _describe_outside(job: JobSettings, planned: "Sequence[PlannedStack]", outside: "Sequence[PlannedStack]") -> str:
-    return lines.describe_outside(job.source, [stack.name for stack in outside], len(planned))
+    return lines.describe_outside(job, [stack.name for stack in outside], len(planned))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class _Planner:
     listed: Archive
 
     def planned(self, parts: Sequence[Part]) -> Iterator[PlannedStack]:
-        if self.archive.job.archive.headers is PlanHeaders.all:
+        if self.archive.job.archive.headers is PlanHeaders.all or self.archive.job.reuse:
             with progress_bar("stacks") as bar:
                 files = [(group, Once[ReadScenes]()) for group in of_same_files(parts)]
                 stacks = [(part, headers) for group, headers in files for part in group]
@@ -158,20 +159,23 @@ class _Planner:
         job = self.archive.settings_of(part)
         try:
             if isinstance(example, Scene):
-                stack = _stack_like(job, part, example)
+                stack = _stack_like(job, part, example, self.stores)
                 plan = _as_listed(make_plan(job, stack, 0, self.stores), stack, example)
+                refuse_equal_rasters(plan.stages, job.output.layout)
                 notes = describe_stated(self.listed.stated, stack, job.source)
                 return PlannedStack(part.name, stack, plan, notes=tuple(notes))
             inputs = inputs_of_part(part, self.listed, job, self.stores, example)
             plan = make_plan(job, inputs.stack, inputs.skipped, self.stores)
-            return PlannedStack(part.name, inputs.stack, plan, notes=inputs.notes)
+            refuse_equal_rasters(plan.stages, job.output.layout)
+            plan, reused = remaining_plan(job, plan, inputs.stack)
+            return PlannedStack(part.name, inputs.stack, plan, notes=(*inputs.notes, *reused))
         except OutsideError as error:
             return PlannedStack(part.name, outside=str(error))
         except RunnerError as error:
             return PlannedStack(part.name, problem=str(error))
 
 
-def _stack_like(job: JobSettings, part: Part, example: Scene) -> Stack:
+def _stack_like(job: JobSettings, part: Part, example: Scene, stores: Stores) -> Stack:
     """The stack, if all its scenes are like this one."""
     chosen, _ = choose(job.source, part.candidates)
     scenes = [
@@ -185,7 +189,7 @@ def _stack_like(job: JobSettings, part: Part, example: Scene) -> Stack:
         )
         for candidate in chosen
     ]
-    return make_stack(job.source, scenes)
+    return make_stack(job.source, scenes, stores)
 
 
 def _as_listed(plan: Plan, stack: Stack, example: Scene) -> Plan:

@@ -8,8 +8,8 @@ from typing import Any
 from runner.base.humanize import listed
 from runner.errors import RecordError
 from runner.job import Find
+from runner.record.input_rows import RecordedInput, counted_inputs
 from runner.record.recorded_inputs import recorded_inputs
-from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder, read_run
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow, read_stacks
 from runner.source.names import Candidate
@@ -85,7 +85,7 @@ def _recorded(archive: Path, row: StackRow) -> RunFolder | None:
 
 
 def _find(run: RunFolder, rows: Sequence[RecordedInput], *, pinned: bool) -> Find:
-    return recorded_inputs(run, [row for row in rows if row.used], rows, pinned=pinned)
+    return recorded_inputs(run, counted_inputs(rows), rows, pinned=pinned)
 
 
 def _part(row: StackRow, inputs: Sequence[RecordedInput], band: int | str | None) -> Part:

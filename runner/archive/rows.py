@@ -4,11 +4,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import rasterio
 
+from runner.model import Grid
+from runner.output.footprint import footprint_of
+from runner.output.geoparquet import wkb_of
 from runner.record.run import ArchiveRecord, Run, StackRecord
 from runner.record.stacks import StackRow, write_stacks
 from runner.report.place import place_of
@@ -22,7 +26,9 @@ def row_of(part: Part, status: str, run: Run | None, folder: Path, problem: str 
     if run is None:
         return StackRow(stack=part.name, values=part.values, status=status, error=problem)
     stack = run.stack or StackRecord(name="", scenes=0)
-    west, south, east, north = _degrees(stack, run, folder)
+    grid = _grid(stack, run, folder)
+    west, south, east, north = _degrees(grid)
+    footprint = footprint_of(grid) if grid else None
     return StackRow(
         stack=part.name,
         values=part.values,
@@ -43,20 +49,25 @@ def row_of(part: Part, status: str, run: Run | None, folder: Path, problem: str 
         seconds=run.lived_seconds,
         worker=f"{run.host}:{run.pid}",
         error=problem or (str(run.error) if run.error else None),
+        geometry=wkb_of(footprint) if footprint else None,
     )
 
 
-def _degrees(
-    stack: StackRecord, run: Run, folder: Path
-) -> tuple[float | None, float | None, float | None, float | None]:
-    """West, south, east and north; None where the CRS has no way to degrees, or is only known from results."""
+def _grid(stack: StackRecord, run: Run, folder: Path) -> Grid | None:
+    """The grid of a stack; None if it has no CRS, or one that is neither known by its name nor from results."""
     if stack.crs is None or stack.transform is None or stack.shape is None:
-        return None, None, None, None
-    place = place_of(stack.crs, stack.transform, stack.shape)
+        return None
+    grid = Grid(stack.crs, stack.crs, stack.transform, *stack.shape)
     raster = next((folder / name for name in run.outputs if name.endswith(".tif")), None)
-    if place is None and raster is not None and raster.is_file():
+    if place_of(stack.crs, stack.transform, stack.shape) is None and raster is not None and raster.is_file():
         with rasterio.open(raster) as opened:
-            place = place_of(opened.crs.to_wkt(), stack.transform, stack.shape) if opened.crs else None
+            return replace(grid, crs=opened.crs.to_wkt()) if opened.crs else None
+    return grid
+
+
+def _degrees(grid: Grid | None) -> tuple[float | None, float | None, float | None, float | None]:
+    """West, south, east and north; None where the CRS has no way to degrees."""
+    place = place_of(grid.crs, grid.transform, (grid.height, grid.width)) if grid and grid.crs else None
     return (place.west, place.south, place.east, place.north) if place else (None, None, None, None)
 
 

@@ -1,5 +1,6 @@
 """The job of one stack of an archive: the archive's, narrowed to the stack's scenes and to a folder of its own."""
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +8,15 @@ from typing import Any, Final
 
 from runner.base.humanize import relative_path
 from runner.base.overrides import key_of, quoted, without_folder
+from runner.errors import RecordError
+from runner.record.reused_run import reuses
 from runner.record.stacks import FOLDER
 from runner.settings import JobSettings
 from runner.source.parts import Part
 
 _OF_ARCHIVE: Final = (
     "source.stack_by", "source.where", "source.bands", "archive.shard", "archive.cluster", "cluster@archive.cluster",
+    "reuse",
 )  # fmt: skip
 
 
@@ -41,7 +45,7 @@ class ArchiveJob:
         source = replace(self.job.source, stack_by=[], where=where, **_band_of(part))
         output = replace(self.job.output, **self._places(part))
         archive = replace(self.job.archive, cluster=None, shard=None)
-        return replace(self.job, source=source, output=output, archive=archive)
+        return replace(self.job, source=source, output=output, archive=archive, reuse=self._reused_by(part))
 
     def config_of(self, part: Part) -> dict[str, Any]:
         """The resolved config of a stack's run."""
@@ -54,12 +58,14 @@ class ArchiveJob:
     def overrides_of(self, part: Part) -> list[str]:
         """The overrides by which the command line runs the stack alone."""
         shared = [word for word in without_folder(self.overrides) if not _is_of_archive(key_of(word))]
+        reused = self._reused_by(part)
         where = {**self.job.source.where, **part.where}
         return [
             *shared,
             "source.stack_by=[]",
             *(() if part.band is None else ("source.bands=null", f"source.band={_typed(part.band)}")),
             *(f"source.where.{name}={_typed(value)}" for name, value in where.items()),
+            *([f"reuse={quoted(reused)}"] if reused else []),
         ]
 
     def _narrowed(self, config: Mapping[str, Any], part: Part) -> dict[str, Any]:
@@ -69,8 +75,23 @@ class ArchiveJob:
             **config,
             "source": {**source, "stack_by": [], "where": where, **_band_of(part)},
             "output": {**output, **self._places(part)},
+            **({"reuse": self._reused_by(part)} if config.get("reuse") else {}),
             **({"archive": {**config["archive"], "cluster": None, "shard": None}} if "archive" in config else {}),
         }
+
+    def _reused_by(self, part: Part) -> str | None:
+        """The folder of the stack of the same name in the archive that is reused, if it has kept tasks.
+
+        Raises RecordError where that archive is not seen.
+        """
+        if self.job.reuse is None:
+            return None
+        if not Path(self.job.reuse).is_dir():
+            raise RecordError(
+                f"reuse={self.job.reuse}: that folder is not seen on {platform.node()}; put it where all workers see it"
+            )
+        folder = Path(self.job.reuse) / FOLDER / part.name
+        return str(folder) if reuses(folder) else None
 
     def _places(self, part: Part) -> dict[str, Any]:
         """The settings that say where the results of a stack go."""

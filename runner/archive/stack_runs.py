@@ -19,7 +19,7 @@ from runner.base.command import is_of_settings
 from runner.base.console import hushed
 from runner.base.overrides import key_of, without_folder
 from runner.config.replay import keep_plain_config
-from runner.errors import OutsideError, RecordError, RunnerError
+from runner.errors import ConfigError, OutsideError, RecordError, RunnerError, printable
 from runner.host.once import Once
 from runner.host.stopping import refuse_if_stopped
 from runner.job import Find, StackRun, Surroundings
@@ -28,9 +28,11 @@ from runner.publish.target import Target
 from runner.publish.upload import upload_if_lacking
 from runner.record.claim import clear_unbegun, left_nothing, remove_if_nothing_left
 from runner.record.lock import held
-from runner.record.recorded_inputs import found_again, refuse_changed_area
+from runner.record.recorded_inputs import found_again
+from runner.record.recorded_outlines import recorded_outlines, refuse_changed_outlines
+from runner.record.recorded_run import recorded_stack
 from runner.record.run_folder import RunFolder, read_run
-from runner.record.run_record import ArchiveFacts, RunRecord, recorded_stack
+from runner.record.run_record import ArchiveFacts, RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, StackRow, read_stacks
 from runner.record.uploaded import lacks_upload
 from runner.report.page import write_report
@@ -62,17 +64,30 @@ class StackRuns:
     listed: Archive
     finds: Mapping[str, Find] = field(default_factory=dict)  # of stacks whose scenes are known and not listed
     target: Target | None = None  # to which the stacks are uploaded
-    in_area: list[RunFolder] = field(default_factory=list)  # one that an earlier attempt cut to the area, if any
+    outlined: list[RunFolder] = field(default_factory=list)  # of each status one with polygons, of earlier attempts
     of_settings: set[str] = field(default_factory=set)  # stacks that will fail again until a setting is another
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # on stacks whose scenes were found
-    area: str | None = None  # the digest of source.area, as the file is now
 
     def rows_before(self, parts: Sequence[Part]) -> list[StackRow]:
         """The rows of an archive that is run or resumed, before any stack runs."""
         known: dict[str, StackRow] = {}
         with suppress(RecordError):
             known = {row.stack: row for row in read_stacks(self.archive.folder)}
-        return [self.row_before(part, known.get(part.name)) for part in parts]
+        rows = [self.row_before(part, known.get(part.name)) for part in parts]
+        self._refuse_other_outlines()
+        return rows
+
+    def _refuse_other_outlines(self) -> None:
+        """Raise ConfigError for polygons that are not those of complete stacks: one table has the rows of all."""
+        files = {"source.area": self.archive.job.source.area, "zones.file": self.archive.job.zones.file}
+        for earlier in self.outlined:
+            for setting, before, now in self.surroundings.outlines.changed_since(recorded_outlines(earlier)):
+                if earlier.status == "COMPLETED":
+                    raise ConfigError(
+                        f"{setting}={printable(files[setting] or '')}: complete stacks, such as {earlier.path.name}, "
+                        f"have other polygons (SHA-256 {before[:16]}, now {now[:16]}); name the file that they had, or "
+                        "run anew"
+                    )
 
     def row_before(self, part: Part, known: StackRow | None = None) -> StackRow:
         """The row of a stack as its folder shows it, or the one that is known where that is as true."""
@@ -83,8 +98,8 @@ class StackRuns:
             earlier = self._earlier(part)
         if earlier is None:
             return StackRow(stack=part.name, values=part.values)
-        if earlier.record.stack and earlier.record.stack.area_sha256 and not self.in_area:
-            self.in_area.append(earlier)
+        if any(recorded_outlines(earlier)) and all(other.status != earlier.status for other in self.outlined):
+            self.outlined.append(earlier)
         if known is not None and known.status == earlier.status:
             return known
         return row_of(part, earlier.status, earlier.record, earlier.path)
@@ -93,7 +108,7 @@ class StackRuns:
     def _is_cut_anew(self) -> bool:
         """Whether an attempt after the first has overrides of the box or the area, or finds another in its file."""
         before = self.record.run.archive
-        if before is not None and before.area_sha256 != self.area:
+        if before is not None and before.area_sha256 != self.surroundings.outlines.area:
             return True
         attempts, words = self.record.run.attempts, self.record.run.overrides
         later = words[len(without_folder(attempts[0].overrides)) :] if attempts else ()
@@ -184,8 +199,8 @@ class StackRuns:
 
     def _listed(self, part: Part, headers: Once[ReadScenes]) -> Find:
         def find(job: JobSettings, stores: Stores) -> Inputs:
-            for earlier in self.in_area:
-                refuse_changed_area(earlier, job, self.area)
+            for earlier in self.outlined:
+                refuse_changed_outlines(earlier, job, self.surroundings.outlines)
             inputs = inputs_of_part(part, self.listed, job, stores, headers)
             self.notes[part.name] = inputs.notes
             return inputs

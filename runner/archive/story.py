@@ -36,17 +36,19 @@ from runner.host.garbage import collect_as_usual
 from runner.host.heartbeat import beating
 from runner.host.memory import memory_limit_bytes
 from runner.host.stopping import refuse_if_stopped, request_stop, stops_heeded
+from runner.host.threads import switching_often
 from runner.job import Surroundings, kernels_loading
 from runner.output.inputs import write_left_out
 from runner.planning.reading import gdal_options_of
 from runner.preview import stores_of
 from runner.publish.collection import write_collection
 from runner.publish.open import target_of
+from runner.record.reused_run import reused_folder
 from runner.record.run_record import RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 from runner.settings import JobSettings
-from runner.source.area import area_digest
 from runner.source.gather import all_delivered
+from runner.source.outlines import outlines_of
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
 from runner.source.scenes import Archive, list_stacks
@@ -62,28 +64,30 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
     Raises ArchiveError if stacks failed, and RunnerError for what ends all of them.
     """
     with kernels_loading(job) as kernels, opened_source(job, record.phase) as reachable:
-        stores = stores_of(reachable)
+        stores, reused = stores_of(reachable), reused_folder(job)
         with kernels.awaited(record.put_phase) if kernels else nullcontext():
             with record.phase("listing"):
-                area = area_digest(reachable.source)
+                outlines = outlines_of(reachable, stores)
                 archive, parts = _stacks(reachable, record, stores, recorded)
             _announce(reachable, archive, parts)
             parts = _of_shard(job, parts)
+            _tell(lines.describe_reused(reused, parts) if reused else [])
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
         written = load_yaml(record.folder / ".hydra/config.yaml")
         whole = ArchiveJob(reachable, record.folder, record.run.config, written, record.run.overrides)
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
-        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
+        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False, outlines=outlines)
         finds, target = recorded.finds if recorded else {}, target_of(job)
-        runs = StackRuns(whole, record, stores, surroundings, turns, archive, finds, target, area=area)
+        runs = StackRuns(whole, record, stores, surroundings, turns, archive, finds, target)
         with (
             _going_on(record, len(parts)),
             stops_heeded(),
             warnings_hushed(),
+            switching_often(),
             clusters,
-            opened_workers(reachable) as workers,
+            opened_workers(reachable, stores, parts, outlines) as workers,
         ):
             for stage in job.stages.values() if workers is None else ():
                 clusters.open(stage.cluster, gdal_options_of(reachable))
@@ -96,13 +100,17 @@ def _stacks(
     """The stacks to run: recorded, or listed with those of an earlier attempt that are not listed any more."""
     if recorded:
         return recorded.listed, recorded.parts
-    archive, listed = list_stacks(job.source, stores)
+    archive, listed = list_stacks(job.source, stores, job.mask)
     parts, notes = with_unlisted(record.folder, listed, by_band=bool(job.source.bands))
     return replace(archive, notes=(*archive.notes, *notes)), parts
 
 
 def _announce(job: JobSettings, archive: Archive, parts: Sequence[Part]) -> None:
-    for line in (lines.describe_archive(job.source, archive, parts), *archive.notes):
+    _tell([lines.describe_archive(job.source, archive, parts), *archive.notes])
+
+
+def _tell(texts: Sequence[str]) -> None:
+    for line in texts:
         log.info(line)
         tell(line)
 
@@ -249,7 +257,7 @@ class _Story:
         self._record_statuses()
 
     def _record_statuses(self) -> None:
-        self._record.change(archive=changed(self._table.summed_up(), area_sha256=self._runs.area))
+        self._record.change(archive=changed(self._table.summed_up(), **self._runs.surroundings.outlines.recorded))
 
     def _write_tables(self) -> list[str]:
         complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}
@@ -280,7 +288,7 @@ class _Story:
         outside = [row for row in rows if row.status == OUTSIDE]
         if not outside:
             return
-        line = lines.describe_outside(self._whole.job.source, [row.stack for row in outside], len(rows))
+        line = lines.describe_outside(self._whole.job, [row.stack for row in outside], len(rows))
         if len(outside) == len(rows):
             raise ArchiveError(f"{line}; {outside[0].stack}: {outside[0].error}", of_settings=True)
         log.info(line)

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 from runner.archive.stack_jobs import advice_on
 from runner.errors import RecordError
 from runner.output.arrow import column
-from runner.output.names import output_names
+from runner.output.geoparquet import GEOMETRY, described
+from runner.output.names import group_pattern, output_names
 from runner.output.results import software
 from runner.output.table import free_name, write_table
 from runner.record.stacks import FOLDER
-from runner.settings import JobSettings, Over
+from runner.settings import JobSettings, Layout, Over
 
 Values = Mapping[str, str | None]
 
@@ -24,7 +25,7 @@ def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -
 
     Raises OutputError, and RecordError for a stack whose own table cannot be read.
     """
-    stages = {stage: settings.statistics for stage, settings in job.stages.items() if settings.over is Over.space}
+    stages = {stage: settings.statistics for stage, settings in job.stages.items() if settings.over.makes_table}
     names = []
     for stage, table in combined_tables(folder, job.source.parted_by, stages, stacks):
         names.append(f"{stage}.parquet")
@@ -33,12 +34,16 @@ def write_tables(job: JobSettings, folder: Path, stacks: Mapping[str, Values]) -
 
 
 def raster_names(job: JobSettings) -> list[str]:
-    """The rasters that each stack has in its folder."""
+    """The rasters that each stack has in its folder; of groups, a pattern of their names."""
     return [
         name
         for stage, settings in job.stages.items()
         if settings.over is Over.time
-        for name in output_names(stage, settings.over, settings.statistics)
+        for name in (
+            [group_pattern(stage, statistic) for statistic in settings.statistics]
+            if settings.grouped_by and job.output.layout is Layout.files
+            else output_names(stage, settings.over, settings.statistics, job.output.layout)
+        )
     ]
 
 
@@ -80,7 +85,14 @@ def _of_stack(path: Path, stack: str, parted: Values) -> pa.Table:
 
 
 def _together(tables: Sequence[pa.Table], stack_by: Sequence[str], stage: str) -> pa.Table:
-    """All rows. A column that a stack lacks is null there."""
+    """All rows. A column that a stack lacks is null there. Raises RecordError for tables of other types."""
     facts = {"software": software(), "stage": stage, "stack_by": list(stack_by)}
-    whole = pa.concat_tables(tables, promote_options="default")
-    return whole.replace_schema_metadata({"cog_stack_runner": json.dumps(facts, sort_keys=True)})
+    try:
+        whole = pa.concat_tables(tables, promote_options="default")
+    except pa.ArrowException as error:
+        raise RecordError(
+            f"{FOLDER}/*/{stage}.parquet: their columns do not fit together: {error}; one of them was altered, which "
+            "log verify names; remove the folder of its stack, and resume the archive"
+        ) from error
+    whole = whole.replace_schema_metadata({"cog_stack_runner": json.dumps(facts, sort_keys=True)})
+    return described(whole) if GEOMETRY in whole.column_names else whole  # not if all are of an earlier version

@@ -8,7 +8,7 @@ from typing import Final
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
 from runner.job import Share, whole
 from runner.model import Stack
-from runner.planning.memory import PROCESS_BYTES
+from runner.planning.memory import PROCESS_BYTES, strip_bytes
 from runner.planning.records import Pass, Plan
 from runner.settings import ClusterKind, EngineName, JobSettings, Over
 
@@ -87,9 +87,11 @@ def _bytes_here(pass_: Pass) -> int:
     """Those of its tasks and results; of its results alone, if the tasks are on workers."""
     if pass_.cluster.kind.in_process and pass_.worker_bytes is not None:
         return max(pass_.worker_bytes - PROCESS_BYTES, 0)
-    rasters = sum(len(stage.statistics) for stage in pass_.stages if stage.over is Over.time)
+    rasters = sum(len(stage.layers) for stage in pass_.stages if stage.over is Over.time)
     height = max(task.window.row + task.window.height for task in pass_.tasks)
     width = max(task.window.column + task.window.width for task in pass_.tasks)
+    if pass_.spool_bytes:
+        return strip_bytes(width, pass_.raster.itemsize)
     return (rasters + _ENCODED) * height * width * pass_.raster.itemsize if rasters else 0
 
 

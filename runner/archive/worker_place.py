@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from runner.archive.stack_jobs import ArchiveJob
 from runner.base.sizes import parse_bytes
-from runner.errors import ClusterError, RecordError
+from runner.errors import ClusterError, RecordError, RunnerError
 from runner.host.memory import memory_limit_bytes
 from runner.record.run import Run
 from runner.record.run_folder import RunFolder, read_run
 from runner.settings import ClusterKind, JobSettings
+from runner.source.mask_files import with_mask
+from runner.source.outlines import Outlines
 from runner.source.parts import Part
 from runner.source.scenes import Archive
 from runner.source.stores import Stores
@@ -28,8 +30,8 @@ class ArchiveWork:
     run: Run
     stores: Stores
     listed: Archive  # without its scenes, of which each task has its own
-    in_area: tuple[RunFolder, ...]
-    area: str | None  # the digest of source.area
+    outlined: tuple[RunFolder, ...]
+    outlines: Outlines
     memory_limit: str | None  # None is that of the worker
     patience_seconds: float  # for another worker to let go of a stack
 
@@ -54,11 +56,15 @@ class WorkerPlace:
         )
 
     def refuse_unseen(self, part: Part) -> None:
-        """Raise ClusterError if this worker does not see the folder of a stack's local scenes."""
-        if part.candidates:
-            href = part.candidates[0].item.href
-            location = self.work.stores.locate(href)
-            if location.root is None and not Path(location.key).parent.exists():
+        """Raise ClusterError if this worker does not see the folder of a stack's local scenes, or of their masks."""
+        for item in (candidate.item for candidate in part.candidates[:1]):
+            masks = []
+            with suppress(RunnerError):  # the stack itself fails by it
+                masks = [with_mask(self.work.archive.job.mask, item).mask]
+            for href in (found.href for found in (item, *masks) if found):
+                location = self.work.stores.locate(href)
+                if location.root is not None or Path(location.key).parent.exists():
+                    continue
                 raise ClusterError(
                     f"worker {self.worker.address} does not see {href}, which the archive's run has listed; give all "
                     "workers the same folders under the same paths, or put the scenes into a bucket"

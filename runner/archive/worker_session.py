@@ -63,11 +63,12 @@ def run_stacks(work: ArchiveWork, task: StackTask) -> list[StackEnd]:
     """
     from distributed import get_worker, secede  # noqa: PLC0415 - a worker has loaded it
 
-    worker = get_worker()
-    key = str(worker.get_current_task())
-    secede()  # leave the thread to the next stack: each has threads of its own to compute
-    session = _session_of(work, worker)
-    return [end._replace(row=_short(end.row)) for end in session.run(task, key)]
+    from runner.cluster.unprofiled import unprofiled  # noqa: PLC0415 - loads distributed
+
+    with unprofiled() as key:
+        secede()  # leave the thread to the next stack: each has threads of its own to compute
+        session = _session_of(work, get_worker())
+        return [end._replace(row=_short(end.row)) for end in session.run(task, key)]
 
 
 def _short(row: StackRow) -> StackRow:
@@ -139,12 +140,13 @@ class Session:
             with heeding(self._request):
                 runs = self._opened()
                 self._place.refuse_unseen(task.parts[0])
+                stop = time.monotonic() + self._work.patience_seconds
                 for part in task.parts:
-                    self._await_folder(part)
+                    self._await_folder(part, stop)
                 self._finds.update(task.finds)
                 rows = {part.name: runs.row_before(part) for part in task.parts}
                 remaining = [part for part in task.parts if not runs.is_done(part, rows[part.name])]
-                rows |= self._ended(runs, remaining)
+                rows |= self._ended(runs, remaining, stop)
                 return [
                     StackEnd(rows[name], runs.notes.pop(name, ()), name in runs.of_settings)
                     for name in (part.name for part in task.parts)
@@ -155,10 +157,9 @@ class Session:
                 self._entered -= 1
                 self._left = time.monotonic()
 
-    def _ended(self, runs: StackRuns, parts: Sequence[Part]) -> dict[str, StackRow]:
+    def _ended(self, runs: StackRuns, parts: Sequence[Part], stop: float) -> dict[str, StackRow]:
         """The rows of stacks that are run; again where another worker, which is given up, took one just before."""
         rows: dict[str, StackRow] = {}
-        stop = time.monotonic() + self._work.patience_seconds
         while parts:
             rows |= {row.stack: row for row in _together(runs.together(parts))}
             parts = [part for part in parts if HELD in (rows[part.name].error or "")]
@@ -204,7 +205,8 @@ class Session:
         for stage in job.stages.values():
             clusters.open(stage.cluster, gdal_options_of(job))
         turns = Turns(self._place.memory_bytes(), most_computing(job))
-        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False)
+        outlines = self._work.outlines
+        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False, outlines=outlines)
         facts = WorkerFacts(self._work.run)
         threading.Thread(target=facts.describe, name="description", daemon=True).start()
         archive = replace(self._work.archive, job=job)
@@ -217,13 +219,12 @@ class Session:
             self._work.listed,
             self._finds,
             target_of(job),
-            list(self._work.in_area),
-            area=self._work.area,
+            list(self._work.outlined),
         )
 
-    def _await_folder(self, part: Part) -> None:
+    def _await_folder(self, part: Part, stop: float) -> None:
         """Wait until no other worker has the stack: one that is cut off, or has died, does not say so at once."""
-        folder, stop = self._work.archive.folder_of(part), time.monotonic() + self._work.patience_seconds
+        folder = self._work.archive.folder_of(part)
         while _is_busy(folder) and time.monotonic() < stop:
             refuse_if_stopped()
             time.sleep(_LOOK_SECONDS)

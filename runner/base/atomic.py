@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,8 +70,9 @@ def renamed_at_end(final: Path) -> Iterator[Path]:
     try:
         yield aside
         aside.replace(final)
-    finally:
+    except BaseException:
         aside.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -96,3 +98,10 @@ def final_name(aside: str) -> str | None:
     """The final name of a file by the name that it has aside; None for any other file."""
     match = _ASIDE.fullmatch(aside)
     return f"{match['stem']}{match['suffix']}" if match else None
+
+
+def free_folder(folder: Path) -> Path:
+    """The folder, or the first with a number behind its name that is not there: two runs may start in one second."""
+    if not folder.exists():
+        return folder
+    return next(other for number in count(2) if not (other := folder.with_name(f"{folder.name}_{number}")).exists())

@@ -23,7 +23,7 @@ _SHORT: Final = 1000  # characters of a text that is kept for the next time
 _SHORTEST = 6  # characters; what is shorter would blank out ordinary words
 BLANK: Final = "[redacted]"  # what takes a secret's place
 
-_USER = re.compile(r"(?<=://)[^/\s@'\"]+(?=@)")  # user:password, or a token alone, before a host
+_USER = re.compile(r"://([^/\s@'\"]+)(?=@)")  # user:password, or a token alone, before a host
 _QUERY = re.compile(
     r"([?&;][\w.%-]*?(?:signature|credential|token|secret|passw|key|sig)[\w.%-]*=)[^&#\s'\"<>]+", re.IGNORECASE
 )
@@ -78,7 +78,12 @@ class RedactingFormatter(logging.Formatter):
 
 
 def _blank_tree(node: Any, secrets: Secrets) -> Any:
-    if isinstance(node, Mapping):
+    kind = type(node)
+    if kind is str:  # the plain types first: most nodes are of them, and a Mapping takes long to tell
+        return _blank(node, secrets)
+    if kind is int or kind is bool or node is None:
+        return node
+    if kind is dict or isinstance(node, Mapping):
         keys = [_blanked_key(str(key), secrets) for key in node]
         return {
             key: BLANK if value and secret else _blank_tree(value, secrets)
@@ -86,7 +91,7 @@ def _blank_tree(node: Any, secrets: Secrets) -> Any:
         }
     if isinstance(node, (list, tuple, set, frozenset)):
         return [_blank_tree(item, secrets) for item in node]
-    if node is None or isinstance(node, (bool, int)) or (isinstance(node, float) and math.isfinite(node)):
+    if isinstance(node, int) or (isinstance(node, float) and math.isfinite(node)):
         return node
     return _blank(str(node), secrets)
 
@@ -111,7 +116,7 @@ def _blanked(text: str, secrets: Secrets) -> str:
     for secret in secrets:
         text = text.replace(secret, BLANK)
     if ":" in text:
-        text = _USER.sub(BLANK, text) if "://" in text else text
+        text = _USER.sub(f"://{BLANK}", text) if "://" in text else text
         folded = text.casefold()
         if any(header in folded for header in _HEADERS):  # a pattern of all is tried at each letter of a text
             text = _HEADER.sub(rf"\1{BLANK}", text)

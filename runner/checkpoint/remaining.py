@@ -5,13 +5,54 @@ Sums are exact and combine in any order. So tasks of another plan serve as well,
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from runner.planning.records import Task
 from runner.read.header import Window
 
 Span = tuple[int, int]  # of scenes, start to stop
+
+
+class Placed(NamedTuple):
+    """A window and scenes of today's stack, as spans in their order that neither meet nor touch."""
+
+    window: Window
+    spans: tuple[Span, ...]
+
+    @classmethod
+    def of(cls, window: Window, numbers: Sequence[int] | npt.NDArray[np.int64]) -> "Placed":
+        """The scenes of these numbers, in any order."""
+        return cls(window, spans_of(np.sort(np.asarray(numbers, np.int64))))
+
+    @property
+    def scenes(self) -> int:
+        """The number of its scenes."""
+        return sum(stop - start for start, stop in self.spans)
+
+    @property
+    def numbers(self) -> npt.NDArray[np.int64]:
+        """The numbers of its scenes, ascending."""
+        return numbers_in(self.spans)
+
+    @property
+    def hull(self) -> Task:
+        """The task from its first scene to its last, between which there may be others."""
+        return Task(self.window, self.spans[0][0], self.spans[-1][1])
+
+
+def spans_of(numbers: npt.NDArray[np.int64]) -> tuple[Span, ...]:
+    """Ascending numbers as spans."""
+    ends = np.flatnonzero(np.diff(numbers) > 1)
+    starts, stops = numbers[[0, *(ends + 1)]], numbers[[*ends, -1]] + 1
+    return tuple(zip(starts.tolist(), stops.tolist(), strict=True))
+
+
+def numbers_in(spans: Iterable[Span]) -> npt.NDArray[np.int64]:
+    """The numbers in spans, one span after the other."""
+    return np.concatenate([np.arange(start, stop) for start, stop in spans])
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +63,7 @@ class Remaining:
     parts: dict[Window, tuple[Window, ...]]
 
 
-def disjoint(tasks: Sequence[Task]) -> list[int]:
+def disjoint(tasks: Sequence[Placed]) -> list[int]:
     """The numbers of tasks that do not overlap: windows are equal or have no pixel in common; scenes of a window too.
 
     Windows that hold most go first.
@@ -40,24 +81,24 @@ def disjoint(tasks: Sequence[Task]) -> list[int]:
     return sorted(chosen)
 
 
-def _size(task: Task) -> int:
-    return task.window.height * task.window.width * (task.stop - task.start)
+def _size(task: Placed) -> int:
+    return task.window.height * task.window.width * task.scenes
 
 
-def _disjoint_scenes(tasks: Sequence[Task], numbers: Iterable[int]) -> Iterator[int]:
-    spans: list[Span] = []
-    for number in sorted(numbers, key=lambda number: (tasks[number].start - tasks[number].stop, tasks[number].start)):
-        task = tasks[number]
-        if all(stop <= task.start or task.stop <= start for start, stop in spans):
-            spans.append((task.start, task.stop))
+def _disjoint_scenes(tasks: Sequence[Placed], numbers: Iterable[int]) -> Iterator[int]:
+    taken: list[Span] = []
+    for number in sorted(numbers, key=lambda number: (-tasks[number].scenes, tasks[number].spans)):
+        spans = tasks[number].spans
+        if all(stop <= first or last <= start for start, stop in taken for first, last in spans):
+            taken += spans
             yield number
 
 
-def remaining_of(planned: Sequence[Task], done: Sequence[Task], scenes: int) -> Remaining:
+def remaining_of(planned: Sequence[Task], done: Sequence[Placed], scenes: int) -> Remaining:
     """The planned tasks of a stack without those done; `done` are tasks that `disjoint` chose."""
     spans: dict[Window, list[Span]] = {}
-    for task in done:
-        spans.setdefault(task.window, []).append((task.start, task.stop))
+    for placed in done:
+        spans.setdefault(placed.window, []).extend(placed.spans)
     windows = list(spans)
     coverage = _Coverage([*windows, *(task.window for task in planned)])
     for number, window in enumerate(windows):

@@ -6,18 +6,20 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
-from runner.checkpoint.task_file import FinishedStage, KeptTask
-from runner.engine.shared import summed
+from runner.checkpoint.remaining import Placed, Span
+from runner.checkpoint.task_file import FinishedStage, KeptTask, kept_name
+from runner.engine.shared import all_summed
 from runner.model import Grid, MaskFile, Scene, Stack
 from runner.planning.masking import PixelRule
-from runner.planning.records import Pass, StagePlan, Task
+from runner.planning.records import Pass, StagePlan, lots_of_stages
 from runner.planning.weights import row_areas
 from runner.read.header import Window
 from runner.reduce import KERNELS
 from runner.reduce.partial import Needs
 from runner.reduce.statistics import statistic
-from runner.settings import Over, Weights
+from runner.settings import Over, ResultScale, Weights
 
 Version = tuple[str, str]  # of a scene: its href, and a text that identifies its contents
 
@@ -30,40 +32,55 @@ class Requirements:
     whole: Window
     rule: dict[str, str]
     held: dict[Over, frozenset[str]]
-    ordered: dict[str, tuple[Over, list[str]]]  # by stage
+    ordered: dict[str, tuple[Over, dict[str, str]]]  # by stage, the layers with the names that they are kept by
     over: dict[str, Over]
     finished: dict[str, FinishedStage]  # by stage over time: what serves if a window is finished
+    lots: tuple[int, ...]  # of each scene; nothing if all are of one
     _numbers: dict[Version, int] = field(default_factory=dict)
     _versions: dict[str, str] = field(default_factory=dict)
+    _known: dict[tuple[str, tuple[Span, ...]], npt.NDArray[np.int64]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pass_: Pass, stack: Stack) -> "Requirements":
         """The requirements of these stages on this stack."""
-        needs = {axis: summed(pass_.stages, axis) for axis in Over}
+        needs = all_summed(pass_.stages, counts_scenes=pass_.least_valid is not None)
         names = [need.name for need in fields(Needs)]
-        scenes = [(scene.href, _version(scene)) for scene in stack.scenes]
+        time_needs = needs.get(Over.time)
+        timed = any(stage.timed for stage in pass_.stages) or bool(time_needs and time_needs.timed)
+        scenes = [(scene.href, _version(scene, timed=timed)) for scene in stack.scenes]
         return cls(
             scenes=scenes,
             whole=stack.grid.window,
-            rule=_rule_facts(pass_.reading.rule) | _stack_facts(stack) | _weight_facts(pass_, stack),
-            held={axis: frozenset(filter(partial(getattr, sums), names)) for axis, sums in needs.items() if sums},
+            rule=_rule_facts(pass_.reading.rule)
+            | _stack_facts(stack)
+            | _weight_facts(pass_, stack)
+            | _zone_facts(pass_),
+            held={axis: frozenset(filter(partial(getattr, sums), names)) for axis, sums in needs.items()},
             ordered={
-                stage.name: (stage.over, [name for name in stage.statistics if statistic(name).ordered])
+                stage.name: (
+                    stage.over,
+                    {
+                        layer.name: kept_name(layer.name, stage.groups.digest if stage.groups else "")
+                        for layer in stage.layers
+                        if statistic(layer.statistic).ordered
+                    },
+                )
                 for stage in pass_.stages
                 if stage.ordered
             },
             over={stage.name: stage.over for stage in pass_.stages},
             finished={
-                stage.name: FinishedStage(frozenset(stage.statistics), _finishing(stage, pass_))
+                stage.name: FinishedStage(frozenset(layer.name for layer in stage.layers), _finishing(stage, pass_))
                 for stage in pass_.stages
                 if stage.over is Over.time
             },
+            lots=lots_of_stages(pass_.stages, len(scenes)).numbers,
             _numbers={scene: number for number, scene in enumerate(scenes)},
             _versions=dict(scenes),
         )
 
-    def place(self, kept: KeptTask, scenes: Sequence[Version]) -> Task | str:
-        """The task of today's stack that a kept one stands for, or the reason why it does not serve."""
+    def place(self, kept: KeptTask, scenes: Sequence[Version]) -> Placed | str:
+        """The scenes of today's stack that a kept task has, or the reason why it does not serve."""
         if kept.kernels != KERNELS:
             return f"the arithmetic was version {kept.kernels} and is {KERNELS}"
         for name, current in self.rule.items():
@@ -72,7 +89,15 @@ class Requirements:
         lacking = self._lacking(kept)
         if lacking:
             return lacking
-        return self._task(kept, scenes[kept.task.start : kept.task.stop])
+        return self._placed(kept, scenes)
+
+    def numbers(self, kept: KeptTask, scenes: Sequence[Version]) -> npt.NDArray[np.int64]:
+        """For each scene of a kept task its number in today's stack, -1 if it is not there."""
+        key = kept.scenes, kept.places
+        if key not in self._known:
+            versions = [version for start, stop in kept.places for version in scenes[start:stop]]
+            self._known[key] = np.array([self._numbers.get(version, -1) for version in versions], np.int64)
+        return self._known[key]
 
     def _lacking(self, kept: KeptTask) -> str | None:
         finished = self._finished_otherwise(kept) if kept.finished else None
@@ -85,52 +110,73 @@ class Requirements:
             if self.held[axis] - kept.held[axis]:
                 return f"statistics over {axis.value} now need {', '.join(sorted(self.held[axis] - kept.held[axis]))}"
         for axis, ordered in self.ordered.values():
-            if axis in summed and set(ordered) - kept.ordered.get(axis, frozenset()):
-                return f"statistics over {axis.value} now need all values"
+            if axis in summed and {*ordered.values()} - kept.ordered.get(axis, frozenset()):
+                groups = " of other groups" if axis is Over.time and self.lots and kept.ordered.get(axis) else ""
+                return f"statistics over {axis.value} now need all values{groups}"
         return None
 
     def _finished_otherwise(self, kept: KeptTask) -> str | None:
         """The reason why finished values are not those of today's stages."""
         for stage, needed in self.finished.items():
             there = kept.finished.get(stage)
-            if there is None or needed.statistics - there.statistics:
+            if there is None or needed.layers - there.layers:
                 return f"windows were finished without all statistics of {stage}"
             if needed.rules != there.rules:
                 return f"{stage} was finished with {there.rules}, and is with {needed.rules}"
         return None
 
-    def _task(self, kept: KeptTask, scenes: Sequence[Version]) -> Task | str:
-        for href, version in scenes:
-            current = self._versions.get(href)
-            if current is None:
-                return f"{href} is left out now"
-            if current != version:
-                return f"{href} has changed: it was {version}, now {current}"
-        numbers = [self._numbers[scene] for scene in scenes]
-        if not numbers or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-            return "its scenes are in another order"
-        task = Task(kept.task.window, numbers[0], numbers[0] + len(numbers))
-        return self._partly(kept, task) or task
+    def _placed(self, kept: KeptTask, scenes: Sequence[Version]) -> Placed | str:
+        numbers = self.numbers(kept, scenes)
+        there = numbers[numbers >= 0]
+        if not there.size or (there.size < numbers.size and self._all_or_none()):
+            versions = [version for start, stop in kept.places for version in scenes[start:stop]]
+            return next((self._change(*versions[place]) for place in np.flatnonzero(numbers < 0)), "it has no scenes")
+        placed = Placed.of(kept.task.window, there)
+        return self._partly(kept, placed) or self._otherwise_grouped(kept, numbers) or placed
 
-    def _partly(self, kept: KeptTask, task: Task) -> str | None:
+    def _otherwise_grouped(self, kept: KeptTask, numbers: npt.NDArray[np.int64]) -> str | None:
+        """The reason why sums of lots do not add up to those of today's: a lot has scenes of several of them."""
+        if Over.time not in kept.held or Over.time not in self.held or not self.lots:
+            return None
+        pairs = {*zip(kept.lots or [0] * numbers.size, self.lots_of(numbers), strict=True)}
+        parted = len({of_kept for of_kept, _ in pairs}) < len(pairs)
+        return "stages over time now need other groups" if parted else None
+
+    def lots_of(self, numbers: npt.NDArray[np.int64]) -> list[int]:
+        """The lots of the scenes of these numbers; nothing if all are of one."""
+        return [self.lots[number] for number in numbers.tolist()] if self.lots else []
+
+    def _all_or_none(self) -> bool:
+        """True if a kept task serves with all its scenes or with none: sums over time are of all of them."""
+        return Over.time in self.held or any(axis is Over.time for axis, _ in self.ordered.values())
+
+    def _change(self, href: str, version: str) -> str:
+        """The reason why a scene is not in today's stack."""
+        current = self._versions.get(href)
+        return f"{href} is left out now" if current is None else f"{href} has changed: it was {version}, now {current}"
+
+    def _partly(self, kept: KeptTask, placed: Placed) -> str | None:
         """The reason why values that need all pixels of a cell are not whole."""
-        all_scenes = task.stop - task.start == len(self.scenes)
+        all_scenes = placed.scenes == len(self.scenes)
         if kept.finished and not all_scenes:
             return "windows were finished without all scenes"
         for axis, _ in self.ordered.values():
             if axis is Over.time and not all_scenes:
                 return "statistics of all values need all scenes"
-            if axis is Over.space and task.window != self.whole:
+            if axis.makes_table and placed.window != self.whole:
                 return "statistics of all values need whole scenes"
         return None
 
 
 def _finishing(stage: StagePlan, pass_: Pass) -> str:
-    return f"min_count={stage.min_count} as {pass_.raster.name}"
+    decibels = " in dB" if stage.scale is ResultScale.db else ""
+    groups = f" for groups {stage.groups.digest}" if stage.groups else ""
+    return f"min_count={stage.min_count} as {pass_.raster.name}{decibels}{groups}"
 
 
-def _version(scene: Scene) -> str:
-    version = _file_version(scene)
+def _version(scene: Scene, *, timed: bool) -> str:
+    """The contents of a scene; with its time and its name, by which scenes are ordered, if values follow from these."""
+    version = _file_version(scene) + (f" of {scene.time.isoformat()} as {scene.name}" if timed else "")
     sidecars = f", beside it {scene.sidecars_sha256}" if scene.sidecars_sha256 else ""
     mask = f", its mask {scene.mask.href} {_file_version(scene.mask)}" if scene.mask else ""
     return version + sidecars + mask
@@ -172,3 +218,8 @@ def _weight_facts(pass_: Pass, stack: Stack) -> dict[str, str]:
     if all(stage.weights is Weights.none for stage in pass_.stages):
         return {}
     return {"the area of pixels": hashlib.sha256(row_areas(stack.grid).tobytes()).hexdigest()[:16]}
+
+
+def _zone_facts(pass_: Pass) -> dict[str, str]:
+    zones = next((stage.zones for stage in pass_.stages if stage.zones is not None), None)
+    return {} if zones is None else {"zones.file": zones.sha256}

@@ -1,22 +1,20 @@
-"""The file of one finished task: a plain .npz without pickles, whose member `header` is JSON.
-
-A float64 layer is kept without the low bytes that are 0 in all its cells: sums of 100 float32 pixels have two of them
-in eight, and an empty second layer. Counts have the smallest type that holds them.
-"""
+"""The file of one finished task: its arrays, and a header with what they follow from."""
 
 import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.base.atomic import renamed_at_end
+from runner.checkpoint.array_file import Arrays, all_bytes, read_arrays, read_header, used_bytes, write_arrays
+from runner.checkpoint.remaining import Span, numbers_in
 from runner.engine.tasks import TaskResult
 from runner.engine.trace import Place, TaskTrace, Work
 from runner.planning.records import Task
@@ -24,11 +22,13 @@ from runner.read.fetch import FetchCounts
 from runner.read.header import Window
 from runner.read.inflation import InflateCounts
 from runner.reduce import KERNELS
-from runner.reduce.partial import Partial
+from runner.reduce.partial import ENDS, PLAIN, Partial, combine, renumbered
+from runner.reduce.zonal import ZonalPartial
 from runner.settings import Over
 
-SCHEMA: Final = 2
-Arrays = dict[str, npt.NDArray[Any]]
+SCHEMA: Final = 5
+_OF_TRACE: Final = tuple(TaskTrace.__slots__)
+_NUMBERS: Final = "numbers_of_zones"
 _TORN = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
@@ -40,14 +40,17 @@ class Rules:
     pixels: Mapping[str, str]  # the rule for pixels, in texts that can be compared
     over: Mapping[str, Over]  # by stage
     finishing: Mapping[str, str] = field(default_factory=dict)  # by stage over time, in texts that can be compared
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by stage, as in `kept_name`
+    lots: Sequence[int] = ()  # of each scene of the list; nothing if all are of one
 
 
 @dataclass(frozen=True, slots=True)
 class KeptTask:
-    """Header of a kept task. `task` counts its scenes in the list of scenes named `scenes`.
+    """Header of a kept task. `spans` count its scenes in the list named `scenes`; `task` is from the first to the last.
 
     `held` has the names of sums, squares and extremes along each axis, `ordered` the statistics that need all values.
-    `finished` has, for each stage over time, the statistics of a window that is finished, in place of sums.
+    `finished` has, for each stage over time, the layers of a window that is finished, in place of sums. `lots` has
+    the lot of each of its scenes, nothing if all are of one.
     """
 
     path: Path
@@ -59,29 +62,40 @@ class KeptTask:
     ordered: Mapping[Over, frozenset[str]]
     trace: TaskTrace
     finished: Mapping[str, "FinishedStage"] = field(default_factory=dict)
+    spans: tuple[Span, ...] = ()  # none if it has all scenes of its task
+    lots: Sequence[int] = ()
+
+    @property
+    def places(self) -> tuple[Span, ...]:
+        """Its scenes in their list, from start to stop."""
+        return self.spans or ((self.task.start, self.task.stop),)
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedStage:
-    """What finished values follow from, besides the pixels: their statistics, and how they were finished."""
+    """What finished values follow from, besides the pixels: their layers, and how they were finished."""
 
-    statistics: frozenset[str]
+    layers: frozenset[str]
     rules: str
 
 
-def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace) -> KeptTask:
-    """Keep a task's result in a file of its own. Raises OSError."""
+def write_task(
+    folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace, spans: Sequence[Span] = ()
+) -> KeptTask:
+    """Keep a task's result in a file of its own; `spans` are its scenes, if not all of the task's. Raises OSError."""
     arrays: Arrays = {}
     held: dict[str, list[str]] = {}
-    for axis, partial in ((Over.time, result.over_time), (Over.space, result.over_space)):
-        if partial is not None:
-            held[axis.value] = sorted(partial.held)
-            arrays |= {f"{axis.value}_{name}": array for name, array in _packed(partial).items()}
+    for axis, start, partial in _partials(result):
+        held[axis.value] = sorted(partial.held)
+        arrays |= {f"{start}_{name}": array for name, array in _packed(partial).items()}
+    if result.over_zones is not None:
+        arrays[_NUMBERS] = result.over_zones.zones
     ordered: dict[str, list[str]] = {}
     for stage, values in result.ordered.items():
-        axis = rules.over[stage]
-        ordered.setdefault(axis.value, []).extend(values)
-        arrays |= {f"{axis.value}_values_{name}": array for name, array in values.items()}
+        axis, names = rules.over[stage], rules.names.get(stage, {})
+        of_stage = {names.get(name, name): array for name, array in values.items()}
+        ordered.setdefault(axis.value, []).extend(of_stage)
+        arrays |= {f"{axis.value}_values_{name}": array for name, array in of_stage.items()}
     finished: dict[str, list[Any]] = {}
     for stage, values in result.finished.items():
         finished[stage] = [sorted(values), rules.finishing.get(stage, "")]
@@ -91,25 +105,42 @@ def write_task(folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace)
         "kernels": KERNELS,
         "scenes": rules.scenes,
         "task": result.task,
+        "spans": list(spans),
         "rule": dict(rules.pixels),
         "held": held,
         "ordered": ordered,
         "finished": finished,
+        "lots": [rules.lots[scene] for span in spans or [result.task[1:]] for scene in range(*span) if rules.lots],
     }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
     final = folder / f"{name}.npz"
-    text = json.dumps({**facts, "trace": asdict(trace)}).encode()
-    with renamed_at_end(final) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for member, array in {"header": np.frombuffer(text, np.uint8), **arrays}.items():
-            _save(archive, member, np.asarray(array, order="C"))
-    return _kept_task(final, json.loads(text))
+    header = {**facts, "trace": _facts_of(trace)}
+    with renamed_at_end(final) as temporary:
+        write_arrays(temporary, header, arrays)
+    return _kept_task(final, header)
 
 
-def _save(whole: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
-    """A member as of `np.savez`, which copies the array twice."""
-    with whole.open(f"{name}.npy", "w", force_zip64=True) as member:
-        np.lib.format.write_array_header_1_0(member, np.lib.format.header_data_from_array_1_0(array))
-        member.write(array.reshape(-1).view(np.uint8).data)
+def _partials(result: TaskResult) -> Iterator[tuple[Over, str, Partial]]:
+    """The partials of a result, each with its axes and with what the names of its arrays begin with."""
+    for lot, partial in result.over_time.items():
+        yield Over.time, _of_lot(lot), partial
+    if result.over_space is not None:
+        yield Over.space, Over.space.value, result.over_space
+    if result.over_zones is not None:
+        yield Over.zones, Over.zones.value, result.over_zones.cells
+
+
+def kept_name(layer: str, groups: str) -> str:
+    """The name by which an ordered layer is kept: stages of other names have it too, if their `groups` are equal.
+
+    `groups` is their digest, empty for a stage without.
+    """
+    return f"{groups}_{layer}" if groups else layer
+
+
+def _of_lot(lot: int) -> str:
+    """What the names of the arrays of a lot begin with."""
+    return f"{Over.time.value}_lot{lot}" if lot else Over.time.value
 
 
 def read_task(path: Path) -> KeptTask | None:
@@ -118,8 +149,7 @@ def read_task(path: Path) -> KeptTask | None:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
                 return None
-        with np.load(path, allow_pickle=False) as arrays:
-            facts = json.loads(arrays["header"].tobytes())
+        facts = read_header(path)
         return _kept_task(path, facts) if facts["schema"] == SCHEMA else None
     except _TORN:
         return None
@@ -136,13 +166,20 @@ def _kept_task(path: Path, facts: Mapping[str, Any]) -> KeptTask:
         held={Over(axis): frozenset(names) for axis, names in facts["held"].items()},
         ordered={Over(axis): frozenset(names) for axis, names in facts["ordered"].items()},
         trace=_trace(facts["trace"]),
-        finished={stage: FinishedStage(frozenset(names), text) for stage, (names, text) in _finished_in(facts)},
+        finished={stage: FinishedStage(frozenset(names), text) for stage, (names, text) in facts["finished"].items()},
+        spans=tuple((int(first), int(last)) for first, last in facts["spans"]),
+        lots=tuple(facts["lots"]),
     )
 
 
-def _finished_in(facts: Mapping[str, Any]) -> Any:
-    """The finished stages of a header; those of earlier versions have none."""
-    return (facts.get("finished") or {}).items()
+def _facts_of(trace: TaskTrace) -> dict[str, Any]:
+    """A trace as JSON has it; `asdict` would copy every number."""
+    facts = {name: getattr(trace, name) for name in _OF_TRACE}
+    return {**facts, "place": trace.place and _plain(trace.place), "work": trace.work and _plain(trace.work)}
+
+
+def _plain(record: Place | Work) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def _trace(facts: Mapping[str, Any]) -> TaskTrace:
@@ -151,39 +188,66 @@ def _trace(facts: Mapping[str, Any]) -> TaskTrace:
     return TaskTrace(**{**facts, "task": None, "place": place, "work": work})
 
 
+class Scenes(NamedTuple):
+    """The scenes of a kept task in a stack, in the order that they have in the task: their numbers, and their lots.
+
+    `lots` is empty if all are of one.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    lots: Sequence[int] = ()
+
+
 def read_result(
-    kept: KeptTask, task: Task, held: Mapping[Over, frozenset[str]], ordered: Mapping[str, tuple[Over, list[str]]]
+    kept: KeptTask,
+    task: Task,
+    held: Mapping[Over, frozenset[str]],
+    ordered: Mapping[str, tuple[Over, Mapping[str, str]]],
+    scenes: Scenes | None = None,
 ) -> TaskResult:
     """The kept result as the result of `task`, limited to what `held` and, stage by stage, `ordered` name.
 
+    `ordered` has the layers with the names that they are kept by. `scenes` are those of the kept task in the stack of
+    `task`, whose lots are made of whole lots of the kept result; without them, they are as they were.
+
     Raises KeyError or ValueError for a file that was altered since.
     """
-    with np.load(kept.path, allow_pickle=False) as file:
-        arrays: Arrays = dict(file.items())
-    partials = {
-        axis: _unpacked(arrays, axis, names, np.int32 if axis is Over.time else np.int64)
+    arrays = read_arrays(kept.path)
+    places = numbers_in(kept.places)
+    scenes = scenes or Scenes(places, kept.lots)
+    numbers, count = np.arange(kept.task.stop), places.size
+    numbers[places] = scenes.numbers
+    moved = not np.array_equal(places, scenes.numbers)
+    others = {
+        axis: _unpacked(arrays, axis.value, names, np.int64)
         for axis, names in held.items()
-        if axis in kept.held
+        if axis in kept.held and axis is not Over.time
     }
+    over_time: dict[int, list[Partial]] = {}
+    if Over.time in held and Over.time in kept.held:
+        for lot, of_kept in sorted({*zip(scenes.lots or [0] * count, kept.lots or [0] * count, strict=True)}):
+            partial = _unpacked(arrays, _of_lot(of_kept), held[Over.time], np.int32)
+            over_time.setdefault(lot, []).append(renumbered(partial, numbers) if moved else partial)
     values = {
-        stage: {name: arrays[f"{axis.value}_values_{name}"] for name in names}
+        stage: {name: arrays[f"{axis.value}_values_{there}"] for name, there in names.items()}
         for stage, (axis, names) in ordered.items()
         if stage not in kept.finished
     }
     finished = {
-        stage: {name: arrays[f"finished_{stage}_{name}"] for name in of_stage.statistics}
+        stage: {name: arrays[f"finished_{stage}_{name}"] for name in of_stage.layers}
         for stage, of_stage in kept.finished.items()
     }
     return TaskResult(
         task,
-        partials.get(Over.time),
-        partials.get(Over.space),
+        {lot: parts[0] if len(parts) == 1 else combine(parts) for lot, parts in over_time.items()},
+        others.get(Over.space),
         values,
         FetchCounts(),
         InflateCounts(),
         0.0,
         0.0,
         finished=finished,
+        over_zones=ZonalPartial(arrays[_NUMBERS], others[Over.zones]) if Over.zones in others else None,
     )
 
 
@@ -193,40 +257,25 @@ def read_result(
 def _packed(partial: Partial) -> Arrays:
     arrays = partial.arrays()
     counts = arrays["counts"]
+    # The smallest type that holds them.
     arrays["counts"] = counts.astype(np.min_scalar_type(int(counts.max(initial=0))))
     for name in partial.totals:
         for number, layer in enumerate(arrays.pop(name)):
-            arrays[f"{name}_{number}"] = _used_bytes(layer)
+            arrays[f"{name}_{number}"] = used_bytes(layer)
     return arrays
 
 
-def _used_bytes(layer: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
-    """(cells, bytes in use) of float64 cells, little-endian. The sign of -0.0 is in use too."""
-    layer = np.ascontiguousarray(layer, "<f8")
-    used = int(np.bitwise_or.reduce(layer.view("<u8"))) if layer.size else 0
-    unused = next((byte for byte in range(8) if used >> 8 * byte & 0xFF), 8)
-    width = 1 if unused % 2 else 2
-    parts = layer.view(f"<u{width}").reshape(-1, 8 // width)[:, unused // width :]
-    packed = np.empty(parts.shape, parts.dtype)
-    for at in range(parts.shape[1]):  # three times as fast as all parts of a cell together
-        packed[:, at] = parts[:, at]
-    return packed.view(np.uint8)
-
-
-def _all_bytes(used: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    cells = np.zeros((len(used), 8), np.uint8)
-    cells[:, 8 - used.shape[1] :] = used
-    return cells.view("<f8").ravel().astype(np.float64, copy=False)
-
-
-def _unpacked(arrays: Arrays, axis: Over, names: frozenset[str], counts: type[np.integer[Any]]) -> Partial:
-    """A partial with the counts and what `names` has."""
-    packed = {name.removeprefix(f"{axis.value}_"): array for name, array in arrays.items()}
+def _unpacked(arrays: Arrays, start: str, names: frozenset[str], counts: type[np.integer[Any]]) -> Partial:
+    """A partial with the counts and what `names` has; the names of its arrays begin with `start`."""
+    packed = {name.removeprefix(f"{start}_"): array for name, array in arrays.items() if name.startswith(f"{start}_")}
     chosen = {"seen": packed["seen"], "counts": packed["counts"].astype(counts)}
     for name in names:
-        if name == "extremes":
+        if name in PLAIN:
             chosen[name] = packed[name]
             continue
-        chosen[name] = np.stack([_all_bytes(packed[f"{name}_{number}"]) for number in (0, 1)])
+        if name in ENDS:
+            chosen |= {key: packed[key] for key in (name, f"{name}_scenes")}
+            continue
+        chosen[name] = np.stack([all_bytes(packed[f"{name}_{number}"]) for number in (0, 1)])
         chosen |= {key: packed[key] for key in (f"{name}_limbs", f"{name}_first", f"{name}_infinite") if key in packed}
     return Partial.from_arrays(chosen)

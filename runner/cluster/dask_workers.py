@@ -3,17 +3,19 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final
 
 import dask
 from dask.delayed import Delayed
 
+from runner.cluster.answers import answer_of
 from runner.cluster.connection import connected
 from runner.cluster.event_loop import event_loop
 from runner.cluster.keys import key_of
 from runner.cluster.kinds import starter
-from runner.cluster.liveness import Liveness
+from runner.cluster.liveness import Liveness, gone
 from runner.cluster.mapped_tasks import MappedTasks
 from runner.cluster.monitor import DaskWatch, Watch
 from runner.cluster.started import Started
@@ -24,7 +26,6 @@ from runner.host.stopping import refuse_if_stopped
 from runner.host.threads import Mapped, Result, Shared, Task
 from runner.settings import ClusterKind, ClusterSettings
 
-_ALL_AWAITED: Final = (ClusterKind.processes, ClusterKind.address)
 _LOOK_SECONDS: Final = 2.0
 
 
@@ -33,10 +34,14 @@ class _DaskWorkers:
 
     def __init__(self, client: Any, kind: str, started: Started, liveness: Liveness) -> None:
         self._client, self._liveness = client, liveness
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        threads = sum(worker["nthreads"] for worker in workers)
-        self.size = ClusterSize(kind, len(workers), threads, client.scheduler.address, client.dashboard_link)
+        self._kind = kind
+        self._addresses = client.scheduler.address, client.dashboard_link  # which is asked of a scheduler that is there
         self.watch: Watch = DaskWatch(client, elsewhere=started.elsewhere)
+
+    @property
+    def size(self) -> ClusterSize:
+        most = self._liveness.most
+        return ClusterSize(self._kind, most.number, most.threads, *self._addresses)
 
     def compute(self, pieces: Sequence[Delayed], on_done: OnDone) -> list[Any]:
         futures = self._client.compute(list(pieces))
@@ -82,7 +87,7 @@ def dask_workers(settings: ClusterSettings, setup: Setup) -> Iterator[Cluster]:
         "distributed.scheduler.allowed-failures": 2,
         "distributed.scheduler.worker-ttl": None,  # of our own scheduler: `Liveness` looks after silent workers
         "distributed.admin.large-graph-warning-threshold": "1GiB",  # the shared data grows with the scenes
-        "distributed.deploy.lost-worker-timeout": "5s",  # after which a job that has ended is made up for
+        "distributed.deploy.lost-worker-timeout": f"{_return_seconds(settings)}s",
         "distributed.admin.tick.limit": "30s",  # a task may decode for seconds
     }
     with (
@@ -92,28 +97,55 @@ def dask_workers(settings: ClusterSettings, setup: Setup) -> Iterator[Cluster]:
         connected(settings, started, loop) as client,
     ):
         _await_workers(client, settings, started)
-        liveness = Liveness(client, settings.silent_timeout, started.renew, _patience(settings))
+        liveness = Liveness(client, settings.silent_timeout, started, _patience(settings))
         with liveness.watched(), workers_set_up(client, liveness, setup):
             yield _DaskWorkers(client, settings.kind.value, started, liveness)
 
 
+def _return_seconds(settings: ClusterSettings) -> float:
+    """Seconds in which a lost worker may come back before its place is cleared.
+
+    A process is started again at once, which takes as long as the first start. A job that has ended does not come back.
+    """
+    return 5.0 if settings.kind.is_queue else settings.start_timeout
+
+
 def _await_workers(client: Any, settings: ClusterSettings, started: Started) -> None:
-    """Wait for the first worker, or for as many as an address shall have. Raises ClusterError, and an interrupt."""
-    wanted = (settings.n_workers or 1) if settings.kind in _ALL_AWAITED else 1
+    """Wait for the workers without which no pass begins. Raises ClusterError, and an interrupt."""
+    wanted = _awaited(settings)
     stop = time.monotonic() + settings.start_timeout
+
+    def refuse_to_wait() -> None:
+        refuse_if_stopped()
+        if time.monotonic() > stop + _LOOK_SECONDS:
+            raise ClusterError(gone(client))
+
     while True:
         refuse_if_stopped()
         try:
-            client.wait_for_workers(wanted, timeout=min(_LOOK_SECONDS, max(stop - time.monotonic(), 0.1)))
+            patience = min(_LOOK_SECONDS, max(stop - time.monotonic(), 0.1))
+            answer_of(partial(client.wait_for_workers, wanted, timeout=patience), refuse_to_wait)
         except TimeoutError as error:
             if time.monotonic() > stop:
-                why = started.explain()
-                raise ClusterError(
-                    f"no worker came within {key_of('start_timeout')}={settings.start_timeout:g} s{why and f': {why}'}"
-                ) from error
+                came = len(client.scheduler_info(n_workers=-1)["workers"])
+                raise ClusterError(_missing(wanted, came, settings, started.explain())) from error
             started.renew()
         else:
             return
+
+
+def _awaited(settings: ClusterSettings) -> int:
+    """All processes and hosts, or as many as an address shall have; the first of a queue or of a gateway."""
+    if settings.kind is ClusterKind.ssh:
+        return len(settings.hosts) * (settings.processes or 1)
+    if settings.kind in (ClusterKind.processes, ClusterKind.address):
+        return settings.n_workers or 1
+    return 1
+
+
+def _missing(wanted: int, came: int, settings: ClusterSettings, why: str) -> str:
+    count = f"{came} of {wanted} workers" if came else "no worker"
+    return f"{count} came within {key_of('start_timeout')}={settings.start_timeout:g} s{why and f': {why}'}"
 
 
 def _patience(settings: ClusterSettings) -> float:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+from runner.cluster.demand import Demand
 from runner.cluster.keys import key_of
 from runner.cluster.started import Started, options_of
 from runner.errors import ClusterError
-from runner.settings import ClusterSettings
+from runner.settings import AdaptSettings, ClusterSettings
 
 
 @contextmanager
@@ -22,11 +24,34 @@ def gateway(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
                 address=settings.address, auth=settings.auth, shutdown_on_close=True, **options_of(settings)
             )
             exits.callback(_closed, cluster)
-            if settings.adapt.maximum is None:
-                cluster.scale(settings.n_workers or 1)
+            follower = _Follower(cluster, settings.adapt) if settings.adapt.maximum else None
+            if follower:
+                follower()
             else:
-                cluster.adapt(minimum=settings.adapt.minimum, maximum=settings.adapt.maximum)
-        yield Started(cluster, cluster.security, explain=lambda: f"look at the logs of cluster {cluster.name}")
+                cluster.scale(settings.n_workers or 1)
+        yield Started(
+            cluster,
+            cluster.security,
+            renew=follower or (lambda: None),
+            explain=lambda: f"look at the logs of cluster {cluster.name}",
+            demand=follower.demand if follower else Demand(),
+        )
+
+
+@dataclass(slots=True)
+class _Follower:
+    """Called every few seconds: lets there be as many workers as the work that is left keeps busy."""
+
+    cluster: Any
+    settings: AdaptSettings
+    demand: Demand = field(default_factory=Demand)
+    _minimum: int = 0
+
+    def __call__(self) -> None:
+        minimum = self.demand.workers(self.settings)
+        if minimum != self._minimum:
+            self.cluster.adapt(minimum=minimum, maximum=self.settings.maximum)
+            self._minimum = minimum
 
 
 def _closed(cluster: Any) -> None:

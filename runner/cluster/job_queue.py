@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ from distributed.core import Status
 
 from runner.base.humanize import plural
 from runner.base.redact import redact
+from runner.cluster.demand import Demand
 from runner.cluster.keys import key_of
 from runner.cluster.started import Expected, Started, options_of
 from runner.cluster.tls import security_of
@@ -45,6 +47,7 @@ _REASONS: Final = {
     ClusterKind.htcondor: ("condor_q",),
     ClusterKind.oar: ("oarstat", "-j"),
 }
+_REASONS_OF_SGE: Final = re.compile(r"^(?:error reason|scheduling info:).*", re.MULTILINE | re.DOTALL)
 _LOGS: Final = "job_logs"
 _ASK_SECONDS: Final = 10.0
 _LEAVING: Final = (60.0, 0.1)  # before the walltime: seconds, but at most this share of it; half of it is the stagger
@@ -58,13 +61,15 @@ def job_queue(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
     """Submit jobs whose workers connect to a scheduler in this process; cancel them at the end. Raises ClusterError."""
     with ExitStack() as exits:
         with signals_held():
-            cluster = _made(settings, loop)
+            cluster, demand = _made(settings, loop), Demand()
             exits.enter_context(cluster)
+            renew: Callable[[], None]
             if settings.adapt.maximum is None:
                 _submitted(cluster, settings)
+                renew = _Renewal(cluster, settings)
             else:
-                _adapted(cluster, settings)
-        yield Started(cluster, renew=_Renewal(cluster, settings), explain=lambda: explained(cluster, settings))
+                renew = partial(_follow, _adapted(cluster, settings), settings, demand)
+        yield Started(cluster, renew=renew, explain=lambda: explained(cluster, settings), demand=demand)
 
 
 def job_size(settings: ClusterSettings) -> Expected:
@@ -209,14 +214,20 @@ def _submitted(cluster: Any, settings: ClusterSettings) -> None:
     log.info("%s of %s", plural(jobs, "job"), settings.kind.value)
 
 
-def _adapted(cluster: Any, settings: ClusterSettings) -> None:
+def _adapted(cluster: Any, settings: ClusterSettings) -> Any:
+    """What lets dask stop workers that are idle, down to its `minimum`."""
     adapt = settings.adapt
-    cluster.adapt(
+    return cluster.adapt(
         minimum=adapt.minimum,
         maximum=adapt.maximum,
         interval=f"{adapt.interval}s",
         wait_count=adapt.patience,
     )
+
+
+def _follow(adaptive: Any, settings: ClusterSettings, demand: Demand) -> None:
+    """Let there be as many workers as the work that is left keeps busy."""
+    adaptive.minimum = demand.workers(settings.adapt)
 
 
 class _Renewal:
@@ -230,13 +241,11 @@ class _Renewal:
     def __call__(self) -> None:
         """Look, if it is time. Raises ClusterError if jobs have ended before a worker came."""
         now = time.monotonic()
+        self._workers_came = self._workers_came or bool(self._cluster.scheduler_info["workers"])
         if now - self._last < RENEW_SECONDS:
             return
         self._last = now
-        self._workers_came = self._workers_came or bool(self._cluster.scheduler_info["workers"])
-        if self._settings.adapt.maximum is not None:
-            return
-        if self._workers_came:
+        if self._workers_came or not self._cluster.workers:  # it forgets jobs whose workers have come and gone
             self._cluster.scale(jobs=self._jobs)
         elif _ids(self._cluster) and not _reason(self._settings.kind, _ids(self._cluster)):
             raise ClusterError(explained(self._cluster, self._settings))
@@ -260,8 +269,14 @@ def _reason(kind: ClusterKind, jobs: list[str]) -> str:
     command = [*_REASONS[kind], *([",".join(jobs)] if kind is ClusterKind.slurm else jobs)]
     with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
-        return f"{command[0]} says: {_one_line(done.stdout)}" if done.stdout.strip() else ""
+        return f"{command[0]} says: {_one_line(reasons_of(done.stdout))}" if done.stdout.strip() else ""
     return f"{command[0]} does not answer"
+
+
+def reasons_of(said: str) -> str:
+    """The part of a queue's words that gives reasons: Grid Engine lists all that a job was submitted with before."""
+    found = _REASONS_OF_SGE.search(said)
+    return found[0] if found else said
 
 
 def _end_of_log(cluster: Any, jobs: list[str]) -> str:

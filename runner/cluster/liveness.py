@@ -8,15 +8,19 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
+from runner.cluster.answers import answer_of
+from runner.cluster.demand import Demand
 from runner.cluster.keys import key_of
+from runner.cluster.started import Started
 from runner.cluster.workers import KillingTaskError
 from runner.errors import ClusterError
 from runner.host.stopping import refuse_if_stopped
@@ -27,19 +31,27 @@ _LEAVING_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
+class Workers(NamedTuple):
+    """Workers by the threads of all together, and their number."""
+
+    threads: int
+    number: int
+
+
 class Liveness:
     """Watches the scheduler and the workers of a client. `seconds` is how long they may be silent.
 
-    `renew` is called now and then, and starts workers in place of those that have ended. A run goes on for `patience`
+    `started` is asked now and then to start workers in place of those that have ended. A run goes on for `patience`
     seconds without any.
     """
 
     def __init__(
-        self, client: Any, seconds: float, renew: Callable[[], None] = lambda: None, patience: float | None = None
+        self, client: Any, seconds: float, started: Started | None = None, patience: float | None = None
     ) -> None:
-        self._client, self._renew = client, renew
+        self._client, self._started = client, started or Started(client)
         self.seconds, self._patience = seconds, patience or seconds
-        self.threads = sum(client.nthreads().values())  # of all workers that there are now
+        self.threads, self.most = 0, Workers(0, 0)  # of all workers; the most of them at a time
+        self._take_count(self._counted_now())
         self._problem: str | None = None
         silence = key_of("silent_timeout")
         self._remedy = f"look at their logs and their machines' memory; {silence} says how long they may be silent"
@@ -70,11 +82,11 @@ class Liveness:
     def ask(self, everywhere: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """The answers of a call to all workers. If one is given up meanwhile, the others are asked again.
 
-        Raises ClusterError.
+        A scheduler that hangs is noticed while it is `watched`. Raises ClusterError.
         """
         for _ in range(3):
             try:
-                return everywhere(*args, **options)
+                return answer_of(partial(everywhere, *args, **options), self.check)
             except (OSError, TimeoutError) as error:
                 problem = error
                 self.look()
@@ -108,7 +120,7 @@ class Liveness:
     def check(self) -> None:
         """Raise ClusterError if there is nothing left to wait for."""
         if self._client.status != "running":  # it has lost its futures, and reconnects or is closed
-            self._problem = f"the dask scheduler {_gone(self._client)}"
+            self._problem = gone(self._client)
         if self._problem:
             raise ClusterError(self._problem)
 
@@ -120,7 +132,7 @@ class Liveness:
                 _give_up_silent(), limit=self.seconds, callback_timeout=self.seconds
             )
         except Exception as error:  # noqa: BLE001 - a closed client raises several kinds
-            problem = f"the dask scheduler {_gone(self._client)} ({type(error).__name__}: {error})"
+            problem = f"{gone(self._client)} ({type(error).__name__}: {error})"
             self._problem = self._problem or problem
             return
         for worker in silent:
@@ -130,6 +142,24 @@ class Liveness:
             self._last_worker = now
         elif now - self._last_worker > self._patience or (silent and self._patience == self.seconds):
             self._problem = f"no worker is left: all have been silent or gone for {self._patience:g} s; {self._remedy}"
+
+    @property
+    def demand(self) -> Demand:
+        """What is left for the workers to do."""
+        return self._started.demand
+
+    def _counted_now(self) -> Mapping[str, int]:
+        """The threads of each worker, as `nthreads` tells, which would wait forever. Raises ClusterError."""
+        try:
+            return dict(self._client.sync(self._client.scheduler.ncores, callback_timeout=self.seconds))
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(f"{gone(self._client)} ({type(error).__name__}: {error})") from error
+
+    def _take_count(self, threads: Mapping[str, int]) -> None:
+        self.threads = sum(threads.values())
+        self.most = max(self.most, Workers(self.threads, len(threads)))
+        if threads:
+            self.demand.threads_per_worker = self.threads / len(threads)
 
     def _watch(self, stop: threading.Event) -> None:
         every = self.seconds / _LOOKS
@@ -150,18 +180,18 @@ class Liveness:
             return
         try:
             # As `nthreads`, which would wait forever for a scheduler that is suspended, and this thread with it.
-            counted = self._client.sync(self._client.scheduler.ncores, callback_timeout=_COUNT_SECONDS)
-            self.threads = sum(counted.values())
-            self._renew()
+            self._take_count(self._client.sync(self._client.scheduler.ncores, callback_timeout=_COUNT_SECONDS))
+            self._started.renew()
         except ClusterError as error:
             self._problem = str(error)
         except Exception as error:  # noqa: BLE001 - a closed client raises several kinds; `look` says what is wrong
             log.debug("workers are not counted: %s", error)
 
 
-def _gone(client: Any) -> str:
-    """The address of a lost scheduler, and what to do."""
-    return f"at {client.scheduler.address} is gone or does not answer; look at its log, start it again, and resume"
+def gone(client: Any) -> str:
+    """A scheduler that is lost, by its address, and what to do."""
+    where = f"the dask scheduler at {client.scheduler.address}"
+    return f"{where} is gone or does not answer; look at its log, start it again, and resume"
 
 
 def _give_up_silent() -> Callable[..., Any]:

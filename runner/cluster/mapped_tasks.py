@@ -16,6 +16,7 @@ from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
 from runner.cluster.placed_tasks import ScheduledWorkers
+from runner.cluster.unprofiled import unprofiled
 from runner.host.threads import Mapped, Result, Shared, Task
 
 _EACH: Final = 2  # tasks under way for each thread
@@ -37,6 +38,18 @@ class MappedTasks(Generic[Shared, Task, Result]):
 
     def results(self) -> Generator[Result, None, None]:
         """The results, as they are done. Raises the error of a task, KillingTaskError, ClusterError."""
+        demand, left = self.workers.liveness.demand, len(self.tasks)
+        demand.add(tasks=left)
+        try:
+            for done in self._batches():
+                demand.add(tasks=-len(done))
+                left -= len(done)
+                yield from done
+        finally:
+            demand.add(tasks=-left)
+
+    def _batches(self) -> Iterator[list[Result]]:
+        """The results that are fetched together."""
         waiting = iter(self.tasks)
         # A task, not scattered data, which is lost with the last worker that has it, and every task with it.
         everywhere = self.workers.client.submit(_unchanged, self.shared, pure=False)
@@ -49,7 +62,7 @@ class MappedTasks(Generic[Shared, Task, Result]):
                 del self._under_way[future]
                 future.release()
             submit()
-            yield from results
+            yield results
 
     def _submit(self, waiting: Iterator[Task], everywhere: Any) -> None:
         """Keep tasks under way for each thread that there is now."""
@@ -72,7 +85,7 @@ class MappedTasks(Generic[Shared, Task, Result]):
                 done.append(self._done.get_nowait())
         return done
 
-    def _fetched(self, futures: Sequence[Any]) -> list[Any]:
+    def _fetched(self, futures: Sequence[Any]) -> list[Result]:
         """The results of futures that are done: all at once if none has failed, or one after the other."""
         if all(future.status == "finished" for future in futures):
             try:
@@ -98,5 +111,6 @@ def _unchanged(shared: Shared) -> Shared:
 
 def _one(task: Task, function: Mapped[Shared, Task, Result], shared: Shared) -> Result:
     """One task's result, on a worker."""
-    (result,) = function(shared, iter([task]))
+    with unprofiled():
+        (result,) = function(shared, iter([task]))
     return result

@@ -70,7 +70,14 @@ class DaskWatch(Watch):
         return Usage(sum(usage.peak_bytes for usage in now.values()), spent)
 
     def _usage(self) -> dict[str, Usage]:
-        return self._client.run(own_usage, on_error="ignore") if self._elsewhere else {}
+        if not self._elsewhere:
+            return {}
+        try:
+            usage: dict[str, Usage] = self._client.run(own_usage, on_error="ignore", callback_timeout=_PATIENCE_SECONDS)
+        except (OSError, TimeoutError) as error:  # of a scheduler that hangs, which `Liveness` finds
+            log.warning("the workers do not report what they took: %s", error)
+            return {}
+        return usage
 
 
 def await_answer(address: str, seconds: float) -> None:

@@ -76,6 +76,7 @@ class PlacedTasks(Generic[Shared, Task, Result]):
     _looked: float = 0.0
     _everywhere: Any = None
     _closed: bool = False
+    _told: int = 0  # tasks that the cluster knows to be left
 
     def __post_init__(self) -> None:
         self._waiting = deque(_Placed(task) for task in self.tasks)
@@ -96,6 +97,7 @@ class PlacedTasks(Generic[Shared, Task, Result]):
         while True:
             self._look_if_due()
             self._place()
+            self._tell_demand()
             if not self._under_way and not self._waiting:
                 return None
             try:
@@ -119,6 +121,7 @@ class PlacedTasks(Generic[Shared, Task, Result]):
         for future in [*self._under_way, self._everywhere]:
             future.cancel()
         self._under_way.clear()
+        self._tell_demand()
 
     def call(self, function: Callable[..., Any], *args: Any) -> None:
         """Call a function in every worker process, and do not wait: some may not answer."""
@@ -129,6 +132,12 @@ class PlacedTasks(Generic[Shared, Task, Result]):
                 await client.run(function, *args, on_error="ignore", asynchronous=True)
 
         client.loop.add_callback(ask)
+
+    def _tell_demand(self) -> None:
+        """Tell how many tasks are left, which the number of workers may follow."""
+        left = len(self._waiting) + len(self._under_way)
+        self.workers.liveness.demand.add(runs=left - self._told)
+        self._told = left
 
     # --- placing ----------------------------------------------------------------------------------------------------
 

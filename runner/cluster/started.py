@@ -5,9 +5,10 @@ A package adds a kind of cluster by an entry point of the group `cog_stack_runne
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
+from runner.cluster.demand import Demand
 from runner.settings import ClusterSettings
 
 GROUP: Final = "cog_stack_runner.clusters"
@@ -28,7 +29,8 @@ class Started:
     `scheduler` is what `distributed.Client` takes: an address or a cluster object. `security` is a
     `distributed.Security`, or None. Workers of `others` go on when the run ends; those that are `elsewhere` are not
     processes below this one. `renew` is called every few seconds and starts workers in place of those that have ended.
-    `explain` says why no worker has come: what the queue says, or where the logs are.
+    `explain` says why no worker has come: what the queue says, or where the logs are. `demand` is told what is left to
+    do; a `renew` that knows it can let the number of workers follow.
     """
 
     scheduler: Any
@@ -37,6 +39,7 @@ class Started:
     elsewhere: bool = True
     renew: Callable[[], None] = lambda: None
     explain: Callable[[], str] = lambda: ""
+    demand: Demand = field(default_factory=Demand)
 
 
 def options_of(settings: ClusterSettings) -> dict[str, Any]:

@@ -7,6 +7,7 @@ package, or none.
 import logging
 import os
 import pickle
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,7 @@ from uuid import uuid4
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from runner.base.console import tell
+from runner.cluster.answers import answer_of
 from runner.cluster.keys import key_of
 from runner.cluster.liveness import Liveness
 from runner.cluster.versions import finder, versions_here
@@ -22,6 +24,7 @@ from runner.errors import ClusterError
 from runner.host.open_files import allow_many_files
 from runner.read.gdal_environment import restore_environment
 
+_LEAVING_SECONDS: Final = 2.0  # for workers to undo the setup of a run that has failed
 _TOPIC: Final = "cog-stack-runner"  # of events about workers
 
 log = logging.getLogger(__name__)
@@ -47,15 +50,35 @@ def workers_set_up(client: Any, liveness: Liveness, setup: Setup) -> Iterator[No
     liveness.ask(client.register_plugin, _cleaner(name, client.id), f"{name}-cleaner")
     try:
         liveness.ask(client.register_plugin, _worker_plugin(name, setup, known), name)
-        for worker, problem in liveness.ask(client.run, _problem_of(name)).items():
-            if problem:
-                raise ClusterError(f"worker {worker}: {problem}")
+        _refuse_unfit(liveness.ask(client.run, _problem_of(name)))
         yield
-    finally:
-        with suppress(ClusterError):  # the scheduler is gone, as the run's error says
-            liveness.check()
-            liveness.ask(client.unregister_worker_plugin, name)
-            liveness.ask(client.unregister_scheduler_plugin, f"{name}-cleaner")
+    except BaseException:  # do not wait for workers that may hang: the scheduler cleans up once this client is gone
+        with suppress(ClusterError):
+            _undo(client, name, liveness, _LEAVING_SECONDS)
+        raise
+    with suppress(ClusterError):  # the scheduler is gone, as the run's error says
+        _undo(client, name, liveness, liveness.seconds)
+
+
+def _refuse_unfit(problems: Mapping[str, str | None]) -> None:
+    for worker, problem in problems.items():
+        if problem:
+            raise ClusterError(f"worker {worker}: {problem}")
+
+
+def _undo(client: Any, name: str, liveness: Liveness, seconds: float) -> None:
+    """Give workers their own options back. Raises ClusterError if that takes longer."""
+    stop = time.monotonic() + seconds
+
+    def refuse_to_wait() -> None:
+        liveness.check()
+        if time.monotonic() > stop:
+            raise ClusterError("workers do not answer")
+
+    liveness.check()
+    with suppress(OSError):  # as a closed connection, or a timeout
+        answer_of(lambda: client.unregister_worker_plugin(name), refuse_to_wait)
+        answer_of(lambda: client.unregister_scheduler_plugin(f"{name}-cleaner"), refuse_to_wait)
 
 
 def set_up(options: Mapping[str, str], prepare: Callable[[], object] | None) -> dict[str, str | None]:

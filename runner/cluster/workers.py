@@ -12,7 +12,7 @@ from runner.cluster.monitor import Watch
 from runner.errors import ClusterError
 from runner.host.cpus import cpu_count
 from runner.host.memory import memory_limit_bytes
-from runner.host.threads import Mapped, Result, Shared, SharedThreads, Task, map_on_threads
+from runner.host.threads import Mapped, Result, Shared, SharedThreads, Task, map_on_threads, threads_joined
 from runner.settings import ClusterKind, ClusterSettings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ OnDone = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class ClusterSize:
-    """The workers that a cluster has started."""
+    """The workers that a cluster has, or has had so far: the most at a time."""
 
     kind: str
     n_workers: int
@@ -36,8 +36,11 @@ class ClusterSize:
 class Cluster(Protocol):
     """Workers that compute lazy dask values."""
 
-    size: ClusterSize
     watch: Watch
+
+    @property
+    def size(self) -> ClusterSize:
+        """Its workers; some may come later."""
 
     def compute(self, pieces: "Sequence[Delayed]", on_done: OnDone) -> list[Any]:
         """The values of `pieces`, in their order; `on_done` is called as each of them is ready."""
@@ -83,7 +86,7 @@ def this_process(settings: ClusterSettings) -> Cluster:
 def threads_kept(settings: ClusterSettings) -> Iterator[Cluster]:
     """Threads of this process that stay for pass after pass. A thread that has no task left takes those of the next."""
     cluster = _ThisProcess(settings)
-    with ThreadPoolExecutor(cluster.size.threads, "worker") as pool:
+    with threads_joined(ThreadPoolExecutor(cluster.size.threads, "worker")) as pool:
         cluster.shared = SharedThreads(pool, cluster.size.threads)
         yield cluster
 
@@ -93,8 +96,12 @@ class _ThisProcess:
 
     def __init__(self, settings: ClusterSettings) -> None:
         threads = 1 if settings.kind is ClusterKind.sync else settings.threads_per_worker or cpu_count()
-        self.size = ClusterSize(settings.kind.value, 1, threads)
+        self._size = ClusterSize(settings.kind.value, 1, threads)
         self.watch = Watch()
+
+    @property
+    def size(self) -> ClusterSize:
+        return self._size
 
     def compute(self, pieces: "Sequence[Delayed]", on_done: OnDone) -> list[Any]:
         import dask.base  # noqa: PLC0415 - the xarray engine, which alone computes so, has loaded it

@@ -8,8 +8,9 @@ from runner.base.humanize import plural
 from runner.base.overrides import as_text
 from runner.base.tree import flat
 from runner.compare.sections import ABSENT, Difference, Section
+from runner.record.input_rows import RecordedInput
+from runner.record.recorded_outlines import recorded_outlines
 from runner.record.run import Code
-from runner.record.run_files import RecordedInput
 from runner.record.run_folder import RunFolder
 
 _OWN = frozenset({"output.dir"})  # each run has its own
@@ -85,12 +86,22 @@ def inputs(a: RunFolder, b: RunFolder) -> Section:
     differences = [
         Difference(href, *sides) for href in {**ours, **theirs} if (sides := _sides(ours.get(href), theirs.get(href)))
     ]
+    differences += _polygons(a, b)
     used = [[row.href for row in rows.values() if row.used] for rows in (ours, theirs)]
     if not differences and used[0] != used[1]:
         pairs = enumerate(zip(*used, strict=True), start=1)
         number, pair = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
         differences.append(Difference(f"order, from scene {number} on", *pair))
     return Section("inputs", differences, f"the same {plural(len(used[0]), 'object')} in the same order")
+
+
+def _polygons(a: RunFolder, b: RunFolder) -> list[Difference]:
+    """The polygons of source.area and of zones.file, by their digests, where both runs recorded them."""
+    pairs = recorded_outlines(b).changed_since(recorded_outlines(a))
+    return [
+        Difference(setting, *(f"polygons of SHA-256 {digest[:16]}" for digest in of_both))
+        for setting, *of_both in pairs
+    ]
 
 
 def _sides(a: RecordedInput | None, b: RecordedInput | None) -> tuple[str, str] | None:

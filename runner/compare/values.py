@@ -10,29 +10,30 @@ import numpy as np
 from runner.compare.sections import Difference, Section
 from runner.compare.spread import Largest, Spread, Values
 from runner.errors import RecordError
-from runner.output.names import output_names
-from runner.output.read_back import column, opened_raster, read_table, read_window
+from runner.output.names import raster_files
+from runner.output.read_back import band_named, column, opened_raster, read_table, read_window
 from runner.record.run_files import StoredValues, altered_outputs
 from runner.record.run_folder import RunFolder
-from runner.settings import Over
+from runner.settings import Layout, Over
 
 _ROWS = 512  # of a raster at a time
 _SMALL = 0.01  # see `relative_differences`
 
 
 class Key(NamedTuple):
-    """A statistic of a stage."""
+    """A statistic of a stage, over time perhaps of a group of the scenes."""
 
     stage: str
     statistic: str
+    group: str = ""
 
     def __str__(self) -> str:
-        return f"{self.stage}: {self.statistic}"
+        return f"{self.stage}: {self.statistic}{f' of {self.group}' if self.group else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The file of a statistic: a column of a table over space, or a raster over time."""
+    """The file of a statistic: a column of a table over space, or a band of a raster over time."""
 
     key: Key
     over: Over
@@ -40,18 +41,37 @@ class Result:
 
 
 def results_of(run: RunFolder) -> dict[Key, Result]:
-    """Every statistic that the run's config asks for, with its file. Raises RecordError for a config that has none."""
+    """Every statistic that the run's config asks for, with its file; those of groups as outputs.json lists them.
+
+    Raises RecordError for a config that has none, and for groups without outputs.json.
+    """
     results: dict[Key, Result] = {}
     try:
+        layout = Layout[(run.config.get("output") or {}).get("layout") or "files"]
         for stage, settings in run.config["stages"].items():
             over, names = Over(settings["over"]), list(settings["statistics"])
-            files = output_names(stage, over, names)
-            files = files * len(names) if over is Over.space else files
-            for name, file in zip(names, files, strict=True):
-                results[Key(stage, name)] = Result(Key(stage, name), over, run.path / file)
+            if settings.get("group_by"):
+                results |= _of_groups(run, stage)
+                continue
+            tables = {f"{stage}.parquet": names}
+            files = tables if over.makes_table else raster_files(stage, names, layout)
+            for file, in_it in files.items():
+                results |= {Key(stage, name): Result(Key(stage, name), over, run.path / file) for name in in_it}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{run.path / 'run.json'}: its config has no stages as runs have them ({error!r})") from error
     return results
+
+
+def _of_groups(run: RunFolder, stage: str) -> dict[Key, Result]:
+    """The rasters of the groups of a stage."""
+    keys = {
+        Key(stage, value.name, value.group): file.name
+        for file in run.outputs()
+        if file.stage == stage
+        for value in file.values
+        if value.group
+    }
+    return {key: Result(key, Over.time, run.path / name) for key, name in keys.items()}
 
 
 def differing_values(a: RunFolder, b: RunFolder) -> Section:
@@ -85,7 +105,7 @@ def _digests(run: RunFolder) -> tuple[dict[Key, StoredValues], str]:
         files = run.outputs()
     except RecordError as error:
         return {}, f"{error}; the values themselves are compared"
-    return {Key(file.stage, value.name): value for file in files for value in file.values}, ""
+    return {Key(file.stage, value.name, value.group or ""): value for file in files for value in file.values}, ""
 
 
 def _compare(a: Result, b: Result, same: bool, altered: Mapping[Path, str]) -> Iterator[Difference]:
@@ -102,7 +122,7 @@ def _compare(a: Result, b: Result, same: bool, altered: Mapping[Path, str]) -> I
 
 
 def _apart(a: Result, b: Result) -> str:
-    return (_compare_columns if a.over is Over.space else _compare_rasters)(a, b)
+    return (_compare_columns if a.over.makes_table else _compare_rasters)(a, b)
 
 
 def _apart_now(a: Result, b: Result) -> str:
@@ -114,8 +134,8 @@ def _apart_now(a: Result, b: Result) -> str:
 
 def _in_the_same_place(a: Result, b: Result) -> bool:
     """Whether the rows are of the same scenes, or the pixels on the same grid; no values are read of rasters."""
-    if a.over is Over.space:
-        ours, theirs = (read_table(result.path)["href"].to_pylist() for result in (a, b))
+    if a.over.makes_table:
+        ours, theirs = (_rows(read_table(result.path)) for result in (a, b))
         return bool(ours == theirs)
     with opened_raster(a.path) as raster_a, opened_raster(b.path) as raster_b:
         return _grid(raster_a) == _grid(raster_b)
@@ -131,20 +151,31 @@ def _grid(raster: Any) -> tuple[Any, ...]:
 def _compare_columns(a: Result, b: Result) -> str:
     """Rows are matched by href; an empty text if all are the same bits."""
     spread, common, single = _columns_apart(a, b)
-    text = _in_words(spread, "scenes", lambda place: str(common[place[0]]))
-    return _joined(text, f"scenes in one table only: {single}" if single else "")
+    text = _in_words(spread, "rows" if a.over is Over.zones else "scenes", lambda place: common[place[0]])
+    what = "rows" if a.over is Over.zones else "scenes"
+    return _joined(text, f"{what} in one table only: {single}" if single else "")
 
 
 def _columns_apart(a: Result, b: Result, small: float = 0.0) -> tuple[Spread, list[str], int]:
     """The distance of two columns, the scenes in both, and the number of those in one; `small` as in `Spread`."""
     tables = [read_table(result.path) for result in (a, b)]
     columns = [column(result.path, table, a.key.statistic) for result, table in zip((a, b), tables, strict=True)]
-    hrefs = [table["href"].to_pylist() for table in tables]
-    rows = [{href: row for row, href in enumerate(of)} for of in hrefs]
-    common = [href for href in hrefs[0] if href in rows[1]]
-    ours, theirs = (values[[of[href] for href in common]] for values, of in zip(columns, rows, strict=True))
+    names = [_rows(table) for table in tables]
+    rows = [{name: row for row, name in enumerate(of)} for of in names]
+    common = [name for name in names[0] if name in rows[1]]
+    ours, theirs = (values[[of[name] for name in common]] for values, of in zip(columns, rows, strict=True))
     spread = Spread(floor=small * _magnitude(ours)).with_part(ours, theirs, 0)
-    return spread, common, len(hrefs[0]) + len(hrefs[1]) - 2 * len(common)
+    return spread, [_row_name(name) for name in common], len(names[0]) + len(names[1]) - 2 * len(common)
+
+
+def _rows(table: Any) -> list[tuple[Any, ...]]:
+    """What tells the rows of a table apart: the scene, and the zone if there are zones."""
+    names = [name for name in ("href", "zone") if name in table.column_names]
+    return list(zip(*(table[name].to_pylist() for name in names), strict=True))
+
+
+def _row_name(row: tuple[Any, ...]) -> str:
+    return row[0] if len(row) == 1 else f"{row[0]}, zone {row[1]}"
 
 
 def _compare_rasters(a: Result, b: Result) -> str:
@@ -152,23 +183,29 @@ def _compare_rasters(a: Result, b: Result) -> str:
     with opened_raster(a.path) as ours, opened_raster(b.path) as theirs:
         if ours.shape != theirs.shape:
             return f"{_size(ours.shape)} and {_size(theirs.shape)} pixels, so not compared"
-        spread = _rasters_apart(ours, theirs)
+        bands = _band(ours, a.key), _band(theirs, b.key)
+        spread = _rasters_apart(ours, theirs, bands)
         transform = tuple(ours.transform)
         grids = "they lie on other grids" if _grid(ours) != _grid(theirs) else ""
-        kinds = {ours.dtypes[0], theirs.dtypes[0]}
-        types = f"pixels are {ours.dtypes[0]} and {theirs.dtypes[0]}" if len(kinds) > 1 else ""
+        kinds = [raster.dtypes[band - 1] for raster, band in zip((ours, theirs), bands, strict=True)]
+        types = f"pixels are {' and '.join(kinds)}" if len(set(kinds)) > 1 else ""
     text = _in_words(spread, "pixels", lambda place: pixel_place(place[0], place[1], transform))
     return _joined(text, grids, types)
 
 
-def _rasters_apart(ours: Any, theirs: Any, small: float = 0.0) -> Spread:
-    """The distance of two opened rasters of one shape; `small` is the part of the largest value that is the floor."""
-    columns = slice(0, ours.width)
+def _band(raster: Any, key: Key) -> int:
+    return band_named(raster, key.statistic, key.group)
+
+
+def _rasters_apart(ours: Any, theirs: Any, bands: tuple[int, int], small: float = 0.0) -> Spread:
+    """The distance of bands of two rasters of one shape; `small` is the part of the largest value that is the floor."""
+    columns, (band, other) = slice(0, ours.width), bands
     parts = [slice(top, min(top + _ROWS, ours.height)) for top in range(0, ours.height, _ROWS)]
-    largest = max(_magnitude(read_window(ours, rows, columns)) for rows in parts) if small else 0.0
+    largest = max(_magnitude(read_window(ours, rows, columns, band)) for rows in parts) if small else 0.0
     spread = Spread(floor=small * largest)
     for rows in parts:
-        spread = spread.with_part(read_window(ours, rows, columns), read_window(theirs, rows, columns), rows.start)
+        parts_of_both = read_window(ours, rows, columns, band), read_window(theirs, rows, columns, other)
+        spread = spread.with_part(*parts_of_both, rows.start)
     return spread
 
 
@@ -194,13 +231,14 @@ def relative_differences(a: RunFolder, b: RunFolder) -> dict[Key, float]:
 
 def _relative(a: Result, b: Result) -> float:
     single = 0
-    if a.over is Over.space:
+    if a.over.makes_table:
         spread, _, single = _columns_apart(a, b, _SMALL)
     else:
         with opened_raster(a.path) as ours, opened_raster(b.path) as theirs:
             if ours.shape != theirs.shape:
                 return np.inf
-            spread = _rasters_apart(ours, theirs, _SMALL)
+            bands = _band(ours, a.key), _band(theirs, b.key)
+            spread = _rasters_apart(ours, theirs, bands, _SMALL)
     if single or spread.single or (spread.whole and spread.unequal):
         return np.inf
     return spread.relative.size if spread.relative else 0.0

@@ -23,7 +23,7 @@ _VALUED: Final[Mapping[str, tuple[str, ...]]] = {  # with their values, if those
 _COMPLETION: Final = frozenset({"--shell-completion", "-sc"})
 _COMPLETING: Final = ("install", "uninstall", "query")
 _SHELLS: Final = ("bash", "fish", "zsh")
-_VERBS: Final = ("ls", "show", "diff", "verify", "rerun", "resume", "join", "leaderboard")
+_VERBS: Final = ("ls", "show", "diff", "verify", "rerun", "resume", "upload", "update", "join", "leaderboard")
 
 
 def flags_and_overrides(words: Sequence[str]) -> tuple[list[str], list[str]]:

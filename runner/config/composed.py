@@ -4,28 +4,27 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from hydra import compose, initialize_config_dir
 from hydra import version as hydra_version
 from hydra._internal import hydra as application
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from runner.base.atomic import free_folder
 from runner.base.command import COMMAND
 from runner.base.overrides import config_flags, key_of
 from runner.config import job_config
 from runner.config.arguments import flags_and_overrides
-from runner.config.messages import explain
+from runner.config.messages import REFUSALS, explain
 from runner.config.overrides import refuse_overrides
 from runner.config.replay import written_config
 from runner.config.vocabulary import config_dir
@@ -49,6 +48,8 @@ class ComposedJob:
 def composed_job(tree: DictConfig, overrides: Sequence[str], command: Sequence[str]) -> ComposedJob:
     """Check a tree that Hydra has composed; HydraConfig is set. `overrides` are as typed. Raises ConfigError."""
     hydra_config = HydraConfig.get()
+    if hydra_config.mode is RunMode.MULTIRUN:
+        _upload_apart(tree, Path(hydra_config.runtime.output_dir).name)
     job = job_config.read_job(tree, dict(hydra_config.runtime.choices))
     words = job_config.overrides_of_job(hydra_config, overrides)
     for word in words:
@@ -57,8 +58,21 @@ def composed_job(tree: DictConfig, overrides: Sequence[str], command: Sequence[s
     return ComposedJob(job, job_config.resolved(tree), written_config(tree), tuple(command), tuple(words))
 
 
+def _upload_apart(tree: DictConfig, name: str) -> None:
+    """Let one of many jobs upload below the address of all of them, as its folder lies below that of all."""
+    prefix = OmegaConf.select(tree, "output.upload")
+    if prefix:
+        with read_write(tree):
+            tree.output.upload = address_below(str(prefix), name)
+
+
+def address_below(prefix: str, name: str) -> str:
+    """An address of one job's own, below that of all jobs of a sweep."""
+    return f"{prefix.rstrip('/')}/{name}"
+
+
 def refuse_undecoded(words: Sequence[str]) -> None:
-    """Refuse bytes that are not text here: nothing could be named or written by them."""
+    """Raise ConfigError for bytes that are not text here: nothing could be named or written by them."""
     for word in words:
         if not word.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in word):
             raise ConfigError(
@@ -80,7 +94,7 @@ def compose_job(words: Sequence[str]) -> ComposedJob:
         try:
             tree = _composed([*overrides, *_searched(flags)])
             return composed_job(tree, overrides, [COMMAND, *config_flags(flags), *overrides])
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        except REFUSALS as error:
             raise explain(error) from error
 
 
@@ -91,19 +105,12 @@ def _composed(words: Sequence[str]) -> DictConfig:
     if tree.hydra.mode is RunMode.MULTIRUN:
         raise ConfigError(f"this is a sweep of many jobs, which the command line alone runs: {COMMAND} -m ...")
     HydraConfig.instance().set_config(tree)  # for ${hydra:...} in the name of the folder
-    folder = _free_folder(Path(str(tree.hydra.run.dir)).absolute())
+    folder = free_folder(Path(str(tree.hydra.run.dir)).absolute())
     with read_write(tree), open_dict(tree), read_write(tree.hydra.runtime):
         tree.hydra.runtime.output_dir = str(folder)
         HydraConfig.instance().set_config(tree)
         del tree["hydra"]
     return tree
-
-
-def _free_folder(folder: Path) -> Path:
-    """The folder, or the first with a number behind its name that is not there: two runs may start in one second."""
-    if not folder.exists():
-        return folder
-    return next(other for number in count(2) if not (other := folder.with_name(f"{folder.name}_{number}")).exists())
 
 
 def _searched(flags: Sequence[str]) -> list[str]:
@@ -123,7 +130,8 @@ def _borrowed_hydra() -> Iterator[None]:
     """Let Hydra compose our jobs, and leave it as it was: the caller may be an application of Hydra itself."""
     parts, types = vars(application), SourcesRegistry.instance().types
     store, version = ConfigStore.instance().repo, hydra_version.VersionBase.instance()
-    loader, source, schema = parts["ConfigLoaderImpl"], types.get("file"), store.get("settings.yaml")
+    loader, schema = parts["ConfigLoaderImpl"], store.get("settings.yaml")
+    source = types.get("file", FileConfigSource)  # Hydra puts it there once, and finds ours in its place
     base, config, hydra = version.version_base, HydraConfig.instance().cfg, GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     job_config.register_settings()
@@ -132,8 +140,8 @@ def _borrowed_hydra() -> Iterator[None]:
     finally:
         parts["ConfigLoaderImpl"] = loader
         version.version_base, HydraConfig.instance().cfg, GlobalHydra.instance().hydra = base, config, hydra
-        for table, name, value in ((types, "file", source), (store, "settings.yaml", schema)):
-            if value is None:
-                table.pop(name, None)
-            else:
-                table[name] = value
+        types["file"] = source
+        if schema is None:
+            store.pop("settings.yaml", None)
+        else:
+            store["settings.yaml"] = schema

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Final
 
-from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 
@@ -21,17 +21,24 @@ _CONFIG_DIR: Final = "command-line"
 class JobConfigRepository(CachingConfigRepository):
     """Loads configs as Hydra does, after a check of each search path and of each file's name."""
 
+    def __init__(self, delegate: IConfigRepository) -> None:
+        super().__init__(delegate)
+        self._alone: set[str] = set()  # names that one config folder alone gives
+
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
         """Raises ConfigError for a search path of a config that is not a folder; Hydra would import it."""
         for one in config_search_path.get_path():
             if str(one.provider).startswith(_GIVEN) and one.provider != _SCHEMA:
                 _refuse_no_folder(str(one.path))
+        self._alone.clear()
         super().initialize_sources(config_search_path)
 
     def load_config(self, config_path: str) -> ConfigResult | None:
         """Raises ConfigError for a name that leads out of the config folders, or that two of them give."""
         _refuse_outside(config_path)
-        _refuse_twins(config_path, self.get_sources())
+        if config_path not in self._alone:  # Hydra asks for a file again and again
+            _refuse_twins(config_path, self.get_sources())
+            self._alone.add(config_path)
         loaded = super().load_config(config_path)
         if loaded is not None:
             note_read(str(loaded.path), config_path)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,16 +22,21 @@ from runner.config.origins import located
 from runner.config.source_checks import check_mask, check_source
 from runner.config.value_checks import check_bytes, check_limits, require
 from runner.config.vocabulary import is_option, known_keys
+from runner.config.zone_checks import check_zones
 from runner.errors import ConfigError, expanded, is_utf8, printable
 from runner.output.names import output_names
 from runner.publish.address import address_of
 from runner.read.gdal_environment import check_option_names
-from runner.reduce.statistics import check_statistic_name
+from runner.reduce.statistics import check_statistic_name, statistic
 from runner.settings import (
+    EngineName,
     JobSettings,
+    Layout,
     OnError,
+    Over,
     SourceKind,
     SourceSettings,
+    StageSettings,
 )
 from runner.settings.source import number_or_name
 
@@ -39,11 +45,18 @@ _FREE: Final = ("gdal.options.", "source.where.")  # below which any name may st
 
 def register_settings() -> None:
     """Let Hydra type-check overrides against the records of `runner.settings`."""
+    ConfigStore.instance().store("settings", _schema())
+    use_job_loader()
+
+
+@cache
+def _schema() -> DictConfig:
+    """Made once for a process, which may compose many jobs. The store copies it."""
     schema = OmegaConf.structured(JobSettings)
     OmegaConf.set_struct(schema.gdal.options, False)  # any name may be added; `check_option_names` knows them
     OmegaConf.set_struct(schema.source.where, False)  # so may any group; only the listing shows which there are
-    ConfigStore.instance().store("settings", schema)
-    use_job_loader()
+    assert isinstance(schema, DictConfig)
+    return schema
 
 
 def read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
@@ -105,7 +118,7 @@ def resolved(tree: DictConfig) -> dict[str, Any]:
 
 
 def check_job(job: JobSettings) -> None:
-    """Check what types cannot: limits, names, and settings that contradict each other."""
+    """Check what types cannot: limits, names, and settings that contradict each other. Raises ConfigError."""
     check_limits(job)
     check_archive(job)
     if job.archive.cluster is not None:
@@ -119,6 +132,9 @@ def check_job(job: JobSettings) -> None:
     wanted = "on_error=skip with it, or no value, since on_error=stop skips nothing"
     skips = OnError.skip in (job.on_error, job.mask.on_missing)
     require("max_skipped", job.max_skipped is None or skips, job.max_skipped, wanted)
+    by_blocks = job.source.min_valid_fraction is None or job.engine is EngineName.block
+    where = "null, or engine=block, which keeps the sums that scenes are taken out of"
+    require("source.min_valid_fraction", by_blocks, job.source.min_valid_fraction, where)
     check_bytes("fetch.ahead", job.fetch.ahead, "a size such as 64MiB")
     carried = {"output.dir": job.output.dir, "source.name": job.source.name, "source.units": job.source.units or ""}
     carried["output.upload"] = job.output.upload or ""
@@ -133,14 +149,42 @@ def check_job(job: JobSettings) -> None:
     if not job.stages:
         raise ConfigError("stages is empty: keep at least one of stage@stages.spatial_mean, stage@stages.temporal_mean")
     for name, stage in job.stages.items():
-        where = f"stages.{name}"
-        require(where, re.fullmatch(r"[a-z][a-z0-9_]*", name), name, "lower-case letters, digits, underscores")
-        require(f"{where}.statistics", stage.statistics, stage.statistics, "at least one statistic")
-        repeated = len(set(stage.statistics)) < len(stage.statistics)
-        require(f"{where}.statistics", not repeated, stage.statistics, "each statistic once")
-        for statistic in stage.statistics:
-            check_statistic_name(statistic, f"{where}.statistics")
-        check_cluster(f"{where}.cluster", stage.cluster)
+        _check_stage(name, stage)
+    check_zones(job)
+
+
+def _check_stage(name: str, stage: StageSettings) -> None:
+    where = f"stages.{name}"
+    require(where, re.fullmatch(r"[a-z][a-z0-9_]*", name), name, "lower-case letters, digits, underscores")
+    require(f"{where}.statistics", stage.statistics, stage.statistics, "at least one statistic")
+    repeated = len(set(stage.statistics)) < len(stage.statistics)
+    require(f"{where}.statistics", not repeated, stage.statistics, "each statistic once")
+    for one in stage.statistics:
+        check_statistic_name(one, f"{where}.statistics")
+    _refuse_change_over_space(name, stage)
+    check_cluster(f"{where}.cluster", stage.cluster)
+    _check_groups(f"{where}.group_by", stage)
+
+
+def _check_groups(key: str, stage: StageSettings) -> None:
+    """Which named groups there are, only the listing shows."""
+    by = stage.grouped_by
+    table = (
+        f"null, since a stage over {stage.over.value} has rows for each scene; tables have the named groups as columns"
+    )
+    require(key, not by or stage.over is Over.time, ",".join(by), table)
+    require(key, len(set(by)) == len(by) and all(map(str.strip, by)), ",".join(by), "each group once")
+
+
+def _refuse_change_over_space(name: str, stage: StageSettings) -> None:
+    """Raise ConfigError for statistics of time in a stage that is not over time."""
+    timed = [one for one in stage.statistics if statistic(one).over_time] if stage.over is not Over.time else []
+    if timed:
+        raise ConfigError(
+            f"stages.{name}.statistics: {', '.join(timed)} follow{'s' * (len(timed) == 1)} each pixel through the "
+            f"scenes, and stages.{name} is over {stage.over.value}; ask a stage over time for it, such as "
+            f"stages.temporal_mean.statistics=[{','.join(['mean', *timed])}]"
+        )
 
 
 def _refuse_equal_files(job: JobSettings) -> None:
@@ -149,7 +193,9 @@ def _refuse_equal_files(job: JobSettings) -> None:
     if job.source.parted_by:
         owners["stacks.parquet"] = "the list of stacks"
     for name, stage in job.stages.items():
-        for file in output_names(name, stage.over, stage.statistics):
+        of_groups = stage.grouped_by and job.output.layout is Layout.files  # whose names follow from the scenes
+        names = () if of_groups else output_names(name, stage.over, stage.statistics, job.output.layout)
+        for file in names:
             owner = owners.setdefault(file, f"stages.{name}")
             if owner != f"stages.{name}":
                 first, second = sorted((owner, f"stages.{name}"))

@@ -35,8 +35,13 @@ def pasted(key: str, value: str) -> str:
     return shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
 
 
-def explain(error: HydraException | OmegaConfBaseException | YAMLError) -> ConfigError:
-    """Say in one line what Hydra or OmegaConf refuse, with the nearest known word."""
+REFUSALS: Final = (HydraException, OmegaConfBaseException, YAMLError, AssertionError)  # while a config is composed
+
+
+def explain(error: Exception) -> ConfigError:
+    """Say in one line what Hydra or OmegaConf refuse, one of `REFUSALS`, with the nearest known word."""
+    if isinstance(error, AssertionError):
+        return ConfigError(_of_null(error))
     if isinstance(error, MissingConfigException):
         return ConfigError(_of_missing(error))
     if isinstance(error, OverrideParseException):
@@ -86,11 +91,13 @@ _OF_HYDRA: Final[Messages] = (
     (
         r"^Could not override '([^']+)'\.(?:\nDid you mean to override (?:one of )?(.+)\?)?"
         r"(?:[\s\S]*?use \+[^=]+(=.*))?",
-        lambda match: (
-            f"{_as_key(match[1])}: there is no such choice"
-            f"{_near(match[1], (match[2] or '').split(', '), '', match[3] or '')}"
-        ),
+        lambda match: _no_choice(match[1], (match[2] or "").split(", "), match[3] or ""),
     ),
+)
+_BY_PERCENTILE: Final = (
+    ": wanted [lowest, highest] as numbers. A percentile of a scene is known only once all of its pixels have been "
+    "read and ordered, so that all bytes would be read twice and whole scenes held in memory; give limits of the "
+    "quantity itself, or take statistics over time that outliers do not move (median, q10, q90)"
 )
 _OF_VALUES: Final[Messages] = (  # what stands behind the key
     (
@@ -126,6 +133,13 @@ _OF_VALUES: Final[Messages] = (  # what stands behind the key
 )
 
 
+def _no_choice(group: str, known: list[str], value: str) -> str:
+    """An override of a group that the defaults do not have; a further stage is added to them."""
+    if group.startswith("stage@stages."):
+        return f"{group}: the defaults have no stage of that name; write +{group}{value} to add it"
+    return f"{_as_key(group)}: there is no such choice{_near(group, known, '', value)}"
+
+
 def _first_that_matches(table: Messages, text: str) -> str | None:
     for pattern, words in table:
         match = re.search(pattern, text)
@@ -141,6 +155,8 @@ def _of_key(key: str, problem: str, value: str = "") -> str:
     """Of one key: it is not there, or has a wrong value; `value` is what was typed after it, the `=` too."""
     if "not in" in problem:
         return f"{key}: there is no such setting{instead_of(key, {*groups(), *known_keys()}, value)}"
+    if key.startswith("source.valid_range") and re.search(r"Value '(p\d|q\d|\d+(\.\d+)?\s*%)", problem):
+        return f"source.valid_range{value}{_BY_PERCENTILE}"
     return f"{key}{_first_that_matches(_OF_VALUES, problem) or f': {problem}'}"
 
 
@@ -232,3 +248,13 @@ def _of_grammar(error: OverrideParseException) -> str:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
+
+
+def _of_null(error: AssertionError) -> str:
+    """OmegaConf asserts that what has a key below it is not null; chunks of a stage are the one setting that may be."""
+    if "root: NoneType" not in str(error):
+        return f"the settings cannot be composed: AssertionError: {error}"
+    return (
+        "stages.NAME.chunks.KEY: the stage has no chunks of its own that could be changed; write "
+        "stages.NAME.chunks=auto, or another option of that group, in front of it"
+    )

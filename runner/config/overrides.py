@@ -26,7 +26,7 @@ _CHOSEN: Final = re.compile(r"(stages\.\w+|archive)\.(cluster|chunks)(\.kind)?")
 
 
 def refuse_overrides(words: Iterable[str]) -> None:
-    """Refuse a literal secret, or Python, on the command line, before anything can write it down or run it."""
+    """Raise ConfigError for a literal secret, or Python, on the command line, before anything can write or run it."""
     for word in words:
         override = parse(word)
         if "_target_" in override.key or override.key.startswith("hydra.callbacks") or override.key.endswith("()"):

@@ -20,7 +20,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from runner.base.atomic import write_text
 from runner.base.command import command
@@ -28,7 +27,7 @@ from runner.base.redact import BLANK, redact_tree
 from runner.base.tree import flat, leaves
 from runner.config import job_config
 from runner.config.bounded_yaml import load_yaml
-from runner.config.messages import explain
+from runner.config.messages import REFUSALS, explain
 from runner.config.overrides import as_hydra_reads, for_each_stage, refuse_overrides
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
@@ -75,9 +74,15 @@ def recompose(
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
             composed = compose(_NAME, words)
         _refuse_blanks(composed, _CHOOSES if scenes_found else ())
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+    except REFUSALS as error:
         raise ConfigError(str(explain(error)).replace(f"{_NAME}.yaml: ", "the recorded config: ")) from error
     return Recomposed(job_config.read_job(composed, choices), composed)
+
+
+def reusing(recomposed: Recomposed, job: JobSettings) -> Recomposed:
+    """The same with the path of the run that the job reuses."""
+    OmegaConf.update(recomposed.tree, "reuse", job.reuse)
+    return Recomposed(job, recomposed.tree)
 
 
 def composed_anew(overrides: Sequence[str]) -> JobSettings:

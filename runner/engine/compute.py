@@ -41,7 +41,9 @@ def compute_pass(
         with failures_observed(cluster.watch, observer) as losses:
             result = _run(pass_, stack, cluster, observer, checkpoint)
         computed, elsewhere = time.monotonic(), cluster.watch.elsewhere()
+        size = cluster.size
     return result, PassUsage(
+        size=size,
         compute_seconds=computed - opened,
         peak_bytes=usage.peak_bytes + elsewhere.peak_bytes,
         cpu_seconds=usage.cpu_seconds + elsewhere.cpu_seconds,

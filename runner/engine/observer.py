@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from runner.cluster.monitor import Loss, Watch
 from runner.cluster.workers import ClusterSize
-from runner.engine.results import Values
+from runner.engine.results import Stored
 from runner.engine.trace import Place, TaskTrace, trace_of
 from runner.errors import ReadError
 from runner.read.header import Window
@@ -33,7 +33,7 @@ class Observer:
     def failed(self, trace: TaskTrace) -> None:
         """A task failed, or was lost with its worker."""
 
-    def finished(self, window: Window, rasters: Mapping[str, Values]) -> None:
+    def finished(self, window: Window, rasters: Mapping[str, Stored]) -> None:
         """The rasters of a stage, by statistic, have their final values in a window."""
 
     def progress(self, done: int, total: int) -> None:

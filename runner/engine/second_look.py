@@ -14,7 +14,7 @@ from runner.read.gdal_environment import gdal_environment
 from runner.read.header import Window, same_window
 from runner.read.store_errors import MissingError, StoreError
 from runner.source.checksums import read_whole
-from runner.source.stores import UNCACHED, gdal_path
+from runner.source.gdal_stores import UNCACHED, gdal_path
 
 
 def confirmed(reading: Reading, stack: Stack, error: ReadError) -> ReadError:

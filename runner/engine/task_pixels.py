@@ -16,7 +16,7 @@ from runner.read.header import SceneFile, ScenePart, ScenePixels
 from runner.read.inflation import InflateCounts
 from runner.reduce.arrays import Bools
 from runner.reduce.pixel_types import Place
-from runner.source.stores import gdal_path
+from runner.source.gdal_stores import gdal_path
 
 
 class TaskPart(NamedTuple):
@@ -143,7 +143,8 @@ def _portions(bands: Sequence[Shared], task: Task, room: HiddenRoom) -> list[_Po
     shared, portions = bands[0], list[_Portion]()
     costs = FetchCounts(), InflateCounts()
     outside = None if shared.area is None else ~shared.area.inside(task.window)
-    for by_gdal, numbers in groupby(range(task.start, task.stop), shared.by_gdal.__getitem__):
+    in_lots = sorted(range(task.start, task.stop), key=shared.lots.of_scene)
+    for by_gdal, numbers in groupby(in_lots, shared.by_gdal.__getitem__):
         for parts in _together(shared, _scene_parts(bands, task, numbers)):
             hidden = _hidden(shared, task, parts, room, outside) if shared.hides else None
             portion = _Portion(task, *costs, parts, by_gdal, hidden)
@@ -153,7 +154,7 @@ def _portions(bands: Sequence[Shared], task: Task, room: HiddenRoom) -> list[_Po
 
 
 def _scene_parts(bands: Sequence[Shared], task: Task, numbers: Iterable[int]) -> list[ScenePart]:
-    """The pixels of the task's window that scenes cover; those of scenes at one place go together."""
+    """The pixels of the task's window that scenes cover; those of scenes of one lot at one place go together."""
     (top, left, *_), start, shared = task.window, task.start, bands[0]
     parts = []
     for number in numbers:
@@ -161,8 +162,9 @@ def _scene_parts(bands: Sequence[Shared], task: Task, numbers: Iterable[int]) ->
         window = scene.part(task.window)
         if window is not None:
             row, column = scene.row + window.row - top, scene.column + window.column - left
-            parts.append(ScenePart(number - start, shared.reading.file_of(scene), window, read, row, column))
-    return sorted(parts, key=lambda part: (part.window, part.row, part.column))
+            lot = shared.lots.of_scene(number)
+            parts.append(ScenePart(number - start, shared.reading.file_of(scene), window, read, row, column, lot))
+    return sorted(parts, key=lambda part: (part.lot, part.window, part.row, part.column))
 
 
 def _together(shared: Shared, parts: list[ScenePart]) -> Iterable[Sequence[ScenePart]]:
@@ -175,7 +177,7 @@ def _together(shared: Shared, parts: list[ScenePart]) -> Iterable[Sequence[Scene
 def _hidden(shared: Shared, task: Task, parts: Sequence[ScenePart], room: HiddenRoom, outside: Bools | None) -> Hidden:
     """Room for the hidden pixels of scenes."""
     hidden = Hidden([part.scene for part in parts], task.window[2:], room, outside)
-    for scene, _, window, _, row, column in parts if shared.reading.rule.test else ():
+    for scene, _, window, _, row, column, _ in parts if shared.reading.rule.test else ():
         mask = shared.scenes[task.start + scene].mask
         assert mask is not None  # every scene has one, or is left out
         first = mask.part(window)

@@ -95,8 +95,7 @@ def _dask_worker() -> tuple[str, str | None]:
     distributed: Any = sys.modules.get("distributed")  # a worker process has loaded it; no other process needs it
     if distributed is not None:
         try:
-            worker = distributed.get_worker()
-            return str(worker.address), str(worker.get_current_task())
-        except (ValueError, KeyError):  # this thread is not a worker's
+            return str(distributed.get_worker().address), str(distributed.utils.thread_state.key)
+        except (ValueError, AttributeError):  # this thread is not a worker's
             pass
     return THIS_PROCESS, None

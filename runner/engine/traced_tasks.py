@@ -82,8 +82,10 @@ def _traced(
 
 def _work_of(result: TaskResult) -> Work:
     fetched, task = result.fetched, result.task
-    partial = result.over_space or result.over_time  # the counts over space are fewer to add
-    assert partial is not None  # every stage counts its pixels
+    # Every stage counts its pixels; the counts over space are fewer to add.
+    partials = [result.over_space] if result.over_space else list(result.over_time.values())
+    if not partials and result.over_zones:
+        partials = [result.over_zones.cells]
     narrow = (task.stop - task.start) * task.window.height * task.window.width < 2**31  # and four times as fast
     return Work(
         fetch_seconds=fetched.wait_seconds,
@@ -92,6 +94,6 @@ def _work_of(result: TaskResult) -> Work:
         bytes=fetched.bytes,
         requests=fetched.requests,
         retries=fetched.retries,
-        valid=int(partial.counts.sum(dtype=np.int32 if narrow else np.int64)),
+        valid=sum(int(partial.counts.sum(dtype=np.int32 if narrow else np.int64)) for partial in partials),
         compile_seconds=result.compile_seconds,
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from runner.errors import RunnerError
 from runner.host.compile_clock import compile_seconds, compiling_told
+from runner.host.stopping import stop_requested
 from runner.reduce.fused import Encoded, FusedSums
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
@@ -40,7 +41,7 @@ class KernelsLoading:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.join()  # a process must not end while one of its threads compiles
+        self._joined()  # Python must not end while one of its threads compiles
 
     @contextmanager
     def awaited(self, on_ready: Callable[[str, float], object]) -> Iterator[None]:
@@ -52,10 +53,16 @@ class KernelsLoading:
             yield
         finally:
             started = time.monotonic()
-            self._thread.join()
-            on_ready("compiling" if self._compiled else "kernels", time.monotonic() - started)
+            if self._joined():
+                on_ready("compiling" if self._compiled else "kernels", time.monotonic() - started)
         if self._refusal is not None:
             raise self._refusal
+
+    def _joined(self) -> bool:
+        """Wait for the thread; not after an interrupt, when the process ends without waiting for threads."""
+        if not stop_requested():
+            self._thread.join()
+        return not self._thread.is_alive()
 
     def _try_once(self) -> None:
         """Use the kernels once. An unexpected error is left to the tasks, which may not need what failed."""

@@ -16,14 +16,14 @@ from runner.area import Area
 from runner.cluster.workers import Cluster
 from runner.engine.area_seen import share_inside
 from runner.engine.observer import Observer
-from runner.engine.results import PassResult, Values, overflow_noted
+from runner.engine.results import NoDecibels, PassResult, Stored, Values, overflow_noted
 from runner.engine.trace import NumberedTask, TaskTrace, here
 from runner.host.memory import peak_bytes
 from runner.model import MaskFile, Scene, Stack, locate
 from runner.planning.chunking import chunk_sizes
 from runner.planning.masking import PixelRule
 from runner.planning.reading import Reading
-from runner.planning.records import Chunks, Pass, StagePlan, Task
+from runner.planning.records import Chunks, Layer, Pass, StagePlan, Task
 from runner.planning.weights import row_areas
 from runner.read.fast_reader import check_deflated
 from runner.read.gdal_array import GdalArray
@@ -33,7 +33,7 @@ from runner.read.version import Version
 from runner.reduce.statistics import statistic
 from runner.reduce.xarray_statistics import AREA
 from runner.settings import Over, Weights
-from runner.source.stores import gdal_path
+from runner.source.gdal_stores import gdal_path
 
 Part = tuple[tuple[slice, ...], Delayed]
 
@@ -45,23 +45,29 @@ def run_pass(pass_: Pass, stack: Stack, cluster: Cluster, observer: Observer) ->
     if any(stage.weights is Weights.area for stage in pass_.stages):
         pixels = pixels.assign_coords({AREA: ("y", row_areas(stack.grid))})
     valid = xr.apply_ufunc(rule.pixels.valid, pixels, dask="parallelized", output_dtypes=[np.bool_])
-    results: dict[str, dict[str, Values]] = {}
+    results: dict[str, dict[str, Stored]] = {}
     beyond: set[tuple[str, str]] = set()
+    no_decibels = NoDecibels()
     for stage in pass_.stages:
-        lazy = {name: _lazy(stage, stack, name, pixels, valid).data for name in stage.statistics}
-        pieces = [_piece(stage, stack, name, *part) for name, array in lazy.items() for part in _parts(array)]
+        lazy = {layer: _lazy(stage, stack, layer, pixels, valid).data for layer in stage.layers}
+        pieces = [_piece(stage, stack, layer, *part) for layer, array in lazy.items() for part in _parts(array)]
         narrow = pass_.raster if stage.over is Over.time else None
-        results[stage.name] = {name: _empty(array, narrow) for name, array in lazy.items()}
+        results[stage.name] = {layer.name: _empty(array, narrow) for layer, array in lazy.items()}
         for piece, (value, trace) in zip(pieces, _compute(pieces, cluster, observer), strict=True):
-            with overflow_noted(beyond, stage.name, piece.statistic):
-                results[stage.name][piece.statistic][piece.place] = value
+            name = piece.layer.statistic
+            shown = no_decibels.left_out(stage, name, statistic(name).scaled(value, stage.scale))
+            with overflow_noted(beyond, stage.name, name):
+                results[stage.name][piece.layer.name][piece.place] = shown
             observer.done(trace)
-    return PassResult(results, beyond=frozenset(beyond))
+    return PassResult(results, beyond=frozenset(beyond), no_decibels=no_decibels.counts)
 
 
-def _lazy(stage: StagePlan, stack: Stack, name: str, pixels: xr.DataArray, valid: xr.DataArray) -> xr.DataArray:
-    """A statistic of a stage. A valid fraction over space is a part of the area."""
-    dims = ("y", "x") if stage.over is Over.space else ("time",)
+def _lazy(stage: StagePlan, stack: Stack, layer: Layer, pixels: xr.DataArray, valid: xr.DataArray) -> xr.DataArray:
+    """A layer of a stage. A valid fraction over space is a part of the area."""
+    name, dims = layer.statistic, ("y", "x") if stage.over is Over.space else ("time",)
+    if stage.groups:
+        members = stage.groups.members(layer.group)
+        pixels, valid = pixels.isel(time=members), valid.isel(time=members)
     lazy = statistic(name, stage.weights).from_xarray(pixels, valid, dims, stage.min_count)
     if name != "valid_fraction" or stage.over is not Over.space or stack.area is None:
         return lazy
@@ -191,18 +197,18 @@ def _mask(scene: Scene, rule: PixelRule, reading: Reading | None) -> MaskArray |
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A piece of one statistic, and its place in the whole."""
+    """A piece of one layer, and its place in the whole."""
 
-    statistic: str
+    layer: Layer
     place: tuple[slice, ...]
     task: Task
     lazy: Delayed
 
 
-def _piece(stage: StagePlan, stack: Stack, name: str, place: tuple[slice, ...], lazy: Delayed) -> _Piece:
+def _piece(stage: StagePlan, stack: Stack, layer: Layer, place: tuple[slice, ...], lazy: Delayed) -> _Piece:
     if stage.over is Over.space:
-        return _Piece(name, place, Task(stack.grid.window, place[0].start, place[0].stop), lazy)
-    return _Piece(name, place, Task(_window(*place), 0, len(stack.scenes)), lazy)
+        return _Piece(layer, place, Task(stack.grid.window, place[0].start, place[0].stop), lazy)
+    return _Piece(layer, place, Task(_window(*place), 0, len(stack.scenes)), lazy)
 
 
 def _window(rows: slice, columns: slice) -> Window:

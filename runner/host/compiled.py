@@ -23,6 +23,14 @@ def inlined(function: KernelFunction) -> KernelFunction:
     return CompiledKernel(function, inline=True)  # type: ignore[return-value]  # as above
 
 
+def reordered(function: KernelFunction) -> KernelFunction:
+    """Compile as `compiled` does, and let additions come in any order, which makes vector code of a sum.
+
+    For sums that no order rounds, and nothing else.
+    """
+    return CompiledKernel(function, reorder=True)  # type: ignore[return-value]  # as above
+
+
 def is_on_disk(kernel: Any) -> bool:
     """True if machine code of a kernel, for any types, is in the cache. What is damaged there counts as absent."""
     files = getattr(getattr(kernel.dispatcher, "_cache", None), "_cache_file", None)
@@ -34,9 +42,9 @@ def is_on_disk(kernel: Any) -> bool:
 class CompiledKernel:
     """A kernel, and numba's dispatcher of it from the first call on. Kernels may call it as they call each other."""
 
-    def __init__(self, function: Callable[..., Any], *, inline: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], **options: bool) -> None:
         update_wrapper(self, function)
-        self._function, self._inline = function, inline
+        self._function, self._options = function, options
         self._built: list[Any] = []
 
     def __call__(self, *arguments: Any) -> Any:
@@ -49,7 +57,7 @@ class CompiledKernel:
         if not self._built:
             from runner.host.dispatcher import dispatcher  # noqa: PLC0415 - numba, which takes a third of a second
 
-            self._built.append(dispatcher(self._function, inline=self._inline))
+            self._built.append(dispatcher(self._function, **self._options))
         return self._built[0]  # of two threads that build it at once, both take the first
 
     @property

@@ -40,15 +40,18 @@ for _kind in (LOCK, COMPILE):
     event.register(_kind, _Listener())
 
 
-def dispatcher(function: Callable[..., Any], *, inline: bool = False) -> Any:
-    """The function as numba runs it, compiled for each combination of argument types, or into its callers."""
+def dispatcher(function: Callable[..., Any], *, inline: bool = False, reorder: bool = False) -> Any:
+    """The function as numba runs it, compiled for each combination of argument types, or into its callers.
+
+    With `reorder`, its own additions may come in any order.
+    """
     if numba.core.config.DISABLE_JIT:
         return _refused(function)
     # "numpy": division by zero gives inf or NaN instead of a check in every loop. fastmath stays off: it would let the
     # compiler cancel the terms that an error-free addition computes.
     if inline:
         return njit(nogil=True, error_model="numpy", fastmath=False, forceinline=True)(function)
-    kernel = njit(nogil=True, error_model="numpy", fastmath=False)(function)
+    kernel = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "nsz"} if reorder else False)(function)
     with suppress(RuntimeError):  # numba: "cannot cache function ...: no locator available for file ..."
         kernel._cache = KernelCache(function)  # noqa: SLF001 - as njit(cache=True) does, with a cache of its own
     return kernel

@@ -2,9 +2,10 @@
 
 import atexit
 import os
+import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 
 def ending_at_once() -> Callable[[int], None]:
@@ -24,3 +25,15 @@ def ending_at_once() -> Callable[[int], None]:
 
     atexit.register(end)
     return codes.append
+
+
+@contextmanager
+def quiet_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end this process without a traceback while it has nothing but imports under way."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

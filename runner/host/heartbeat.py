@@ -7,16 +7,17 @@ from contextvars import copy_context
 from typing import Final
 
 HEARTBEAT_SECONDS: Final = 2.0
+OF_MANY_SECONDS: Final = 5.0  # of each of many runs in one process, whose own sign of life shows that they are alive
 _PATIENCE_SECONDS: Final = 3.0
 
 
 @contextmanager
-def beating(beat: Callable[[], None]) -> Iterator[None]:
-    """Call `beat` every two seconds until the block ends."""
+def beating(beat: Callable[[], None], seconds: float = HEARTBEAT_SECONDS) -> Iterator[None]:
+    """Call `beat` every few seconds until the block ends."""
     stop = threading.Event()
 
     def beats() -> None:
-        while not stop.wait(HEARTBEAT_SECONDS):
+        while not stop.wait(seconds):
             beat()
 
     with beside(beats, "heartbeat"):

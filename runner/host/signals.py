@@ -3,14 +3,17 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Final
 
-from runner.errors import Interrupted
+from runner.host.unwinding import Unwinding, alarm_again_and_again
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ONE_SECONDS: Final = 0.2  # in which signals count as one
+_HANDLER_SECONDS: Final = 1.0  # for the handler of a second signal, which may have jobs to kill
 _OF_A_TERMINAL: Final = {signal.SIGINT, signal.SIGHUP}  # sent to the whole group of processes
 
 
@@ -57,19 +60,49 @@ def _received_held() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if received:
+        handler = before[received[0]] if received else None
+        if callable(handler):
+            handler(received[0], None)
+        elif received:
             signal.raise_signal(received[0])
 
 
 def stop_on_signals() -> None:
-    """Let Ctrl-C, SIGTERM and a closed terminal unwind the run, so that workers are closed. A second signal ends it."""
+    """Let Ctrl-C, SIGTERM and a closed terminal unwind the run, so that workers are closed. A second signal ends it.
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    Handlers wait for the call that the main thread is in. So that a second signal ends a process that GDAL holds in a
+    request, a thread counts them.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
         end_on_signals()
-        raise Interrupted(number)
+        Unwinding(number).look(number, frame)
 
+    signal.signal(signal.SIGALRM, lambda _number, _frame: None)
     for number in heeded_signals():
         signal.signal(number, stop)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_end_on_second, args=(reader,), name="signals", daemon=True).start()
+
+
+def _end_on_second(reader: int) -> None:
+    """See that the first signal's handler runs, and end this process by the second signal if its handler does not.
+
+    `timeout` sends its one twice, to the process and to its group.
+    """
+    first = None
+    while True:
+        number, now = os.read(reader, 1)[0], time.monotonic()
+        if number not in heeded_signals():
+            continue
+        if first is None:
+            first = now
+            alarm_again_and_again()
+        if now - first > _ONE_SECONDS:
+            time.sleep(_HANDLER_SECONDS)
+            os._exit(128 + number)
 
 
 def end_on_signals() -> None:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from runner.base.humanize import plural
+from runner.base.tree import flat
 from runner.errors import RecordError
 from runner.leaderboard.attempts import PastAttempt
 from runner.record.run_folder import RunFolder, read_run
+from runner.record.value_settings import chooses_scenes, value_settings
 
 SAME: Final = "same"
 DIFFER: Final = "differ"
@@ -24,25 +26,9 @@ CLOSE: Final = "close"  # compared by values, which are `apart` by at most `TOLE
 ALONE: Final = "alone"  # no other attempt must have the same bits
 UNKNOWN: Final = "unknown"  # run.json, outputs.json or the results are missing
 TOLERANCE: Final = 1e-5  # relative: float32 rounds to 6e-8, float64 sums in any order are closer; a fault is larger
-SOURCE: Final = (
-    "band",
-    "scale",
-    "offset",
-    "area",
-    "area_layer",
-    "grid",
-    "bbox",
-    "bbox_crs",
-    "nodata",
-    "valid_range",
-    "mask_and_scale",
-    "sidecars",
-    "georeference",
-)  # settings that change values
-SCENES: Final = ("kind", "url", "datetime_regex", "start", "end", "exclude", "limit", "duplicates")
 
 T = TypeVar("T")
-Key = tuple[str, str]  # stage and statistic
+Key = tuple[str, str]  # stage and statistic, perhaps of a group
 Objects = tuple[tuple[str, str, int | None], ...]  # href, ETag (or else the time of the last change), size
 
 
@@ -101,7 +87,7 @@ def _groups(values: Iterable[_Values]) -> Iterable[list[_Values]]:
     first: dict[str, Hashable] = {}
     groups: dict[Hashable, list[_Values]] = {}
     for own in values:
-        question = _question(own.run, SCENES)
+        question = _question(own.run, with_scenes=True)
         objects = first.setdefault(question, question if own.objects is None else own.objects)
         groups.setdefault((_question(own.run), objects), []).append(own)
     return groups.values()
@@ -109,7 +95,7 @@ def _groups(values: Iterable[_Values]) -> Iterable[list[_Values]]:
 
 def _values_of(attempt: PastAttempt, run: RunFolder) -> _Values:
     digests = {
-        (file.stage, values.name): f"{values.sha256} {values.dtype} {values.shape}"
+        (file.stage, values.layer): f"{values.sha256} {values.dtype} {values.shape}"
         for file in run.outputs()
         for values in file.values
     }
@@ -117,14 +103,11 @@ def _values_of(attempt: PastAttempt, run: RunFolder) -> _Values:
     return _Values(attempt, run, run.config.get("engine") != "xarray", digests, whole, _objects(run))
 
 
-def _question(run: RunFolder, more: Sequence[str] = ()) -> str:
-    """The settings that the values depend on, besides stage, statistic and scenes."""
-    config = run.config
-    source = config.get("source") or {}
-    settings = [config.get("mask"), (config.get("output") or {}).get("raster_dtype"), run.record.kernels]
-    stages = (config.get("stages") or {}).items()
-    settings += [[name, stage.get("min_count"), stage.get("weights")] for name, stage in sorted(stages)]
-    return json.dumps([*settings, *(source.get(name) for name in (*SOURCE, *more))], default=str)
+def _question(run: RunFolder, *, with_scenes: bool = False) -> str:
+    """The settings that the values depend on, besides the statistics; with those that choose scenes, if asked for."""
+    settings = {key: value for key, value in value_settings(run.config).items() if not key.endswith(".statistics")}
+    scenes = {key: value for key, value in flat(run.config).items() if with_scenes and chooses_scenes(key)}
+    return json.dumps([run.record.kernels, settings | scenes], default=str, sort_keys=True)
 
 
 def _objects(run: RunFolder) -> Objects | None:

@@ -33,7 +33,7 @@ from runner.leaderboard.sweep_folder import BEST_FOLDER
 from runner.record.run_folder import RunFolder, read_run
 
 BEST: Final = f"{BEST_FOLDER}/best.yaml"
-_NOT_THE_JOBS: Final = frozenset({"output.dir", "sweep", "hydra"})  # keys, or the first part of keys
+_NOT_THE_JOBS: Final = frozenset({"output.dir", "output.upload", "sweep", "hydra"})  # keys, or the first part of keys
 _FREE: Final = ("gdal.options.", "stages.")  # sections in which one config may have fewer keys than another
 _CLUSTERS: Final = tuple(f"cluster@stages.{stage}.cluster" for stage in STAGES)
 _MISSING: Final = object()

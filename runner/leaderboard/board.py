@@ -7,16 +7,13 @@ from typing import Final
 
 from runner.base import humanize
 from runner.base.tree import flat
-from runner.leaderboard.agreement import SCENES, SOURCE
 from runner.leaderboard.attempts import Sweep, read_sweep
 from runner.leaderboard.labels import name_rows
 from runner.leaderboard.ranking import Noise
 from runner.leaderboard.records import Status
 from runner.leaderboard.rows import Row, ranked, rows_of
+from runner.record.value_settings import chooses_scenes, chooses_values
 
-_OF_SOURCE: Final = ("mask.", *(f"source.{name}" for name in (*SCENES, *SOURCE)))
-_OTHERS: Final = ("output.raster_dtype",)
-_OF_STAGE: Final = (".statistics", ".min_count", ".weights")
 _MOST_VALUES: Final = 4
 
 
@@ -82,19 +79,16 @@ def different_work(rows: Sequence[Row]) -> tuple[str, ...]:
     if len({row.agreement.work for row in known}) < 2:
         return ()
     runs = [row.run for row in known if row.run]
-    settings = [{key: str(value) for key, value in flat(run.config).items() if _is_work(key)} for run in runs]
+    settings = [
+        {key: str(value) for key, value in flat(run.config).items() if chooses_values(key) or chooses_scenes(key)}
+        for run in runs
+    ]
     keys = dict.fromkeys(key for own in settings for key in own)
     varied = {key: dict.fromkeys(own.get(key, "none") for own in settings) for key in keys}
     differences = [f"{key} ({_listed(values)})" for key, values in varied.items() if len(values) > 1]
     scenes = sorted({run.record.scenes for run in runs if run.record.scenes is not None})
     counts = [f"the number of scenes ({_listed(map(str, scenes))})"] if len(scenes) > 1 else []
     return tuple([*differences, *counts] or ["the scenes that they read"])
-
-
-def _is_work(key: str) -> bool:
-    """True if a setting chooses the values or the scenes."""
-    of_stage = key.startswith("stages.") and any(part in key for part in _OF_STAGE)
-    return of_stage or key in _OTHERS or key.startswith(_OF_SOURCE)
 
 
 def _listed(values: Iterable[str]) -> str:

@@ -12,8 +12,8 @@ from msgspec import Meta, Struct, field
 
 from runner.base.atomic import update_json
 from runner.errors import OutputError
+from runner.record.json_files import read_record
 from runner.record.run import Amount, Count, Moment
-from runner.record.run_files import read_record
 from runner.record.run_folder import current_status
 from runner.settings import SweepSettings
 

@@ -11,11 +11,12 @@ from runner.base.console import complain, tell_notes, tell_traceback
 from runner.base.streams import lost
 from runner.base.suggest import did_you_mean
 from runner.errors import RunnerError
-from runner.log import diff, join, leaderboard, ls, rerun, resume, show, verify
+from runner.log import diff, join, leaderboard, ls, rerun, resume, show, update, upload, verify
 from runner.log.verb import Verb
 
 VERBS: tuple[Verb, ...] = (
-    ls.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, resume.VERB, join.VERB, leaderboard.VERB
+    ls.VERB, show.VERB, diff.VERB, verify.VERB, rerun.VERB, resume.VERB, upload.VERB, update.VERB, join.VERB,
+    leaderboard.VERB,
 )  # fmt: skip
 _PROGRAM = f"{COMMAND} log"
 _DETAILS = f"""\

@@ -14,6 +14,7 @@ from runner.errors import RecordError, expanded
 from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs
 from runner.record.lock import held
+from runner.record.recorded_outlines import recorded_outlines
 from runner.record.run_folder import RunFolder, choose_run, read_run
 from runner.record.stacks import FOLDER
 from runner.settings.archive import parse_shard
@@ -83,6 +84,7 @@ def _refuse_strangers(shards: Sequence[RunFolder]) -> None:
             raise RecordError(f"{shard.path} is running, as process {shard.record.pid} on {shard.record.host}; wait")
         if _common(shard.config) != _common(shards[0].config):
             raise RecordError(f"{shard.path} and {shards[0].path} were run with other settings; log diff shows which")
+        _refuse_other_polygons(shard, shards[0])
         if share[0] in numbers:
             raise RecordError(f"{shard.path} and {numbers[share[0]]} are both shard {share[0]}/{share[1]}; name one")
         numbers[share[0]] = shard.path
@@ -91,6 +93,15 @@ def _refuse_strangers(shards: Sequence[RunFolder]) -> None:
     if missing:
         names = listed(missing, _MOST_NAMED)
         raise RecordError(f"{len(missing)} of {total} shards are missing: {names}; run them, and name all")
+
+
+def _refuse_other_polygons(shard: RunFolder, first: RunFolder) -> None:
+    """Raise RecordError for shards that found other polygons in the files of source.area or zones.file."""
+    for setting, before, now in recorded_outlines(shard).changed_since(recorded_outlines(first)):
+        raise RecordError(
+            f"{shard.path} and {first.path} found other polygons in {setting} (SHA-256 {now[:16]}, {before[:16]}); run "
+            "one of them anew"
+        )
 
 
 def _total(shard: RunFolder) -> int:

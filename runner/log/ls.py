@@ -19,6 +19,7 @@ from runner.log.verb import OUTPUTS, Verb
 from runner.record.run import STATUSES, Run
 from runner.record.run_folder import RunFolder, find_runs, read_run
 from runner.record.stacks import OUTSIDE
+from runner.record.uploaded import UploadState, upload_state
 
 _STATUSES = (*STATUSES, "UNREADABLE")
 _COLUMNS = ["run", "when", "status", "stack", "scenes", "wall", "MB/s", "retries", "overrides"]
@@ -56,6 +57,11 @@ class Entry:
         return self.run.status if self.run else "UNREADABLE"
 
     @property
+    def upload(self) -> UploadState | None:
+        """The address to which the run was uploaded, or was to be; None if to none."""
+        return upload_state(self.path, (self.run.config.get("output") or {}).get("upload")) if self.run else None
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Dotted key -> value of the run's config."""
         return flat(self.run.config) if self.run else {}
@@ -84,7 +90,7 @@ def _run(options: Namespace) -> int:
         say(json.dumps(describe(chosen), indent=1))
         return 0
     if chosen:
-        show_table(table("", _COLUMNS, rows(chosen), _LEFT, _ELASTIC))
+        show_table(table("", *columns_and_rows(chosen), _LEFT, _ELASTIC))
     tell(f"{len(chosen)} of {len(every)} runs below {options.folder}/")
     for entry in chosen:
         if entry.problem:
@@ -175,8 +181,23 @@ def _day_end(text: str) -> datetime:
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
+def columns_and_rows(entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
+    """The table: its headings, with one for uploads where there are any, and its cells."""
+    uploads = [entry.upload for entry in entries]
+    if not any(uploads):
+        return _COLUMNS, rows(entries)
+    cells = [[*row[:-1], _upload(upload), row[-1]] for row, upload in zip(rows(entries), uploads, strict=True)]
+    return [*_COLUMNS[:-1], "uploaded to", _COLUMNS[-1]], cells
+
+
+def _upload(upload: UploadState | None) -> str:
+    if upload is None:
+        return _ABSENT
+    return printable(upload.url if upload.files is not None else f"not yet: {upload.url}")
+
+
 def rows(entries: Sequence[Entry]) -> list[list[str]]:
-    """The table's cells."""
+    """The table's cells, but for uploads."""
     return [_row(entry) for entry in entries]
 
 
@@ -239,6 +260,7 @@ def _describe(entry: Entry, keys: Sequence[str]) -> dict[str, Any]:
         "retries": run.record.retries,
         "error": run.error,
         "overrides": run.record.overrides,
+        **({"upload": {"url": upload.url, "complete": upload.files is not None}} if (upload := entry.upload) else {}),
         "settings": {key: entry.settings[key] for key in keys if key in entry.settings},
     }
 

@@ -6,10 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.base.atomic import free_folder
 from runner.base.console import say, tell
 from runner.log.diff import compare_any, show_section
 from runner.log.restart import restarted_run
 from runner.log.verb import Verb, add_outputs, add_run
+from runner.record.input_rows import counted_inputs
 from runner.record.recorded_inputs import recorded_inputs
 from runner.record.run_files import altered_outputs
 from runner.record.run_folder import RunFolder, choose_run, read_run
@@ -47,10 +49,11 @@ def _run(options: Namespace) -> int:
     return tell_apart(earlier, rerun)
 
 
-def new_folder(outputs: Path, earlier: RunFolder) -> Path:
-    """A folder's name of now, as runs have them."""
+def new_folder(outputs: Path, earlier: RunFolder, verb: str = "rerun") -> Path:
+    """A folder that is not there yet, named by the time as runs are."""
     moment = datetime.now().astimezone()
-    return outputs / f"{moment:%Y-%m-%d}" / f"{moment:%H-%M-%S}_{earlier.record.stack_name or 'run'}_rerun"
+    name = f"{moment:%H-%M-%S}_{earlier.record.stack_name or 'run'}_{verb}"
+    return free_folder(outputs / f"{moment:%Y-%m-%d}" / name)
 
 
 def run_again(earlier: RunFolder, overrides: list[str], folder: Path, *, pinned: bool) -> RunFolder:
@@ -72,7 +75,7 @@ def _stack_again(earlier: RunFolder, *, pinned: bool) -> "Again":
     from runner.job import run_job  # noqa: PLC0415 - all that a run imports, which the other verbs spare
 
     rows = earlier.inputs()
-    find = recorded_inputs(earlier, [row for row in rows if row.used], rows, pinned=pinned)
+    find = recorded_inputs(earlier, counted_inputs(rows), rows, pinned=pinned)
     return lambda job, record: run_job(job, record, find)
 
 

@@ -10,14 +10,14 @@ from runner.base.console import say, tell
 from runner.base.overrides import for_shell, key_of, names_folder
 from runner.errors import RecordError
 from runner.log.restart import restarted_run
+from runner.log.upload import upload_complete
 from runner.log.verb import Verb, add_outputs, add_run
-from runner.publish.address import ACCESS
 from runner.record.lock import held
 from runner.record.recorded_inputs import found_again
 from runner.record.run import parted_by
 from runner.record.run_folder import RunFolder, choose_run, read_run
 from runner.record.stacks import FOLDER, read_stacks
-from runner.record.uploaded import lacks_upload
+from runner.record.uploaded import upload_state
 
 if TYPE_CHECKING:
     from runner.settings import JobSettings
@@ -35,7 +35,7 @@ values (mask, band). A scene that could not be read is tried again; on_error=ski
 A run that ended before it found its scenes takes any source (source.url=...).
 A complete run whose upload failed (output.upload) is uploaded; objects that are there already are not sent again.
 Exit code: 0 done, or there was nothing to do, 1 the run failed again, 2 it could not be started. Overrides are not
-applied to a complete run: rerun does that."""
+applied to a complete run: rerun does that, and upload takes it to an address that it did not have."""
 
 
 def _arguments(parser: ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def _run(options: Namespace) -> int:
         earlier = _resumable(folder)
         if earlier.status == "COMPLETED" and not _lacks_stacks(earlier):
             if _lacks_upload(earlier):
-                _upload(earlier, options.overrides)
+                upload_complete(earlier, options.overrides)
                 return 0
             say(_nothing_to_resume(folder, options.overrides))
             return 0
@@ -74,27 +74,8 @@ def _lacks_stacks(run: RunFolder) -> bool:
 
 def _lacks_upload(run: RunFolder) -> bool:
     """True for a complete run whose upload failed or was stopped."""
-    return lacks_upload(run.path, (run.config.get("output") or {}).get("upload"))
-
-
-def _upload(run: RunFolder, overrides: list[str]) -> None:
-    """Upload a complete run. Raises RecordError for overrides of more than the access to the bucket."""
-    from runner.config.replay import recompose  # noqa: PLC0415 - all that a run imports, which other verbs spare
-    from runner.host.signals import stop_on_signals  # noqa: PLC0415 - as above
-    from runner.publish.open import target_of  # noqa: PLC0415 - as above
-    from runner.publish.upload import upload_all  # noqa: PLC0415 - as above
-
-    for word in overrides:
-        if not key_of(word).startswith(ACCESS):
-            raise RecordError(
-                f"{word}: the run is complete and is uploaded as it is; only {', '.join(ACCESS)} may be overridden"
-            )
-    stop_on_signals()
-    yaml = run.path.absolute() / ".hydra/config.yaml"
-    job = recompose(run.config, yaml, overrides, run.path.absolute(), scenes_found=True).job
-    target = target_of(job)
-    assert target is not None  # since the run lacks its upload
-    upload_all(run.path, target)
+    upload = upload_state(run.path, (run.config.get("output") or {}).get("upload"))
+    return upload is not None and upload.files is None
 
 
 def _nothing_to_resume(folder: Path, overrides: list[str]) -> str:
@@ -102,6 +83,10 @@ def _nothing_to_resume(folder: Path, overrides: list[str]) -> str:
     again = f"{command()} log rerun {shlex.quote(str(folder))}"
     if not overrides:
         return f"{folder} is complete: there is nothing to resume ({again} does it again)"
+    address = next((word.partition("=")[2] for word in overrides if key_of(word) == "output.upload"), "")
+    if address:
+        way = f"{command()} log upload {shlex.quote(str(folder))} {shlex.quote(address)}"
+        return f"{folder} is complete: there is nothing to resume; {way} uploads it"
     words = " ".join(map(for_shell, overrides))
     return (
         f"{folder} is complete: there is nothing to resume, and {words} is not applied; {again} -- {words} applies it"

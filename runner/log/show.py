@@ -2,8 +2,9 @@
 
 import shlex
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 
 from msgspec.structs import asdict
@@ -19,9 +20,10 @@ from runner.record.claim import left_nothing
 from runner.record.run import PassRecord, Run, TaskExtent
 from runner.record.run_files import OutputFile
 from runner.record.run_folder import RunFolder, choose_run
-from runner.record.uploaded import lacks_upload
+from runner.record.uploaded import upload_state
 
 _HEADING = 12  # characters
+_GONE = "gone"
 _EXAMPLES = """\
 examples
   cog-stack-runner log show last                 the newest run below outputs/
@@ -118,13 +120,11 @@ def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
 
 
 def _upload(run: RunFolder) -> str | None:
-    """The address that the results were to go to, and whether all of them are there."""
-    url = (run.config.get("output") or {}).get("upload")
-    if not url:
-        return None
-    if not lacks_upload(run.path, url):
-        return f"complete, in {url}"
-    return f"not complete, to {url}; log resume {'uploads the results' if run.status == 'COMPLETED' else 'goes on'}"
+    """The address that the results went to, or were to go to, and whether all of them are there."""
+    upload = upload_state(run.path, (run.config.get("output") or {}).get("upload"))
+    if upload is None or upload.files is not None:
+        return upload and upload.words
+    return f"{upload.words}; log resume {'uploads the results' if run.status == 'COMPLETED' else 'goes on'}"
 
 
 def _stack(run: Run) -> str:
@@ -188,12 +188,24 @@ def _show_outputs(run: RunFolder) -> None:
             recorded = {file.name: file for file in run.outputs()}
         except RecordError as error:
             say(str(error))
-    rows = [_output_row(run.path / name, recorded.get(name)) for name in names]
+    rows = list(_output_rows(run.path, [(name, recorded.get(name)) for name in names]))
     show_table(table("", ["output", "statistics", "sha256", "size"], rows, left=3))
 
 
+def _output_rows(folder: Path, outputs: Iterable[tuple[str, OutputFile | None]]) -> Iterator[list[str]]:
+    """A row for each file; of the groups of a statistic for the first, with their number, and those that are gone."""
+    for of_groups, alike in groupby(outputs, lambda output: output[1].of_groups if output[1] else ()):
+        rows = [_output_row(folder / name, file) for name, file in alike]
+        present = [row for row in rows if row[-1] != _GONE]
+        if of_groups and len(present) > 1:
+            (first, *facts), *others = present
+            yield [f"{first} and {len(others)} more", *facts]
+            rows = [row for row in rows if row[-1] == _GONE]
+        yield from rows
+
+
 def _output_row(path: Path, recorded: OutputFile | None) -> list[str]:
-    size = humanize.size(path.stat().st_size) if path.is_file() else "gone"
+    size = humanize.size(path.stat().st_size) if path.is_file() else _GONE
     if recorded is None:
         return [path.name, "", "", size]
     return [path.name, ", ".join(value.name for value in recorded.values), recorded.sha256[:16], size]

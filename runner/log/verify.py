@@ -3,6 +3,8 @@
 import secrets
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
+from itertools import groupby
+from math import prod
 from typing import TYPE_CHECKING
 
 from runner.base.console import say
@@ -10,7 +12,7 @@ from runner.base.humanize import plural
 from runner.base.overrides import key_of
 from runner.errors import RecordError, RunnerError
 from runner.host import signals
-from runner.log.check import Check, Verdict
+from runner.log.check import Check, Verdict, summed_up
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.log.verify_stacks import rows_to_verify, verify_archive
 from runner.publish.address import is_address
@@ -133,11 +135,9 @@ def check_files(run: RunFolder) -> Iterator[Check]:
         return
     for name in sorted(set(run.record.outputs) - {file.name for file in files}):
         yield Check("outputs.json", Verdict.failed, f"it does not name {name}, which the run wrote; it was altered")
-    for file in files:
-        whole = _check_file(run, file)
-        yield whole
-        if (run.path / file.name).is_file():
-            yield from _check_values(run, file)
+    for of_groups, alike in groupby(files, lambda file: file.of_groups):
+        checks = (check for file in alike for check in (_check_file(run, file), *_check_values(run, file)))
+        yield from summed_up(checks) if of_groups else checks
 
 
 def _check_file(run: RunFolder, file: OutputFile) -> Check:
@@ -157,19 +157,20 @@ def _check_file(run: RunFolder, file: OutputFile) -> Check:
 
 def _check_values(run: RunFolder, file: OutputFile) -> Iterator[Check]:
     """By the digests of decoded values; which says of an altered file whether its values are."""
-    from runner.output.digest import values_sha256  # noqa: PLC0415 - numpy
-    from runner.output.read_back import read_statistic  # noqa: PLC0415 - as above
+    if not (run.path / file.name).is_file():
+        return
+    from runner.output.read_back import read_facts  # noqa: PLC0415 - numpy
 
     for value in file.values:
-        what = f"{file.name}: {value.name}"
+        what = f"{file.name}: {value.layer}"
         try:
-            values = read_statistic(run.path / file.name, file.over, value.name)
+            found = read_facts(run.path / file.name, file.over, value.name, value.group or "")
         except RecordError as error:
             yield Check(what, Verdict.failed, str(error))
             continue
-        facts = (values_sha256(values), values.dtype.name, values.shape)
+        facts = (found.sha256, found.dtype, found.shape)
         same = facts == (value.sha256, value.dtype, value.shape)
-        text = f"{values.size:,} values as written" if same else "its values are not those that were written"
+        text = f"{prod(found.shape):,} values as written" if same else "its values are not those that were written"
         yield Check(what, Verdict.ok if same else Verdict.failed, f"{text}, sha256 {facts[0][:16]}")
 
 

@@ -107,7 +107,7 @@ def _check_rows(archive: RunFolder, complete: Mapping[str, Mapping[str, str | No
     from runner.archive.tables import combined_tables  # noqa: PLC0415 - as in runner.record.stacks
 
     stages = archive.config["stages"]
-    statistics = {stage: of["statistics"] for stage, of in stages.items() if of["over"] == "space"}
+    statistics = {stage: of["statistics"] for stage, of in stages.items() if of["over"] != "time"}
     try:
         tables = list(combined_tables(archive.path, parted_by(archive.config), statistics, complete))
     except RecordError as error:

@@ -17,7 +17,8 @@ from runner.log.verify_stacks import tell_checks
 from runner.publish.address import ACCESS, address_of
 from runner.publish.open import open_target, stores_of_output
 from runner.publish.target import Target, sha256_of
-from runner.record.run_files import Outputs, parsed_json, typed
+from runner.record.json_files import parsed_json, typed
+from runner.record.run_files import Outputs
 from runner.record.stacks import FOLDER
 from runner.record.uploaded import UPLOADED, Uploaded, UploadedFile, checked
 from runner.settings import JobSettings
@@ -30,7 +31,8 @@ _MOST_NAMED: Final = 3
 def verify_upload(url: str, overrides: Sequence[str]) -> int:
     """Print a line for the run at an address, and for each stack of an archive; the exit code.
 
-    Raises OutputError for a bucket that cannot be read, and ConfigError for settings by which it cannot be reached.
+    Raises OutputError for a bucket that cannot be read, RecordError if nothing lies at the address, and ConfigError for
+    settings by which it cannot be reached.
     """
     address_of(url, "RUN")
     target = open_target(url, stores_of_output(_job(overrides)))

@@ -3,7 +3,7 @@
 Blocks that are not encoded by the end are encoded when the raster is written. The bytes are the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from runner.host.spool import Spool
 from runner.output.block_coder import BLOCK, Bytes, Coder
-from runner.output.overviews import Raster
-from runner.output.raster import missing_of, raster_type
+from runner.output.overviews import Stored
+from runner.output.raster import common_type, missing_of
+from runner.planning.memory import AHEAD_BYTES
 from runner.read.header import Window
-from runner.settings import OutputSettings
+from runner.settings import Layout, OutputSettings
 
 
 @contextmanager
@@ -32,7 +34,8 @@ def encoding_ahead(output: OutputSettings, source: np.dtype) -> Iterator["Ahead"
 class Ahead:
     """Rasters whose windows are finished one after the other.
 
-    Their encoded blocks take no more memory than the largest of them, for which the plan has room.
+    Their encoded blocks take no more memory than the largest of them, or a fixed amount where they lie on disk, for
+    which the plan has room.
     """
 
     output: OutputSettings
@@ -40,22 +43,28 @@ class Ahead:
     pool: ThreadPoolExecutor
     _rasters: dict[int, "_Raster"] = field(default_factory=dict)  # by the identity of their values
 
-    def finished(self, values: Raster, window: Window) -> None:
-        """Take a window of a raster, whose values there are final."""
+    def finished_stage(self, rasters: Sequence[Stored], window: Window) -> None:
+        """Take a window of all rasters of a stage, which may become bands of one file."""
+        together = [values.dtype for values in rasters] if self.output.layout is Layout.bands else []
+        for values in rasters:
+            self.finished(values, window, together)
+
+    def finished(self, values: Stored, window: Window, together: Iterable[np.dtype] = ()) -> None:
+        """Take a window of a raster, whose values there are final. `together` has the types of its file's bands."""
         if self.output.compression == "none":
             return
         if id(values) not in self._rasters:
-            dtype = raster_type(values.dtype, self.output, self.source)
+            dtype = common_type([values.dtype, *together], self.output, self.source)
             coder = Coder.of(self.output.compression, self.output.level, dtype, missing_of(dtype))
             self._rasters[id(values)] = _Raster(values, coder)
         raster = self._rasters[id(values)]
-        most = max(each.bytes_of(each.values.size) for each in self._rasters.values())
-        for number, block in raster.completed(window):
+        most = max(each.most_bytes for each in self._rasters.values())
+        for number, rows, columns in raster.completed(window):
             if sum(each.bytes for each in self._rasters.values()) < most:
-                raster.blocks[number] = self.pool.submit(raster.encoded, block)
+                raster.blocks[number] = self.pool.submit(raster.encoded, rows, columns)
                 raster.begun_bytes += raster.bytes_of(BLOCK * BLOCK)
 
-    def blocks(self, values: Raster) -> Mapping[int, Future[Bytes]]:
+    def blocks(self, values: Stored) -> Mapping[int, Future[Bytes]]:
         """The blocks of a raster that are encoded or under way, by their numbers. Removes the raster."""
         raster = self._rasters.pop(id(values), None)
         return {} if raster is None else {number: job for number, job in raster.blocks.items() if not job.cancel()}
@@ -70,7 +79,7 @@ class Ahead:
 class _Raster:
     """A raster that grows. The thread that encodes changes `saved_bytes` alone, and no other thread does."""
 
-    values: Raster
+    values: Stored
     coder: Coder
     blocks: dict[int, Future[Bytes]] = field(default_factory=dict)
     begun_bytes: int = 0
@@ -86,22 +95,27 @@ class _Raster:
         """Bytes of the blocks that are encoded, and the most that those under way will have."""
         return self.begun_bytes - self.saved_bytes
 
+    @property
+    def most_bytes(self) -> int:
+        """The bytes that encoded blocks may take: as many as the raster itself, where that lies in memory."""
+        return AHEAD_BYTES if isinstance(self.values, Spool) else self.bytes_of(self.values.size)
+
     def bytes_of(self, pixels: int) -> int:
         """Bytes of pixels that are not compressed."""
         return pixels * self.coder.dtype.itemsize
 
-    def completed(self, window: Window) -> Iterator[tuple[int, Raster]]:
-        """The blocks, with their numbers, of which this window is the last part."""
+    def completed(self, window: Window) -> Iterator[tuple[int, slice, slice]]:
+        """The numbers, rows and columns of the blocks of which this window is the last part."""
         pixels, first = _pixels(window), (window.row // BLOCK, window.column // BLOCK)
         missing = self._missing[first[0] : first[0] + pixels.shape[0], first[1] : first[1] + pixels.shape[1]]
         missing -= pixels
         for row, column in (np.argwhere(missing == 0) + first).tolist():
             top, left = row * BLOCK, column * BLOCK
-            yield row * self._missing.shape[1] + column, self.values[top : top + BLOCK, left : left + BLOCK]
+            yield row * self._missing.shape[1] + column, slice(top, top + BLOCK), slice(left, left + BLOCK)
 
-    def encoded(self, block: Raster) -> Bytes:
+    def encoded(self, rows: slice, columns: slice) -> Bytes:
         """A block as it will stand in the file."""
-        data = self.coder.encoded(block)
+        data = self.coder.encoded(self.values[rows, columns])
         self.saved_bytes += self.bytes_of(BLOCK * BLOCK) - len(data)
         return data
 

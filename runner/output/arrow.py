@@ -22,15 +22,19 @@ def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
 
 
 def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Values of one type, None for null: strings, bools, numbers, lists of them, or times with a time zone (us, UTC).
+    """Values of one type, None for null: strings, bytes, bools, numbers, lists of them, or times with a zone (us, UTC).
 
     Raises AttributeError, ValueError or OverflowError for what is not of the type. Source of the layouts:
     https://arrow.apache.org/docs/format/Columnar.html
     """
     present = np.array([value is not None for value in values], np.bool_)
+    if values and not present.any():
+        return pa.nulls(len(values), kind)
     nulls = None if present.all() else _bits(present)
     if pa.types.is_string(kind):
-        texts = [b"" if value is None else value.encode() for value in values]
+        return column([None if value is None else value.encode() for value in values], pa.binary()).view(kind)
+    if pa.types.is_binary(kind):
+        texts = [value or b"" for value in values]
         return pa.Array.from_buffers(kind, len(values), [nulls, _ends(texts), pa.py_buffer(b"".join(texts))])
     if pa.types.is_list(kind):
         lists = [[] if value is None else value for value in values]
@@ -55,6 +59,11 @@ def number_column(values: npt.NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(
         kinds[values.dtype.name](), len(values), [nulls, pa.py_buffer(np.ascontiguousarray(values))]
     )
+
+
+def number_indices(values: npt.NDArray[np.int32]) -> pa.Array:
+    """Row numbers, for `take`."""
+    return pa.Array.from_buffers(pa.int32(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:

@@ -9,10 +9,11 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from runner.host import spool
 from runner.output.digest import same_bits
 from runner.output.overviews import Raster
 
-BLOCK: Final = 512  # pixels, along both sides
+BLOCK: Final = spool.BLOCK  # pixels, along both sides; rasters on disk lie so before
 Bytes: TypeAlias = bytes | bytearray
 Encode: TypeAlias = Callable[[Raster], Bytes]
 Decode: TypeAlias = Callable[[Bytes, np.dtype[Any]], Raster]

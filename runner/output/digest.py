@@ -7,12 +7,10 @@ NaN the same one.
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-_SLAB_BYTES: Final = 16 * 2**20  # of values that are copied at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +33,16 @@ class ValueFacts:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A file of results, the stage it is of, and what its statistics are."""
+    """A file of results, and what its statistics are.
+
+    `overviews` are those of a raster that are small enough to be shown, each (bands, y, x), the largest first.
+    """
 
     path: Path
     bytes: int
     sha256: str
     values: tuple[ValueFacts, ...]
+    overviews: tuple[npt.NDArray[Any], ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -78,15 +80,6 @@ class ValueDigest:
         nodata = "nan" if self.dtype.kind == "f" and len(self.shape) > 1 else self.nodata  # a table has nulls
         name, dtype = self.name, self.dtype.name
         return ValueFacts(name, self._hash.hexdigest(), dtype, self.shape, nodata, self._count, lowest, highest)
-
-
-def values_sha256(values: npt.NDArray[Any]) -> str:
-    """The hash that `ValueDigest` gives of all these values; dtype and shape are not in it."""
-    digest = hashlib.sha256()
-    rows = max(1, _SLAB_BYTES // max(1, values.nbytes // max(1, len(values))))
-    for start in range(0, len(values), rows):
-        digest.update(canonical(values[start : start + rows]).data)
-    return digest.hexdigest()
 
 
 def unequal_bits(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """`inputs.parquet`: every object of the archive, used or left out and why."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from runner.model import Inputs, LeftOut, OpenedFile, Scene, StoredObject
 from runner.output.arrow import table_of
+from runner.output.footprint import Footprint, footprints_of
+from runner.output.geoparquet import GEOMETRY, with_footprints
 from runner.output.table import write_table
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -41,20 +43,27 @@ SCHEMA: Final = pa.schema(
         ("mask_etag", pa.string()),
         ("mask_size", pa.int64()),
         ("mask_modified", _TIME),
+        (GEOMETRY, pa.binary()),  # of a scene's own edges
     ]
 )
 
 
 def write_inputs(path: Path, inputs: Inputs) -> None:
     """Write the table, scenes in their order and then what was left out; nodata is of the band. Raises OutputError."""
-    rows = [_used(scene, inputs.stack.grid.crs_name) for scene in inputs.stack.scenes]
-    rows += [_unused(item) for item in inputs.left_out]
-    write_table(path, table_of(rows, SCHEMA))
+    grid, scenes = inputs.stack.grid, inputs.stack.scenes
+    rows = [_used(scene, grid.crs_name) for scene in scenes] + [_unused(item) for item in inputs.left_out]
+    footprints = [*footprints_of(grid, (scene.window for scene in scenes)), *[None] * len(inputs.left_out)]
+    _write(path, rows, footprints)
 
 
 def write_left_out(path: Path, left_out: Sequence[LeftOut]) -> None:
     """Write the table of an archive's objects that are in no stack. Raises OutputError."""
-    write_table(path, table_of([_unused(item) for item in left_out], SCHEMA))
+    _write(path, [_unused(item) for item in left_out], [None] * len(left_out))
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, object]], footprints: Sequence[Footprint | None]) -> None:
+    table = table_of(rows, SCHEMA.remove(SCHEMA.get_field_index(GEOMETRY)))
+    write_table(path, with_footprints(table, footprints))
 
 
 def _used(scene: Scene, crs_name: str) -> dict[str, object]:

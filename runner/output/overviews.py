@@ -1,7 +1,7 @@
 """Smaller versions of a raster, and its statistics, which go into the file beside its pixels."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -9,35 +9,52 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Raster: TypeAlias = npt.NDArray[Any]  # (y, x)
+from runner.host.spool import Spool, room_like
 
+Raster: TypeAlias = npt.NDArray[Any]  # (y, x)
+Stored: TypeAlias = Raster | Spool  # a raster in memory or on disk, of which slices are arrays
+
+LARGEST_SHOWN: Final = 900  # pixels of the longer side of what the page of a run shows
 _SLAB_ROWS: Final = 64  # at a time: what numpy allocates for them stays in the cache
 
 
-def overviews(values: Raster, block: int, pool: Executor) -> Iterator[Raster]:
+def overviews(values: Stored, block: int, pool: Executor) -> Iterator[Stored]:
     """Versions of `values` of half the size, half of that, and so on until one fits into a block of this size.
 
-    A pixel of floats is the mean of the up to four it covers, NaN left out; of integers, such as counts, the first.
+    They lie where `values` lies. A pixel of floats is the mean of the up to four it covers, NaN left out; of integers,
+    such as counts, the first.
     """
     halve = _mean_of_four if values.dtype.kind == "f" else _first_of_four
     while max(values.shape) > block:
-        slabs = _slabs(values, 2 * _SLAB_ROWS)
-        values = np.concatenate(list(pool.map(halve, slabs)))
+        values = _halved(values, halve, pool)
         yield values
 
 
-def statistics(values: Raster, missing: int | None, pool: Executor) -> dict[str, str]:
+def _halved(values: Stored, halve: Callable[[Raster], Raster], pool: Executor) -> Stored:
+    height, width = values.shape
+    smaller = room_like(values, (-(-height // 2), -(-width // 2)))
+
+    def put(top: int) -> None:
+        smaller[top : top + _SLAB_ROWS] = halve(values[2 * top : 2 * (top + _SLAB_ROWS)])
+
+    for _ in pool.map(put, range(0, len(smaller), _SLAB_ROWS)):
+        pass
+    return smaller
+
+
+def statistics(values: Stored, missing: int | None, pool: Executor) -> dict[str, str]:
     """GDAL's tags STATISTICS_* of the values that are finite and not `missing`; none if there are no such values, and
     neither mean nor deviation of values so large that float64 does not hold the sum of their squares.
 
     Source: GDAL raster data model, band metadata (https://gdal.org/en/stable/user/raster_data_model.html).
     """
 
-    def moments(slab: Raster) -> _Moments | None:
+    def moments(top: int) -> _Moments | None:
+        slab = values[top : top + _SLAB_ROWS]
         present = slab != missing if slab.dtype.kind != "f" else np.isfinite(slab)
         return _moments(slab.reshape(-1) if present.all() else slab[present])
 
-    parts = [part for part in pool.map(moments, _slabs(values, _SLAB_ROWS)) if part]
+    parts = [part for part in pool.map(moments, range(0, len(values), _SLAB_ROWS)) if part]
     if not parts:
         return {}
     count, mean, squares = _joined(parts)
@@ -48,10 +65,6 @@ def statistics(values: Raster, missing: int | None, pool: Executor) -> dict[str,
         **(spread if math.isfinite(squares) else {}),
         "STATISTICS_VALID_PERCENT": f"{100 * count / values.size:.4g}",
     }
-
-
-def _slabs(values: Raster, rows: int) -> Iterable[Raster]:
-    return (values[top : top + rows] for top in range(0, len(values), rows))
 
 
 def _first_of_four(slab: Raster) -> Raster:

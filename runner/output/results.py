@@ -2,26 +2,29 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import wait
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 from rasterio.errors import NotGeoreferencedWarning
 
+from runner.engine.results import Stored
+from runner.host.spool import Spool
 from runner.host.threads import lasting_threads
 from runner.model import Stack
 from runner.output.ahead import Ahead
+from runner.output.bands import band_of
 from runner.output.cog_file import PartlyEncoded
 from runner.output.digest import FileFacts
-from runner.output.names import raster_name
-from runner.output.raster import raster_type, write_raster
-from runner.output.table import scene_table, write_table
+from runner.output.names import raster_files
+from runner.output.raster import common_type, write_raster
+from runner.output.table import scene_table, write_table, zone_table
+from runner.output.zone_map import with_map
 from runner.planning.records import StagePlan
-from runner.reduce.statistics import statistic
 from runner.settings import MaskSettings, OutputSettings, Over
 from runner.source.mask_files import describe_test
 
@@ -29,9 +32,14 @@ _RASTERS_TOGETHER = 2  # what one does on one core, such as reading back, goes b
 
 
 @cache
+def package_version() -> str:
+    """The version of this package, which importlib reads from a file."""
+    return version("cog-stack-runner")
+
+
 def software() -> str:
     """This package and its version."""
-    return f"cog-stack-runner {version('cog-stack-runner')}"
+    return f"cog-stack-runner {package_version()}"
 
 
 def provenance(url: str, stack: Stack, mask: MaskSettings) -> dict[str, str]:
@@ -57,40 +65,62 @@ def inputs_sha256(objects: Iterable[tuple[str, str | None]]) -> str:
 
 
 class Destination(NamedTuple):
-    """The folder of results, their form, the provenance that each carries, and what is encoded of them already."""
+    """The folder of results, their form, the provenance that each carries, and what is encoded of them already.
+
+    `as_stored` says that pixels were not scaled: then rasters carry the scale of the files.
+    """
 
     folder: Path
     output: OutputSettings
     origin: Mapping[str, str]
     ahead: Ahead | None = None
+    as_stored: bool = False
+    wrote: Callable[[], object] = int  # called for each block of a raster that is written
 
 
-def write_stage(
-    destination: Destination, stage: StagePlan, stack: Stack, values: dict[str, np.ndarray]
-) -> list[FileFacts]:
-    """Write one stage's files and say what they hold: a table over space, rasters over time. Raises OutputError.
+def write_stage(destination: Destination, stage: StagePlan, stack: Stack, values: dict[str, Any]) -> list[FileFacts]:
+    """Write one stage's files and say what they hold: a table, or rasters over time. Raises OutputError.
 
     Rasters are taken out of `values` as they are written, so that their memory is free for the next.
     """
-    units = {name: unit for name in values if (unit := statistic(name).unit(stack.units))}
-    folder, output, origin, ahead = destination
-    origin = {**origin, "stage": stage.name, "min_count": str(stage.min_count), "weights": stage.weights.value}
-    if stage.over is Over.space:
-        about = {name: _metadata(stage, name, units.get(name)) for name in values}
-        table = scene_table(stack, values, about, origin)
-        return [write_table(folder / f"{stage.name}.parquet", table, list(values))]
+    more = {"stage": stage.name, "min_count": str(stage.min_count), "weights": stage.weights.value}
+    zones = stage.zones
+    more |= {} if zones is None else {"zones_sha256": zones.sha256}
+    destination = destination._replace(origin={**destination.origin, **more})
+    if stage.over is Over.time:
+        return _write_rasters(destination, stage, stack, values)
+    about = {name: _metadata(stage, name, stage.unit(name, stack.units)) for name in values}
+    table = (
+        scene_table(stack, values, about, destination.origin)
+        if zones is None
+        else with_map(zone_table(stack, zones.names, values, about, destination.origin), zones, stack.grid)
+    )
+    return [write_table(destination.folder / f"{stage.name}.parquet", table, list(values))]
 
-    def write(name: str) -> FileFacts:
-        own = values.pop(name)
-        dtype = raster_type(own.dtype, output, stack.dtype)
-        array = own if own.dtype.kind == "i" else own.astype(dtype, copy=False)
-        raster = PartlyEncoded(array, dtype, ahead.blocks(own) if ahead else {})
-        tags = {**origin, "statistic": name, "units": units.get(name, "")}
-        return write_raster(folder / raster_name(stage.name, name), raster, stack.grid, output, tags)
 
+def _write_rasters(
+    destination: Destination, stage: StagePlan, stack: Stack, values: dict[str, Stored]
+) -> list[FileFacts]:
+    folder, output, origin, ahead, as_stored, wrote = destination
+    layers = {layer.name: layer for layer in stage.layers}
+    origin = {**origin, **({"group_by": ",".join(stage.groups.by)} if stage.groups else {})}
+
+    def write(file: str, names: Sequence[str]) -> FileFacts:
+        dtype = common_type([values[name].dtype for name in names], output, stack.dtype)
+        bands = []
+        for name in names:
+            own = values.pop(name)
+            array = own if isinstance(own, Spool) or own.dtype.kind == "i" else own.astype(dtype, copy=False)
+            raster = PartlyEncoded(array, dtype, ahead.blocks(own) if ahead else {})
+            bands.append(replace(band_of(raster, layers[name], stage, stack, as_stored=as_stored), wrote=wrote))
+        only = {**bands[0].tags, "units": bands[0].unit} if len(names) == 1 else {}
+        facts = write_raster(folder / file, bands, stack.grid, output, {**origin, **only})
+        return replace(facts, overviews=()) if stage.groups else facts  # a year of days would take gigabytes of them
+
+    files = raster_files(stage.name, [*values], output.layout)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # such as the scenes are, so are the rasters
-        jobs = [lasting_threads("raster", _RASTERS_TOGETHER).submit(write, name) for name in list(values)]
+        jobs = [lasting_threads("raster", _RASTERS_TOGETHER).submit(write, *file) for file in files.items()]
         try:
             return [job.result() for job in jobs]
         finally:  # no job goes on when this ends by an error

@@ -13,6 +13,9 @@ _XARRAY_CHUNK_BYTES = 64 * 2**20  # of decoded pixels; a few fit any worker, and
 STRIP_ROWS = 512  # rows that are read together where a file has strips of a few rows
 _IMBALANCE = 1.03  # how much longer the busiest thread may work than the average, before scenes are shared out
 _MOST_PARTS = 16
+_SMALL_PIXELS = 2**20  # of a window, whose partial takes 20 to 44 bytes a pixel
+_PART_BYTES = 2**30  # of decoded pixels: seconds of a thread
+_SCENES_OF_A_PART = 256, 2048  # at least, and at most, since each scene is a request too
 _ORDERED_BYTES = 128 * 2**20  # of pixels that a task holds to order them
 WINDOW_BYTES = 128 * 2**20  # of accumulators that a task holds, unless tiles are large
 
@@ -46,29 +49,35 @@ def task_chunks(
 ) -> Chunks:
     """Rows of tiles, as wide as accumulators of `room` bytes allow; whole axes for ordered statistics."""
     scenes, height, width = len(stack.scenes), stack.grid.height, stack.grid.width
-    if any(stage.ordered and stage.over is Over.space for stage in stages):
+    if any(stage.takes_whole_scenes for stage in stages):
         return Chunks(1, height, width)
-    auto_y, auto_x = auto_window(stack, rule, stages, room)
+    time = scenes if holds_all_scenes(stages) else resolve(settings.time, scenes, 1, scenes, snap=False)
+    auto_y, auto_x = auto_window(stack, rule, stages, room, time)
     if len(stack.tile_phases) > 1:  # then a window cuts tiles, the fewer the higher it is
-        auto_y = _higher(
-            (auto_y, auto_x), stack, bytes_per_pixel(stages, stack, rule) + limb_bytes(stages, stack, rule), room
-        )
+        pixel_bytes = bytes_per_pixel(stages, stack, rule, time) + limb_bytes(stages, stack, rule, time)
+        auto_y = _higher((auto_y, auto_x), stack, pixel_bytes, room)
     tile_y, tile_x = stack.tile_shape
     y = resolve(settings.y, height, tile_y, auto_y, snap=settings.snap and settings.y != "auto")
     x = resolve(settings.x, width, tile_x, auto_x, snap=settings.snap and settings.x != "auto")
-    if holds_all_scenes(stages):
-        return Chunks(scenes, y, x)
-    return Chunks(resolve(settings.time, scenes, 1, scenes, snap=False), y, x)
+    return Chunks(time, y, x)
 
 
 def auto_window(
-    stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...], room: int = WINDOW_BYTES
+    stack: Stack,
+    rule: PixelRule,
+    stages: tuple[StagePlan, ...],
+    room: int = WINDOW_BYTES,
+    most_scenes: int | None = None,
 ) -> tuple[int, int]:
-    """Whole rows of tiles (several rows of strips); narrower, then lower, where a task would hold too much."""
+    """Whole rows of tiles (several rows of strips); narrower, then lower, where a task would hold too much.
+
+    A task has at most `most_scenes`, if that is known.
+    """
     tile_y, tile_x = stack.tile_shape
     y = tile_y * max(1, STRIP_ROWS // tile_y)
     x = -(-stack.grid.width // tile_x) * tile_x
-    pixel_bytes, limbs = bytes_per_pixel(stages, stack, rule), limb_bytes(stages, stack, rule)
+    pixel_bytes = bytes_per_pixel(stages, stack, rule, most_scenes)
+    limbs = limb_bytes(stages, stack, rule, most_scenes)
     budget = max(_ORDERED_BYTES, room) if holds_all_scenes(stages) else room
     fitting = budget // ((pixel_bytes + limbs) * y * tile_x) * tile_x
     x = min(x, max(tile_x, fitting))
@@ -122,7 +131,8 @@ def cut(stack: Stack, chunks: Chunks) -> tuple[Task, ...]:
 def balanced_tasks(stack: Stack, chunks: Chunks, workers: Workers) -> tuple[Task, ...]:
     """Tasks of all scenes. Scenes of the last windows are shared out, so that all threads end together.
 
-    As few windows as possible are divided, since their partials must be combined.
+    As few windows as possible are divided, since their partials must be combined; and small ones of many scenes, so
+    that an interrupt costs seconds of work, and not the whole stack.
     """
     scenes, threads = len(stack.scenes), workers.processes * workers.threads
     windows = [task.window for task in cut(stack, chunks._replace(time=scenes))]
@@ -149,7 +159,28 @@ def balanced_tasks(stack: Stack, chunks: Chunks, workers: Workers) -> tuple[Task
         tasks = divided(last, parts)
         if _imbalance(tasks, threads) < least:
             best, least = tasks, _imbalance(tasks, threads)
-    return best
+    return tuple(part for task in best for part in _of_bounded_length(task, stack.dtype.itemsize))
+
+
+def _of_bounded_length(task: Task, itemsize: int) -> list[Task]:
+    """The parts of a task of a small window: long enough that to combine them takes a few hundredths of their time."""
+    window, start, stop = task
+    pixels = window.height * window.width
+    if pixels > _SMALL_PIXELS:
+        return [task]
+    fewest, most = _SCENES_OF_A_PART
+    parts = -(-(stop - start) // min(max(_PART_BYTES // (pixels * itemsize), fewest), most))
+    step = -(-(stop - start) // parts)
+    return [Task(window, first, min(first + step, stop)) for first in range(start, stop, step)]
+
+
+def of_few_scenes(tasks: tuple[Task, ...], most: int) -> tuple[Task, ...]:
+    """The same tasks, those of more scenes than `most` divided."""
+    return tuple(
+        Task(window, first, min(first + most, stop))
+        for window, start, stop in tasks
+        for first in range(start, stop, most)
+    )
 
 
 def _imbalance(tasks: tuple[Task, ...], threads: int) -> float:

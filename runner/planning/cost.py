@@ -1,6 +1,9 @@
 """The requests and bytes that a pass reads, counted before it runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from operator import add
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,6 +16,7 @@ from runner.planning.outside import Outside
 from runner.planning.reading import Reading
 from runner.planning.records import Chunks, Cost, Task
 from runner.read.header import Window
+from runner.read.layout import TiffLayout
 from runner.read.spans import Span, plan_spans, tiles_of
 from runner.settings import ReaderName
 
@@ -29,8 +33,36 @@ def cost_of(stack: Stack, reading: Reading, chunks: Chunks, tasks: Sequence[Task
     def tiles(mask_band: int | None) -> _Tiles:
         return _tiles_met(stack, windows, mask_band) if stack.area else _tiles(stack, chunks, mask_band)
 
-    scenes = tiles(None)
-    masks = tiles(test.band) if test else _Tiles(0, 0, 0, 0, 0)
+    masks = tiles(test.band) if test else _NO_TILES
+    return _cost(requests, tiles(None), masks, stack)
+
+
+def cost_of_tasks(stack: Stack, reading: Reading, tasks: Sequence[Task]) -> Cost:
+    """The cost of some tasks of the block engine, which need not have all scenes of a window."""
+    requests: int | None = 0
+    scenes = masks = _NO_TILES
+    for part, windows in _read_alike(stack, tasks):
+        more, test = _requests(part, reading, windows), reading.rule.test
+        requests = None if more is None or requests is None else requests + more
+        scenes += _tiles_met(part, windows, None)
+        masks += _tiles_met(part, windows, test.band) if test else _NO_TILES
+    return _cost(requests, scenes, masks, stack)
+
+
+def _read_alike(stack: Stack, tasks: Sequence[Task]) -> Iterator[tuple[Stack, set[Window]]]:
+    """Scenes that are read in the same windows, as stacks, with these windows."""
+    of_span: dict[tuple[int, int], set[Window]] = {}
+    for window, start, stop in tasks:
+        of_span.setdefault((start, stop), set()).add(window)
+    edges = sorted({edge for span in of_span for edge in span})
+    scenes: dict[frozenset[Window], list[Scene]] = {}
+    for first, last in pairwise(edges):
+        windows = frozenset(w for (start, stop), met in of_span.items() if start <= first < stop for w in met)
+        scenes.setdefault(windows, []).extend(stack.scenes[first:last])
+    yield from ((replace(stack, scenes=tuple(alike)), set(windows)) for windows, alike in scenes.items() if windows)
+
+
+def _cost(requests: int | None, scenes: "_Tiles", masks: "_Tiles", stack: Stack) -> Cost:
     over_read = scenes.read / scenes.needed if scenes.needed else 1.0
     pixel_bytes = round(scenes.pixels * stack.dtype.itemsize * over_read)
     stored = scenes.stored_bytes + masks.stored_bytes
@@ -89,6 +121,13 @@ class _Tiles(NamedTuple):
     read: int
     needed: int
 
+    def __add__(self, other: "_Tiles") -> "_Tiles":  # type: ignore[override]
+        """The tiles of both."""
+        return _Tiles(*map(add, self, other))
+
+
+_NO_TILES: Final = _Tiles(0, 0, 0, 0, 0)
+
 
 class _Axis(NamedTuple):
     """The times that tiles from `first` on are read along one axis, and the pixels of the file between the ends."""
@@ -109,12 +148,9 @@ def _tiles(stack: Stack, chunks: Chunks, mask_band: int | None) -> _Tiles:
         _Chunks(*map(np.array, axis)) for axis in zip(starts(stack, chunks), chunk_sizes(stack, chunks), strict=True)
     )
     known: dict[tuple[object, ...], tuple[_Axis, _Axis]] = {}
-    stored = decoded = pixels = read = needed = 0
-    for scene in stack.scenes:
-        file, band = (scene, scene.band) if mask_band is None else (scene.mask, mask_band)
-        if file is None or scene.part(stack.grid.window) is None:
-            continue
-        layout, cover = file.header.layout, None if mask_band is None else scene.mask
+    tiles = _NO_TILES
+    for scene, layout, sizes in _files(stack, mask_band):
+        cover = None if mask_band is None else scene.mask
         place = (cover.factor, cover.row, cover.column) if cover else None
         key = scene.window, place, layout.tile_height, layout.tile_width
         if key not in known:
@@ -123,46 +159,50 @@ def _tiles(stack: Stack, chunks: Chunks, mask_band: int | None) -> _Tiles:
                 columns.axis(scene.column, scene.header.shape[1], layout.tile_width, place[::2] if place else None),
             )
         down, across = known[key]
-        plane = band - 1 if layout.planar == "band" else 0
-        sizes = layout.byte_counts[plane, down.tiles, across.tiles].astype(np.int64)
-        times = int(down.times.sum() * across.times.sum())
-        stored, decoded = stored + int(down.times @ sizes @ across.times), decoded + times * layout.tile_bytes
-        pixels, read, needed = pixels + down.pixels * across.pixels, read + times, needed + sizes.size
-    return _Tiles(stored, decoded, pixels, read, needed)
+        met = sizes[down.tiles, across.tiles].astype(np.int64)
+        read, stored = int(down.times.sum() * across.times.sum()), int(down.times @ met @ across.times)
+        tiles += _Tiles(stored, read * layout.tile_bytes, down.pixels * across.pixels, read, met.size)
+    return tiles
 
 
 def _tiles_met(stack: Stack, windows: Iterable[Window], mask_band: int | None) -> _Tiles:
-    """As `_tiles`, without tiles outside of the stack's area."""
+    """As `_tiles`, for any windows, without tiles outside of the stack's area."""
     known: dict[tuple[object, ...], tuple[Integers, int]] = {}
-    stored = decoded = pixels = read = needed = 0
-    for scene in stack.scenes:
-        file, band = (scene, scene.band) if mask_band is None else (scene.mask, mask_band)
-        if file is None:
-            continue
-        layout, place = file.header.layout, scene.mask and (scene.mask.factor, scene.mask.row, scene.mask.column)
+    tiles = _NO_TILES
+    for scene, layout, sizes in _files(stack, mask_band):
+        place = scene.mask and (scene.mask.factor, scene.mask.row, scene.mask.column)
         key = scene.window, place, layout.tile_height, layout.tile_width, scene.header.tile_shape
         if key not in known:
             known[key] = _times_met(stack, windows, scene, masks=mask_band is not None)
-        times, met = known[key]
-        plane = band - 1 if layout.planar == "band" else 0
-        stored += int((layout.byte_counts[plane] * times).sum())
-        decoded, pixels = decoded + int(times.sum()) * layout.tile_bytes, pixels + met
-        read, needed = read + int(times.sum()), needed + int(np.count_nonzero(times))
-    return _Tiles(stored, decoded, pixels, read, needed)
+        times, pixels = known[key]
+        read, stored = int(times.sum()), int((sizes * times).sum())
+        tiles += _Tiles(stored, read * layout.tile_bytes, pixels, read, int(np.count_nonzero(times)))
+    return tiles
+
+
+def _files(stack: Stack, mask_band: int | None) -> Iterator[tuple[Scene, TiffLayout, Integers]]:
+    """The scenes with the layouts of their files and the bytes of the tiles (rows, columns) of the band that is read.
+
+    With a `mask_band`, those of their masks. Scenes without a mask, or beside the grid, are left out.
+    """
+    for scene in stack.scenes:
+        file, band = (scene, scene.band) if mask_band is None else (scene.mask, mask_band)
+        if file is not None and scene.part(stack.grid.window) is not None:
+            layout = file.header.layout
+            yield scene, layout, layout.byte_counts[band - 1 if layout.planar == "band" else 0]
 
 
 def _times_met(stack: Stack, windows: Iterable[Window], scene: Scene, *, masks: bool) -> tuple[Integers, int]:
     """The times that each tile of a scene, or of its mask, is read; and the pixels of the scene that are."""
-    assert stack.area  # by the caller
     layout = scene.mask.header.layout if masks and scene.mask else scene.header.layout
     times, pixels = np.zeros(layout.byte_counts.shape[1:], np.int64), 0
     for window in windows:
-        part, outside = scene.part(window), Outside(stack.area, scene, window)
+        part, outside = scene.part(window), Outside(stack.area, scene, window) if stack.area else None
         if part is None:
             continue
-        hides = outside.hides_mask if masks else outside.hides_tile
+        hides = (outside.hides_mask if masks else outside.hides_tile) if outside else None
         for row, column, tile in tiles_of(layout, scene.mask.part(part) if masks and scene.mask else part):
-            if not hides(tile):
+            if hides is None or not hides(tile):
                 times[row, column] += 1
                 pixels += tile.height * tile.width
     return times, pixels

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from runner.base.humanize import plural
 from runner.errors import PlanError
 from runner.model import Stack
 from runner.planning.chunking import STRIP_ROWS
 from runner.planning.memory import large_tiles
 from runner.planning.records import StagePlan, Workers
-from runner.reduce.statistics import statistic
-from runner.settings import ChunkSettings, JobSettings, Over
+from runner.planning.whole import takes_whole_scenes
+from runner.settings import ChunkSettings, JobSettings
 
 REWRITE = "gdal_translate -of COG in.tif out.tif"
 
@@ -33,7 +34,7 @@ def refuse_too_large(
     raise PlanError(
         f"{'+'.join(stage.name for stage in stages)}: a worker of {workers.threads} threads would need "
         f"{_mebibytes(needed):,} MiB, it may have {workers.memory_bytes // 2**20:,} MiB; "
-        f"set {next(fitting, f'{limit}, if there is as much')}{_rewrite(stack)}"
+        f"set {next(fitting, f'{limit}, if there is as much')}{_rewrite(stack)}{_fewer_groups(stages)}"
     )
 
 
@@ -42,6 +43,16 @@ def _rewrite(stack: Stack) -> str:
         return ""
     tile_y, tile_x = stack.tile_shape
     return f", or rewrite the files, whose tiles of {tile_y} x {tile_x} are decoded whole: {REWRITE}"
+
+
+def _fewer_groups(stages: tuple[StagePlan, ...]) -> str:
+    """The stages whose groups take memory, each with its sums while a window is computed and its rasters at the end."""
+    grouped = [
+        f"stages.{stage.name}.group_by={','.join(stage.groups.by)} makes {plural(len(stage.groups.labels), 'group')}"
+        for stage in stages
+        if stage.groups
+    ]
+    return f", or group by another key, since {' and '.join(grouped)}" if grouped else ""
 
 
 def _ways(
@@ -68,7 +79,7 @@ def _smaller_chunks(
     job: JobSettings, stack: Stack, stages: tuple[StagePlan, ...]
 ) -> Iterator[tuple[str, ChunkSettings]]:
     """A row of tiles, smaller and smaller, unless stages need whole scenes."""
-    if any(_whole_scenes(job, stage.name) for stage in stages):
+    if any(takes_whole_scenes(job.stages[stage.name]) for stage in stages):
         return
     settings = job.stages[stages[0].name].chunks or job.chunks
     tile_y, tile_x = stack.tile_shape
@@ -83,16 +94,11 @@ def _chunk_overrides(job: JobSettings, stages: tuple[StagePlan, ...], y: int, x:
     """Overrides that set the chunks of these stages: those of all stages, unless one of these needs whole scenes."""
     shared = [name for name, stage in job.stages.items() if not stage.chunks]
     own = [stage.name for stage in stages if job.stages[stage.name].chunks]
-    if any(_whole_scenes(job, name) for name in shared):
+    if any(takes_whole_scenes(job.stages[name]) for name in shared):
         own = [stage.name for stage in stages]
         yield from (f"chunks@stages.{name}.chunks=auto" for name in own if name in shared)
     for key in [f"stages.{name}.chunks" for name in own] + ["chunks"] * (len(own) < len(stages)):
         yield from (f"{key}.y={y}", f"{key}.x={x}")
-
-
-def _whole_scenes(job: JobSettings, stage_name: str) -> bool:
-    stage = job.stages[stage_name]
-    return stage.over is Over.space and any(statistic(name).ordered for name in stage.statistics)
 
 
 def _cluster_keys(stages: tuple[StagePlan, ...], key: str) -> list[str]:

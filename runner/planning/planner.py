@@ -1,25 +1,27 @@
 """From a job and its stack to a plan: stages fused, tasks cut, costs stated."""
 
-from dataclasses import dataclass
-from functools import cached_property
-from math import prod
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from runner.cluster.kinds import expected_workers
-from runner.errors import ConfigError, PlanError
+from runner.errors import ConfigError, PlanError, printable
 from runner.model import Stack
-from runner.planning.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, task_chunks
 from runner.planning.cost import cost_of
-from runner.planning.memory import PROCESS_BYTES, large_tiles, raster_dtype, result_bytes, task_bytes, waiting_bytes
+from runner.planning.groups import group_scenes
+from runner.planning.memory import raster_dtype
 from runner.planning.memory_advice import refuse_too_large
 from runner.planning.outside import pixels_in_area
-from runner.planning.reading import Reading, make_reading
-from runner.planning.records import Chunks, Pass, Plan, StagePlan, Task, Workers
+from runner.planning.reading import make_reading
+from runner.planning.records import Pass, Plan, StagePlan, Workers
+from runner.planning.sizing import ArraySizing, TaskSizing
 from runner.planning.weights import stage_weights
-from runner.planning.whole import refuse_parted_values
-from runner.reduce.statistics import statistic
+from runner.planning.whole import refuse_parted_values, takes_whole_scenes
+from runner.planning.zones import refuse_unequal_weights, stage_zones
+from runner.reduce.scene_times import FURTHEST, MOST_SCENES, milliseconds
+from runner.reduce.statistics import needs, statistic
 from runner.settings import ChunkSettings, ClusterSettings, EngineName, JobSettings, MaskSettings, Over
 from runner.source.stores import Stores
 
@@ -29,20 +31,28 @@ def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores |
 
     The scenes are read from `stores`, or from stores of the plan's own. `skipped` scenes cannot be read; values that
     are missing without them do not refuse the job. Raises ConfigError for chunks that divide what a statistic needs
-    whole, and PlanError for a min_count or weights that are impossible, or for a job that does not fit the workers'
-    memory.
+    whole, and PlanError for a min_count, weights or groups that are impossible, or for a job that does not fit the
+    workers' memory, and ClusterError if a running scheduler does not say what workers it has.
     """
     refuse_parted_values(job)
     refuse_unfit_masks(job, stack)
-    _refuse_high_counts(job, stack, skipped)
+    _refuse_far_times(job, stack)
     block_engine = job.engine is EngineName.block
     groups = _fused(job) if block_engine else [[name] for name in job.stages]
     reading = make_reading(job, stack, stores)
     if block_engine:
         _refuse_lazy_statistics(job)
-    stages = plan_stages(job, stack)
-    plan_pass = _plan_tasks if block_engine else _plan_arrays
-    passes = [plan_pass(job, stack, reading, tuple(stages[name] for name in names)) for names in groups]
+    stages = plan_stages(job, stack, stores)
+    _refuse_high_counts(stages.values(), stack, skipped)
+    every = tuple(stages.values())
+
+    def plan_pass(names: list[str]) -> Pass:
+        own = tuple(stages[name] for name in names)
+        sizes = TaskSizing(job, stack, reading, own, every) if block_engine else ArraySizing(job, stack, reading)
+        return _plan_pass(sizes, own)
+
+    passes = [plan_pass(names) for names in groups]
+    passes[0] = replace(passes[0], least_valid=job.source.min_valid_fraction)  # the others get the scenes it leaves
     return Plan(tuple(passes), reading)
 
 
@@ -53,8 +63,7 @@ def _fused(job: JobSettings) -> list[list[str]]:
 
     def way(name: str) -> tuple[ClusterSettings, ChunkSettings, bool]:
         stage = job.stages[name]
-        whole_scenes = stage.over is Over.space and any(statistic(name).ordered for name in stage.statistics)
-        return stage.cluster, stage.chunks or job.chunks, whole_scenes
+        return stage.cluster, stage.chunks or job.chunks, takes_whole_scenes(stage)
 
     alike: dict[str, list[str]] = {}
     for name in job.stages:
@@ -69,64 +78,62 @@ def _fused(job: JobSettings) -> list[list[str]]:
     return groups
 
 
-def plan_stages(job: JobSettings, stack: Stack) -> dict[str, StagePlan]:
-    """Every stage of a job, by its name. Raises PlanError for weights that are impossible."""
-    return {
+def plan_stages(job: JobSettings, stack: Stack, stores: Stores | None = None) -> dict[str, StagePlan]:
+    """Every stage of a job, by its name.
+
+    Raises PlanError for weights or groups that are impossible, ConfigError for a file of zones that cannot be used.
+    """
+    zones = stage_zones(job, stack, stores)
+    stages = {
         name: StagePlan(
-            name, stage.over, tuple(stage.statistics), stage.min_count, stage_weights(name, stage, stack.grid)
+            name,
+            stage.over,
+            tuple(stage.statistics),
+            stage.min_count,
+            stage_weights(name, stage, stack.grid),
+            job.output.scale,
+            zones if stage.over is Over.zones else None,
+            group_scenes(f"stages.{name}.group_by", stage.grouped_by, stack.scenes) if stage.grouped_by else None,
         )
         for name, stage in job.stages.items()
     }
+    refuse_unequal_weights(stages.values())
+    return stages
 
 
-def _refuse_high_counts(job: JobSettings, stack: Stack, skipped: int) -> None:
-    for name, stage in job.stages.items():
-        over_time = stage.over is Over.time
-        most, unit = (
-            (len(stack.scenes) + skipped, "scenes") if over_time else (pixels_in_area(stack), "pixels in a scene")
-        )
+def _refuse_high_counts(stages: Iterable[StagePlan], stack: Stack, skipped: int) -> None:
+    for stage in stages:
+        most, unit = len(stack.scenes) + skipped, "scenes"
+        if stage.over.makes_table:
+            most, unit = pixels_in_area(stack), "pixels in a scene"
+        elif stage.groups:
+            most, unit = max(stage.groups.sizes) + skipped, "scenes in the largest group"
         if stage.min_count > most:
             raise PlanError(
-                f"stages.{name}.min_count={stage.min_count}: there are {most} {unit}, so every value would be missing; "
-                f"wanted at most {most}"
+                f"stages.{stage.name}.min_count={stage.min_count}: there are {most} {unit}, so every value would be "
+                f"missing; wanted at most {most}"
             )
 
 
-def resolve_workers(cluster: ClusterSettings) -> Workers:
-    """The workers that a cluster will have. A running scheduler is asked. Raises ClusterError."""
-    return Workers(*expected_workers(cluster))
+def _refuse_far_times(job: JobSettings, stack: Stack) -> None:
+    """Raise PlanError for times that do not add up exactly, where a statistic sums them."""
+    stages = [name for name, stage in job.stages.items() if needs(stage.statistics).times]
+    far = [scene for scene in (stack.scenes[0], stack.scenes[-1]) if abs(milliseconds(scene.time)) >= FURTHEST]
+    if stages and (far or len(stack.scenes) > MOST_SCENES):
+        got = f"scene {printable(far[0].name)} is of {far[0].time:%Y-%m-%d}" if far else f"{len(stack.scenes)} scenes"
+        raise PlanError(
+            f"stages.{stages[0]}: slopes add up the times of up to {MOST_SCENES} scenes, from 1722 to 2278, got {got}; "
+            "set source.start and source.end, or leave out slopes"
+        )
 
 
-def _plan_arrays(job: JobSettings, stack: Stack, reading: Reading, stages: tuple[StagePlan, ...]) -> Pass:
-    stage = job.stages[stages[0].name]
-    workers, rule = resolve_workers(stage.cluster), reading.rule
-
-    def least_bytes(settings: ChunkSettings, of: Workers) -> int:
-        """One chunk for each thread; how many more a worker holds, dask decides."""
-        return PROCESS_BYTES + of.threads * prod(array_chunks(settings, stack, rule)) * rule.pixels.dtype.itemsize
-
-    refuse_too_large(job, stack, stages, workers, least_bytes)
-    chunks = array_chunks(stage.chunks or job.chunks, stack, rule)
-    return Pass(
-        stages=stages,
-        engine=job.engine,
-        cluster=stage.cluster,
-        workers=workers,
-        chunks=chunks,
-        tasks=cut(stack, chunks),
-        reading=reading,
-        raster=raster_dtype(job.output.raster_dtype, stack.dtype),
-        cost=cost_of(stack, reading, chunks, None),
-        worker_bytes=None,
-    )
-
-
-def _plan_tasks(job: JobSettings, stack: Stack, reading: Reading, stages: tuple[StagePlan, ...]) -> Pass:
+def _plan_pass(sizing: TaskSizing | ArraySizing, stages: tuple[StagePlan, ...]) -> Pass:
+    job, stack, reading = sizing.job, sizing.stack, sizing.reading
     first = job.stages[stages[0].name]
-    sizing = _Sizing(job, stack, reading, stages)
-    workers = resolve_workers(first.cluster)
+    workers = Workers(*expected_workers(first.cluster))  # of a running scheduler, which is asked
     worker_bytes = refuse_too_large(job, stack, stages, workers, sizing.worker_bytes)
     chunks, tasks = sizing.cut(first.chunks or job.chunks, workers)
+    by_dask = job.engine is EngineName.xarray  # which decides itself what it reads at once and holds
     return Pass(
         stages=stages,
         engine=job.engine,
@@ -136,61 +143,11 @@ def _plan_tasks(job: JobSettings, stack: Stack, reading: Reading, stages: tuple[
         tasks=tasks,
         reading=reading,
         raster=raster_dtype(job.output.raster_dtype, stack.dtype),
-        cost=cost_of(stack, reading, chunks, tasks),
-        worker_bytes=worker_bytes,
+        cost=cost_of(stack, reading, chunks, None if by_dask else tasks),
+        worker_bytes=None if by_dask else worker_bytes,
+        kept_scenes=job.output.kept_scenes if job.output.keep_partials and not by_dask else None,
+        spool_bytes=sizing.spool_bytes(workers),
     )
-
-
-@dataclass(frozen=True)
-class _Sizing:
-    """The tasks of a pass for given chunks and workers, and the memory they take."""
-
-    job: JobSettings
-    stack: Stack
-    reading: Reading
-    stages: tuple[StagePlan, ...]
-
-    def cut(self, settings: ChunkSettings, workers: Workers) -> tuple[Chunks, tuple[Task, ...]]:
-        """The size of a task, and the tasks."""
-        chunks = task_chunks(settings, self.stack, self.reading.rule, self.stages, self._room(workers))
-        if settings.time == "auto" and not any(stage.ordered for stage in self.stages):
-            return chunks, balanced_tasks(self.stack, chunks, workers)
-        return chunks, cut(self.stack, chunks)
-
-    def worker_bytes(self, settings: ChunkSettings, workers: Workers) -> int:
-        """The most that a worker process holds."""
-        chunks, tasks = self.cut(settings, workers)
-        held = self._process_bytes + workers.threads * self._task_bytes(chunks)
-        if self._in_process:
-            held += waiting_bytes(self.stages, self.stack, self.reading.rule, tasks, workers)
-        return held
-
-    def _task_bytes(self, chunks: Chunks) -> int:
-        return task_bytes(self.stages, self.stack, self.reading, chunks, by_gdal=self._by_gdal)
-
-    @cached_property
-    def _by_gdal(self) -> bool:
-        return any(map(self.reading.by_gdal, self.stack.scenes))
-
-    @property
-    def _in_process(self) -> bool:
-        return self.job.stages[self.stages[0].name].cluster.kind.in_process
-
-    @property
-    def _process_bytes(self) -> int:
-        return PROCESS_BYTES + (result_bytes(self.job, self.stack) if self._in_process else 0)
-
-    def _room(self, workers: Workers) -> int:
-        """Bytes of accumulators that a task may hold.
-
-        All there are for tiles that are large or do not lie alike, so that few of them are decoded twice.
-        """
-        plain = not large_tiles(self.stack) and len(self.stack.tile_phases) == 1
-        if plain or workers.memory_bytes is None:
-            return WINDOW_BYTES
-        one_pixel = self._task_bytes(Chunks(len(self.stack.scenes), 1, 1))
-        spare = (workers.memory_bytes - self._process_bytes) // workers.threads - one_pixel
-        return max(WINDOW_BYTES, spare // 2)  # the other half for partials that wait to be combined
 
 
 def refuse_unfit_masks(job: JobSettings, stack: Stack) -> None:
@@ -221,5 +178,5 @@ def _values_beyond(mask: MaskSettings, kind: np.dtype[Any]) -> str | None:
 def _refuse_lazy_statistics(job: JobSettings) -> None:
     for name, stage in job.stages.items():
         for reduction in map(statistic, stage.statistics):
-            if reduction.finish is None and reduction.of_values is None:
+            if not reduction.of_tasks:
                 raise PlanError(f"stages.{name}: {reduction.name} is a function of DataArrays; set engine=xarray")

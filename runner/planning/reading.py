@@ -11,7 +11,8 @@ from runner.read.decode import fast_path_refusal
 from runner.read.fetch import FetchOptions
 from runner.read.header import SceneFile
 from runner.settings import EngineName, FetchSettings, Inflate, JobSettings, ReaderName
-from runner.source.stores import Stores, gdal_options, network_environment
+from runner.source.gdal_stores import gdal_options
+from runner.source.stores import Stores, network_environment
 
 _TOGETHER_BYTES: Final = 128 * 2**20  # of tiles of several scenes, decoded together
 

@@ -9,8 +9,8 @@ from runner.reduce.statistics import statistic
 from runner.settings import ChunkSettings, EngineName, JobSettings, Over, StageSettings
 
 OPTIONS: Final = {(1, "block", "block"): "block", (1, "block", "all"): "row", (1, "all", "all"): "scene"}
-_AXES: Final = {Over.space: ("y", "x"), Over.time: ("time",)}
-_NEEDS: Final = {Over.space: "whole scenes", Over.time: "all scenes at once"}
+_AXES: Final = {Over.space: ("y", "x"), Over.time: ("time",), Over.zones: ("y", "x")}
+_NEEDS: Final = {Over.space: "whole scenes", Over.time: "all scenes at once", Over.zones: "whole scenes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,11 @@ class _Conflict:
     typed: str
     need: str
     remedy: str
+
+
+def takes_whole_scenes(stage: StageSettings) -> bool:
+    """True if a statistic of a scene needs all its pixels, or all those of its zones, at once."""
+    return stage.over.makes_table and any(statistic(name).ordered for name in stage.statistics)
 
 
 def refuse_parted_values(job: JobSettings) -> None:
@@ -53,6 +58,6 @@ def _typed(key: str, chunks: ChunkSettings, axes: list[str]) -> str:
 
 def _remedy(key: str, name: str, over: Over) -> str:
     """Overrides to add: chunks of its own for a stage that shares the chunks of all stages."""
-    if over is Over.space and key == "chunks":
+    if over.makes_table and key == "chunks":
         return f"stages.{name}.chunks=scene"
     return " ".join(f"{key}.{axis}=all" for axis in _AXES[over])

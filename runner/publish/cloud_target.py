@@ -13,7 +13,6 @@ from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionEr
 
 from runner.errors import OutputError, printable
 from runner.model import Location
-from runner.output.digest import file_sha256
 from runner.publish.media_types import media_type
 from runner.publish.target import Sent, of_output, refuse_damaged, sha256_of
 from runner.read.fetch import FAILURES
@@ -51,18 +50,22 @@ class CloudTarget:
 
     def sizes(self) -> dict[str, int]:
         """The bytes of every object there is, without those that an upload in parts has left."""
-        before = self._key("")
-        pages = self._answer("", lambda: list(obstore.list(self.store, prefix=self.prefix or None)))
-        found = {entry["path"]: entry["size"] for page in pages for entry in page}
-        return {
-            path.removeprefix(before): size
-            for path, size in found.items()
-            if path.startswith(before) and not path.endswith(_ASIDE)
-        }
+        return dict(self._listed())
+
+    def _listed(self) -> Iterator[tuple[str, int]]:
+        """The same, page by page."""
+        before, pages = self._key(""), iter(obstore.list(self.store, prefix=self.prefix or None))
+        while (page := self._answer("", lambda: next(pages, None))) is not None:
+            found = ((entry["path"], entry["size"]) for entry in page)
+            yield from (
+                (path.removeprefix(before), size)
+                for path, size in found
+                if path.startswith(before) and not path.endswith(_ASIDE)
+            )
 
     def first(self) -> str | None:
         """The path of an object there is, or None."""
-        return next(iter(self.sizes()), None)
+        return next((name for name, _ in self._listed()), None)
 
     def refuse_unwritable(self) -> None:
         """Raise OutputError if objects cannot be written, by a request that replaces an object that is not there."""
@@ -75,16 +78,24 @@ class CloudTarget:
 
         self._answer(name, replace_nothing)
 
-    def put(self, name: str, path: Path, sent: Sent) -> bool:
+    def put(self, name: str, path: Path, sha256: str, sent: Sent) -> bool:
         """Write a file as an object; False if there is one of this name."""
         size = path.stat().st_size
-        arrived = self.put_bytes(name, path.read_bytes()) if size <= _MOST_AT_ONCE else self._put_aside(name, path)
+        small = size <= _MOST_AT_ONCE
+        arrived = self._put_at_once(name, path.read_bytes()) if small else self._put_aside(name, path)
+        if arrived:
+            self._prove(name, sha256)
         sent(size)
         return arrived
 
     def put_bytes(self, name: str, body: bytes) -> bool:
         """Write a few bytes as an object; False if there is one of this name."""
+        arrived = self._put_at_once(name, body)
+        if arrived:
+            self._prove(name, hashlib.sha256(body).hexdigest())
+        return arrived
 
+    def _put_at_once(self, name: str, body: bytes) -> bool:
         def put() -> bool:
             try:
                 obstore.put(self.store, self._key(name), body, mode="create", **_attributes(name))
@@ -92,10 +103,7 @@ class CloudTarget:
                 return False
             return True
 
-        arrived = self._answer(name, put)
-        if arrived:
-            self._prove(name, hashlib.sha256(body).hexdigest())
-        return arrived
+        return self._answer(name, put)
 
     def _put_aside(self, name: str, path: Path) -> bool:
         """In parts under another name, since no condition is made there; renamed if there is no object of this one."""
@@ -112,10 +120,7 @@ class CloudTarget:
                 obstore.delete(self.store, self._key(aside))
             return True
 
-        arrived = self._answer(name, put)
-        if arrived:
-            self._prove(name, file_sha256(path))
-        return arrived
+        return self._answer(name, put)
 
     def _prove(self, name: str, sha256: str) -> None:
         _, arrived = sha256_of(self.chunks(name))
@@ -123,10 +128,9 @@ class CloudTarget:
             self._answer(name, lambda: obstore.delete(self.store, self._key(name)))
             refuse_damaged(self._href(name), sha256, arrived)
 
-    def holds(self, name: str, path: Path) -> bool:
+    def holds(self, name: str, path: Path, sha256: str) -> bool:
         """Tell if an object is the same bytes as a file, which are read back."""
-        size, sha256 = sha256_of(self.chunks(name))
-        return size == path.stat().st_size and sha256 == file_sha256(path)
+        return sha256_of(self.chunks(name)) == (path.stat().st_size, sha256)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The bytes of an object."""

@@ -4,9 +4,8 @@ Sources: STAC 1.1.0, and its extensions Projection 2.0.0, File Info 2.1.0 and Pr
 relative to it, so that it holds wherever the folder is copied.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,14 +14,15 @@ from rasterio.crs import CRS
 from runner.base.atomic import write_json
 from runner.base.humanize import plural
 from runner.errors import printable
-from runner.model import Grid, Inputs
-from runner.output.digest import FileFacts, file_sha256
-from runner.output.results import inputs_sha256
-from runner.publish.footprint import footprint_of, outline
+from runner.model import Grid, Inputs, Stack
+from runner.output.bands import describe_band
+from runner.output.digest import FileFacts, ValueFacts, file_sha256
+from runner.output.footprint import footprint_of, outline
+from runner.output.results import inputs_sha256, package_version
+from runner.planning.records import Layer, StagePlan
 from runner.publish.media_types import COG, media_type
 from runner.read.services import is_remote
 from runner.record.outputs import StageFiles
-from runner.reduce.statistics import statistic
 from runner.settings import Over
 
 STAC_VERSION: Final = "1.1.0"
@@ -98,16 +98,23 @@ def _projection(grid: Grid) -> dict[str, Any]:
 
 def _processing(described: Described) -> dict[str, Any]:
     stack = described.inputs.stack
-    reductions = ", ".join(f"{stage.name} ({', '.join(stage.statistics)})" for stage, _ in described.stages)
+    reductions = ", ".join(
+        f"{stage.name} ({'; '.join(filter(None, [', '.join(stage.statistics), _by(stage)]))})"
+        for stage, _ in described.stages
+    )
     scenes = plural(len(stack.scenes), "scene")
     listed = "as linked" if len(stack.scenes) <= MOST_LINKS else "of which inputs.parquet is the list"
     return {
         "processing:lineage": f"{reductions} of {scenes} of {printable(stack.name)}, {listed}",
-        "processing:software": {"cog-stack-runner": version("cog-stack-runner")},
+        "processing:software": {"cog-stack-runner": package_version()},
         "cog_stack_runner:scenes": len(stack.scenes),
         "cog_stack_runner:config_sha256": described.config_sha256,
         "cog_stack_runner:inputs_sha256": inputs_sha256(file for scene in stack.scenes for file in scene.objects),
     }
+
+
+def _by(stage: StagePlan) -> str:
+    return f"by {', '.join(stage.groups.by)}" if stage.groups else ""
 
 
 # --- links ------------------------------------------------------------------------------------------------------------
@@ -130,10 +137,11 @@ def _derived_from(inputs: Inputs) -> Iterator[dict[str, str]]:
 
 def _assets(folder: Path, described: Described) -> Iterator[tuple[str, dict[str, Any]]]:
     stack = described.inputs.stack
-    for stage, files in described.stages:
-        units = {name: unit for name in stage.statistics if (unit := statistic(name).unit(stack.units))}
-        for file in files:
-            yield file.path.stem, _raster(file, units) if stage.over is Over.time else _table(file)
+    for one in described.stages:
+        stage = one.stage
+        for file, layers in one.layers:
+            over_time = stage.over is Over.time
+            yield file.path.stem, _raster(file, layers, stage, stack) if over_time else _table(file, stage.over)
     listing = folder / "inputs.parquet"
     facts = _stored(listing.name, "Scenes, and objects left out", ["metadata"])
     yield listing.stem, {**facts, **_file(listing.stat().st_size, file_sha256(listing))}
@@ -141,23 +149,38 @@ def _assets(folder: Path, described: Described) -> Iterator[tuple[str, dict[str,
         yield Path(name).stem, _stored(name, title, roles)
 
 
-def _raster(file: FileFacts, units: Mapping[str, str]) -> dict[str, Any]:
-    (values,) = file.values
+def _raster(file: FileFacts, layers: Sequence[Layer], stage: StagePlan, stack: Stack) -> dict[str, Any]:
+    names = ", ".join(dict.fromkeys(layer.statistic for layer in layers))
+    of_group = f"of {layers[0].label}" if len(layers) == 1 and stage.groups else _by(stage)
+    facts = _stored(file.path.name, f"Temporal {names} {of_group}".strip(), ["data"], COG)
+    bands = [_band(values, layer, stage, stack) for values, layer in zip(file.values, layers, strict=True)]
+    return {**facts, **_file(file.bytes, file.sha256), "bands": bands}
+
+
+def _band(values: ValueFacts, layer: Layer, stage: StagePlan, stack: Stack) -> dict[str, Any]:
     pixels = values.shape[0] * values.shape[1]
-    about: dict[str, Any] = {"name": values.name, "data_type": values.dtype}
+    about: dict[str, Any] = {
+        "name": layer.name,
+        "description": describe_band(layer, stage.groups, stack),
+        "data_type": values.dtype,
+    }
     if values.nodata is not None:
         about["nodata"] = values.nodata
-    if values.name in units:
-        about["unit"] = units[values.name]
+    unit = stage.unit(values.name, stack.units)
+    if unit:
+        about["unit"] = unit
     present = {"minimum": values.minimum, "maximum": values.maximum}
     known = {name: value for name, value in present.items() if isinstance(value, int | float)}
     about["statistics"] = {**known, "valid_percent": round(100 * values.count / pixels, 4)}
-    facts = _stored(file.path.name, f"Temporal {values.name}", ["data"], COG)
-    return {**facts, **_file(file.bytes, file.sha256), "bands": [about]}
+    return about
 
 
-def _table(file: FileFacts) -> dict[str, Any]:
-    facts = _stored(file.path.name, "Spatial statistics, a row for each scene", ["data"])
+def _table(file: FileFacts, over: Over) -> dict[str, Any]:
+    zonal = over is Over.zones
+    title = (
+        "Statistics of zones, a row for each scene and zone" if zonal else "Spatial statistics, a row for each scene"
+    )
+    facts = _stored(file.path.name, title, ["data"])
     return {**facts, **_file(file.bytes, file.sha256)}
 
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from runner.errors import OutputError, printable
 from runner.host.stopping import refuse_if_stopped
-from runner.output.digest import file_sha256
 from runner.publish.media_types import media_type
 from runner.publish.s3_client import client_of, in_words, refusal_behind, unanswered
 from runner.publish.target import CHUNK_BYTES, Sent, of_output, parts_of, refuse_damaged, sha256_of
@@ -82,14 +81,14 @@ class S3Target:
         name = "outputs.json"
         self._end(name, self._call("create_multipart_upload", name)["UploadId"])
 
-    def put(self, name: str, path: Path, sent: Sent) -> bool:
+    def put(self, name: str, path: Path, sha256: str, sent: Sent) -> bool:
         """Write a file as an object, in parts if it is large; False if there is one of this name."""
         size = path.stat().st_size
         if size <= CHUNK_BYTES:
             arrived = self.put_bytes(name, path.read_bytes())
             sent(size)
             return arrived
-        return self._put_parts(name, path, sent)
+        return self._put_parts(name, path, sha256, sent)
 
     def put_bytes(self, name: str, body: bytes) -> bool:
         """Write a few bytes as an object; False if there is one of this name."""
@@ -105,7 +104,7 @@ class S3Target:
             self._prove(name, hashlib.sha256(body).hexdigest())
         return True
 
-    def _put_parts(self, name: str, path: Path, sent: Sent) -> bool:
+    def _put_parts(self, name: str, path: Path, sha256: str, sent: Sent) -> bool:
         upload = self._call("create_multipart_upload", name, ChecksumAlgorithm="SHA256", **_type_of(name))["UploadId"]
         try:
             parts = self._sent_parts(name, path, upload, sent)
@@ -119,7 +118,7 @@ class S3Target:
                 return False
             raise
         if answer.get("ChecksumSHA256") != _of_parts(part["ChecksumSHA256"] for part in parts):
-            self._prove(name, file_sha256(path))
+            self._prove(name, sha256)
         return True
 
     def _sent_parts(self, name: str, path: Path, upload: str, sent: Sent) -> list[dict[str, Any]]:
@@ -149,22 +148,22 @@ class S3Target:
             self._call("delete_object", name)
             refuse_damaged(self._href(name), sha256, arrived)
 
-    def holds(self, name: str, path: Path) -> bool:
+    def holds(self, name: str, path: Path, sha256: str) -> bool:
         """Tell if an object is the same bytes as a file: by the store's own hash of it, or else read back."""
         about = self._call("head_object", name, ChecksumMode="ENABLED")
         if about["ContentLength"] != path.stat().st_size:
             return False
-        digest = b64encode(bytes.fromhex(file_sha256(path))).decode()
+        digest = b64encode(bytes.fromhex(sha256)).decode()
         if about.get("ChecksumSHA256") == digest:
             return True
         if about.get("ChecksumSHA256", "").partition("-")[2]:
             parts = parts_of(path, _part_bytes(about["ContentLength"]))
             if about["ChecksumSHA256"] == _of_parts(map(_base64, parts)):
                 return True
-        return sha256_of(self.chunks(name))[1] == file_sha256(path)
+        return sha256_of(self.chunks(name))[1] == sha256
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The bytes of an object."""
+        """The bytes of an object, in pieces. Raises OutputError."""
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as in _client
 
         answer = self._call("get_object", name)

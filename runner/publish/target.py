@@ -30,14 +30,14 @@ class Target(Protocol):
     def refuse_unwritable(self) -> None:
         """Raise OutputError if objects cannot be written here. Nothing is left by the question."""
 
-    def put(self, name: str, path: Path, sent: Sent) -> bool:
-        """Write a file as an object, and prove that it arrived; False if there is one of this name."""
+    def put(self, name: str, path: Path, sha256: str, sent: Sent) -> bool:
+        """Write a file of this hash as an object, and prove that it arrived; False if there is one of this name."""
 
     def put_bytes(self, name: str, body: bytes) -> bool:
         """Write a few bytes in the same way."""
 
-    def holds(self, name: str, path: Path) -> bool:
-        """Tell if an object that exists is the same bytes as this file."""
+    def holds(self, name: str, path: Path, sha256: str) -> bool:
+        """Tell if an object that exists is the same bytes as this file of this hash."""
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """The bytes of an object."""

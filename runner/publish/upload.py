@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from shlex import quote
 from typing import Final, NoReturn
 
@@ -55,18 +55,29 @@ def uploaded_at_end(job: JobSettings, folder: Path, *, resumed: bool = False) ->
 def _refuse_occupied(target: Target) -> None:
     name = target.first()
     if name is not None:
-        raise OutputError(
-            f"{shown(target.url)} holds {printable(name)} already, and a run uploads to an address of its own; "
-            "name another one by output.upload, or remove what lies there"
-        )
+        raise _occupied(target, name)
 
 
-def upload_all(folder: Path, target: Target) -> None:
+def _occupied(target: Target, name: str) -> OutputError:
+    return OutputError(
+        f"{shown(target.url)} holds {printable(name)} already, and a run uploads to an address of its own; "
+        "name another one by output.upload, or remove what lies there"
+    )
+
+
+def refuse_others_at(target: Target, folder: Path) -> None:
+    """Raise OutputError if something lies at the address that an earlier attempt to upload this run did not leave."""
+    for name in sorted(target.sizes()):
+        if PurePosixPath(name).name != UPLOADED and not (folder / name).is_file():
+            raise _occupied(target, name)
+
+
+def upload_all(folder: Path, target: Target, way: str | None = None) -> None:
     """Upload a complete run, an archive with those of its stacks that are not there yet; say how to go on if it fails.
 
-    Raises OutputError.
+    The way on is to resume the run, unless another is given. Raises OutputError.
     """
-    way = f"{command()} log resume {quote(relative_path(folder))}"
+    way = way or f"{command()} log resume {quote(relative_path(folder))}"
     try:
         rows = read_stacks(folder) if read_run(folder).record.is_archive else ()
         stacks = [f"{FOLDER}/{row.stack}" for row in rows if row.status == "COMPLETED"]
@@ -102,7 +113,7 @@ def upload_run(folder: Path, target: Target, stacks: Sequence[str] = ()) -> tupl
     files = [_facts(folder, name) for name in files_written(run)]
     _refuse_altered(run, files)
     below = [_facts(folder, f"{stack}/{UPLOADED}") for stack in stacks]
-    upload = _Upload(folder, target, target.sizes(), sum(file.bytes for file in files))
+    upload = _Upload(folder, target, target.sizes(), {file.name: file.sha256 for file in files}, total=_bytes_of(files))
     with upload.shown() as sent:
         upload.settle(RECORD, sent)
         target.drop_parts({file.name for file in files})
@@ -113,6 +124,10 @@ def upload_run(folder: Path, target: Target, stacks: Sequence[str] = ()) -> tupl
             upload.settle(_LAST, sent)
     keep_uploaded(folder, text)
     return len(files) + 1, upload.total
+
+
+def _bytes_of(files: Sequence[UploadedFile]) -> int:
+    return sum(file.bytes for file in files)
 
 
 def _facts(folder: Path, name: str) -> UploadedFile:
@@ -148,6 +163,7 @@ class _Upload:
     folder: Path
     target: Target
     there: dict[str, int]
+    hashes: dict[str, str]
     total: int
     _done: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -183,9 +199,9 @@ class _Upload:
         """Upload a file, unless the same bytes are there. Raises OutputError for others."""
         refuse_if_stopped()
         path = self.folder / name
-        if name not in self.there and self.target.put(name, path, sent):
+        if name not in self.there and self.target.put(name, path, self.hashes[name], sent):
             return
-        if not self.target.holds(name, path):
+        if not self.target.holds(name, path, self.hashes[name]):
             self._refuse(name)
         if name in self.there:
             sent(path.stat().st_size)

@@ -174,10 +174,10 @@ def read_turns(
 def together(parts: Sequence[ScenePart], most: int) -> Iterator[Sequence[ScenePart]]:
     """Parts that are decoded together, at most so many: in their order, and those of one place rather than of two.
 
-    Tiles at one place are added to the same sums. So a few scenes less go together where a place ends.
+    Tiles at one place, of one lot, are added to the same sums. So a few scenes less go together where a place ends.
     """
     batch: list[ScenePart] = []
-    for _, at_one_place in groupby(parts, lambda part: (part.row, part.column, part.window[2:])):
+    for _, at_one_place in groupby(parts, lambda part: (part.lot, part.row, part.column, part.window[2:])):
         if 2 * len(batch) >= most:
             yield batch
             batch = []

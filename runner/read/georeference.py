@@ -5,7 +5,7 @@ files). Scenes with equal tags share one such opening.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,13 +73,13 @@ def interpret_tags(href: str, layout: TiffLayout, sidecars: Sidecars) -> Interpr
 def _interpret(samples: Samples, tags: tuple[Tag, ...], sidecars: Sidecars) -> Interpretation:
     """GDAL's reading of the tags on a GeoTIFF of one pixel. Raises RasterioError."""
     with _opened(one_pixel_tiff(samples, tags), sidecars) as dataset:
-        crs, fills = dataset.crs, tuple(dataset.read()[:, 0, 0].tolist())
+        crs, fills = dataset.crs, _pixel_of_bands(dataset.read, dataset.count, sidecars)
         return Interpretation(
             crs=crs.to_wkt() if crs else "",
             epsg=crs.to_epsg() if crs else None,
             transform=tuple(dataset.transform)[:6],
             dtype=dataset.dtypes[0],
-            nodatas=_exact_nodatas(dataset, fills),
+            nodatas=_exact_nodatas(dataset, fills, sidecars),
             fills=fills,
             scales=dataset.scales,
             offsets=dataset.offsets,
@@ -108,7 +108,17 @@ def _masks_beside_nodata(samples: Samples, tags: tuple[Tag, ...], sidecars: Side
         return file_masks(dataset.mask_flag_enums)
 
 
-def _exact_nodatas(dataset: Any, fills: tuple[Any, ...]) -> tuple[Nodata, ...]:
+def _pixel_of_bands(read: Callable[[int], Any], bands: int, sidecars: Sidecars) -> tuple[Any, ...]:
+    """The only pixel of each band. Bands differ by files beside alone.
+
+    For each band that it reads, rasterio lists all of them: 40,000, as a damaged header may say, took a minute.
+    """
+    first = range(1, bands + 1 if sidecars else 2)
+    pixels = tuple(read(band)[0, 0].item() for band in first)
+    return pixels if sidecars else pixels * bands
+
+
+def _exact_nodatas(dataset: Any, fills: tuple[Any, ...], sidecars: Sidecars) -> tuple[Nodata, ...]:
     """Nodata as GDAL masks by it; where rasterio gives less, a sparse pixel shows it.
 
     rasterio rounds nodata of 64-bit integers, if it gives it at all. Of int8 it gives none beyond the range, such as
@@ -119,7 +129,8 @@ def _exact_nodatas(dataset: Any, fills: tuple[Any, ...]) -> tuple[Nodata, ...]:
         hidden = [fill != 0 or nodata is not None for nodata, fill in zip(given, fills, strict=True)]
     elif dataset.dtypes[0] == "int8":
         by_nodata = [set(flags) == {MaskFlags.nodata} for flags in dataset.mask_flag_enums]
-        hidden = [flag and pixel == 0 for flag, pixel in zip(by_nodata, dataset.read_masks()[:, 0, 0], strict=True)]
+        masks = _pixel_of_bands(dataset.read_masks, dataset.count, sidecars)
+        hidden = [flag and mask == 0 for flag, mask in zip(by_nodata, masks, strict=True)]
     else:
         return given
     return tuple(int(fill) if hides else nodata for nodata, fill, hides in zip(given, fills, hidden, strict=True))

@@ -151,7 +151,7 @@ class ScenePart(NamedTuple):
     """A window of a file, as part of a larger window in which it begins at `row` and `column`.
 
     `scene` is the number of the scene among those of the larger window. `bands` (from 1) are read of it; several must
-    lie in the same tiles.
+    lie in the same tiles. Scenes of another `lot` are added to other sums.
     """
 
     scene: int
@@ -160,6 +160,7 @@ class ScenePart(NamedTuple):
     bands: tuple[int, ...]
     row: int = 0
     column: int = 0
+    lot: int = 0
 
 
 def same_window(files: Sequence[SceneFile], window: Window, band: int) -> list[ScenePart]:

@@ -21,6 +21,7 @@ _TYPES: Final[Mapping[int, str]] = {  # TIFF 6.0 section 2, and BigTIFF's LONG8,
     13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
 _CODES: Final = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i1": "b", "i2": "h", "i4": "i", "i8": "q"}  # struct's
+_SINGLE: Final = {(kind, order): struct.Struct(order + code) for kind, code in ((3, "H"), (4, "I")) for order in "<>"}
 
 Get: TypeAlias = Callable[[int, int], bytes]
 ByteOrder: TypeAlias = Literal["<", ">"]
@@ -149,6 +150,9 @@ class Directory:
 
     def integers(self, number: int) -> tuple[int, ...]:
         """The values of a tag, as of `array`, none if it is absent."""
+        kind, count, value = self.entries.get(number, (0, 0, b""))
+        if count == 1 and (kind, self.source.order) in _SINGLE:  # most are: a fast way
+            return _SINGLE[kind, self.source.order].unpack_from(value)
         tag = self.tag(number) if number in self.entries else None
         if tag is None:
             return ()

@@ -5,11 +5,12 @@ What is not as expected is left to obstore, whose errors are explained: a file t
 
 import asyncio
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import cache
 from stat import S_ISREG
-from typing import Final
+from typing import Final, NamedTuple
 
 from obstore import Bytes
 from obstore.store import LocalStore
@@ -18,6 +19,16 @@ from runner.read.version import NO_TIME, ObjectPart, Version
 
 _HOW: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # or a pipe would wait for a writer
 _THREADS: Final = 32  # which wait for disks, and for file systems of other machines
+
+
+class LocalPart(NamedTuple):
+    """A part of a file to be read: from `start` to `stop`, or to its end before, of this version."""
+
+    store: object
+    key: str
+    start: int
+    stop: int
+    expected: Version
 
 
 async def read_local(store: object, key: str, start: int, stop: int, expected: Version) -> ObjectPart | None:
@@ -33,9 +44,16 @@ def begin_local(
     store: object, key: str, start: int, stop: int, expected: Version
 ) -> "Future[ObjectPart | None] | None":
     """The same in a thread, without an event loop; None for an object of another store."""
-    if not isinstance(store, LocalStore) or store.prefix is not None:
-        return None
-    return _threads().submit(_read, key, start, stop, expected)
+    return _threads().submit(_read, key, start, stop, expected) if _is_local(store) else None
+
+
+def begin_local_parts(parts: Sequence[LocalPart]) -> "Future[list[ObjectPart | None]]":
+    """Parts of several files, read by one thread: to hand each over to another takes longer than to read it."""
+    return _threads().submit(lambda: [_read(*part[1:]) if _is_local(part.store) else None for part in parts])
+
+
+def _is_local(store: object) -> bool:
+    return isinstance(store, LocalStore) and store.prefix is None
 
 
 @cache

@@ -4,6 +4,7 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -13,12 +14,12 @@ from runner.base.atomic import final_name, remove_asides
 from runner.base.command import command
 from runner.base.humanize import listed
 from runner.errors import OutputError, RecordError
-from runner.output.names import output_names, sidecar_names
+from runner.output.names import group_pattern, output_names, sidecar_names
 from runner.record.lock import held
 from runner.record.run import parted_by
 from runner.record.run_folder import RunFolder, read_run
 from runner.record.uploaded import UPLOADED
-from runner.settings import Over
+from runner.settings import Layout, Over
 
 RECORD: Final = "run.json"
 _RESERVE: Final = ".reserve"
@@ -58,19 +59,41 @@ def claim(folder: Path, config: Mapping[str, Any]) -> "Reserve":
 def reclaim(folder: Path, config: Mapping[str, Any], earlier: Mapping[str, Any]) -> "Reserve":
     """Take over the folder of a run that is resumed: what an attempt that was killed wrote aside is removed.
 
+    So are results that it wrote to their end and that this config does not have: they would lie beside its own.
     Raises OutputError for a link in place of a file, which would lead out of the folder, and for files of others that
     the `earlier` config would not have written and this one would.
     """
-    for name in (*_names(config), *_BELOW):
+    for name in (*_names(config), *_of_groups(_entries(folder), config), *_BELOW):
         if (folder / name).is_symlink():
             raise OutputError(f"{folder / name} is a link, and a run writes only into its own folder; remove the link")
-    earlier_names = _known_names(earlier)
-    _refuse_others(folder, [name for name in _names(config) if name not in earlier_names], config)
+    earlier_names = _known_names(earlier, folder)
+    names = (*_names(config), *_of_groups(_entries(folder), config))
+    _refuse_others(folder, [name for name in names if name not in earlier_names], config)
     remove_asides(folder, earlier_names)
+    _remove_results(folder, earlier_names - {*_names(config), *_FILES, *_OF_AN_ARCHIVE})
     try:
         return Reserve(folder)
     except OSError as error:
         raise OutputError(f"{folder}: {error.strerror}; free some space there or make it writable") from error
+
+
+def _remove_results(folder: Path, names: Iterable[str]) -> None:
+    """Remove the files of these names that carry the mark of results, as far as may be; those of others stay."""
+    unwanted = set(names)
+    for path in folder.iterdir():
+        if path.name in unwanted and (path.name in (ITEM, COLLECTION) or _is_result(path)):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_result(path: Path) -> bool:
+    """True for a table or a raster that a run has written."""
+    from runner.output.read_back import read_provenance  # noqa: PLC0415 - numpy and GDAL, for what is left over alone
+
+    try:
+        return "software" in read_provenance(path, "time" if path.suffix == ".tif" else "space")
+    except RecordError:
+        return False
 
 
 def refuse_emptied(folder: Path) -> None:
@@ -86,7 +109,9 @@ def files_written(run: RunFolder) -> list[str]:
     """The files that a complete run has left, by their paths in its folder: of an archive its own, not its stacks'."""
     kept_here = (_RESERVE, UPLOADED)
     paths = (run.path / name for name in (*_names(run.config), *_BELOW) if name not in kept_here)
-    return [path.relative_to(run.path).as_posix() for path in paths if path.is_file() and not path.is_symlink()]
+    written = [path.relative_to(run.path).as_posix() for path in paths if path.is_file() and not path.is_symlink()]
+    of_groups = _of_groups(run.record.outputs, run.config)
+    return [*written, *(name for name in of_groups if name not in written and (run.path / name).is_file())]
 
 
 def left_nothing(folder: Path) -> bool:
@@ -138,7 +163,7 @@ def _any_of(folder: Path, names: Iterable[str]) -> bool:
 def _refuse_files_of_others(folder: Path, config: Mapping[str, Any]) -> None:
     if os.path.lexists(folder / RECORD):
         raise FileExistsError  # it is a run's own
-    _refuse_others(folder, _names(config), config)
+    _refuse_others(folder, [*_names(config), *_of_groups(_entries(folder), config)], config)
 
 
 def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]) -> None:
@@ -160,18 +185,41 @@ def _refuse_others(folder: Path, names: Iterable[str], config: Mapping[str, Any]
 
 def _names(config: Mapping[str, Any]) -> Iterable[str]:
     """The names of all files that a run of this config writes."""
-    stages, described = config.get("stages") or {}, bool((config.get("output") or {}).get("stac"))
+    stages, output = config.get("stages") or {}, config.get("output") or {}
+    described, layout = bool(output.get("stac")), Layout[output.get("layout") or "files"]
     if parted_by(config):
-        tables = [f"{name}.parquet" for name, stage in stages.items() if Over[stage["over"]] is Over.space]
+        tables = [f"{name}.parquet" for name, stage in stages.items() if Over[stage["over"]].makes_table]
         return dict.fromkeys([*_FILES, *_OF_AN_ARCHIVE, *([COLLECTION] if described else []), *tables])
-    results = (output_names(name, Over[stage["over"]], stage["statistics"]) for name, stage in stages.items())
+    results = (
+        output_names(name, Over[stage["over"]], stage["statistics"], layout)
+        for name, stage in stages.items()
+        if layout is Layout.bands or not stage.get("group_by")
+    )
     return dict.fromkeys(chain(_FILES, [ITEM] if described else [], *results))
 
 
-def _known_names(config: Mapping[str, Any]) -> set[str]:
+def _entries(folder: Path) -> list[str]:
+    """The names of what lies in a folder, also by which files written aside will be called."""
+    return sorted(final_name(path.name) or path.name for path in folder.iterdir())
+
+
+def _of_groups(names: Iterable[str], config: Mapping[str, Any]) -> list[str]:
+    """Those of some names that a run of this config may give to the rasters of its groups."""
+    layout = Layout[(config.get("output") or {}).get("layout") or "files"]
+    stages = (config.get("stages") or {}).items() if not parted_by(config) and layout is Layout.files else ()
+    patterns = [
+        group_pattern(name, statistic)
+        for name, stage in stages
+        if stage.get("group_by")
+        for statistic in stage["statistics"]
+    ]
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
+def _known_names(config: Mapping[str, Any], folder: Path) -> set[str]:
     """The names for a recorded config, which may have been altered."""
     try:
-        return set(_names(config))
+        return {*_names(config), *_of_groups(_entries(folder), config)}
     except (AttributeError, KeyError, TypeError):
         return set(_FILES)
 

@@ -9,7 +9,7 @@ import msgspec
 
 from runner.base.atomic import write_json
 from runner.output.digest import FileFacts
-from runner.planning.records import StagePlan
+from runner.planning.records import Layer, StagePlan
 from runner.record.run_files import OutputFile, Outputs, StoredValues
 
 
@@ -19,13 +19,20 @@ class StageFiles(NamedTuple):
     stage: StagePlan
     files: list[FileFacts]
 
+    @property
+    def layers(self) -> list[tuple[FileFacts, list[Layer]]]:
+        """The files, each with the layers that its values are."""
+        layers = iter(self.stage.layers)
+        return [(file, [next(layers) for _ in file.values]) for file in self.files]
+
 
 def write_outputs(path: Path, stages: Sequence[StageFiles]) -> None:
     """Write the files that the stages have left. Raises OutputError."""
-    outputs = Outputs(files=tuple(_file(stage, file) for stage, files in stages for file in files))
+    outputs = Outputs(files=tuple(_file(one.stage, *file) for one in stages for file in one.layers))
     write_json(path, msgspec.to_builtins(outputs))
 
 
-def _file(stage: StagePlan, file: FileFacts) -> OutputFile:
-    values = tuple(StoredValues(*astuple(facts)) for facts in file.values)
+def _file(stage: StagePlan, file: FileFacts, layers: Sequence[Layer]) -> OutputFile:
+    labels = [layer.label if stage.groups else msgspec.UNSET for layer in layers]
+    values = tuple(StoredValues(*astuple(facts), group=of) for facts, of in zip(file.values, labels, strict=True))  # type: ignore[misc]
     return OutputFile(file.path.name, file.bytes, file.sha256, stage.name, stage.over.value, values)

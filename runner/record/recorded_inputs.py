@@ -7,7 +7,7 @@ from runner.base.command import command
 from runner.base.console import progress_bar
 from runner.base.tree import flat
 from runner.errors import RecordError, SourceError
-from runner.record.run_files import RecordedInput
+from runner.record.input_rows import RecordedInput
 from runner.record.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def found_again(earlier: RunFolder) -> "Callable[[JobSettings, Stores], Inputs] 
     if not (earlier.path / "inputs.parquet").exists():
         return None
     rows = earlier.inputs()
-    inputs = [row for row in rows if row.used or row.skipped]
+    inputs = [row for row in rows if row.counted or row.skipped]
     in_time = sorted(inputs, key=lambda row: (row.time, row.scene, row.href))
-    return recorded_inputs(earlier, in_time, rows, pinned=False, area_pinned=True)
+    return recorded_inputs(earlier, in_time, rows, pinned=False, outlines_pinned=True)
 
 
 def recorded_inputs(
@@ -35,19 +35,20 @@ def recorded_inputs(
     rows: Sequence[RecordedInput],
     *,
     pinned: bool,
-    area_pinned: bool | None = None,
+    outlines_pinned: bool | None = None,
 ) -> "Callable[[JobSettings, Stores], Inputs]":
     """A function that finds the inputs of a job: the `wanted` ones of the recorded `rows`, in their order.
 
     Files beside them are pinned too, unless another source.sidecars than the earlier run's is asked for; and so are the
-    polygons of source.area, which `area_pinned` may pin alone.
+    polygons of source.area and zones.file, which `outlines_pinned` may pin alone.
     """
 
     def find(job: "JobSettings", stores: "Stores") -> "Inputs":
         from runner.model import Inputs, LeftOut  # noqa: PLC0415 - what lists of runs spare
+        from runner.record.recorded_outlines import refuse_changed_outlines  # noqa: PLC0415 - as above
         from runner.settings import OnError  # noqa: PLC0415 - as above
-        from runner.source.area import area_digest  # noqa: PLC0415 - as above
         from runner.source.mask_files import has_name, recorded_with_mask  # noqa: PLC0415 - as above
+        from runner.source.outlines import outlines_of  # noqa: PLC0415 - as above
         from runner.source.reopen import (  # noqa: PLC0415 - as above
             look_up,
             read_scenes,
@@ -56,8 +57,8 @@ def recorded_inputs(
         )
         from runner.source.stack import make_stack  # noqa: PLC0415 - as above
 
-        if pinned or area_pinned:
-            refuse_changed_area(earlier, job, area_digest(job.source))
+        if pinned or outlines_pinned:
+            refuse_changed_outlines(earlier, job, outlines_of(job, stores))
         others_beside = job.source.sidecars.value != _sidecars_setting(earlier)
         if others_beside:
             _refuse_unlisted(job, wanted)
@@ -81,23 +82,6 @@ def recorded_inputs(
 
 def _sidecars_setting(earlier: RunFolder) -> str:
     return str(flat(earlier.config).get("source.sidecars", "read"))  # of runs before there was a choice
-
-
-def refuse_changed_area(earlier: RunFolder, job: "JobSettings", digest: str | None) -> None:
-    """Raise SourceError for a file of source.area whose polygons, by their `digest`, are not the recorded ones.
-
-    Another file, or layer, may hold others.
-    """
-    config, recorded = flat(earlier.config), earlier.record.stack
-    same_file = (config.get("source.area"), config.get("source.area_layer")) == (job.source.area, job.source.area_layer)
-    if digest is None or recorded is None or recorded.area_sha256 is None or not same_file:
-        return
-    if digest != recorded.area_sha256:
-        raise SourceError(
-            f"source.area={job.source.area}: its polygons have changed since they were recorded (SHA-256 "
-            f"{recorded.area_sha256[:16]}, now {digest[:16]}); bring the file back, or name another as "
-            "source.area"
-        )
 
 
 def _refuse_unlisted(job: "JobSettings", inputs: Sequence[RecordedInput]) -> None:

@@ -146,6 +146,7 @@ class PassRecord(Struct, frozen=True, kw_only=True):
     start_seconds: Amount | None = None
     reused: Count = 0  # tasks that an earlier attempt had finished
     fetched: Fetched | None = None  # None too where GDAL fetched, which does not count
+    again: Fetched | None = None  # of these, for scenes that were left out once their valid pixels had been counted
     inflated: Inflated | None = None  # as above
     compute_seconds: Amount | None = None
     read_seconds: Amount | None = None  # of all threads together, as reduce_seconds
@@ -179,6 +180,7 @@ class StackRecord(Struct, frozen=True):
     units: str | None = None
     band: Count | None = None
     area_sha256: str | None = None  # of the polygons of source.area
+    zones_sha256: str | None = None  # of the zones of zones.file, with their names
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -195,6 +197,7 @@ class ArchiveRecord(Struct, frozen=True):
     scenes: Count = 0
     bytes: Count | None = None  # fetched; None where GDAL fetched
     area_sha256: str | None = None  # of the polygons of source.area, by which stacks are inside or outside
+    zones_sha256: str | None = None  # of the zones of zones.file, with their names
 
     @property
     def done(self) -> int:

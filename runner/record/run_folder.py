@@ -16,8 +16,10 @@ from runner.base.command import command
 from runner.base.humanize import listed
 from runner.base.suggest import did_you_mean
 from runner.errors import RecordError, expanded
+from runner.record.input_rows import RecordedInput, read_inputs
+from runner.record.json_files import read_record
 from runner.record.run import SCHEMA_VERSION, Run
-from runner.record.run_files import OutputFile, RecordedInput, read_inputs, read_outputs, read_record
+from runner.record.run_files import OutputFile, read_outputs
 from runner.record.stacks import FOLDER
 
 _SILENT_SECONDS = 15.0  # a run beats every 2 s; one elsewhere that has been silent for so long is dead

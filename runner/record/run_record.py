@@ -1,38 +1,32 @@
 """`run.json` written: the record of a run, true from its first second to its last."""
 
-import errno
-import hashlib
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import msgspec
+import numpy.typing as npt
 from msgspec.structs import replace
 
 from runner.base.atomic import update_json
-from runner.base.overrides import config_flags
-from runner.base.redact import redact_tree
-from runner.errors import Interrupted, OutputError
-from runner.host.heartbeat import beating, beside
-from runner.record.claim import RECORD, Reserve, claim, reclaim
+from runner.errors import OutputError
+from runner.record.claim import RECORD, Reserve
 from runner.record.code import git_state
 from runner.record.environment import dask_settings, library_versions, machine_facts
-from runner.record.events import events_kept
 from runner.record.failure import failure
-from runner.record.lock import held
 from runner.record.run import PassRecord, Run, Status
 from runner.record.trace_table import TraceLog
-from runner.reduce import KERNELS
 
 _PACKAGE: Final = Path(__file__).parents[1]
+Overviews = Mapping[str, Sequence[npt.NDArray[Any]]]  # of rasters that were just written, by the names of their files
+NONE_WRITTEN: Final[Overviews] = MappingProxyType({})
 _PATIENCE_SECONDS = 30.0  # for a description by another thread
-_FULL_OR_CLOSED = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +68,8 @@ class RunRecord:
         self._one_of_many = one_of_many
         self.described = threading.Event()
         self.trace = TraceLog(folder / "trace.parquet")
-        self.last_act: Callable[[Path], object] | None = None  # of the folder, once the run has ended: making its page
+        self.last_act: Callable[[Path, Overviews], object] | None = None  # once the run has ended: making its page
+        self.overviews: Overviews = NONE_WRITTEN
         self._running: tuple[str | None, Sequence[str]] = (None, ())  # the pass under way, and its stages
         self._path = folder / RECORD
         self._reserve = reserve
@@ -128,7 +123,7 @@ class RunRecord:
         try:
             yield
         except BaseException:
-            with _warned_if_unwritten("trace.parquet"):  # what ends the pass matters more
+            with warned_if_unwritten("trace.parquet"):  # what ends the pass matters more
                 self.trace.write()
             raise
         self._running = None, ()
@@ -152,14 +147,14 @@ class RunRecord:
 
     def beat(self) -> None:
         """Show that the run is alive. Where that cannot be written, results cannot either, and they report it."""
-        with _warned_if_unwritten("run.json"), self._lock:
+        with warned_if_unwritten("run.json"), self._lock:
             self._run = replace(self._run, seconds=round(self.seconds, 3))
             self._write()
 
     def describe(self) -> None:
         """Find out what takes a while: versions, and the state of the code."""
         try:
-            with _warned_if_unwritten("run.json"):
+            with warned_if_unwritten("run.json"):
                 self.change(versions=library_versions(), code=git_state(_PACKAGE))
         finally:
             self.described.set()
@@ -187,144 +182,9 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def recorded_run(
-    folder: Path,
-    config: Mapping[str, Any],
-    command: Sequence[str],
-    overrides: Sequence[str],
-    earlier: Run | None = None,
-) -> Iterator[RunRecord]:
-    """Claim `folder` for one run, and record how that ends.
-
-    Raises OutputError if the folder holds a run already, or files of others that the run would write over.
-
-    With `earlier`, the record that is there, that run goes on and becomes one of its `attempts`. Whoever resumes it
-    holds the folder already.
-    """
-    first = _first_record(config, command, overrides, machine_facts())
-    with _recorded(folder, first, earlier) as record:
-        yield record
-
-
-@contextmanager
-def recorded_stack(
-    folder: Path,
-    config: Mapping[str, Any],
-    overrides: Sequence[str],
-    archive: ArchiveFacts,
-    earlier: Run | None = None,
-) -> Iterator[RunRecord]:
-    """Record the run of one stack of an archive as by `recorded_run`; machine, packages and code are the archive's."""
-    machine = {name: getattr(archive.run, name) for name in _OF_THE_MACHINE}
-    first = _first_record(config, archive.run.command, overrides, machine)
-    first = replace(first, config_flags=archive.run.config_flags)
-    with _recorded(folder, first, earlier, archive) as record:
-        yield record
-
-
-@contextmanager
-def _recorded(folder: Path, run: Run, earlier: Run | None, archive: ArchiveFacts | None = None) -> Iterator[RunRecord]:
-    reserve = claim(folder, run.config) if earlier is None else reclaim(folder, run.config, earlier.config)
-    if earlier is not None:
-        attempts = (*earlier.attempts, earlier.attempt)
-        run = replace(run, attempts=attempts, rerun_of=earlier.rerun_of, resumed_from=str(folder))
-        run = replace(run, archive=earlier.archive)  # until its stacks are found again
-    try:
-        with held(folder) if earlier is None else nullcontext(), events_kept(folder, one_of_many=archive is not None):
-            record = RunRecord(folder, run, reserve, one_of_many=archive is not None)
-            with _last_act(record), _outcome(record), beating(record.beat), _described(record, archive):
-                yield record
-    except OSError as error:
-        if not folder.is_dir():
-            raise OutputError(f"{folder} was removed during the run; run it again, where nobody clears it") from error
-        if error.errno not in _FULL_OR_CLOSED:
-            raise
-        way = "set output.dir" if earlier is None else "make it writable"  # a run is resumed in its own folder
-        raise OutputError(f"{folder}: {error.strerror or error}; free some space or {way}") from error
-
-
-@contextmanager
-def _described(record: RunRecord, archive: ArchiveFacts | None) -> Iterator[None]:
-    """Find out versions and code meanwhile, or take them from the record of the archive."""
-    if archive is None:
-        with beside(record.describe, "description"):
-            yield
-        return
-    try:
-        yield
-    finally:
-        record.describe_as(archive)
-
-
-@contextmanager
-def _outcome(record: RunRecord) -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        code = stop.exit_code if isinstance(stop, Interrupted) else 130
-        log.warning("interrupted, exit code %d", code)
-        record.close("INTERRUPTED", code, stop)
-        raise
-    except (Exception, SystemExit) as error:  # a library may exit, which is a failure too
-        log.exception("failed")
-        record.close("FAILED", getattr(error, "exit_code", 1), error)
-        raise
-    record.close("COMPLETED", 0)
-
-
-@contextmanager
-def _last_act(record: RunRecord) -> Iterator[None]:
-    """Do the record's last act, however the run ended. If that fails, a warning says so; the outcome stays."""
-    try:
-        yield
-    finally:
-        if record.last_act:
-            with _warned_if_unwritten("run.json"), record.phase("report"):
-                try:
-                    record.last_act(record.folder)
-                except Exception:
-                    log.warning("report.html cannot be made", exc_info=True)
-
-
-@contextmanager
-def _warned_if_unwritten(name: str) -> Iterator[None]:
+def warned_if_unwritten(name: str) -> Iterator[None]:
+    """Warn of a file of the record that cannot be written, such as on a full disk, and go on."""
     try:
         yield
     except (OSError, OutputError) as error:
         log.warning("%s cannot be written: %s", name, error)
-
-
-# Imports come before the run's first second, compiled kernels from disk or the compiler; the demo alone has an archive.
-_PHASES = ("imports", "archive", "listing", "kernels", "compiling", "writing", "report")
-
-
-_OF_THE_MACHINE = ("host", "pid", "python", "platform", "cores", "memory_bytes", "cgroup")
-
-
-def _first_record(
-    config: Mapping[str, Any], command: Sequence[str], overrides: Sequence[str], machine: Mapping[str, Any]
-) -> Run:
-    return Run(
-        status="RUNNING",
-        started=datetime.now(UTC),
-        command=tuple(command),
-        overrides=tuple(overrides),
-        config_flags=tuple(config_flags(command)),
-        config=dict(config),
-        config_sha256=config_sha256(config),
-        **machine,
-        versions={},
-        kernels=KERNELS,
-        phases=dict.fromkeys(f"{name}_seconds" for name in _PHASES),
-        passes=(),
-    )
-
-
-_PLACES: Final = ("dir", "upload", "s3", "gcs", "azure")  # settings of output that say where results go
-
-
-def config_sha256(config: Mapping[str, Any]) -> str:
-    """The hash of a config, the same wherever its results go: of its JSON, sorted and without blanks or secrets."""
-    output = {key: value for key, value in config.get("output", {}).items() if key not in _PLACES}
-    plain = redact_tree({**config, "output": output})
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,6 +1,7 @@
 """The stack and the passes of a run, as its record has them."""
 
 from dataclasses import asdict
+from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -41,7 +42,7 @@ def opened_pass(
     return PassRecord(
         name=pass_.name,
         stages=tuple(stage.name for stage in pass_.stages),
-        cluster=Cluster(**asdict(size)),
+        cluster=cluster_record(size),
         weights={stage.name: stage.weights.value for stage in pass_.stages},
         chunks=TaskSize(*pass_.chunks),
         tasks=len(pass_.tasks),
@@ -49,6 +50,11 @@ def opened_pass(
         gdal_options=gdal_options,
         start_seconds=round(start_seconds, 3),
     )
+
+
+def cluster_record(size: ClusterSize) -> Cluster:
+    """The workers of a pass."""
+    return Cluster(**asdict(size))
 
 
 def computed_pass(opened: PassRecord, result: PassResult, compute_seconds: float) -> PassRecord:
@@ -65,6 +71,39 @@ def computed_pass(opened: PassRecord, result: PassResult, compute_seconds: float
         compile_seconds=_rounded(result.compile_seconds),
         megabytes_per_second=None if counts is None else round(counts.bytes / computing / 1e6, 3),
     )
+
+
+def read_again(first: PassRecord, later: PassRecord) -> PassRecord:
+    """A pass with what it read again in part, which `again` counts by itself too."""
+    counts, inflated = _sum(first.fetched, later.fetched), _sum(first.inflated, later.inflated)
+    seconds = {name: _sum_of(getattr(first, name), getattr(later, name)) for name in _SECONDS}
+    computing = max((seconds["compute_seconds"] or 0.0) - (seconds["compile_seconds"] or 0.0), 1e-3)
+    return replace(
+        first,
+        fetched=counts,
+        again=_sum(first.again, later.fetched),
+        inflated=inflated,
+        megabytes_per_second=None if counts is None else round(counts.bytes / computing / 1e6, 3),
+        peak_bytes=max(first.peak_bytes or 0, later.peak_bytes or 0),
+        workers_lost=(first.workers_lost or 0) + (later.workers_lost or 0),
+        **seconds,
+    )
+
+
+_SECONDS: Final = ("compute_seconds", "read_seconds", "reduce_seconds", "compile_seconds", "cpu_seconds")
+Counts = TypeVar("Counts", Fetched, Inflated)
+
+
+def _sum(first: Counts | None, second: Counts | None) -> Counts | None:
+    if first is None or second is None:
+        return first or second
+    names = type(first).__struct_fields__
+    sums: dict[str, Any] = {name: _sum_of(getattr(first, name), getattr(second, name)) for name in names}
+    return type(first)(**sums)
+
+
+def _sum_of(first: float | None, second: float | None) -> float | None:
+    return second if first is None else first if second is None else round(first + second, 3)
 
 
 def fetched(counts: FetchCounts) -> Fetched:

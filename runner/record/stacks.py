@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, TypeAlias, get_args, get_type_hints
 
 from runner.errors import RecordError
 
@@ -12,6 +12,8 @@ STACKS: Final = "stacks.parquet"
 FOLDER: Final = "stacks"  # of the archive's folder, with a run's folder for each stack
 WAITING: Final = "WAITING"  # the status of a stack whose run has not begun
 OUTSIDE: Final = "OUTSIDE"  # that of one that source.bbox or source.area does not meet: left out, and not failed
+GEOMETRY: Final = "geometry"  # the column of footprints
+Wkb: TypeAlias = bytes  # well-known binary
 _PREFIX: Final = "group_"  # of a column of values whose group's name another column has
 
 
@@ -38,12 +40,13 @@ class StackRow:
     seconds: float | None = None  # of its own run, while which others went on
     worker: str | None = None  # host and process
     error: str | None = None
+    geometry: Wkb | None = None  # its footprint, in degrees
 
 
 _OWN: Final = {
     name: (get_args(kind) or (kind,))[0] for name, kind in get_type_hints(StackRow).items() if name != "values"
 }
-_LATER: Final = ("started",)  # columns that tables of earlier versions lack
+_LATER: Final = ("started", GEOMETRY)  # columns that tables of earlier versions lack
 
 
 def _column(group: str) -> str:
@@ -55,12 +58,16 @@ def write_stacks(folder: Path, stack_by: Sequence[str], rows: Sequence[StackRow]
     import pyarrow as pa  # noqa: PLC0415 - a quarter of a second that plans and lists of runs spare
 
     from runner.output.arrow import table_of  # noqa: PLC0415 - as above
+    from runner.output.geoparquet import described  # noqa: PLC0415 - as above
     from runner.output.table import write_table  # noqa: PLC0415 - as above
 
-    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("us", "UTC")}
+    kinds = {
+        str: pa.string(), int: pa.int64(), float: pa.float64(), bytes: pa.binary(),
+        datetime: pa.timestamp("us", "UTC"),
+    }  # fmt: skip
     names = ["stack", *map(_column, stack_by), *(name for name in _OWN if name != "stack")]
     schema = pa.schema([(name, kinds[_OWN.get(name, str)]) for name in names])
-    write_table(folder / STACKS, table_of([_as_columns(row) for row in rows], schema))
+    write_table(folder / STACKS, described(table_of([_as_columns(row) for row in rows], schema)))
 
 
 def _as_columns(row: StackRow) -> dict[str, Any]:

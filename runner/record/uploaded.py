@@ -6,14 +6,15 @@ it appears once all of them are there.
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from runner.base.atomic import remove_asides, written_aside
+from runner.base.humanize import plural, size
 from runner.errors import RecordError
-from runner.record.run_files import read_json, typed
+from runner.record.json_files import read_json, typed
 
 UPLOADED: Final = "uploaded.json"
 
@@ -61,6 +62,34 @@ def checked(file: Path, tree: dict[str, Any]) -> Uploaded:
         if path.is_absolute() or ".." in path.parts or str(path) != entry.name:
             raise RecordError(f"{file} names '{entry.name}', which does not lie below it; it was altered")
     return uploaded
+
+
+class UploadState(NamedTuple):
+    """The address of a run's upload. `files` are its objects, each proved to have arrived; None until all are there."""
+
+    url: str
+    files: tuple[UploadedFile, ...] | None
+
+    @property
+    def words(self) -> str:
+        """`s3://bucket/means: complete, 12 objects, 3.4 MB, each verified by its hash`."""
+        if self.files is None:
+            return f"{self.url}: not complete"
+        own = [file for file in self.files if not file.name.startswith("stacks/")]
+        stacks = f"{plural(len(self.files) - len(own), 'stack')}, and of the archive " if own != [*self.files] else ""
+        amount = f"{plural(len(own), 'object')}, {size(sum(file.bytes for file in own))}"
+        return f"{self.url}: complete, {stacks}{amount}, each verified by its hash"
+
+
+def upload_state(folder: Path, url: str | None) -> UploadState | None:
+    """The upload of a run that was to go to `url`, if to any; None if it was not uploaded, and was not to be."""
+    try:
+        uploaded = read_uploaded(folder)
+    except RecordError:
+        uploaded = None
+    if uploaded is not None:
+        return UploadState(uploaded.url, uploaded.files)
+    return UploadState(url.rstrip("/"), None) if url else None
 
 
 def lacks_upload(folder: Path, url: str | None) -> bool:

@@ -82,6 +82,27 @@ class Wide:
         kernel = superaccumulator.add_squares if square else superaccumulator.add_values
         kernel(bits, cells, superaccumulator.Sums(self.limbs, self.first, self.infinite))
 
+    def add_products(self, values: Floats, factors: Floats, cells: Integers, *, square: bool = False) -> None:
+        """Add float64 values without NaN, or their squares, each times its positive factor; cells as `add`."""
+        bits, scales = (np.ascontiguousarray(array, np.float64).view(np.int64) for array in (values, factors))
+        if not self._fixed:
+            (lowest, highest), (least, most) = map(superaccumulator.exponent_range, (bits, scales))
+            if lowest <= highest and least <= most:
+                power = 2 if square else 1
+                start, stop = (power * (e - 1075) + f - 1075 for e, f in ((lowest, least), (highest, most)))
+                self._grow(start // 32, stop // 32 + (11 if square else 8))  # as products are cut, and carries
+        if self._uncarried + bits.size > _ADDITIONS_BEFORE_CARRY:
+            self.carry()
+        self._uncarried += bits.size
+        kernel = superaccumulator.add_square_products if square else superaccumulator.add_products
+        kernel(bits, scales, cells, superaccumulator.Sums(self.limbs, self.first, self.infinite))
+
+    def add_multiples(self, values: Floats, factor: float, cells: Integers) -> None:
+        """Add float64 values without NaN, each times one finite factor; `cells` is as long as `values`."""
+        if factor:
+            signed = values if factor > 0 else -values
+            self.add_products(signed, np.full(signed.size, abs(factor)), cells)
+
     def add_wide(self, other: Self) -> None:
         """Add another's cells to these."""
         stop = other.first + other.limbs.shape[1]
@@ -90,6 +111,18 @@ class Wide:
         self.limbs[:, other.first - self.first : stop - self.first] += other.limbs
         self.infinite += other.infinite
         self.carry()
+
+    def add_wide_at(self, other: Self, cells: Integers) -> None:
+        """Add another's cells to some of these, each of which is named once."""
+        if not other.limbs.shape[1]:
+            self.infinite[cells] += other.infinite
+            return
+        stop = other.first + other.limbs.shape[1]
+        self._grow(other.first, stop + 1)
+        other.carry()
+        self.limbs[cells, other.first - self.first : stop - self.first] += other.limbs
+        self.infinite[cells] += other.infinite
+        self._uncarried += 1
 
     def carry(self) -> None:
         """Bring every limb but the topmost to -2**31 <= limb < 2**31, the same limbs for the same value."""
@@ -162,15 +195,15 @@ def _add_layer(layers: Floats, wide: Wide | None, layer: Floats) -> Wide | None:
 def _add_exact(layers: Floats, layer: Floats) -> Integers:
     """Add to `layers` where that is exact; the indices of the other cells."""
     with np.errstate(over="ignore", invalid="ignore"):
-        upper, error = _two_sum(layers[0], layer)
-        lower, lost = _two_sum(layers[1], error)
+        upper, error = two_sum(layers[0], layer)
+        lower, lost = two_sum(layers[1], error)
     fits = lost == 0
     np.copyto(layers[0], upper, where=fits)
     np.copyto(layers[1], lower, where=fits)
     return np.flatnonzero(~fits)
 
 
-def _two_sum(left: Floats, right: Floats) -> tuple[Floats, Floats]:
+def two_sum(left: Floats, right: Floats) -> tuple[Floats, Floats]:
     """The rounded sum and its exact error (Knuth, TAOCP 2, 4.2.2)."""
     total = left + right
     part = total - left

@@ -30,6 +30,7 @@ from runner.reduce.scaled_kernels import Scaled, add_scaled_strips
 from runner.reduce.scaling import MOST_ADDITIONS
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.temporal import TemporalSums
+from runner.reduce.zonal import ZonalSums
 
 _NO_SPARE = Spare(np.empty((2, 0)), np.empty(0, np.int64), np.empty(0), np.zeros(1, np.int64))
 _NO_TIME = OverTime(False, np.empty((0, 0), np.int32), np.empty((2, 0, 0)), _NO_SPARE, exponents_for((0, 0)))
@@ -51,10 +52,10 @@ class Encoded(NamedTuple):
 
 
 class FusedSums:
-    """Adds inflated tiles to sums over time, over space, or both; `finish` must follow the last.
+    """Adds inflated tiles to sums over time, over space, over zones, or all; `finish` must follow the last.
 
     `pixels` has them as they are in the files. With `scaled`, whose scales are those of all scenes, the sums are of
-    scaled values; they must get no others, and at most `scaling.MOST_ADDITIONS` scenes.
+    scaled values; they must get no others, and at most `scaling.MOST_ADDITIONS` scenes and columns of zones.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class FusedSums:
         over_space: SpatialSums | None,
         pixels: Pixels,
         scaled: Scaled | None = None,
+        over_zones: ZonalSums | None = None,
     ) -> None:
+        self._over_zones = over_zones
         self._over_time, self._over_space, self._pixels = over_time, over_space, pixels
         self._scaled = scaled
         self._scratch = row_scratch(0)
@@ -96,13 +99,19 @@ class FusedSums:
         time = self._over_time.strips(place, count) if self._over_time else _NO_TIME
         inflated = Inflated(encoded.view(np.uint64), bits, tiles.predictor, self._scratch)
         counted, sums = Counted(self._pixels.kind, hidden), Accumulators(time, self._columns.accumulators)
+        if self._over_zones:
+            sums = sums._replace(zones=self._over_zones.strips(place, scenes))
         if self._scaled is None:
             add_strips(inflated, self._strips, place, counted, sums)
         else:
             scaled = self._scaled._replace(scales=self._scaled.scales[list(scenes)])
+            if sums.zones:  # of one type, whatever the zones sum up: each is compiled anew
+                sums = sums._replace(zones=sums.zones._replace(sums=(), weighted=()))
             add_scaled_strips(inflated, self._strips, place, (counted, scaled), sums)
         if self._over_time:
             self._over_time.empty_spare()
+        if self._over_zones:
+            self._over_zones.settle(sums.zones)
         return self._columns.settle(place.height * place.width, *before)
 
     def add_decoded(self, scene: int, tile: Tile, place: Place, hidden: HiddenPixels = NO_HIDDEN) -> None:

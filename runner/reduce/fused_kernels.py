@@ -17,6 +17,7 @@ from runner.reduce.hidden_pixels import HiddenPixels, Hides
 from runner.reduce.kernels import EVERY_PIXEL, ROWS_AT_ONCE, Columns, column_sums
 from runner.reduce.pixel_types import NO_LIMITS, Limits, PixelKind, Place
 from runner.reduce.row_kernels import Row, Spare, add_row, add_unsaved, is_valid
+from runner.reduce.zone_strip_kernels import OverZones, add_strip_to_zones, count_strips
 
 Exponents = npt.NDArray[np.int32]
 
@@ -43,6 +44,7 @@ class Strips(NamedTuple):
     pixels: Tile  # (scenes, rows, columns)
     bits: Bits  # the same memory
     exact: Bools  # (scenes, rows + 1): whether a row adds up exactly over time, and last the strip over space
+    along: Bools  # (scenes, rows): whether the pixels of a row do, as many of them as there are
     uncounted: Counts  # (columns), for counts that nobody asks for
 
 
@@ -67,10 +69,11 @@ class OverSpace(NamedTuple):
 
 
 class Accumulators(NamedTuple):
-    """Both."""
+    """All of them."""
 
     time: OverTime
     space: OverSpace
+    zones: OverZones | tuple[()] = ()  # empty, unless they are asked for
 
 
 _CELL: Final = 256  # columns of a window that share exponents
@@ -86,7 +89,8 @@ def strips_for(scenes: int, width: int, dtype: np.dtype[Any]) -> Strips:
     """Scratch for rows of `width` pixels."""
     pixels = np.empty((scenes, ROWS_AT_ONCE, width), dtype)
     exact = np.empty((scenes, ROWS_AT_ONCE + 1), np.bool_)
-    return Strips(pixels, as_bits(pixels), exact, np.empty(width, np.int32))
+    along = np.empty((scenes, ROWS_AT_ONCE), np.bool_)
+    return Strips(pixels, as_bits(pixels), exact, along, np.empty(width, np.int32))
 
 
 def exponents_for(shape: tuple[int, int]) -> Exponents:
@@ -101,11 +105,13 @@ def add_strips(inflated: Inflated, strips: Strips, place: Place, counted: Counte
     """Undo, mask and add tiles of some scenes, all at one place."""
     for top in range(0, place.height, ROWS_AT_ONCE):
         strip = undo_strip(inflated, strips, place, top)
+        count_strips(strips.pixels, strip, counted.kind.limits, counted.hidden, sums.zones)
         _mask_strips(strips, strip, counted, sums.time, sums.space)
         if sums.time.asked:
             _add_over_time(strips, strip, sums.time)
         if sums.space.asked:
             _add_over_space(strips, strip, sums.space)
+        _add_over_zones(strips, strip, sums.zones)
 
 
 @inlined
@@ -126,7 +132,7 @@ def _mask_strips(strips: Strips, place: Place, counted: Counted, time: OverTime,
     The window then holds the exponents of what is to be added. The strip's sums over space are in their scratch; they
     are of no use if they are not exact, or if nobody asks for them.
     """
-    pixels, bits, exact, uncounted = strips
+    pixels, bits, exact, along, uncounted = strips
     kind, hidden = counted.kind, counted.hidden
     columns, tile_columns = slice(place.column, place.column + place.width), slice(place.left, place.left + place.width)
     window_counts, exponents, scene_counts, scratch = time.counts, time.exponents, space.counts, space.strips
@@ -142,10 +148,11 @@ def _mask_strips(strips: Strips, place: Place, counted: Counted, time: OverTime,
                 scene_counts[scene] += _mask(pixels[scene, y][tile_columns], hides, kind.limits, counts, sums)
             else:
                 scene_counts[scene] += _mask(pixels[scene, y][tile_columns], (), kind.limits, counts, sums)
-            exact[scene, y] = kind.small
+            exact[scene, y] = along[scene, y] = kind.small
             if kind.float32:
                 lowest, highest = _exponents(bits[scene, y][tile_columns])
                 low, high = min(low, lowest), max(high, highest)
+                along[scene, y] = _is_exact(lowest, highest, place.width)
                 if time.asked:
                     exact[scene, y] = _widen(exponents[row], place.column, place.width, lowest, highest)
         exact[scene, ROWS_AT_ONCE] = kind.small | (kind.float32 & _is_exact(low, high, ROWS_AT_ONCE))
@@ -207,7 +214,7 @@ def _widen(exponents: Exponents, column: int, width: int, lowest: int, highest: 
 @compiled
 def _add_over_time(strips: Strips, place: Place, sums: OverTime) -> None:
     """Add masked rows to those of the window, four scenes at a time where that is exact."""
-    pixels, _, exact, uncounted = strips
+    pixels, _, exact, _, uncounted = strips
     counts, layers, spare, scenes = sums.counts, sums.layers, sums.spare, pixels.shape[0]
     columns, tile_columns = slice(place.column, place.column + place.width), slice(place.left, place.left + place.width)
     for y in range(place.height):
@@ -257,3 +264,11 @@ def _add_over_space(strips: Strips, place: Place, sums: OverSpace) -> None:
             columns = Columns(strips.uncounted, sums.layers[scene], sums.strips[scene])
             inexact = column_sums(strips.pixels[scene], place, EVERY_PIXEL, columns)
         sums.inexact[scene] |= inexact
+
+
+@compiled
+def _add_over_zones(strips: Strips, place: Place, zones: OverZones | tuple[()]) -> None:
+    """Add masked strips to the zones; of rows whose exponents allow it, without a check."""
+    if len(zones) > 0:  # a constant of the compiled code
+        for scene in range(strips.pixels.shape[0]):
+            add_strip_to_zones(strips.pixels[scene], strips.along[scene], place, scene, zones)

@@ -61,7 +61,7 @@ def missing(
 def limits(
     dtype: npt.DTypeLike, nodata: float | int | None = None, valid_range: ValidRange | None = None
 ) -> PixelLimits:
-    """The rule for pixels of `dtype`. The range compares as real numbers."""
+    """The rule for pixels of `dtype`. The range compares as real numbers; raises ConfigError if it is empty."""
     low, high = valid_range or NO_RANGE
     if not low <= high:
         raise ConfigError(f"valid_range: got [{low}, {high}], wanted [lowest, highest] with lowest <= highest")

@@ -30,15 +30,27 @@ def quantiles(stack: Stack, pixels: Pixels, fractions: Sequence[float]) -> list[
     which makes a single cell. The results are float64 of shape (*cells), NaN where no value counts.
     """
     flat = pixels.flat(stack)
-    parts = np.array(fractions, np.float64)
-    counts = np.zeros(flat.shape[1], np.int64)
-    pairs = np.zeros((parts.size, 2, flat.shape[1]), flat.dtype)
-    find = _find_singly if flat.shape[1] < _FEW_CELLS or pixels.in_pieces else _find_together
-    find(flat, pixels, parts, counts, pairs)
-    between = [
-        _between(pair.astype(np.float64), counts, fraction) for pair, fraction in zip(pairs, fractions, strict=True)
-    ]
-    return [values.reshape(stack.shape[1:]) for values in between]
+    if flat.shape[1] < _FEW_CELLS or pixels.in_pieces:
+        found = quantiles_of_cells([*flat.T], pixels, fractions)
+    else:
+        found = _find_together(flat, pixels, fractions)
+    return [values.reshape(stack.shape[1:]) for values in found]
+
+
+def quantiles_of_cells(cells: Sequence[Stack], pixels: Pixels, fractions: Sequence[float]) -> list[Floats]:
+    """The same, cell by cell, each of which may have another number of values (values,); as `Pixels.native` has them.
+
+    For few cells with many values, and for 64-bit integers.
+    """
+    ranks = _no_ranks(fractions, len(cells), pixels.stored)
+    for cell, column in enumerate(cells):
+        values = column[pixels.valid(column)]
+        ranks.counts[cell] = values.size
+        if values.size:
+            first = (ranks.fractions * (values.size - 1)).astype(np.int64)
+            both = np.stack([first, np.minimum(first + 1, values.size - 1)], axis=1)
+            ranks.pairs[:, :, cell] = np.partition(values, sorted({*both.flat}))[both]
+    return _interpolated(ranks)
 
 
 def apply(functions: Mapping[str, OfValues], stack: Stack, pixels: Pixels) -> dict[str, Floats]:
@@ -68,22 +80,23 @@ def quantile_of_values(values: Floats, axis: int, fraction: float) -> Floats:
     return _between(np.stack(pair), counts, fraction)
 
 
-def _find_together(flat: Stack, pixels: Pixels, fractions: Floats, counts: Integers, pairs: Stack) -> None:
+def _find_together(flat: Stack, pixels: Pixels, fractions: Sequence[float]) -> list[Floats]:
     """Many cells: sort them in step."""
-    highest = pixels.no_extremes(())[0]
-    order_statistics(flat, pixels.kind.limits, highest, Ranks(fractions, counts, pairs))
+    ranks = _no_ranks(fractions, flat.shape[1], flat.dtype)
+    order_statistics(flat, pixels.kind.limits, pixels.no_extremes(())[0], ranks)
+    return _interpolated(ranks)
 
 
-def _find_singly(flat: Stack, pixels: Pixels, fractions: Floats, counts: Integers, pairs: Stack) -> None:
-    """Few cells with many values, or 64-bit integers: cell by cell, in their own type."""
-    for cell in range(flat.shape[1]):
-        column = flat[:, cell]
-        values = column[pixels.valid(column)]
-        counts[cell] = values.size
-        if values.size:
-            ranks = (fractions * (values.size - 1)).astype(np.int64)
-            both = np.stack([ranks, np.minimum(ranks + 1, values.size - 1)], axis=1)
-            pairs[:, :, cell] = np.partition(values, np.unique(both))[both]
+def _no_ranks(fractions: Sequence[float], cells: int, dtype: np.dtype[Any]) -> Ranks:
+    parts = np.array(fractions, np.float64)
+    return Ranks(parts, np.zeros(cells, np.int64), np.zeros((parts.size, 2, cells), dtype))
+
+
+def _interpolated(ranks: Ranks) -> list[Floats]:
+    return [
+        _between(pair.astype(np.float64), ranks.counts, float(fraction))
+        for pair, fraction in zip(ranks.pairs, ranks.fractions, strict=True)
+    ]
 
 
 def _between(pair: Floats, counts: Integers, fraction: float) -> Floats:

@@ -16,6 +16,7 @@ from runner.reduce.hidden_pixels import Hides
 from runner.reduce.kernels import ROWS_AT_ONCE
 from runner.reduce.pixel_types import Limits, Place
 from runner.reduce.row_kernels import is_valid
+from runner.reduce.zone_strip_kernels import OverZones, Runs, add_plain_runs, count_flags
 
 
 class Scaled(NamedTuple):
@@ -51,11 +52,12 @@ def add_scaled_strips(
 ) -> None:
     """Undo, scale and add tiles of some scenes, all at one place; both layers of the sums, which nothing else adds to.
 
-    So many values as `scaling.MOST_ADDITIONS` may be added to a sum.
+    So many values as `scaling.MOST_ADDITIONS` may be added to a sum, and be in a run of a zone.
     """
     for top in range(0, place.height, ROWS_AT_ONCE):
         strip = undo_strip(inflated, strips, place, top)
         _add_strips(strips, strip, counted, sums.time, sums.space)
+        _add_over_zones(strips, strip, counted, sums.zones)
 
 
 @compiled
@@ -108,4 +110,67 @@ def _add_row(pixels: Tile, hides: Hides | tuple[()], limits: Limits, scaling: Ro
         lower[x] += low
         columns_upper[x] += high
         columns_lower[x] += low
+    return int(total)
+
+
+class _SplitRow(NamedTuple):
+    """Scratch: both parts of the values of a row, 0 where they do not count, and 1 where they do."""
+
+    upper: Floats
+    lower: Floats
+    flags: Counts
+
+
+@compiled
+def _add_over_zones(
+    strips: Strips, place: Place, counted: tuple[Counted, Scaled], zones: OverZones | tuple[()]
+) -> None:
+    """Sum and count the runs of zones in rows that are not scaled yet."""
+    if len(zones) > 0:  # a constant of the compiled code
+        pixels, (kind, hidden), scaled = strips.pixels, counted[0], counted[1]
+        columns, tile_columns = (
+            slice(place.column, place.column + place.width),
+            slice(place.left, place.left + place.width),
+        )
+        runs, top, _, counts, highs, lows, _, _ = zones
+        rows, _, starts, stops, _, _ = runs
+        split = _SplitRow(np.empty(place.width), np.empty(place.width), np.empty(place.width, np.int32))
+        for scene in range(pixels.shape[0]):
+            scale = RowScale(scaled.scales[scene, 0], scaled.scales[scene, 1], scaled.split, scaled.limits)
+            count, high, low = counts[scene], highs[scene], lows[scene]
+            for y in range(place.height):
+                row = place.row - top + y
+                those = Runs(rows[row], rows[row + 1], starts, stops)
+                if those.first == those.stop:
+                    continue
+                line = pixels[scene, y][tile_columns]
+                if hidden.some:
+                    hides = Hides(hidden.planes[hidden.plane[scene], place.row + y][columns], hidden.bits[scene])
+                    valid = _split_row(line, hides, kind.limits, scale, split)
+                else:
+                    valid = _split_row(line, (), kind.limits, scale, split)
+                count_flags(split.flags, valid, those, count)
+                add_plain_runs(split.upper, those, high)
+                add_plain_runs(split.lower, those, low)
+
+
+@compiled
+def _split_row(pixels: Tile, hides: Hides | tuple[()], limits: Limits, scaling: RowScale, row: _SplitRow) -> int:
+    """Scale the pixels that are neither invalid nor hidden, and split them. Returns their number."""
+    upper, lower, flags = row
+    one, none = np.int32(1), np.int32(0)
+    total = np.int32(0)
+    for x in range(pixels.shape[0]):
+        value = np.float64(pixels[x]) * scaling.scale + scaling.offset
+        valid = is_valid(pixels[x], limits)
+        if len(scaling.limits) > 2:  # constants of the compiled code, as below
+            valid &= is_valid(value, scaling.limits)
+        if len(hides) > 0:
+            valid &= (hides.row[x] & hides.bit) == 0
+        kept = value if valid else 0.0
+        high = (kept + scaling.split) - scaling.split
+        upper[x] = high
+        lower[x] = kept - high
+        flags[x] = one if valid else none
+        total += flags[x]
     return int(total)

@@ -4,6 +4,7 @@ A tile is summed column by column into layers of its own, which are then added t
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class SpatialSums:
         """The sums so far. They share memory with the accumulator: take them once, at the end."""
         sums = self._sums.total() if self._sums else None
         squares = self._squares.total() if self._squares else None
-        weighted = self._weighted.totals() if self._weighted else {}
+        weighted: dict[str, Any] = {**self._weighted.totals()} if self._weighted else {}
         return Partial(self._seen, self._counts, sums, squares, self._extremes, **weighted)
 
     def _add(self, scene: int, tile: Tile, place: Place) -> None:

@@ -1,22 +1,30 @@
 """Sums over time: one cell for each pixel of a task's window. Each accumulator is for one thread."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from runner.reduce import kernels
+from runner.reduce import kernels, trend_kernels
 from runner.reduce.arrays import Counts, Floats, Integers, Tile
 from runner.reduce.exact import Total, Wide
 from runner.reduce.fused_kernels import UNKNOWN, OverTime, exponents_for
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import Limits, PixelKind, Pixels, Place, pieces, square_pieces
 from runner.reduce.row_kernels import Spare
+from runner.reduce.scene_times import SceneTime
+from runner.reduce.time_sums import TaskTimes, TimedCells
+
+_NO_TIMES = TaskTimes(())
 
 
 class TemporalSums:
-    """Sums over the scenes of a task, pixel by pixel of its window (rows, columns)."""
+    """Sums over the scenes of a task, pixel by pixel of its window (rows, columns).
 
-    def __init__(self, shape: tuple[int, int], pixels: Pixels, needs: Needs) -> None:
+    `times` has those of its scenes, where a statistic needs them.
+    """
+
+    def __init__(self, shape: tuple[int, int], pixels: Pixels, needs: Needs, times: TaskTimes = _NO_TIMES) -> None:
         self.shape = shape
         self.pixels = pixels
         self._seen: dict[tuple[int, ...], int] = {}  # number of scenes added to each part of the window
@@ -25,12 +33,15 @@ class TemporalSums:
         self._squares = _Layers(shape) if needs.squares else None
         self._extremes = pixels.no_extremes(shape) if needs.extremes else None
         self._exponents = exponents_for(shape)
+        self._timed = TimedCells(shape, pixels, needs, times) if needs.timed else None
+        self._time_sums = _Layers(shape) if needs.time_sums else None
 
     @staticmethod
     def bytes_per_pixel(pixels: Pixels, needs: Needs) -> int:
         """Memory an accumulator takes for each pixel of its window; that is all unless a sum needs limbs."""
-        layers = needs.sums + needs.squares
-        return 4 + 16 * layers + 2 * pixels.stored.itemsize * needs.extremes
+        layers = needs.sums + needs.squares + needs.time_sums
+        plain = 4 + 16 * layers + 2 * pixels.stored.itemsize * needs.extremes
+        return plain + TimedCells.bytes_per_pixel(pixels, needs)
 
     @staticmethod
     def limb_bytes_per_pixel(needs: Needs) -> int:
@@ -39,11 +50,14 @@ class TemporalSums:
         For magnitudes within a factor of 2**64, as all 64-bit integers are; every further 2**32 takes a limb more, and
         two for squares. The limbs grow, and are handed over, by copying them, one sum after the other.
         """
-        each = [8 * limbs + 16 for limbs, needed in ((8, needs.sums), (13, needs.squares)) if needed]
+        kinds = (8, needs.sums), (13, needs.squares), (10, needs.time_sums)
+        each = [8 * limbs + 16 for limbs, needed in kinds if needed]
         return sum(each) + max(each, default=0)
 
-    def add_tile(self, tile: Tile, place: Place) -> None:
-        """Add pixels of one scene; the tile, (rows, columns), is free for reuse afterwards.
+    def add_tile(self, tile: Tile, place: Place, scene: int = 0) -> None:
+        """Add pixels of the scene of this index; the tile, (rows, columns), is free for reuse afterwards.
+
+        Which scene it is matters to statistics of time only.
 
         Raises ValueError for another type of pixels, or a place outside of the tile or the window.
         """
@@ -55,6 +69,10 @@ class TemporalSums:
             self._add_in_pieces(tile[place.of_tile()], place)
         else:
             self._add(tile, place)
+        if self._timed:
+            self._timed.add_tile(tile, place, scene)
+            if self._time_sums:
+                self._add_products(self._time_sums, tile, place, self._timed.scenes.times[scene])
 
     def skip(self, place: Place, scenes: int) -> None:
         """Count the pixels of `scenes` scenes at a place as seen, none of which counts."""
@@ -79,7 +97,11 @@ class TemporalSums:
         """The sums so far. They share memory with the accumulator: take them once, at the end."""
         sums = self._sums.total() if self._sums else None
         squares = self._squares.total() if self._squares else None
-        return Partial(_times_seen(self._seen, self.shape), self._counts, sums, squares, self._extremes)
+        partial = Partial(_times_seen(self._seen, self.shape), self._counts, sums, squares, self._extremes)
+        if self._timed is None:
+            return partial
+        timed, products = self._timed, self._time_sums.total() if self._time_sums else None
+        return replace(partial, times=timed.times, time_sums=products, first=timed.first, last=timed.last)
 
     def _add(self, tile: Tile, place: Place) -> None:
         kind = self.pixels.kind
@@ -91,6 +113,16 @@ class TemporalSums:
             self._squares.add_squares(tile, place, kind.limits)
         if self._extremes is not None:
             kernels.add_extremes(tile, place, kind.limits, self._extremes)
+
+    def _add_products(self, sums: "_Layers", tile: Tile, place: Place, time: SceneTime) -> None:
+        kind = self.pixels.kind
+        if not self.pixels.in_pieces:
+            sums.add_products(tile, place, kind, time)
+            return
+        part = tile[place.of_tile()]
+        for piece in pieces(part, self.pixels.valid(part)):
+            inside = place._replace(top=0, left=0)
+            sums.add_products(piece, inside, kernels.EVERY_PIXEL, time)
 
     def _add_in_pieces(self, part: Tile, place: Place) -> None:
         valid = self.pixels.valid(part)
@@ -154,6 +186,16 @@ class _Layers:
         """Add the squares of valid pixels."""
         kernels.add_squares(tile, place, limits, *self.room(tile.size))
         self.empty_spare(square=True)
+
+    def add_products(self, tile: Tile, place: Place, kind: PixelKind, time: SceneTime) -> None:
+        """Add valid pixels times the time of their scene."""
+        layers, spare = self.room(tile.size)
+        trend_kernels.add_products(tile, place, kind, time, trend_kernels.Products(layers, spare))
+        used = int(spare.used[0])
+        if used:
+            self._wide = self._wide or Wide.zeros(layers[0].size)
+            self._wide.add_multiples(spare.values[:used], float(time.time), spare.cells[:used])
+            spare.used[0] = 0
 
     def add_floats(self, tiles: Iterable[Floats], place: Place) -> None:
         """Add all of each tile, float64 without NaN."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runner.reduce.scene_times import YEAR
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -73,6 +75,83 @@ def deviation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]
     """The square root of the variance."""
     root: xr.DataArray = np.sqrt(variance(values, valid, dims))  # type: ignore[assignment]  # numpy hands over to xarray
     return root
+
+
+def distance(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The greatest less the least valid pixel, NaN for none."""
+    return highest(values, valid, dims) - lowest(values, valid, dims)
+
+
+def variation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The deviation divided by the mean, NaN for a mean of 0."""
+    level = mean(values, valid, dims)
+    return deviation(values, valid, dims) / level.where(level != 0)
+
+
+def area_variation(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The same by area."""
+    level = area_mean(values, valid, dims)
+    return area_deviation(values, valid, dims) / level.where(level != 0)
+
+
+def first(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The valid pixel of the first scene that has one."""
+    return of_values(_first_of, values, valid, dims)
+
+
+def last(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """That of the last."""
+    return of_values(lambda block, axis: _first_of(np.flip(block, axis), axis), values, valid, dims)
+
+
+def _first_of(block: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+    place = np.expand_dims(np.argmin(np.isnan(block), axis=axis), axis)
+    return np.take_along_axis(block, place, axis).squeeze(axis)
+
+
+def slope(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The slope of the line of least squares per year, from distances of times and of pixels to their means."""
+    times, pixels, spread = _deviations(values, valid, dims)
+    return (times * pixels).sum(dims, skipna=True) / spread.where(spread > 0)
+
+
+def slope_error(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":
+    """The standard error of that slope; NaN with fewer than three scenes."""
+    times, pixels, spread = _deviations(values, valid, dims)
+    product, freedom = (times * pixels).sum(dims, skipna=True), valid.sum(dims) - 2
+    rest = ((pixels**2).sum(dims, skipna=True) - product**2 / spread.where(spread > 0)).clip(min=0)
+    error: xr.DataArray = np.sqrt(rest / freedom.where(freedom > 0) / spread)  # type: ignore[assignment]  # as below
+    return error
+
+
+def _deviations(
+    values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]
+) -> "tuple[xr.DataArray, xr.DataArray, xr.DataArray]":
+    """Years and pixels from their means, NaN where not valid, and the sum of the squares of the years."""
+    years = _milliseconds(values["time"]) / YEAR
+    shown = (years - years.mean()).where(valid)
+    times = shown - shown.mean(dims)
+    return times, values.astype(np.float64).where(valid) - mean(values, valid, dims), (times**2).sum(dims, skipna=True)
+
+
+def _milliseconds(times: "xr.DataArray") -> "xr.DataArray":
+    """Times in milliseconds since the first."""
+    return (times - times[0]) / np.timedelta64(1, "ms")
+
+
+def of_series(
+    function: Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]],
+    values: "xr.DataArray",
+    valid: "xr.DataArray",
+) -> "xr.DataArray":
+    """A function f(values, times) as of `series`, over time."""
+    times = _milliseconds(values["time"]).to_numpy()
+
+    def of_block(block: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
+        series = np.moveaxis(block, axis, 0)
+        return function(series.reshape(len(times), -1), times).reshape(series.shape[1:])
+
+    return of_values(of_block, values, valid, ["time"])
 
 
 def valid_area(values: "xr.DataArray", valid: "xr.DataArray", dims: Sequence[str]) -> "xr.DataArray":

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import RecordError
-from runner.output.names import raster_name
+from runner.output.names import group_pattern, raster_files
 from runner.record.run import parted_by
 from runner.record.stacks import FOLDER, STACKS, StackRow, read_stacks
 from runner.report.gather import Reader, numbers, read_columns
+from runner.report.levels import as_level, as_power
 from runner.report.picture import read_raster
 from runner.report.records import Contents, Floats, Raster
+from runner.settings import Layout
 
 MOST_PICTURES: Final = 40
 _PICTURE: Final = 160  # pixels of the longer side
@@ -35,12 +37,12 @@ class Means:
     values: Floats
     valid: Floats | None  # fraction of the pixels
 
-    def of_stacks(self, values: Floats, stacks: int) -> Floats:
+    def of_stacks(self, values: Floats, stacks: int, units: str = "") -> Floats:
         """The mean of a stack's values, stack by stack; NaN for one without."""
         finite = np.isfinite(values)
         numbers_ = np.bincount(self.stack[finite], minlength=stacks)
-        sums = np.bincount(self.stack[finite], weights=values[finite], minlength=stacks)
-        return np.where(numbers_ > 0, sums / np.maximum(numbers_, 1), np.nan)
+        sums = np.bincount(self.stack[finite], weights=as_power(values[finite], units), minlength=stacks)
+        return as_level(np.where(numbers_ > 0, sums / np.maximum(numbers_, 1), np.nan), units)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,9 +63,10 @@ def read_archive(folder: Path) -> ArchiveContents:
     inputs = reader.inputs()
     rows = reader.read(STACKS, lambda path: read_stacks(path.parent)) or ()
     stages = run.record.config.get("stages") or {}
+    first = _first_raster(stages, run.record.config.get("output") or {})
     means = _means(reader, stages, rows) if any(row.status == "COMPLETED" for row in rows) else None
-    own = reader.contents(run, inputs, tasks=None, tables=[], rasters=[], outputs=None)
-    return ArchiveContents(own, parted_by(run.record.config), rows, means, tuple(_pictures(folder, stages, rows)))
+    own = reader.contents(run, inputs, tasks=None, tables=[], rasters=[], multiples=[], zones=[], outputs=None)
+    return ArchiveContents(own, parted_by(run.record.config), rows, means, tuple(_pictures(folder, first, rows)))
 
 
 # --- means ------------------------------------------------------------------------------------------------------------
@@ -118,23 +121,37 @@ def _valid(table: Any, stack: Codes, rows: Sequence[StackRow]) -> Floats | None:
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
-def _pictures(folder: Path, stages: Mapping[str, Any], rows: Sequence[StackRow]) -> list[tuple[StackRow, Raster]]:
+def _pictures(folder: Path, raster: tuple[str, str] | None, rows: Sequence[StackRow]) -> list[tuple[StackRow, Raster]]:
     """The first raster of the first stacks that have one; a stack's own page says why it cannot be read."""
-    name = _first_raster(stages)
-    complete = [row for row in rows if row.status == "COMPLETED" and name][:MOST_PICTURES]
-    pictures = ((row, _picture(folder / FOLDER / row.stack / str(name))) for row in complete)
-    return [(row, raster) for row, raster in pictures if raster is not None]
+    if raster is None:
+        return []
+    complete = [row for row in rows if row.status == "COMPLETED"][:MOST_PICTURES]
+    pictures = ((row, _picture(folder / FOLDER / row.stack, *raster)) for row in complete)
+    return [(row, picture) for row, picture in pictures if picture is not None]
 
 
-def _first_raster(stages: Mapping[str, Any]) -> str | None:
-    over_time = [(stage, settings["statistics"]) for stage, settings in stages.items() if settings["over"] == "time"]
-    return next((raster_name(stage, "mean" if "mean" in names else names[0]) for stage, names in over_time), None)
+def _first_raster(stages: Mapping[str, Any], output: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The file, or a pattern of those of all groups, and the statistic that a band of it is.
+
+    Statistics of all scenes come before those of groups.
+    """
+    layout = Layout[output.get("layout") or "files"]
+    over_time = [(stage, settings) for stage, settings in stages.items() if settings["over"] == "time"]
+    for stage, settings in sorted(over_time, key=lambda item: bool(item[1].get("group_by"))):
+        names = settings["statistics"]
+        first = "mean" if "mean" in names else names[0]
+        if settings.get("group_by") and layout is Layout.files:
+            return group_pattern(stage, first), first
+        return next((file, first) for file, bands in raster_files(stage, names, layout).items() if first in bands)
+    return None
 
 
-def _picture(path: Path) -> Raster | None:
+def _picture(folder: Path, name: str, statistic: str) -> Raster | None:
+    """The picture of a statistic, of the first of groups."""
     from rasterio.errors import RasterioError  # noqa: PLC0415 - as in _read_means
 
     try:
-        return read_raster(path, _PICTURE)
+        path = min(folder.glob(name), default=folder / name)
+        return read_raster(path, _PICTURE, statistic)
     except (OSError, ValueError, RasterioError, RecordError):
         return None

@@ -14,6 +14,7 @@ from runner.report.archive_folder import ArchiveContents, read_archive
 from runner.report.charts import template
 from runner.report.frame import frame
 from runner.report.headline import Figure, data
+from runner.report.levels import mean_level
 from runner.report.stack_map import extent_of, footprints, in_words, rank, stack_map
 from runner.report.stack_series import means_figure
 
@@ -101,11 +102,11 @@ def _level(contents: ArchiveContents) -> Figure | None:
     means = contents.means
     if means is None:
         return None
-    levels = means.of_stacks(means.values, len(contents.rows))
+    levels = means.of_stacks(means.values, len(contents.rows), means.units)
     levels = levels[np.isfinite(levels)]
     if not levels.size:
         return None
-    mean = float(levels.mean())
+    mean = mean_level(levels, means.units)
     units = f"in {means.units}" if means.units not in ("", "1") else "without units"
     return Figure(
         f"{means.statistic}, {units}",

@@ -39,6 +39,7 @@ def template(path: Path) -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
         bytecode_cache=TemplateCache(),
+        auto_reload=False,  # which looks at each file for each page
     )
     environment.globals["text"] = humanize
     return environment.get_template(path.name)

@@ -2,8 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -11,20 +13,41 @@ import numpy as np
 
 from runner.base import humanize
 from runner.errors import RecordError
+from runner.output.overviews import LARGEST_SHOWN
 from runner.record.claim import left_nothing
 from runner.record.run_files import read_outputs
 from runner.record.run_folder import read_run
+from runner.record.run_record import NONE_WRITTEN, Overviews
 from runner.report.environment import texts
 from runner.report.passes import passes_of
-from runner.report.picture import read_raster
-from runner.report.records import EMPTY, Contents, Event, Floats, Gap, InputRow, Raster, Run, SceneTable, Tasks
+from runner.report.picture import read_bands, read_rasters
+from runner.report.records import (
+    EMPTY,
+    Contents,
+    Event,
+    Floats,
+    Gap,
+    InputRow,
+    Member,
+    Multiples,
+    Raster,
+    Run,
+    SceneTable,
+    Tasks,
+    ZoneTable,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _OWN_TABLES: Final = ("inputs.parquet", "trace.parquet")
 _ABOUT_SCENES: Final = ("stack", "scene", "href", "datetime")
-_LARGE, _SMALL = 900, 420  # pixels of the longer side of the first picture, and of the others
+_OF_INPUTS: Final = frozenset(
+    {"href", "scene", "datetime", "used", "reason", "size", "etag", "crs", "height", "width", "dtype"}
+)
+_LEVELS: Final = ("mean", "sum")  # of zones, that are shown
+_SMALL: Final = 512  # pixels of the longer side of all pictures but the first: the smallest overview as it is
+_MULTIPLE, _MOST_MULTIPLES, _FEW_MULTIPLES = 200, 24, 12  # pixels of a picture of a group, and pictures of a statistic
 _MOST_EVENTS = 50
 _ABSENT: Final = "is not there"
 _TOLD_ABOVE: Final = re.compile(r"failed$|interrupted, exit code")  # by how the run ended
@@ -50,15 +73,25 @@ class Reader:
         from pyarrow import ArrowException  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
         from rasterio.errors import RasterioError  # noqa: PLC0415 - as above
 
-        path = self.folder / name
-        if not path.is_file():
-            self.gaps.append(Gap(name, f"{_ABSENT}{_LOSES.get(name, '')}"))
+        if self.lacks(name):
             return None
         try:
-            return parse(path)
+            return parse(self.folder / name)
         except (OSError, ValueError, ArrowException, RasterioError, RecordError) as error:
-            self.gaps.append(Gap(name, f"cannot be read{_LOSES.get(name, '')}: {error}"))
+            self.refuse(name, error)
             return None
+
+    def lacks(self, name: str) -> bool:
+        """True, and a gap, if a file is missing."""
+        missing = not (self.folder / name).is_file()
+        if missing:
+            self.gaps.append(Gap(name, f"{_ABSENT}{_LOSES.get(name, '')}"))
+        return missing
+
+    def refuse(self, name: str, error: Exception) -> None:
+        """Keep in mind that a file, or a band of one, cannot be read: once, however often it is asked for."""
+        gap = Gap(name, f"cannot be read{_LOSES.get(name, '')}: {error}")
+        self.gaps += [] if gap in self.gaps else [gap]
 
     def run(self) -> Run:
         """The record of the run, without its passes."""
@@ -94,20 +127,31 @@ class Reader:
         return sorted(path.name for path in self.folder.glob(f"*{ending}") if not path.name.startswith("."))
 
 
-def read_folder(folder: Path) -> Contents:
-    """The contents of the folder of a run of one stack."""
+def read_folder(folder: Path, overviews: Overviews = NONE_WRITTEN) -> Contents:
+    """The contents of the folder of a run of one stack; `overviews` spare reading those of rasters just written."""
     reader = Reader(folder)
     run = reader.run()
     inputs = reader.inputs()
     tasks = reader.read("trace.parquet", _tasks)
-    tables = [reader.read(name, _scene_table) for name in reader.named(".parquet") if name not in _OWN_TABLES]
+    names = [name for name in reader.named(".parquet") if name not in _OWN_TABLES]
+    zonal = [name for name in names if over(run, name) == "zones"]
+    tables = [reader.read(name, _scene_table) for name in names if name not in zonal]
+    zones = [reader.read(name, _zone_table) for name in zonal]
     outputs = reader.read("outputs.json", lambda path: read_outputs(path.parent))
+    of_groups = [
+        Member(file.stage, file.name, band, value)
+        for file in outputs or ()
+        for band, value in enumerate(file.values, start=1)
+        if value.group
+    ]
     return reader.contents(
         replace(run, passes=passes_of(run.record, tasks)),
         inputs=inputs,
         tasks=tasks,
         tables=[table for table in tables if table is not None],
-        rasters=_rasters(reader),
+        rasters=_rasters(reader, {member.file for member in of_groups}, overviews),
+        multiples=_multiples(reader, of_groups),
+        zones=[table for table in zones if table is not None],
         outputs=outputs,
     )
 
@@ -115,11 +159,20 @@ def read_folder(folder: Path) -> Contents:
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 
-def read_columns(path: Path) -> "pa.Table":
-    """All columns of a table."""
+def over(run: Run, name: str) -> str:
+    """The axes that the stage of a table reduces, by the config of the run; empty if that does not say."""
+    stages = run.record.config.get("stages")
+    stage = stages.get(Path(name).stem) if isinstance(stages, dict) else None
+    return str(stage.get("over")) if isinstance(stage, dict) else ""
+
+
+def read_columns(path: Path, names: Collection[str] | None = None) -> "pa.Table":
+    """All columns of a table, or those of these names that it has."""
     from pyarrow import parquet  # noqa: PLC0415 - as in Reader.read
 
-    return parquet.ParquetFile(path, memory_map=False).read()
+    file = parquet.ParquetFile(path, memory_map=False)
+    chosen = None if names is None else [name for name in file.schema_arrow.names if name in names]
+    return file.read(chosen, use_threads=False)  # most tables are small, and threads wait for one another
 
 
 def numbers(table: "pa.Table", name: str) -> Floats:
@@ -152,7 +205,7 @@ def _known(number: float) -> float | None:
 
 
 def _inputs(path: Path) -> list[InputRow]:
-    table = read_columns(path)
+    table = read_columns(path, _OF_INPUTS)
     times, sizes = numbers(table, "datetime"), numbers(table, "size")
     height, width = numbers(table, "height"), numbers(table, "width")
     grids = zip(_texts(table, "crs"), height, width, _texts(table, "dtype"), strict=True)
@@ -226,17 +279,54 @@ def _scene_table(path: Path) -> SceneTable:
     )
 
 
+def _zone_table(path: Path) -> ZoneTable:
+    """The level of each zone over time, of a mean or of the first statistic that there is."""
+    from pyarrow import parquet  # noqa: PLC0415 - as in Reader.read
+
+    from runner.output.zone_map import map_in  # noqa: PLC0415 - as above
+
+    schema = parquet.read_schema(path)
+    statistics = schema.names[schema.names.index("zone") + 1 :]
+    level = next((name for name in (*_LEVELS, *statistics) if name in statistics), None)
+    if level is None:
+        raise ValueError("it has no statistics")
+    table = read_columns(path, ["datetime", "zone", level])
+    names = table["zone"].to_pylist()
+    zones = names.index(names[0], 1) if names.count(names[0]) > 1 else len(names)
+    times = numbers(table, "datetime").reshape(-1, zones)[:, 0]
+    units = (schema.field(level).metadata or {}).get(b"units", b"").decode()
+    values = numbers(table, level).reshape(-1, zones)
+    words, drawn = [str(name) for name in names[:zones]], map_in(schema.metadata)
+    return ZoneTable(path.stem, path.name, words, times, level, units, values, drawn)
+
+
 # --- rasters --------------------------------------------------------------------------------------------------------
 
 
-def _rasters(reader: Reader) -> list[Raster]:
-    """The rasters, a mean before the others; that one's picture is the large one."""
-    names = sorted(reader.named(".tif"), key=lambda name: (not name.endswith("_mean.tif"), name))
-    read = [
-        reader.read(name, lambda path, most=_SMALL if number else _LARGE: read_raster(path, most))  # type: ignore[misc]
-        for number, name in enumerate(names)
-    ]
-    return [raster for raster in read if raster is not None]
+def _rasters(reader: Reader, of_groups: Collection[str], overviews: Overviews) -> list[Raster]:
+    """The rasters but those of groups, a mean before the others, counts behind; the first has the large picture."""
+    alone = (name for name in reader.named(".tif") if name not in of_groups)
+    names = sorted(alone, key=lambda name: (not name.endswith("_mean.tif"), name.endswith("_count.tif"), name))
+    read: list[Raster] = []
+    for name in names:
+        sides = (_SMALL if read else LARGEST_SHOWN, _SMALL)
+        written = overviews.get(name, ())
+        read += reader.read(name, partial(read_bands, sides=sides, refused=reader.refuse, overviews=written)) or []
+    return read
+
+
+def _multiples(reader: Reader, members: Sequence[Member]) -> list[Multiples]:
+    """The rasters of groups, statistic by statistic; of many groups some have pictures, evenly chosen."""
+    found: list[Multiples] = []
+    for (stage, statistic), of_statistic in groupby(members, lambda member: (member.stage, member.values.name)):
+        own = tuple(of_statistic)
+        most = _MOST_MULTIPLES if len(found) == 0 or statistic == "mean" else _FEW_MULTIPLES
+        numbers = np.unique(np.linspace(0, len(own) - 1, min(most, len(own))).round().astype(int))
+        chosen = [own[number] for number in numbers.tolist()]
+        there = {file for file in sorted({member.file for member in chosen}) if not reader.lacks(file)}
+        bands = [(reader.folder / member.file, member.band) for member in chosen if member.file in there]
+        found.append(Multiples(stage, statistic, own, read_rasters(bands, _MULTIPLE, reader.refuse)))
+    return found
 
 
 # --- the log ----------------------------------------------------------------------------

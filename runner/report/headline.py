@@ -23,6 +23,7 @@ _WORDS: Final = {
 _KINDS: Final = {
     "ConfigError": "A setting is wrong.",
     "SourceError": "The source cannot be used.",
+    "OutsideError": "Nothing of it lies there.",
     "PlanError": "The job does not fit.",
     "ClusterError": "The workers failed.",
     "ArchiveError": "Stacks failed.",

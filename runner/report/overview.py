@@ -11,6 +11,7 @@ from markupsafe import Markup
 from runner.base import humanize
 from runner.report import place
 from runner.report.headline import Figure, data, scene_counts
+from runner.report.levels import DECIBELS, mean_level
 from runner.report.records import Contents, Floats, SceneTable, Tasks, seconds_of
 from runner.report.series import valid_fractions
 
@@ -148,14 +149,15 @@ def _level(contents: Contents) -> Figure | None:
     pixels = humanize.values(raster.least, raster.most) if raster and raster.least is not None else ""
     table = next((table for table in contents.tables if _statistic(table)), None)
     if table is None:
-        mean = raster.mean if raster else None
+        mean = raster.mean if raster and raster.units != DECIBELS else None
         return None if mean is None else _level_figure(contents, "mean", mean, "", pixels)
     name = _statistic(table)
     values = table.columns[name][np.isfinite(table.columns[name])]
     if not values.size:
         return None
     scenes = humanize.values(float(values.min()), float(values.max()))
-    return _level_figure(contents, name, float(values.mean()), scenes, pixels if name == "mean" else "")
+    mean = mean_level(values, table.units.get(name, ""))
+    return _level_figure(contents, name, mean, scenes, pixels if name == "mean" else "")
 
 
 def _level_figure(contents: Contents, name: str, mean: float, scenes: str, pixels: str) -> Figure:
@@ -168,7 +170,10 @@ def _level_figure(contents: Contents, name: str, mean: float, scenes: str, pixel
 
 def _units(contents: Contents) -> str:
     stack = contents.run.record.stack
-    candidates = [*([stack.units] if stack else []), *(raster.units for raster in contents.rasters)]
+    levels = [table.units.get(_statistic(table), "") for table in contents.tables]
+    levels += [raster.units for raster in contents.rasters if raster.statistic == "mean"]
+    candidates = [*(units for units in levels if units == DECIBELS), *([stack.units] if stack else [])]
+    candidates += [raster.units for raster in contents.rasters]
     unit = next((units for units in candidates if units not in _UNITLESS), None)
     return f"in {unit}" if unit else "without units"
 

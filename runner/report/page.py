@@ -1,22 +1,26 @@
 """From a run folder to its report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from runner.base import humanize
 from runner.base.atomic import write_text
 from runner.errors import RecordError
+from runner.record.run_files import OutputFile, StoredValues
 from runner.record.run_folder import read_run
+from runner.record.run_record import NONE_WRITTEN, Overviews
 from runner.record.stacks import STACKS
 from runner.report import headline, overview, results, series, tasks, timeline
 from runner.report.archive_page import archive_page
 from runner.report.charts import bar, template
 from runner.report.frame import REPORT, frame
 from runner.report.gather import read_folder
-from runner.report.records import Contents, Floats, InputRow, PassFacts
+from runner.report.records import Contents, Floats, InputRow, Multiples, PassFacts
+from runner.report.zones import zone_figure, zone_map
 
 _TEMPLATE: Final = Path(__file__).with_name("run.html.j2")
 _SLOWEST: Final = 10
@@ -27,19 +31,19 @@ _UNTIMED_PIECES: Final = (
 )
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, overviews: Overviews = NONE_WRITTEN) -> Path:
     """Make `report.html` of what lies in the folder of a run or of an archive, and nothing else; its path.
 
-    One file that loads nothing. Whatever is missing or damaged is named in it. Raises OutputError if it cannot be
-    written.
+    `overviews` of rasters that this process has just written there are not read again. One file that loads nothing.
+    Whatever is missing or damaged is named in it. Raises OutputError if it cannot be written.
     """
     path = folder / REPORT
-    write_text(path, archive_page(folder) if _is_archive(folder) else _run_page(folder))
+    write_text(path, archive_page(folder) if _is_archive(folder) else _run_page(folder, overviews))
     return path
 
 
-def _run_page(folder: Path) -> str:
-    return template(_TEMPLATE).render(_context(read_folder(folder)))
+def _run_page(folder: Path, overviews: Overviews) -> str:
+    return template(_TEMPLATE).render(_context(read_folder(folder, overviews)))
 
 
 def _is_archive(folder: Path) -> bool:
@@ -66,7 +70,12 @@ def _context(contents: Contents) -> dict[str, Any]:
         "figures": headline.figures(contents),
         "segments": headline.segments(run),
         **_raster_context(contents),
-        "series": [(table.stage, table.file, series.series_figure(table)) for table in contents.tables if table.scenes],
+        "multiples": [_multiples_row(multiples) for multiples in contents.multiples],
+        "files": list(_files(contents.outputs or ())),
+        "series": [
+            *((table.stage, table.file, series.series_figure(table)) for table in contents.tables if table.scenes),
+            *((table.stage, table.file, zone_figure(table)) for table in contents.zones),
+        ],
         "passes": [_pass_row(pass_) for pass_ in run.passes],
         **_task_context(contents),
         "outputs": contents.outputs,
@@ -96,13 +105,43 @@ def _raster_context(contents: Contents) -> dict[str, Any]:
     fewest = next((coverage for table in contents.tables if (coverage := series.coverage(table, contents.run))), None)
     if counts is not None and len(others) in (1, 5):
         others, counts = [counts, *others], None
+    maps = [figure for table in contents.zones if (figure := zone_map(table))]
     return {
         "large": results.raster_figure(large[0], large=True) if large else None,
-        "others": [results.raster_figure(raster, large=False) for raster in others],
-        "columns": results.columns(len(others)),
+        "others": [*(results.raster_figure(raster, large=False) for raster in others), *maps],
+        "columns": max(results.columns(len(others) + len(maps)), 2 * bool(maps)),
         "coverage": results.raster_figure(counts, large=False) if counts else None,
         "fewest": fewest,
     }
+
+
+def _multiples_row(multiples: Multiples) -> dict[str, Any]:
+    """The pictures of groups, and what all of them are."""
+    by = multiples.shown[0].tags.get("group_by", "") if multiples.shown else ""
+    return {
+        "title": f"{multiples.stage}: {multiples.statistic} by {by.replace(',', ' and ') or 'group'}",
+        "figure": results.multiples_figure(multiples) if multiples.shown else "",
+        "rows": multiples.members,
+    }
+
+
+class _FileRow(NamedTuple):
+    """A file, or the first of the rasters of groups; `note` says of how many, and `values` has the first of each."""
+
+    file: OutputFile
+    note: str
+    values: list[StoredValues]
+
+
+def _files(outputs: Sequence[OutputFile]) -> Iterator[_FileRow]:
+    """The files, and of the rasters of groups the first of each statistic."""
+    for _, files in groupby(outputs, lambda file: file.of_groups or file.name):
+        own = tuple(files)
+        names = [value.name for file in own for value in file.values]
+        groups = names.count(names[0]) if names else 1
+        note = "" if groups == 1 else f"the first of {groups} groups" if len(own) > 1 else f"{groups} groups"
+        firsts = {value.name: value for value in reversed(own[0].values)}
+        yield _FileRow(own[0], note, [*reversed(firsts.values())])
 
 
 def _pass_row(pass_: PassFacts) -> dict[str, str]:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from markupsafe import Markup
 
 from runner.base import humanize
+from runner.output.footprint import in_degrees
 from runner.report.charts import tag
 
 _LAND: Final = Path(__file__).with_name("land.txt")  # from Natural Earth 1:110m, in the public domain, to a degree
@@ -16,7 +16,6 @@ _NORTH, _SOUTH = 84, -58  # what the map shows, unless the place lies beyond
 _SEEN = 12  # degrees of a grid that needs no ring to be seen
 _ALONG: Final = np.linspace(0.0, 1.0, 9)  # of each edge, since straight edges are curves in degrees
 Transform = tuple[float, float, float, float, float, float]
-Degrees = npt.NDArray[np.float64]
 
 
 class Place(NamedTuple):
@@ -48,19 +47,6 @@ def place_of(crs: str, transform: Transform, shape: tuple[float, float]) -> Plac
     )
 
 
-def in_degrees(crs: str, xs: list[float], ys: list[float]) -> tuple[Degrees, Degrees] | None:
-    """Longitudes and latitudes of points in a CRS, in EPSG:4326; None if there is no way to them."""
-    from rasterio.crs import CRS  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
-    from rasterio.warp import transform as reproject  # noqa: PLC0415 - as above
-
-    try:
-        degrees = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), xs, ys)
-    except Exception:  # noqa: BLE001 - GDAL's own errors have no public base, and a page goes without its place
-        return None
-    longitudes, latitudes = np.array(degrees[0]), np.array(degrees[1])
-    return (longitudes, latitudes) if np.isfinite(longitudes).all() and np.isfinite(latitudes).all() else None
-
-
 def _outline(transform: Transform, shape: tuple[float, float]) -> tuple[list[float], list[float]]:
     """The centre and then points along all four edges, in the grid's CRS."""
     a, b, c, d, e, f = transform
@@ -72,7 +58,7 @@ def _outline(transform: Transform, shape: tuple[float, float]) -> tuple[list[flo
 
 def axis_unit(crs: Any) -> str:
     """The unit of a CRS along its axes: m, degrees, US survey foot."""
-    from rasterio.crs import CRS  # noqa: PLC0415 - as in place_of
+    from rasterio.crs import CRS  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
 
     crs = CRS.from_user_input(crs)
     return "degrees" if crs.is_geographic else {"metre": "m"}.get(crs.linear_units, str(crs.linear_units))

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.record import run as stored
-from runner.record.run_files import OutputFile
+from runner.record.run_files import OutputFile, StoredValues
+
+if TYPE_CHECKING:
+    from runner.output.zone_map import ZoneMap
 
 Floats = npt.NDArray[np.float64]
 
@@ -194,6 +197,20 @@ class SceneTable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ZoneTable:
+    """The table of a stage over zones: one of its statistics, (scenes, zones), in the order of time; NaN where null."""
+
+    stage: str
+    file: str
+    zones: list[str]
+    time: Floats
+    level: str
+    units: str
+    values: Floats
+    map: "ZoneMap | None"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Raster:
     """A raster of a stage over time, and a picture of it."""
 
@@ -218,6 +235,25 @@ class Raster:
     picture_shape: tuple[int, int]
 
 
+class Member(NamedTuple):
+    """The raster of a group: a band of a file, from 1 on, and its values as they are recorded."""
+
+    stage: str
+    file: str
+    band: int
+    values: StoredValues
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Multiples:
+    """The rasters of a statistic of a stage, one of each group, of which some have pictures in one scale."""
+
+    stage: str
+    statistic: str
+    members: tuple[Member, ...]  # of all groups, in their order
+    shown: list[Raster]
+
+
 class Event(NamedTuple):
     """A warning or an error of the log."""
 
@@ -237,7 +273,9 @@ class Contents:
     inputs: list[InputRow] | None
     tasks: Tasks | None
     tables: list[SceneTable]
+    zones: list[ZoneTable]
     rasters: list[Raster]
+    multiples: list[Multiples]
     outputs: tuple[OutputFile, ...] | None
     events: list[Event]
     gaps: list[Gap]

@@ -7,7 +7,8 @@ from typing import Any
 
 from runner.base.console import tell
 from runner.base.humanize import relative_path
-from runner.record.run_record import RunRecord, recorded_run
+from runner.record.recorded_run import recorded_run
+from runner.record.run_record import Overviews, RunRecord
 
 
 @contextmanager
@@ -27,7 +28,7 @@ def reported_run(folder: Path, *facts: Any, **more: Any) -> Iterator[RunRecord]:
         tell(f"report: {relative_path(report)}")
 
 
-def _write_page(folder: Path) -> None:
+def _write_page(folder: Path, overviews: Overviews) -> None:
     from runner.report.page import write_report  # noqa: PLC0415 - a run's start does not need it
 
-    write_report(folder)
+    write_report(folder, overviews)

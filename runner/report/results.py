@@ -2,19 +2,43 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from markupsafe import Markup
 
 from runner.base import humanize
 from runner.report.charts import tag
-from runner.report.picture import VIRIDIS
-from runner.report.records import Raster
+from runner.report.picture import VIRIDIS, colours_of, is_trend
+from runner.report.records import Multiples, Raster
 from runner.report.scales import Scale, Tick, number_ticks
 from runner.report.series import unit
 
 _MOST_STEPS: Final = 12  # whole numbers that have a colour each
 _COVERAGE: Final = ("valid_fraction", "count")
+
+
+def multiples_figure(multiples: Multiples) -> Markup:
+    """Small pictures of groups with their labels, and the one colour bar of all."""
+    shown, first = multiples.shown, multiples.shown[0]
+    height, width = first.picture_shape
+    pictures = [
+        tag("figure", [thumbnail(raster), tag("figcaption", raster.tags.get("group", raster.file))]) for raster in shown
+    ]
+    values = [member.values for member in multiples.members]
+    least = min((value.minimum for value in values if isinstance(value.minimum, int | float)), default=None)
+    most = max((value.maximum for value in values if isinstance(value.maximum, int | float)), default=None)
+    beyond = any(raster.beyond[0] for raster in shown), any(raster.beyond[1] for raster in shown)
+    every = replace(first, least=least, most=most, beyond=beyond)
+    grid = tag("div", pictures, class_="multiples", style=f"--ratio:{width / height:.4f}")
+    some = f"{len(shown)} of {len(multiples.members)} groups have pictures, evenly chosen"
+    lines = [
+        *_values(every),
+        *([some] if len(shown) < len(multiples.members) else []),
+        "hatched where there is no data",
+    ]
+    about = tag("figcaption", f"{'; '.join(lines)}.")
+    return tag("figure", [tag("div", [grid, _colour_bar(every)], class_="scaled"), about], class_="groups")
 
 
 def raster_figure(raster: Raster, *, large: bool) -> Markup:
@@ -48,7 +72,7 @@ def colour_range(raster: Raster) -> str:
 
 def _image(raster: Raster) -> Markup:
     height, width = raster.picture_shape
-    data = b64encode(raster.png).decode()
+    data = Markup(b64encode(raster.png).decode())  # noqa: S704 - of letters, digits and +/= alone
     described = f"{raster.statistic} of {raster.stage or raster.file}"
     markup = Markup('<img src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">')
     return markup.format(data, described, width, height)
@@ -74,21 +98,26 @@ def _either_way(first: float, last: float, most: int) -> list[Tick]:
 def _colour_bar(raster: Raster) -> Markup:
     """Colours with their values: one label where all is one value, a block for each of a few whole numbers."""
     low, high = raster.stretch
-    whole = raster.dtype[0] in "iu"
+    whole, colours = raster.dtype[0] in "iu", colours_of(raster.statistic)
+    style: str | None
     if raster.least is not None and raster.least == raster.most:
-        scale, style = Scale(low, high), f"background:#{VIRIDIS[len(VIRIDIS) // 2]}"
+        scale, style = Scale(low, high), f"background:#{colours[len(colours) // 2]}"
         ticks = [Tick(0.5, humanize.value(raster.least))]
     elif whole and high - low < _MOST_STEPS:
         scale, style = Scale(low - 0.5, high + 0.5), f"background:{_blocks(round(low), round(high))}"
         ticks = number_ticks(scale, 6, whole=True)
     else:
-        scale, style = Scale(low, high), None
+        scale, style = Scale(low, high), _gradient(colours) if is_trend(raster.statistic) else None
         ticks = number_ticks(scale, 6, whole=whole)
     labels = tag(
         "div", [tag("span", tick.text, style=f"top:{100 * (1 - tick.at):.2f}%") for tick in ticks], class_="ys"
     )
     ends = " ".join(name for name, more in zip(("below", "above"), raster.beyond, strict=True) if more)
     return tag("div", [tag("div", class_=f"colours {ends}".strip(), style=style), labels], class_="scale")
+
+
+def _gradient(colours: Sequence[str]) -> str:
+    return f"background:linear-gradient(to top, {', '.join(f'#{colour}' for colour in colours)})"
 
 
 def _blocks(low: int, high: int) -> str:
@@ -121,7 +150,12 @@ def _values(raster: Raster) -> list[str]:
     if not any(raster.beyond):
         return [values]
     low, high = map(humanize.value, raster.stretch)
-    return [f"colours from {low} to {high}, the 2nd to the 98th percentile", values]
+    of = (
+        "the further of the 2nd and the 98th percentile"
+        if is_trend(raster.statistic)
+        else "the 2nd to the 98th percentile"
+    )
+    return [f"colours from {low} to {high}, {of}", values]
 
 
 def coverage_raster(rasters: Sequence[Raster]) -> Raster | None:

@@ -97,7 +97,7 @@ def _columns(contents: ArchiveContents) -> list[Column]:
         Column("CRS", "", lambda row, _: row.crs or humanize.UNKNOWN),
     ]
     if means is not None:
-        levels = means.of_stacks(means.values, len(contents.rows))
+        levels = means.of_stacks(means.values, len(contents.rows), means.units)
         columns.append(Column(means.statistic, "r", lambda _, number: humanize.value(float(levels[number]))))
         if means.valid is not None:
             valid = means.of_stacks(means.valid, len(contents.rows))

@@ -12,6 +12,7 @@ from runner.settings.choices import (
     EngineName,
     Georeference,
     Inflate,
+    Layout,
     Objective,
     OnError,
     Over,
@@ -19,6 +20,7 @@ from runner.settings.choices import (
     PlanHeaders,
     RasterDtype,
     ReaderName,
+    ResultScale,
     Search,
     Sidecars,
     Signing,
@@ -28,6 +30,7 @@ from runner.settings.choices import (
     Verify,
     Versions,
     Weights,
+    ZonePixels,
 )
 from runner.settings.cluster import AdaptSettings, ClusterSettings, SshSettings, TlsSettings
 from runner.settings.job import JobSettings
@@ -38,6 +41,7 @@ from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
 from runner.settings.source import AzureSettings, GcsSettings, S3Settings, SourceSettings, StacSettings
 from runner.settings.stages import ChunkSettings, StageSettings
 from runner.settings.sweep import SweepSettings
+from runner.settings.zones import ZoneSettings
 
 __all__ = [
     "COMPRESSIONS",
@@ -58,6 +62,7 @@ __all__ = [
     "Georeference",
     "Inflate",
     "JobSettings",
+    "Layout",
     "Limits",
     "MaskHrefSettings",
     "MaskSettings",
@@ -69,6 +74,7 @@ __all__ = [
     "PlanHeaders",
     "RasterDtype",
     "ReaderName",
+    "ResultScale",
     "S3Settings",
     "Search",
     "Sidecars",
@@ -85,4 +91,6 @@ __all__ = [
     "Verify",
     "Versions",
     "Weights",
+    "ZonePixels",
+    "ZoneSettings",
 ]

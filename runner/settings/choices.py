@@ -215,6 +215,25 @@ class Over(Enum):
     """Reduce y and x to one value per scene, a row of a table."""
     time = "time"
     """Reduce time to one raster per statistic."""
+    zones = "zones"
+    """Reduce the pixels of each polygon of `zones.file` to one value per scene and zone, a row of a table."""
+
+    @property
+    def makes_table(self) -> bool:
+        """True if the result is a table; otherwise it is a raster for each statistic."""
+        return self is not Over.time
+
+
+class ZonePixels(Enum):
+    """The pixels of a zone."""
+
+    center = "center"
+    """The pixels whose centre lies in the polygon."""
+    all_touched = "all_touched"
+    """All pixels that the polygon touches, as GDAL has them."""
+    fraction = "fraction"
+    """All pixels that the polygon covers in part, each by the fraction that it covers. This needs
+    `pip install 'cog-stack-runner[zones]'`."""
 
 
 class Weights(Enum):
@@ -251,6 +270,24 @@ class Objective(Enum):
     """Seconds from the start of a job to its end."""
     peak = "peak"
     """Peak memory of all processes of a job."""
+
+
+class ResultScale(Enum):
+    """The scale of results that are values such as the pixels have: means, sums, extremes, quantiles, ends."""
+
+    linear = "linear"
+    """As they are."""
+    db = "db"
+    """In decibels, 10 log10 of the result, never of the pixels before. Results of 0 and below are missing."""
+
+
+class Layout(Enum):
+    """The files of a stage over time."""
+
+    files = "files"
+    """A file for each statistic, such as `temporal_mean.tif` and `temporal_count.tif`."""
+    bands = "bands"
+    """One file such as `temporal.tif`, with a band for each statistic. Counts are floats there, if other bands are."""
 
 
 class RasterDtype(Enum):

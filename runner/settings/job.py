@@ -12,6 +12,7 @@ from runner.settings.reading import DecodeSettings, FetchSettings, GdalSettings
 from runner.settings.source import SourceSettings
 from runner.settings.stages import ChunkSettings, StageSettings
 from runner.settings.sweep import SweepSettings
+from runner.settings.zones import ZoneSettings
 
 
 @dataclass(slots=True)
@@ -42,12 +43,18 @@ class JobSettings:
     """Run of many stacks."""
     mask: MaskSettings = field(default_factory=MaskSettings)
     """Pixels to leave out."""
+    zones: ZoneSettings = field(default_factory=ZoneSettings)
+    """Polygons of the stages over zones."""
     gdal: GdalSettings = field(default_factory=GdalSettings)
     """Configuration of GDAL."""
     chunks: ChunkSettings = field(default_factory=ChunkSettings)
     """Size of a task in all stages that have no `chunks` of their own."""
     stages: dict[str, StageSettings] = field(default_factory=dict)
     """Reductions of the stack by name."""
+    reuse: str | None = None
+    """Earlier run of the same job whose kept tasks (`output.keep_partials`) are taken over: its folder, a part of its
+    name that no other has, or `last`. Only scenes that are new or have changed are read, to the same bits. Null reads
+    all."""
     output: OutputSettings = field(default_factory=OutputSettings)
     """Run folder and format of rasters."""
     debug: DebugSettings = field(default_factory=DebugSettings)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from runner.settings.choices import RasterDtype
-from runner.settings.limits import COMPRESSION, LEVEL
+from runner.settings.choices import Layout, RasterDtype, ResultScale
+from runner.settings.limits import COMPRESSION, FROM_1, LEVEL
 from runner.settings.source import AzureSettings, GcsSettings, S3Settings
 
 
@@ -20,8 +20,17 @@ class OutputSettings:
     """Level of `deflate` and `zstd`, from 1 (fast) to 9 (small)."""
     raster_dtype: RasterDtype = RasterDtype.auto
     """Pixel type of rasters that are not counts."""
+    scale: ResultScale = ResultScale.linear
+    """Scale of `mean`, `sum`, `min`, `max`, `median`, quantiles, `first` and `last`, in rasters and tables. Other
+    statistics stay as they are."""
+    layout: Layout = Layout.files
+    """One raster for each statistic over time, or one for each stage."""
     keep_partials: bool = False
-    """Keep the finished tasks in `partials/` when the run is complete. A run that is not complete always keeps them."""
+    """Keep the finished tasks in `partials/` when the run is complete, so that a later run can `reuse` them. A run that
+    is not complete keeps them in any case."""
+    kept_scenes: Annotated[int, FROM_1] = 32
+    """Number of scenes whose sums `keep_partials` keeps together. With fewer, `partials/` takes more room. With more, a
+    scene that changes or vanishes makes a later run read more scenes again."""
     stac: bool = True
     """Describe the results as a STAC item in `item.json`, those of an archive by a collection in `collection.json`."""
     upload: str | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from runner.settings.choices import Duplicates, Georeference, Sidecars, Signing, SourceKind, StackGrid
-from runner.settings.limits import BAND, BANDS, FROM_1, URLS
+from runner.settings.limits import BAND, BANDS, FRACTION, FROM_1, PERCENT, URLS
 
 
 @dataclass(slots=True)
@@ -105,6 +105,13 @@ class SourceSettings:
     """Patterns, such as `*_20200612_*`. A scene is left out if its name or its address matches one of them."""
     limit: Annotated[int | None, FROM_1] = None
     """Largest number of scenes, the earliest first. Null takes all."""
+    max_cloud: Annotated[float | None, PERCENT] = None
+    """Largest cloud cover in percent, as the property `eo:cloud_cover` of STAC items states it, or the column
+    `eo:cloud_cover` of a manifest. A scene with more, or without the property, is left out. Null takes all."""
+    min_valid_fraction: Annotated[float | None, FRACTION] = None
+    """Smallest share of the grid's pixels, or of those in the area, that must be valid in a scene. They are counted
+    while all scenes are read. A scene with fewer is left out of all results, and it alone is read once more. Null takes
+    all."""
     duplicates: Duplicates = Duplicates.auto
     """What happens to scenes of the same time."""
     sidecars: Sidecars = Sidecars.read
@@ -120,8 +127,9 @@ class SourceSettings:
     bbox_crs: str | None = "EPSG:4326"
     """CRS of `bbox`. The box is transformed to the CRS of the scenes. Null means that it is in their CRS already."""
     area: str | None = None
-    """GeoJSON, GeoPackage, GeoParquet or Shapefile whose polygons bound the stack. The grid is cut to them, and pixels
-    whose centre lies outside of them are missing. Only tiles that meet them are read. Null takes the whole grid."""
+    """GeoJSON, GeoPackage, GeoParquet or Shapefile, on this machine, in a bucket or on the web, whose polygons bound
+    the stack. The grid is cut to them, and pixels whose centre lies outside of them are missing. Only tiles that meet
+    them are read. Null takes the whole grid."""
     area_layer: str | None = None
     """Layer of the file of `area`, if it has several."""
     band: Annotated[int | str, BAND] = 1

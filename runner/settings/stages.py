@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from runner.settings.choices import Over, Weights
 from runner.settings.cluster import ClusterSettings
-from runner.settings.limits import FROM_0, PIXELS, SCENES
+from runner.settings.limits import FROM_0, GROUPS, PIXELS, SCENES
 
 
 @dataclass(slots=True)
@@ -32,8 +32,9 @@ class StageSettings:
     over: Over = "???"  # type: ignore[assignment]  # omegaconf's mark of a value that has to be given
     """Which axes the stage reduces."""
     statistics: list[str] = field(default_factory=lambda: ["mean", "count"])
-    """Statistics to compute: `count`, `valid_fraction`, `sum`, `mean`, `min`, `max`, `var`, `std`, `median`, quantiles
-    such as `q05` or `q99_9`, and those of other packages."""
+    """Statistics to compute: `count`, `valid_fraction`, `sum`, `mean`, `min`, `max`, `range`, `var`, `std`, `cv`,
+    `median`, quantiles such as `q05` or `q99_9`, and those of other packages. Over time also `slope`, `slope_stderr`,
+    `first`, `last`, `theil_sen`, `mann_kendall` and `mann_kendall_p`."""
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     """Workers of the stage."""
     chunks: ChunkSettings | None = None
@@ -41,4 +42,13 @@ class StageSettings:
     min_count: Annotated[int, FROM_0] = 1
     """Least number of valid pixels behind a value. A value with fewer is missing."""
     weights: Weights = Weights.auto
-    """How pixels are weighted over space in `mean`, `var`, `std` and `valid_fraction`."""
+    """How pixels are weighted over space in `mean`, `var`, `std`, `cv` and `valid_fraction`."""
+    group_by: Annotated[Any, GROUPS] = None
+    """Groups of the scenes of a stage over time, each of which gets rasters of its own: `month`, `season`, `year`,
+    `year_month`, `year_season`, `week`, `date`, `day_of_year`, a named group such as `orbit`, or a list such as
+    `[orbit,year]`. Null takes all scenes together."""
+
+    @property
+    def grouped_by(self) -> tuple[str, ...]:
+        """The keys of `group_by`; none if all scenes are taken together."""
+        return (self.group_by,) if isinstance(self.group_by, str) else tuple(self.group_by or ())

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runner.errors import SourceError
+from runner.errors import RunnerError, SourceError, printable
 from runner.model import Scene
 from runner.settings import OnError, SourceSettings
 from runner.settings.source import number_or_name
+from runner.source.bands import with_bands
 from runner.source.headers import read_headers
 from runner.source.parts import Part, names_of
 from runner.source.selection import choose
@@ -20,11 +21,15 @@ def by_band(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> li
     """A part for each band of each part; the parts as they are without `source.bands`.
 
     `all` takes the bands of the first scene of a part, by their descriptions if these tell them apart. Raises
-    SourceError for a scene whose header cannot be read.
+    SourceError for a scene whose header cannot be read, and for a band that no part has.
     """
     if not source.bands:
         return list(parts)
-    bands = [source.bands] * len(parts) if source.bands != ["all"] else _all_bands(source, parts, stores)
+    if source.bands == ["all"]:
+        bands = _all_bands(source, parts, stores)
+    else:
+        _refuse_unknown(source, parts, stores)
+        bands = [source.bands] * len(parts)
     each = [(part, band) for part, own in zip(parts, bands, strict=True) for band in own]
     keys = [(*part.values.values(), str(band)) for part, band in each]
     names = names_of(keys)
@@ -32,6 +37,42 @@ def by_band(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> li
         replace(part, name=names[key], values={**part.values, "band": str(band)}, band=band)
         for (part, band), key in zip(each, keys, strict=True)
     ]
+
+
+def _refuse_unknown(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> None:
+    """Raise SourceError for a band that the first scene of no part has: a slip, which would fail each of its stacks.
+
+    One header is read, and those of the other parts only where it lacks a band. What cannot be read fails its own
+    stack later, and no other.
+    """
+    first = next((scene for part in parts if (scene := _first_scene(source, part, stores))), None)
+    problems = {band: problem for band in source.bands if first and (problem := _problem_of(source, band, first))}
+    if not first or not problems:
+        return
+    for part in parts:
+        scene = _first_scene(source, part, stores)
+        problems = {band: text for band, text in problems.items() if scene is None or _problem_of(source, band, scene)}
+    if problems:
+        raise SourceError(next(iter(problems.values())))
+
+
+def _first_scene(source: SourceSettings, part: Part, stores: Stores) -> Scene | None:
+    """The first scene of a part; None if its header cannot be read."""
+    try:
+        chosen, _ = choose(source, part.candidates)
+        scenes, _ = asyncio.run(read_headers(chosen[:1], stores, OnError.skip, lambda *_: None))
+    except RunnerError:
+        return None
+    return scenes[0] if scenes else None
+
+
+def _problem_of(source: SourceSettings, band: int | str, scene: Scene) -> str | None:
+    """The reason why a scene does not have a band."""
+    try:
+        with_bands(band, [scene], f"source.bands=[{','.join(map(str, source.bands))}]: band {printable(str(band))}")
+    except SourceError as error:
+        return str(error)
+    return None
 
 
 def _all_bands(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> list[Bands]:

@@ -18,10 +18,11 @@ from runner.settings import SourceSettings, StackGrid
 from runner.source.area import cut_to_area
 from runner.source.boxes import Box, bounds_in, in_digits, near, reach_in, reach_of, turns_of
 from runner.source.differences import TOLERANCE, offset
+from runner.source.stores import Stores
 
 
 def placed(
-    source: SourceSettings, grid: Grid, scenes: tuple[Scene, ...]
+    source: SourceSettings, grid: Grid, scenes: tuple[Scene, ...], stores: Stores | None = None
 ) -> tuple[Grid, tuple[Scene, ...], Area | None]:
     """The grid that source.grid, bbox and area choose, the scenes in their places, and the area on that grid.
 
@@ -36,7 +37,7 @@ def placed(
         extent = _boxed(source, grid, extent)
     area = None
     if source.area is not None:
-        extent, area = cut_to_area(source, grid, extent)
+        extent, area = cut_to_area(source, grid, extent, stores)
     moved = (
         replace(scene, row=window.row - extent.row, column=window.column - extent.column)
         for scene, window in zip(scenes, windows, strict=True)

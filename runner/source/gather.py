@@ -4,7 +4,7 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Sized
 from functools import cache
 from typing import TypeVar
 
@@ -37,7 +37,8 @@ async def gather(ask: Callable[[Item], Awaitable[Answer]], items: Iterable[Item]
             except RunnerError as error:
                 failures.append(error)
 
-    await _all_asked([asyncio.ensure_future(ask_for_some()) for _ in range(at_once)])
+    askers = min(at_once, len(items)) if isinstance(items, Sized) else at_once
+    await _all_asked([asyncio.ensure_future(ask_for_some()) for _ in range(askers)])
     if threading.current_thread() is threading.main_thread():  # else others ask at the same time
         await all_delivered()
     if failures:

@@ -15,8 +15,9 @@ from runner.read.store_errors import UNREADABLE_KEY, MissingError, StoreError, i
 from runner.read.version import Version, refuse_changed
 from runner.settings import OnError
 from runner.source import sidecars
+from runner.source.first_bytes import FirstBytes
 from runner.source.gather import gather
-from runner.source.mask_files import ON_MISSING, missing_mask, placed_mask
+from runner.source.mask_files import describe_lacking, missing_mask, placed_mask
 from runner.source.names import Candidate
 from runner.source.stores import Stores
 
@@ -36,10 +37,12 @@ async def read_headers(
     """Read all headers, many at a time, in the order of `chosen`; those of masks together with those of their scenes.
 
     The files beside an object that say where it lies complete its header. The first object that is at fault, as two
-    readings say, ends it unless on_error is skip; so does the first mask that does not exist, unless on_missing is; any
-    other failure ends it. Raises SourceError for the object, StoreError for anything else.
+    readings say, ends it unless on_error is skip; masks that do not exist end it when all were looked for, unless
+    on_missing is skip; any other failure ends it. Raises SourceError for objects, StoreError for anything else.
     """
-    reader = _HeaderReader(stores)
+    files = [file for candidate in chosen for file in (candidate.item, candidate.item.mask) if file]
+    reader = _HeaderReader(stores, FirstBytes(files, stores))
+    without_mask: set[StoredObject] = set()
     done = 0
 
     async def read(candidate: Candidate) -> Scene | LeftOut:
@@ -49,7 +52,9 @@ async def read_headers(
         except StoreError:
             raise
         except ReadError as error:
-            if (on_missing if isinstance(error, _NoMaskError) else on_error) is OnError.stop:
+            if isinstance(error, _NoMaskError):
+                without_mask.add(candidate.item)
+            elif on_error is OnError.stop:
                 raise
             return LeftOut(candidate.item, candidate.scene, candidate.time, error.problem, skipped=True)
         finally:
@@ -61,11 +66,14 @@ async def read_headers(
     except StoreError:
         raise
     except ReadError as error:
-        raise SourceError(f"{error}; {ON_MISSING if isinstance(error, _NoMaskError) else SKIP_HINT}") from error
+        raise SourceError(f"{error}; {SKIP_HINT}") from error
+    left_out = [result for result in results if isinstance(result, LeftOut)]
+    if without_mask and on_missing is OnError.stop:
+        raise SourceError(describe_lacking([item for item in left_out if item.item in without_mask], len(chosen)))
     log.info("%d headers: %s", len(chosen), stores.counts)
     scenes = [result for result in results if isinstance(result, Scene)]
     _warn_of_unknown_versions(scenes)
-    return scenes, [result for result in results if isinstance(result, LeftOut)]
+    return scenes, left_out
 
 
 class _NoMaskError(ReadError):
@@ -89,6 +97,7 @@ class _HeaderReader:
     """Reads the headers of scenes."""
 
     stores: Stores
+    first_bytes: FirstBytes
 
     async def read_twice_if_faulty(self, candidate: Candidate) -> Scene:
         """The scene of a candidate. Raises ReadError; one that puts the fault on the object was said twice."""
@@ -133,7 +142,7 @@ class _HeaderReader:
             raise ReadError(item.href, UNREADABLE_KEY)
         store, counts = self.stores.of(location), self.stores.counts
         start = ByteRange(item.href, store, location.key, None, 0, HEADER_BYTES, counts)
-        first = await fetch_start(start, self.stores.fetch)
+        first = await self.first_bytes.of(item) or await fetch_start(start, self.stores.fetch)
         listed = Version(item.etag, item.size, item.modified)
         refuse_changed(item.href, listed, first.version, "between listing and reading its header")
         etag, modified = first.version.etag or item.etag, first.version.modified or item.modified

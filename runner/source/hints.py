@@ -31,7 +31,7 @@ def nothing_hint(url: str, names: Sequence[str]) -> str:
     inside = [name for name in names if name.startswith(literal)] if "[" in literal else []
     if inside:
         return _bracket_hint(literal.replace("[", "[[]") + url.removeprefix(literal), inside)
-    hidden = [name for name in names if _matches(url, name)]
+    hidden = [name for name in names if matches(url, name)]
     if hidden:
         return f"; '*' passes over {printable(hidden[0])}, where a name begins with a dot; write the dot, or rename it"
     others = [name for name in names if _matches_otherwise(url, name)]
@@ -60,7 +60,7 @@ def missing_hint(folder: str) -> str:
 
 def _bracket_hint(escaped: str, inside: Sequence[str]) -> str:
     """A hint on a url with brackets in a folder's name; `inside` are its files."""
-    meant = [name for name in inside if _matches(escaped, name)]
+    meant = [name for name in inside if matches(escaped, name)]
     if not meant:
         return nothing_hint(escaped, inside)
     return f"; {_amount(meant)} would if brackets stood for themselves; write {written(escaped)}"
@@ -77,10 +77,11 @@ def _ending(names: Sequence[str]) -> str:
 
 def _matches_otherwise(url: str, name: str) -> bool:
     """Tell if only .tif, .tiff, .TIF or .TIFF keeps a name from matching."""
-    return _matches(_TIFF.sub("", url) + ".*", name)
+    return matches(_TIFF.sub("", url) + ".*", name)
 
 
-def _matches(pattern: str, name: str) -> bool:
+def matches(pattern: str, name: str) -> bool:
+    """Tell if a name is one that a url names."""
     try:
         return re.match(glob_translate(pattern), name) is not None
     except ValueError:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from runner.base.humanize import listed
 from runner.base.suggest import did_you_mean
 from runner.errors import ReadError, SourceError, printable
 from runner.model import LeftOut, MaskFile, OpenedFile, StoredObject
@@ -14,6 +15,7 @@ from runner.source.differences import RESAMPLE, TOLERANCE, offset, same_crs
 from runner.source.names import Candidate
 
 ON_MISSING: Final = "leave such scenes out with mask.on_missing=skip"
+_MOST_NAMED: Final = 5
 
 
 def names_masks(settings: MaskSettings) -> bool:
@@ -34,17 +36,27 @@ def name_masks(settings: MaskSettings, chosen: Sequence[Candidate]) -> tuple[lis
     Raises SourceError for an address that does not match, or an asset that is not there, as mask.on_missing says.
     """
     named: list[Candidate] = []
-    left_out: list[LeftOut] = []
+    lacking: list[LeftOut] = []
     for candidate in chosen:
         item = with_mask(settings, candidate.item)
         if item.mask or not names_masks(settings):
-            named.append(replace(candidate, item=item))
+            named.append(candidate if item is candidate.item else replace(candidate, item=item))
             continue
         reason = _without_asset(settings, item)
-        if settings.on_missing is OnError.stop:
-            raise SourceError(f"{printable(item.href)}: {reason}; {ON_MISSING}")
-        left_out.append(LeftOut(item, candidate.scene, candidate.time, reason, skipped=True))
-    return named, left_out
+        lacking.append(LeftOut(item, candidate.scene, candidate.time, reason, skipped=True))
+    if lacking and settings.on_missing is OnError.stop:
+        raise SourceError(describe_lacking(lacking, len(chosen)))
+    return named, lacking
+
+
+def describe_lacking(lacking: Sequence[LeftOut], scenes: int) -> str:
+    """The problem of scenes without their masks: the first with the address that was tried, how many, and which."""
+    first = f"{printable(lacking[0].item.href)}: {lacking[0].reason}"
+    if len(lacking) == scenes > 1:
+        return f"{first}; none of {scenes} scenes has its mask: correct mask.href.replace or mask.asset"
+    others = listed([printable(item.scene or item.item.href) for item in lacking[1:]], _MOST_NAMED)
+    more = f"; {len(lacking)} of {scenes} scenes lack theirs, also {others}" if others else ""
+    return f"{first}{more}; {ON_MISSING}"
 
 
 def with_mask(settings: MaskSettings, item: StoredObject) -> StoredObject:
@@ -53,13 +65,13 @@ def with_mask(settings: MaskSettings, item: StoredObject) -> StoredObject:
     Raises SourceError for an address that the settings do not match.
     """
     if not names_masks(settings):
-        return replace(item, mask=None)
+        return replace(item, mask=None) if item.mask else item
     if item.assets and settings.asset:
         href = dict(item.assets).get(settings.asset)
     elif settings.href.replace is None:
         return item if item.mask else replace(item, mask=None)  # recorded, if at all
     else:
-        href = _replaced(settings.href.replace, item.href)
+        href = replaced(settings.href.replace, item.href)
     if item.mask and item.mask.href == href:
         return item
     return replace(item, mask=StoredObject(href) if href else None)
@@ -92,7 +104,7 @@ def _without_asset(settings: MaskSettings, item: StoredObject) -> str:
     return f"it has no asset '{settings.asset}' (mask.asset); {has}"
 
 
-def _replaced(pairs: Sequence[str], href: str) -> str:
+def replaced(pairs: Sequence[str], href: str) -> str:
     """An address in which each expression is replaced. Raises SourceError for one that does not match."""
     result = href
     for pattern, text in zip(pairs[::2], pairs[1::2], strict=True):

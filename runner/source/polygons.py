@@ -6,8 +6,10 @@ OGC 06-103r4, 8.2 (well-known binary).
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,74 +17,90 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.base.humanize import listed
-from runner.errors import ConfigError, expanded, printable
+from runner.errors import ConfigError, printable
 
 Ring = npt.NDArray[np.float64]  # (points, 2): x and y; it ends where it begins
 Polygon = list[Ring]  # its outline, and the outlines of its holes
 
-_LONGITUDES: Final = "OGC:CRS84"  # degrees, longitude first
-_JSON: Final = (".json", ".geojson")
-_PARQUET: Final = (".parquet", ".geoparquet", ".pq")
+LONGITUDES: Final = "OGC:CRS84"  # degrees, longitude first
+JSON: Final = (".json", ".geojson")
+PARQUET: Final = (".parquet", ".geoparquet", ".pq")
 _EXTRA: Final = "pip install 'cog-stack-runner[vector]'"
 
 
-@dataclass(frozen=True)
-class Polygons:
-    """The polygons of a file, and their CRS as rasterio takes it; None if the file has none."""
-
-    polygons: list[Polygon]
-    crs: str | Mapping[str, Any] | None
+# --- files --------------------------------------------------------------------------------------------------------
 
 
-def _refuse_missing(name: str) -> None:
-    """Raise ConfigError for a file that is not there."""
-    if "://" in name:
-        raise ConfigError(f"source.area={printable(name)}: wanted a file of this machine; copy it here")
-    if not expanded(name).exists():
-        raise ConfigError(f"source.area={printable(name)}: there is no such file")
+@dataclass(frozen=True, eq=False, slots=True)
+class FileFeatures:
+    """The polygons of each feature of a file, the values of one of its columns, and its CRS as it has it."""
+
+    polygons: list[list[Polygon]]
+    values: Sequence[Any] | npt.NDArray[Any] | None
+    crs: Any
 
 
-def read_polygons(name: str, layer: str | None = None) -> Polygons:
-    """The polygons of a file, by the ending of its name. Raises ConfigError for a file without polygons."""
-    path = expanded(name)
-    _refuse_missing(name)
-    ending = path.suffix.lower()
-    if layer is not None and ending in (*_JSON, *_PARQUET):
-        raise ConfigError(f"source.area_layer={layer}: {printable(name)} has no layers; wanted null")
-    read = _from_json if ending in _JSON else _from_parquet if ending in _PARQUET else _from_layer(layer)
+def bytes_of(polygons: Iterable[Polygon]) -> Iterator[bytes]:
+    """What pins polygons in a digest: the points of their rings, and how many rings each has."""
+    for rings in polygons:
+        for ring in (np.array([[len(rings), 0.0]]), *rings):
+            yield len(ring).to_bytes(8, "little") + ring.astype("<f8").tobytes()
+
+
+@contextmanager
+def told_of(file: str) -> Iterator[None]:
+    """Let errors of this context begin with the setting that names the file. Raises ConfigError."""
     try:
-        found = read(path)
+        yield
     except ConfigError as error:
-        raise ConfigError(f"source.area={printable(name)}: {error}") from error.__cause__
+        raise ConfigError(f"{file}: {error}") from error.__cause__
     except OSError as error:
-        raise ConfigError(f"source.area={printable(name)}: it cannot be read: {error.strerror or error}") from error
-    if not found.polygons:
-        raise ConfigError(f"source.area={printable(name)}: it holds no polygons")
-    return found
+        raise ConfigError(f"{file}: it cannot be read: {error.strerror or error}") from error
+
+
+def refuse_layer(key: str, layer: str | None, path: Path, name: str) -> None:
+    """Raise ConfigError for a layer of a file whose format has none; `name` is that of the settings."""
+    if layer is not None and path.suffix.lower() in (*JSON, *PARQUET):
+        raise ConfigError(f"{key}={layer}: {printable(name)} has no layers; wanted null")
+
+
+def features_of_file(path: Path, key: str, layer: str | None, column: str | None = None) -> FileFeatures:
+    """The features of a file, by the ending of its name. Raises ConfigError, which names the `key` of the layer."""
+    ending = path.suffix.lower()
+    if ending in JSON:
+        return _from_json(path, column)
+    if ending in PARQUET:
+        return _from_parquet(path, column)
+    return _from_layer(path, key, layer, column)
 
 
 # --- GeoJSON ------------------------------------------------------------------------------------------------------
 
 
-def _from_json(path: Path) -> Polygons:
+def _from_json(path: Path, column: str | None) -> FileFeatures:
     try:
         tree = json.loads(path.read_bytes())
-        polygons = list(_of_json(tree))
+        features = tree["features"] if tree.get("type") == "FeatureCollection" else [tree]
+        polygons = [[*_of_json(feature)] for feature in features]
+        properties = [feature.get("properties") or {} for feature in features]
     except RecursionError as error:
         raise ConfigError("it is no GeoJSON: its objects are nested too deep") from error
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ConfigError(f"it is no GeoJSON: {type(error).__name__}: {error}") from error
     crs = _crs_of_json(tree)
-    if crs == _LONGITUDES:
-        _refuse_no_degrees(polygons)
-    return Polygons(polygons, crs)
+    if crs == LONGITUDES:
+        _refuse_no_degrees(polygon for of_feature in polygons for polygon in of_feature)
+    if column is None:
+        return FileFeatures(polygons, None, crs)
+    _refuse_missing_column(column, sorted({name for of_feature in properties for name in of_feature}))
+    return FileFeatures(polygons, [of_feature.get(column) for of_feature in properties], crs)
 
 
 def _crs_of_json(tree: Mapping[str, Any]) -> str:
     """The name in the member `crs`, else that of all GeoJSON."""
     crs = tree.get("crs")
     if crs is None:
-        return _LONGITUDES
+        return LONGITUDES
     properties = crs.get("properties") if isinstance(crs, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str):
@@ -117,15 +135,18 @@ def _a(kind: object) -> str:
 def _polygon(rings: Sequence[Any]) -> Iterator[Polygon]:
     """A polygon of lists of coordinates; nothing of an empty one, whose outline has no points."""
     if len(rings) and len(rings[0]):
-        yield [_closed(np.array([_xy(point) for point in ring], np.float64)) for ring in rings if len(ring)]
+        yield [_closed(_points(ring)) for ring in rings if len(ring)]
 
 
-def _xy(point: Sequence[Any]) -> Sequence[float]:
-    """x and y of a position. Raises ConfigError for texts, which numpy would take for numbers."""
-    for coordinate in point[:2]:
-        if isinstance(coordinate, bool) or not isinstance(coordinate, (int, float)):
-            raise ConfigError(f"a polygon has the coordinate {json.dumps(coordinate)[:40]}; wanted a number")
-    return point[:2]
+def _points(ring: Any) -> Ring:
+    """x and y of positions. Raises ConfigError for texts and flags, which numpy would take for numbers."""
+    if isinstance(ring, np.ndarray):  # of well-known binary
+        return ring
+    points = [point[:2] for point in ring]
+    if not set(map(type, chain.from_iterable(points))) <= {int, float}:
+        coordinate = next(number for number in chain.from_iterable(points) if type(number) not in (int, float))
+        raise ConfigError(f"a polygon has the coordinate {json.dumps(coordinate)[:40]}; wanted a number")
+    return np.array(points, np.float64)
 
 
 def _closed(ring: Ring) -> Ring:
@@ -137,6 +158,7 @@ def _closed(ring: Ring) -> Ring:
 
 
 def _refuse_no_degrees(polygons: Iterable[Polygon]) -> None:
+    """Raise ConfigError for coordinates that cannot be longitudes."""
     furthest = max((float(np.abs(ring).max()) for rings in polygons for ring in rings), default=0)
     if furthest > 360:
         raise ConfigError(
@@ -148,55 +170,83 @@ def _refuse_no_degrees(polygons: Iterable[Polygon]) -> None:
 # --- GeoParquet ---------------------------------------------------------------------------------------------------
 
 
-def _from_parquet(path: Path) -> Polygons:
+def _from_parquet(path: Path, column: str | None) -> FileFeatures:
     import pyarrow.parquet as pq  # noqa: PLC0415 - of such files alone
     from pyarrow import ArrowException  # noqa: PLC0415 - as above
 
     try:
         with pq.ParquetFile(path) as file:
-            about = json.loads((file.schema_arrow.metadata or {}).get(b"geo", b"{}"))
-            column = about.get("columns", {}).get(about.get("primary_column"))
-            if column is None:
-                raise ConfigError("it is no GeoParquet: its metadata name no column of geometries")
-            if column.get("encoding") != "WKB":
-                raise ConfigError(f"its geometries are encoded as {column.get('encoding')}; wanted WKB")
-            rows = file.read([about["primary_column"]]).column(0).to_pylist()
+            name, about = _geometries_of(file.schema_arrow.metadata or {})
+            if column is not None:
+                _refuse_missing_column(column, [each for each in file.schema_arrow.names if each != name])
+            table = file.read([name] if column is None else [name, column])
+            rows = table[name].to_pylist()
+            values = None if column is None else table[column].to_pylist()
     except (ArrowException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"it is no GeoParquet: {error}") from error
-    polygons = [polygon for row in rows if row for polygon in _of_wkb(row)]
-    return Polygons(polygons, column.get("crs", _LONGITUDES))
+    return FileFeatures([[*_of_wkb(row)] if row else [] for row in rows], values, about.get("crs", LONGITUDES))
+
+
+def _geometries_of(metadata: Mapping[bytes, bytes]) -> tuple[str, Mapping[str, Any]]:
+    """The column of geometries, and what the metadata of GeoParquet say of it. Raises ConfigError."""
+    about = json.loads(metadata.get(b"geo", b"{}"))
+    column = about.get("columns", {}).get(about.get("primary_column"))
+    if column is None:
+        raise ConfigError("it is no GeoParquet: its metadata name no column of geometries")
+    if column.get("encoding") != "WKB":
+        raise ConfigError(f"its geometries are encoded as {column.get('encoding')}; wanted WKB")
+    return str(about["primary_column"]), column
 
 
 # --- by pyogrio ---------------------------------------------------------------------------------------------------
 
 
-def _from_layer(layer: str | None) -> Callable[[Path], Polygons]:
-    def read(path: Path) -> Polygons:
-        try:
-            import pyogrio  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise ConfigError(
-                f"pyogrio reads it, which is not installed: {_EXTRA}; or write it as GeoJSON (ogr2ogr area.geojson ...)"
-            ) from error
-        try:
-            name = _layer(layer, [str(name) for name, _ in pyogrio.list_layers(path)])
-            about, _, geometries, _ = pyogrio.raw.read(path, layer=name, columns=[])
-        except pyogrio.errors.DataSourceError as error:
-            raise ConfigError(f"it holds no polygons that are read: {str(error).partition('; It might')[0]}") from error
-        if geometries is None:
-            raise ConfigError("it is a table without geometries; wanted polygons")
-        polygons = [polygon for data in geometries if data for polygon in _of_wkb(data)]
-        return Polygons(polygons, about["crs"])
-
-    return read
+def _from_layer(path: Path, key: str, layer: str | None, column: str | None) -> FileFeatures:
+    about, geometries, values = _read_layer(path, key, layer, [column] if column else [])
+    named = values[column] if column else None
+    return FileFeatures([[*_of_wkb(data)] if data else [] for data in geometries], named, about["crs"])
 
 
-def _layer(wanted: str | None, layers: Sequence[str]) -> str:
+def _read_layer(
+    path: Path, key: str, layer: str | None, columns: Sequence[str] = ()
+) -> tuple[Mapping[str, Any], Sequence[bytes | None], Mapping[str, npt.NDArray[Any]]]:
+    """What pyogrio says of a layer, its geometries as well-known binary, and some of its columns.
+
+    Raises ConfigError, which names the key of the layer.
+    """
+    try:
+        import pyogrio  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigError(
+            f"pyogrio reads it, which is not installed: {_EXTRA}; or write it as GeoJSON (ogr2ogr area.geojson ...)"
+        ) from error
+    try:
+        name = _layer(key, layer, [str(name) for name, _ in pyogrio.list_layers(path)])
+        fields = [str(field) for field in pyogrio.read_info(path, layer=name)["fields"]] if columns else []
+        for column in columns:
+            _refuse_missing_column(column, fields)
+        about, _, geometries, values = pyogrio.raw.read(path, layer=name, columns=list(columns))
+    except pyogrio.errors.DataSourceError as error:
+        raise ConfigError(f"it holds no polygons that are read: {str(error).partition('; It might')[0]}") from error
+    if geometries is None:
+        raise ConfigError("it is a table without geometries; wanted polygons")
+    return about, geometries, dict(zip(map(str, about["fields"]), values, strict=True))
+
+
+def _refuse_missing_column(name: str, columns: Sequence[str]) -> None:
+    """Raise ConfigError for a column that is not among those of a file."""
+    if name not in columns:
+        raise ConfigError(
+            f"it has no column '{printable(name)}'; it has {listed([*map(printable, columns)], 10) or 'none'}"
+        )
+
+
+def _layer(key: str, wanted: str | None, layers: Sequence[str]) -> str:
     """The layer that is asked for, or the only one."""
     if wanted in layers or (wanted is None and len(layers) == 1):
         return wanted or layers[0]
     names = listed([f"'{printable(layer)}'" for layer in layers], 10)
-    raise ConfigError(f"it has the layers {names}; wanted one of them as source.area_layer, got {wanted or 'null'}")
+    raise ConfigError(f"it has the layers {names}; wanted one of them as {key}, got {wanted or 'null'}")
 
 
 # --- well-known binary --------------------------------------------------------------------------------------------

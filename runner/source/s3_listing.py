@@ -68,7 +68,7 @@ class _Pages:
         return list(self._listing.folders)
 
     async def more(self) -> None:
-        """Ask for the next page, again and again as the settings say."""
+        """Ask for the next page, as often as the settings say. Raises BrokenPageError for pages without an end."""
         token = (await retried(self._attempt, self._client.stores.fetch, self._client.stores.counts)).token
         if token in self._tokens:
             raise BrokenPageError("its pages go round in a circle: a continuation token comes again")

@@ -11,7 +11,9 @@ from runner.settings import MaskSettings, OnError, Sidecars, SourceSettings
 from runner.source.area import area_digest
 from runner.source.band_parts import by_band
 from runner.source.bands import with_bands
+from runner.source.clouds import keep_clear
 from runner.source.headers import read_headers
+from runner.source.listed_masks import refuse_listed_masks
 from runner.source.listing import list_all
 from runner.source.mask_files import name_masks
 from runner.source.names import Candidate, describe_folder_dates, name_candidates
@@ -69,6 +71,7 @@ def find_inputs(
     StoreError where the store, the credentials or the network fail.
     """
     archive = list_archive(source, stores)
+    refuse_listed_masks(source, mask or MaskSettings(), archive.scenes)
     inputs = inputs_of(source, archive, read_chosen(source, archive, stores, on_error, progress, mask), stores)
     return replace(inputs, left_out=inputs.left_out + archive.left_out, notes=archive.notes + inputs.notes)
 
@@ -78,7 +81,7 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
 
     Raises as `find_inputs`.
     """
-    area_digest(source)  # refuses a file that is none
+    area_digest(source, stores)  # refuses a file that is none
     remarks = Remarks()
     listing = list_all(source, stores, remarks)
     objects, passed_over = (listing, []) if source.kind.names_scenes else split_scenes(listing)
@@ -86,6 +89,8 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
         objects = [replace(item, sidecars=()) for item in objects]
     named = name_candidates(source, [item for item in objects if not excluded_by(source, item.href)])
     scenes, left_out = keep_where(source, named)
+    scenes, cloudy = keep_clear(source, scenes)
+    left_out += cloudy
     excluded = ((item, excluded_by(source, item.href)) for item in objects)
     left_out += [LeftOut(item, None, None, reason) for item, reason in excluded if reason]
     left_out += [LeftOut(item, None, None, NO_SCENE) for item in passed_over] + remarks.left_out
@@ -93,9 +98,10 @@ def list_archive(source: SourceSettings, stores: Stores) -> Archive:
     return Archive(tuple(scenes), tuple(left_out), len(objects), tuple(notes), remarks.stated)
 
 
-def list_stacks(source: SourceSettings, stores: Stores) -> tuple[Archive, list[Part]]:
+def list_stacks(source: SourceSettings, stores: Stores, mask: MaskSettings) -> tuple[Archive, list[Part]]:
     """List the source, and part its scenes into stacks by `source.stack_by` and `source.bands`. Raises SourceError."""
     archive = list_archive(source, stores)
+    refuse_listed_masks(source, mask, archive.scenes)
     return archive, by_band(source, part(source, archive.scenes), stores)
 
 
@@ -132,7 +138,7 @@ def read_chosen(  # noqa: PLR0913, PLR0917 - those of find_inputs, and what was 
 def inputs_of(source: SourceSettings, listed: Archive, read: ReadScenes, stores: Stores) -> Inputs:
     """One stack of scenes that were read, of the band of the settings. Raises as `find_inputs`."""
     notes = describe_folder_dates(source, read.chosen) + describe_twins(read.chosen, listed.scenes)
-    stack = make_stack(source, read.scenes)
+    stack = make_stack(source, read.scenes, stores)
     notes += describe_scale(source, with_bands(source.band, read.scenes))
     notes += describe_stated(listed.stated, stack, source)
     return Inputs(stack, read.left_out, stores.counts, tuple(notes))

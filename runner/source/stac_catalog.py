@@ -64,7 +64,7 @@ class _Walker:
         self.take(parsed(await self.documents.read(href, "STAC document"), href), href)
 
     def take(self, document: Document, href: str) -> None:
-        """Keep the items of a document, and remember where its links lead."""
+        """Keep the items of a document, and remember where its links lead. Raises SourceError if it is not STAC."""
         kind = document.get("type")
         features = document.get("features") if kind == "FeatureCollection" else [document] if kind == "Feature" else []
         if not isinstance(features, list) or kind not in ("FeatureCollection", "Feature", "Catalog", "Collection"):

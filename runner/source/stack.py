@@ -1,23 +1,24 @@
 """One stack of scenes: where they lie, of which type they are, and what they have in common."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from runner.errors import SourceError, printable
-from runner.model import Grid, Scene, Stack
+from runner.model import Grid, Inputs, LeftOut, Scene, Stack, StoredObject
 from runner.read.header import NO_TRANSFORM, Header
 from runner.reduce.nodata import exact_nodata
 from runner.settings import Georeference, SourceSettings, StackGrid
 from runner.source.bands import with_bands
 from runner.source.differences import refuse_differences
 from runner.source.extent import placed
+from runner.source.stores import Stores
 
 
-def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
-    """Make a stack of scenes that share a grid or its lattice, dtype and nodata.
+def make_stack(source: SourceSettings, scenes: Iterable[Scene], stores: Stores | None = None) -> Stack:
+    """Make a stack of scenes that share a grid or its lattice, dtype and nodata; `stores` may have its area's file.
 
     Raises SourceError that counts those of each kind, ConfigError for a setting that fits no pixel.
     """
@@ -30,7 +31,7 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
     refuse_differences(scenes, source.grid if with_place else None, nodata=source.nodata is None)
     grid, area = grid_of(first) if with_place else Grid(None, "no georeference", NO_TRANSFORM, *first.shape), None
     if source.grid is not StackGrid.same or source.bbox is not None or source.area is not None:
-        grid, scenes, area = placed(source, grid, scenes)
+        grid, scenes, area = placed(source, grid, scenes, stores)
     return Stack(
         name=source.name,
         grid=grid,
@@ -42,6 +43,21 @@ def make_stack(source: SourceSettings, scenes: Iterable[Scene]) -> Stack:
         offset=source.offset,
         area=area,
     )
+
+
+def without_scenes(
+    source: SourceSettings, inputs: Inputs, reasons: Mapping[int, str], stores: Stores, *, skipped: bool = False
+) -> Inputs:
+    """The inputs without the scenes of these numbers, each with the reason why; some must be left."""
+    scenes = inputs.stack.scenes
+    items = [
+        LeftOut(
+            StoredObject(scene.href, scene.size, scene.etag, scene.modified), scene.name, scene.time, reason, skipped
+        )
+        for scene, reason in ((scenes[number], reason) for number, reason in reasons.items())
+    ]
+    kept = [scene for number, scene in enumerate(scenes) if number not in reasons]
+    return replace(inputs, stack=make_stack(source, kept, stores), left_out=(*inputs.left_out, *items))
 
 
 def _scaled(source: SourceSettings, scene: Scene) -> Scene:

@@ -1,4 +1,4 @@
-"""The stores of a source, and one translation of their settings for each client: obstore, GDAL."""
+"""The stores of a source: its settings as obstore takes them."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from obstore.exceptions import BaseError
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 Store: TypeAlias = S3Store | GCSStore | AzureStore | HTTPStore | LocalStore
 
-UNCACHED: Final = "/vsis3/:/vsigs/:/vsiaz/:/vsicurl/"  # for CPL_VSIL_CURL_NON_CACHED
 _CLIENT: "ClientConfig" = {"connect_timeout": f"{CONNECT_SECONDS}s", "allow_http": True}
 _NO_TIMEOUT = timedelta(days=1)  # obstore has half a minute where none is given
 
@@ -60,6 +59,7 @@ class Stores:
         self.fetch = fetch or FetchOptions()
         self.clouds = clouds or Clouds()
         self.counts = FetchCounts()
+        self.documents: dict[str, bytes | None] = {}  # that are read once; None for one that is not there
         self._signatures = dict(signatures or {})
         self._open: dict[tuple[str | None, str], Store] = {}
 
@@ -68,9 +68,10 @@ class Stores:
         return type(self), (self.s3, self.fetch, self.clouds, self._signatures)
 
     def beside(self) -> "Stores":
-        """The same stores, for another run of this process: their connections are shared, their costs are not."""
+        """The same stores, for another run of this process: connections and documents are shared, costs are not."""
         other = type(self)(self.s3, self.fetch, self.clouds)
         other._open, other._signatures = self._open, self._signatures  # noqa: SLF001 - of the same class
+        other.documents = self.documents
         return other
 
     @classmethod
@@ -112,32 +113,32 @@ class Stores:
         """The store that holds this object, as `locate` tells it; its path there is `location.key`."""
         place = location.root, location.query
         if place not in self._open:
-            self._open[place] = self._opened(location, self._client())
+            self._open[place] = self._opened(location)
         return self._open[place]
 
     def for_listing(self, location: Location) -> Store:
         """The store, with a client that tries again by itself: nothing else can go on in the middle of a listing."""
         seconds = timedelta(seconds=self.fetch.timeout_seconds)
         retry = {"max_retries": self.fetch.attempts - 1, "retry_timeout": timedelta(seconds=self.listing_seconds)}
-        return self._opened(location, {**self._client(seconds), "retry_config": retry})
+        return self._opened(location, seconds, retry_config=retry)
 
     @property
     def listing_seconds(self) -> float:
         """The longest wait for a page of such a listing, with all attempts."""
         return self.fetch.attempts * (self.fetch.timeout_seconds + self.fetch.max_backoff_seconds)
 
-    def _opened(self, location: Location, client: dict[str, Any]) -> Store:
+    def _opened(self, location: Location, timeout: timedelta = _NO_TIMEOUT, **options: Any) -> Store:
         """Open a store. Raises SourceError for credentials or an address that cannot be."""
+        if location.root is None:
+            return LocalStore()  # without a client, whose certificates take a while to read
         try:
-            return self._made(location, client)
+            return self._made(location, {**self._client(timeout), **options})
         except BaseError as error:
             href = f"{location.root}/{location.key}"
             raise SourceError(f"{location.root}: {reason_of(error, href)} (read with {self.describe(href)})") from error
 
     def _made(self, location: Location, client: dict[str, Any]) -> Store:
-        if location.root is None:
-            return LocalStore()
-        scheme, _, place = location.root.partition("://")
+        scheme, _, place = (location.root or "").partition("://")
         if scheme == "s3":
             return self.s3_store(place)
         if scheme == "gs":
@@ -252,50 +253,3 @@ def network_environment(s3: S3Settings) -> dict[str, str]:
 def endpoint_of(s3: S3Settings) -> str | None:
     """The endpoint of the setting, else of the environment, as all AWS clients read it; None for AWS itself."""
     return s3.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-
-
-# --- GDAL -------------------------------------------------------------------------------------------------------
-
-
-def gdal_options(source: SourceSettings) -> dict[str, str]:
-    """The settings of all stores as GDAL's configuration options, read from the environment of every worker."""
-    gcs, azure = source.gcs, source.azure
-    google = gcs.endpoint_url or os.environ.get("GOOGLE_BASE_URL")
-    blobs = azure.endpoint_url or os.environ.get("AZURE_STORAGE_ENDPOINT")
-    options = {
-        **gdal_s3_options(source.s3),
-        "GS_NO_SIGN_REQUEST": "YES" if gcs.anonymous else None,
-        "CPL_GS_ENDPOINT": google and google.rstrip("/") + "/",
-        "AZURE_NO_SIGN_REQUEST": "YES" if azure.anonymous else None,
-        "AZURE_STORAGE_ACCOUNT": azure_account(azure),
-        "CPL_AZURE_ENDPOINT": blobs and blobs.rstrip("/"),
-        "VSICURL_PC_URL_SIGNING": "YES" if is_signing(source) else None,
-    }
-    return {name: value for name, value in options.items() if value}
-
-
-def gdal_s3_options(s3: S3Settings) -> Mapping[str, str]:
-    """The settings of S3 as GDAL's configuration options."""
-    options = {"AWS_REGION": s3.region, "AWS_PROFILE": s3.profile}
-    if s3.anonymous:
-        options["AWS_NO_SIGN_REQUEST"] = "YES"
-    if s3.requester_pays:
-        options["AWS_REQUEST_PAYER"] = "requester"
-    endpoint = endpoint_of(s3)
-    if endpoint:
-        parts = urlsplit(endpoint)
-        options |= {
-            "AWS_S3_ENDPOINT": parts.netloc + parts.path.rstrip("/"),
-            "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
-            "AWS_VIRTUAL_HOSTING": "FALSE",
-        }
-    return {name: value for name, value in options.items() if value}
-
-
-def gdal_path(location: Location) -> str:
-    """The path by which GDAL opens an object; /vsi keeps rasterio from looking for credentials of its own."""
-    if location.root is None:
-        return location.key
-    scheme, _, place = location.root.partition("://")
-    prefix = {"s3": "/vsis3", "gs": "/vsigs", "az": "/vsiaz"}.get(scheme)
-    return f"{prefix}/{place}/{location.key}" if prefix else f"/vsicurl/{location.url}"

@@ -10,22 +10,20 @@ from typing import Final
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.core.utils import setup_globals
-from hydra.errors import HydraException
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from runner.base.overrides import key_of
 from runner.base.sizes import parse_bytes
 from runner.config import job_config
-from runner.config.messages import explain
+from runner.config.messages import REFUSALS, explain
 from runner.config.origins import located
 from runner.config.overrides import refuse_overrides, without_escapes
 from runner.config.value_checks import check_limits
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
-from runner.record.run_record import config_sha256
+from runner.record.config_hash import config_sha256
 from runner.settings import Action, JobSettings, SweepSettings
 
 # Hydra's settings for the sweep; all others are handed on to its jobs.
@@ -74,7 +72,7 @@ class Composer:
         setup_globals()
         try:
             return self.context.config_loader.load_sweep_config(self.master, [*overrides, "output.dir=sweep"])
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        except REFUSALS as error:
             raise explain(error) from error
 
     def job(self, overrides: Sequence[str]) -> tuple[JobSettings, str]:
@@ -154,6 +152,12 @@ def memory_limit_bytes(sweep: SweepSettings) -> int | None:
 def quoted(text: str) -> str:
     """A value as Hydra's grammar reads it back, whatever its characters."""
     return text if re.fullmatch(r"[\w./-]+", text) else QuotedString(text, Quote.single).with_quotes()
+
+
+def uploading(overrides: Sequence[str], address: str | None) -> list[str]:
+    """The overrides of a job that uploads to this address, and to no other; None uploads nothing."""
+    others = [override for override in overrides if key_of(override) != "output.upload"]
+    return [*others, f"output.upload={'null' if address is None else quoted(address)}"]
 
 
 def refuse_folder(tree: DictConfig) -> None:

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from runner.base.console import complain, tell
 from runner.base.humanize import relative_path
 from runner.base.overrides import key_of
+from runner.config.composed import address_below
 from runner.errors import RunnerError, SweepError
 from runner.leaderboard.records import ALL, FEW, SETTLED, TROUBLE, JobRecord, Rung, Status
 from runner.settings import Objective, Start, SweepSettings
-from runner.sweep.compose import Composer, memory_limit_bytes
+from runner.sweep.compose import Composer, memory_limit_bytes, uploading
 from runner.sweep.folder import SweepFolder, earlier_sweep, first_record, new_sweep, resumed_sweep
 from runner.sweep.job_list import JobList
 from runner.sweep.jobs import Attempt, Job, fair_order
@@ -141,7 +142,8 @@ class Session:
     def _attempt(self, order: int, attempt: Attempt) -> JobRecord:
         self._cool(attempt.job)
         record = replace(attempt.record(self.job_list.varied(attempt.job), Status.RUNNING), order=order)
-        command = self.composer.command(self._overrides(attempt), self.sweep.of(attempt))
+        overrides = self._uploading(attempt, measured=attempt.rung == ALL)
+        command = self.composer.command(overrides, self.sweep.of(attempt))
         return attempted(self.sweep, self._pad, attempt, command, record)
 
     def _overrides(self, attempt: Attempt) -> list[str]:
@@ -153,6 +155,13 @@ class Session:
         others = (override for override in overrides if key_of(override) != "source.limit")
         return [*others, f"source.limit={scenes}"]
 
+    def _uploading(self, attempt: Attempt, *, measured: bool) -> list[str]:
+        """The overrides of an attempt, with an address of its own if results are uploaded; of measured ones alone."""
+        overrides, prefix = self._overrides(attempt), self.job_list.settings[attempt.job.number].output.upload
+        if not prefix:
+            return overrides
+        return uploading(overrides, address_below(prefix, attempt.name) if measured else None)
+
     def _warm_up(self, attempts: Sequence[Attempt]) -> None:
         """Make an unmeasured run for each engine: it compiles kernels, and the system caches the files."""
         if self.settings.start is not Start.warm:
@@ -162,7 +171,8 @@ class Session:
             if engine not in self._warm:
                 self._warm.add(engine)
                 folder = self.sweep.path / _WARM_UP
-                unmeasured(self._pad, self.composer.command(self._overrides(attempt), folder), folder)
+                command = self.composer.command(self._uploading(attempt, measured=False), folder)
+                unmeasured(self._pad, command, folder)
 
     def _cool(self, job: Job) -> None:
         if self.settings.start is Start.cold:

@@ -80,6 +80,19 @@ def test_the_rasters_are_lazy_and_have_their_place(finished: runner.Run, scenes:
     np.testing.assert_array_equal(rasters.temporal_count, np.isfinite(pixels_of(scenes)).sum(axis=0))
 
 
+@pytest.mark.slow
+def test_the_rasters_of_groups_are_one_array_along_the_groups(scenes: Path, tmp_path: Path) -> None:
+    monthly = {"stages.temporal_mean.group_by": ["date", "year"], "output.dir": tmp_path / "groups"}
+    rasters = runner.run({**local(scenes), **monthly}, progress=False).rasters
+    assert {*rasters} == {"temporal_mean", "temporal_count"}
+    assert rasters.temporal_mean.dims == ("date_year", "y", "x")
+    assert rasters.rio.crs == "EPSG:32610"
+    one = rasters.temporal_mean.sel(date_year="2020-01-12_2020")
+    np.testing.assert_array_equal(one, pixels_of(scenes)[1].astype(np.float32))
+    assert rasters.temporal_count.shape == (4, 300, 500)
+    assert all(raster.chunks for raster in rasters.values())
+
+
 def test_the_record_and_the_folder_are_those_of_a_command(finished: runner.Run) -> None:
     assert finished.status == "COMPLETED"
     assert finished.record.scenes == 4
@@ -109,6 +122,11 @@ def test_what_is_not_there_is_said(finished: runner.Run, here: Path) -> None:
         runner.open_run("nothing")
     with pytest.raises(RecordError, match="a run of one stack"):
         _ = finished.stacks
+    with pytest.raises(RecordError, match="no table 'spatial_means'; did you mean 'spatial_mean'"):
+        _ = finished.tables["spatial_means"]
+    with pytest.raises(AttributeError) as unknown:
+        _ = runner.runn
+    assert (unknown.value.name, unknown.value.obj) == ("runn", runner)  # by which Python names the nearest
 
 
 # --- ways to call -----------------------------------------------------------------------------------------------------
@@ -192,6 +210,8 @@ def test_an_archive_has_its_stacks(here: Path) -> None:
     assert all(isinstance(stack.rasters, xr.Dataset) for stack in done.stacks.values())
     with pytest.raises(RecordError, match="its rasters are those of its stacks"):
         _ = done.rasters
+    with pytest.raises(RecordError, match="no stack '10T02'; did you mean '10T01'"):
+        _ = done.stacks["10T02"]
 
 
 # --- what is loaded ---------------------------------------------------------------------------------------------------

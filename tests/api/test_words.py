@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,29 @@ def test_several_paths_are_a_list_of_urls(tmp_path: Path) -> None:
 def test_one_text_in_place_of_a_list_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"source=local: wanted a list of overrides, such as \['source=local'\]"):
         words_of("source=local", {})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (None, r"None: wanted a list of overrides, such as \['source=local'\], got NoneType"),
+        (
+            [{"source": "local"}],
+            "wanted texts in the list of overrides, such as 'source=local', or the dict in place of",
+        ),
+        ([["source=local"]], "wanted texts in the list of overrides, such as 'source=local'$"),
+        ({1: 2}, "1: wanted the key of a setting, such as 'source.url'"),
+    ],
+)
+def test_overrides_of_another_kind_are_refused(overrides: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        words_of(overrides, {})
+
+
+@pytest.mark.parametrize("keyword", ["progres", "Progress", "verbose", "quiet"])
+def test_a_keyword_of_python_that_is_misspelt_is_not_taken_for_a_setting(keyword: str) -> None:
+    with pytest.raises(ConfigError, match=f"{keyword}: there is no such setting; did you mean the keyword progress="):
+        words_of([], {keyword: False})
 
 
 def test_a_value_of_another_kind_is_refused_by_its_key() -> None:

@@ -13,10 +13,12 @@ from runner.cluster.workers import this_process
 from runner.engine.shared import Shared
 from runner.engine.trace import NumberedTask, TaskTrace, trace_of
 from runner.errors import ReadError, RunnerError
+from runner.planning.groups import Lots
 from runner.planning.records import Task
 from runner.read.header import Window
 from runner.settings import ClusterKind, ClusterSettings
 
+ONE_LOT = Lots((), (3,), {})
 TASKS = [Task(Window(row, 0, 10, 10), 0, 3) for row in range(12)]
 CLUSTERS = [ClusterSettings(ClusterKind.sync), ClusterSettings(ClusterKind.threads, threads_per_worker=3)]
 
@@ -59,7 +61,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
 def shared(band: int) -> Shared:
     """What tasks of a band share, of which only the band matters here."""
     nothing: Any = None
-    return Shared((), (), nothing, (), (), None, nothing, {}, fused=False, split=None, area=band)  # type: ignore[arg-type]
+    return Shared((), (), nothing, (), (), None, nothing, {}, fused=False, split=None, lots=ONE_LOT, area=band)  # type: ignore[arg-type]
 
 
 def entries(settings: ClusterSettings, *tasks: Sequence[Task]) -> list[Entry]:

@@ -7,13 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from buckets import KEYS, moto_bucket, relay
 from dask_cluster import DaskCluster, dask_cluster
-from jobs import Cli
+from distributed import Client
+from jobs import Cli, Typed
+from scripted_server import Answer, Asked, error, scripted_server
 from stack_archives import BY, DAYS, Tile, damage, rows, same_results, source_words, statuses, write_archive
+from typed import typed as typed_in
 from waiting import LONG, wait_until
 
 from runner.archive.on_workers import _most, largest_first
@@ -37,9 +42,33 @@ def on(cluster: DaskCluster) -> list[str]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[DaskCluster]:
-    with dask_cluster(tmp_path / "dask") as started:
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[DaskCluster]:
+    """Processes that a test may kill or suspend; two workers, unless a test asks for fewer."""
+    with dask_cluster(tmp_path / "dask", getattr(request, "param", 2)) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """Workers that tests leave as they are, and that have loaded everything after the first of them."""
+    with dask_cluster(tmp_path_factory.mktemp("dask")) as started:
+        yield started
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive of many stacks, which tests leave as it is, and a run of it in one process."""
+
+    root: Path
+    here: Path
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    folder = tmp_path_factory.mktemp("many")
+    archive = Archive(write_archive(folder / "data", tiles=20), folder / "here")
+    assert typed_in(folder, *source_words(archive.root), BY, f"output.dir={archive.here}").returncode == 0
+    return archive
 
 
 # --- what is handed out -----------------------------------------------------------------------------------------------
@@ -75,15 +104,15 @@ def test_the_largest_stacks_come_first(parts: list[Part], order: list[str]) -> N
 
 @pytest.mark.slow
 def test_stacks_run_on_workers_as_they_run_here_and_a_row_is_small(
-    cli: Cli, tmp_path: Path, cluster: DaskCluster
+    cli: Cli, typed: Typed, tmp_path: Path, lasting: DaskCluster
 ) -> None:
     root, out = write_archive(tmp_path / "data", tiles=6), tmp_path / "out"
-    cli(*source_words(root), BY, "output.dir=here", check=True)
-    done = cli(*source_words(root), BY, "output.dir=out", *on(cluster))
+    assert typed(*source_words(root), BY, "output.dir=here").returncode == 0
+    done = cli(*source_words(root), BY, "output.dir=out", *on(lasting))
     assert done.returncode == 0, done.stderr
-    assert f"stacks run on 2 workers of {cluster.address}, 2 threads in all" in done.stderr
+    assert f"stacks run on 2 workers of {lasting.address}, 2 threads in all" in done.stderr
     assert_same(out, tmp_path / "here")
-    pids = {cluster.processes[name].pid for name in ("w0", "w1")}
+    pids = {lasting.processes[name].pid for name in ("w0", "w1")}
     assert {int(str(row.worker).rpartition(":")[2]) for row in rows(out).values()} == pids
     assert all(len(pickle.dumps(row)) < 2000 for row in rows(out).values())
     assert all(row.started and row.seconds for row in rows(out).values())
@@ -95,12 +124,14 @@ def test_stacks_run_on_workers_as_they_run_here_and_a_row_is_small(
         path.name for path in (tmp_path / "here/stacks/10T00_VV").iterdir()
     }
     for verb in ("verify", "rerun"):
-        assert cli("log", verb, str(stack)).returncode == 0
-    assert cli("log", "verify", "out").returncode == 0
+        assert typed("log", verb, str(stack)).returncode == 0
+    assert typed("log", "verify", "out").returncode == 0
+    with Client(lasting.address) as client:  # whose workers keep what they see of tasks
+        assert "worker_session" not in str(client.profile())
 
 
 @pytest.mark.slow
-def test_workers_of_our_own_run_an_archive_and_failed_stacks_are_rows(cli: Cli, tmp_path: Path) -> None:
+def test_workers_of_our_own_run_an_archive_and_failed_stacks_are_rows(cli: Cli, typed: Typed, tmp_path: Path) -> None:
     root, out = write_archive(tmp_path / "data", tiles=3), tmp_path / "out"
     bad = Tile(1).path(root, "VV", DAYS[1])
     whole = damage(bad)
@@ -113,16 +144,16 @@ def test_workers_of_our_own_run_an_archive_and_failed_stacks_are_rows(cli: Cli, 
     bad.write_bytes(whole)
     again = cli("log", "resume", "out")
     assert again.returncode == 0, again.stderr
-    cli(*source_words(root), BY, "output.dir=here", check=True)
+    assert typed(*source_words(root), BY, "output.dir=here").returncode == 0
     assert_same(out, tmp_path / "here")
 
 
 @pytest.mark.slow
-def test_the_first_failure_stops_the_stacks_on_all_workers(cli: Cli, tmp_path: Path, cluster: DaskCluster) -> None:
+def test_the_first_failure_stops_the_stacks_on_all_workers(cli: Cli, tmp_path: Path, lasting: DaskCluster) -> None:
     root = write_archive(tmp_path / "data", tiles=12)
     for day in DAYS:
         damage(Tile(0).path(root, "VV", day))
-    done = cli(*source_words(root), BY, "output.dir=out", *on(cluster))
+    done = cli(*source_words(root), BY, "output.dir=out", *on(lasting))
     assert done.returncode == 1
     assert "archive.on_error=continue goes on with the others" in done.stderr
     ended = statuses(tmp_path / "out")
@@ -133,30 +164,29 @@ def test_the_first_failure_stops_the_stacks_on_all_workers(cli: Cli, tmp_path: P
 
 @pytest.mark.slow
 def test_a_worker_killed_in_mid_stack_costs_nothing_and_one_that_comes_late_is_used(
-    cli: Cli, tmp_path: Path, cluster: DaskCluster
+    tmp_path: Path, cluster: DaskCluster, many: Archive
 ) -> None:
-    root, out = write_archive(tmp_path / "data", tiles=25), tmp_path / "out"
-    cli(*source_words(root), BY, "output.dir=here", check=True)
-    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
-        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 6)
+    out = tmp_path / "out"
+    with started(tmp_path, *source_words(many.root), BY, "output.dir=out", *on(cluster)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 4)
+        cluster.start_worker("late")
         cluster.kill("w0")
-        cluster.start_worker("late", "--no-nanny")
         assert process.wait(LONG) == 0, (tmp_path / "stderr").read_text()
-    assert_same(out, tmp_path / "here")
+    assert_same(out, many.here)
     by_pid = [int(str(row.worker).rpartition(":")[2]) for row in rows(out).values()]
-    assert cluster.processes["late"].pid in by_pid
+    assert cluster.pid("late") in by_pid
     assert "was lost with a task" in (out / "run.log").read_text()
 
 
 @pytest.mark.slow
 def test_a_worker_suspended_in_mid_stack_is_given_up_and_its_process_named_if_it_keeps_a_stack(
-    cli: Cli, tmp_path: Path, cluster: DaskCluster
+    cli: Cli, typed: Typed, tmp_path: Path, cluster: DaskCluster
 ) -> None:
-    root, out = write_archive(tmp_path / "data", tiles=12), tmp_path / "out"
+    root, out = write_archive(tmp_path / "data", tiles=8), tmp_path / "out"
     suspended = cluster.processes["w0"].pid
-    words = [*on(cluster), "archive.cluster.silent_timeout=8", "archive.on_error=continue"]
+    words = [*on(cluster), "archive.cluster.silent_timeout=10", "archive.on_error=continue"]  # a busy machine is slow
     with started(tmp_path, *source_words(root), BY, "output.dir=out", *words) as process:
-        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 4)
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 4 or process.poll() is not None)
         os.kill(suspended, signal.SIGSTOP)
         code = process.wait(LONG)
     said = (tmp_path / "stderr").read_text()
@@ -166,18 +196,41 @@ def test_a_worker_suspended_in_mid_stack_is_given_up_and_its_process_named_if_it
     assert all("end that process, and resume" in str(row.error) for row in failed)
     cluster.kill("w0")
     assert cli("log", "resume", "out").returncode == 0
-    cli(*source_words(root), BY, "output.dir=here", check=True)
+    assert typed(*source_words(root), BY, "output.dir=here").returncode == 0
     assert_same(out, tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_the_stack_of_a_worker_that_is_suspended_is_not_running_once_the_archive_has_ended(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    root, out = write_archive(tmp_path / "data", tiles=12), tmp_path / "out"
+    suspended = {cluster.processes[name].pid for name in ("w0", "w1")}
+    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 2)
+        for pid in suspended:
+            os.kill(pid, signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        assert process.wait(LONG) == 130
+        assert time.monotonic() - asked < 25
+    left = [row for row in rows(out).values() if row.error]
+    assert "RUNNING" not in statuses(out).values()
+    assert left
+    for row in left:
+        assert row.status == "INTERRUPTED"
+        assert any(f"process {pid} on " in str(row.error) for pid in suspended)
+        assert "its worker, did not end its run in time; end that process, and resume" in str(row.error)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_stops_stacks_on_workers_which_stay_and_resume_goes_on(
-    cli: Cli, tmp_path: Path, cluster: DaskCluster, number: signal.Signals, code: int
+    cli: Cli, tmp_path: Path, lasting: DaskCluster, many: Archive, number: signal.Signals, code: int
 ) -> None:
-    root, out = write_archive(tmp_path / "data", tiles=25), tmp_path / "out"
-    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
-        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 6)
+    out = tmp_path / "out"
+    with started(tmp_path, *source_words(many.root), BY, "output.dir=out", *on(lasting)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 4)
         process.send_signal(number)
         asked = time.monotonic()
         assert process.wait(LONG) == code
@@ -186,15 +239,16 @@ def test_an_interrupt_stops_stacks_on_workers_which_stay_and_resume_goes_on(
     assert "RUNNING" not in statuses(out).values()
     assert "WAITING" in statuses(out).values()
     assert cli("log", "resume", "out").returncode == 0
-    cli(*source_words(root), BY, "output.dir=here", check=True)
-    assert_same(out, tmp_path / "here")
+    assert_same(out, many.here)
 
 
 @pytest.mark.slow
-def test_stacks_of_a_driver_that_is_killed_end_on_their_workers(tmp_path: Path, cli: Cli, cluster: DaskCluster) -> None:
-    root, out = write_archive(tmp_path / "data", tiles=25), tmp_path / "out"
-    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
-        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 6)
+def test_stacks_of_a_driver_that_is_killed_end_on_their_workers(
+    tmp_path: Path, cli: Cli, lasting: DaskCluster, many: Archive
+) -> None:
+    out = tmp_path / "out"
+    with started(tmp_path, *source_words(many.root), BY, "output.dir=out", *on(lasting)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 4)
         process.kill()
         process.wait(LONG)
     assert read_run(out).status == "KILLED"
@@ -204,12 +258,13 @@ def test_stacks_of_a_driver_that_is_killed_end_on_their_workers(tmp_path: Path, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cluster", [1], indirect=True)
 def test_a_scheduler_that_is_lost_ends_the_run_as_a_fault_of_the_cluster_and_it_can_be_resumed_elsewhere(
-    cli: Cli, tmp_path: Path, cluster: DaskCluster
+    cli: Cli, tmp_path: Path, cluster: DaskCluster, many: Archive
 ) -> None:
-    root, out = write_archive(tmp_path / "data", tiles=25), tmp_path / "out"
-    with started(tmp_path, *source_words(root), BY, "output.dir=out", *on(cluster)) as process:
-        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 6)
+    out = tmp_path / "out"
+    with started(tmp_path, *source_words(many.root), BY, "output.dir=out", *on(cluster)) as process:
+        wait_until(lambda: len(list(out.glob("stacks/*/outputs.json"))) >= 4)
         cluster.kill("scheduler")
         assert process.wait(LONG) == 1
     said = (tmp_path / "stderr").read_text()
@@ -218,28 +273,50 @@ def test_a_scheduler_that_is_lost_ends_the_run_as_a_fault_of_the_cluster_and_it_
     assert read_run(out).status == "FAILED"
     again = cli("log", "resume", "out", "--", "archive.cluster=processes")
     assert again.returncode == 0, again.stderr
-    cli(*source_words(root), BY, "output.dir=here", check=True)
-    assert_same(out, tmp_path / "here")
+    assert_same(out, many.here)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cluster", [0], indirect=True)
 def test_a_worker_that_does_not_see_the_folder_is_named_before_it_writes_anything(
     cli: Cli, tmp_path: Path, cluster: DaskCluster
 ) -> None:
     if os.geteuid() or subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
         pytest.skip("needs namespaces of its own for mounts")
     root = write_archive(tmp_path / "data", tiles=1)
-    for name in ("w0", "w1"):
-        cluster.kill(name)
     (tmp_path / "results").mkdir()
-    worker = f"{sys.executable} -m dask worker {cluster.address} --no-nanny --nthreads 1 --host 127.0.0.1"
-    hidden = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs none {tmp_path}/results && exec {worker}"]
-    with (tmp_path / "blind.log").open("wb") as log:
-        cluster.processes["blind"] = subprocess.Popen(hidden, stdout=log, stderr=log)
+    hidden = tmp_path / "python"
+    hidden.write_text(f'#!/bin/sh\nexec unshare -m sh -c \'mount -t tmpfs none {tmp_path}/results && exec "$@"\' sh '
+                      f'{sys.executable} "$@"\n')  # fmt: skip
+    hidden.chmod(0o755)
+    cluster.start_worker("blind", python=str(hidden))
     done = cli(*source_words(root), BY, f"output.dir={tmp_path}/results/out", *on(cluster))
     assert done.returncode == 1
     assert f"does not see {tmp_path}/results/out, where the archive's run writes; set output.dir to" in done.stderr
     assert not (tmp_path / "results/out/stacks").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_credentials_is_named_before_any_stack_runs(
+    cli: Cli, tmp_path: Path, lasting: DaskCluster
+) -> None:
+    root = write_archive(tmp_path / "data", tiles=1)
+    with moto_bucket() as bucket:
+        for path in root.rglob("*.tif"):
+            bucket.put(f"scenes/{path.relative_to(root)}", path.read_bytes())
+
+        def script(asked: Asked) -> Answer:
+            known = f"Credential={KEYS['AWS_ACCESS_KEY_ID']}/" in asked.headers.get("authorization", "")
+            return relay(bucket.endpoint)(asked) if known else error(403, "AccessDenied")
+
+        with scripted_server(script) as server:  # the workers were started before the credentials were there
+            source = [word for word in source_words(root) if not word.startswith("source.url")]
+            words = [*source, "source.url=s3://results/scenes/**/*.tif", f"source.s3.endpoint_url={server.endpoint}"]
+            done = cli(*words, BY, "output.dir=out", *on(lasting))
+    assert done.returncode == 1
+    assert "error: worker tcp://" in done.stderr
+    assert "it cannot read s3://results/scenes/" in done.stderr
+    assert not list((tmp_path / "out").glob("stacks/*"))
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[bytes]:

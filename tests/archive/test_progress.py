@@ -25,12 +25,28 @@ def row(name: str, status: str = "COMPLETED") -> StackRow:
     ("sizes", "before", "ended", "seconds", "words"),
     [
         ([10**9] * 10, [], [], 5.0, "0 B of 10 GB"),
-        ([10**9] * 10, [], ["COMPLETED", "FAILED"], 10.0, "2 GB of 10 GB, 200 MB/s, 40.0 s left, 1 failed"),
+        ([10**9] * 10, [], ["COMPLETED", "FAILED"], 10.0, "1 GB of 9 GB, 100 MB/s, 80.0 s left, 1 failed of 1 GB"),
+        ([10**9] * 10, [], ["FAILED"] * 9, 10.0, "0 B of 1 GB, 9 failed of 9 GB"),
+        ([10**9] * 2, [], ["FAILED"] * 2, 10.0, "0 B of 0 B, 2 failed of 2 GB"),
+        ([10**9] * 10, [], ["COMPLETED", *["OUTSIDE"] * 5], 10.0, "1 GB of 5 GB, 100 MB/s, 40.0 s left"),
+        ([10**9] * 10, ["OUTSIDE"] * 5, ["COMPLETED"], 10.0, "1 GB of 5 GB, 100 MB/s, 40.0 s left"),
+        ([None] * 10, [], ["COMPLETED", "FAILED"], 10.0, "80.0 s left, 1 failed"),
         ([10**9] * 10, ["COMPLETED"] * 5, ["COMPLETED"], 10.0, "6 GB of 10 GB, 100 MB/s, 40.0 s left"),
         ([None] * 10, ["COMPLETED"] * 5, ["COMPLETED"], 10.0, "40.0 s left"),
         ([10**9] * 2, [], ["COMPLETED"] * 2, 10.0, "2 GB of 2 GB, 200 MB/s"),
     ],
-    ids=["nothing yet", "some", "resumed", "unknown bytes", "all"],
+    ids=[
+        "nothing yet",
+        "some",
+        "early failures",
+        "all failed",
+        "outside",
+        "resumed outside",
+        "unknown, one failed",
+        "resumed",
+        "unknown bytes",
+        "all",
+    ],
 )
 def test_bytes_rate_time_left_and_failures_are_said_as_far_as_they_are_known(
     sizes: list[int | None], before: list[str], ended: list[str], seconds: float, words: str

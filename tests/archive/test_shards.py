@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import Cli
+from jobs import Typed
 from stack_archives import BY, same_results, source_words, write_archive
 
 from runner.archive.shards import in_shard, shard_of
@@ -36,25 +36,25 @@ def test_shards_are_of_about_equal_size() -> None:
 
 
 @pytest.mark.slow
-def test_shards_joined_are_a_run_of_the_whole_archive(cli: Cli, tmp_path: Path) -> None:
+def test_shards_joined_are_a_run_of_the_whole_archive(typed: Typed, tmp_path: Path) -> None:
     root = write_archive(tmp_path / "data", tiles=5)
     words = [*source_words(root), BY]
-    cli(*words, "output.dir=here", check=True)
+    typed(*words, "output.dir=here", check=True)
     sizes = []
     for number in (1, 2, 3):
-        done = cli(*words, f"output.dir=shard_{number}", f"archive.shard={number}/3")
+        done = typed(*words, f"output.dir=shard_{number}", f"archive.shard={number}/3")
         assert done.returncode == 0, done.stderr
         sizes.append(len(read_stacks(tmp_path / f"shard_{number}")))
         assert f"shard {number}/3: {sizes[-1]} of 10 stacks" in done.stderr
     assert sum(sizes) == 10
-    few = cli("log", "join", "whole", "shard_1", "shard_3")
+    few = typed("log", "join", "whole", "shard_1", "shard_3")
     assert few.returncode == 2
     assert "1 of 3 shards are missing: 2/3; run them, and name all" in few.stderr
-    strange = cli("log", "join", "whole", "shard_1", "shard_2", "shard_3", "here")
+    strange = typed("log", "join", "whole", "shard_1", "shard_2", "shard_3", "here")
     assert strange.returncode == 2
     assert "here is not a shard: it was run without archive.shard" in strange.stderr
     inodes = {path.parent.name: path.stat().st_ino for path in tmp_path.glob("shard_*/stacks/*/temporal_mean.tif")}
-    joined = cli("log", "join", "whole", "shard_1", "shard_2", "shard_3")
+    joined = typed("log", "join", "whole", "shard_1", "shard_2", "shard_3")
     assert joined.returncode == 0, joined.stderr
     whole, here = tmp_path / "whole", tmp_path / "here"
     assert (whole / "spatial_mean.parquet").read_bytes() == (here / "spatial_mean.parquet").read_bytes()
@@ -63,28 +63,28 @@ def test_shards_joined_are_a_run_of_the_whole_archive(cli: Cli, tmp_path: Path) 
         assert (whole / "stacks" / name / "temporal_mean.tif").stat().st_ino == inode  # moved, not computed again
         assert same_results(whole / "stacks" / name, here / "stacks" / name)
     assert read_run(whole).config["archive"]["shard"] is None
-    assert cli("log", "verify", "whole").returncode == 0
-    assert "there is nothing to resume" in cli("log", "resume", "whole").stdout
+    assert typed("log", "verify", "whole").returncode == 0
+    assert "there is nothing to resume" in typed("log", "resume", "whole").stdout
 
 
 @pytest.mark.slow
-def test_a_shard_that_was_stopped_is_completed_when_it_is_joined(cli: Cli, tmp_path: Path) -> None:
+def test_a_shard_that_was_stopped_is_completed_when_it_is_joined(typed: Typed, tmp_path: Path) -> None:
     root = write_archive(tmp_path / "data", tiles=4)
     words = [*source_words(root), BY]
     for number in (1, 2):
-        cli(*words, f"output.dir=shard_{number}", f"archive.shard={number}/2", check=True)
+        typed(*words, f"output.dir=shard_{number}", f"archive.shard={number}/2", check=True)
     lost = next((tmp_path / "shard_2/stacks").iterdir())
     (lost / "run.json").write_text((lost / "run.json").read_text().replace('"COMPLETED"', '"INTERRUPTED"', 1))
-    joined = cli("log", "join", "whole", "shard_1", "shard_2")
+    joined = typed("log", "join", "whole", "shard_1", "shard_2")
     assert joined.returncode == 0, joined.stderr
     assert read_run(tmp_path / "whole/stacks" / lost.name).status == "COMPLETED"
 
 
 @pytest.mark.slow
-def test_a_shard_without_stacks_is_a_run_of_none(cli: Cli, tmp_path: Path) -> None:
+def test_a_shard_without_stacks_is_a_run_of_none(typed: Typed, tmp_path: Path) -> None:
     root = write_archive(tmp_path / "data", tiles=1)
     empty = next(number for number in range(1, 9) if number not in (shard_of("10T00_VV", 8), shard_of("10T00_VH", 8)))
-    done = cli(*source_words(root), BY, "output.dir=out", f"archive.shard={empty}/8")
+    done = typed(*source_words(root), BY, "output.dir=out", f"archive.shard={empty}/8")
     assert done.returncode == 0, done.stderr
     assert f"shard {empty}/8: 0 of 2 stacks" in done.stderr
     assert read_stacks(tmp_path / "out") == ()

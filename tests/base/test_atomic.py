@@ -9,10 +9,10 @@ import pytest
 from jobs import compose
 from scenes_on_disk import speckle, write_scene
 
-from runner.base.atomic import all_or_none
+from runner.base.atomic import all_or_none, free_folder
 from runner.errors import OutputError
 from runner.job import run_job
-from runner.record.run_record import recorded_run
+from runner.record.recorded_run import recorded_run
 
 LARGEST = 300 * 1024  # bytes of a file: more than the table and the record take, less than a raster
 
@@ -51,3 +51,12 @@ def test_files_of_one_block_stay_together(tmp_path: Path, error: type[BaseExcept
         files[1].touch()
         raise error
     assert not [file for file in files if file.exists()]
+
+
+def test_a_folder_named_by_the_second_gets_a_number_where_another_run_has_it(tmp_path: Path) -> None:
+    names = []
+    for _ in range(3):
+        folder = free_folder(tmp_path / "14-05-09_demo")
+        folder.mkdir()
+        names.append(folder.name)
+    assert names == ["14-05-09_demo", "14-05-09_demo_2", "14-05-09_demo_3"]

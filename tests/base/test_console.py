@@ -17,7 +17,7 @@ MODULES = sorted(path for path in (ROOT / "runner").rglob("*.py") if path.parent
 WRITERS = {"write_text", "write_bytes", "print", "print_exc", "FileHandler", "Console"}
 STREAMS = {("stdout", "write"), ("stderr", "write"), ("OmegaConf", "save"), ("json", "dump"), ("yaml", "dump")}
 NOT_FOR_PEOPLE = {
-    "checkpoint/task_file.py: open": "sums, with a checksum",
+    "checkpoint/array_file.py: open": "sums, with a checksum",
     "checkpoint/store.py: write_text": "addresses of objects, by which finished tasks are found again",
     "demo/archive.py: open": "pixels",
     "demo/archive.py: write_text": "sizes of the demo's files, which are compared",
@@ -29,6 +29,7 @@ NOT_FOR_PEOPLE = {
     "record/uploaded.py: write_text": "the bytes that lie in the bucket too: addresses and hashes, which are compared",
     "report/frame.py: yaml.dump": "a text of the page, which is written through the door",
     "report/template_cache.py: write_bytes": "the code of a template of ours",
+    "source/polygon_files.py: write_bytes": "a file of polygons of a bucket, which GDAL reads in a temporary folder",
     "sweep/process.py: open": "lines of a job's console, each redacted as it comes",
 }
 

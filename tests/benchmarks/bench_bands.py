@@ -111,7 +111,7 @@ def _fetched(bands: Sequence[Shared], tasks: Sequence[NumberedTask]) -> int:
 def passes_of(folder: Path, band: int) -> tuple[Shared, list[NumberedTask]]:
     """Both means of a band: what its tasks share, and the tasks."""
     cluster = ClusterSettings(ClusterKind.sync)
-    stages = {f"{over.value}_mean": StageSettings(over, ["mean", "count"], cluster) for over in Over}
+    stages = {f"{over.value}_mean": StageSettings(over, ["mean", "count"], cluster) for over in (Over.space, Over.time)}
     source = SourceSettings(name="bench", url=f"{folder}/*.tif", datetime_regex=r"(?P<date>\d{8})", band=band)
     job = JobSettings(source=source, stages=stages)
     job = replace(job, decode=replace(job.decode, inflate=Inflate.libdeflate))

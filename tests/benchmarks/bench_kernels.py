@@ -21,14 +21,16 @@ from runner.reduce.fused import Encoded, FusedSums
 from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.spatial import SpatialSums
-from runner.reduce.statistics import finish, finish_ordered
+from runner.reduce.statistics import finish, finish_ordered, needs
 from runner.reduce.temporal import TemporalSums
+from runner.reduce.time_sums import TaskTimes
 
 Tile = npt.NDArray[Any]
 
 SIDE = 512
 SCENES = 100
 WHOLE = Place(0, 0, 0, 0, SIDE, SIDE)
+TIMES = [631_152_000_000 + 86_400_000 * 6 * scene for scene in range(SCENES)]  # every six days from 2020 on
 NEEDS = {
     "count": Needs(),
     "mean": Needs(sums=True),
@@ -109,21 +111,24 @@ def predicted(tile: Tile, predictor: int) -> Case:
 
 def fused() -> Case:
     """What a run of means does with the inflated blocks of some scenes."""
-    pixels, needs, together = Pixels(np.dtype(np.float32), 0), NEEDS["mean"], 8
+    pixels, needed, together = Pixels(np.dtype(np.float32), 0), NEEDS["mean"], 8
     tiles = [imagecodecs.floatpred_encode(tile_of("float32", scene), axis=-1).tobytes() for scene in range(together)]
     encoded = np.frombuffer(b"".join(tiles), np.uint8).reshape(together, SIDE, -1)
-    sums = FusedSums(TemporalSums((SIDE, SIDE), pixels, needs), SpatialSums(together, pixels, needs), pixels)
+    sums = FusedSums(TemporalSums((SIDE, SIDE), pixels, needed), SpatialSums(together, pixels, needed), pixels)
     run = bind(sums.add, range(together), Encoded(encoded, 3), WHOLE)
     return Case(f"undo predictor 3, mean over time and over space, {together} scenes", "float32", encoded.nbytes, run)
 
 
 def accumulating(tile: Tile) -> Iterator[Case]:
     pixels = Pixels(tile.dtype, 0)
-    for name, needs in NEEDS.items():
-        over_time, over_space = TemporalSums(tile.shape, pixels, needs), SpatialSums(1, pixels, needs)
+    for name, needed in NEEDS.items():
+        over_time, over_space = TemporalSums(tile.shape, pixels, needed), SpatialSums(1, pixels, needed)
         dtype = str(tile.dtype)
         yield Case(f"{name} over time", dtype, tile.nbytes, bind(over_time.add_tile, tile, WHOLE))
         yield Case(f"{name} over space", dtype, tile.nbytes, bind(over_space.add_tile, 0, tile, WHOLE))
+    for name in ("slope", "slope_stderr", "first"):
+        trend = TemporalSums(tile.shape, pixels, needs([name]), TaskTimes.of(TIMES[-1:]))
+        yield Case(f"{name} over time", str(tile.dtype), tile.nbytes, bind(trend.add_tile, tile, WHOLE))
 
 
 def plain_sums(tile: Tile) -> tuple[float, int]:
@@ -140,8 +145,18 @@ def finishing() -> Iterator[Case]:
     partial = sums.partial()
     for name in ("mean", "var"):
         yield Case(f"finish {name}", "float32", stack[0].nbytes, bind(finish, partial, [name]))
+    trend = TemporalSums((SIDE, SIDE), pixels, needs(["slope_stderr"]), TaskTimes.of(TIMES))
+    for scene, tile in enumerate(stack):
+        trend.add_tile(tile, WHOLE, scene)
+    partial = trend.partial()
+    for name in ("slope", "slope_stderr"):
+        yield Case(f"finish {name}", "float32", stack[0].nbytes, bind(finish, partial, [name]))
     few = np.ascontiguousarray(stack[:, :64])
     yield Case(f"median of {SCENES}", "float32", few.nbytes, bind(finish_ordered, few, pixels, ["median"]))
+    times = np.array(TIMES, np.float64)
+    for name in ("theil_sen", "mann_kendall"):
+        run = bind(finish_ordered, few[:, :8], pixels, [name], times)
+        yield Case(f"{name} of {SCENES}", "float32", few[:, :8].nbytes, run)
     yield Case(f"numpy: nanmedian of {SCENES}", "float32", few.nbytes, bind(np.nanmedian, few, axis=0))
     scene = stack.ravel()
     yield Case("median of a scene", "float32", scene.nbytes, bind(finish_ordered, scene, pixels, ["median"]))

@@ -1,21 +1,26 @@
 """The costs of an archive that grow with its stacks: CPU and memory of the driver a stack, the size of record and page.
 
 `python tests/benchmarks/bench_many_stacks.py` runs archives of 100 and of 1,000 stacks of tiny scenes on one worker
-process, in some minutes; `--stacks 10000` adds a larger one. `--workers 1,2` runs the same archive of larger scenes
-over so many worker processes, and shows the share of the ideal speed-up.
+process, in some minutes; `--stacks 10000` runs a larger one. `--address 1` runs them on a worker behind a scheduler
+that others have started, and shows the memory of the worker as its stacks are done. `--workers 1,2` runs the same
+archive of larger scenes over so many worker processes, and shows the share of the ideal speed-up.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import psutil
 import pyarrow.parquet as pq
 from measure import ROOT
 from report import machine, markdown
@@ -25,10 +30,12 @@ from runner.record.run_folder import read_run
 from runner.record.stacks import read_stacks
 
 sys.path.insert(0, str(ROOT / "tests" / "helpers"))
+from dask_cluster import dask_cluster
 from scenes_on_disk import speckle, write_scene
 
 PATTERN = r"S1A_(?P<date>\d{8})_(?P<tile>T\d+)"
 FIRST_DAY = date(2020, 1, 6)
+MARKS = (100, 1000, 2000, 3000, 5000, 7500, 10_000)  # stacks begun, at which the memory of workers is looked at
 
 
 class Cost(NamedTuple):
@@ -40,6 +47,15 @@ class Cost(NamedTuple):
     peak_bytes: int  # of the driver alone
     record_bytes: int  # of the archive's own files but the page and the tables
     page_bytes: int
+    list_seconds: float  # of `log ls`
+    show_seconds: float  # of `log show`
+
+
+class Workers(NamedTuple):
+    """Workers by the words that choose them, with their processes if others have started them."""
+
+    words: Sequence[str]
+    processes: Sequence[psutil.Process] = ()
 
 
 def main() -> None:
@@ -53,10 +69,30 @@ def main() -> None:
         costs = []
         for stacks in options.stacks:
             make_archive(folder / "data", stacks, options)
-            costs.append(run(folder, stacks, 1))
+            with workers_of(folder / f"dask{stacks}", options) as workers:
+                costs.append(run(folder, stacks, workers))
             tell(f"{stacks} stacks: {costs[-1]}")
             shutil.rmtree(folder / "data")
     show_costs(costs, options)
+
+
+@contextmanager
+def workers_of(folder: Path, options: Namespace) -> Iterator[Workers]:
+    """One worker process of the run's own, or those of a scheduler at an address."""
+    if not options.address:
+        yield Workers(own_workers(1))
+        return
+    with dask_cluster(folder, 0) as cluster:
+        names = [f"w{number}" for number in range(options.address)]
+        for name in names:
+            cluster.start_worker(name, "--nthreads", "2", "--memory-limit", "4GiB")
+        words = ["archive.cluster=address", f"archive.cluster.address={cluster.address}"]
+        yield Workers(words, [psutil.Process(cluster.pid(name)) for name in names])
+
+
+def own_workers(number: int) -> list[str]:
+    """The words for so many worker processes."""
+    return ["archive.cluster=processes", f"archive.cluster.n_workers={number}"]
 
 
 def _options() -> Namespace:
@@ -64,6 +100,7 @@ def _options() -> Namespace:
     parser.add_argument("--stacks", type=_numbers, default=[100, 1000], help="of each archive: 100,1000")
     parser.add_argument("--scenes", type=int, default=2, help="of each stack")
     parser.add_argument("--side", type=int, default=32, help="pixels of a scene's side")
+    parser.add_argument("--address", type=int, default=0, help="workers behind a scheduler at an address")
     parser.add_argument("--workers", type=_numbers, help="worker processes to compare: 1,2")
     parser.add_argument("--rounds", type=int, default=3, help="of the comparison of workers")
     parser.add_argument("--folder", type=Path, help="where the archives are made")
@@ -91,14 +128,15 @@ def _place(root: Path, stack: int, day: date) -> Path:
     return root / f"T{stack}" / f"S1A_{day:%Y%m%d}_T{stack}.tif"
 
 
-def run(folder: Path, stacks: int, workers: int) -> Cost:
-    """Run an archive on worker processes; the costs of the driver, which its own process counts."""
+def run(folder: Path, stacks: int, workers: Workers) -> Cost:
+    """Run an archive on workers; the costs of the driver, which its own process counts."""
     words = [
         "source=local", f"source.url={folder}/data/**/*.tif", f"source.datetime_regex={PATTERN}",
-        "source.stack_by=[tile]", "archive.cluster=processes", f"archive.cluster.n_workers={workers}", "output.dir=out",
+        "source.stack_by=[tile]", *workers.words, "output.dir=out",
     ]  # fmt: skip
-    usage = _own_usage(words, folder)
     out = folder / "out"
+    with memory_told(out / "stacks", workers):
+        usage = _own_usage(words, folder)
     assert read_run(out).status == "COMPLETED"
     rows = read_stacks(out)
     assert len(rows) == stacks
@@ -107,9 +145,38 @@ def run(folder: Path, stacks: int, workers: int) -> Cost:
     last = max(row.started.timestamp() + (row.seconds or 0) for row in rows if row.started)
     names = ("run.json", "run.log", "events.jsonl", "stacks.parquet", "inputs.parquet")
     record = sum((out / name).stat().st_size for name in names)
-    cost = Cost(stacks, last - first, *usage, record, (out / "report.html").stat().st_size)
+    page = (out / "report.html").stat().st_size
+    seconds = [_seconds_of(folder, "log", verb, where) for verb, where in (("ls", "."), ("show", "out"))]
     shutil.rmtree(out)
-    return cost
+    return Cost(stacks, last - first, *usage, record, page, *seconds)
+
+
+@contextmanager
+def memory_told(stacks: Path, workers: Workers) -> Iterator[None]:
+    """Tell the resident memory of workers as stacks are done."""
+    ended, marks = threading.Event(), list(MARKS)
+
+    def watch() -> None:
+        while marks and workers.processes and not ended.wait(1):
+            begun = len([*stacks.iterdir()]) if stacks.is_dir() else 0
+            while marks and begun >= marks[0]:
+                sizes = (f"{process.memory_info().rss / 1e6:.0f} MB" for process in workers.processes)
+                tell(f"{marks.pop(0):,} stacks: workers have {', '.join(sizes)}")
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _seconds_of(folder: Path, *words: str) -> float:
+    """Seconds of a command of the runner."""
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-m", "runner", *words], cwd=folder, capture_output=True, check=True)
+    return time.monotonic() - start
 
 
 def _own_usage(words: Sequence[str], folder: Path) -> tuple[float, int]:
@@ -125,16 +192,20 @@ def _own_usage(words: Sequence[str], folder: Path) -> tuple[float, int]:
 def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
     """A row for each archive, and the cost of each further stack between two sizes."""
     heads = ("stacks", "wall s", "driver CPU s", "ms a further stack", "driver peak MB", "kB a further stack",
-             "record kB", "page kB")  # fmt: skip
+             "record kB", "page kB", "log ls s", "log show s")  # fmt: skip
     rows = []
     for before, cost in zip([None, *costs], costs, strict=False):
         more = cost.stacks - before.stacks if before else 0
         cpu = f"{(cost.cpu_seconds - before.cpu_seconds) / more * 1e3:.1f}" if before else ""
         memory = f"{(cost.peak_bytes - before.peak_bytes) / more / 1e3:.1f}" if before else ""
         sizes = f"{cost.record_bytes / 1e3:.0f}", f"{cost.page_bytes / 1e3:.0f}"
+        seconds = f"{cost.list_seconds:.1f}", f"{cost.show_seconds:.1f}"
         peak = f"{cost.peak_bytes / 1e6:.0f}"
-        rows.append((f"{cost.stacks:,}", f"{cost.seconds:.0f}", f"{cost.cpu_seconds:.1f}", cpu, peak, memory, *sizes))
-    what = f"stacks of {options.scenes} scenes of {options.side} x {options.side}, on one worker process"
+        rows.append(
+            (f"{cost.stacks:,}", f"{cost.seconds:.0f}", f"{cost.cpu_seconds:.1f}", cpu, peak, memory, *sizes, *seconds)
+        )
+    on = f"{options.address} workers at an address" if options.address else "one worker process"
+    what = f"stacks of {options.scenes} scenes of {options.side} x {options.side}, on {on}"
     say(f"{machine()}; {what}\n\n{markdown(heads, rows)}")
 
 
@@ -145,7 +216,7 @@ def show_speed_up(folder: Path, options: Namespace) -> None:
     seconds: dict[int, list[float]] = {workers: [] for workers in options.workers}
     for _ in range(options.rounds):
         for workers, times in seconds.items():
-            times.append(run(folder, stacks, workers).seconds)
+            times.append(run(folder, stacks, Workers(own_workers(workers))).seconds)
             tell(f"{workers} workers: {times[-1]:.2f} s")
     few = options.workers[0]
     rows = [

@@ -145,7 +145,7 @@ def job_of(folder: Path, mask: MaskSettings) -> JobSettings:
 def both_means(source: SourceSettings, mask: MaskSettings | None = None) -> JobSettings:
     """Both means, in this thread."""
     cluster = ClusterSettings(ClusterKind.sync)
-    stages = {f"{over.value}_mean": StageSettings(over, ["mean", "count"], cluster) for over in Over}
+    stages = {f"{over.value}_mean": StageSettings(over, ["mean", "count"], cluster) for over in (Over.space, Over.time)}
     job = JobSettings(source=source, mask=mask or MaskSettings(), stages=stages)
     return replace(job, decode=replace(job.decode, inflate=Inflate.libdeflate))
 

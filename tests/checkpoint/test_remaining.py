@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from runner.checkpoint.remaining import disjoint, remaining_of
+from runner.checkpoint.remaining import Placed, disjoint, remaining_of
 from runner.planning.records import Task
 from runner.read.header import Window
 
@@ -23,6 +23,10 @@ def cut(scenes: int, height: int, width: int) -> list[Task]:
     ]
 
 
+def placed(tasks: list[Task]) -> list[Placed]:
+    return [Placed(window, ((start, stop),)) for window, start, stop in tasks]
+
+
 def counted(tasks: list[Task]) -> np.ndarray:
     """How often each pixel is in them, (scene, row, column)."""
     counts = np.zeros((SCENES, HEIGHT, WIDTH), int)
@@ -36,8 +40,8 @@ def test_done_and_left_together_are_every_pixel_once(seed: int) -> None:
     dice = np.random.default_rng(seed)
     cuts = [cut(int(dice.integers(1, 9)), int(dice.integers(5, 60)), int(dice.integers(5, 50))) for _ in range(3)]
     some = [task for one in cuts[: 1 + seed % 2] for task in one if dice.random() < dice.random()]
-    done = [some[number] for number in disjoint(some)]
-    remaining = remaining_of(cuts[2], done, SCENES)
+    done = [some[number] for number in disjoint(placed(some))]
+    remaining = remaining_of(cuts[2], placed(done), SCENES)
     assert (counted(done + list(remaining.tasks)) == 1).all()
     for window, parts in remaining.parts.items():
         inside = [task.window for task in remaining.tasks if task.window in parts] or [window]
@@ -47,14 +51,14 @@ def test_done_and_left_together_are_every_pixel_once(seed: int) -> None:
 
 def test_with_the_same_cut_the_tasks_not_done_remain() -> None:
     planned = cut(3, 16, 16)
-    assert remaining_of(planned, planned[::2], SCENES).tasks == tuple(planned[1::2])
-    assert remaining_of(planned, planned, SCENES).tasks == ()
+    assert remaining_of(planned, placed(planned[::2]), SCENES).tasks == tuple(planned[1::2])
+    assert remaining_of(planned, placed(planned), SCENES).tasks == ()
     assert remaining_of(planned, [], SCENES).tasks == tuple(planned)
 
 
 def test_what_overlaps_is_taken_once_the_larger_first() -> None:
     small, large = cut(7, 10, 10), cut(7, 20, 20)
     some = [*small, large[0]]
-    taken = disjoint(some)
+    taken = disjoint(placed(some))
     assert len(small) in taken
     assert len(taken) == len(small) - 4 + 1

@@ -8,6 +8,7 @@ import pytest
 from jobs import compose, local_source
 from masked_scenes import mask_settings, masked_stack, write_mask, write_pair
 
+from runner.checkpoint.remaining import Placed
 from runner.checkpoint.requirements import Requirements
 from runner.checkpoint.task_file import KeptTask
 from runner.engine.trace import TaskTrace
@@ -46,7 +47,7 @@ def without_masks(stack: Stack) -> Stack:
 
 def test_a_task_serves_again_while_its_masks_and_their_test_are_the_same(stack: Stack) -> None:
     before = requirements(stack, MASK)
-    assert before.place(kept(before), before.scenes) == Task(SCENE, 0, 2)
+    assert before.place(kept(before), before.scenes) == Placed(SCENE, ((0, 2),))
     other = requirements(stack, mask_settings(bits=[2])).place(kept(before), before.scenes)
     assert "the test of masks was MaskTest(band=1, bits=(1,), " in str(other)
 
@@ -67,4 +68,4 @@ def test_a_task_whose_mask_was_another_is_computed_again(stack: Stack, changed: 
 
 
 def test_needs_are_those_of_the_stages(stack: Stack) -> None:
-    assert requirements(stack, MASK).held.keys() == set(Over)
+    assert requirements(stack, MASK).held.keys() == {Over.time, Over.space}

@@ -1,14 +1,18 @@
 """A dask-gateway server with its local backend."""
 
+import os
+import sys
 from pathlib import Path
 
 import gateway_server
 import pytest
 from jobs import Cli
+from waiting import LONG, wait_until
+from worker_tasks import together
 
 from runner.cluster.open import open_cluster
 from runner.errors import ClusterError
-from runner.settings import ClusterKind, ClusterSettings
+from runner.settings import AdaptSettings, ClusterKind, ClusterSettings
 
 MISSING = gateway_server.missing_packages()
 
@@ -23,6 +27,22 @@ def test_a_run_behind_a_gateway(cli: Cli, folder_of_scenes: Path, tmp_path: Path
         assert done.returncode == 0, done.stderr
         assert "(gateway, " in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
+def test_the_workers_of_a_gateway_follow_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # workers find the tasks of tests
+    for name in ("server", "meeting"):
+        (tmp_path / name).mkdir()
+    with gateway_server.gateway_server(tmp_path / "server") as address:
+        settings = ClusterSettings(ClusterKind.gateway, address=address, auth="basic", start_timeout=LONG)
+        settings.adapt = AdaptSettings(minimum=1, maximum=2)
+        with open_cluster(settings, {}) as cluster:
+            answers = list(cluster.map(together, (tmp_path / "meeting", {0: 2}, 0.1), list(range(100)), lambda: None))
+            assert sorted(number for number, _ in answers) == list(range(100))
+            assert len({pid for _, pid in answers}) == 2
+            wait_until(lambda: len(cluster.everywhere(os.getpid)) == 1)
 
 
 @pytest.mark.slow

@@ -2,15 +2,13 @@
 
 import os
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dask_processes import SAME_PATH, scheduler, worker
+from dask_cluster import SAME_PATH, DaskCluster, dask_cluster
 from jobs import ROOT, Cli
 from scripted_server import make_certificate
 from waiting import LONG, wait_until
@@ -37,73 +35,75 @@ def other_package(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
-    with scheduler() as found:
-        yield found
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskCluster]:
+    """A scheduler without workers."""
+    with dask_cluster(tmp_path_factory.mktemp("dask"), workers=0) as started:
+        yield started
 
 
 @slow
 def test_workers_that_come_late_are_set_up_and_used_and_those_that_die_are_made_up_for(
-    address: str, tmp_path: Path
+    cluster: DaskCluster, tmp_path: Path
 ) -> None:
-    with ExitStack() as workers:
-        first = [workers.enter_context(worker(address)) for _ in range(2)]
-        with open_cluster(at(address, n_workers=2), {"GDAL_HTTP_MAX_RETRY": "7"}) as cluster:
-            numbers, pids = [], set()
-            for number, pid in cluster.map(together, (tmp_path, 2, 0.2), list(range(150)), lambda: None):
-                numbers.append(number)
-                pids.add(pid)
-                if len(numbers) == 5:
-                    for _ in range(3):
-                        workers.enter_context(worker(address))
-                if len(numbers) == 60:
-                    first[0].send_signal(signal.SIGKILL)
-            assert sorted(numbers) == list(range(150))
-            assert len(pids) == 5
-            seen = cluster.everywhere(os.environ.get, "GDAL_HTTP_MAX_RETRY")
-            assert [*seen.values()] == 4 * ["7"]
-        with open_cluster(at(address), {}) as cluster:
-            assert {*cluster.everywhere(os.environ.get, "GDAL_HTTP_MAX_RETRY").values()} == {None}
+    for name in ("w0", "w1"):
+        cluster.start_worker(name)
+    with open_cluster(at(cluster.address, n_workers=2), {"GDAL_HTTP_MAX_RETRY": "7"}) as workers:
+        numbers, pids = [], set()
+        for number, pid in workers.map(together, (tmp_path, {0: 2, 90: 5}, 0.02), list(range(150)), lambda: None):
+            numbers.append(number)
+            pids.add(pid)
+            if len(numbers) == 5:
+                for name in ("w2", "w3", "w4"):
+                    cluster.start_worker(name)
+            if len(numbers) == 60:
+                cluster.processes["w0"].kill()
+        assert sorted(numbers) == list(range(150))
+        assert len(pids) == 5
+        seen = workers.everywhere(os.environ.get, "GDAL_HTTP_MAX_RETRY")
+        assert [*seen.values()] == 4 * ["7"]
+    with open_cluster(at(cluster.address), {}) as workers:
+        assert {*workers.everywhere(os.environ.get, "GDAL_HTTP_MAX_RETRY").values()} == {None}
 
 
 @slow
 def test_a_worker_with_another_source_of_the_package_is_refused_unless_versions_only_warn(
-    address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    cluster: DaskCluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with worker(address, env=other_package(tmp_path)):
-        with (
-            pytest.raises(
-                ClusterError, match=r"worker tcp.*: it has cog-stack-runner .*\(source \w+\), here .*versions=warn"
-            ),
-            open_cluster(at(address), {}),
-        ):
-            pytest.fail("there is a cluster")
-        with open_cluster(at(address, versions=Versions.warn), {}) as cluster:
-            assert sorted(cluster.map(times, 2, [1, 2], lambda: None)) == [2, 4]
-        assert "results may differ in bits" in capfd.readouterr().err
+    cluster.start_worker("w0", env=other_package(tmp_path))
+    with (
+        pytest.raises(
+            ClusterError, match=r"worker tcp.*: it has cog-stack-runner .*\(source \w+\), here .*versions=warn"
+        ),
+        open_cluster(at(cluster.address), {}),
+    ):
+        pytest.fail("there is a cluster")
+    with open_cluster(at(cluster.address, versions=Versions.warn), {}) as workers:
+        assert sorted(workers.map(times, 2, [1, 2], lambda: None)) == [2, 4]
+    assert "results may differ in bits" in capfd.readouterr().err
 
 
 @slow
 def test_a_late_worker_that_differs_is_sent_away(
-    address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    cluster: DaskCluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "meeting").mkdir()
-    with worker(address), open_cluster(at(address), {}) as cluster, ExitStack() as late:
+    cluster.start_worker("w0")
+    with open_cluster(at(cluster.address), {}) as workers:
         pids, numbers = set(), []
-        for number, pid in cluster.map(together, (tmp_path / "meeting", 1, 0.1), list(range(100)), lambda: None):
+        for number, pid in workers.map(together, (tmp_path / "meeting", {0: 1}, 0.1), list(range(60)), lambda: None):
             numbers.append(number)
             pids.add(pid)
             if len(numbers) == 3:
-                other = late.enter_context(worker(address, env=other_package(tmp_path)))
-        assert sorted(numbers) == list(range(100))
+                cluster.start_worker("late", env=other_package(tmp_path))
+        assert sorted(numbers) == list(range(60))
         assert len(pids) == 1
-        wait_until(lambda: other.poll() is not None)
+        wait_until(lambda: cluster.processes["late"].poll() is not None)
     assert "it has cog-stack-runner" in capfd.readouterr().err
 
 
 @slow
 def test_a_worker_that_does_not_see_the_scenes_is_named_before_any_work(
-    cli: Cli, address: str, folder_of_scenes: Path
+    cli: Cli, cluster: DaskCluster, folder_of_scenes: Path
 ) -> None:
     """Its scenes lie on another machine: a folder that is hidden from it by a mount namespace of its own."""
     unshare = shutil.which("unshare")
@@ -113,9 +113,9 @@ def test_a_worker_that_does_not_see_the_scenes_is_named_before_any_work(
     hidden.write_text(f'#!/bin/sh\nexec {unshare} -m sh -c \'mount -t tmpfs none {folder_of_scenes} && exec "$@"\' sh '
                       f'{sys.executable} "$@"\n')  # fmt: skip
     hidden.chmod(0o755)
-    with worker(address, python=str(hidden)):
-        done = cli("source=local", f"source.url={folder_of_scenes}/*.tif", "cluster=address",
-                   f"cluster.address={address}", "output.dir=out")  # fmt: skip
+    cluster.start_worker("w0", python=str(hidden))
+    done = cli("source=local", f"source.url={folder_of_scenes}/*.tif", "cluster=address",
+               f"cluster.address={cluster.address}", "output.dir=out")  # fmt: skip
     assert done.returncode == 1
     assert "error: worker tcp://" in done.stderr
     assert "give both the same folders under the same paths" in done.stderr
@@ -123,10 +123,11 @@ def test_a_worker_that_does_not_see_the_scenes_is_named_before_any_work(
 
 
 @slow
-def test_a_plan_asks_the_scheduler_for_its_workers(address: str) -> None:
-    threads, two = ("--nthreads", "3"), at(address, n_workers=2)
-    with worker(address, *threads), worker(address, *threads), open_cluster(two, {}):
-        assert expected_workers(at(address)) == (2, 3, 2**30)
+def test_a_plan_asks_the_scheduler_for_its_workers(cluster: DaskCluster) -> None:
+    for name in ("w0", "w1"):
+        cluster.start_worker(name, "--nthreads", "3")
+    with open_cluster(at(cluster.address, n_workers=2), {}):
+        assert expected_workers(at(cluster.address)) == (2, 3, 2**30)
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------
@@ -135,12 +136,13 @@ def test_a_plan_asks_the_scheduler_for_its_workers(address: str) -> None:
 @slow
 def test_a_scheduler_of_tls_takes_those_with_its_certificates_and_nobody_else(tmp_path: Path) -> None:
     ours, others = (str(make_certificate(tmp_path / name)) for name in ("ours.pem", "others.pem"))
-    words = ("--tls-ca-file", ours, "--tls-cert", ours, "--tls-key", ours)
+    words = ("--protocol", "tls", "--tls-ca-file", ours, "--tls-cert", ours, "--tls-key", ours)
     tls = TlsSettings(ours, ours, ours)
-    with scheduler("--protocol", "tls", *words) as address, worker(address, "--protocol", "tls", *words):
+    with dask_cluster(tmp_path, 1, *words) as cluster:
+        address = cluster.address
         assert address.startswith("tls://")
-        with open_cluster(at(address, tls=tls), {}) as cluster:
-            assert sorted(cluster.map(times, 2, [1, 2], lambda: None)) == [2, 4]
+        with open_cluster(at(address, tls=tls), {}) as workers:
+            assert sorted(workers.map(times, 2, [1, 2], lambda: None)) == [2, 4]
         assert expected_workers(at(address, tls=tls)).processes == 1
         for settings, reason in (
             (at(address), "dask has no certificates for TLS here; name them in cluster.tls.ca_file"),

@@ -10,7 +10,7 @@ import pytest
 from distributed import LocalCluster
 
 from runner.cluster import kinds
-from runner.cluster.job_queue import walltime_seconds
+from runner.cluster.job_queue import reasons_of, walltime_seconds
 from runner.cluster.keys import cluster_named
 from runner.cluster.kinds import KINDS, expected_workers, starter
 from runner.cluster.open import open_cluster
@@ -124,3 +124,15 @@ def test_the_plan_knows_the_workers_of_jobs(
 def test_options_are_numbers_words_and_truths() -> None:
     settings = ClusterSettings(options=["cores=2", "share=0.5", "image=a/b:c=d", "big=true", "empty="])
     assert options_of(settings) == {"cores": 2, "share": 0.5, "image": "a/b:c=d", "big": True, "empty": ""}
+
+
+@pytest.mark.parametrize(
+    ("said", "reasons"),
+    [
+        ("job_number: 3\nowner: root\nscheduling info: all.q is disabled\n  and full\n", "scheduling info: all.q is"),
+        ("cwd: /tmp\nerror reason    1: no such file\nscheduling info: Job is in error state", "error reason    1: no"),
+        ("PENDING (Resources)", "PENDING (Resources)"),
+    ],
+)
+def test_what_a_queue_says_is_cut_to_its_reasons(said: str, reasons: str) -> None:
+    assert reasons_of(said).startswith(reasons)

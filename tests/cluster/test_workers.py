@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,12 +15,13 @@ from unittest.mock import DEFAULT, Mock
 
 import psutil
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster, get_worker
 from distributed.utils import _CollectErrorThread
 from jobs import ROOT
 from waiting import LONG, lives, wait_until
 from worker_tasks import times, together
 
+from runner.cluster.dask_workers import _return_seconds
 from runner.cluster.open import open_cluster
 from runner.cluster.workers import Cluster, KillingTaskError
 from runner.engine.block_engine import _killer_named
@@ -99,10 +101,34 @@ def test_a_borrowed_worker_gets_its_own_options_back(scheduler: str) -> None:
     assert {options["GDAL_HTTP_MAX_RETRY"] for options in seen.values()} == {None}
 
 
+def profiled(_: None, numbers: Iterator[int]) -> Iterator[bool]:
+    """Whether dask's profiler looks at the thread of each number's task."""
+    return (threading.get_ident() in get_worker().active_threads for _ in numbers)
+
+
+def test_the_profiler_of_a_worker_which_keeps_calls_for_long_leaves_tasks_alone(scheduler: str) -> None:
+    settings = ClusterSettings(ClusterKind.address, address=scheduler)
+    with open_cluster(settings, {}) as cluster:
+        assert list(cluster.map(profiled, None, [1, 2, 3], lambda: None)) == [False] * 3
+    with Client(scheduler) as client:
+        assert client.submit(lambda: next(profiled(None, iter([1])))).result(LONG)  # that of somebody else
+        wait_until(lambda: not any(client.run(lambda dask_worker: list(dask_worker.active_threads)).values()))
+
+
 def test_a_scheduler_that_is_not_there_is_named() -> None:
     settings = ClusterSettings(ClusterKind.address, address="tcp://127.0.0.1:1", start_timeout=1)
     with (
         pytest.raises(ClusterError, match="no dask scheduler answers at tcp://127.0.0.1:1"),
+        open_cluster(settings, {}),
+    ):
+        pytest.fail("there is a cluster")
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_all_come_are_counted(scheduler: str) -> None:
+    settings = ClusterSettings(ClusterKind.address, address=scheduler, n_workers=3, start_timeout=1)
+    with (
+        pytest.raises(ClusterError, match=r"1 of 3 workers came within cluster\.start_timeout=1 s"),
         open_cluster(settings, {}),
     ):
         pytest.fail("there is a cluster")
@@ -180,12 +206,12 @@ def test_only_what_workers_of_others_took_is_elsewhere(kind: str, scheduler: str
 
 def results_after_a_fault(cluster: Cluster, folder: Path, fault: Callable[[set[int]], object]) -> list[int]:
     """The numbers that come back of forty; once all workers have worked, something befalls them, by their pids."""
-    found, pids = [], set()
-    for number, pid in cluster.map(together, (folder, cluster.size.n_workers, 0.1), list(range(40)), lambda: None):
+    found, pids, workers = [], set(), cluster.size.n_workers
+    for number, pid in cluster.map(together, (folder, {0: workers}, 0.1), list(range(40)), lambda: None):
         found.append(number)
-        if len(pids) < cluster.size.n_workers:
+        if len(pids) < workers:
             pids.add(pid)
-            if len(pids) == cluster.size.n_workers:
+            if len(pids) == workers:
                 fault(pids)
     return sorted(found)
 
@@ -195,9 +221,14 @@ def suspend(pids: Iterable[int]) -> None:
         os.kill(pid, signal.SIGSTOP)
 
 
+@pytest.mark.parametrize(("kind", "seconds"), [("processes", 90.0), ("ssh", 90.0), ("slurm", 5.0)])
+def test_a_lost_worker_that_is_started_again_may_take_as_long_as_the_first(kind: str, seconds: float) -> None:
+    assert _return_seconds(ClusterSettings(ClusterKind[kind], start_timeout=90.0)) == seconds
+
+
 @pytest.mark.slow
 def test_a_worker_that_falls_silent_is_given_up_and_its_tasks_are_done_elsewhere(tmp_path: Path) -> None:
-    settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=20)  # a busy machine is slow
+    settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=10)  # a busy machine is slow
     with open_cluster(settings, {}) as cluster:
         assert results_after_a_fault(cluster, tmp_path, lambda pids: suspend([min(pids)])) == list(range(40))
         assert len(cluster.watch.losses()) == 1
@@ -216,7 +247,7 @@ def test_workers_that_all_fall_silent_end_the_run_with_what_to_do(tmp_path: Path
 
 _SCHEDULER = """
 import sys
-from distributed import LocalCluster
+from distributed import Client, LocalCluster, get_worker
 from distributed.utils import _CollectErrorThread
 from jobs import ROOT
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from jobs import ROOT
 
 from runner.config.composed import compose_job
@@ -72,6 +73,7 @@ def test_a_config_folder_of_the_users_is_found(here: Path) -> None:
         (["source=local"], "source.url has no value"),
         (["source=lokal"], "did you mean 'local'"),
         (["source.url=\udcff"], "not text"),
+        (["stages.spatial_mean.chunks.time=3"], "write stages.NAME.chunks=auto"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(words: list[str], problem: str) -> None:
@@ -82,6 +84,7 @@ def test_what_is_wrong_is_said_in_one_line(words: list[str], problem: str) -> No
 
 
 def test_hydra_is_left_as_it_was_found(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Plugins.instance()  # as an application of Hydra has loaded them
     loader = ConfigLoaderImpl  # other tests may have put ours there
     monkeypatch.setitem(vars(application), "ConfigLoaderImpl", loader)
     monkeypatch.setitem(ConfigStore.instance().repo, "settings.yaml", None)

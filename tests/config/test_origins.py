@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from config_files import refusal, theirs
+from marks import few_quick
 
 from runner.config.origins import ORIGINS, ConfigFile, located
 from runner.errors import ConfigError
@@ -13,7 +14,7 @@ JOB = "# @package _global_\n"
 
 @pytest.mark.parametrize(
     ("file", "text", "words", "message"),
-    [
+    few_quick([
         (
             "experiment/mine", JOB + "source:\n  limt: 3\n", ["experiment=mine"],
             "mine.yaml:3: source.limt: there is no such setting; did you mean 'source.limit'",
@@ -63,7 +64,7 @@ JOB = "# @package _global_\n"
             "source/mine", "name: x\ndefaults:\n- locl\n", ["source=mine"],
             "mine.yaml:3: its defaults name 'locl', which is not a file of source/; did you mean 'local'",
         ),
-    ],
+    ], 6),
 )  # fmt: skip
 def test_a_wrong_key_in_a_file_is_told_with_its_line(
     tmp_path: Path, file: str, text: str, words: list[str], message: str
@@ -73,38 +74,41 @@ def test_a_wrong_key_in_a_file_is_told_with_its_line(
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [
-        ("source:\n  limit: three\n", "mine.yaml:3: source.limit=three: wanted a whole number"),
-        ("source:\n  limit: 0\n", "mine.yaml:3: source.limit=0: wanted a whole number from 1 on"),
-        ("source:\n  band: null\n", "mine.yaml:3: source.band=null: wanted a value; leave the key out"),
-        ("source:\n  exclude: '*a*'\n", "mine.yaml:3: source.exclude: wanted a list"),
-        ("source:\n  valid_range: [a, b]\n", "mine.yaml:3: source.valid_range[0]=a: wanted a number"),
-        ("source:\n  mask_and_scale: maybe\n", "mine.yaml:3: source.mask_and_scale=maybe: wanted true or false"),
-        ("source:\n  limit: ${source.name}\n", "mine.yaml:3: source.limit=demo: wanted a whole number"),
-        ("source:\n  limit: ${nope.x}\n", "mine.yaml:3: source.limit: ${nope.x} is not a setting"),
-        ("source:\n  s3: us-west-2\n", "mine.yaml:3: source.s3=us-west-2: wanted a section of keys"),
-        ("gdal:\n  options: [a]\n", "mine.yaml:3: gdal.options=[...]: wanted a section of keys"),
-        (
-            "source: local\n",
-            "mine.yaml:2: source=local: wanted a section of keys; an option is chosen in the list of defaults",
-        ),
-        (
-            "mask: both\n",
-            "mine.yaml:2: mask=both: wanted a section of keys; an option is chosen in the list of defaults: "
-            "`- override /mask: both`",
-        ),
-        (
-            "mask:\n  own: nodatta\n",
-            "mine.yaml:3: mask.own: Invalid value 'nodatta', expected one of [nodata, both, none]; did you",
-        ),
-        ("chunks:\n  y: blcok\n", "mine.yaml:3: chunks.y=blcok: wanted a whole number from 1 on, or one of auto"),
-        ("chunks: null\n", "mine.yaml:2: chunks=null: wanted a value"),
-        (
-            "stages:\n  spatial_mean:\n    statistics: [mean, medain]\n",
-            "mine.yaml:4: stages.spatial_mean.statistics: there is no statistic 'medain'",
-        ),
-        ("hydra:\n  callbacks:\n    x: {_target_: os.makedirs}\n", "mine.yaml:4: hydra.callbacks.x._target_"),
-    ],
+    few_quick(
+        [
+            ("source:\n  limit: three\n", "mine.yaml:3: source.limit=three: wanted a whole number"),
+            ("source:\n  limit: 0\n", "mine.yaml:3: source.limit=0: wanted a whole number from 1 on"),
+            ("source:\n  band: null\n", "mine.yaml:3: source.band=null: wanted a value; leave the key out"),
+            ("source:\n  exclude: '*a*'\n", "mine.yaml:3: source.exclude: wanted a list"),
+            ("source:\n  valid_range: [a, b]\n", "mine.yaml:3: source.valid_range[0]=a: wanted a number"),
+            ("source:\n  mask_and_scale: maybe\n", "mine.yaml:3: source.mask_and_scale=maybe: wanted true or false"),
+            ("source:\n  limit: ${source.name}\n", "mine.yaml:3: source.limit=demo: wanted a whole number"),
+            ("source:\n  limit: ${nope.x}\n", "mine.yaml:3: source.limit: ${nope.x} is not a setting"),
+            ("source:\n  s3: us-west-2\n", "mine.yaml:3: source.s3=us-west-2: wanted a section of keys"),
+            ("gdal:\n  options: [a]\n", "mine.yaml:3: gdal.options=[...]: wanted a section of keys"),
+            (
+                "source: local\n",
+                "mine.yaml:2: source=local: wanted a section of keys; an option is chosen in the list of defaults",
+            ),
+            (
+                "mask: both\n",
+                "mine.yaml:2: mask=both: wanted a section of keys; an option is chosen in the list of defaults: "
+                "`- override /mask: both`",
+            ),
+            (
+                "mask:\n  own: nodatta\n",
+                "mine.yaml:3: mask.own: Invalid value 'nodatta', expected one of [nodata, both, none]; did you",
+            ),
+            ("chunks:\n  y: blcok\n", "mine.yaml:3: chunks.y=blcok: wanted a whole number from 1 on, or one of auto"),
+            ("chunks: null\n", "mine.yaml:2: chunks=null: wanted a value"),
+            (
+                "stages:\n  spatial_mean:\n    statistics: [mean, medain]\n",
+                "mine.yaml:4: stages.spatial_mean.statistics: there is no statistic 'medain'",
+            ),
+            ("hydra:\n  callbacks:\n    x: {_target_: os.makedirs}\n", "mine.yaml:4: hydra.callbacks.x._target_"),
+        ],
+        9,
+    ),
 )
 def test_a_wrong_value_in_a_file_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     assert message in refusal(theirs(tmp_path, JOB + text, "experiment/mine"), "experiment=mine")

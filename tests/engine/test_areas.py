@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jobs import compose, local_source
+from marks import few_quick
 from masked_scenes import MaskPlace, hidden_by, mask_settings, masked_stack, write_mask, write_pair
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
@@ -22,7 +23,9 @@ MASK = mask_settings(bits=[1])
 TRIANGLE = [(60, 15), (170, 150), (20, 110), (60, 15)]  # columns and rows
 
 
-@pytest.mark.parametrize("chunks", [ChunkSettings(), ChunkSettings(1, 48, 64), ChunkSettings(2, 37, 50, snap=False)])
+@pytest.mark.parametrize(
+    "chunks", few_quick([ChunkSettings(), ChunkSettings(1, 48, 64), ChunkSettings(2, 37, 50, snap=False)], 2)
+)
 @pytest.mark.parametrize("place", [MaskPlace(), MaskPlace(2, -1, -1)], ids=str)
 def test_what_the_area_and_the_masks_leave_is_counted(tmp_path: Path, chunks: ChunkSettings, place: MaskPlace) -> None:
     named = {"type": "name", "properties": {"name": "EPSG:32610"}}

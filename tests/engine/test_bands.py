@@ -123,7 +123,7 @@ def test_bands_read_together_have_the_bits_of_each_read_alone(files: Files) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=60)
 @given(interleaved())
 def test_bands_read_together_always_have_the_bits_of_each_read_alone(files: Files) -> None:
     check(files)
@@ -146,7 +146,7 @@ def check(files: Files) -> None:
             for key, expected in values(own).items():
                 np.testing.assert_array_equal(values(joint)[key], expected, key)
             hidden = np.zeros(SIZE, bool) if mask is None else _hidden(mask)
-            pixels = np.stack([pixels[band - 1] for pixels in files.scenes])
+            pixels = np.stack([_read(path, band) for path in paths])  # GDAL fills big-endian blocks with other bytes
             counts = ((pixels != stack.nodata) & ~hidden).sum(axis=0)
             np.testing.assert_array_equal(values(joint)["count time"], counts)
         fetched = FetchCounts()
@@ -155,6 +155,12 @@ def check(files: Files) -> None:
         most = max(own.fetched.bytes for own in each)  # of tiles that are nodata in one band alone, too
         assert fetched.bytes == most
         assert fetched.requests == max(own.fetched.requests for own in each)
+
+
+def _read(path: Path, band: int) -> np.ndarray:
+    with rasterio.open(path) as raster:
+        values: np.ndarray = raster.read(band)
+    return values
 
 
 def _hidden(mask: Path) -> np.ndarray:

@@ -108,6 +108,7 @@ HERE = this_process(ClusterSettings(ClusterKind.sync))
         (["std", "max", "valid_fraction"], "float64", "all", 3),
         (["median", "mean", "sum"], "float32", "all", 2),
         (["mean", "min"], "float32", 2, 4),
+        (["slope", "slope_stderr", "first", "last", "theil_sen"], "float64", "all", 2),
     ],
 )
 def test_windows_finished_elsewhere_have_the_same_bits(

@@ -18,7 +18,7 @@ from runner.reduce.statistics import finish
 from runner.settings import JobSettings, Over
 
 SCENE = Window(0, 0, 96, 80)
-STAGES = tuple(StagePlan(f"{over.value}_mean", over, ("mean", "count")) for over in Over)
+STAGES = tuple(StagePlan(f"{over.value}_mean", over, ("mean", "count")) for over in (Over.space, Over.time))
 MASK = mask_settings(bits=[0])
 PLACE = MaskPlace(2, -3, -1)
 TILES = {"blockxsize": 16, "blockysize": 16, "compress": "none"}
@@ -66,7 +66,7 @@ def test_pixels_outside_of_an_area_do_not_count(tmp_path: Path, window: Window, 
     wanted = np.where(Disc().inside(SCENE), layers, np.nan)[(slice(None), *window.slices)]
     assert result.over_time
     assert result.over_space
-    for partial, axis in ((result.over_time, 0), (result.over_space, (1, 2))):
+    for partial, axis in ((result.over_time[0], 0), (result.over_space, (1, 2))):
         valid = ~np.isnan(wanted)
         found = finish(partial, ["mean", "count"])
         np.testing.assert_array_equal(found["count"], valid.sum(axis))
@@ -103,7 +103,7 @@ def test_hidden_pixels_of_scaled_integers_do_not_count(tmp_path: Path) -> None:
     assert found["sum"].tolist() == [math.fsum(layer[~np.isnan(layer)]) for layer in layers]
     assert found["count"].tolist() == [np.count_nonzero(~np.isnan(layer)) for layer in layers]
     assert result.over_time
-    times = finish(result.over_time, ["sum"])["sum"]
+    times = finish(result.over_time[0], ["sum"])["sum"]
     for row, column in ((0, 0), (40, 37), (95, 79)):
         cell = [layer[row, column] for layer in layers if not np.isnan(layer[row, column])]
         np.testing.assert_array_equal(times[row, column], math.fsum(cell) if cell else np.nan)

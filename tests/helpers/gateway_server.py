@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -55,5 +57,11 @@ def gateway_server(folder: Path) -> Iterator[str]:
 
 
 def _answers(port: int) -> bool:
-    with socket.socket() as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
+    """Whether the proxy knows the way to the server, which comes a moment after its port is open."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/options", timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code in (401, 403)  # it asks who we are
+    except OSError:
+        return False

@@ -11,6 +11,7 @@ from runner.config.vocabulary import config_dir
 from runner.settings import JobSettings, SourceKind, SourceSettings
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
+Typed = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
 
 

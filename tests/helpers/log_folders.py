@@ -1,27 +1,25 @@
 """Run folders for the tests of what looks at them: a record alone, or real ones with outputs.json added."""
 
-import contextlib
 import hashlib
-import io
 import json
-import logging
 import os
 import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import msgspec
 import numpy as np
 import pandas as pd
 import rasterio
 from msgspec.structs import replace
+from run_records import facts_of
+from typed import typed
 from waiting import LONG
 
-from runner.log import cli
 from runner.record import run_record
 from runner.record.run import Cluster, Code, Fetched, PassRecord, Run, StackRecord, TaskSize
 
@@ -52,28 +50,8 @@ def ask(cwd: Path, *words: object, **options: Any) -> subprocess.CompletedProces
 
 
 def asked(cwd: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    """The same within this process, which spares a second of imports each time; no signals are caught."""
-    stdout, stderr, level = io.StringIO(), io.StringIO(), logging.getLogger().level
-    texts = [*map(str, words)]
-    with (
-        contextlib.chdir(cwd),
-        contextlib.redirect_stdout(stdout),
-        contextlib.redirect_stderr(stderr),
-        mock.patch("runner.host.signals.stop_on_signals"),
-        mock.patch.object(sys, "argv", ["runner.log", *texts]),
-    ):
-        try:
-            code = cli.main(texts)
-        except SystemExit as stop:  # argparse's
-            code = int(str(stop.code))
-        finally:
-            logging.getLogger().setLevel(level)
-    return subprocess.CompletedProcess(texts, code, stdout.getvalue(), stderr.getvalue())
-
-
-def facts_of(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return facts
+    """The same within this process."""
+    return typed(cwd, "log", *words)
 
 
 def change(folder: Path, **facts: Any) -> Path:
@@ -140,9 +118,10 @@ def _digest(name: str, array: np.ndarray) -> dict[str, Any]:
 
 
 def run(cwd: Path, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """`python -m runner ...` in `cwd`, which must not fail."""
+    """`python -m runner ...` in `cwd`, which must not fail; within this process, unless options of one are given."""
     command = [sys.executable, "-m", "runner", *words]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LONG, **options)
+    with_options = partial(subprocess.run, command, cwd=cwd, capture_output=True, text=True, timeout=LONG, **options)
+    done = with_options() if options else typed(cwd, *words)
     assert done.returncode == 0, done.stderr
     return done
 

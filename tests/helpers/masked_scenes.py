@@ -10,7 +10,7 @@ from scenes_on_disk import write_scene
 
 from runner.model import Stack
 from runner.read.header import Window
-from runner.settings import MaskHrefSettings, MaskSettings, OnError, OwnMask, S3Settings, SourceSettings
+from runner.settings import MaskHrefSettings, MaskSettings, OnError, S3Settings, SourceSettings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
@@ -63,11 +63,6 @@ def write_bands(path: Path, bands: np.ndarray, **profile: Any) -> Path:
 def mask_settings(**test: Any) -> MaskSettings:
     """The mask of each scene beside it."""
     return MaskSettings(**{"href": MaskHrefSettings(REPLACE), **test})
-
-
-def own_mask(own: OwnMask) -> MaskSettings:
-    """No second file."""
-    return MaskSettings(own)
 
 
 def masked_stack(source: SourceSettings, mask: MaskSettings, on_error: OnError = OnError.stop) -> Stack:

@@ -1,5 +1,7 @@
 """Small scenes as files of this machine; it needs no test framework."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,3 +38,20 @@ def speckle(shape: tuple[int, ...], seed: int = 0, holes: float = 0.2) -> np.nda
     pixels = random.gamma(4.4, 0.02, shape).astype(np.float32)
     pixels[random.random(shape) < holes] = 0
     return pixels
+
+
+def write_boxes(path: Path, windows: Sequence[tuple[int, int, int, int]]) -> Path:
+    """Polygons around windows of such scenes, by first row and column, and the row and column behind the last."""
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32610"}}
+    rings = [[(left, top), (left, bottom), (right, bottom), (right, top), (left, top)]
+             for top, left, bottom, right in windows]  # fmt: skip
+    features = [
+        {
+            "type": "Feature",
+            "properties": {},
+            "geometry": {"type": "Polygon", "coordinates": [[[499980 + 20 * x, 5300040 - 20 * y] for x, y in ring]]},
+        }
+        for ring in rings
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+    return path

@@ -14,7 +14,7 @@ from runner.read.header import read_header
 from runner.reduce.statistics import finish
 from runner.settings import JobSettings, Over
 
-MEANS = tuple(StagePlan(f"{over.value}_mean", over, ("count", "mean")) for over in Over)
+MEANS = tuple(StagePlan(f"{over.value}_mean", over, ("count", "mean")) for over in (Over.space, Over.time))
 MEDIAN = StagePlan("median", Over.time, ("count", "median"))
 
 
@@ -32,11 +32,10 @@ def job_of_any_files() -> JobSettings:
 
 def values(result: TaskResult) -> dict[str, np.ndarray]:
     """Counts and means over both axes, and the pixels seen."""
-    assert result.over_time is not None
     assert result.over_space is not None
     return {
         f"{name} {axis}": array
-        for axis, partial in (("time", result.over_time), ("space", result.over_space))
+        for axis, partial in (("time", result.over_time[0]), ("space", result.over_space))
         for name, array in {**finish(partial, ["count", "mean"]), "seen": partial.seen}.items()
     }
 

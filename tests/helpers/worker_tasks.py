@@ -13,14 +13,15 @@ def times(factor: int, numbers: Iterator[int]) -> Iterator[int]:
     return (factor * number for number in numbers)
 
 
-def together(meeting: tuple[Path, int, float], numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
+def together(meeting: tuple[Path, dict[int, int], float], numbers: Iterator[int]) -> Iterator[tuple[int, int]]:
     """Each number with the process that has it, after so many seconds.
 
-    None is done before so many processes have come to the folder.
+    From some numbers on, as {number: processes} says, none is done before so many processes have come to the folder.
     """
-    folder, processes, seconds = meeting
+    folder, wanted, seconds = meeting
     (folder / str(os.getpid())).touch()
-    wait_until(lambda: len(list(folder.iterdir())) >= processes)
     for number in numbers:
+        processes = max(count for first, count in wanted.items() if first <= number)
+        wait_until(lambda processes=processes: len(list(folder.iterdir())) >= processes)
         time.sleep(seconds)
         yield number, os.getpid()

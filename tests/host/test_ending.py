@@ -1,10 +1,13 @@
 """The end of a process: all that is registered is done, and the exit code is the one that was stated."""
 
+import signal
 import subprocess
 import sys
 
 import pytest
 from waiting import LONG
+
+from runner.host.ending import quiet_interrupts
 
 PROGRAM = """
 import atexit, sys, threading, time
@@ -32,3 +35,22 @@ threading.Thread(target=lambda: (time.sleep(0.05), print("thread", end=" ")), da
 def test_threads_and_what_is_registered_come_first(rest: str, expected: tuple[int, str]) -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM + rest], capture_output=True, text=True, timeout=LONG)
     assert (done.returncode, done.stdout) == expected
+
+
+def test_ctrl_c_ends_what_is_only_imported_without_a_traceback() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with quiet_interrupts():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_an_ignored_ctrl_c_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with quiet_interrupts():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

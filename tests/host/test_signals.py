@@ -79,3 +79,28 @@ end_on_signals()
 def test_a_signal_after_the_end_ends_a_process_that_waits_for_a_thread() -> None:
     done = subprocess.run([sys.executable, "-c", LINGERING], capture_output=True, text=True, timeout=50)
     assert (done.stdout, done.stderr, done.returncode) == ("over\n", "", 130)
+
+
+HELD = """
+import ctypes, os, signal, threading, time
+from runner.host.signals import stop_on_signals
+
+def interrupt():
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.4)
+    print("held", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+
+stop_on_signals()
+threading.Thread(target=interrupt, daemon=True).start()
+mutex, libc = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+libc.pthread_mutex_lock(mutex)
+libc.pthread_mutex_lock(mutex)
+"""
+
+
+def test_the_second_signal_ends_a_process_that_a_library_holds_in_a_call() -> None:
+    done = subprocess.run([sys.executable, "-c", HELD], capture_output=True, text=True, timeout=50)
+    assert (done.stdout, done.stderr, done.returncode) == ("held\n", "", 130)

@@ -4,12 +4,14 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
 from runner.errors import Interrupted, OtherStackFailed
+from runner.host import threads
 from runner.host.stopping import refuse_if_stopped, request_stop, stop_requested, stops_heeded
 from runner.host.threads import SharedThreads, map_on_threads
 from runner.source.gather import gather
@@ -86,3 +88,23 @@ def test_threads_that_are_shared_go_on_to_the_tasks_of_the_next_caller() -> None
         ]
         assert [job.result() for job in jobs] == [["first"], ["second"]]
     assert {begun.get(), begun.get()} == set(names)
+
+
+def test_after_an_interrupt_a_thread_that_a_library_holds_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_PATIENCE_SECONDS", 0.1)
+    answered, held = threading.Event(), threading.Event()
+
+    def work(_: None, tasks: Iterator[int]) -> Iterator[int]:
+        held.set()
+        answered.wait()
+        yield from tasks
+
+    def wait_for_answers() -> None:
+        with closing(map_on_threads(work, None, [1, 2, 3], 2, lambda: None)) as results:
+            next(results)
+
+    with stops_heeded():
+        assert isinstance(error_in_thread(wait_for_answers), Interrupted)
+    assert held.is_set()
+    assert not answered.is_set()
+    answered.set()

@@ -21,6 +21,9 @@ from runner.leaderboard.show import write_leaderboard
         ([{"source.start": "2020-01-01"}, {"source.start": "2021-01-01"}], "source.start"),
         ([{"source.band": 1}, {"source.band": 2}], "source.band (1, 2)"),
         ([{"mask.own": "nodata"}, {"mask.own": "none"}], "mask.own (nodata, none)"),
+        ([{"zones.pixels": "center"}, {"zones.pixels": "fraction"}], "zones.pixels (center, fraction)"),
+        ([{"source.min_valid_fraction": 0.1}, {"source.min_valid_fraction": 0.5}], "min_valid_fraction (0.1, 0.5)"),
+        ([{"source.max_cloud": 20}, {"source.max_cloud": 80}], "source.max_cloud (20, 80)"),
     ],
 )
 def test_jobs_that_did_different_work_have_no_winner_and_no_best(

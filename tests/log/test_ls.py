@@ -68,6 +68,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cwd
 
 
+@pytest.mark.slow
 def test_every_end_is_told_the_newest_first(ends: Path) -> None:
     found = {one["name"]: one["status"] for one in listed(ends)}
     assert list(found) == ["killed", "interrupted", "failed", "completed"]

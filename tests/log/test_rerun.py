@@ -18,8 +18,8 @@ from scenes_on_disk import speckle, write_scene
 
 from runner.base.redact import redact_tree
 from runner.errors import RecordError
-from runner.log.rerun import recorded_inputs
-from runner.record.run_files import RecordedInput
+from runner.log.rerun import new_folder, recorded_inputs
+from runner.record.input_rows import RecordedInput
 from runner.record.run_folder import read_run
 from runner.settings import JobSettings, OnError, S3Settings
 from runner.source.scenes import find_inputs
@@ -69,7 +69,7 @@ def test_the_same_config_on_the_same_objects_gives_the_same_bits(own: Path) -> N
     assert pd.read_parquet(again / "inputs.parquet").equals(pd.read_parquet(own / "outputs/first/inputs.parquet"))
     for name in RESULTS:
         assert (again / name).read_bytes() == (own / "outputs/first" / name).read_bytes()
-    assert ask(own, "diff", "first", "last", "--only", "config,code,inputs,values,packages").returncode == 0
+    assert asked(own, "diff", "first", "last", "--only", "config,code,inputs,values,packages").returncode == 0
 
 
 def test_overrides_of_groups_and_of_keys_are_taken(shared: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_overrides_of_groups_and_of_keys_are_taken(shared: Path, tmp_path: Path)
         "cluster@stages.spatial_mean.cluster=processes",
         "stages.temporal_mean.statistics=[mean,max]",
     ]
-    done = ask(shared, "rerun", "first", "--outputs", "outputs", "--", *words, f"output.dir={tmp_path}/again")
+    done = asked(shared, "rerun", "first", "--outputs", "outputs", "--", *words, f"output.dir={tmp_path}/again")
     assert done.returncode == 0, done.stderr
     config = facts_of(tmp_path / "again")["config"]
     assert config["chunks"] == {"time": 1, "y": "block", "x": "block", "snap": True}
@@ -199,7 +199,7 @@ def test_other_scenes_are_another_run(shared: Path, word: str) -> None:
 
 def test_a_run_on_the_demo_archive_is_done_again_when_its_server_is_long_gone(tmp_path: Path) -> None:
     run(tmp_path, "source.limit=2", "output.dir=outputs/demo")
-    done = ask(tmp_path, "rerun", "demo")
+    done = asked(tmp_path, "rerun", "demo")
     assert done.returncode == 0, done.stderr
     assert "values: the same bits in all 5 statistics" in done.stdout
 
@@ -338,9 +338,18 @@ def test_what_is_asked_wrongly_is_one_line_and_no_folder(shared: Path, words: li
     assert sorted((shared / "outputs").rglob("*")) == before
 
 
+def test_those_of_one_second_have_folders_of_their_own(shared: Path, tmp_path: Path) -> None:
+    folders = set()
+    for _ in range(3):
+        folder = new_folder(tmp_path, read_run(shared / "outputs/first"))
+        folder.mkdir(parents=True)
+        folders.add(folder)
+    assert len(folders) == 3
+
+
 def test_a_folder_that_holds_a_run_is_not_used_again(shared: Path) -> None:
     before = (shared / "outputs/first/run.json").read_text()
-    done = ask(shared, "rerun", "first", "--", "output.dir=outputs/first")
+    done = asked(shared, "rerun", "first", "--", "output.dir=outputs/first")
     assert done.returncode == 1
     assert "holds a run already" in done.stderr
     assert (shared / "outputs/first/run.json").read_text() == before

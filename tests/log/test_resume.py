@@ -1,6 +1,5 @@
-"""`python -m runner.log resume`, as typed: real processes, stopped by real signals, that go on where they were."""
+"""`python -m runner.log resume`, as typed: runs go on where real signals stopped the real processes that ran them."""
 
-import json
 import os
 import re
 import shutil
@@ -16,12 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from faulty_server import FaultyServer, faulty_server
-from log_folders import ask, asked, facts_of, write_run
+from log_folders import ask, asked, facts_of, run, write_run
+from run_records import fetched, hashes
 from scenes_on_disk import speckle, write_scene
+from typed import typed
 from waiting import LONG, wait_until
 
+from runner.checkpoint.pass_tasks import PassTasks, kept_tasks
 from runner.checkpoint.remaining import Remaining
-from runner.checkpoint.store import PassTasks, kept_tasks
 from runner.planning.records import Task
 from runner.read.header import Window
 from runner.record.lock import held
@@ -57,23 +58,18 @@ def clean(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """The values' hashes of a run at one go, and what it fetched."""
     cwd = tmp_path_factory.mktemp("clean")
     with faulty_server(archive) as server:
-        subprocess.run(command(server, *EACH), cwd=cwd, check=True, capture_output=True, timeout=LONG)
+        run(cwd, *words_of(server, *EACH))
     assert not (cwd / "run/partials").exists()
     return {"values": hashes(cwd / "run"), "bytes": fetched(cwd / "run")}
 
 
-def command(server: FaultyServer, *words: str) -> list[str]:
+def words_of(server: FaultyServer, *words: str) -> list[str]:
     source = ["source=local", "source.url=s3://b/*.tif", f"source.s3.endpoint_url={server.endpoint}"]
-    return [sys.executable, "-m", "runner", *source, "source.s3.anonymous=true", "output.dir=run", *words]
+    return [*source, "source.s3.anonymous=true", "output.dir=run", *words]
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    files = json.loads((folder / "outputs.json").read_text())["files"]
-    return {f"{file['name']}: {one['name']}": one["sha256"] for file in files for one in file["values"]}
-
-
-def fetched(folder: Path) -> int:
-    return sum(one["fetched"]["bytes"] for one in facts_of(folder)["passes"])
+def command(server: FaultyServer, *words: str) -> list[str]:
+    return [sys.executable, "-m", "runner", *words_of(server, *words)]
 
 
 def kept(folder: Path) -> list[Path]:
@@ -167,12 +163,26 @@ def test_cluster_chunks_and_fusing_may_be_others(
     server: FaultyServer, tmp_path: Path, clean: dict[str, Any], words: list[str]
 ) -> None:
     stopped(tmp_path, server, signal.SIGKILL, *EACH, "chunks.time=2", tasks=7)  # three of them to a window
-    again = ask(tmp_path, "resume", "run", "--", *words)
+    again = asked(tmp_path, "resume", "run", "--", *words)
     assert again.returncode == 0, again.stderr
     assert re.search(r"\d finished tasks? (is|are) kept", again.stderr)
     assert hashes(tmp_path / "run") == clean["values"]
     if "reader=gdal" not in words and "fuse=false" not in words:
         assert fetched(tmp_path / "run") < 0.85 * clean["bytes"]
+
+
+def test_groups_of_a_run_that_was_killed_are_the_same_bits_with_other_chunks(
+    server: FaultyServer, tmp_path: Path
+) -> None:
+    groups = ["+stage@stages.days=temporal_mean", "stages.days.group_by=date", "fuse=false", *EACH]
+    groups += ["stages.days.cluster.threads_per_worker=1"]
+    run(tmp_path, *words_of(server, *groups, "output.dir=clean"))
+    _, said = stopped(tmp_path, server, signal.SIGKILL, *groups, tasks=2 * WINDOWS + 3)
+    again = asked(tmp_path, "resume", "run", "--", "chunks.y=384")
+    assert again.returncode == 0, again.stderr
+    assert "days: 3 finished tasks are kept" in again.stderr, said
+    assert hashes(tmp_path / "run") == hashes(tmp_path / "clean")
+    assert sum(name.startswith("days_mean_2020-01-0") for name in hashes(tmp_path / "run")) == SCENES
 
 
 def test_a_run_may_be_stopped_again_and_again(server: FaultyServer, tmp_path: Path, clean: dict[str, Any]) -> None:
@@ -183,7 +193,7 @@ def test_a_run_may_be_stopped_again_and_again(server: FaultyServer, tmp_path: Pa
         wait_until(lambda: len(kept(tmp_path / "run")) >= 6)
         running.kill()
         running.wait()
-    again = ask(tmp_path, "resume", "run")
+    again = asked(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
     assert hashes(tmp_path / "run") == clean["values"]
     assert fetched(tmp_path / "run") < 0.75 * clean["bytes"]
@@ -194,7 +204,7 @@ def test_tasks_of_a_replaced_object_are_computed_again_and_it_is_named(server: F
     stopped(tmp_path, server, signal.SIGKILL, *EACH, "chunks.time=2", tasks=7)
     pixels = speckle((ROWS, COLUMNS), seed=77)
     write_scene(tmp_path / "buckets/b/S1A_20200101.tif", pixels, blockxsize=BLOCK, blockysize=BLOCK, predictor=3)
-    again = ask(tmp_path, "resume", "run", "--explain")
+    again = asked(tmp_path, "resume", "run", "--explain")
     assert again.returncode == 0, again.stderr
     assert "kept tasks are computed again: s3://b/S1A_20200101.tif has changed: it was ETag " in again.stderr
     explained = [line for line in again.stderr.splitlines() if " tasks, rows 0 to " in line]
@@ -220,7 +230,7 @@ def test_an_override_that_values_follow_from_computes_all_again_and_says_why(
     server: FaultyServer, tmp_path: Path, word: str, why: str
 ) -> None:
     stopped(tmp_path, server, signal.SIGKILL, tasks=2)
-    again = ask(tmp_path, "resume", "run", "--", word, "chunks.y=auto", "chunks.x=auto", "chunks.time=auto")
+    again = asked(tmp_path, "resume", "run", "--", word, "chunks.y=auto", "chunks.x=auto", "chunks.time=auto")
     assert again.returncode == 0, again.stderr
     assert "0 finished tasks are kept" in again.stderr
     assert f"kept tasks are computed again: {why}" in again.stderr
@@ -230,9 +240,9 @@ def test_ordered_statistics_are_kept_too(server: FaultyServer, tmp_path: Path) -
     statistics = ["~stage@stages.spatial_mean", "stages.temporal_mean.statistics=[mean,median,min]"]
     words = [*(word for word in EACH if "spatial" not in word), *statistics]
     stopped(tmp_path, server, signal.SIGINT, *words)
-    again = ask(tmp_path, "resume", "run")
+    again = asked(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
-    subprocess.run(command(server, *words, "output.dir=whole"), cwd=tmp_path, check=True, timeout=LONG)
+    run(tmp_path, *words_of(server, *words, "output.dir=whole"))
     assert hashes(tmp_path / "run") == hashes(tmp_path / "whole")
 
 
@@ -243,7 +253,7 @@ def test_a_torn_file_is_ignored(server: FaultyServer, tmp_path: Path, clean: dic
     damaged = bytearray(flipped.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     flipped.write_bytes(damaged)
-    again = ask(tmp_path, "resume", "run")
+    again = asked(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
     assert "2 files in run/partials are ignored: torn, or of another version" in again.stderr
     assert kept_tasks(len(files) - 2) in again.stderr
@@ -265,11 +275,11 @@ def test_a_failed_run_goes_on_once_its_scene_is_mended(
     damaged[-20_000:] = bytes(20_000)
     path.write_bytes(damaged)
     words = [*EACH, "chunks.time=1"]
-    failed = subprocess.run(command(server, *words), cwd=tmp_path, capture_output=True, text=True, timeout=LONG)
+    failed = typed(tmp_path, *words_of(server, *words))
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].endswith("cog-stack-runner log resume run")
     path.write_bytes(good)
-    again = ask(tmp_path, "resume", "run")
+    again = asked(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
     assert "S1A_20200105.tif has changed" in again.stderr
     assert hashes(tmp_path / "run") == clean["values"]
@@ -280,10 +290,10 @@ def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(server: FaultyServer
     code, _ = stopped(tmp_path, server, signal.SIGINT)
     assert code == 130
     (tmp_path / "buckets/b/S1A_20200103.tif").unlink()
-    refused = ask(tmp_path, "resume", "run")
+    refused = asked(tmp_path, "resume", "run")
     assert "S1A_20200103.tif is gone" in refused.stderr
     assert "on_error=skip" in refused.stderr
-    again = ask(tmp_path, "resume", "run", "--", "on_error=skip")
+    again = asked(tmp_path, "resume", "run", "--", "on_error=skip")
     assert again.returncode == 0, again.stderr
     assert len(pd.read_parquet(tmp_path / "run/spatial_mean.parquet")) == SCENES - 1
     inputs = pd.read_parquet(tmp_path / "run/inputs.parquet")
@@ -299,7 +309,7 @@ def test_a_scene_that_was_left_out_is_taken_in_once_it_is_mended(
     code, said = stopped(tmp_path, server, signal.SIGINT, *EACH, "on_error=skip")
     assert (code, "left out: s3://b/S1A_20200102.tif" in said) == (130, True)
     path.write_bytes(good)
-    again = ask(tmp_path, "resume", "run")
+    again = asked(tmp_path, "resume", "run")
     assert again.returncode == 0, again.stderr
     assert hashes(tmp_path / "run") == clean["values"]
 
@@ -311,10 +321,10 @@ def test_a_complete_run_has_nothing_to_resume_and_keeps_its_tasks_if_asked(
     server: FaultyServer, tmp_path: Path
 ) -> None:
     words = ["output.keep_partials=true", *EACH]
-    subprocess.run(command(server, *words), cwd=tmp_path, check=True, capture_output=True, timeout=LONG)
+    run(tmp_path, *words_of(server, *words))
     assert len(kept(tmp_path / "run")) == WINDOWS
     before = facts_of(tmp_path / "run")
-    done = ask(tmp_path, "resume", "run")
+    done = asked(tmp_path, "resume", "run")
     assert done.returncode == 0
     assert "run is complete: there is nothing to resume" in done.stdout
     assert facts_of(tmp_path / "run") == before
@@ -336,7 +346,7 @@ def test_a_running_one_is_refused(server: FaultyServer, tmp_path: Path) -> None:
     with held_up(server, SCENES), subprocess.Popen(command(server, *EACH), cwd=tmp_path) as running:
         try:
             wait_until(lambda: kept(tmp_path / "run"))
-            done = ask(tmp_path, "resume", "run")
+            done = asked(tmp_path, "resume", "run")
         finally:
             running.kill()
     assert done.returncode == 2
@@ -354,7 +364,7 @@ def test_the_xarray_engine_keeps_nothing_and_says_so(
     server: FaultyServer, tmp_path: Path, clean: dict[str, Any]
 ) -> None:
     stopped(tmp_path, server, signal.SIGKILL)
-    done = ask(tmp_path, "resume", "run", "--", "engine=xarray")
+    done = asked(tmp_path, "resume", "run", "--", "engine=xarray")
     assert done.returncode == 0, done.stderr
     assert "engine=xarray keeps no tasks: everything is computed again" in done.stderr
 
@@ -362,4 +372,4 @@ def test_the_xarray_engine_keeps_nothing_and_says_so(
 @pytest.mark.parametrize("word", ["source.limit=2", pytest.param("output.dir=elsewhere", marks=SLOW)])
 def test_other_scenes_or_another_folder_are_another_run(server: FaultyServer, tmp_path: Path, word: str) -> None:
     stopped(tmp_path, server, signal.SIGKILL, tasks=1)
-    assert ask(tmp_path, "resume", "run", "--", word).returncode == 2
+    assert asked(tmp_path, "resume", "run", "--", word).returncode == 2

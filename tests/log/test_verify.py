@@ -197,7 +197,7 @@ def test_a_source_served_elsewhere_by_now_is_read_there(tmp_path: Path) -> None:
     with serve(tmp_path / "buckets") as endpoint:
         run(tmp_path, *source, f"source.s3.endpoint_url={endpoint}", "output.dir=run")
     complete(tmp_path / "run")
-    away = asked(tmp_path, "verify", "run", "--blocks", 1)
+    away = asked(tmp_path, "verify", "run", "--blocks", 1, "--", "fetch.attempts=1")
     assert away.returncode == 1
     assert failed(away.stdout) == ["source"]
     with serve(tmp_path / "buckets") as endpoint:
@@ -209,7 +209,7 @@ def test_a_source_served_elsewhere_by_now_is_read_there(tmp_path: Path) -> None:
 def test_a_run_on_the_demo_archive_is_verified_when_its_server_is_long_gone(tmp_path: Path) -> None:
     run(tmp_path, "source.limit=2", "output.dir=outputs/demo")
     complete(tmp_path / "outputs/demo")
-    found = ask(tmp_path, "verify", "demo", "--blocks", 2)
+    found = asked(tmp_path, "verify", "demo", "--blocks", 2)
     assert found.returncode == 0, found.stdout
     assert "2 objects are there with their recorded ETags" in found.stdout
 
@@ -260,7 +260,7 @@ def test_what_is_asked_wrongly_is_one_line_and_exit_code_2(
     folder: Path, tmp_path: Path, words: list[str], problem: str
 ) -> None:
     change(shutil.copytree(folder, tmp_path / "failed"), status="FAILED")
-    found = ask(tmp_path, "verify", "--outputs", ".", *words)
+    found = asked(tmp_path, "verify", "--outputs", ".", *words)
     assert found.returncode == 2, found.stdout
     assert problem in found.stderr
     assert "Traceback" not in found.stderr

@@ -14,6 +14,7 @@ from runner.output.arrow import column, floats, microseconds, number_column, num
 TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 KINDS = {
     "strings": (pa.string(), st.text()),
+    "bytes": (pa.binary(), st.binary()),
     "bools": (pa.bool_(), st.booleans()),
     "int16": (pa.int16(), st.integers(-(2**15), 2**15 - 1)),
     "int32": (pa.int32(), st.integers(-(2**31), 2**31 - 1)),

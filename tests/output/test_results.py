@@ -2,8 +2,10 @@
 
 import json
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -23,7 +25,7 @@ from scenes_on_disk import speckle, write_scene
 from runner.base.atomic import written_aside
 from runner.errors import OutputError
 from runner.model import Grid, Inputs, Stack
-from runner.output.cog_file import CogForm, write_cog
+from runner.output.cog_file import Band, CogForm, WrittenCog, write_cog
 from runner.output.inputs import write_inputs
 from runner.output.names import raster_name
 from runner.output.raster import write_raster
@@ -31,6 +33,7 @@ from runner.output.results import Destination, write_stage
 from runner.output.table import scene_table, write_table
 from runner.planning.memory import raster_dtype
 from runner.planning.records import StagePlan
+from runner.report.picture import read_bands
 from runner.settings import OnError, OutputSettings, Over, RasterDtype, S3Settings
 from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
@@ -69,6 +72,7 @@ def test_the_table_has_one_typed_row_per_scene(table_path: Path) -> None:
         "orbit": "string",
         "mean": "double",
         "count": "int64",
+        "geometry": "binary",
     }
     assert table["satellite"].to_pylist() == ["S1A"] * 3
     assert table["mean"].to_pylist() == [0.5, None, 2.0]
@@ -188,6 +192,38 @@ SPECKLE = np.random.default_rng(5).gamma(2, 0.1, (1300, 1100)).astype(np.float32
 SPECKLE[300:420, 100:333] = np.nan
 
 
+@pytest.mark.parametrize("at_fault", ["first block", "last block", "values"])
+def test_a_raster_in_which_gdal_finds_blocks_elsewhere_or_other_values_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_fault: str
+) -> None:
+    values = np.arange(700 * 600, dtype=np.int32).reshape(700, 600)
+
+    def write_otherwise(path: Path, bands: list[Band], *about: Any) -> WrittenCog:
+        (band,) = bands
+        stored = band.raster._replace(values=band.raster.values + (at_fault == "values"))
+        cog = write_cog(path, [replace(band, raster=stored)], *about)
+        wrong = {"first block": 0, "last block": len(cog.spans) - 1}.get(at_fault)
+        spans = [span._replace(offset=span.offset + (number == wrong)) for number, span in enumerate(cog.spans)]
+        return cog._replace(spans=spans)
+
+    monkeypatch.setattr("runner.output.raster.write_cog", write_otherwise)
+    with pytest.raises(OutputError, match=r"GDAL (finds block|reads other values)"):
+        write_raster(tmp_path / "x.tif", values, GRID, OutputSettings(), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_overviews_that_were_written_make_the_pictures_that_those_of_the_file_make(tmp_path: Path) -> None:
+    grid = replace(GRID, height=SPECKLE.shape[0], width=SPECKLE.shape[1])
+    for values in (SPECKLE, (np.nan_to_num(SPECKLE) * 30).astype(np.int64)):
+        facts = write_raster(tmp_path / "x.tif", values, grid, OutputSettings(), {"statistic": "mean"})
+        assert [band.shape for band in facts.overviews] == [(1, 650, 550), (1, 325, 275)]
+        for sides, shape in ((900, 512), (650, 550)), ((512, 900), (325, 275)):
+            (of_file,) = read_bands(facts.path, sides, pytest.fail)
+            (written,) = read_bands(facts.path, sides, pytest.fail, facts.overviews)
+            assert (of_file.picture_shape, written.picture_shape) == (shape, shape)
+            assert (of_file.png, of_file.stretch, of_file.beyond) == (written.png, written.stretch, written.beyond)
+
+
 @pytest.mark.parametrize("big", [False, True], ids=["TIFF", "BigTIFF"])
 @pytest.mark.parametrize("compression", ["deflate", "zstd", "lzw", "none"])
 @pytest.mark.parametrize("values", [SPECKLE, np.nan_to_num(SPECKLE * 1000).astype(np.int32)], ids=["floats", "counts"])
@@ -206,6 +242,7 @@ def test_every_compression_gives_a_cog_that_gdal_knows_as_one(
     assert (tmp_path / "x.tif").read_bytes()[:4] == (b"II+\0" if big else b"II*\0")
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(shape=st.tuples(st.integers(500, 1100), st.integers(500, 1100)), seed=st.integers(0, 9))
 def test_overviews_are_means_of_what_is_there(
@@ -332,3 +369,25 @@ def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path
         raise OSError(28, "No space left on device")
     assert final.read_text() == "old"
     assert list(tmp_path.iterdir()) == [final]
+
+
+@pytest.mark.parametrize(
+    ("written", "on_disk", "equal"),
+    [
+        ([1.0, np.nan], [1.0, np.nan], True),
+        ([0.0], [-0.0], False),
+        ([[1.0, np.nan]], [[1.0, np.nan]], True),
+        ([[0.0]], [[-0.0]], False),
+        (["a"], ["b"], False),
+    ],
+    ids=["NaN", "signs", "NaN in lists", "signs in lists", "texts"],
+)
+def test_a_table_is_read_back_and_compared_bit_by_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: list[object], on_disk: list[object], equal: bool
+) -> None:
+    path, write = tmp_path / "x.parquet", pq.write_table
+    damaged = pa.table({"x": pa.array(on_disk)})
+    monkeypatch.setattr(pq, "write_table", lambda _, *args, **options: write(damaged, *args, **options))
+    with nullcontext() if equal else pytest.raises(OutputError, match="read back, the table is not what was written"):
+        write_table(path, pa.table({"x": pa.array(written)}))
+    assert path.exists() == equal

@@ -10,9 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from runner.output.digest import file_sha256, unequal_bits, values_sha256
+from runner.output.digest import ValueDigest, file_sha256, unequal_bits
 
 VALUES = np.array([[0.5, -1.25, np.nan], [np.inf, 0.0, 1e-300]])
+
+
+def values_sha256(values: np.ndarray) -> str:
+    digest = ValueDigest("mean", values.dtype, values.shape)
+    digest.add(values)
+    return digest.facts().sha256
 
 
 def test_the_digest_is_of_little_endian_bytes_in_c_order() -> None:
@@ -51,8 +57,11 @@ def test_all_nans_are_one_whatever_their_sign_and_payload() -> None:
 
 
 def test_large_arrays_are_digested_in_slabs_of_any_size() -> None:
-    large = np.arange(3_000_000, dtype=np.float64).reshape(3, -1)
-    assert values_sha256(large) == hashlib.sha256(large.tobytes()).hexdigest()
+    large = np.arange(3_000_000, dtype=np.float64).reshape(6, -1)
+    digest = ValueDigest("mean", large.dtype, large.shape)
+    for slab in (large[:1], large[1:4], large[4:]):
+        digest.add(slab)
+    assert digest.facts().sha256 == values_sha256(large) == hashlib.sha256(large.tobytes()).hexdigest()
     assert values_sha256(np.zeros((0, 3))) == hashlib.sha256().hexdigest()
 
 

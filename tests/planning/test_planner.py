@@ -9,15 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jobs import compose, local_source
+from marks import few_quick
 from scenes_on_disk import speckle, write_scene
 
 from runner.config.overrides import as_hydra_reads
 from runner.errors import ConfigError, PlanError
 from runner.model import Stack
-from runner.planning.chunking import cut
+from runner.planning.chunking import balanced_tasks, cut
 from runner.planning.planner import make_plan
 from runner.planning.reading import left_to_gdal
-from runner.planning.records import Chunks, Plan
+from runner.planning.records import Chunks, Plan, Workers
 from runner.planning.whole import OPTIONS
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
@@ -64,7 +65,7 @@ def test_chunks_become_whole_blocks_within_the_stack(
         (["chunks.y=300", "chunks.x=500", "chunks.snap=false"], [1, 2, 1]),
     ],
 )
-@pytest.mark.parametrize("engine", ["block", "xarray"])
+@pytest.mark.parametrize("engine", few_quick(["block", "xarray"]))
 def test_chunks_that_cut_blocks_read_them_more_than_once(
     stack: Stack, engine: str, overrides: list[str], times: list[int]
 ) -> None:
@@ -108,6 +109,23 @@ def test_scenes_are_shared_out_where_windows_leave_threads_idle(stack: Stack, th
     assert len(plan_of(twelve, *words).passes[0].tasks) == tasks
 
 
+@pytest.mark.parametrize(
+    ("scenes", "height", "width", "longest"),
+    [(256, 200, 300, 256), (2000, 200, 300, 2000), (10_000, 200, 300, 2000), (10_000, 512, 500, 1000),
+     (3000, 1024, 1024, 250), (3000, 1100, 1024, 3000)],
+)  # fmt: skip
+def test_small_windows_of_many_scenes_are_cut_so_that_an_interrupt_costs_little(
+    stack: Stack, scenes: int, height: int, width: int, longest: int
+) -> None:
+    grid = replace(stack.grid, height=height, width=width)
+    many = replace(stack, grid=grid, scenes=stack.scenes[:1] * scenes)
+    tasks = balanced_tasks(many, Chunks(scenes, height, width), Workers(1, 1, None))
+    assert max(task.stop - task.start for task in tasks) == longest
+    assert [task.start for task in tasks] == [0, *(task.stop for task in tasks[:-1])]
+    assert tasks[-1].stop == scenes
+    assert {task.window for task in tasks} == {(0, 0, height, width)}
+
+
 def test_a_block_row_is_one_request(stack: Stack) -> None:
     wide = plan_of(stack, "chunks=row").passes[0].cost.requests
     assert wide is not None
@@ -127,35 +145,38 @@ def limited(limit: int, *names: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("overrides", "helps"),
-    [
-        (limited(640, *BOTH), "set chunks.y=512 chunks.x=512$"),
-        (
-            limited(595, *BOTH),
-            "set chunks.y=256 chunks.x=256 stages.spatial_mean.cluster.threads_per_worker=1 stages.t",
-        ),
-        (
-            ["stages.spatial_mean.statistics=[median]", *limited(685, "spatial_mean")],
-            "set stages.spatial_mean.cluster.threads_per_worker=1$",
-        ),
-        (limited(10, *BOTH), r"set stages.spatial_mean.cluster.memory_limit=\d+MiB"),
-        (["engine=xarray", *limited(535, *BOTH)], "set chunks.y=512 chunks.x=2048$"),
-        (["engine=xarray", *limited(1, "spatial_mean")], r"set stages.spatial_mean.cluster.memory_limit=\d+MiB"),
-        (
-            ["stages.spatial_mean.statistics=[median]", *limited(640, "temporal_mean")],
-            "set chunks@stages.temporal_mean.chunks=auto stages.temporal_mean.chunks.y=512",
-        ),
-        (
-            ["chunks@stages.temporal_mean.chunks=scene", *limited(785, "temporal_mean")],
-            "set stages.temporal_mean.chunks.y=512 stages.temporal_mean.chunks.x=",
-        ),
-        (
-            [
-                *(f"cluster@stages.{name}.cluster=processes" for name in BOTH),
-                *(f"stages.{name}.cluster.n_workers=1000" for name in BOTH),
-            ],
-            r"set stages.spatial_mean.cluster.n_workers=\d+ stages.temporal_mean.cluster.n_workers=\d+$",
-        ),
-    ],
+    few_quick(
+        [
+            (limited(640, *BOTH), "set chunks.y=512 chunks.x=512$"),
+            (
+                limited(595, *BOTH),
+                "set chunks.y=256 chunks.x=256 stages.spatial_mean.cluster.threads_per_worker=1 stages.t",
+            ),
+            (
+                ["stages.spatial_mean.statistics=[median]", *limited(685, "spatial_mean")],
+                "set stages.spatial_mean.cluster.threads_per_worker=1$",
+            ),
+            (limited(10, *BOTH), r"set stages.spatial_mean.cluster.memory_limit=\d+MiB"),
+            (["engine=xarray", *limited(535, *BOTH)], "set chunks.y=512 chunks.x=2048$"),
+            (["engine=xarray", *limited(1, "spatial_mean")], r"set stages.spatial_mean.cluster.memory_limit=\d+MiB"),
+            (
+                ["stages.spatial_mean.statistics=[median]", *limited(640, "temporal_mean")],
+                "set chunks@stages.temporal_mean.chunks=auto stages.temporal_mean.chunks.y=512",
+            ),
+            (
+                ["chunks@stages.temporal_mean.chunks=scene", *limited(785, "temporal_mean")],
+                "set stages.temporal_mean.chunks.y=512 stages.temporal_mean.chunks.x=",
+            ),
+            (
+                [
+                    *(f"cluster@stages.{name}.cluster=processes" for name in BOTH),
+                    *(f"stages.{name}.cluster.n_workers=1000" for name in BOTH),
+                ],
+                r"set stages.spatial_mean.cluster.n_workers=\d+ stages.temporal_mean.cluster.n_workers=\d+$",
+            ),
+        ],
+        3,
+    ),
 )
 def test_a_job_that_cannot_fit_is_refused_with_what_makes_it_fit(
     stack: Stack, overrides: list[str], helps: str
@@ -194,6 +215,7 @@ def test_the_largest_tiles_of_all_scenes_are_planned(stack: Stack, tmp_path: Pat
     assert (stack.tile_bytes, larger.tile_bytes) == (256 * 256 * 4, 512 * 512 * 4)
 
 
+@pytest.mark.slow
 def test_sums_that_two_floats_do_not_hold_are_planned(stack: Stack) -> None:
     words = ["chunks=scene", "reader=gdal", "stages.temporal_mean.cluster.threads_per_worker=1", "fuse=false"]
     words += ["output.raster_dtype=float32"]
@@ -279,6 +301,7 @@ def test_a_median_over_space_takes_whole_scenes_and_one_over_time_all_of_them(st
     assert [one.chunks for one in plan.passes] == [(1, 600, 500), (3, 512, 500)]
 
 
+@pytest.mark.slow
 def test_the_notebooks_chunks_decode_19_percent_more(tmp_path: Path) -> None:
     path = write_scene(tmp_path / "20200101.tif", speckle((5490, 5490)), blockxsize=512, blockysize=512, compress=None)
     source = local_source(path.parent)
@@ -288,9 +311,11 @@ def test_the_notebooks_chunks_decode_19_percent_more(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "count", "most"),
-    [("temporal_mean", 4, "there are 3 scenes"), ("spatial_mean", 300001, "there are 300000 pixels in a scene")],
+    few_quick(
+        [("temporal_mean", 4, "there are 3 scenes"), ("spatial_mean", 300001, "there are 300000 pixels in a scene")]
+    ),
 )
-@pytest.mark.parametrize("engine", ["block", "xarray"])
+@pytest.mark.parametrize("engine", few_quick(["block", "xarray"]))
 def test_a_min_count_that_no_value_reaches_is_refused(
     stack: Stack, engine: str, stage: str, count: int, most: str
 ) -> None:

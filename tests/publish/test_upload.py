@@ -14,10 +14,11 @@ import pytest
 from archive_folders import make_archive_folder, with_stages
 from buckets import Bucket, files_of, moto_bucket, relay
 from jobs import compose
-from log_folders import asked
+from log_folders import asked, change
 from run_folders import SMALL, make_run_folder
 from scripted_server import Answer, Asked, ScriptedServer, error, scripted_server
 
+from runner.config.composed import compose_job
 from runner.errors import ConfigError, OutputError, RecordError
 from runner.publish.address import address_of
 from runner.publish.open import target_of
@@ -112,6 +113,64 @@ def test_every_file_arrives_as_it_is_and_the_upload_is_verified(bucket: Bucket, 
     upload_all(run, target(bucket, prefix))
     assert bucket.objects(f"{prefix}/") == files_of(run)
     assert verify(bucket, prefix, run)[0] == 0
+
+
+def later(cwd: Path, bucket: Bucket, run: Path, prefix: str) -> tuple[int, str]:
+    words = ["upload", run, f"s3://{bucket.name}/{prefix}", "--", f"output.s3.endpoint_url={bucket.endpoint}"]
+    done = asked(cwd, *words)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def recorded(run: Path) -> Path:
+    """A run with the config of a job, which says how a bucket is reached."""
+    words = ["source=local", "source.url=/data/*.tif", "stages.spatial_mean.statistics=[mean,std,count,valid_fraction]"]
+    return change(run, config=compose_job(words).resolved)
+
+
+def test_a_complete_run_is_uploaded_later_and_its_verbs_say_where(bucket: Bucket, recorded: Path, prefix: str) -> None:
+    before = files_of(recorded)
+    code, text = later(recorded.parent, bucket, recorded, prefix)
+    assert code == 0, text
+    assert f"to s3://{bucket.name}/{prefix}" in text
+    after = files_of(recorded)
+    assert {name: after[name] for name in before} == before
+    assert bucket.objects(f"{prefix}/") == after
+    shown = asked(recorded.parent, "show", recorded).stdout
+    assert f"upload       s3://{bucket.name}/{prefix}: complete, {len(before)} objects, " in shown
+    assert "each verified by its hash" in shown
+    assert f"s3://{bucket.name}/{prefix}" in asked(recorded.parent, "ls", recorded.parent).stdout
+    assert later(recorded.parent, bucket, recorded, prefix) == (
+        0,
+        f"run is uploaded to s3://{bucket.name}/{prefix} already\n",
+    )
+
+
+def test_an_upload_that_is_asked_for_later_goes_over_nothing_and_goes_on(
+    bucket: Bucket, recorded: Path, prefix: str
+) -> None:
+    bucket.put(f"{prefix}/notes.txt", b"somebody's")
+    code, text = later(recorded.parent, bucket, recorded, prefix)
+    assert code == 1
+    assert f"s3://{bucket.name}/{prefix} holds notes.txt already" in text
+    assert not (recorded / "uploaded.json").exists()
+    bucket.delete(f"{prefix}/notes.txt")
+    bucket.put(f"{prefix}/run.json", (recorded / "run.json").read_bytes())  # as an upload that was stopped
+    assert later(recorded.parent, bucket, recorded, prefix)[0] == 0
+    assert bucket.objects(f"{prefix}/") == files_of(recorded)
+
+
+def test_a_run_that_is_not_complete_is_not_uploaded_later(bucket: Bucket, recorded: Path, prefix: str) -> None:
+    change(recorded, status="FAILED", exit_code=1)
+    code, text = later(recorded.parent, bucket, recorded, prefix)
+    assert code == 2
+    assert "is FAILED, and only a complete run is uploaded; " in text
+    assert f"log resume {recorded} -- output.upload=s3://{bucket.name}/{prefix} completes and uploads it" in text
+
+
+def test_resume_names_the_verb_that_uploads_a_complete_run(recorded: Path) -> None:
+    done = asked(recorded.parent, "resume", recorded, "--", "output.upload=s3://results/means")
+    assert f"log upload {recorded} s3://results/means uploads it" in done.stdout
 
 
 def test_run_json_is_the_first_object_and_outputs_json_the_last(

@@ -1,5 +1,6 @@
 """Runs that upload, by the command line: killed in the middle, refused, resumed, on several servers."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -13,11 +14,12 @@ from pathlib import Path
 import pytest
 from buckets import Bucket, as_googles, environment, files_of, moto_bucket, relay
 from emulators import AZURE_ACCOUNT, AZURE_KEY, azurite, make_container, s3rver
-from jobs import Cli
+from jobs import Typed
 from log_folders import facts_of
 from scenes_on_disk import speckle, write_scene
 from scripted_server import Answer, Asked, error, scripted_server
 from stack_archives import BY, same_results, source_words, write_archive
+from typed import typed as typed_in
 from waiting import LONG, wait_until
 
 from runner.publish import cloud_target
@@ -51,8 +53,7 @@ def words_of(endpoint: str, place: str = "means") -> list[str]:
 
 
 def log(cwd: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "runner", "log", *words]
-    return subprocess.run(command, cwd=cwd, env={**environment(), **more}, capture_output=True, text=True, timeout=LONG)
+    return typed_in(cwd, "log", *words, env={**environment(), **more})
 
 
 def killed(cwd: Path, words: list[str], endpoint: str, stalls: Callable[[Asked], bool]) -> None:
@@ -90,6 +91,8 @@ def test_a_run_that_is_killed_while_it_uploads_goes_on_without_computing(
     assert facts_of(tmp_path / "run")["status"] == "COMPLETED"
     assert "outputs.json" not in bucket.objects("means/")
     assert bucket.unfinished()
+    assert "uploaded.json beside this page lists the objects" in (tmp_path / "run/report.html").read_text()
+    assert "not yet: s3://results/means" in log(tmp_path, "ls", ".").stdout
     access = f"output.s3.endpoint_url={bucket.endpoint}"
     assert log(tmp_path, "verify", "s3://results/means", "--", access).returncode == 1
     shutil.rmtree(scenes)  # nothing is read again
@@ -124,19 +127,21 @@ def test_ctrl_c_ends_an_upload_and_leaves_no_parts(bucket: Bucket, scenes: Path,
 
 
 def test_a_place_that_is_taken_is_refused_before_anything_is_read_or_written(
-    bucket: Bucket, scenes: Path, tmp_path: Path, cli: Cli
+    bucket: Bucket, scenes: Path, tmp_path: Path, typed: Typed
 ) -> None:
     bucket.put("means/run.json", b"another's")
     words = ["source=local", "source.url=data/*.tif", *words_of(bucket.endpoint)]
-    done = cli(*words, env=environment())
+    done = typed(*words, env=environment())
     assert done.returncode == 1
     assert "s3://results/means holds run.json already" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
-def test_rerun_uploads_nothing_unless_asked(bucket: Bucket, folder_of_scenes: Path, tmp_path: Path, cli: Cli) -> None:
+def test_rerun_uploads_nothing_unless_asked(
+    bucket: Bucket, folder_of_scenes: Path, tmp_path: Path, typed: Typed
+) -> None:
     words = ["source=local", f"source.url={folder_of_scenes}/*.tif", *words_of(bucket.endpoint)]
-    assert cli(*words, env=environment()).returncode == 0
+    assert typed(*words, env=environment()).returncode == 0
     first = bucket.objects()
     done = log(tmp_path, "rerun", "run")
     assert done.returncode == 0, done.stderr
@@ -155,9 +160,9 @@ def archive(tmp_path: Path) -> list[str]:
 
 
 def test_an_archive_that_is_killed_while_it_uploads_is_resumed_to_the_same_bytes(
-    bucket: Bucket, archive: list[str], tmp_path: Path, cli: Cli
+    bucket: Bucket, archive: list[str], tmp_path: Path, typed: Typed
 ) -> None:
-    assert cli(*archive, "output.dir=alone").returncode == 0
+    assert typed(*archive, "output.dir=alone").returncode == 0
     seen: list[str] = []
 
     def fourth(asked: Asked) -> bool:
@@ -181,17 +186,22 @@ def test_an_archive_that_is_killed_while_it_uploads_is_resumed_to_the_same_bytes
     done = log(tmp_path, "verify", "s3://results/means", "--", f"output.s3.endpoint_url={bucket.endpoint}")
     assert done.returncode == 0, done.stdout
     assert "verified: 6 stacks and the archive" in done.stdout
+    access = f"output.s3.endpoint_url={bucket.endpoint}"
+    later = log(tmp_path, "upload", "alone", "s3://results/later", "--", access)  # which its job did not ask for
+    assert later.returncode == 0, later.stderr
+    assert bucket.objects("later/") == files_of(tmp_path / "alone")
+    assert "s3://results/later: complete, 6 stacks, and of the archive " in log(tmp_path, "show", "alone").stdout
 
 
 def test_a_stack_whose_upload_is_denied_fails_and_is_uploaded_by_resume(
-    bucket: Bucket, archive: list[str], tmp_path: Path, cli: Cli
+    bucket: Bucket, archive: list[str], tmp_path: Path, typed: Typed
 ) -> None:
     def denies(asked: Asked) -> Answer:
         denied = "/stacks/10T01_VV/" in asked.path and asked.method == "PUT"
         return error(403, "AccessDenied") if denied else relay(bucket.endpoint)(asked)
 
     with scripted_server(denies) as between:
-        done = cli(*archive, "archive.on_error=continue", *words_of(between.endpoint), env=environment())
+        done = typed(*archive, "archive.on_error=continue", *words_of(between.endpoint), env=environment())
     assert done.returncode == 1
     assert "1 stack failed: 10T01_VV: s3://results/means/stacks/10T01_VV/run.json: access denied" in done.stderr
     started = {name: facts_of(tmp_path / "run/stacks" / name)["started"] for name in STACKS}
@@ -201,13 +211,13 @@ def test_a_stack_whose_upload_is_denied_fails_and_is_uploaded_by_resume(
     assert bucket.objects("means/") == files_of(tmp_path / "run")
 
 
-def test_a_bucket_is_source_and_target_at_once(bucket: Bucket, tmp_path: Path, cli: Cli) -> None:
+def test_a_bucket_is_source_and_target_at_once(bucket: Bucket, tmp_path: Path, typed: Typed) -> None:
     root = write_archive(tmp_path / "archive")
     for path in root.rglob("*.tif"):
         bucket.put(f"scenes/{path.relative_to(root)}", path.read_bytes())
     source = [word for word in source_words(root) if not word.startswith("source.url")]
     words = [*source, "source.url=s3://results/scenes/**/*.tif", f"source.s3.endpoint_url={bucket.endpoint}"]
-    done = cli(*words, BY, *words_of(bucket.endpoint), env=environment())
+    done = typed(*words, BY, *words_of(bucket.endpoint), env=environment())
     assert done.returncode == 0, done.stderr
     assert bucket.objects("means/") == files_of(tmp_path / "run")
 
@@ -217,14 +227,13 @@ def test_a_bucket_is_source_and_target_at_once(bucket: Bucket, tmp_path: Path, c
 
 def hold(cwd: Path, url: str, access: list[str], **more: str) -> None:
     """A run uploads to an address, is verified there, and another one is refused."""
-    job = [sys.executable, "-m", "runner", "source=local", "source.url=data/*.tif", f"output.upload={url}", *access]
-    options = {"cwd": cwd, "env": {**environment(), **more}, "capture_output": True, "text": True, "timeout": LONG}
-    done = subprocess.run([*job, "output.dir=run"], **options)  # type: ignore[call-overload]
+    job = ["source=local", "source.url=data/*.tif", f"output.upload={url}", *access]
+    done = typed_in(cwd, *job, "output.dir=run", env={**environment(), **more})
     assert done.returncode == 0, done.stderr
     verified = log(cwd, "verify", url, "--", *access, **more)
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert f"{len(files_of(cwd / 'run'))} objects" in verified.stdout
-    refused = subprocess.run([*job, "output.dir=other"], **options)  # type: ignore[call-overload]
+    refused = typed_in(cwd, *job, "output.dir=other", env={**environment(), **more})
     assert refused.returncode == 1
     assert "already, and a run uploads to an address of its own" in refused.stderr
     (cwd / "run/uploaded.json").unlink()
@@ -260,14 +269,19 @@ def test_a_large_file_goes_in_parts_and_over_no_other(
     bucket: Bucket, tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cloud_target, "_MOST_AT_ONCE", 2**20)
-    (tmp_path / "large.tif").write_bytes(bytes(range(256)) * 100_000)
+    large, other = bytes(range(256)) * 100_000, bytes(25_600_000)
+    (tmp_path / "large.tif").write_bytes(large)
+    (tmp_path / "other.tif").write_bytes(other)
+    sha256, others = (hashlib.sha256(content).hexdigest() for content in (large, other))
     with (google_target if store == "google" else azure_target)(bucket, tmp_path, monkeypatch) as target:
-        assert target.put("x/large.tif", tmp_path / "large.tif", lambda _: None)
-        assert target.holds("x/large.tif", tmp_path / "large.tif")
-        (tmp_path / "other.tif").write_bytes(bytes(25_600_000))
-        assert not target.put("x/large.tif", tmp_path / "other.tif", lambda _: None)
-        assert target.holds("x/large.tif", tmp_path / "large.tif")
+        assert target.first() is None
+        assert target.put("x/large.tif", tmp_path / "large.tif", sha256, lambda _: None)
+        assert target.holds("x/large.tif", tmp_path / "large.tif", sha256)
+        assert not target.put("x/large.tif", tmp_path / "other.tif", others, lambda _: None)
+        assert target.holds("x/large.tif", tmp_path / "large.tif", sha256)
+        assert not target.holds("x/large.tif", tmp_path / "other.tif", others)
         assert target.sizes() == {"x/large.tif": 25_600_000}
+        assert target.first() == "x/large.tif"
 
 
 @contextmanager

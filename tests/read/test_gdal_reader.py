@@ -11,6 +11,7 @@ import rasterio
 import rasterio.windows
 from affine import Affine
 from jobs import compose
+from marks import few_quick
 from obstore.store import LocalStore
 from scenes_on_disk import write_scene
 
@@ -224,7 +225,7 @@ def test_a_file_that_took_the_place_of_another_is_read_anew(tmp_path: Path) -> N
 BY_GDAL, BY_XARRAY, IN_THREADS = ("reader=gdal",), ("engine=xarray",), ("engine=xarray", "cluster=threads")
 
 
-@pytest.mark.parametrize("options", ["default", "cloud", "notebook"])
+@pytest.mark.parametrize("options", few_quick(["default", "cloud", "notebook"]))
 @pytest.mark.parametrize(
     ("before", "after"),
     [(BY_GDAL, BY_GDAL), (BY_XARRAY, BY_GDAL), (BY_XARRAY, IN_THREADS)],

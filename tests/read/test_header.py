@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.control import GroundControlPoint
 from rasterio.errors import NotGeoreferencedWarning
@@ -183,6 +183,14 @@ def test_a_header_of_a_known_grid_takes_milliseconds_at_most(tmp_path: Path) -> 
     assert (time.thread_time() - start) / 50 < 0.005  # measured 0.1 ms
 
 
+def test_a_header_of_thousands_of_bands_takes_less_than_a_second(tmp_path: Path) -> None:
+    content = write(tmp_path / "a.tif", dtype="int8", count=6_000, nodata=7, sparse_ok=True).read_bytes()
+    start = time.thread_time()
+    header = read_header(lambda begin, stop: content[begin:stop], len(content))
+    assert time.thread_time() - start < 1  # measured 0.05 s; 2 s when each band was read
+    assert (header.fills, header.nodatas) == ((7,) * 6_000, (7,) * 6_000)
+
+
 @pytest.mark.parametrize("start", [0, 1, 8, 100, 5000, HEADER_BYTES])
 @pytest.mark.parametrize("size_known", [True, False])
 def test_a_header_at_the_end_is_fetched_in_few_requests(tmp_path: Path, start: int, size_known: bool) -> None:
@@ -247,6 +255,7 @@ def test_a_header_travels_to_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@settings(max_examples=25)
 @given(data=st.data())
 def test_damaged_geo_tags_give_a_header_or_a_read_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

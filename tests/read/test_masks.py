@@ -407,8 +407,7 @@ def by_xarray(stack: Stack, rule: PixelRule) -> Any:
 
 def by_tasks(job: JobSettings, stack: Stack, scene: int) -> Any:
     result = one_task(job, stack, scene)
-    assert result.over_time
-    return result.over_time.counts
+    return result.over_time[0].counts
 
 
 def one_task(job: JobSettings, stack: Stack, scene: int) -> TaskResult:

@@ -20,8 +20,9 @@ from runner.read.gdal_environment import gdal_environment
 from runner.read.network import direct_loopback, proxy_of, speaks_tls
 from runner.settings import AzureSettings, GcsSettings, S3Settings, SourceKind, SourceSettings
 from runner.source.documents import read_document
+from runner.source.gdal_stores import gdal_options, gdal_path, gdal_s3_options
 from runner.source.listing import list_objects
-from runner.source.stores import Stores, gdal_options, gdal_path, gdal_s3_options, network_environment
+from runner.source.stores import Stores, network_environment
 
 ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
 ONCE = FetchOptions(attempts=1, timeout_seconds=LONG)

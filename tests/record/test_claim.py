@@ -3,7 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import rasterio
+from scenes_on_disk import write_scene
 
 from runner.base.atomic import final_name
 from runner.errors import OutputError
@@ -132,3 +137,26 @@ def test_an_archive_refuses_its_own_names_and_not_those_of_rasters(tmp_path: Pat
     (tmp_path / "stacks").mkdir()
     with pytest.raises(OutputError, match="holds stacks, which the run would write over"):
         claim(tmp_path, archive)
+
+
+def test_results_that_a_resumed_run_does_not_have_any_more_are_removed_and_those_of_others_stay(tmp_path: Path) -> None:
+    monthly = {**CONFIG["stages"]["temporal_mean"], "group_by": ["month"]}
+    earlier = {"stages": {**CONFIG["stages"], "temporal_mean": monthly}, "output": {"stac": True}}
+    ours = ["temporal_mean_month-01.tif", "temporal_count_month-12.tif"]
+    for name in [*ours, "temporal_mean.tif"]:
+        write_scene(tmp_path / name, np.ones((4, 4), np.float32))
+        with rasterio.open(tmp_path / name, "r+") as raster:
+            raster.update_tags(software="0")
+    write_scene(tmp_path / "temporal_mean_mine.tif", np.ones((4, 4), np.float32))
+    for name in ("temporal_mean_notes.tif", "item.json"):
+        (tmp_path / name).write_text("theirs")
+    write_values(tmp_path / "spatial_mean.parquet")
+    write_values(tmp_path / "others.parquet")
+    resumed(tmp_path, {"stages": {"temporal_mean": {**monthly, "group_by": ["year"]}}}, earlier)
+    left = {"temporal_mean.tif", "temporal_mean_mine.tif", "temporal_mean_notes.tif", "others.parquet"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def write_values(path: Path) -> None:
+    facts = {"cog_stack_runner": '{"software": "0"}'}
+    pq.write_table(pa.table({"href": ["a.tif"], "mean": [1.0]}).replace_schema_metadata(facts), path)

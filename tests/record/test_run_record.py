@@ -23,6 +23,7 @@ import pytest
 from jobs import ROOT
 from log_folders import PASS, UNENDED, write_run
 from msgspec.structs import replace
+from run_records import facts_of
 from waiting import LONG, wait_until
 
 from runner.base.atomic import written_aside
@@ -32,24 +33,20 @@ from runner.host.heartbeat import HEARTBEAT_SECONDS
 from runner.planning.records import Task
 from runner.read.header import Window
 from runner.record.code import DIFF_BYTES, git_state
+from runner.record.config_hash import config_sha256
 from runner.record.lock import held
+from runner.record.recorded_run import recorded_run
 from runner.record.run import Code
 from runner.record.run_folder import read_run
-from runner.record.run_record import config_sha256, recorded_run
 
 CANARY = "canary-4711-secret"
 
 
-def read(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return facts
-
-
 def test_a_run_is_running_until_it_is_completed(tmp_path: Path) -> None:
     with recorded_run(tmp_path / "run", {"a": 1}, ["python"], ["a=1"]) as record:
-        during = read(tmp_path / "run")
+        during = facts_of(tmp_path / "run")
         record.change(rerun_of="earlier")
-    after = read(tmp_path / "run")
+    after = facts_of(tmp_path / "run")
     assert (during["status"], during["config"], during["overrides"]) == ("RUNNING", {"a": 1}, ["a=1"])
     assert (after["status"], after["exit_code"], after["rerun_of"]) == ("COMPLETED", 0, "earlier")
     assert {"numpy", "rasterio", "dask", "GDAL", "PROJ", "GEOS"} <= set(after["versions"])
@@ -72,7 +69,7 @@ def test_a_run_is_running_until_it_is_completed(tmp_path: Path) -> None:
 def test_the_way_out_is_recorded(tmp_path: Path, error: BaseException, status: str, code: int) -> None:
     with pytest.raises(type(error)), recorded_run(tmp_path, {}, [], []):
         raise error
-    assert (read(tmp_path)["status"], read(tmp_path)["exit_code"]) == (status, code)
+    assert (facts_of(tmp_path)["status"], facts_of(tmp_path)["exit_code"]) == (status, code)
 
 
 def test_a_failure_is_in_the_record_and_its_traceback_in_both_logs(tmp_path: Path) -> None:
@@ -82,7 +79,7 @@ def test_a_failure_is_in_the_record_and_its_traceback_in_both_logs(tmp_path: Pat
     (event,) = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert event["exception"].startswith("Traceback")
     nowhere = {"pass": None, "stages": [], "scene": None, "task": None}
-    assert read(tmp_path)["error"] == {"kind": "SourceError", "message": "the bucket is gone", **nowhere}
+    assert facts_of(tmp_path)["error"] == {"kind": "SourceError", "message": "the bucket is gone", **nowhere}
 
 
 def test_a_failure_is_traced_to_its_pass_scene_and_task(tmp_path: Path) -> None:
@@ -90,7 +87,7 @@ def test_a_failure_is_traced_to_its_pass_scene_and_task(tmp_path: Path) -> None:
     problem.task = TaskTrace(3, Task(Window(512, 0, 512, 700), 2, 5), None, None, None)
     with pytest.raises(ReadError), recorded_run(tmp_path, {}, [], []) as record, record.during("a+b", ["a", "b"]):
         raise ReadError(problem.href, "gone; leave it out") from problem
-    error = read(tmp_path)["error"]
+    error = facts_of(tmp_path)["error"]
     assert (error["pass"], error["stages"], error["scene"]) == ("a+b", ["a", "b"], "s3://b/k.tif")
     assert error["task"] == {"row": 512, "column": 0, "height": 512, "width": 700, "start": 2, "stop": 5}
     assert (tmp_path / "trace.parquet").exists()
@@ -114,7 +111,7 @@ def test_what_is_logged_is_an_event_with_its_fields(tmp_path: Path) -> None:
 
 def test_the_heart_beats_while_the_run_works_and_not_after(tmp_path: Path) -> None:
     def beat() -> datetime:
-        return datetime.fromisoformat(read(tmp_path)["heartbeat"])
+        return datetime.fromisoformat(facts_of(tmp_path)["heartbeat"])
 
     with recorded_run(tmp_path, {}, [], []):
         first = beat()
@@ -135,7 +132,7 @@ def test_only_a_run_that_was_interrupted_ends_before_its_code_is_known(
     )
     at_the_end: list[Any] = []
     with suppress(Interrupted), recorded_run(tmp_path, {}, [], []) as record:
-        record.last_act = lambda folder: at_the_end.append(read(folder)["code"])
+        record.last_act = lambda folder, _: at_the_end.append(facts_of(folder)["code"])
         if stopped:
             raise Interrupted(signal.SIGINT)
     assert (at_the_end[0] is not None) is known
@@ -148,7 +145,7 @@ def test_readers_never_see_half_a_record(tmp_path: Path) -> None:
 import sys
 from itertools import count
 from pathlib import Path
-from runner.record.run_record import recorded_run
+from runner.record.recorded_run import recorded_run
 with recorded_run(Path(sys.argv[1]), {}, [], []) as record:
     for number in count():
         record.change(rerun_of=str(number), outputs=("x" * 50,) * 50)
@@ -171,7 +168,7 @@ def test_a_killed_run_stays_running_with_its_last_heartbeat(tmp_path: Path) -> N
     writer = """
 import os, sys, time
 from pathlib import Path
-from runner.record.run_record import recorded_run
+from runner.record.recorded_run import recorded_run
 with recorded_run(Path(sys.argv[1]), {}, [], []):
     print(flush=True)
     time.sleep(600)
@@ -180,7 +177,7 @@ with recorded_run(Path(sys.argv[1]), {}, [], []):
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         process.kill()
-    facts = read(tmp_path / "run")
+    facts = facts_of(tmp_path / "run")
     assert (facts["status"], facts["exit_code"], facts["pid"]) == ("RUNNING", None, process.pid)
     assert facts["heartbeat"]
 
@@ -206,8 +203,8 @@ def test_the_folder_of_a_run_that_found_no_scenes_is_used_again(tmp_path: Path) 
     fail_in(tmp_path / "run", "report.html")
     with recorded_run(tmp_path / "run", {}, [], []):
         assert not (tmp_path / "run/report.html").exists()
-    assert read(tmp_path / "run")["status"] == "COMPLETED"
-    assert read(tmp_path / "run")["attempts"] == []
+    assert facts_of(tmp_path / "run")["status"] == "COMPLETED"
+    assert facts_of(tmp_path / "run")["attempts"] == []
 
 
 @pytest.mark.parametrize("file", ["inputs.parquet", "outputs.json", "partials"])
@@ -215,7 +212,7 @@ def test_the_folder_of_a_run_that_failed_later_is_not_used_again(tmp_path: Path,
     fail_in(tmp_path / "run", file)
     with pytest.raises(OutputError, match=r"drop output\.dir, or go on with that run: .* log resume .*/run$"):
         fail_in(tmp_path / "run")
-    assert read(tmp_path / "run")["status"] == "FAILED"
+    assert facts_of(tmp_path / "run")["status"] == "FAILED"
 
 
 def test_the_folder_of_a_failed_run_is_not_cleared_where_it_holds_a_link(tmp_path: Path) -> None:
@@ -243,7 +240,7 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path: Path, monkeypatch
     monkeypatch.setattr("fcntl.flock", unlocked)
     with recorded_run(tmp_path, {}, [], []):
         pass
-    assert read(tmp_path)["status"] == "COMPLETED"
+    assert facts_of(tmp_path)["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(("resumed", "way"), [(False, "set output.dir"), (True, "make it writable")])
@@ -253,7 +250,7 @@ def test_a_disk_that_is_full_is_told_with_what_can_be_done(tmp_path: Path, resum
     with pytest.raises(OutputError, match=full), recorded_run(tmp_path / "run", {}, [], [], earlier) as record:
         (tmp_path / f"run/.run.{os.getpid()}.part.json").symlink_to("/dev/full")
         record.change(rerun_of="earlier")
-    assert read(tmp_path / "run")["status"] == "FAILED"
+    assert facts_of(tmp_path / "run")["status"] == "FAILED"
 
 
 def test_a_file_is_no_folder_for_a_run(tmp_path: Path) -> None:
@@ -283,20 +280,20 @@ def test_a_pass_is_told_once_however_often_it_is_said(tmp_path: Path) -> None:
         record.put_pass(replace(PASS, name="a"))
         with dask.config.set(one=1):
             record.put_pass(replace(UNENDED, name="b"), reused=3)
-        during = read(tmp_path)["passes"][-1]
+        during = facts_of(tmp_path)["passes"][-1]
         with dask.config.set(two=2):
             record.put_pass(replace(PASS, name="b", compute_seconds=1.0), reused=3)
     assert (during["name"], during["compute_seconds"], during["reused"]) == ("b", None, 3)
-    assert [(one["name"], one["compute_seconds"]) for one in read(tmp_path)["passes"]] == [("a", 2.0), ("b", 1.0)]
-    assert {"one": 1, "two": 2}.items() <= read(tmp_path)["dask"].items()
+    assert [(one["name"], one["compute_seconds"]) for one in facts_of(tmp_path)["passes"]] == [("a", 2.0), ("b", 1.0)]
+    assert {"one": 1, "two": 2}.items() <= facts_of(tmp_path)["dask"].items()
 
 
 def test_values_that_json_cannot_hold_are_recorded_as_numbers_and_texts(tmp_path: Path) -> None:
     with recorded_run(tmp_path, {}, [], []) as record, dask.config.set({"odd": {"path": Path("/x"), "kind": int}}):
         record.put_pass(replace(PASS, cpu_seconds=np.float64(2.5), peak_bytes=np.int64(7)))
-    (one,) = read(tmp_path)["passes"]
+    (one,) = facts_of(tmp_path)["passes"]
     assert (one["cpu_seconds"], one["peak_bytes"]) == (2.5, 7)
-    assert {"odd.path": "/x", "odd.kind": "<class 'int'>"}.items() <= read(tmp_path)["dask"].items()
+    assert {"odd.path": "/x", "odd.kind": "<class 'int'>"}.items() <= facts_of(tmp_path)["dask"].items()
 
 
 # --- the state of the code ----------------------------------------------------------------------------------------
@@ -440,12 +437,12 @@ def test_a_run_that_fills_the_disk_says_that_it_failed_and_goes_on_once_there_is
         with pytest.raises(OutputError), written_aside(folder / "temporal_mean.tif") as aside:
             fill(aside)
         fill(small_disk / "of others")
-    assert (read(folder)["status"], read(folder)["exit_code"]) == ("FAILED", 1)
+    assert (facts_of(folder)["status"], facts_of(folder)["exit_code"]) == ("FAILED", 1)
     assert not [path for path in folder.iterdir() if ".part" in path.name or path.name == ".reserve"]
     (small_disk / "of others").unlink()
     with recorded_run(folder, CONFIG, [], [], earlier=read_run(folder).record):
         pass
-    assert read(folder)["status"] == "COMPLETED"
+    assert facts_of(folder)["status"] == "COMPLETED"
 
 
 def test_a_full_disk_refuses_a_run_before_it_starts(small_disk: Path) -> None:

@@ -1,6 +1,5 @@
 """`trace.parquet` has a row for every attempt at a task, and they add up to the run."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import rasterio
-from jobs import Cli
+from jobs import Typed
+from run_records import facts_of
 from waiting import LONG, wait_until
 
 from runner.cluster.open import open_cluster
@@ -32,16 +31,11 @@ pytestmark = pytest.mark.slow  # each starts runs
 TASK = Task(Window(0, 512, 256, 100), 3, 7)
 PIXELS = 4 * 300 * 500
 SMALL = ("chunks.time=2", "chunks.y=256", "chunks.x=256")
-PROCESSES = tuple(f"cluster@stages.{stage}.cluster=processes" for stage in ("spatial_mean", "temporal_mean"))
+PROCESSES = ("cluster=processes", "cluster.n_workers=1")
 
 
 def local(folder: Path) -> list[str]:
     return ["source=local", f"source.url={folder}/*.tif", "output.dir=result"]
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return facts
 
 
 def trace_of(folder: Path) -> pd.DataFrame:
@@ -64,15 +58,15 @@ def spoil(path: Path) -> None:
     [
         (),
         pytest.param(("fuse=false",), marks=pytest.mark.slow),
-        (*PROCESSES, "stages.spatial_mean.cluster.n_workers=2"),
+        ("cluster=processes", "cluster.n_workers=2"),
     ],
 )
 def test_the_tasks_of_a_run_add_up_to_it(
-    cli: Cli, tmp_path: Path, folder_of_scenes: Path, words: tuple[str, ...]
+    typed: Typed, tmp_path: Path, folder_of_scenes: Path, words: tuple[str, ...]
 ) -> None:
-    done = cli(*local(folder_of_scenes), *SMALL, *words)
+    done = typed(*local(folder_of_scenes), *SMALL, *words)
     assert done.returncode == 0, done.stderr
-    trace, passes = trace_of(tmp_path / "result"), record_of(tmp_path / "result")["passes"]
+    trace, passes = trace_of(tmp_path / "result"), facts_of(tmp_path / "result")["passes"]
     table = pd.read_parquet(tmp_path / "result/spatial_mean.parquet")
     for one in passes:
         rows = trace[trace["pass"] == one["name"]]
@@ -86,12 +80,12 @@ def test_the_tasks_of_a_run_add_up_to_it(
         took = rows[["fetch_seconds", "decode_seconds", "reduce_seconds"]].sum(axis=1)
         assert (took <= (rows["stop"] - rows["start"]).dt.total_seconds() + 0.01).all()
         assert set(rows["worker"]) <= set(one["gdal_options"])
-    assert set(trace["host"]) == {record_of(tmp_path / "result")["host"]}
+    assert set(trace["host"]) == {facts_of(tmp_path / "result")["host"]}
 
 
-def test_a_row_says_where_and_when(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
-    assert cli(*local(folder_of_scenes), *SMALL).returncode == 0
-    trace, record = trace_of(tmp_path / "result"), record_of(tmp_path / "result")
+def test_a_row_says_where_and_when(typed: Typed, tmp_path: Path, folder_of_scenes: Path) -> None:
+    assert typed(*local(folder_of_scenes), *SMALL).returncode == 0
+    trace, record = trace_of(tmp_path / "result"), facts_of(tmp_path / "result")
     assert (trace["pid"] == record["pid"]).all()
     assert trace["start"].min() >= pd.Timestamp(record["started"])
     assert trace["stop"].max() <= pd.Timestamp(record["ended"])
@@ -107,31 +101,35 @@ def test_a_row_says_where_and_when(cli: Cli, tmp_path: Path, folder_of_scenes: P
     assert trace["peak_bytes"].between(2**25, record["memory_bytes"]).all()
 
 
-def test_the_xarray_engine_traces_the_pieces_of_its_results(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
-    done = cli(*local(folder_of_scenes), *SMALL, "engine=xarray")
+def test_the_xarray_engine_traces_the_pieces_of_its_results(
+    typed: Typed, tmp_path: Path, folder_of_scenes: Path
+) -> None:
+    done = typed(*local(folder_of_scenes), *SMALL, "engine=xarray")
     assert done.returncode == 0, done.stderr
     trace = trace_of(tmp_path / "result")
     over_time = trace[trace["pass"] == "temporal_mean"]
-    statistics = record_of(tmp_path / "result")["config"]["stages"]["temporal_mean"]["statistics"]
+    statistics = facts_of(tmp_path / "result")["config"]["stages"]["temporal_mean"]["statistics"]
     assert over_time["pixels"].sum() == PIXELS * len(statistics)
     assert trace["stop"].notna().all()
     assert trace["start"].isna().all()
-    for one in record_of(tmp_path / "result")["passes"]:
+    for one in facts_of(tmp_path / "result")["passes"]:
         assert (one["fetched"], one["read_seconds"], one["reduce_seconds"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("words", [(), PROCESSES, ("engine=xarray",)])
-def test_a_task_that_fails_is_traced(cli: Cli, tmp_path: Path, folder_of_scenes: Path, words: tuple[str, ...]) -> None:
+def test_a_task_that_fails_is_traced(
+    typed: Typed, tmp_path: Path, folder_of_scenes: Path, words: tuple[str, ...]
+) -> None:
     spoil(folder_of_scenes / "S1A_20200118_ASC.tif")
-    done = cli(*local(folder_of_scenes), *SMALL, *words)
+    done = typed(*local(folder_of_scenes), *SMALL, *words)
     assert done.returncode == 1
-    trace, error = trace_of(tmp_path / "result"), record_of(tmp_path / "result")["error"]
+    trace, error = trace_of(tmp_path / "result"), facts_of(tmp_path / "result")["error"]
     (failed,) = trace[trace["status"] == "failed"].to_dict("records")
     assert failed["pass"] == error["pass"]
     assert "S1A_20200118_ASC.tif" in failed["error"]
     assert error["scene"].endswith("S1A_20200118_ASC.tif")
     assert error["message"] in done.stderr.replace("\n", "")
-    (one,) = record_of(tmp_path / "result")["passes"]
+    (one,) = facts_of(tmp_path / "result")["passes"]
     assert (one["name"], one["compute_seconds"], one["peak_bytes"]) == (error["pass"], None, None)
     assert one["cluster"]["kind"] == ("processes" if words == PROCESSES else "threads")
     assert one["planned"]["stored_bytes"] > 0
@@ -142,17 +140,17 @@ def test_a_task_that_fails_is_traced(cli: Cli, tmp_path: Path, folder_of_scenes:
 
 
 def test_a_pass_that_is_run_again_without_a_scene_goes_on_counting(
-    cli: Cli, tmp_path: Path, folder_of_scenes: Path
+    typed: Typed, tmp_path: Path, folder_of_scenes: Path
 ) -> None:
     spoil(folder_of_scenes / "S1A_20200124_ASC.tif")
-    done = cli(*local(folder_of_scenes), *SMALL, "on_error=skip")
+    done = typed(*local(folder_of_scenes), *SMALL, "on_error=skip")
     assert done.returncode == 0, done.stderr
-    trace, one = trace_of(tmp_path / "result"), record_of(tmp_path / "result")["passes"][0]
+    trace, one = trace_of(tmp_path / "result"), facts_of(tmp_path / "result")["passes"][0]
     last = trace.sort_values("attempt").groupby("task").last()
     assert (trace["status"] == "failed").sum() == 1
     assert len(last) >= one["tasks"]
     assert last["attempt"].max() == 2
-    assert record_of(tmp_path / "result")["stack"]["scenes"] == 3
+    assert facts_of(tmp_path / "result")["stack"]["scenes"] == 3
 
 
 def test_what_was_done_before_an_interrupt_is_traced(tmp_path: Path) -> None:
@@ -163,7 +161,7 @@ def test_what_was_done_before_an_interrupt_is_traced(tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGINT)
         process.communicate(timeout=LONG)
     assert process.returncode == 130
-    trace, record = trace_of(tmp_path / "result"), record_of(tmp_path / "result")
+    trace, record = trace_of(tmp_path / "result"), facts_of(tmp_path / "result")
     assert 0 < len(trace) < 12 * 24 * 25
     assert set(trace["status"]) == {"done"}
     assert (record["status"], record["error"]["pass"]) == ("INTERRUPTED", "spatial_mean+temporal_mean")
@@ -196,10 +194,6 @@ def test_a_worker_that_is_killed_is_counted_with_what_it_was_at(tmp_path: Path) 
         (loss.worker, "lost with its worker", 1)
     }
     assert rows[(rows["task"] == 7) & (rows["status"] == "done")]["attempt"].tolist() == [2]
-
-
-def text_of(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
 
 
 # --- the table itself ---------------------------------------------------------------------------------------------

@@ -9,12 +9,14 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
-from jobs import Cli, compose, local_source
-from log_folders import ask
+from jobs import Typed, compose, local_source
+from log_folders import asked
+from marks import few_quick
 from rasterio.transform import from_origin
 from scenes_on_disk import speckle, write_scene
 
-from runner.checkpoint.store import Partials, PassTasks
+from runner.checkpoint.pass_tasks import PassTasks
+from runner.checkpoint.store import Partials
 from runner.engine.compute import compute_pass
 from runner.engine.results import Values
 from runner.engine.shared import Shared
@@ -100,7 +102,7 @@ def test_both_engines_give_the_weighted_statistics_of_xarray(folder: Path, engin
 
 @pytest.mark.parametrize("kind", [pytest.param("sync", marks=pytest.mark.slow), "threads"])
 @pytest.mark.parametrize("reader", ["cog", "gdal"])
-@pytest.mark.parametrize("chunks", CHUNKS)
+@pytest.mark.parametrize("chunks", few_quick(CHUNKS))
 def test_chunks_clusters_and_readers_change_no_bit(folder: Path, chunks: str, reader: str, kind: str) -> None:
     cluster = f"stages.spatial_mean.cluster.kind={kind}"
     ours = over_space(job_of(folder, f"reader={reader}", cluster, *CHUNKS[chunks]))
@@ -147,9 +149,9 @@ def test_tasks_that_are_kept_hold_sums_by_area_and_serve_any_min_count(folder: P
 
 
 @pytest.mark.slow
-def test_a_run_says_that_its_means_are_by_area_and_verifies(folder: Path, cli: Cli, tmp_path: Path) -> None:
+def test_a_run_says_that_its_means_are_by_area_and_verifies(folder: Path, typed: Typed, tmp_path: Path) -> None:
     source = [f'source.url="{folder}/*.tif"', r'source.datetime_regex="(?P<date>\d{8})"']
-    done = cli("source=local", *source, "output.dir=run")
+    done = typed("source=local", *source, "output.dir=run")
     assert done.returncode == 0, done.stderr
     said = "spatial_mean: mean, valid_fraction by the area of the pixels, since EPSG:4326 is geographic"
     assert said in done.stderr
@@ -160,5 +162,5 @@ def test_a_run_says_that_its_means_are_by_area_and_verifies(folder: Path, cli: C
     (one,) = json.loads((tmp_path / "run/run.json").read_text())["passes"]
     assert one["weights"] == {"spatial_mean": "area", "temporal_mean": "none"}
     assert "by area" in (tmp_path / "run/report.html").read_text()
-    verified = ask(tmp_path, "verify", "run", "--blocks", 4)
+    verified = asked(tmp_path, "verify", "run", "--blocks", 4)
     assert verified.returncode == 0, verified.stdout

@@ -21,13 +21,15 @@ from runner.reduce.scaling import MOST_ADDITIONS, split_for
 from runner.reduce.spatial import SpatialSums
 from runner.reduce.statistics import finish
 from runner.reduce.temporal import TemporalSums
+from runner.reduce.zonal import ZonalSums
+from runner.reduce.zone_runs import ZoneRuns
 
 Tile = npt.NDArray[Any]
 SUMS = Needs(sums=True)
 ROWS, COLUMNS = 80, 32
 WINDOW = (90, 70)
 CODINGS = [("u1", 2), ("f4", 3)]  # each is compiled anew
-MORE_CODINGS = [("u1", 1), ("i4", 2), ("f4", 1), ("f4", 2), ("f8", 3)]
+MORE_CODINGS = [("f4", 1), ("i4", 2), ("f8", 3)]
 WHOLE = Place(0, 0, 0, 0, ROWS, COLUMNS)
 LOWEST = (-149 - 23, -149, -126, -100, 0, 60)  # exponents, from below the subnormals
 SPREADS = [(low, wide) for low in LOWEST for wide in (*range(20, 32), 200) if low + wide < 104]
@@ -210,7 +212,8 @@ def test_a_place_outside_of_the_window_is_refused() -> None:
         sums.add([0], Encoded(np.zeros((1, 8, 32), np.uint8), 3), Place(0, 0, 0, 0, 8, 8))
 
 
-@pytest.mark.parametrize("limits", [None, pytest.param((-0.05, 0.4), marks=pytest.mark.slow)])  # compiled anew
+@pytest.mark.slow  # compiled anew; test_scaling has one case for all
+@pytest.mark.parametrize("limits", [None, (-0.05, 0.4)])
 @settings(max_examples=10)
 @given(
     hides=st.booleans(),
@@ -245,6 +248,38 @@ def test_scaled_integers_give_the_bits_of_values_scaled_before(
     sums.finish()
     assert_same(over_space.partial(), wanted_space.partial())
     assert_same(over_time.partial(), wanted_time.partial())
+
+
+@pytest.mark.slow
+@settings(max_examples=10)
+@given(hides=st.booleans(), nodata=st.booleans(), seed=st.integers(0, 99))
+def test_scaled_integers_give_zones_the_bits_of_values_scaled_before(hides: bool, nodata: bool, seed: int) -> None:
+    rng, scales = np.random.default_rng(seed), [(2.75e-5, -0.2), (1e-4, -0.1)]
+    tiles = rng.integers(0, 2**16, (2, ROWS, COLUMNS)).astype(np.uint16)
+    tiles[:, : ROWS // 2] *= rng.random((2, ROWS // 2, COLUMNS)) < 0.7
+    stored, pixels, place = Pixels(np.dtype("u2"), 0 if nodata else None), Pixels(np.dtype("f8")), PLACES[1]
+    split = split_for(scales, stored)
+    assert split is not None
+    row, zone, start = (rng.integers(0, most, 300) for most in (WINDOW[0], 5, WINDOW[1]))
+    fraction = np.where(rng.random(300) < 0.8, 1.0, rng.random(300).astype(np.float32))
+    stop = np.minimum(start + rng.integers(1, 30, 300), WINDOW[1])
+    runs = ZoneRuns.of(WINDOW[0], row, zone, (start, stop), fraction)
+    plane = rng.integers(0, 4, (1, *WINDOW)).astype(np.uint8) if hides else np.zeros((1, *WINDOW), np.uint8)
+    hidden = HiddenPixels(True, plane, np.zeros(2, np.int64), np.array([1, 2], np.uint8)) if hides else NO_HIDDEN
+    found, wanted = ZonalSums(2, pixels, SUMS, runs), ZonalSums(2, pixels, SUMS, runs)
+    sums = FusedSums(None, None, stored, Scaled(np.array(scales), split, pixels.kind.limits), found)
+    sums.add([0, 1], Encoded(np.stack([encoded(tile, 2) for tile in tiles]), 2), place, hidden)
+    for scene, (tile, (scale, offset)) in enumerate(zip(tiles, scales, strict=True)):
+        values = tile * scale + offset
+        values[~stored.valid(tile)] = np.nan
+        values[place.of_tile()][plane[0][place.of_window()] & (1 << scene) > 0] = np.nan
+        wanted.add_tile(scene, values, place)
+    ours, theirs = found.partial(), wanted.partial()
+    assert ours.zones.tolist() == theirs.zones.tolist()
+    np.testing.assert_array_equal(ours.cells.seen, theirs.cells.seen)
+    for name in ("count", "sum"):
+        ours_, theirs_ = (finish(part.cells, [name], min_count=0)[name] for part in (ours, theirs))
+        np.testing.assert_array_equal(ours_, theirs_, name)
 
 
 @pytest.mark.parametrize(("rows", "times"), [(2048, 100), (3 * MOST_ADDITIONS + 5, 1)], ids=["of tiles", "of a tile"])

@@ -29,8 +29,9 @@ from runner.reduce.temporal import TemporalSums
 Tile = npt.NDArray[Any]
 
 ALL = Needs(sums=True, squares=True, extremes=True)
-SELDOM = [pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("i1", "u2", "u4", "i4")]  # each is compiled anew
-EVERY_DTYPE = ["bool", "u1", "i2", "u8", "i8", "f4", "f8", *SELDOM]
+# Each is compiled anew.
+SELDOM = [pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("bool", "i1", "i2", "u2", "i4", "u4", "i8", "u8")]
+EVERY_DTYPE = ["u1", "f4", "f8", *SELDOM]
 PLACE = Place(top=2, left=3, row=1, column=4, height=40, width=50)
 
 
@@ -240,7 +241,7 @@ MISSING = [
 @pytest.mark.parametrize(
     ("dtype", "values", "nodata", "valid_range", "wanted"),
     # Each type is compiled anew, which takes seconds.
-    [pytest.param(*row, marks=() if row[0] in {"f4", "u1"} else pytest.mark.slow) for row in MISSING],
+    [pytest.param(*row, marks=() if row[0] == "f4" else pytest.mark.slow) for row in MISSING],
 )
 def test_which_pixels_are_missing(
     dtype: str, values: list[float], nodata: float | None, valid_range: tuple[float, float] | None, wanted: list[int]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 import xarray as xr
 from jobs import compose, local_source
+from marks import few_quick
 from scenes_on_disk import write_scene
 
 from runner.engine.compute import compute_pass
@@ -24,7 +25,6 @@ from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
 NAMES = ["count", "valid_fraction", "sum", "mean", "min", "max", "var", "std", "median", "q25"]
-COVERAGE = ("count", "valid_fraction")
 SHAPE = (3, 20, 40)
 
 
@@ -74,7 +74,7 @@ def job_of(folder: Path, engine: str, counts: tuple[int, int]) -> JobSettings:
 
 
 @pytest.mark.parametrize("counts", [(0, 0), (1, 1), (401, 2), (800, 3)])
-@pytest.mark.parametrize("engine", ["block", "xarray"])
+@pytest.mark.parametrize("engine", few_quick(["block", "xarray"]))
 def test_a_value_of_fewer_pixels_is_missing(folder: Path, engine: str, counts: tuple[int, int]) -> None:
     job = job_of(folder, engine, counts)
     stack = find_inputs(job.source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser import measured
+from marks import few_quick
 from run_folders import LARGE, SMALL, Shape, make_run_folder
 
 from runner.report.page import write_report
@@ -12,15 +13,18 @@ from runner.report.page import write_report
 
 @pytest.mark.parametrize(
     ("shape", "status"),
-    [
-        (SMALL, "COMPLETED"),
-        (replace(SMALL, scenes=12), "COMPLETED"),
-        (replace(SMALL, fused=False, processes=3), "FAILED"),
-        (SMALL, "KILLED"),
-        (replace(SMALL, scenes=1, left_out=0, parts=1), "COMPLETED"),
-        (replace(LARGE, height=200, width=640), "COMPLETED"),
-    ],
-    ids=["completed", "a label at the end", "failed in the second pass", "killed", "one scene", "large"],
+    few_quick(
+        [
+            (SMALL, "COMPLETED"),
+            (replace(SMALL, fused=False, processes=3), "FAILED"),
+            (replace(SMALL, scenes=12), "COMPLETED"),
+            (SMALL, "KILLED"),
+            (replace(SMALL, scenes=1, left_out=0, parts=1), "COMPLETED"),
+            (replace(LARGE, height=200, width=640), "COMPLETED"),
+        ],
+        2,
+    ),
+    ids=["completed", "failed in the second pass", "a label at the end", "killed", "one scene", "large"],
 )
 def test_it_fits_every_width_and_no_label_lies_on_another(tmp_path: Path, shape: Shape, status: str) -> None:
     report = write_report(make_run_folder(tmp_path / "run", shape, status))

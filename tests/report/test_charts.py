@@ -16,7 +16,7 @@ from scenes_on_disk import write_scene
 from runner.base import humanize
 from runner.report import results
 from runner.report.charts import Plot, spread_evenly, tag
-from runner.report.picture import read_raster
+from runner.report.picture import picture_of, read_bands, read_raster, read_rasters
 from runner.report.scales import Scale, Tick, byte_ticks, duration_ticks, number_ticks, scale_of, time_ticks
 
 UNKNOWN = humanize.UNKNOWN
@@ -272,6 +272,61 @@ def test_a_picture_is_read_from_the_overviews_and_holds_the_means(tmp_path: Path
     assert picture.picture_shape == (256, 256)
     means = values.reshape(256, 4, 256, 4).mean(axis=(1, 3))
     assert picture.stretch == pytest.approx(np.percentile(means, (2, 98)), rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024), (1001, 777)])
+def test_a_picture_has_the_pixels_of_its_overview(tmp_path: Path, shape: tuple[int, int]) -> None:
+    path = write_scene(tmp_path / "x.tif", np.random.default_rng(1).random(shape).astype(np.float32))
+    with rasterio.open(path, "r+") as raster:
+        raster.build_overviews([2, 4], rasterio.enums.Resampling.average)
+    with rasterio.open(path, overview_level=1) as small:
+        expected = picture_of(small.read(1), np.ones(small.shape, np.bool_))
+    picture = read_raster(path, 256)
+    assert (picture.stretch, picture.png) == expected
+
+
+def test_bands_of_a_file_are_pictures_of_which_the_first_is_large(tmp_path: Path) -> None:
+    path = tmp_path / "x.tif"
+    profile = {"driver": "GTiff", "width": 90, "height": 100, "count": 3, "dtype": "float32"}
+    with rasterio.open(
+        path, "w", crs="EPSG:32610", transform=from_origin(500000, 4000000, 20, 20), **profile
+    ) as raster:
+        for number, name in enumerate(("mean", "std", "mean"), start=1):
+            raster.write(np.full((100, 90), number, np.float32), number)
+            raster.update_tags(number, statistic=name, STATISTICS_MEAN=number)
+    bands = read_bands(path, (50, 20), pytest.fail)
+    assert [(band.file, band.mean, max(band.picture_shape)) for band in bands] == [
+        ("x.tif, band 1", 1, 50),
+        ("x.tif, band 2", 2, 20),
+        ("x.tif, band 3", 3, 20),
+    ]
+    assert [read_raster(path, 20, name).mean for name in ("", "mean", "std", "none such")] == [1, 1, 2, 1]
+
+
+def test_a_band_that_cannot_be_read_is_named_and_the_others_are_pictures(tmp_path: Path) -> None:
+    path, whole = tmp_path / "x.tif", np.arange(128 * 128, dtype=np.float32).reshape(128, 128)
+    form = {"compress": "deflate", "interleave": "band", "tiled": True, "blockxsize": 128, "blockysize": 128}
+    profile = {"driver": "GTiff", "width": 128, "height": 128, "count": 3, "dtype": "float32", **form}
+    with rasterio.open(
+        path, "w", crs="EPSG:32610", transform=from_origin(500000, 4000000, 20, 20), **profile
+    ) as raster:
+        for number in (1, 2, 3):
+            raster.write(whole + number, number)
+    with rasterio.open(path) as raster:
+        offset = int(raster.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(200))
+    named: list[str] = []
+
+    def refused(name: str, error: Exception) -> None:
+        named.append(name)
+
+    bands = read_bands(path, (100, 20), refused)
+    assert (named, [band.file for band in bands]) == (["x.tif, band 1"], ["x.tif, band 2", "x.tif, band 3"])
+    assert max(bands[0].picture_shape) == 100
+    of_groups = read_rasters([(path, 1), (path, 3), (tmp_path / "none.tif", 1)], 20, refused)
+    assert (named[1:], [band.file for band in of_groups]) == (["x.tif, band 1", "none.tif"], ["x.tif, band 3"])
 
 
 COUNTS = np.arange(40 * 30, dtype=np.int32).reshape(40, 30)

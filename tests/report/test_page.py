@@ -175,6 +175,13 @@ def test_the_mean_is_drawn_in_viridis_from_the_2nd_to_the_98th_percentile(comple
     assert (np.diff(green) >= 0).all()
 
 
+def test_without_a_mean_the_large_picture_is_of_values_not_of_counts(tmp_path: Path) -> None:
+    folder = make_run_folder(tmp_path / "run")
+    (folder / "temporal_mean.tif").rename(folder / "temporal_slope.tif")
+    first, second, *_ = Page(write_report(folder)).all("figure")
+    assert ("temporal_slope.tif" in first.text, "temporal_count.tif" in second.text) == (True, True)
+
+
 def test_coordinates_on_the_edges_are_where_the_transform_puts_them(completed: Path, page: Page) -> None:
     with rasterio.open(completed / "temporal_mean.tif") as raster:
         left, bottom, right, top = raster.bounds

@@ -18,7 +18,8 @@ from runner.errors import ConfigError, SourceError
 from runner.model import Stack
 from runner.read.header import Window
 from runner.settings import OnError, S3Settings, StackGrid
-from runner.source.area import area_digest, clip
+from runner.source.area import area_digest
+from runner.source.pixel_rings import clip
 from runner.source.scenes import find_inputs, list_archive
 from runner.source.stores import Stores
 
@@ -143,8 +144,8 @@ def test_a_file_that_is_no_area_is_refused_before_anything_is_listed(tmp_path: P
 def test_the_digest_is_known_without_scenes(folder: Path) -> None:
     stack = stack_of(folder, polygon(box(0, 0, 9, 9)))
     assert stack.area
-    assert area_digest(local_source(folder, area=str(folder / "area.geojson"))) == stack.area.sha256
-    assert area_digest(local_source(folder)) is None
+    assert area_digest(local_source(folder, area=str(folder / "area.geojson")), None) == stack.area.sha256
+    assert area_digest(local_source(folder), None) is None
 
 
 def test_the_digest_is_of_polygons_and_crs_and_of_no_attribute(folder: Path) -> None:

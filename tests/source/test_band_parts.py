@@ -58,3 +58,29 @@ def test_a_first_scene_without_a_header_is_named(tmp_path: Path) -> None:
     (tmp_path / "a_20200101.tif").write_bytes(b"II*\0")
     with pytest.raises(SourceError, match="a_20200101.tif"):
         parts_of(tmp_path, "source.bands=all")
+
+
+@pytest.mark.parametrize(
+    ("bands", "message"),
+    [
+        ("[red,nri]", r"source.bands=\[red,nri\]: band nri: .*a_20200101.tif has 'red', 'nir'; did you mean 'nir'$"),
+        ("[1,3]", r"source.bands=\[1,3\]: band 3: the scenes have 2 bands, such as .*a_20200101.tif$"),
+    ],
+)
+def test_a_band_that_no_stack_has_is_refused(folder: Path, bands: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        parts_of(folder, "source.stack_by=[tile]", f"source.bands={bands}")
+
+
+def test_a_band_that_the_first_stack_lacks_is_that_of_others(folder: Path) -> None:
+    write_bands(folder / "c_20200101.tif", ("swir", "nir", "red"))
+    parts = parts_of(folder, "source.stack_by=[tile]", "source.bands=[swir,3]")
+    assert [part.name for part in parts] == ["a_swir", "a_3", "b_swir", "b_3", "c_swir", "c_3"]
+
+
+def test_bands_of_scenes_that_cannot_be_read_are_left_to_their_stacks(folder: Path) -> None:
+    for day in (1, 2):
+        (folder / f"a_2020010{day}.tif").write_bytes(b"II*\0")
+    assert len(parts_of(folder, "source.stack_by=[tile]", "source.bands=[red]")) == 2
+    with pytest.raises(SourceError, match="b_20200101.tif has 'nir', 'red'; did you mean 'red'"):
+        parts_of(folder, "source.stack_by=[tile]", "source.bands=[rde]")

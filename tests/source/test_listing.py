@@ -21,9 +21,10 @@ from runner.model import StoredObject
 from runner.read.fetch import FetchOptions
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.folder import constant_prefix
+from runner.source.gdal_stores import gdal_s3_options
 from runner.source.listing import list_objects
 from runner.source.scenes import find_inputs
-from runner.source.stores import Stores, gdal_s3_options
+from runner.source.stores import Stores
 
 KEYS = ("AKIAEXAMPLE", "example-secret-key")
 NAMES = ["a/20200101.tif", "a/b/20200102.tif", "a/b/c/20200103.tif", "a/b/notes 20200104.txt", "z/20200105+x y.tif"]

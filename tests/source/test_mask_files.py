@@ -1,5 +1,6 @@
 """Masks in files of their own: their names, their place on the scenes, and what happens where they do not fit."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from runner.errors import PlanError, SourceError
 from runner.model import Inputs, LeftOut, MaskFile, StoredObject
 from runner.planning.planner import make_plan
 from runner.read.header import Window
-from runner.settings import Georeference, MaskHrefSettings, MaskSettings, OnError, S3Settings
+from runner.settings import Duplicates, Georeference, MaskHrefSettings, MaskSettings, OnError, S3Settings
 from runner.source.mask_files import name_masks, recorded_with_mask, with_mask
 from runner.source.names import name_candidates
 from runner.source.scenes import find_inputs
@@ -147,6 +148,58 @@ def test_a_scene_without_its_mask_ends_the_run_or_is_left_out(tmp_path: Path) ->
     assert [scene.name for scene in found.stack.scenes] == ["20200101_B"]
     assert _reasons(found.left_out) == [f"its mask {tmp_path}/20200102_QA.tif does not exist"]
     assert found.skipped == 1
+
+
+def test_an_error_of_missing_masks_says_how_many_of_which_scenes(tmp_path: Path) -> None:
+    for day in range(1, 10):
+        write_pair(tmp_path, day, SCENE, PIXELS)
+    write_mask(tmp_path, 2, SCENE, np.zeros((60, 50), np.uint8))
+    tried = "20200101_B.tif: its mask .*20200101_QA.tif does not exist"
+    others = "20200103_B, 20200104_B, 20200105_B, 20200106_B, 20200107_B and 2 more"
+    with pytest.raises(SourceError, match=f"{tried}; 8 of 9 scenes lack theirs, also {others}; leave such scenes out"):
+        inputs(tmp_path)
+    (tmp_path / "20200102_QA.tif").unlink()
+    with pytest.raises(
+        SourceError, match=f"{tried}; none of 9 scenes has its mask: correct mask.href.replace or mask.a"
+    ):
+        inputs(tmp_path)
+
+
+def test_items_that_lack_the_asset_are_counted() -> None:
+    items = [StoredObject(f"/d/2020010{day}_B04.tif", assets=(("red", "/d/B04.tif"),)) for day in (1, 2)]
+    candidates = name_candidates(local_source(Path("/d")), items)
+    with pytest.raises(SourceError, match="no asset 'scl' .*; none of 2 scenes has its mask: correct"):
+        name_masks(MaskSettings(asset="scl", bits=[1]), candidates)
+
+
+# --- masks among the scenes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "masks", "way"),
+    [
+        ("*.tif", ["{}_B.tif"], ["_B", "_QA"], "url=.*/data/[*]_B.tif"),
+        ("**/*.tif", ["{}_B4.tif", "{}_B5.tif"], ["_B.", "_QA"], "'source.exclude=[*]_QA.tif'"),
+        ("**/*.tif", ["L_{}/B04.tif", "L_{}/B05.tif"], [r"/B\d+", "/SCL"], "'source.exclude=[*]/SCL.tif'"),
+    ],
+)
+def test_masks_that_are_listed_as_scenes_are_named_with_a_way_to_leave_them_out(
+    tmp_path: Path, url: str, names: list[str], masks: list[str], way: str
+) -> None:
+    for name in {*names, *(re.sub(*masks, scene) for scene in names)}:
+        for day in ("20200101", "20200102"):
+            path = tmp_path / "data" / name.format(day)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    source = local_source(tmp_path, url=f"{tmp_path}/data/{url}")
+    settings = mask_settings(href=MaskHrefSettings(masks), bits=[0])
+    first = "(20200101_QA.tif|L_20200101/SCL.tif)"
+    counted = f"matches 2 masks beside {2 * len(names)} scenes: .*{first} is the mask of .*B0?4?.tif"
+    with pytest.raises(SourceError, match=f"{counted} .*{way}"):
+        find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None, settings)
+    without = replace(source, exclude=["*_QA.tif", "*/SCL.tif"], duplicates=Duplicates.keep)
+    with pytest.raises(SourceError, match="it is empty"):  # the scenes are read
+        find_inputs(without, Stores(S3Settings()), OnError.stop, lambda done, total: None, settings)
 
 
 def _reasons(left_out: tuple[LeftOut, ...]) -> list[str]:

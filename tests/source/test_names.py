@@ -11,7 +11,7 @@ from runner.errors import SourceError
 from runner.model import Inputs, StoredObject
 from runner.output.inputs import write_inputs
 from runner.output.table import scene_table
-from runner.record.run_files import read_inputs
+from runner.record.input_rows import read_inputs
 from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.names import describe_folder_dates, name_candidates, shortest_names
 from runner.source.reopen import look_up, read_scenes

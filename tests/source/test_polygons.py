@@ -8,14 +8,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rasterio.crs import CRS
 
 from runner.errors import ConfigError
-from runner.source.polygons import read_polygons
+from runner.settings import SourceSettings
+from runner.source.area import Polygons, read_polygons
 
 OUTLINE = [[0, 0], [4, 0], [4, 3], [0, 3], [0, 0]]
 HOLE = [[1, 1], [2, 1], [2, 2], [1, 2], [1, 1]]
 POLYGON = {"type": "Polygon", "coordinates": [OUTLINE, HOLE]}
 MULTI = {"type": "MultiPolygon", "coordinates": [[OUTLINE, HOLE], [[[9, 9], [8, 9], [8, 8], [9, 9]]]]}
+
+
+def read_area(name: str, layer: str | None = None) -> Polygons:
+    return read_polygons(SourceSettings(area=name, area_layer=layer), None)
 
 
 def feature(geometry: object) -> dict[str, object]:
@@ -65,15 +71,15 @@ def write_geoparquet(path: Path, rows: list[bytes | None], column: dict[str, obj
     ],
 )
 def test_geojson_holds_polygons_in_degrees(tmp_path: Path, content: object, polygons: int) -> None:
-    found = read_polygons(written(tmp_path, content))
+    found = read_area(written(tmp_path, content))
     assert len(found.polygons) == polygons
-    assert found.crs == "OGC:CRS84"
+    assert found.crs == CRS.from_user_input("OGC:CRS84")
     np.testing.assert_array_equal(found.polygons[-1][0][0], found.polygons[-1][0][-1])  # closed
 
 
 def test_geojson_of_old_names_its_crs(tmp_path: Path) -> None:
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32610"}}
-    assert read_polygons(written(tmp_path, {**POLYGON, "crs": crs})).crs == "urn:ogc:def:crs:EPSG::32610"
+    assert read_area(written(tmp_path, {**POLYGON, "crs": crs})).crs.to_epsg() == 32610
 
 
 @pytest.mark.parametrize(
@@ -104,17 +110,17 @@ def test_geojson_of_old_names_its_crs(tmp_path: Path) -> None:
 )
 def test_what_is_no_geojson_of_polygons_is_refused(tmp_path: Path, content: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
-        read_polygons(written(tmp_path, content))
+        read_area(written(tmp_path, content))
     assert str(caught.value).startswith("source.area=")
 
 
 @pytest.mark.parametrize(("order", "axes"), [("<", 2), (">", 2), ("<", 3), (">", 4)])
 def test_geoparquet_is_read_without_an_extra(tmp_path: Path, order: str, axes: int) -> None:
     rows = [wkb(POLYGON, order, axes), None, wkb(MULTI, order, axes)]
-    found = read_polygons(write_geoparquet(tmp_path / "area.parquet", rows, {"encoding": "WKB"}))
+    found = read_area(write_geoparquet(tmp_path / "area.parquet", rows, {"encoding": "WKB"}))
     assert [len(rings) for rings in found.polygons] == [2, 2, 1]
     np.testing.assert_array_equal(found.polygons[1][1], HOLE)
-    assert found.crs == "OGC:CRS84"
+    assert found.crs == CRS.from_user_input("OGC:CRS84")
 
 
 @pytest.mark.parametrize(
@@ -130,32 +136,32 @@ def test_what_is_no_geoparquet_of_polygons_is_refused(
     tmp_path: Path, row: bytes, column: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_polygons(write_geoparquet(tmp_path / "area.parquet", [row], column))
+        read_area(write_geoparquet(tmp_path / "area.parquet", [row], column))
 
 
 def test_a_parquet_table_without_geometries_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
     with pytest.raises(ConfigError, match="it is no GeoParquet: its metadata name no column"):
-        read_polygons(str(tmp_path / "a.parquet"))
+        read_area(str(tmp_path / "a.parquet"))
     (tmp_path / "b.parquet").write_text("no table")
     with pytest.raises(ConfigError, match="it is no GeoParquet"):
-        read_polygons(str(tmp_path / "b.parquet"))
+        read_area(str(tmp_path / "b.parquet"))
 
 
 @pytest.mark.parametrize("name", ["nowhere.geojson", "nowhere.gpkg"])
 def test_a_file_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"source.area={name}: there is no such file"):
-        read_polygons(name)
+        read_area(name)
 
 
 def test_an_address_is_refused() -> None:
     with pytest.raises(ConfigError, match="wanted a file of this machine"):
-        read_polygons("s3://bucket/area.geojson")
+        read_area("s3://bucket/area.geojson")
 
 
 def test_a_layer_of_a_file_without_layers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="source.area_layer=fields: .* has no layers"):
-        read_polygons(written(tmp_path, POLYGON), "fields")
+        read_area(written(tmp_path, POLYGON), "fields")
 
 
 # --- by pyogrio ---------------------------------------------------------------------------------------------------
@@ -171,35 +177,35 @@ def write_layer(path: Path, geometries: list[bytes], crs: str | None = "EPSG:326
 
 @pytest.mark.parametrize("name", ["area.gpkg", "area.shp", "area.fgb"])
 def test_geopackages_and_shapefiles_are_read_by_pyogrio(tmp_path: Path, name: str) -> None:
-    found = read_polygons(write_layer(tmp_path / name, [wkb(MULTI)]))
+    found = read_area(write_layer(tmp_path / name, [wkb(MULTI)]))
     assert sorted(len(rings) for rings in found.polygons) == [1, 2]
-    assert "32610" in str(found.crs)
+    assert found.crs.to_epsg() == 32610
 
 
 def test_a_layer_is_asked_for_where_there_are_several(tmp_path: Path) -> None:
     path = tmp_path / "area.gpkg"
     write_layer(path, [wkb(MULTI)], layer="fields")
     write_layer(path, [wkb(MULTI), wkb(MULTI)], layer="woods", append=True)
-    assert len(read_polygons(str(path), "woods").polygons) == 4
+    assert len(read_area(str(path), "woods").polygons) == 4
     with pytest.raises(ConfigError, match="it has the layers 'fields', 'woods'; wanted one of them .* got null"):
-        read_polygons(str(path))
+        read_area(str(path))
     with pytest.raises(ConfigError, match="got roads"):
-        read_polygons(str(path), "roads")
+        read_area(str(path), "roads")
 
 
 def test_a_file_of_no_format_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyogrio")
     with pytest.raises(ConfigError, match="it holds no polygons that are read"):
-        read_polygons(written(tmp_path, "text", "area.gpkg"))
+        read_area(written(tmp_path, "text", "area.gpkg"))
 
 
 def test_a_table_without_geometries_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyogrio")
     with pytest.raises(ConfigError, match="it is a table without geometries"):
-        read_polygons(written(tmp_path, "href,datetime\na.tif,2020-01-06\n", "scenes.csv"))
+        read_area(written(tmp_path, "href,datetime\na.tif,2020-01-06\n", "scenes.csv"))
 
 
 def test_the_extra_that_reads_a_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyogrio", None)
     with pytest.raises(ConfigError, match=r"pip install 'cog-stack-runner\[vector\]'"):
-        read_polygons(written(tmp_path, "text", "area.gpkg"))
+        read_area(written(tmp_path, "text", "area.gpkg"))

@@ -4,12 +4,14 @@ import pickle
 from pathlib import Path
 
 import pytest
+from obstore.store import LocalStore
 
 from runner.errors import SourceError
 from runner.model import Location, locate, path_of
 from runner.read.fetch import FetchOptions
 from runner.settings import AzureSettings, GcsSettings, S3Settings, Signing, SourceSettings, StacSettings
-from runner.source.stores import Clouds, Stores, gdal_options, gdal_path
+from runner.source.gdal_stores import gdal_options, gdal_path
+from runner.source.stores import Clouds, Stores
 
 ONE = "https://host:8443/a%20b/k.tif"
 SIGNED = f"{ONE}?sv=1&sig=canary-4711"
@@ -93,6 +95,14 @@ def test_gdal_is_told_of_every_store(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gdal_options(SourceSettings()) == {"AZURE_STORAGE_ACCOUNT": "other"}
 
 
+@pytest.mark.parametrize("option", ["AWS_NO_SIGN_REQUEST", "GS_NO_SIGN_REQUEST", "AZURE_NO_SIGN_REQUEST"])
+def test_gdal_signs_where_the_setting_says_so_whatever_the_environment_says(
+    option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(option, "YES")
+    assert gdal_options(SourceSettings()) == {option: "NO"}
+
+
 @pytest.mark.parametrize(
     ("sign", "url", "signed"),
     [
@@ -108,6 +118,12 @@ def test_the_planetary_computer_signs_containers_of_azure(sign: Signing, url: st
     root = "https://acc.blob.core.windows.net"
     assert location == (Location(f"{root}/container", "a/b.tif") if signed else Location(root, "container/a/b.tif"))
     assert gdal_path(location) == f"/vsicurl/{root}/container/a/b.tif"
+
+
+def test_files_of_this_machine_need_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere/ca.pem")
+    stores = Stores(S3Settings())
+    assert {type(make(locate("/data/x.tif"))) for make in (stores.of, stores.for_listing)} == {LocalStore}
 
 
 def test_azure_needs_the_name_of_an_account() -> None:

@@ -1,14 +1,16 @@
 """The story of a sweep in one process: Hydra composes it as ever, but what a job's process would do is made up."""
 
 import json
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from marks import few_quick
 
 from runner.config import job_config
 from runner.config.vocabulary import config_dir
@@ -28,7 +30,9 @@ def returns() -> list[Any]:
 
 
 @pytest.fixture
-def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch, returns: list[Any]) -> Sweep:
+def sweep(
+    tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatch, returns: list[Any]
+) -> Iterator[Sweep]:
     """Run the sweep of these overrides in the folder `sweep`; jobs with the override `failing` fail."""
     monkeypatch.chdir(tmp_path)
     job_config.register_settings()
@@ -48,7 +52,8 @@ def sweep(tmp_path: Path, folder_of_scenes: Path, monkeypatch: pytest.MonkeyPatc
             returns.append(hydra.multirun("config", lambda _: None, list(overrides), with_log_configuration=False))
         return tmp_path / "sweep"
 
-    return run
+    yield run
+    logging.getLogger("runner").setLevel(logging.NOTSET)  # a sweep leaves it at WARNING
 
 
 def files(folder: Path) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def test_a_cluster_for_all_stages_is_one_setting_of_a_sweep(sweep: Sweep) -> Non
 
 
 @pytest.mark.parametrize("launcher", ["isolated", "basic"])
-@pytest.mark.parametrize("override", ["output.dir=x", "output.dir=x,y", "experiment=theirs"])
+@pytest.mark.parametrize("override", few_quick(["output.dir=x", "output.dir=x,y", "experiment=theirs"]))
 def test_a_folder_for_all_jobs_is_refused(sweep: Sweep, tmp_path: Path, launcher: str, override: str) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/theirs.yaml").write_text("# @package _global_\noutput: {dir: x}\n")
@@ -147,7 +152,8 @@ def test_a_job_that_the_plan_refuses_is_a_row_that_names_its_setting_once(
 # --- resuming ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("baseline", ["'engine=xarray'", "'chunks=block'"])
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", few_quick(["'engine=xarray'", "'chunks=block'"]))
 def test_a_resume_with_another_baseline_is_refused_and_changes_nothing(sweep: Sweep, baseline: str) -> None:
     folder = sweep(*GRID, "sweep.baseline=['chunks=row']")
     before = files(folder)
@@ -187,6 +193,7 @@ def test_the_overrides_of_a_resume_may_have_another_order(sweep: Sweep) -> None:
     assert records(folder) == before
 
 
+@pytest.mark.slow
 def test_a_run_with_a_damaged_record_runs_again(sweep: Sweep, capsys: pytest.CaptureFixture[str]) -> None:
     folder = sweep(*GRID)
     (folder / "001/job.json").write_text('{"schema": 1, "sta')
@@ -199,6 +206,7 @@ def test_a_run_with_a_damaged_record_runs_again(sweep: Sweep, capsys: pytest.Cap
 # --- the first rung ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_on_few_scenes_is_failed_not_pruned(sweep: Sweep, tmp_path: Path) -> None:
     overrides = (*GRID, "sweep.prune=2", "sweep.repeats=2", "sweep.keep=0.1")
     with pytest.raises(SweepError, match="2 of 10 runs did not complete"):
@@ -225,7 +233,8 @@ def test_a_baseline_with_wrong_settings_ends_the_sweep_before_it_starts(sweep: S
     assert not Path("sweep/sweep.json").exists()
 
 
-@pytest.mark.parametrize("baseline", ["chunks=notebook", "chunks=block"])
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", few_quick(["chunks=notebook", "chunks=block"]))
 def test_another_sweeper_gets_a_result_for_each_of_its_jobs(sweep: Sweep, returns: list[Any], baseline: str) -> None:
     sweep("hydra/sweeper=basic", *GRID, f"sweep.baseline=['{baseline}']")
     ((batch,),) = returns
@@ -243,6 +252,7 @@ def _optuna() -> None:
     pytest.importorskip("optuna", reason="the extra `search` is not installed")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_optuna")
 def test_a_search_counts_over_all_its_trials_and_ends_when_all_have_run(
     sweep: Sweep, capsys: pytest.CaptureFixture[str]
@@ -277,6 +287,7 @@ def test_a_proposal_that_equals_the_baseline_is_not_another_job(sweep: Sweep) ->
     assert records(sweep(*overrides, "sweep.resume=auto")) == records_before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_optuna")
 def test_a_search_with_another_baseline_is_refused_and_changes_nothing(sweep: Sweep) -> None:
     folder = sweep(*SEARCH, "sweep.trials=1", "sweep.baseline=['engine=xarray']")

@@ -10,7 +10,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform as reproject
 
 from runner.model import Grid
-from runner.publish.footprint import Footprint, footprint_of
+from runner.output.footprint import Footprint, footprint_of
 
 
 def grid(crs: str, corner: tuple[float, float], pixel: float, shape: tuple[int, int]) -> Grid:
@@ -99,3 +99,8 @@ def test_every_pixel_of_an_utm_grid_lies_in_its_bbox(
 @pytest.mark.parametrize("crs", [None, 'LOCAL_CS["site",UNIT["metre",1]]'], ids=["none", "a site's own"])
 def test_a_grid_without_a_way_to_degrees_has_none(crs: str | None) -> None:
     assert footprint_of(Grid(crs, "none", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), 10, 10)) is None
+
+
+def test_the_footprint_of_equal_grids_is_found_once() -> None:
+    first, second = (grid("EPSG:32610", (500000.0, 5200000.0), 20.0, (30, 40)) for _ in range(2))
+    assert footprint_of(first) is footprint_of(second)

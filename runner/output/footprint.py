@@ -3,18 +3,20 @@
 Source: RFC 7946, sections 3.1.6 (rings), 3.1.9 (antimeridian) and 5 (bounding boxes).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from runner.model import Grid
-from runner.report.place import in_degrees
+from runner.read.header import Window
 
 _STEPS: Final = 8  # along each edge, since straight edges are curves in degrees
 _DIGITS: Final = 7  # of a degree: a centimetre
 Ring = list[tuple[float, float]]
+Degrees = npt.NDArray[np.float64]
 
 
 class Footprint(NamedTuple):
@@ -24,8 +26,12 @@ class Footprint(NamedTuple):
     bbox: list[float]
 
 
+@lru_cache(maxsize=64)
 def footprint_of(grid: Grid) -> Footprint | None:
-    """The footprint of a grid's outer edges; None if its CRS has no way to degrees."""
+    """The footprint of a grid's outer edges; None if its CRS has no way to degrees.
+
+    A run asks for that of its grid four times. Callers share it, and leave it as it is.
+    """
     if grid.crs is None:
         return None
     degrees = in_degrees(grid.crs, *outline(grid))
@@ -37,6 +43,28 @@ def footprint_of(grid: Grid) -> Footprint | None:
     centre = (longitudes.min() + longitudes.max()) / 2
     # Rounded, since an edge that should lie on the antimeridian often lies 3e-14 degrees beyond.
     return _cut(np.round(longitudes - 360 * np.round(centre / 360), _DIGITS), latitudes)
+
+
+def footprints_of(grid: Grid, windows: Iterable[Window | None]) -> Iterator[Footprint | None]:
+    """The footprints of windows of a grid's lattice, each found once; None for no window."""
+    known: dict[Window, Footprint | None] = {}
+    for window in windows:
+        if window is not None and window not in known:
+            known[window] = footprint_of(grid.part(window))
+        yield None if window is None else known[window]
+
+
+def in_degrees(crs: str, xs: list[float], ys: list[float]) -> tuple[Degrees, Degrees] | None:
+    """Longitudes and latitudes of points in a CRS, in EPSG:4326; None if there is no way to them."""
+    from rasterio.crs import CRS  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
+    from rasterio.warp import transform as reproject  # noqa: PLC0415 - as above
+
+    try:
+        degrees = reproject(CRS.from_user_input(crs), CRS.from_epsg(4326), xs, ys)
+    except Exception:  # noqa: BLE001 - GDAL's own errors have no public base, and results go without their place
+        return None
+    longitudes, latitudes = np.array(degrees[0]), np.array(degrees[1])
+    return (longitudes, latitudes) if np.isfinite(longitudes).all() and np.isfinite(latitudes).all() else None
 
 
 def outline(grid: Grid) -> tuple[list[float], list[float]]:
