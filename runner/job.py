@@ -66,7 +66,7 @@ class Surroundings:
     """What a run shares with others of its process: clusters, memory and turns. By default it is alone.
 
     `room` holds the memory of a plan until the results are written, and gives the share of what is read together. All
-    have the same polygons, `outlines`.
+    have the same polygons, `outlines`. So many stacks compute `at_once`.
     """
 
     kernels: KernelsLoading | None = None
@@ -74,6 +74,7 @@ class Surroundings:
     room: Callable[[Plan, Stack], AbstractContextManager[Share]] = lambda *_: nullcontext(whole)
     computing: Callable[[], AbstractContextManager[None]] = nullcontext
     alone: bool = True
+    at_once: int = 1
     outlines: Outlines = NO_OUTLINES
 
 
@@ -146,7 +147,7 @@ class StackRun:
         return inputs
 
     def _planned(self, inputs: Inputs, partials: Partials | None) -> Plan:
-        plan = make_plan(self.job, inputs.stack, inputs.skipped + inputs.few_valid, self.stores)
+        plan = make_plan(self.job, inputs.stack, inputs.skipped + inputs.few_valid, self.stores, self.shared.at_once)
         refuse_equal_rasters(plan.stages, self.job.output.layout)
         record_outlines(self.record, inputs.stack, plan, self.shared.outlines)
         plan = plan if partials is None else partials.reduced(plan, inputs.stack)

@@ -9,7 +9,7 @@ from runner.archive.batches import Planned, batch_bytes, batches, inputs_of_part
 from runner.archive.notes import StackNotes
 from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
-from runner.archive.turns import most_under_way, room_bytes
+from runner.archive.turns import most_computing, most_under_way, room_bytes
 from runner.base.console import progress_bar, say, tell
 from runner.errors import OutsideError, PlanError, RunnerError
 from runner.host.memory import memory_limit_bytes
@@ -160,12 +160,12 @@ class _Planner:
         try:
             if isinstance(example, Scene):
                 stack = _stack_like(job, part, example, self.stores)
-                plan = _as_listed(make_plan(job, stack, 0, self.stores), stack, example)
+                plan = _as_listed(make_plan(job, stack, 0, self.stores, most_computing(job)), stack, example)
                 refuse_equal_rasters(plan.stages, job.output.layout)
                 notes = describe_stated(self.listed.stated, stack, job.source)
                 return PlannedStack(part.name, stack, plan, notes=tuple(notes))
             inputs = inputs_of_part(part, self.listed, job, self.stores, example)
-            plan = make_plan(job, inputs.stack, inputs.skipped, self.stores)
+            plan = make_plan(job, inputs.stack, inputs.skipped, self.stores, most_computing(job))
             refuse_equal_rasters(plan.stages, job.output.layout)
             plan, reused = remaining_plan(job, plan, inputs.stack)
             return PlannedStack(part.name, inputs.stack, plan, notes=(*inputs.notes, *reused))

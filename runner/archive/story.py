@@ -37,7 +37,7 @@ from runner.host.heartbeat import beating
 from runner.host.memory import memory_limit_bytes
 from runner.host.stopping import refuse_if_stopped, request_stop, stops_heeded
 from runner.host.threads import switching_often
-from runner.job import Surroundings, kernels_loading
+from runner.job import kernels_loading
 from runner.output.inputs import write_left_out
 from runner.planning.reading import gdal_options_of
 from runner.preview import stores_of
@@ -78,7 +78,7 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
         whole = ArchiveJob(reachable, record.folder, record.run.config, written, record.run.overrides)
         clusters = SharedClusters()
         turns = Turns(memory_limit_bytes(), most_computing(job))
-        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False, outlines=outlines)
+        surroundings = turns.surroundings(clusters, outlines)
         finds, target = recorded.finds if recorded else {}, target_of(job)
         runs = StackRuns(whole, record, stores, surroundings, turns, archive, finds, target)
         with (

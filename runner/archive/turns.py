@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from runner.cluster.open import Clusters
 from runner.host.stopping import LOOK_SECONDS, refuse_if_stopped
-from runner.job import Share, whole
+from runner.job import Share, Surroundings, whole
 from runner.model import Stack
 from runner.planning.memory import PROCESS_BYTES, strip_bytes
 from runner.planning.records import Pass, Plan
 from runner.settings import ClusterKind, EngineName, JobSettings, Over
+from runner.source.outlines import Outlines
 
 _BESIDE: Final = 2  # stacks that are prepared or written while others compute
 _ENCODED: Final = 2  # more rasters, in bytes: encoded blocks and overviews of the largest
@@ -40,6 +42,11 @@ class Turns:
             yield whole
         finally:
             self.give_back(needed)
+
+    def surroundings(self, clusters: Clusters, outlines: Outlines) -> Surroundings:
+        """What all stacks share that wait for each other here."""
+        turns = (self.room, self.computing)
+        return Surroundings(None, clusters, *turns, alone=False, at_once=self._most_computing, outlines=outlines)
 
     def take(self, needed: int, room: int) -> None:
         """Wait until so many bytes fit beside those that are held; they always do if none is."""

@@ -19,7 +19,7 @@ from runner.cluster.open import SharedClusters
 from runner.engine.warm_up import KernelsLoading
 from runner.errors import Interrupted, NobodyWaits, RecordError
 from runner.host.stopping import StopRequest, heeding, refuse_if_stopped
-from runner.job import Find, Surroundings
+from runner.job import Find
 from runner.planning.reading import gdal_options_of
 from runner.publish.open import target_of
 from runner.read.gdal_environment import gdal_environment
@@ -205,8 +205,7 @@ class Session:
         for stage in job.stages.values():
             clusters.open(stage.cluster, gdal_options_of(job))
         turns = Turns(self._place.memory_bytes(), most_computing(job))
-        outlines = self._work.outlines
-        surroundings = Surroundings(None, clusters, turns.room, turns.computing, alone=False, outlines=outlines)
+        surroundings = turns.surroundings(clusters, self._work.outlines)
         facts = WorkerFacts(self._work.run)
         threading.Thread(target=facts.describe, name="description", daemon=True).start()
         archive = replace(self._work.archive, job=job)

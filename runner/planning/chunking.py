@@ -1,11 +1,12 @@
 """Stacks divided into tasks: whole tiles, shared out so that all threads end together."""
 
 from heapq import heapreplace
+from typing import NamedTuple
 
 from runner.model import Stack
 from runner.planning.masking import PixelRule
 from runner.planning.memory import bytes_per_pixel, limb_bytes
-from runner.planning.records import Chunks, StagePlan, Task, Workers
+from runner.planning.records import Chunks, StagePlan, Task
 from runner.read.header import Window
 from runner.settings import ChunkSettings, Over
 
@@ -14,10 +15,17 @@ STRIP_ROWS = 512  # rows that are read together where a file has strips of a few
 _IMBALANCE = 1.03  # how much longer the busiest thread may work than the average, before scenes are shared out
 _MOST_PARTS = 16
 _SMALL_PIXELS = 2**20  # of a window, whose partial takes 20 to 44 bytes a pixel
-_PART_BYTES = 2**30  # of decoded pixels: seconds of a thread
+_SECONDS_BYTES = 2**30  # of decoded pixels: seconds of a thread
 _SCENES_OF_A_PART = 256, 2048  # at least, and at most, since each scene is a request too
 _ORDERED_BYTES = 128 * 2**20  # of pixels that a task holds to order them
 WINDOW_BYTES = 128 * 2**20  # of accumulators that a task holds, unless tiles are large
+
+
+class Threads(NamedTuple):
+    """Threads that share a stack, and the bytes of accumulators that a task of each may hold."""
+
+    number: int
+    room: int = WINDOW_BYTES
 
 
 def array_chunks(settings: ChunkSettings, stack: Stack, rule: PixelRule) -> Chunks:
@@ -45,17 +53,22 @@ def holds_all_scenes(stages: tuple[StagePlan, ...]) -> bool:
 
 
 def task_chunks(
-    settings: ChunkSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...], room: int = WINDOW_BYTES
+    settings: ChunkSettings, stack: Stack, rule: PixelRule, stages: tuple[StagePlan, ...], threads: Threads
 ) -> Chunks:
-    """Rows of tiles, as wide as accumulators of `room` bytes allow; whole axes for ordered statistics."""
+    """Rows of tiles, as wide as accumulators allow; whole axes for ordered statistics.
+
+    Where rows are short, windows have several, but each thread has a window.
+    """
     scenes, height, width = len(stack.scenes), stack.grid.height, stack.grid.width
     if any(stage.takes_whole_scenes for stage in stages):
         return Chunks(1, height, width)
     time = scenes if holds_all_scenes(stages) else resolve(settings.time, scenes, 1, scenes, snap=False)
-    auto_y, auto_x = auto_window(stack, rule, stages, room, time)
+    auto_y, auto_x = auto_window(stack, rule, stages, threads.room, time)
     if len(stack.tile_phases) > 1:  # then a window cuts tiles, the fewer the higher it is
         pixel_bytes = bytes_per_pixel(stages, stack, rule, time) + limb_bytes(stages, stack, rule, time)
-        auto_y = _higher((auto_y, auto_x), stack, pixel_bytes, room)
+        auto_y = _higher((auto_y, auto_x), stack, pixel_bytes, threads.room)
+    elif auto_y % stack.tile_shape[0] == 0 and not holds_all_scenes(stages):
+        auto_y = _worth_a_task((auto_y, auto_x), stack, threads.number)
     tile_y, tile_x = stack.tile_shape
     y = resolve(settings.y, height, tile_y, auto_y, snap=settings.snap and settings.y != "auto")
     x = resolve(settings.x, width, tile_x, auto_x, snap=settings.snap and settings.x != "auto")
@@ -94,6 +107,14 @@ def _higher(window: tuple[int, int], stack: Stack, pixel_bytes: int, room: int) 
     return max(y, min(fitting, -(-stack.grid.height // tile_y) * tile_y))
 
 
+def _worth_a_task(window: tuple[int, int], stack: Stack, threads: int) -> int:
+    """As many rows of tiles as make a window of a million pixels: each scene of a task takes about a millisecond."""
+    (y, x), (tile_y, _) = window, stack.tile_shape
+    windows_down = -(-threads // -(-stack.grid.width // x))
+    most = min(_SMALL_PIXELS // x, stack.grid.height // windows_down + tile_y - 1)
+    return max(y, most // tile_y * tile_y)
+
+
 def starts(stack: Stack, chunks: Chunks) -> tuple[list[int], list[int]]:
     """The first rows, and the first columns, of the chunks of a grid: at the edges of most scenes' tiles."""
     (phase_y, phase_x), (tile_y, tile_x) = stack.tile_phases[0], stack.tile_shape
@@ -128,13 +149,19 @@ def cut(stack: Stack, chunks: Chunks) -> tuple[Task, ...]:
     )
 
 
-def balanced_tasks(stack: Stack, chunks: Chunks, workers: Workers) -> tuple[Task, ...]:
+def takes_seconds(stack: Stack) -> bool:
+    """Whether a thread is done with the whole stack within seconds."""
+    pixels = stack.grid.height * stack.grid.width * len(stack.scenes)
+    return pixels * stack.dtype.itemsize <= _SECONDS_BYTES
+
+
+def balanced_tasks(stack: Stack, chunks: Chunks, threads: int) -> tuple[Task, ...]:
     """Tasks of all scenes. Scenes of the last windows are shared out, so that all threads end together.
 
     As few windows as possible are divided, since their partials must be combined; and small ones of many scenes, so
     that an interrupt costs seconds of work, and not the whole stack.
     """
-    scenes, threads = len(stack.scenes), workers.processes * workers.threads
+    scenes = len(stack.scenes)
     windows = [task.window for task in cut(stack, chunks._replace(time=scenes))]
 
     def divided(last: int, parts: int) -> tuple[Task, ...]:
@@ -169,7 +196,7 @@ def _of_bounded_length(task: Task, itemsize: int) -> list[Task]:
     if pixels > _SMALL_PIXELS:
         return [task]
     fewest, most = _SCENES_OF_A_PART
-    parts = -(-(stop - start) // min(max(_PART_BYTES // (pixels * itemsize), fewest), most))
+    parts = -(-(stop - start) // min(max(_SECONDS_BYTES // (pixels * itemsize), fewest), most))
     step = -(-(stop - start) // parts)
     return [Task(window, first, min(first + step, stop)) for first in range(start, stop, step)]
 

@@ -26,13 +26,15 @@ from runner.settings import ChunkSettings, ClusterSettings, EngineName, JobSetti
 from runner.source.stores import Stores
 
 
-def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores | None = None) -> Plan:
+def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores | None = None, at_once: int = 1) -> Plan:
     """Resolve the stages against the stack, fuse those that can be, cut tasks and state what they cost.
 
     The scenes are read from `stores`, or from stores of the plan's own. `skipped` scenes cannot be read; values that
-    are missing without them do not refuse the job. Raises ConfigError for chunks that divide what a statistic needs
-    whole, and PlanError for a min_count, weights or groups that are impossible, or for a job that does not fit the
-    workers' memory, and ClusterError if a running scheduler does not say what workers it has.
+    are missing without them do not refuse the job. So many stacks of an archive compute `at_once`.
+
+    Raises ConfigError for chunks that divide what a statistic needs whole, PlanError for a min_count, weights or groups
+    that are impossible, or for a job that does not fit the workers' memory, and ClusterError if a running scheduler
+    does not say what workers it has.
     """
     refuse_parted_values(job)
     refuse_unfit_masks(job, stack)
@@ -48,7 +50,9 @@ def make_plan(job: JobSettings, stack: Stack, skipped: int = 0, stores: Stores |
 
     def plan_pass(names: list[str]) -> Pass:
         own = tuple(stages[name] for name in names)
-        sizes = TaskSizing(job, stack, reading, own, every) if block_engine else ArraySizing(job, stack, reading)
+        sizes = (
+            TaskSizing(job, stack, reading, own, every, at_once) if block_engine else ArraySizing(job, stack, reading)
+        )
         return _plan_pass(sizes, own)
 
     passes = [plan_pass(names) for names in groups]

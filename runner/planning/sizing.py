@@ -6,7 +6,16 @@ from functools import cached_property
 from math import prod
 
 from runner.model import Stack
-from runner.planning.chunking import WINDOW_BYTES, array_chunks, balanced_tasks, cut, of_few_scenes, task_chunks
+from runner.planning.chunking import (
+    WINDOW_BYTES,
+    Threads,
+    array_chunks,
+    balanced_tasks,
+    cut,
+    of_few_scenes,
+    takes_seconds,
+    task_chunks,
+)
 from runner.planning.memory import (
     PROCESS_BYTES,
     are_spooled,
@@ -55,17 +64,26 @@ class TaskSizing:
     reading: Reading
     stages: tuple[StagePlan, ...]
     of_job: tuple[StagePlan, ...]  # the stages of all passes
+    at_once: int = 1  # stacks that compute at the same time
 
     def cut(self, settings: ChunkSettings, workers: Workers) -> tuple[Chunks, tuple[Task, ...]]:
         """The size of a task, and the tasks."""
-        chunks = task_chunks(settings, self.stack, self.reading.rule, self.stages, self._room(workers))
+        threads = self._threads(workers)
+        chunks = task_chunks(
+            settings, self.stack, self.reading.rule, self.stages, Threads(threads, self._room(workers))
+        )
         if settings.time == "auto" and not any(stage.ordered for stage in self.stages):
-            tasks = balanced_tasks(self.stack, chunks, workers)
+            tasks = balanced_tasks(self.stack, chunks, threads)
             most = self.job.output.kept_scenes
             if not self.job.output.keep_partials or most >= chunks.time:
                 return chunks, tasks
             return chunks._replace(time=most), of_few_scenes(tasks, most)
         return chunks, cut(self.stack, chunks)
+
+    def _threads(self, workers: Workers) -> int:
+        """The threads among which a stack is shared out: its share of them, if others soon take the rest."""
+        threads = workers.processes * workers.threads
+        return max(1, threads // self.at_once) if takes_seconds(self.stack) else threads
 
     def worker_bytes(self, settings: ChunkSettings, workers: Workers) -> int:
         """The most that a worker process holds."""

@@ -18,7 +18,7 @@ from runner.model import Stack
 from runner.planning.chunking import balanced_tasks, cut
 from runner.planning.planner import make_plan
 from runner.planning.reading import left_to_gdal
-from runner.planning.records import Chunks, Plan, Workers
+from runner.planning.records import Chunks, Plan
 from runner.planning.whole import OPTIONS
 from runner.settings import OnError, S3Settings
 from runner.source.scenes import find_inputs
@@ -102,11 +102,32 @@ def test_equal_stages_are_one_pass_and_others_are_not(stack: Stack) -> None:
         plan_of(stack, own, "fuse=true")
 
 
-@pytest.mark.parametrize(("threads", "tasks"), [(1, 2), (2, 4), (3, 6)])
+@pytest.mark.parametrize(("threads", "tasks"), [(1, 1), (2, 4), (3, 6)])
 def test_scenes_are_shared_out_where_windows_leave_threads_idle(stack: Stack, threads: int, tasks: int) -> None:
     twelve = replace(stack, scenes=stack.scenes * 4)
     words = [f"stages.{name}.cluster.threads_per_worker={threads}" for name in ("spatial_mean", "temporal_mean")]
     assert len(plan_of(twelve, *words).passes[0].tasks) == tasks
+
+
+@pytest.mark.parametrize(
+    ("shape", "scenes", "at_once", "tasks"),
+    [
+        ((1024, 1024), 40, 2, [(1024, 40)]),  # another stack has the second thread
+        ((1024, 1024), 40, 1, [(512, 40), (512, 40)]),
+        ((1024, 1024), 400, 2, [(512, 400), (512, 400)]),  # 1.6 GB of pixels keep a thread busy for too long
+        ((512, 3000), 40, 2, [(512, 40)]),
+        ((2048, 512), 40, 2, [(2048, 40)]),
+        ((3000, 512), 40, 2, [(2048, 40), (952, 40)]),
+    ],
+)
+def test_a_small_stack_of_an_archive_is_cut_for_its_share_of_the_threads(
+    stack: Stack, shape: tuple[int, int], scenes: int, at_once: int, tasks: list[tuple[int, int]]
+) -> None:
+    grid = replace(stack.grid, height=shape[0], width=shape[1])
+    many = replace(stack, grid=grid, scenes=stack.scenes[:1] * scenes)
+    words = [f"stages.{name}.cluster.threads_per_worker=2" for name in ("spatial_mean", "temporal_mean")]
+    (pass_,) = make_plan(compose(*words), many, at_once=at_once).passes
+    assert [(task.window.height, task.stop - task.start) for task in pass_.tasks] == tasks
 
 
 @pytest.mark.parametrize(
@@ -119,7 +140,7 @@ def test_small_windows_of_many_scenes_are_cut_so_that_an_interrupt_costs_little(
 ) -> None:
     grid = replace(stack.grid, height=height, width=width)
     many = replace(stack, grid=grid, scenes=stack.scenes[:1] * scenes)
-    tasks = balanced_tasks(many, Chunks(scenes, height, width), Workers(1, 1, None))
+    tasks = balanced_tasks(many, Chunks(scenes, height, width), 1)
     assert max(task.stop - task.start for task in tasks) == longest
     assert [task.start for task in tasks] == [0, *(task.stop for task in tasks[:-1])]
     assert tasks[-1].stop == scenes
