@@ -39,7 +39,9 @@ def in_pixels(key: str, polygons: Sequence[Polygon], crs: CRS, lattice: Grid, gr
         raise ConfigError(f"{key}: the scenes have no CRS in which it could have a place")
     theirs = CRS.from_wkt(lattice.crs)
     if crs == theirs:
-        return [[to_pixels(ring) for ring in rings] for rings in polygons]
+        return _like(
+            polygons, to_pixels(np.concatenate([np.empty((0, 2)), *(ring for rings in polygons for ring in rings)]))
+        )
     reach = None if crs.is_geographic and theirs.is_geographic else reach_in(crs, grid)
     around = surroundings(reach) if reach else None
     rings = [ring if around is None else _near(ring, around) for rings in polygons for ring in rings]
@@ -50,6 +52,12 @@ def in_pixels(key: str, polygons: Sequence[Polygon], crs: CRS, lattice: Grid, gr
     ends = np.cumsum([0, *map(len, polygons)])
     parts = [pixels[start:stop] for start, stop in pairwise(ends)]
     return [[ring for ring in part if len(ring)] if len(part[0]) else [] for part in parts]
+
+
+def _like(polygons: Sequence[Polygon], points: Ring) -> list[Polygon]:
+    """Points, ring after ring, as rings of polygons like these."""
+    ends = iter(np.cumsum([len(ring) for rings in polygons for ring in rings]).tolist())
+    return [[points[(stop := next(ends)) - len(ring) : stop] for ring in rings] for rings in polygons]
 
 
 def _moved(rings: list[Ring], crs: CRS, wanted: CRS, to_pixels: Callable[[Ring], Ring]) -> list[Ring]:

@@ -20,6 +20,7 @@ from runner.source.stores import Stores
 from runner.source.zone_files import Features, read_features
 from runner.zones import Zones, center_runs, intervals, united
 
+Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _KEPT: Final = 4  # grids, whose zones are kept for the next stack
@@ -49,7 +50,7 @@ def laid(features: Features, pixels: ZonePixels, grid: Grid) -> Zones:
         _refuse_crossing(features)
         runs = covered_runs(zones, shape)
     drawn = np.bincount(runs.zone, minlength=len(zones)) > 0
-    beyond = np.array([_reaches_beyond(polygons, shape) for polygons in zones], np.bool_)
+    beyond = _reach_beyond(zones, shape)
     kept = np.flatnonzero(drawn | ~beyond)
     numbers = np.zeros(len(zones), np.int32)
     numbers[kept] = np.arange(len(kept))
@@ -75,22 +76,29 @@ def _on_grid(features: Features, grid: Grid) -> list[list[Polygon]]:
         if not rings:
             continue
         zones[zone].append(rings)
-        others = (turned(rings, grid, degrees) for degrees in turns)
-        zones[zone] += [other for other in others if _box(other)[0] < grid.width and _box(other)[2] > 0]
+        others = [turned(rings, grid, degrees) for degrees in turns]
+        boxes = _boxes(others)
+        met = (boxes[:, 0] < grid.width) & (boxes[:, 2] > 0)
+        zones[zone] += [other for other, meets in zip(others, met, strict=True) if meets]
     return zones
 
 
-def _box(rings: Polygon) -> tuple[float, float, float, float]:
-    """First column, first row, last column and last row of a polygon."""
-    (left, top), (right, bottom) = rings[0].min(axis=0), rings[0].max(axis=0)
-    return float(left), float(top), float(right), float(bottom)
+def _boxes(polygons: Sequence[Polygon]) -> Floats:
+    """First column, first row, last column and last row of each polygon, (polygons, 4)."""
+    if not polygons:
+        return np.empty((0, 4))
+    outlines = [rings[0] for rings in polygons]
+    points, firsts = np.concatenate(outlines), np.cumsum([0, *map(len, outlines[:-1])])
+    return np.hstack([np.minimum.reduceat(points, firsts), np.maximum.reduceat(points, firsts)])
 
 
-def _reaches_beyond(polygons: Sequence[Polygon], shape: tuple[int, int]) -> bool:
-    """True for a zone that does not lie wholly on a grid."""
-    boxes = np.array([_box(rings) for rings in polygons]).reshape(-1, 4)
-    inside = (boxes[:, :2] >= 0).all() and (boxes[:, 2] <= shape[1]).all() and (boxes[:, 3] <= shape[0]).all()
-    return not (len(boxes) and inside)
+def _reach_beyond(zones: Sequence[Sequence[Polygon]], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """True for each zone that does not lie wholly on a grid."""
+    boxes = _boxes([rings for polygons in zones for rings in polygons])
+    inside = (boxes[:, :2] >= 0).all(axis=1) & (boxes[:, 2] <= shape[1]) & (boxes[:, 3] <= shape[0])
+    counts = np.array([len(polygons) for polygons in zones], np.int64)
+    owner = np.repeat(np.arange(len(zones)), counts)
+    return np.bincount(owner, inside, len(zones)) < np.maximum(counts, 1)
 
 
 def _geometry(polygons: Sequence[Polygon]) -> dict[str, Any]:
@@ -127,7 +135,7 @@ def _windows(polygons: Sequence[Polygon], shape: tuple[int, int]) -> list[tuple[
     """The part of a grid around some polygons, in strips of a bounded size."""
     if not polygons:
         return []
-    boxes = np.array([_box(rings) for rings in polygons])
+    boxes = _boxes(polygons)
     left, top = np.maximum(np.floor(boxes[:, :2].min(axis=0)) - 1, 0).astype(int)
     right, bottom = np.minimum(np.ceil(boxes[:, 2:].max(axis=0)) + 1, [shape[1], shape[0]]).astype(int)
     if left >= right or top >= bottom:
