@@ -14,6 +14,7 @@ from runner.base.command import command, is_of_settings
 from runner.base.overrides import key_of, without_folder
 from runner.errors import RecordError, RunnerError, expanded
 from runner.record.run_folder import RunFolder
+from runner.record.stack_rows import with_stacks_now
 from runner.record.value_settings import refuse_mixed_values
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _forgotten_if_refused(earlier: RunFolder, record: "RunRecord") -> Iterator[N
 
     Otherwise the overrides would stay, and a resume without them would be refused too.
     """
+    earlier = with_stacks_now(earlier)  # whose record is behind if it was killed
     written = {path: path.read_text("utf-8") for path in earlier.path.absolute().glob(".hydra/*.yaml")}
     try:
         yield
