@@ -37,22 +37,12 @@ def restarted_run(
     """
     from runner.base.redact import redact, redact_tree  # noqa: PLC0415 - as above
     from runner.config import job_config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.config.replay import blanked, keep_config, recompose  # noqa: PLC0415 - as above
+    from runner.config.replay import keep_config  # noqa: PLC0415 - as above
     from runner.host.signals import stop_on_signals  # noqa: PLC0415 - as above
-    from runner.planning.whole import refuse_parted_values  # noqa: PLC0415 - as above
     from runner.publish.upload import uploaded_at_end  # noqa: PLC0415 - as above
     from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
 
-    yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
-    found = found and not listed
-    if found:  # else the scenes are listed again, by whatever source is named now
-        _refuse_other_scenes(overrides, blanked(earlier.config))
-    new = {**earlier.config, "reuse": None, "output": {**earlier.config["output"], "upload": None}}
-    config = earlier.config if resumed else new
-    replay = recompose(config, yaml, overrides, folder, scenes_found=found)
-    if any(key_of(word) == "reuse" for word in overrides):
-        replay = with_reused_path(replay, folder)
-    refuse_parted_values(replay.job)
+    replay = replayed(earlier, overrides, folder, resumed=resumed, listed=listed)
     resolved = job_config.resolved(replay.tree)
     if resumed and earlier.record.is_archive:
         refuse_mixed_values(earlier, redact_tree(resolved))
@@ -69,6 +59,26 @@ def restarted_run(
         with _forgotten_if_refused(earlier, record) if resumed and overrides else nullcontext():
             keep_config(folder, replay.tree, arguments)
             yield replay.job, record
+
+
+def replayed(
+    earlier: RunFolder, overrides: list[str], folder: Path, *, resumed: bool, listed: bool = False
+) -> "Recomposed":
+    """The job of an earlier run with these overrides, as `restarted_run` starts it. Raises RunnerError."""
+    from runner.config.replay import blanked, recompose  # noqa: PLC0415 - as above
+    from runner.planning.whole import refuse_parted_values  # noqa: PLC0415 - as above
+
+    yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
+    found = found and not listed
+    if found:  # else the scenes are listed again, by whatever source is named now
+        _refuse_other_scenes(overrides, blanked(earlier.config))
+    new = {**earlier.config, "reuse": None, "output": {**earlier.config["output"], "upload": None}}
+    config = earlier.config if resumed else new
+    replay = recompose(config, yaml, overrides, folder, scenes_found=found)
+    if any(key_of(word) == "reuse" for word in overrides):
+        replay = with_reused_path(replay, folder)
+    refuse_parted_values(replay.job)
+    return replay
 
 
 @contextmanager
