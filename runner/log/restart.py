@@ -15,16 +15,12 @@ from runner.base.overrides import key_of, without_folder
 from runner.errors import RecordError, RunnerError, expanded
 from runner.record.run_folder import RunFolder
 from runner.record.stack_rows import with_stacks_now
-from runner.record.value_settings import refuse_mixed_values
+from runner.record.value_settings import chooses_scenes, refuse_mixed_values
 
 if TYPE_CHECKING:
     from runner.config.replay import Recomposed
     from runner.record.run_record import RunRecord
     from runner.settings import JobSettings
-
-_CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "source.start", "source.end",
-             "source.exclude", "source.max_cloud", "source.where", "source.stack_by", "source.bands", "source.limit",
-             "source.duplicates")  # fmt: skip
 
 
 @contextmanager
@@ -124,5 +120,11 @@ def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> Non
     """
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
-        if (key in _CHOOSING or key.startswith("source.where.")) and key not in lost:
+        if _chooses_others(key) and key not in lost:
             raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run {command()}")
+
+
+def _chooses_others(key: str) -> bool:
+    """True for a key of what chooses scenes, by which recorded ones may not be. What STAC takes may: a login, say."""
+    of_source = key.startswith("source.") and not key.startswith("source.stac.")
+    return key == "source" or (of_source and chooses_scenes(key))

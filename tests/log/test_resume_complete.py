@@ -1,11 +1,14 @@
 """`resume` of a complete run: nothing to do, and how what is asked for could be done."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from log_folders import asked, write_run
 
 from runner.base.command import command
+from runner.errors import RecordError
+from runner.log.restart import _refuse_other_scenes
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +40,25 @@ def test_overrides_that_could_not_be_are_not_recommended_for_a_complete_run(
     done = asked(tmp_path, "resume", "run", "--", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("word", "refused"),
+    [
+        ("source=local", True),
+        ("source.url=/x", True),
+        ("source.asset=red", True),
+        ("+source.where.tile=10TET", True),
+        ("source.stac.login_from=TOKEN", False),  # by which the recorded ones are read
+        ("source.nodata=5", False),
+        ("mask.on_missing=skip", False),
+    ],
+)
+def test_what_chooses_scenes_is_refused_where_they_are_recorded(word: str, refused: bool) -> None:
+    key = word.partition("=")[0].lstrip("+")
+    with pytest.raises(RecordError, match="reads the scenes of the recorded run") if refused else nullcontext():
+        _refuse_other_scenes([word], ())
+    _refuse_other_scenes([word], {key})  # its value was lost
 
 
 @pytest.mark.parametrize(
