@@ -37,6 +37,7 @@ class RecordedPass(Observer):
     ahead: Ahead | None
     state: PassRecord | None = None
     earlier: PassRecord | None = None
+    most_of_one: int = 0  # resident bytes that a worker process held during a task
 
     def __post_init__(self) -> None:
         """Find what the pass has read already."""
@@ -60,11 +61,11 @@ class RecordedPass(Observer):
 
     def done(self, trace: TaskTrace) -> None:
         """Record a task that succeeded."""
-        self._add(trace)
+        self._add_new(trace)
 
     def failed(self, trace: TaskTrace) -> None:
         """Record a task that failed, or was lost."""
-        self._add(trace)
+        self._add_new(trace)
 
     def finished(self, window: Window, rasters: Mapping[str, Stored]) -> None:
         """Encode the blocks of which this window is the last part."""
@@ -80,7 +81,7 @@ class RecordedPass(Observer):
         assert self.state is not None  # a pass is opened before it is computed
         self.state = msgspec.structs.replace(
             computed_pass(self.state, result, usage.compute_seconds),
-            peak_bytes=usage.peak_bytes,
+            peak_bytes=max(usage.peak_bytes, self.most_of_one),  # the meter looks now and then
             cpu_seconds=round(usage.cpu_seconds, 3),
             workers_lost=usage.workers_lost,
             cluster=cluster_record(usage.size),
@@ -93,6 +94,10 @@ class RecordedPass(Observer):
         else:
             self.record.put_pass(read_again(self.earlier, self.state), reused=self.earlier.reused)
         tell(summary.describe_pass(self.state))
+
+    def _add_new(self, trace: TaskTrace) -> None:
+        self.most_of_one = max(self.most_of_one, trace.peak_bytes or 0)
+        self._add(trace)
 
     def _add(self, trace: TaskTrace, *, reused: bool = False) -> None:
         if self.ahead is None:  # of some of the scenes, which have other numbers

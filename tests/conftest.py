@@ -19,6 +19,7 @@ from runner.sweep import let_hydra_find_plugins
 # Other work on the machine is no failure.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
+sys.dont_write_bytecode = False  # else every process rewrites the asserts of all test files anew, for seven seconds
 let_hydra_find_plugins()  # which it looks for once in a process, whatever test comes first
 
 

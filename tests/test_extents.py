@@ -14,7 +14,7 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jobs import Typed, compose, local_source
+from jobs import Typed, compose, found_stack, local_source
 from marks import few_quick
 from passes import computed
 from rasterio.features import geometry_mask
@@ -34,16 +34,12 @@ from runner.settings import (
     ClusterSettings,
     EngineName,
     JobSettings,
-    OnError,
     Over,
     ReaderName,
-    S3Settings,
     SourceSettings,
     StackGrid,
     StageSettings,
 )
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
 
 pytestmark = pytest.mark.filterwarnings("ignore:All-NaN slice", "ignore:Mean of empty slice")  # of numpy's own
 
@@ -53,7 +49,7 @@ STATISTICS = ["mean", "count", "valid_fraction", "min", "max", "std"]
 
 
 def stack_of(source: SourceSettings) -> Stack:
-    return find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    return found_stack(source)
 
 
 def write_scenes(folder: Path, windows: list[Window], transform: Affine = UTM, **profile: Any) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ import pytest
 import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import Typed, compose, local_source
+from jobs import Typed, compose, found_stack, local_source
 from marks import few_quick
 from passes import computed
 from rasterio.transform import Affine
@@ -38,16 +38,12 @@ from runner.settings import (
     ClusterSettings,
     EngineName,
     JobSettings,
-    OnError,
     Over,
     OwnMask,
     ReaderName,
-    S3Settings,
     StackGrid,
     StageSettings,
 )
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
 
 pytestmark = pytest.mark.filterwarnings("ignore:All-NaN slice", "ignore:Mean of empty slice")  # of numpy's own
 
@@ -148,7 +144,7 @@ def source_of(archive: Archive, folder: Path) -> Any:
 
 
 def stack_of(job: JobSettings) -> Stack:
-    return find_inputs(job.source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    return found_stack(job.source)
 
 
 def job_of(archive: Archive, way: Way, folder: Path) -> JobSettings:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from jobs import compose, local_source
+from jobs import compose, found_stack, local_source
 from passes import computed
 from scenes_on_disk import speckle, write_scene
 from zone_files import feature, write_zones
@@ -22,9 +22,7 @@ from runner.model import Stack
 from runner.planning.planner import make_plan
 from runner.record.run_folder import read_run
 from runner.report.gather import read_folder
-from runner.settings import JobSettings, OnError
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import JobSettings
 
 DAYS = ("20200106_A", "20200112_B", "20200118_A", "20200205_B", "20200211_A", "20200217_B", "20200304_A", "20200310_A")
 NAMES = r"(?P<date>\d{8})_(?P<orbit>[A-Z])"
@@ -53,7 +51,7 @@ def job_of(data: Path, by: str | None, *words: str, statistics: tuple[str, ...] 
 
 
 def stack_of(job: JobSettings, *without: str) -> Stack:
-    stack = find_inputs(job.source, Stores(job.source.s3), OnError.stop, lambda done, total: None).stack
+    stack = found_stack(job.source)
     return replace(stack, scenes=tuple(scene for scene in stack.scenes if scene.name not in without))
 
 

@@ -15,6 +15,7 @@ import pytest
 import rasterio
 from distributed import LocalCluster
 from faulty_server import FaultyServer, at_first, faulty_server
+from jobs import found_stack
 from marks import few_quick
 from moto import moto_server
 from scenes_on_disk import write_scene
@@ -37,7 +38,6 @@ from runner.settings import (
     EngineName,
     JobSettings,
     MaskSettings,
-    OnError,
     Over,
     OwnMask,
     RasterDtype,
@@ -47,8 +47,6 @@ from runner.settings import (
     SourceSettings,
     StageSettings,
 )
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
 from runner.summary import describe_beyond
 
 Results = dict[str, dict[str, Values]]
@@ -147,7 +145,7 @@ def make_job(
 
 
 def stack_of(job: JobSettings) -> Stack:
-    return find_inputs(job.source, Stores(job.source.s3), OnError.stop, lambda done, total: None).stack
+    return found_stack(job.source)
 
 
 def compute(job: JobSettings, clusters: Clusters | None = None) -> Results:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import rasterio
-from jobs import Typed, compose, local_source
+from jobs import Typed, compose, found_stack, local_source
 from log_folders import asked
 from passes import computed
 from scenes_on_disk import speckle, write_scene
@@ -23,9 +23,7 @@ from runner.model import Stack
 from runner.planning.planner import make_plan
 from runner.reduce.decibels import decibels
 from runner.reduce.scene_times import milliseconds
-from runner.settings import JobSettings, OnError
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import JobSettings
 
 NAMES = "slope,slope_stderr,first,last,range,cv,count"
 ORDERED = "theil_sen,mann_kendall,mann_kendall_p,median"
@@ -54,7 +52,7 @@ def job_of(folder: Path, *words: str) -> JobSettings:
 
 
 def stack_of(job: JobSettings) -> Stack:
-    return find_inputs(job.source, Stores(job.source.s3), OnError.stop, lambda done, total: None).stack
+    return found_stack(job.source)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from runner.model import Grid
 from runner.output.footprint import footprint_of
 from runner.output.geoparquet import wkb_of
 from runner.record.run import ArchiveRecord, Run, StackRecord
+from runner.record.stack_rows import summed_up
 from runner.record.stacks import StackRow, write_stacks
 from runner.report.place import place_of
 from runner.source.parts import Part
@@ -95,15 +95,7 @@ class StackTable:
 
     def summed_up(self) -> ArchiveRecord:
         """The number of stacks of each status, and the sums of what they read."""
-        rows = self.rows
-        counted = [row.bytes for row in rows if row.bytes is not None]
-        return ArchiveRecord(
-            stack_by=tuple(self._stack_by),
-            stacks=len(rows),
-            statuses=dict(Counter(row.status for row in rows)),
-            scenes=sum(row.scenes or 0 for row in rows),
-            bytes=sum(counted) if counted else None,
-        )
+        return summed_up(self._stack_by, self.rows)
 
     def write_if_due(self) -> bool:
         """Write the table if a row has changed, but not so often that it takes much of the time."""

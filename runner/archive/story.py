@@ -44,7 +44,9 @@ from runner.preview import stores_of
 from runner.publish.collection import write_collection
 from runner.publish.open import target_of
 from runner.record.reused_run import reused_folder
+from runner.record.run_folder import RunFolder
 from runner.record.run_record import RunRecord
+from runner.record.stack_rows import with_stacks_now
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 from runner.settings import JobSettings
 from runner.source.gather import all_delivered
@@ -131,7 +133,8 @@ def _going_on(record: RunRecord, stacks: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        done = record.run.archive.statuses.get("COMPLETED", 0) if record.run.archive else 0
+        run = with_stacks_now(RunFolder(record.folder, record.run)).record
+        done = run.archive.done if run.archive else 0
         if done or not is_of_settings(error):
             error.add_note(f"{done} of {plural(stacks, 'stack')} complete; {way_on(record.folder, error)}")
         raise

@@ -61,7 +61,7 @@ class TaskTrace:
     place: Place | None
     started: float | None
     stopped: float | None
-    peak_bytes: int | None = None  # of the process, since it started
+    peak_bytes: int | None = None  # resident, of the process, the most during the attempt
     work: Work | None = None
     error: str | None = None
 

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,11 +13,18 @@ from runner.engine.shared import Shared
 from runner.engine.tasks import TaskResult, of_only_band, run_tasks_of_bands
 from runner.engine.trace import NumberedTask, TaskError, TaskTrace, Work, here
 from runner.errors import RunnerError
-from runner.host.memory import peak_bytes
+from runner.host.memory import peak_bytes, peak_bytes_since
 from runner.planning.records import Task
 from runner.read.stop_flag import StoppedError
 
 Traced = tuple[TaskResult, TaskTrace]
+
+
+class Beginning(NamedTuple):
+    """When an attempt at a task began, and the most bytes that its process had held until then."""
+
+    time: float
+    peak_bytes: int
 
 
 def run_traced(shared: Shared, tasks: Iterator[NumberedTask]) -> Generator[Traced, None, None]:
@@ -45,7 +53,7 @@ def run_bands_traced(
 
     with closing(run_tasks_of_bands(bands, extents())) as results:
         while True:
-            started = time.time()
+            began = Beginning(time.time(), peak_bytes())
             try:
                 of_bands = next(results, None)
             except StoppedError:
@@ -53,7 +61,7 @@ def run_bands_traced(
             except Exception as error:
                 if not started_tasks:
                     raise
-                trace = _failed(started_tasks[0], started, error)
+                trace = _failed(started_tasks[0], began, error)
                 if not isinstance(error, RunnerError):
                     # With the inner traceback: a cause does not survive the way from a worker process.
                     raise TaskError(str(trace.error), trace).with_traceback(error.__traceback__) from error
@@ -62,22 +70,24 @@ def run_bands_traced(
             if of_bands is None:
                 return
             done = started_tasks.popleft()
-            yield [_traced(done, started, *band) for band in zip(bands, of_bands, strict=True)]
+            yield [_traced(done, began, *band) for band in zip(bands, of_bands, strict=True)]
 
 
-def _failed(task: NumberedTask, started: float, error: Exception) -> TaskTrace:
+def _failed(task: NumberedTask, began: Beginning, error: Exception) -> TaskTrace:
     reason = f"{type(error).__name__}: {error}"
-    return TaskTrace(*task, here(), started, time.time(), peak_bytes(), error=reason)
+    peak = peak_bytes_since(began.peak_bytes)
+    return TaskTrace(*task, here(), began.time, time.time(), peak, error=reason)
 
 
 def _traced(
-    task: NumberedTask, started: float, shared: Shared, result: TaskResult | RunnerError
+    task: NumberedTask, began: Beginning, shared: Shared, result: TaskResult | RunnerError
 ) -> Traced | RunnerError:
     if isinstance(result, RunnerError):
-        result.task = _failed(task, started, result)
+        result.task = _failed(task, began, result)
         return result
     work = _work_of(result)
-    return finished(shared, result), TaskTrace(*task, here(), started, time.time(), peak_bytes(), work=work)
+    peak = peak_bytes_since(began.peak_bytes)
+    return finished(shared, result), TaskTrace(*task, here(), began.time, time.time(), peak, work=work)
 
 
 def _work_of(result: TaskResult) -> Work:

@@ -36,9 +36,27 @@ def peak_bytes() -> int:
     Linux hands `ru_maxrss` on from the process that started this one, so that its own high-water mark is read.
     """
     try:
-        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - a third of the time of Path
-            line = next(line for line in status if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+        return _status_bytes("VmHWM:")
     except (OSError, StopIteration):
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def peak_bytes_since(earlier: int) -> int:
+    """The most resident bytes of this process since its `peak_bytes` were these; if no more than then, those of now.
+
+    What it held before, for something else, does not count.
+    """
+    peak = peak_bytes()
+    if peak > earlier:
+        return peak
+    try:
+        return _status_bytes("VmRSS:")
+    except (OSError, StopIteration):
+        return int(psutil.Process().memory_info().rss)
+
+
+def _status_bytes(name: str) -> int:
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - a third of the time of Path
+        line = next(line for line in status if line.startswith(name))
+    return int(line.split()[1]) * 1024

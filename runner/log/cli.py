@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from runner.base.command import COMMAND
 from runner.base.console import complain, tell_notes, tell_traceback
+from runner.base.overrides import command_line
 from runner.base.streams import lost
 from runner.base.suggest import did_you_mean
 from runner.errors import RunnerError
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, unknown = _parser().parse_known_args(words[:end])
     verb: Verb = options.verb
     if unknown:
-        options.parser.error(f"unrecognized arguments: {unknown[0]}")
+        options.parser.error(_unknown(verb, words, unknown))
     options.overrides = words[end + 1 :]
     if options.overrides and not verb.overrides:
         complain(
@@ -53,6 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tell_traceback(error)
         complain(f"{type(error).__name__}: {error}. This is a fault of the runner; --traceback shows where")
         return 1 if verb.trouble is None else verb.trouble
+
+
+def _unknown(verb: Verb, words: Sequence[str], unknown: Sequence[str]) -> str:
+    """What is wrong with arguments that a verb does not have: they may be overrides that stand too early."""
+    overrides = [word for word in unknown if "=" in word and not word.startswith("-")]
+    if not verb.overrides or len(overrides) < len(unknown):
+        return f"unrecognized arguments: {unknown[0]}"
+    known = [word for word in words if word not in unknown]
+    return f"{unknown[0]}: overrides come after --: {command_line([*known, '--'], overrides, _PROGRAM)}"
 
 
 def _shown(verb: Verb) -> int:

@@ -18,6 +18,7 @@ from runner.errors import RecordError, printable
 from runner.log.verb import OUTPUTS, Verb
 from runner.record.run import STATUSES, Run
 from runner.record.run_folder import RunFolder, find_runs, read_run
+from runner.record.stack_rows import with_stacks_now
 from runner.record.stacks import OUTSIDE
 from runner.record.uploaded import UploadState, upload_state
 
@@ -102,7 +103,7 @@ def read_entry(path: Path, below: Path) -> Entry:
     """The run of a folder, named by its path below another; or why it cannot be read."""
     name = str(path.relative_to(below)) if path != below else path.name
     try:
-        return Entry(name, path, read_run(path))
+        return Entry(name, path, with_stacks_now(read_run(path)))
     except RecordError as error:
         return Entry(name, path, None, str(error))
 

@@ -14,16 +14,13 @@ from runner.base.command import command, is_of_settings
 from runner.base.overrides import key_of, without_folder
 from runner.errors import RecordError, RunnerError, expanded
 from runner.record.run_folder import RunFolder
-from runner.record.value_settings import refuse_mixed_values
+from runner.record.stack_rows import with_stacks_now
+from runner.record.value_settings import chooses_scenes, refuse_mixed_values
 
 if TYPE_CHECKING:
     from runner.config.replay import Recomposed
     from runner.record.run_record import RunRecord
     from runner.settings import JobSettings
-
-_CHOOSING = ("source", "source.kind", "source.url", "source.datetime_regex", "source.start", "source.end",
-             "source.exclude", "source.max_cloud", "source.where", "source.stack_by", "source.bands", "source.limit",
-             "source.duplicates")  # fmt: skip
 
 
 @contextmanager
@@ -36,22 +33,12 @@ def restarted_run(
     """
     from runner.base.redact import redact, redact_tree  # noqa: PLC0415 - as above
     from runner.config import job_config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.config.replay import blanked, keep_config, recompose  # noqa: PLC0415 - as above
+    from runner.config.replay import keep_config  # noqa: PLC0415 - as above
     from runner.host.signals import stop_on_signals  # noqa: PLC0415 - as above
-    from runner.planning.whole import refuse_parted_values  # noqa: PLC0415 - as above
     from runner.publish.upload import uploaded_at_end  # noqa: PLC0415 - as above
     from runner.report.reported_run import reported_run  # noqa: PLC0415 - as above
 
-    yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
-    found = found and not listed
-    if found:  # else the scenes are listed again, by whatever source is named now
-        _refuse_other_scenes(overrides, blanked(earlier.config))
-    new = {**earlier.config, "reuse": None, "output": {**earlier.config["output"], "upload": None}}
-    config = earlier.config if resumed else new
-    replay = recompose(config, yaml, overrides, folder, scenes_found=found)
-    if any(key_of(word) == "reuse" for word in overrides):
-        replay = with_reused_path(replay, folder)
-    refuse_parted_values(replay.job)
+    replay = replayed(earlier, overrides, folder, resumed=resumed, listed=listed)
     resolved = job_config.resolved(replay.tree)
     if resumed and earlier.record.is_archive:
         refuse_mixed_values(earlier, redact_tree(resolved))
@@ -70,12 +57,33 @@ def restarted_run(
             yield replay.job, record
 
 
+def replayed(
+    earlier: RunFolder, overrides: list[str], folder: Path, *, resumed: bool, listed: bool = False
+) -> "Recomposed":
+    """The job of an earlier run with these overrides, as `restarted_run` starts it. Raises RunnerError."""
+    from runner.config.replay import blanked, recompose  # noqa: PLC0415 - as above
+    from runner.planning.whole import refuse_parted_values  # noqa: PLC0415 - as above
+
+    yaml, found = earlier.path.absolute() / ".hydra/config.yaml", (earlier.path / "inputs.parquet").exists()
+    found = found and not listed
+    if found:  # else the scenes are listed again, by whatever source is named now
+        _refuse_other_scenes(overrides, blanked(earlier.config))
+    new = {**earlier.config, "reuse": None, "output": {**earlier.config["output"], "upload": None}}
+    config = earlier.config if resumed else new
+    replay = recompose(config, yaml, overrides, folder, scenes_found=found)
+    if any(key_of(word) == "reuse" for word in overrides):
+        replay = with_reused_path(replay, folder)
+    refuse_parted_values(replay.job)
+    return replay
+
+
 @contextmanager
 def _forgotten_if_refused(earlier: RunFolder, record: "RunRecord") -> Iterator[None]:
     """Give a resumed run its config back if that of this attempt is refused before anything was done by it.
 
     Otherwise the overrides would stay, and a resume without them would be refused too.
     """
+    earlier = with_stacks_now(earlier)  # whose record is behind if it was killed
     written = {path: path.read_text("utf-8") for path in earlier.path.absolute().glob(".hydra/*.yaml")}
     try:
         yield
@@ -112,5 +120,11 @@ def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> Non
     """
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
-        if (key in _CHOOSING or key.startswith("source.where.")) and key not in lost:
+        if _chooses_others(key) and key not in lost:
             raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run {command()}")
+
+
+def _chooses_others(key: str) -> bool:
+    """True for a key of what chooses scenes, by which recorded ones may not be. What STAC takes may: a login, say."""
+    of_source = key.startswith("source.") and not key.startswith("source.stac.")
+    return key == "source" or (of_source and chooses_scenes(key))

@@ -9,9 +9,10 @@ from runner.base.command import command
 from runner.base.console import say, tell
 from runner.base.overrides import for_shell, key_of, names_folder
 from runner.errors import RecordError
-from runner.log.restart import restarted_run
+from runner.log.restart import replayed, restarted_run
 from runner.log.upload import upload_complete
 from runner.log.verb import Verb, add_outputs, add_run
+from runner.publish.address import ACCESS
 from runner.record.lock import held
 from runner.record.recorded_inputs import found_again
 from runner.record.run import parted_by
@@ -57,7 +58,7 @@ def _run(options: Namespace) -> int:
             if _lacks_upload(earlier):
                 upload_complete(earlier, options.overrides)
                 return 0
-            say(_nothing_to_resume(folder, options.overrides))
+            say(_nothing_to_resume(earlier, options.overrides))
             return 0
         _go_on(earlier, options.overrides, explain=options.explain)
     return 0
@@ -78,14 +79,21 @@ def _lacks_upload(run: RunFolder) -> bool:
     return upload is not None and upload.files is None
 
 
-def _nothing_to_resume(folder: Path, overrides: list[str]) -> str:
-    """That a run is complete, and how overrides would be applied, which are not."""
-    again = f"{command()} log rerun {shlex.quote(str(folder))}"
+def _nothing_to_resume(run: RunFolder, overrides: list[str]) -> str:
+    """That a run is complete, and how overrides would be applied, which are not.
+
+    Raises RunnerError for overrides that could not be.
+    """
+    folder, place = run.path, shlex.quote(str(run.path))
+    again = f"{command()} log rerun {place}"
     if not overrides:
         return f"{folder} is complete: there is nothing to resume ({again} does it again)"
-    address = next((word.partition("=")[2] for word in overrides if key_of(word) == "output.upload"), "")
-    if address:
-        way = f"{command()} log upload {shlex.quote(str(folder))} {shlex.quote(address)}"
+    _refuse_other_folder(overrides)
+    job = replayed(run, overrides, folder.absolute(), resumed=False).job
+    others = [word for word in overrides if key_of(word) != "output.upload"]
+    words = " ".join(map(for_shell, others))
+    if job.output.upload and all(key_of(word).startswith(ACCESS) for word in others):
+        way = f"{command()} log upload {place} {shlex.quote(job.output.upload)}{f' -- {words}' if words else ''}"
         return f"{folder} is complete: there is nothing to resume; {way} uploads it"
     words = " ".join(map(for_shell, overrides))
     return (

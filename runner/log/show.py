@@ -20,6 +20,7 @@ from runner.record.claim import left_nothing
 from runner.record.run import PassRecord, Run, TaskExtent
 from runner.record.run_files import OutputFile
 from runner.record.run_folder import RunFolder, choose_run
+from runner.record.stack_rows import with_stacks_now
 from runner.record.uploaded import upload_state
 
 _HEADING = 12  # characters
@@ -40,7 +41,7 @@ def _arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> int:
-    run = choose_run(options.run, options.outputs)
+    run = with_stacks_now(choose_run(options.run, options.outputs))
     for text in how_it_ended(run):
         say(text)
     for heading, text in what_it_was(run):

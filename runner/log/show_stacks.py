@@ -1,15 +1,14 @@
 """The stacks of an archive as `show` prints them."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from runner.base import humanize
 from runner.base.console import say, show_table, table
 from runner.errors import RecordError, printable
-from runner.log.stack_rows import rows_now
 from runner.record.run import Run
 from runner.record.run_folder import RunFolder
+from runner.record.stack_rows import rows_now
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 
 MOST_STACKS: Final = 40
@@ -46,8 +45,6 @@ def show_stacks(archive: RunFolder, most: int | None) -> None:
         return
     if not rows:
         return
-    if archive.status in ("RUNNING", "KILLED"):
-        say(f"{'now':<12} {_counted(Counter(row.status for row in rows))}")
     show_table(table("", _COLUMNS, [_cells(row) for row in rows[:most]], _LEFT))
     if len(rows[:most]) < len(rows):
         say(f"and {len(rows) - len(rows[:most]):,} more: show --all prints them, {STACKS} has them")

@@ -42,7 +42,7 @@ SCHEMA: Final = pa.schema(
         ("bytes", pa.int64()),
         ("requests", pa.int64()),
         ("retries", pa.int64()),
-        ("peak_bytes", pa.int64()),  # resident, of the worker's process since it began
+        ("peak_bytes", pa.int64()),  # resident, of the worker's process, the most during the attempt
         ("pixels", pa.int64()),
         ("valid", pa.int64()),  # of them, those that count
     ]

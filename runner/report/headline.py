@@ -42,7 +42,9 @@ _REMEDIES: Final = {
     "OutputError": "Make room, or set output.dir to a folder that can be written to.",
 }
 _OF_SETTINGS: Final = ("ConfigError", "PlanError")  # kinds that come again until a setting is another
-_REMEDY: Final = re.compile(r"\b(source|output|fetch|stages|gdal|cluster)\.\w+|\bon_error\b")  # a message that has one
+_REMEDY: Final = re.compile(  # a message that has one
+    r"\b(source|output|fetch|stages|gdal|cluster|mask|zones)\.\w+|\bon_error\b"
+)
 _LEAST_SECONDS: Final = 1e-3  # of a part of the wall time
 _LONG: Final = 50  # characters of a path
 

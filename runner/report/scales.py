@@ -71,16 +71,19 @@ def number_ticks(scale: Scale, most: int, unit: str = "", *, whole: bool = False
     if whole:
         step = max(step, 1.0)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    largest = max(abs(scale.low), abs(scale.high))
+    powers = largest >= 1e9 or (digits > 4 and largest < 1e-3)  # of ten: else shorter without
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
     return [
-        Tick(scale.at(number * step), _label(number * step, digits, step) + unit) for number in range(first, last + 1)
+        Tick(scale.at(number * step), _label(number * step, digits, step, powers=powers) + unit)
+        for number in range(first, last + 1)
     ]
 
 
-def _label(number: float, digits: int, step: float) -> str:
+def _label(number: float, digits: int, step: float, *, powers: bool) -> str:
     if not number:
         return "0"
-    if digits > 4 or abs(number) >= 1e9:
+    if powers:
         return f"{number:.{max(0, math.floor(math.log10(abs(number) / step) + 1e-9))}e}"
     return f"{number:,.{digits}f}".replace("-", "\N{MINUS SIGN}")
 

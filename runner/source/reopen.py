@@ -1,7 +1,7 @@
 """The objects of an earlier run, found again: by their hrefs, in the same order, each held against its ETag."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -143,13 +143,23 @@ def refuse_problems(
     problems = [lookup.problem for lookup, stop in zip(lookups, stops, strict=True) if stop and lookup.problem]
     if not problems:
         return
-    mask_gone = any(lookup.current and not lookup.is_there for lookup in lookups)
-    setting = "mask.on_missing=skip" if mask_gone else "on_error=skip"
-    remedy = f"bring them back, leave out what is gone with {setting}"
-    remedy += ", or read what has changed as it is now by --unpinned" if pinned else ""
+    remedies = ["bring back what was recorded", *_remedies(lookups, pinned=pinned)]
     raise SourceError(
-        f"{len(problems)} of {len(lookups)} objects are not as recorded: {listed(problems, 5, '; ')}; {remedy}"
+        f"{len(problems)} of {len(lookups)} objects are not as recorded: {listed(problems, 5, '; ')}; "
+        f"{', '.join(remedies[:-1])}{' or ' if remedies[1:] else ''}{remedies[-1]}"
     )
+
+
+def _remedies(lookups: Sequence[Lookup], *, pinned: bool) -> Iterator[str]:
+    """What else helps: leaving out what is gone, unless nothing would be left, and reading what has changed."""
+    gone = [lookup for lookup in lookups if not lookup.is_there]
+    if len(gone) < len(lookups):
+        if any(lookup.current is None for lookup in gone):
+            yield "leave out scenes that are gone with on_error=skip"
+        if any(lookup.current for lookup in gone):
+            yield "leave out scenes whose masks are gone with mask.on_missing=skip"
+    if pinned and any(lookup.is_there and lookup.problem for lookup in lookups):
+        yield "read what has changed as it is now by --unpinned"
 
 
 def read_scenes(

@@ -17,53 +17,48 @@ def part(name: str, size: int | None) -> Part:
     return Part(name, {}, (Candidate(item, name, datetime(2020, 1, 6, tzinfo=UTC), {}),))
 
 
-def row(name: str, status: str = "COMPLETED") -> StackRow:
-    return StackRow(stack=name, values={}, status=status)
+def row(name: str, status: str = "COMPLETED", fetched: int | None = 10**9) -> StackRow:
+    return StackRow(stack=name, values={}, status=status, bytes=fetched)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "before", "ended", "seconds", "words"),
-    [
-        ([10**9] * 10, [], [], 5.0, "0 B of 10 GB"),
-        ([10**9] * 10, [], ["COMPLETED", "FAILED"], 10.0, "1 GB of 9 GB, 100 MB/s, 80.0 s left, 1 failed of 1 GB"),
-        ([10**9] * 10, [], ["FAILED"] * 9, 10.0, "0 B of 1 GB, 9 failed of 9 GB"),
-        ([10**9] * 2, [], ["FAILED"] * 2, 10.0, "0 B of 0 B, 2 failed of 2 GB"),
-        ([10**9] * 10, [], ["COMPLETED", *["OUTSIDE"] * 5], 10.0, "1 GB of 5 GB, 100 MB/s, 40.0 s left"),
-        ([10**9] * 10, ["OUTSIDE"] * 5, ["COMPLETED"], 10.0, "1 GB of 5 GB, 100 MB/s, 40.0 s left"),
-        ([None] * 10, [], ["COMPLETED", "FAILED"], 10.0, "80.0 s left, 1 failed"),
-        ([10**9] * 10, ["COMPLETED"] * 5, ["COMPLETED"], 10.0, "6 GB of 10 GB, 100 MB/s, 40.0 s left"),
-        ([None] * 10, ["COMPLETED"] * 5, ["COMPLETED"], 10.0, "40.0 s left"),
-        ([10**9] * 2, [], ["COMPLETED"] * 2, 10.0, "2 GB of 2 GB, 200 MB/s"),
-    ],
-    ids=[
-        "nothing yet",
-        "some",
-        "early failures",
-        "all failed",
-        "outside",
-        "resumed outside",
-        "unknown, one failed",
-        "resumed",
-        "unknown bytes",
-        "all",
-    ],
-)
-def test_bytes_rate_time_left_and_failures_are_said_as_far_as_they_are_known(
-    sizes: list[int | None], before: list[str], ended: list[str], seconds: float, words: str
+CASES = {
+    "nothing yet": ([10**9] * 10, 10**9, [], [], ""),
+    "some": ([10**9] * 10, 10**9, [], "CF", "1 GB of about 9 GB, 100 MB/s, 80.0 s left, 1 failed of about 1 GB"),
+    "a box": ([10**9] * 10, 10**8, [], "CF", "100 MB of about 900 MB, 10 MB/s, 80.0 s left, 1 failed of about 100 MB"),
+    "masks on top": ([10**9] * 10, 15 * 10**8, [], "C", "1.5 GB of about 15 GB, 150 MB/s, 90.0 s left"),
+    "by size": ([10**9, 8 * 10**9], 5 * 10**8, [], "C", "500 MB of about 4.5 GB, 50 MB/s, 80.0 s left"),
+    "early failures": ([10**9] * 10, 10**9, [], "F" * 9, "9 failed"),
+    "outside": ([10**9] * 10, 10**9, [], "COOOOO", "1 GB of about 5 GB, 100 MB/s, 40.0 s left"),
+    "resumed outside": ([10**9] * 10, 10**9, "OOOOO", "C", "1 GB of about 5 GB, 100 MB/s, 40.0 s left"),
+    "unknown sizes": (
+        [None] * 10,
+        10**9,
+        [],
+        "CF",
+        "1 GB of about 9 GB, 100 MB/s, 80.0 s left, 1 failed of about 1 GB",
+    ),
+    "fetched by GDAL": ([10**9] * 10, None, [], "CF", "80.0 s left, 1 failed"),
+    "resumed": ([10**9] * 10, 10**9, "CCCCC", "C", "6 GB of about 10 GB, 100 MB/s, 40.0 s left"),
+    "all": ([10**9] * 2, 10**9, [], "CC", "2 GB, 200 MB/s"),
+}
+STATUSES = {"C": "COMPLETED", "F": "FAILED", "O": "OUTSIDE"}
+
+
+@pytest.mark.parametrize(("sizes", "fetched", "before", "ended", "words"), CASES.values(), ids=CASES)
+def test_bytes_fetched_rate_time_left_and_failures_are_said_as_far_as_they_are_known(
+    sizes: list[int | None], fetched: int | None, before: str, ended: str, words: str
 ) -> None:
     names = [f"s{number}" for number in range(len(sizes))]
-    statuses = [*before, *ended]
-    progress = Progress(
-        [part(*each) for each in zip(names, sizes, strict=True)], map(row, names[: len(before)], before)
-    )
-    for name, status in list(zip(names, statuses, strict=False))[len(before) :]:
-        progress.add(row(name, status))
-    assert (progress.done, progress.total) == (len(statuses), len(sizes))
-    assert progress.in_words(seconds) == words
+    rows = [row(name, STATUSES[of], fetched) for name, of in zip(names, [*before, *ended], strict=False)]
+    progress = Progress([part(*each) for each in zip(names, sizes, strict=True)], rows[: len(before)])
+    for each in rows[len(before) :]:
+        progress.add(each)
+    assert (progress.done, progress.total) == (len(rows), len(sizes))
+    assert progress.in_words(10.0) == words
 
 
 def test_the_bytes_of_files_are_counted_once_for_all_of_their_bands() -> None:
     bands = [replace(part("file", 10**9), name=name) for name in ("red", "nir")]
     progress = Progress(bands, [])
-    progress.add(row("red"))
-    assert progress.in_words(10.0) == "500 MB of 1 GB, 50 MB/s, 10.0 s left"
+    progress.add(row("red", fetched=500 * 10**6))
+    assert progress.in_words(10.0) == "500 MB of about 1 GB, 50 MB/s, 10.0 s left"

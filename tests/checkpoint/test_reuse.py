@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import compose, local_source
+from jobs import compose, found_stack, local_source
 from passes import computed
 from scenes_on_disk import speckle, write_boxes, write_scene
 
@@ -21,8 +21,7 @@ from runner.errors import OutputError
 from runner.model import Stack
 from runner.planning.planner import make_plan
 from runner.planning.reading import fetch_options
-from runner.settings import ChunkSettings, JobSettings, OnError
-from runner.source.scenes import find_inputs
+from runner.settings import ChunkSettings, JobSettings
 from runner.source.stores import Stores
 
 SHAPE, BLOCK = (48, 40), 16
@@ -55,7 +54,7 @@ def bring_to(folder: Path, before: Scenes, after: Scenes) -> Stack:
             os.utime(scene(folder, day), ns=(0, 10**9 * seed))  # however fast the test is
     source = local_source(folder)
     stores = Stores.of_source(source, fetch_options(JobSettings().fetch))
-    return find_inputs(source, stores, OnError.stop, ignored).stack
+    return found_stack(source, stores)
 
 
 def ignored(*_: int) -> None:

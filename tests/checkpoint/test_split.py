@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import compose, local_source
+from jobs import compose, found_stack, local_source
 from passes import computed
 from scenes_on_disk import speckle, write_scene
 
@@ -23,8 +23,7 @@ from runner.reduce.partial import Needs, subtract
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.statistics import finish
 from runner.reduce.temporal import TemporalSums
-from runner.settings import ChunkSettings, JobSettings, OnError, SourceSettings
-from runner.source.scenes import find_inputs
+from runner.settings import ChunkSettings, JobSettings, SourceSettings
 from runner.source.stores import Stores
 
 SHAPE, BLOCK = (48, 40), 16
@@ -54,7 +53,7 @@ def stack_of(folder: Path, holes: list[float], **changes: object) -> Stack:
 
 def found(source: SourceSettings) -> Stack:
     stores = Stores.of_source(source, fetch_options(JobSettings().fetch))
-    return find_inputs(source, stores, OnError.stop, lambda *_: None).stack
+    return found_stack(source, stores)
 
 
 def without(stack: Stack, few: set[int]) -> Stack:

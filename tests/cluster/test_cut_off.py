@@ -8,7 +8,7 @@ import numpy as np
 import passes
 import pytest
 from dask_cluster import dask_cluster
-from jobs import compose
+from jobs import compose, found_stack
 from network_namespaces import HERE, Machine, can_be_made, machines
 from scenes_on_disk import speckle, write_scene
 
@@ -18,8 +18,7 @@ from runner.engine.trace import TaskTrace
 from runner.model import Stack
 from runner.planning.planner import make_plan
 from runner.preview import stores_of
-from runner.settings import JobSettings, OnError
-from runner.source.scenes import find_inputs
+from runner.settings import JobSettings
 
 SILENT_SECONDS = 10.0
 TASKS_BEFORE = 20
@@ -54,7 +53,7 @@ def stack_of(folder: Path) -> tuple[JobSettings, Stack]:
     job = compose(
         "source=local", f"source.url={folder}/*.tif", r"source.datetime_regex=(?P<date>\d{8})", "chunks=block"
     )
-    return job, find_inputs(job.source, stores_of(job), OnError.stop, lambda done, total: None).stack
+    return job, found_stack(job.source, stores_of(job))
 
 
 @pytest.mark.slow

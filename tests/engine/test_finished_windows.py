@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jobs import compose, local_source
+from jobs import compose, found_stack, local_source
 from scenes_on_disk import write_scene
 
 from runner.checkpoint.store import Partials
@@ -23,9 +23,7 @@ from runner.model import Stack
 from runner.planning.planner import make_plan
 from runner.planning.records import Pass
 from runner.read.header import Window
-from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, JobSettings, OnError, RasterDtype
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import ChunkSettings, ClusterKind, ClusterSettings, JobSettings, RasterDtype
 
 
 class Copies(Observer):
@@ -47,7 +45,7 @@ class Copies(Observer):
 def test_finished_windows_hold_the_values_of_the_result(folder_of_scenes: Path, kind: str, statistics: str) -> None:
     words = [f"stages.temporal_mean.cluster.kind={kind}", f"stages.temporal_mean.statistics={statistics}"]
     job = compose("source=local", f"source.url={folder_of_scenes}/*.tif", "chunks.y=100", "chunks.x=200", *words)
-    stack = find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack
+    stack = found_stack(job.source, on_error=job.on_error)
     one = next(one for one in make_plan(job, stack).passes if "temporal_mean" in [stage.name for stage in one.stages])
     copies = Copies()
     result, _ = compute_pass(one, stack, copies)
@@ -78,7 +76,7 @@ class Elsewhere:
 @pytest.fixture
 def stack(folder_of_scenes: Path) -> Stack:
     source = local_source(folder_of_scenes)
-    return find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
+    return found_stack(source)
 
 
 @cache
@@ -131,7 +129,7 @@ def test_a_value_beyond_the_rasters_type_is_noted_as_it_is_here(tmp_path: Path) 
     for day in (6, 12):
         write_scene(tmp_path / f"S1A_202001{day:02}_ASC.tif", np.full((64, 64), 1e300))
     source = local_source(tmp_path)
-    stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
+    stack = found_stack(source)
     (pass_,) = passes(stack, "float32")
     assert run_pass(pass_, stack, Elsewhere(), Observer()).beyond == {("temporal_mean", "mean")}  # type: ignore[arg-type]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faulty_server import FaultyServer, Script, always, faulty_server, for_blocks
-from jobs import compose
+from jobs import compose, found_stack
 from masked_scenes import mask_settings, masked_stack, write_mask, write_pair
 from scenes_on_disk import speckle, write_scene
 
@@ -21,8 +21,6 @@ from runner.planning.records import Task
 from runner.read.header import Window
 from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError
 from runner.settings import JobSettings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
 
 SHAPE = (300, 200)
 
@@ -40,7 +38,7 @@ def job_at(server: FaultyServer, *words: str) -> JobSettings:
 
 
 def stack_of(job: JobSettings) -> Stack:
-    return find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack
+    return found_stack(job.source, on_error=job.on_error)
 
 
 def seen_by(error: ReadError, worker: str) -> ReadError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import compose
+from jobs import compose, found_stack
 from scenes_on_disk import speckle, write_scene
 
 from runner.engine.compute import compute_pass
@@ -16,8 +16,6 @@ from runner.model import Stack
 from runner.planning.planner import make_plan
 from runner.planning.records import Pass
 from runner.settings import JobSettings, ReaderName
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
 from runner.summary import show_plan
 
 WIDE = (20_000, 20_000)
@@ -30,7 +28,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[JobSettings, Stack]
         write_scene(folder / f"2020010{day}.tif", speckle((600, 700), seed=day))
     words = ["stages.temporal_mean.statistics=[mean,std,count,median]", "chunks.y=250", "chunks.x=300"]
     job = compose("source=local", f"source.url={folder}/*.tif", "cluster@stages.temporal_mean.cluster=threads", *words)
-    return job, find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack
+    return job, found_stack(job.source, on_error=job.on_error)
 
 
 def pass_over_time(job: JobSettings, stack: Stack) -> Pass:

@@ -16,7 +16,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--virtual-time-budget=4000", "--dump-dom",
 )  # fmt: skip
-WIDTHS = (360, 768, 1280)  # CSS pixels of a telephone, a tablet, a laptop
+WIDTHS = (360, 768, 1200, 1280)  # CSS pixels of a telephone, a tablet, laptops
 
 # Runs inside a copy of the page, in a frame of each width, and tells the page around it what it finds.
 MEASURE = """
@@ -39,10 +39,12 @@ addEventListener("load", () => {
       overlapping.push([one.textContent, other.textContent]);
   }
   const tall = one => place(one).height > 2 * parseFloat(getComputedStyle(one).lineHeight);
+  const wide = one => one.scrollWidth > one.clientWidth + 1;
   const figures = [...document.querySelectorAll(".number")];
   parent.postMessage({
     width: innerWidth, labels: seen.length, overlapping, outside,
-    cut: figures.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent),
+    cut: figures.filter(wide).map(one => one.textContent),
+    scrolled: [...document.querySelectorAll(".slowest .scroll")].filter(wide).length,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     broken: [...document.querySelectorAll(".slowest td.name")].filter(tall).map(one => one.textContent),
     pictures: [...document.images].map(one => one.naturalWidth),

@@ -8,7 +8,10 @@ from runner.config import job_config
 from runner.config.messages import explain
 from runner.config.overrides import refuse_overrides
 from runner.config.vocabulary import config_dir
-from runner.settings import JobSettings, SourceKind, SourceSettings
+from runner.model import Stack
+from runner.settings import JobSettings, MaskSettings, OnError, SourceKind, SourceSettings
+from runner.source.scenes import find_inputs
+from runner.source.stores import Stores
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Typed = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,6 +27,17 @@ def local_source(folder: Path, **changes: object) -> SourceSettings:
         "datetime_regex": r"(?P<date>\d{8})",
     }
     return SourceSettings(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def found_stack(
+    source: SourceSettings,
+    stores: Stores | None = None,
+    mask: MaskSettings | None = None,
+    on_error: OnError = OnError.stop,
+) -> Stack:
+    """The stack of a source, whose objects are listed and whose headers are read."""
+    stores = stores or Stores(source.s3)
+    return find_inputs(source, stores, on_error, lambda done, total: None, mask).stack
 
 
 def compose(*overrides: str) -> JobSettings:

@@ -5,14 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
+from jobs import found_stack
 from rasterio.transform import Affine
 from scenes_on_disk import write_scene
 
 from runner.model import Stack
 from runner.read.header import Window
-from runner.settings import MaskHrefSettings, MaskSettings, OnError, S3Settings, SourceSettings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import MaskHrefSettings, MaskSettings, OnError, SourceSettings
 
 UTM = Affine(20, 0, 499980, 0, -20, 5300040)
 REPLACE = [r"_B\.tif$", "_QA.tif"]
@@ -67,7 +66,7 @@ def mask_settings(**test: Any) -> MaskSettings:
 
 def masked_stack(source: SourceSettings, mask: MaskSettings, on_error: OnError = OnError.stop) -> Stack:
     """The scenes of a source with their masks."""
-    return find_inputs(source, Stores(S3Settings()), on_error, lambda done, total: None, mask).stack
+    return found_stack(source, mask=mask, on_error=on_error)
 
 
 def hidden_by(path: Path, scene: Window, mask: MaskSettings, place: MaskPlace) -> np.ndarray:

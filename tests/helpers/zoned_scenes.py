@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jobs import found_stack
 from passes import computed
 from scenes_on_disk import speckle, write_scene
 from zone_files import feature, star
 
 from runner.model import Stack
-from runner.settings import JobSettings, OnError, SourceSettings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import JobSettings, SourceSettings
 
 SHAPE, SCENES = (90, 120), 3
 THIN = ((50.6, 50.6), (50.9, 50.6), (50.9, 50.9))  # a zone without the centre of a pixel
@@ -39,7 +38,7 @@ def stars() -> Iterator[dict[str, Any]]:
 
 def stack_of(source: SourceSettings) -> Stack:
     """The stack of a source."""
-    return find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
+    return found_stack(source)
 
 
 def zone_table(job: JobSettings, stack: Stack) -> dict[str, np.ndarray]:

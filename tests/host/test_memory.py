@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from runner.host import memory
 from runner.host.cgroup import GroupLimits, group_limits
 from runner.host.memory import memory_limit_bytes
 
@@ -100,3 +101,16 @@ def test_a_process_is_as_old_as_its_parent_knows() -> None:
     started = time.monotonic()
     done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
     assert 0 < float(done.stdout) <= time.monotonic() - started + 0.01  # a tick of the kernel's clock
+
+
+@pytest.mark.parametrize(("earlier", "expected"), [(600, 620), (620, 300)])
+def test_what_a_process_held_before_does_not_count_in_its_peak_since(
+    monkeypatch: pytest.MonkeyPatch, earlier: int, expected: int
+) -> None:
+    monkeypatch.setattr(memory, "_status_bytes", {"VmHWM:": 620, "VmRSS:": 300}.__getitem__)
+    assert memory.peak_bytes_since(earlier) == expected
+
+
+def test_the_peak_since_now_is_what_is_held_now() -> None:
+    held = psutil.Process().memory_info().rss
+    assert abs(memory.peak_bytes_since(memory.peak_bytes()) / held - 1) < 0.1

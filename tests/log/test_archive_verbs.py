@@ -18,7 +18,7 @@ from rasterio.transform import from_origin
 from scenes_on_disk import speckle, write_scene
 from waiting import LONG
 
-from runner.record.stacks import read_stacks, write_stacks
+from runner.record.stacks import StackRow, read_stacks, write_stacks
 
 STACKS = {"10TET_VV": "COMPLETED", "10TET_VH": "FAILED", "11TLN_VV": "COMPLETED", "11TLN_VH": "WAITING"}
 
@@ -85,12 +85,16 @@ def test_a_stack_of_it_is_shown_as_a_run(made: Path) -> None:
 
 def test_stacks_that_ended_after_the_table_was_written_are_shown_as_they_are(copied: Path) -> None:
     folder = copied / "outputs/day/10-00-00_rtc"
-    rows = [replace(row, status="WAITING", scenes=None) for row in read_stacks(folder)]
+    rows = [StackRow(stack=row.stack, values=row.values) for row in read_stacks(folder)]
     write_stacks(folder, ("tile", "band"), rows)
-    change(folder, status="RUNNING", host="elsewhere", heartbeat="2026-03-02T14:05:09Z")
+    waiting = {"stack_by": ["tile", "band"], "stacks": 4, "statuses": {"WAITING": 4}, "scenes": 0, "bytes": None}
+    change(folder, status="RUNNING", host="elsewhere", heartbeat="2026-03-02T14:05:09Z", archive=waiting)
     shown = asked(copied, "show", folder).stdout
     assert "KILLED" in shown.splitlines()[1]
-    assert "now          2 completed, 1 waiting, 1 failed" in shown
+    assert "4 stacks by tile, band: 2 completed, 1 waiting, 1 failed; 1" in shown
+    assert ["10TET_VV", "COMPLETED", "EPSG:32610", "float32"] in [line.split()[:4] for line in shown.splitlines()]
+    (line,) = [line for line in asked(copied, "ls").stdout.splitlines() if "10-00-00_rtc" in line]
+    assert "2 of 4 stacks" in line
 
 
 def test_many_stacks_are_shown_as_the_first_of_them(copied: Path) -> None:

@@ -11,6 +11,12 @@ from runner.log.cli import main
         (["lss"], "error: lss: there is no such verb; did you mean 'ls'; there are ls, show, diff"),
         (["ls", "--were", "x"], "error: --were: there is no such flag; did you mean '--where'; see"),
         (["verify", "last", "--blokcs", "1"], "error: --blokcs: there is no such flag; did you mean '--blocks'"),
+        (
+            ["resume", "last", "mask.band=2"],
+            "error: mask.band=2: overrides come after --: cog-stack-runner log resume last -- mask.band=2;",
+        ),
+        (["show", "last", "chunks=row"], "error: unrecognized arguments: chunks=row; see"),
+        (["resume", "last", "chunks"], "error: unrecognized arguments: chunks; see"),
         (["show"], "error: the following arguments are required: RUN; see"),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from jobs import local_source
+from jobs import found_stack, local_source
 from log_folders import altered_pixel, ask, asked, change, complete, facts_of, run, write_run
 from rasterio.transform import from_origin
 from scenes_on_disk import speckle, write_scene
@@ -21,8 +21,7 @@ from runner.errors import RecordError
 from runner.log.rerun import new_folder, recorded_inputs
 from runner.record.input_rows import RecordedInput
 from runner.record.run_folder import read_run
-from runner.settings import JobSettings, OnError, S3Settings
-from runner.source.scenes import find_inputs
+from runner.settings import JobSettings
 from runner.source.stores import Stores
 
 pytestmark = pytest.mark.slow  # each starts runs
@@ -405,7 +404,7 @@ def test_what_stands_beside_an_object_is_held_against_its_recorded_digest(
 ) -> None:
     row = RecordedInput("x.tif", "x", None, True, None, 1, None, None, sidecars=sidecars, sidecars_sha256=sha256)
     write_scene(tmp_path / "20200101.tif", speckle((20, 20)))
-    (scene,) = find_inputs(local_source(tmp_path), Stores(S3Settings()), OnError.stop, lambda *_: None).stack.scenes
+    (scene,) = found_stack(local_source(tmp_path)).scenes
     assert bool(row.changed_beside(replace(scene, sidecars_sha256=now))) is changed
 
 

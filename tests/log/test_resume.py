@@ -330,14 +330,6 @@ def test_a_complete_run_has_nothing_to_resume_and_keeps_its_tasks_if_asked(
     assert facts_of(tmp_path / "run") == before
 
 
-def test_overrides_of_a_complete_run_are_said_not_to_be_applied_and_how_they_would_be(tmp_path: Path) -> None:
-    write_run(tmp_path / "run")
-    done = asked(tmp_path, "resume", "run", "--", "chunks=row", "mask=none")
-    assert done.returncode == 0
-    assert "there is nothing to resume, and chunks=row mask=none is not applied; " in done.stdout
-    assert "log rerun run -- chunks=row mask=none applies it" in done.stdout
-
-
 def test_the_help_says_that_explain_resumes(tmp_path: Path) -> None:
     assert "it is not a dry run" in " ".join(asked(tmp_path, "resume", "--help").stdout.split())
 

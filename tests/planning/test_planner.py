@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jobs import compose, local_source
+from jobs import compose, found_stack, local_source
 from marks import few_quick
 from scenes_on_disk import speckle, write_scene
 
@@ -20,8 +20,7 @@ from runner.planning.planner import make_plan
 from runner.planning.reading import left_to_gdal
 from runner.planning.records import Chunks, Plan
 from runner.planning.whole import OPTIONS
-from runner.settings import OnError, S3Settings
-from runner.source.scenes import find_inputs
+from runner.settings import S3Settings
 from runner.source.stores import Stores
 from runner.summary import describe_left_to_gdal, describe_too_few
 
@@ -30,7 +29,7 @@ from runner.summary import describe_left_to_gdal, describe_too_few
 def stack(tmp_path: Path) -> Stack:
     for day in (1, 2, 3):
         write_scene(tmp_path / f"2020010{day}.tif", speckle((600, 500)))
-    return find_inputs(local_source(tmp_path), Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    return found_stack(local_source(tmp_path))
 
 
 def plan_of(stack: Stack, *overrides: str) -> Plan:
@@ -232,7 +231,7 @@ def test_what_becomes_float64_is_planned_as_float64(stack: Stack) -> None:
 def test_the_largest_tiles_of_all_scenes_are_planned(stack: Stack, tmp_path: Path) -> None:
     write_scene(tmp_path / "20200104.tif", speckle((600, 500)), blockxsize=512, blockysize=512)
     source, stores = local_source(tmp_path), Stores(S3Settings())
-    larger = find_inputs(source, stores, OnError.stop, lambda done, total: None).stack
+    larger = found_stack(source, stores)
     assert (stack.tile_bytes, larger.tile_bytes) == (256 * 256 * 4, 512 * 512 * 4)
 
 
@@ -260,7 +259,7 @@ def test_equal_stages_are_one_pass_wherever_they_stand(stack: Stack) -> None:
 def test_why_scenes_are_left_to_gdal_is_told(stack: Stack, tmp_path: Path) -> None:
     write_scene(tmp_path / "lzma/20200104.tif", speckle((600, 500)), compress="lzma")
     stores = Stores(S3Settings())
-    found = find_inputs(local_source(tmp_path), stores, OnError.stop, lambda done, total: None).stack
+    found = found_stack(local_source(tmp_path), stores)
     reasons = left_to_gdal(compose(), found)
     assert describe_left_to_gdal(reasons, 4) == ["1 of 4 scenes are read by GDAL: compression lzma"]
     assert not left_to_gdal(compose(), stack)
@@ -326,7 +325,7 @@ def test_a_median_over_space_takes_whole_scenes_and_one_over_time_all_of_them(st
 def test_the_notebooks_chunks_decode_19_percent_more(tmp_path: Path) -> None:
     path = write_scene(tmp_path / "20200101.tif", speckle((5490, 5490)), blockxsize=512, blockysize=512, compress=None)
     source = local_source(path.parent)
-    stack = find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    stack = found_stack(source)
     assert plan_of(stack, "chunks=notebook").passes[0].cost.over_read == pytest.approx((12 / 11) ** 2)
 
 

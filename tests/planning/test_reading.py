@@ -4,12 +4,11 @@ import pickle
 from pathlib import Path
 
 import pytest
-from jobs import ROOT, compose, local_source
+from jobs import ROOT, compose, found_stack, local_source
 
 from runner.planning.planner import make_plan
 from runner.planning.reading import fetch_options, make_reading
-from runner.settings import OnError, ReaderName, S3Settings
-from runner.source.scenes import find_inputs
+from runner.settings import ReaderName, S3Settings
 from runner.source.stores import Stores
 
 BELOW_THE_PLAN = ("engine", "checkpoint", "cluster")
@@ -25,7 +24,7 @@ def test_no_module_below_the_plan_sees_the_settings_of_a_job(room: str) -> None:
 def test_all_passes_share_one_reading_and_the_stores_of_the_run(folder_of_scenes: Path, engine: str) -> None:
     job = compose(f"engine={engine}", "fuse=false")
     stores = Stores(S3Settings(), fetch_options(job.fetch))
-    stack = find_inputs(local_source(folder_of_scenes), stores, OnError.stop, lambda done, total: None).stack
+    stack = found_stack(local_source(folder_of_scenes), stores)
     plan = make_plan(job, stack, stores=stores)
     assert len(plan.passes) == 2
     assert all(one.reading is plan.reading for one in plan.passes)
@@ -35,7 +34,7 @@ def test_all_passes_share_one_reading_and_the_stores_of_the_run(folder_of_scenes
 
 def test_a_reading_travels_to_a_worker_without_its_open_stores(folder_of_scenes: Path) -> None:
     source, job = local_source(folder_of_scenes), compose("gdal=cloud")
-    stack = find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    stack = found_stack(source)
     reading = make_reading(job, stack)
     arrived = pickle.loads(pickle.dumps(reading))
     assert (arrived.rule, arrived.fetch, arrived.gdal_options) == (reading.rule, reading.fetch, reading.gdal_options)

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 import rasterio.windows
 from affine import Affine
-from jobs import compose
+from jobs import compose, found_stack
 from marks import few_quick
 from obstore.store import LocalStore
 from scenes_on_disk import write_scene
@@ -24,8 +24,6 @@ from runner.read.decode import fast_path_refusal
 from runner.read.gdal_array import GdalArray
 from runner.read.header import Header, SceneFile, ScenePixels, Window, completed, read_header
 from runner.source.reachable import opened_source
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
 
 GRID: dict[str, Any] = {"driver": "GTiff", "crs": "EPSG:32610", "transform": Affine(20, 0, 499980, 0, -20, 4200000)}
 SHAPE = (70, 90)
@@ -244,7 +242,7 @@ def test_an_object_that_was_replaced_between_two_jobs_of_a_process_is_read_anew(
             write_scene(tmp_path / "x.tif", pixels).rename(tmp_path / "b/20200101.tif")
             job = compose(*words, *engine)
             with opened_source(job) as job:
-                stack = find_inputs(job.source, Stores(job.source.s3), job.on_error, lambda done, total: None).stack
+                stack = found_stack(job.source, on_error=job.on_error)
                 (one,) = make_plan(job, stack).passes
                 result, _ = compute_pass(one, stack)
             assert result.values["spatial_mean"]["mean"].tolist() == [value]

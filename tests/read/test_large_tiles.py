@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import compose, local_source
+from jobs import compose, found_stack, local_source
 from scenes_on_disk import speckle, write_scene
 
 from runner.errors import PlanError
@@ -13,9 +13,6 @@ from runner.model import Stack
 from runner.planning.planner import make_plan
 from runner.planning.reading import make_reading
 from runner.planning.records import Pass
-from runner.settings import OnError, S3Settings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
 from runner.summary import show_plan
 
 HEIGHT, WIDTH = 26_000, 20_000
@@ -41,7 +38,7 @@ def in_strips(stack: Stack, rows: int) -> Stack:
 def stack(tmp_path: Path) -> Stack:
     for day in (1, 2, 3):
         write_scene(tmp_path / f"2020010{day}.tif", speckle((60, 50)))
-    return find_inputs(local_source(tmp_path), Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    return found_stack(local_source(tmp_path))
 
 
 def pass_of(stack: Stack, gibibytes: float, *overrides: str, threads: int = 1) -> Pass:

@@ -15,7 +15,7 @@ import rasterio.shutil
 import tiff_files
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs import local_source
+from jobs import found_stack, local_source
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from small_tiffs import (
@@ -43,9 +43,7 @@ from runner.planning.records import Chunks, Task
 from runner.read.header import Window, read_header
 from runner.read.masks import FileMask
 from runner.reduce.statistics import finish
-from runner.settings import Georeference, JobSettings, MaskSettings, OnError, Over, OwnMask, ReaderName, StageSettings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import Georeference, JobSettings, MaskSettings, Over, OwnMask, ReaderName, StageSettings
 
 Bools = npt.NDArray[np.bool_]
 
@@ -396,7 +394,7 @@ def prepared(
     job = JobSettings(
         source=source, reader=which, mask=MaskSettings(mask), stages={"a": StageSettings(over, statistics)}
     )
-    stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
+    stack = found_stack(source)
     return job, stack, make_rule(job, stack)
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
-from jobs import Typed, compose, local_source
+from jobs import Typed, compose, found_stack, local_source
 from log_folders import asked
 from marks import few_quick
 from rasterio.transform import from_origin
@@ -25,9 +25,7 @@ from runner.engine.trace import TaskTrace
 from runner.model import Stack
 from runner.planning.planner import make_plan
 from runner.planning.weights import row_areas
-from runner.settings import JobSettings, OnError, S3Settings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import JobSettings
 
 NAMES = ["mean", "count", "valid_fraction", "sum", "min", "max", "var", "std"]
 PROFILE = {"crs": "EPSG:4326", "transform": from_origin(10, 80, 0.05, 0.05)}
@@ -62,7 +60,7 @@ def job_of(folder: Path, *overrides: str) -> JobSettings:
 
 
 def stack_of(job: JobSettings) -> Stack:
-    return find_inputs(job.source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    return found_stack(job.source)
 
 
 def over_space(job: JobSettings) -> dict[str, Values]:

@@ -148,9 +148,9 @@ def test_sums_are_exact_up_to_and_beyond_the_bits_of_a_float64(lowest: int, spre
     tiles[scenes // 2, ::2, 4:] = np.ldexp(one_bit, lowest)
     over_time, over_space, _ = fused(tiles, 3, [WHOLE], Pixels(np.dtype("f4")))
     found = finish(over_time, ["sum"], min_count=0)["sum"][:ROWS, :COLUMNS]
-    wanted = [[math.fsum(cell) for cell in row] for row in tiles.astype(np.float64).transpose(1, 2, 0)]
+    wanted = [[math.fsum(cell) for cell in row] for row in tiles.astype(np.float64).transpose(1, 2, 0).tolist()]
     np.testing.assert_array_equal(found, wanted)
-    in_space = [math.fsum(tile.astype(np.float64).ravel()) for tile in tiles]
+    in_space = [math.fsum(tile.astype(np.float64).ravel().tolist()) for tile in tiles]
     np.testing.assert_array_equal(finish(over_space, ["sum"], min_count=0)["sum"], in_space)
 
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jobs import ROOT
+from marks import few_quick
 from waiting import LONG
 
 from runner.errors import ConfigError, PlanError
@@ -94,7 +95,7 @@ def test_a_part_of_a_tile_goes_to_its_scene(dtype: str) -> None:
     assert partial.seen.tolist() == [2000] * 3
 
 
-@pytest.mark.parametrize("dtype", ["f4", "i2", "u8"])
+@pytest.mark.parametrize("dtype", few_quick(["f4", "i2", "u8"]))  # each is compiled anew
 @pytest.mark.parametrize("needs", [Needs(), Needs(sums=True), Needs(extremes=True), ALL])
 def test_counts_do_not_depend_on_what_else_is_asked_for(dtype: str, needs: Needs) -> None:
     tile = tile_of(dtype)

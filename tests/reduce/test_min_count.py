@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import xarray as xr
-from jobs import compose, local_source
+from jobs import compose, found_stack, local_source
 from marks import few_quick
 from scenes_on_disk import write_scene
 
@@ -20,9 +20,7 @@ from runner.reduce.partial import Partial
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.statistics import Statistic, needs
 from runner.reduce.temporal import TemporalSums
-from runner.settings import JobSettings, OnError, S3Settings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import JobSettings
 
 NAMES = ["count", "valid_fraction", "sum", "mean", "min", "max", "var", "std", "median", "q25"]
 SHAPE = (3, 20, 40)
@@ -77,7 +75,7 @@ def job_of(folder: Path, engine: str, counts: tuple[int, int]) -> JobSettings:
 @pytest.mark.parametrize("engine", few_quick(["block", "xarray"]))
 def test_a_value_of_fewer_pixels_is_missing(folder: Path, engine: str, counts: tuple[int, int]) -> None:
     job = job_of(folder, engine, counts)
-    stack = find_inputs(job.source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    stack = found_stack(job.source)
     found: dict[str, dict[str, Values]] = {}
     for one in make_plan(job, stack).passes:
         found |= compute_pass(one, stack)[0].values

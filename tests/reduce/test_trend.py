@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from marks import few_quick
-from scipy import stats
 from slopes import expected
 
 from runner.reduce.partial import Partial, combine, rectangle, renumbered, rows
@@ -159,6 +158,8 @@ def test_times_are_counted_from_one_moment_for_all_stacks() -> None:
 @pytest.mark.parametrize("scenes", [2, 3, 12, 60])
 @pytest.mark.parametrize("dtype", few_quick(["f4", "i2"]))
 def test_the_median_slope_is_scipys(dtype: str, scenes: int) -> None:
+    from scipy import stats  # a second, which processes that run other tests spare
+
     stack = speckled(dtype, (scenes, 3, 5), scenes)
     times = [LEAP + DAY * day for day in sorted(np.random.default_rng(0).integers(0, 900, scenes).tolist())]
     found = finish_ordered(stack, Pixels(stack.dtype, 0), ["theil_sen"], np.array(times, float))["theil_sen"]
@@ -200,6 +201,8 @@ def test_median_slopes_are_those_of_all_pairs(values: Stack, shuffle: Any) -> No
     shuffle=st.randoms(),
 )
 def test_mann_kendall_counts_rises_and_falls_and_knows_ties(values: Stack, shuffle: Any) -> None:
+    from scipy import stats  # a second, which processes that run other tests spare
+
     times = np.sort([shuffle.randrange(12) for _ in values]).astype(float)
     found = finish_ordered(values, Pixels(values.dtype), ["mann_kendall", "mann_kendall_p"], times)
     for cell, column in enumerate(values.T[:5]):
@@ -226,6 +229,8 @@ def variance(x: Stack, t: Stack) -> float:
 
 
 def test_mann_kendall_without_its_correction_is_scipys_kendall() -> None:
+    from scipy import stats  # a second, which processes that run other tests spare
+
     rng = np.random.default_rng(3)
     x, t = rng.integers(0, 9, 40).astype(float), np.sort(rng.integers(0, 30, 40)).astype(float)
     found = finish_ordered(x[:, np.newaxis], Pixels(x.dtype), ["mann_kendall"], t)["mann_kendall"]

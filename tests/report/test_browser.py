@@ -31,6 +31,7 @@ def test_it_fits_every_width_and_no_label_lies_on_another(tmp_path: Path, shape:
     for one in measured(report, tmp_path):
         told = {name: one[name] for name in ("overflow", "overlapping", "outside", "cut")}
         assert told == {"overflow": 0, "overlapping": [], "outside": [], "cut": []}, one["width"]
+        assert not one["scrolled"] or one["width"] < 1200, one["width"]
         assert all(one["pictures"])
         assert all(one["heights"])
         assert bool(one["labels"]) == (status != "KILLED")

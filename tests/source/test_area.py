@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import local_source
+from jobs import found_stack, local_source
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from rasterio.warp import transform, transform_geom
@@ -30,7 +30,7 @@ def stack_of(folder: Path, area: object, **changes: object) -> Stack:
     """The stack of a folder's scenes in an area, a GeoJSON object."""
     (folder / "area.geojson").write_text(json.dumps(area))
     source = local_source(folder, area=str(folder / "area.geojson"), **changes)
-    return find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    return found_stack(source)
 
 
 def polygon(*rings: object, crs: str = "EPSG:32610") -> dict[str, object]:
@@ -228,7 +228,7 @@ def test_a_box_in_metres_is_where_it_is_on_a_grid_of_degrees(globes: dict[int, P
     box = [480_000, 1_000_000, 520_000, 1_100_000]
     for west, folder in globes.items():
         source = local_source(folder, bbox=box, bbox_crs=f"EPSG:{32600 + zone}")
-        found = find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack.grid
+        found = found_stack(source).grid
         first = west + (middle - west) % 360 // 10 * 10
         assert (found.transform[2], found.width) == (first, 1)
 
@@ -248,7 +248,7 @@ def test_a_box_is_the_same_place_whichever_way_longitudes_are_counted(
     globes: dict[int, Path], west: int, box: list[float], grid: tuple[int, int]
 ) -> None:
     source = local_source(globes[west], bbox=box)
-    found = find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack.grid
+    found = found_stack(source).grid
     assert (found.transform[2], found.width) == grid
 
 

@@ -3,21 +3,18 @@
 from pathlib import Path
 
 import pytest
-from jobs import local_source
+from jobs import found_stack, local_source
 from multiband import write_bands
 
 from runner.errors import SourceError
 from runner.model import Stack
-from runner.settings import OnError, S3Settings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
 
 PLANET = ("blue", "green", "red", "nir")
 
 
 def stack_of(folder: Path, band: int | str) -> Stack:
     source = local_source(folder, band=band)
-    return find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    return found_stack(source)
 
 
 def test_a_band_is_found_by_its_description(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]  # no stubs in the test extra
 import pytest
+from jobs import found_stack
 from moto import moto_server
 from scenes_on_disk import speckle, write_scene
 
@@ -13,9 +14,8 @@ from runner.errors import ReadError, SourceError
 from runner.model import Scene
 from runner.read.fetch import FetchOptions
 from runner.read.store_errors import MissingError
-from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
+from runner.settings import S3Settings, SourceKind, SourceSettings
 from runner.source.checksums import damaged
-from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
 Bucket = tuple[Any, SourceSettings]
@@ -38,7 +38,7 @@ def bucket(tmp_path: Path) -> Iterator[Bucket]:
 
 
 def scenes_of(source: SourceSettings) -> tuple[Scene, ...]:
-    return find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack.scenes
+    return found_stack(source).scenes
 
 
 def problems(source: SourceSettings, scenes: tuple[Scene, ...]) -> list[ReadError]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import quote_plus
 
 import pytest
+from jobs import found_stack
 from s3_pages import page_xml
 from scenes_on_disk import speckle, write_scene
 from scripted_server import Answer, Asked, error, scripted_server
@@ -13,9 +14,8 @@ from runner.demo.server import serve
 from runner.errors import SourceError
 from runner.model import StoredObject
 from runner.read.fetch import FetchOptions
-from runner.settings import AzureSettings, GcsSettings, OnError, SourceSettings
+from runner.settings import AzureSettings, GcsSettings, SourceSettings
 from runner.source.listing import list_objects
-from runner.source.scenes import find_inputs
 from runner.source.stores import Stores
 
 NAMES = ["a/20200101.tif", "a/b/20200102.tif", "a/b/c/20200103.tif", "a/b/notes 20200104.txt", "z/20200105+x y.tif"]
@@ -63,7 +63,7 @@ def test_a_glob_over_google_finds_what_it_names(endpoint: str, pattern: str, exp
 def test_a_bucket_of_google_becomes_a_stack(endpoint: str) -> None:
     source = google(endpoint, "gs://bucket/a/**/*.tif")
     stores = Stores.of_source(source, QUICK)
-    stack = find_inputs(source, stores, OnError.stop, lambda done, total: None).stack
+    stack = found_stack(source, stores)
     assert [scene.name for scene in stack.scenes] == ["20200101", "b/20200102", "b/c/20200103"]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import local_source
+from jobs import found_stack, local_source
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 from scenes_on_disk import write_scene
@@ -26,7 +26,7 @@ def stack_of(folder: Path, *profiles: dict[str, object], **changes: object) -> S
         shape, dtype = profile.pop("shape", (40, 30)), profile.pop("pixels", "float32")
         write_scene(folder / f"202001{day:02}.tif", np.ones(shape, dtype), **profile)  # type: ignore[call-overload]
     source = local_source(folder, **changes)
-    return find_inputs(source, Stores(S3Settings()), OnError.stop, lambda done, total: None).stack
+    return found_stack(source)
 
 
 @pytest.mark.parametrize(

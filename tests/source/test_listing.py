@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from jobs import ROOT, local_source
+from jobs import ROOT, found_stack, local_source
 from scenes_on_disk import speckle, write_scene
 from waiting import LONG
 
@@ -104,7 +104,7 @@ def test_listed_objects_have_size_etag_and_time(endpoint: str, buckets: Path) ->
 
 def test_a_bucket_becomes_a_stack(endpoint: str) -> None:
     source = source_at(endpoint, "s3://bucket/**/*.tif")
-    stack = find_inputs(source, Stores(source.s3), OnError.stop, lambda done, total: None).stack
+    stack = found_stack(source)
     assert [scene.name for scene in stack.scenes] == [name.removesuffix(".tif") for name in (*NAMES[:3], NAMES[4])]
 
 
@@ -181,17 +181,15 @@ _FIND_LOCKED = """
 import sys
 import traceback
 from pathlib import Path
-from jobs import local_source
+from jobs import found_stack, local_source
 from runner.errors import RunnerError
-from runner.settings import OnError, S3Settings
-from runner.source.scenes import find_inputs
-from runner.source.stores import Stores
+from runner.settings import OnError
 root = Path(sys.argv[1])
 for locked, pattern in zip(sys.argv[2::2], sys.argv[3::2]):
     (root / locked).chmod(0)
     try:
         source = local_source(root, url=f"{root}/{pattern}")
-        print(find_inputs(source, Stores(S3Settings()), OnError.skip, lambda done, total: None).stack.scenes)
+        print(found_stack(source, on_error=OnError.skip).scenes)
     except RunnerError as error:
         print(error)
     finally:

@@ -1,5 +1,6 @@
 """Recorded objects found again: the same in every form of their ETags, gone only if S3 says so, or a clear failure."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from waiting import LONG
 from runner.errors import SourceError
 from runner.model import StoredObject
 from runner.read.fetch import FetchOptions
-from runner.settings import S3Settings, SourceKind, SourceSettings
+from runner.settings import OnError, S3Settings, SourceKind, SourceSettings
 from runner.source.listing import list_objects
-from runner.source.reopen import Lookup, look_up, renew_signatures
+from runner.source.reopen import Lookup, look_up, refuse_problems, renew_signatures
 from runner.source.stores import Stores
 
 QUICK = FetchOptions(attempts=3, backoff_seconds=0.001, timeout_seconds=LONG)
@@ -81,3 +82,39 @@ def test_signatures_come_from_the_source_again(tmp_path: Path) -> None:
     stores = Stores(source.s3)
     renew_signatures(source, [recorded], stores)
     assert (recorded.href, stores.locate(recorded.href).query) == ("https://host/k.tif?[signed]", "sig=canary-4711")
+
+
+def looked_up(name: str, now: str, mask: str | None = None) -> Lookup:
+    """An object that is the same now, has changed, or is gone; and so for its mask."""
+    recorded = StoredObject(f"s3://b/{name}", 7, '"0a"')
+    current = {"same": recorded, "changed": replace(recorded, etag='"0b"'), "gone": None}[now]
+    return Lookup(recorded, current, looked_up(f"{name}_QA", mask) if mask else None)
+
+
+BACK, UNPINNED = "bring back what was recorded", "read what has changed as it is now by --unpinned"
+SCENES, MASKS = (
+    "leave out scenes that are gone with on_error=skip",
+    "leave out scenes whose masks are gone with mask.on_missing=skip",
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "pinned", "remedy"),
+    [
+        ([("same", None), ("gone", None)], False, f"{BACK} or {SCENES}"),
+        ([("same", "same"), ("same", "gone")], False, f"{BACK} or {MASKS}"),
+        ([("same", "same"), ("same", "gone")], True, f"{BACK} or {MASKS}"),
+        ([("same", "same"), ("gone", "gone"), ("same", "gone")], False, f"{BACK}, {SCENES} or {MASKS}"),
+        ([("same", "gone"), ("gone", "same")], False, BACK),  # nothing would be left
+        ([("gone", None)], True, BACK),
+        ([("changed", None), ("same", None)], True, f"{BACK} or {UNPINNED}"),
+        ([("same", "changed"), ("gone", "same")], True, f"{BACK}, {SCENES} or {UNPINNED}"),
+    ],
+)
+def test_what_helps_against_objects_that_are_not_as_recorded_is_said_and_nothing_else(
+    found: list[tuple[str, str | None]], pinned: bool, remedy: str
+) -> None:
+    lookups = [looked_up(f"{number}.tif", *states) for number, states in enumerate(found)]
+    with pytest.raises(SourceError) as raised:
+        refuse_problems(lookups, OnError.stop, OnError.stop, pinned=pinned)
+    assert str(raised.value).endswith(f"; {remedy}")

@@ -9,6 +9,14 @@ from runner.errors import ConfigError
 from runner.source.times import day_range, groups_of_key, time_groups, time_of, time_of_key
 
 
+@pytest.fixture(scope="module")
+def pattern_of_folders() -> str:
+    """That of source=local, whose composition takes longer than any of these tests."""
+    pattern = compose("source=local", "source.url=x/*.tif").source.datetime_regex
+    assert pattern is not None
+    return pattern
+
+
 @pytest.mark.parametrize(
     ("groups", "expected"),
     [
@@ -99,10 +107,10 @@ ANY = r"(?P<date>\d{8})"
         ("tile_1024_10_12_20200106.tif", (2020, 1, 6)),
     ],
 )
-def test_a_folder_of_files_is_dated_by_their_products_date_of_acquisition(key: str, expected: tuple[int, ...]) -> None:
-    pattern = compose("source=local", "source.url=x/*.tif").source.datetime_regex
-    assert pattern is not None
-    assert time_of_key(pattern, key).time == datetime(*expected, tzinfo=UTC)  # type: ignore[misc,arg-type]
+def test_a_folder_of_files_is_dated_by_their_products_date_of_acquisition(
+    pattern_of_folders: str, key: str, expected: tuple[int, ...]
+) -> None:
+    assert time_of_key(pattern_of_folders, key).time == datetime(*expected, tzinfo=UTC)  # type: ignore[misc,arg-type]
 
 
 @pytest.mark.parametrize(
