@@ -204,7 +204,7 @@ def test_kept_sums_of_times_and_ends_go_on(typed: Typed, tmp_path: Path) -> None
     os.utime(broken, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     words = [*SOURCE, f"source.url={scenes}/*.tif", f"stages.temporal_mean.statistics=[{NAMES}]", "chunks.time=1"]
     assert typed(*words, "cluster=sync").returncode == 1
-    assert list((tmp_path / "run/partials").glob("*.npz"))
+    assert list((tmp_path / "run/partials").glob("*.task"))
     broken.write_bytes(whole)
     os.utime(broken, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     done = asked(tmp_path, "resume", "run")

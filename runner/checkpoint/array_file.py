@@ -1,74 +1,109 @@
-"""Named arrays with a header in one file: a plain .npz without pickles, of two members however many arrays there are.
+"""Named arrays with a header in one file, which is written at once: a small array takes as long to compute as to write.
 
-A member takes as long to write as a small array takes to compute. `header` is JSON, `data` has the bytes of all arrays,
-each from a multiple of 64 on, as the header's `arrays` says. A float64 layer may be kept without the low bytes that are
-0 in all its cells: sums of 100 float32 pixels have two of them in eight, and an empty second layer.
+The file has `MAGIC`, the size of the header in eight bytes (the lowest first), the header, the data, and the CRC-32 of
+all that in four bytes. The header is JSON; the data are the bytes of all arrays, each from a multiple of 64 on, as the
+header's `arrays` says. A float64 layer may be kept without the low bytes that are 0 in all
+its cells: sums of 100 float32 pixels have two of them in eight, and an empty second layer.
 """
 
-import json
-import zipfile
+import os
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+MAGIC: Final = b"cogtask6"  # another number for each version
 _ALIGNED: Final = 64  # bytes
+_FRONT_BYTES: Final = len(MAGIC) + 8
+_END_BYTES: Final = 4
 _SMALL_BYTES: Final = 2**18  # of arrays that are written as one
+_READ_BYTES: Final = 2**20  # at a time
 
 Arrays = dict[str, npt.NDArray[Any]]
 Bytes = npt.NDArray[np.uint8]
 
 
-def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write the file. Raises OSError."""
+class TornFileError(ValueError):
+    """A file that is not whole, was altered, or is of another version or kind."""
+
+
+def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> int:
+    """Write the file. Returns its bytes. Raises OSError."""
     plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     places, size = {}, 0
     for name, array in plain.items():
         places[name] = array.dtype.str, array.shape, size
         size += array.nbytes + -array.nbytes % _ALIGNED
-    text = np.frombuffer(json.dumps({**header, "arrays": places}).encode(), np.uint8)
-    with zipfile.ZipFile(path, "w") as whole:
-        _write_member(whole, "header", text.size, [text])
-        # Each part takes microseconds to write, and a small one less to copy.
-        data = [np.concatenate([*_padded(plain)])] if 0 < size < _SMALL_BYTES else _padded(plain)
-        _write_member(whole, "data", size, data)
-
-
-def _padded(arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[Bytes]:
-    for array in arrays.values():
-        yield array.reshape(-1).view(np.uint8)
-        if array.nbytes % _ALIGNED:
-            yield np.zeros(-array.nbytes % _ALIGNED, np.uint8)
-
-
-def _write_member(whole: zipfile.ZipFile, name: str, size: int, parts: "Iterator[Bytes] | list[Bytes]") -> None:
-    """A member as of `np.savez`, without copies of the parts."""
-    with whole.open(f"{name}.npy", "w", force_zip64=True) as member:
-        form = {"descr": "|u1", "fortran_order": False, "shape": (size,)}
-        np.lib.format.write_array_header_1_0(member, form)
+    text = msgspec.json.encode({**header, "arrays": places})
+    parts = [MAGIC, len(text).to_bytes(8, "little"), text, *_padded(plain)]
+    if size < _SMALL_BYTES:  # each part takes microseconds to write, and a small one less to copy
+        parts = [b"".join(parts)]
+    checksum = 0
+    with path.open("wb") as file:
         for part in parts:
-            member.write(part.data)
+            file.write(part)
+            checksum = zlib.crc32(part, checksum)
+        file.write(checksum.to_bytes(_END_BYTES, "little"))
+    return _FRONT_BYTES + len(text) + size + _END_BYTES
+
+
+def _padded(arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[bytes | memoryview]:
+    for array in arrays.values():
+        yield array.reshape(-1).view(np.uint8).data
+        yield bytes(-array.nbytes % _ALIGNED)
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header. Raises OSError, and what a torn file raises: ValueError, KeyError, BadZipFile and others."""
-    with np.load(path, allow_pickle=False) as members:
-        header: dict[str, Any] = json.loads(members["header"].tobytes())
-    return header
+    """The header of a file whose bytes are all as they were written. Raises OSError and TornFileError."""
+    with path.open("rb") as file:
+        text, checksum = _front(file, path)
+        left = os.fstat(file.fileno()).st_size - file.tell() - _END_BYTES
+        while left > 0 and (part := file.read(min(left, _READ_BYTES))):
+            checksum = zlib.crc32(part, checksum)
+            left -= len(part)
+        _check(file.read(), checksum, path)
+    return _decoded(text, path)
 
 
 def read_arrays(path: Path) -> Arrays:
-    """The arrays by their names. Raises as `read_header`."""
-    with np.load(path, allow_pickle=False) as members:
-        places, data = json.loads(members["header"].tobytes())["arrays"], members["data"]
+    """The arrays by their names. Raises OSError and TornFileError."""
+    with path.open("rb") as file:
+        text, checksum = _front(file, path)
+        rest = np.fromfile(file, np.uint8)
+    data, end = rest[:-_END_BYTES], rest[-_END_BYTES:]
+    _check(end.tobytes(), zlib.crc32(data.data, checksum), path)
     arrays: Arrays = {}
-    for name, (kind, shape, start) in places.items():
+    for name, (kind, shape, start) in _decoded(text, path)["arrays"].items():
         dtype = np.dtype(kind)
         stop = start + dtype.itemsize * int(np.prod(shape))
         arrays[name] = data[start:stop].view(dtype).reshape(shape)
     return arrays
+
+
+def _front(file: BinaryIO, path: Path) -> tuple[bytes, int]:
+    """The header's text, and the checksum so far."""
+    front = file.read(_FRONT_BYTES)
+    size = int.from_bytes(front[len(MAGIC) :], "little")
+    if not front.startswith(MAGIC) or size > os.fstat(file.fileno()).st_size:
+        raise TornFileError(f"{path}: not a file of a task, or one of another version")
+    text = file.read(size)
+    return text, zlib.crc32(text, zlib.crc32(front))
+
+
+def _check(end: bytes, checksum: int, path: Path) -> None:
+    if end != checksum.to_bytes(_END_BYTES, "little"):
+        raise TornFileError(f"{path}: it is torn, or was altered")
+
+
+def _decoded(text: bytes, path: Path) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise TornFileError(f"{path}: {error}") from error
 
 
 def used_bytes(layer: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

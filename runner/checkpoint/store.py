@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from runner.base.atomic import final_name, renamed_at_end
+from runner.checkpoint import SUFFIX
 from runner.checkpoint.coalesce import FEW_BYTES, Coalescing, Result
 from runner.checkpoint.pass_tasks import PassTasks, Reusable
 from runner.checkpoint.remaining import Placed, disjoint, remaining_of
@@ -143,8 +144,8 @@ class Partials:
             return
         try:
             of_pass.rules = of_pass.rules or self._rules_of(of_pass.requirements)
-            kept = write_task(self.folder, of_pass.rules, *finished)
-            self._bytes += kept.path.stat().st_size
+            kept, size = write_task(self.folder, of_pass.rules, *finished)
+            self._bytes += size
         except OSError as error:
             self._writable = False
             if self.keeps:
@@ -228,7 +229,7 @@ class Partials:
                 self._lists[path.stem] = [(str(href), str(version)) for href, version in json.loads(path.read_text())]
             except (OSError, ValueError, TypeError):
                 log.warning("%s cannot be read", path)
-        for path in sorted(folder.glob("*.npz")):
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
             kept = read_task(path)
             if kept is None or kept.scenes not in self._lists:
                 self.torn += 1

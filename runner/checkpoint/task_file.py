@@ -1,35 +1,38 @@
 """The file of one finished task: its arrays, and a header with what they follow from."""
 
 import hashlib
-import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from runner.base.atomic import renamed_at_end
-from runner.checkpoint.array_file import Arrays, all_bytes, read_arrays, read_header, used_bytes, write_arrays
+from runner.checkpoint import SUFFIX
+from runner.checkpoint.array_file import (
+    Arrays,
+    TornFileError,
+    all_bytes,
+    read_arrays,
+    read_header,
+    used_bytes,
+    write_arrays,
+)
 from runner.checkpoint.remaining import Span, numbers_in
 from runner.engine.tasks import TaskResult
-from runner.engine.trace import Place, TaskTrace, Work
+from runner.engine.trace import TaskTrace
 from runner.planning.records import Task
 from runner.read.fetch import FetchCounts
-from runner.read.header import Window
 from runner.read.inflation import InflateCounts
 from runner.reduce import KERNELS
 from runner.reduce.partial import ENDS, PLAIN, Partial, combine, renumbered
 from runner.reduce.zonal import ZonalPartial
 from runner.settings import Over
 
-SCHEMA: Final = 5
-_OF_TRACE: Final = tuple(TaskTrace.__slots__)
 _NUMBERS: Final = "numbers_of_zones"
-_TORN = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +84,45 @@ class FinishedStage:
 
 def write_task(
     folder: Path, rules: Rules, result: TaskResult, trace: TaskTrace, spans: Sequence[Span] = ()
-) -> KeptTask:
-    """Keep a task's result in a file of its own; `spans` are its scenes, if not all of the task's. Raises OSError."""
+) -> tuple[KeptTask, int]:
+    """Keep a task's result in a file of its own, of so many bytes; `spans` are its scenes, if not all of the task's.
+
+    Raises OSError.
+    """
     arrays: Arrays = {}
-    held: dict[str, list[str]] = {}
+    held: dict[Over, frozenset[str]] = {}
     for axis, start, partial in _partials(result):
-        held[axis.value] = sorted(partial.held)
+        held[axis] = partial.held
         arrays |= {f"{start}_{name}": array for name, array in _packed(partial).items()}
     if result.over_zones is not None:
         arrays[_NUMBERS] = result.over_zones.zones
-    ordered: dict[str, list[str]] = {}
+    ordered: dict[Over, frozenset[str]] = {}
     for stage, values in result.ordered.items():
         axis, names = rules.over[stage], rules.names.get(stage, {})
         of_stage = {names.get(name, name): array for name, array in values.items()}
-        ordered.setdefault(axis.value, []).extend(of_stage)
+        ordered[axis] = ordered.get(axis, frozenset()).union(of_stage)
         arrays |= {f"{axis.value}_values_{name}": array for name, array in of_stage.items()}
-    finished: dict[str, list[Any]] = {}
+    finished: dict[str, FinishedStage] = {}
     for stage, values in result.finished.items():
-        finished[stage] = [sorted(values), rules.finishing.get(stage, "")]
+        finished[stage] = FinishedStage(frozenset(values), rules.finishing.get(stage, ""))
         arrays |= {f"finished_{stage}_{name}": array for name, array in values.items()}
-    facts = {
-        "schema": SCHEMA,
-        "kernels": KERNELS,
+    facts: dict[str, Any] = {  # of `KeptTask`
         "scenes": rules.scenes,
         "task": result.task,
-        "spans": list(spans),
-        "rule": dict(rules.pixels),
+        "rule": rules.pixels,
+        "kernels": KERNELS,
         "held": held,
         "ordered": ordered,
         "finished": finished,
-        "lots": [rules.lots[scene] for span in spans or [result.task[1:]] for scene in range(*span) if rules.lots],
+        "spans": tuple(spans),
+        "lots": [rules.lots[scene] for scene in numbers_in(spans or [result.task[1:]])] if rules.lots else [],
     }
-    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-    final = folder / f"{name}.npz"
-    header = {**facts, "trace": _facts_of(trace)}
-    with renamed_at_end(final) as temporary:
-        write_arrays(temporary, header, arrays)
-    return _kept_task(final, header)
+    plain = msgspec.to_builtins(facts, order="deterministic")  # the same name for the same facts
+    name = hashlib.sha256(msgspec.json.encode(plain)).hexdigest()[:32]
+    kept = KeptTask(folder / f"{name}{SUFFIX}", **facts, trace=trace)
+    with renamed_at_end(kept.path) as temporary:
+        size = write_arrays(temporary, {**plain, "trace": trace}, arrays)
+    return kept, size
 
 
 def _partials(result: TaskResult) -> Iterator[tuple[Over, str, Partial]]:
@@ -144,48 +149,11 @@ def _of_lot(lot: int) -> str:
 
 
 def read_task(path: Path) -> KeptTask | None:
-    """The header of a file whose checksums are right; None if the file is torn, or of another version."""
+    """The header of a file that is as it was written; None if it is torn, of another version or of another kind."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                return None
-        facts = read_header(path)
-        return _kept_task(path, facts) if facts["schema"] == SCHEMA else None
-    except _TORN:
+        return msgspec.convert({**read_header(path), "path": path}, KeptTask)
+    except (OSError, TornFileError, msgspec.ValidationError):
         return None
-
-
-def _kept_task(path: Path, facts: Mapping[str, Any]) -> KeptTask:
-    window, start, stop = facts["task"]
-    return KeptTask(
-        path=path,
-        scenes=str(facts["scenes"]),
-        task=Task(Window(*window), start, stop),
-        rule=facts["rule"],
-        kernels=str(facts["kernels"]),
-        held={Over(axis): frozenset(names) for axis, names in facts["held"].items()},
-        ordered={Over(axis): frozenset(names) for axis, names in facts["ordered"].items()},
-        trace=_trace(facts["trace"]),
-        finished={stage: FinishedStage(frozenset(names), text) for stage, (names, text) in facts["finished"].items()},
-        spans=tuple((int(first), int(last)) for first, last in facts["spans"]),
-        lots=tuple(facts["lots"]),
-    )
-
-
-def _facts_of(trace: TaskTrace) -> dict[str, Any]:
-    """A trace as JSON has it; `asdict` would copy every number."""
-    facts = {name: getattr(trace, name) for name in _OF_TRACE}
-    return {**facts, "place": trace.place and _plain(trace.place), "work": trace.work and _plain(trace.work)}
-
-
-def _plain(record: Place | Work) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__slots__}
-
-
-def _trace(facts: Mapping[str, Any]) -> TaskTrace:
-    place = facts["place"] and Place(**facts["place"])
-    work = facts["work"] and Work(**facts["work"])
-    return TaskTrace(**{**facts, "task": None, "place": place, "work": work})
 
 
 class Scenes(NamedTuple):
@@ -210,7 +178,7 @@ def read_result(
     `ordered` has the layers with the names that they are kept by. `scenes` are those of the kept task in the stack of
     `task`, whose lots are made of whole lots of the kept result; without them, they are as they were.
 
-    Raises KeyError or ValueError for a file that was altered since.
+    Raises KeyError or ValueError (TornFileError) for a file that was altered since.
     """
     arrays = read_arrays(kept.path)
     places = numbers_in(kept.places)

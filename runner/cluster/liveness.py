@@ -135,10 +135,12 @@ class Liveness:
             problem = f"{gone(self._client)} ({type(error).__name__}: {error})"
             self._problem = self._problem or problem
             return
+        replaced = False
         for worker in silent:
             log.warning("worker %s was silent for %g s and is given up", worker, self.seconds)
+            replaced |= self._started.replace(worker)
         now = time.time()
-        if remaining:
+        if remaining or replaced:
             self._last_worker = now
         elif now - self._last_worker > self._patience or (silent and self._patience == self.seconds):
             self._problem = f"no worker is left: all have been silent or gone for {self._patience:g} s; {self._remedy}"

@@ -16,7 +16,7 @@ from hydra.errors import HydraException
 from runner.base.overrides import Override, key_of, parse, quoted
 from runner.base.redact import names_a_secret
 from runner.config.messages import no_secret
-from runner.config.vocabulary import groups, is_list, is_option, is_text
+from runner.config.vocabulary import groups, is_list, is_option, is_text, options_of
 from runner.errors import ConfigError
 
 SHARED: Final = ("cluster", "statistics")  # keys of a stage that, alone, are all stages'
@@ -35,6 +35,26 @@ def refuse_overrides(words: Iterable[str]) -> None:
             raise no_secret(override.left)
         if override.value == "null" and override.left in groups() - {"experiment"}:
             raise ConfigError(f"{word}: wanted an option of this group, which --help lists")
+        _refuse_unnamed_option(override)
+
+
+def _refuse_unnamed_option(override: Override) -> None:
+    """Raise ConfigError for a number, true or false in place of an option's name. A mapping changes keys."""
+    chosen = _chosen_by_name(override)
+    group, _, package = chosen.key.partition("@")
+    if chosen.mark == "~" or group not in groups():
+        return
+    for part in _parts(chosen.text):
+        parsed = _parsed(f"{group}={part}")
+        value = None if parsed is None or parsed.is_sweep_override() else parsed.value()
+        if isinstance(value, (int, float)):
+            kind = "true or false" if isinstance(value, bool) else "a number"
+            key = package or group
+            workers = f"; for {value} workers: {key}=processes {key}.n_workers={value}"
+            raise ConfigError(
+                f"{override}: got {kind}, wanted the name of an option; there are {', '.join(options_of(group))}"
+                f"{workers if group == 'cluster' and type(value) is int and value > 0 else ''}"
+            )
 
 
 def as_hydra_reads(words: Iterable[str], *, multirun: bool = False) -> list[str]:

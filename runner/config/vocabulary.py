@@ -22,6 +22,11 @@ def groups() -> set[str]:
     return {path.name for path in config_dir().iterdir() if path.is_dir()}
 
 
+def options_of(group: str) -> list[str]:
+    """The options of one of our groups."""
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
 def is_option(group: str, name: str) -> bool:
     """Tell if one of our groups has an option of this name."""
     return "/" not in name and (config_dir() / group / f"{name}.yaml").is_file()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runner.base.command import command
 from runner.base.console import say, tell
 from runner.base.overrides import for_shell, key_of, names_folder
+from runner.checkpoint import SUFFIX
 from runner.errors import RecordError
 from runner.log.restart import replayed, restarted_run
 from runner.log.upload import upload_complete
@@ -130,7 +131,7 @@ def _tell_kept(job: "JobSettings", folder: Path) -> None:
 
     if job.engine is EngineName.xarray:
         tell("engine=xarray keeps no tasks: everything is computed again")
-    elif not any(folder.glob("partials/*.npz")):
+    elif not any(folder.glob(f"partials/*{SUFFIX}")):
         tell("no finished tasks are kept: everything is read")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +89,7 @@ class _Raster:
 
     def __post_init__(self) -> None:
         height, width = self.values.shape
-        self._missing = _pixels(Window(0, 0, height, width))
+        self._missing = _pixels(Window(0, 0, height, width)).copy()
 
     @property
     def bytes(self) -> int:
@@ -109,6 +110,8 @@ class _Raster:
         pixels, first = _pixels(window), (window.row // BLOCK, window.column // BLOCK)
         missing = self._missing[first[0] : first[0] + pixels.shape[0], first[1] : first[1] + pixels.shape[1]]
         missing -= pixels
+        if missing.all():
+            return
         for row, column in (np.argwhere(missing == 0) + first).tolist():
             top, left = row * BLOCK, column * BLOCK
             yield row * self._missing.shape[1] + column, slice(top, top + BLOCK), slice(left, left + BLOCK)
@@ -120,8 +123,9 @@ class _Raster:
         return data
 
 
+@lru_cache(maxsize=16)  # of windows that threads have finished: each is of several rasters
 def _pixels(window: Window) -> npt.NDArray[np.int64]:
-    """The pixels in a window of each block that it touches."""
+    """The pixels in a window of each block that it touches. Not to be changed."""
     rows, columns = _overlaps(window.row, window.height), _overlaps(window.column, window.width)
     pixels: npt.NDArray[np.int64] = rows[:, None] * columns
     return pixels

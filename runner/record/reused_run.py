@@ -5,6 +5,7 @@ from pathlib import Path
 
 from runner.base.command import command, resume_command
 from runner.base.humanize import relative_path
+from runner.checkpoint import SUFFIX
 from runner.errors import RecordError
 from runner.record.run_folder import RunFolder, choose_run, read_run
 from runner.record.stacks import FOLDER
@@ -66,7 +67,7 @@ def _other_kind(earlier: RunFolder) -> str:
 def _folders_of_tasks(earlier: RunFolder) -> list[Path]:
     """The folders below a run that hold kept tasks."""
     pattern = f"{FOLDER}/*/{_KEPT}" if earlier.record.is_archive else _KEPT
-    return [folder for folder in earlier.path.glob(pattern) if next(folder.glob("*.npz"), None)]
+    return [folder for folder in earlier.path.glob(pattern) if next(folder.glob(f"*{SUFFIX}"), None)]
 
 
 def _nothing_kept(earlier: RunFolder) -> str:
@@ -82,4 +83,4 @@ def _nothing_kept(earlier: RunFolder) -> str:
 
 def reuses(folder: Path) -> bool:
     """Whether a run's folder has kept tasks."""
-    return next((folder / _KEPT).glob("*.npz"), None) is not None
+    return next((folder / _KEPT).glob(f"*{SUFFIX}"), None) is not None

@@ -107,7 +107,8 @@ class Wide:
         """Add another's cells to these."""
         stop = other.first + other.limbs.shape[1]
         self._grow(other.first, stop)
-        self.carry()
+        if self._uncarried:
+            self.carry()
         self.limbs[:, other.first - self.first : stop - self.first] += other.limbs
         self.infinite += other.infinite
         self.carry()

@@ -2,32 +2,47 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from runner.reduce.partial import Partial, among, combine
 
 Span = tuple[int, int]  # of scenes, start to stop
+_TOGETHER: Final = 512  # scenes of partials that are added up at once: one by one, few scenes take a while
 
 
 @dataclass(slots=True)
 class SceneSums:
-    """Partials over space by the scenes that they have. Those of the same scenes are added up at once.
+    """Partials over space by the scenes that they have. Those of the same scenes are added up, several at a time.
 
     A partial that is added to all scenes of a long stack costs as much as the stack is long, for every task.
     """
 
     _spans: dict[Span, Partial] = field(default_factory=dict)
+    _waiting: dict[Span, list[Partial]] = field(default_factory=dict)
+    _scenes_waiting: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self._spans)
+        return bool(self._spans or self._waiting)
 
     def add(self, partial: Partial, start: int) -> None:
         """Add the partial of scenes from `start` on."""
-        span = start, start + len(partial.counts)
-        earlier = self._spans.get(span)
-        self._spans[span] = partial if earlier is None else combine([earlier, partial])
+        scenes = len(partial.counts)
+        self._waiting.setdefault((start, start + scenes), []).append(partial)
+        self._scenes_waiting += scenes
+        if self._scenes_waiting >= _TOGETHER:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        for span, partials in self._waiting.items():
+            if span in self._spans:
+                partials.append(self._spans[span])
+            self._spans[span] = combine(partials) if len(partials) > 1 else partials[0]
+        self._waiting.clear()
+        self._scenes_waiting = 0
 
     def whole(self, scenes: int) -> Partial:
         """The partial of so many scenes; those that no partial has are empty. Raises ValueError without any partial."""
+        self._add_up()
         if not self._spans:
             raise ValueError("no partial has been added")
         joined = sorted(self._spans.items())

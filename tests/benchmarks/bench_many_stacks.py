@@ -3,7 +3,8 @@
 `python tests/benchmarks/bench_many_stacks.py` runs archives of 100 and of 1,000 stacks of tiny scenes on one worker
 process, in some minutes; `--stacks 10000` runs a larger one. `--address 1` runs them on a worker behind a scheduler
 that others have started, and shows the memory of the worker as its stacks are done. `--workers 1,2` runs the same
-archive of larger scenes over so many worker processes, and shows the share of the ideal speed-up.
+archive of larger scenes over so many worker processes, and shows the cores that workers and driver use. One process
+uses more than one core, so that the ideal of two on two cores is all cores in use, and not half of the seconds.
 """
 
 import os
@@ -14,7 +15,7 @@ import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,7 @@ from measure import ROOT
 from report import machine, markdown
 
 from runner.base.console import say, tell
+from runner.host.cpus import cpu_count
 from runner.record.run_folder import read_run
 from runner.record.stacks import read_stacks
 
@@ -35,14 +37,33 @@ from scenes_on_disk import speckle, write_scene
 
 PATTERN = r"S1A_(?P<date>\d{8})_(?P<tile>T\d+)"
 FIRST_DAY = date(2020, 1, 6)
+_SAMPLE_SECONDS = 0.1
 MARKS = (100, 1000, 2000, 3000, 5000, 7500, 10_000)  # stacks begun, at which the memory of workers is looked at
+
+
+class Sample(NamedTuple):
+    """CPU seconds at a time: of the driver, of the worker processes below it, and of the machine that were idle."""
+
+    time: float
+    driver: float
+    workers: float
+    idle: float
+
+
+class Speed(NamedTuple):
+    """From the first stack to the last: seconds, and the cores that were in use."""
+
+    seconds: float
+    worker_cores: float
+    driver_cores: float
+    idle_cores: float
 
 
 class Cost(NamedTuple):
     """The costs of an archive."""
 
     stacks: int
-    seconds: float  # from the first stack to the last
+    speed: Speed
     cpu_seconds: float  # of the driver alone, in all
     peak_bytes: int  # of the driver alone
     record_bytes: int  # of the archive's own files but the page and the tables
@@ -135,8 +156,9 @@ def run(folder: Path, stacks: int, workers: Workers) -> Cost:
         "source.stack_by=[tile]", *workers.words, "output.dir=out",
     ]  # fmt: skip
     out = folder / "out"
+    samples: list[Sample] = []
     with memory_told(out / "stacks", workers):
-        usage = _own_usage(words, folder)
+        usage = _own_usage(words, folder, samples)
     assert read_run(out).status == "COMPLETED"
     rows = read_stacks(out)
     assert len(rows) == stacks
@@ -148,7 +170,7 @@ def run(folder: Path, stacks: int, workers: Workers) -> Cost:
     page = (out / "report.html").stat().st_size
     seconds = [_seconds_of(folder, "log", verb, where) for verb, where in (("ls", "."), ("show", "out"))]
     shutil.rmtree(out)
-    return Cost(stacks, last - first, *usage, record, page, *seconds)
+    return Cost(stacks, speed(samples, first, last), *usage, record, page, *seconds)
 
 
 @contextmanager
@@ -179,14 +201,37 @@ def _seconds_of(folder: Path, *words: str) -> float:
     return time.monotonic() - start
 
 
-def _own_usage(words: Sequence[str], folder: Path) -> tuple[float, int]:
+def _own_usage(words: Sequence[str], folder: Path, samples: list[Sample]) -> tuple[float, int]:
     """CPU seconds and peak bytes of the driver without its workers, which are processes of their own."""
-    script = Path(__file__).with_name("own_usage.py")
-    done = subprocess.run([sys.executable, script, *words], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(done.stderr)
+    command = [sys.executable, Path(__file__).with_name("own_usage.py"), *words]
+    with (folder / "said").open("w+") as said, subprocess.Popen(command, cwd=folder, stdout=said, stderr=said) as run:
+        driver, of_workers = psutil.Process(run.pid), dict[int, float]()
+        while run.poll() is None:
+            samples.append(_sample(driver, of_workers))
+            time.sleep(_SAMPLE_SECONDS)
+        if run.returncode:
+            raise SystemExit((folder / "said").read_text())
     cpu, peak = (folder / "usage").read_text().split()
     return float(cpu), int(peak)
+
+
+def _sample(driver: psutil.Process, of_workers: dict[int, float]) -> Sample:
+    """What was used so far; `of_workers` keeps what processes used that have ended."""
+    own = 0.0
+    with suppress(psutil.NoSuchProcess):
+        for process in (driver, *driver.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                of_workers[process.pid] = times.user + times.system
+        own = of_workers[driver.pid]
+    return Sample(time.time(), own, sum(of_workers.values()) - own, psutil.cpu_times().idle)
+
+
+def speed(samples: Sequence[Sample], first: float, last: float) -> Speed:
+    """The cores in use between two times."""
+    start, stop = (min(samples, key=lambda sample: abs(sample.time - at)) for at in (first, last))
+    seconds, driver, workers, idle = (after - before for before, after in zip(start, stop, strict=True))
+    return Speed(last - first, workers / seconds, driver / seconds, idle / seconds)
 
 
 def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
@@ -202,7 +247,16 @@ def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
         seconds = f"{cost.list_seconds:.1f}", f"{cost.show_seconds:.1f}"
         peak = f"{cost.peak_bytes / 1e6:.0f}"
         rows.append(
-            (f"{cost.stacks:,}", f"{cost.seconds:.0f}", f"{cost.cpu_seconds:.1f}", cpu, peak, memory, *sizes, *seconds)
+            (
+                f"{cost.stacks:,}",
+                f"{cost.speed.seconds:.0f}",
+                f"{cost.cpu_seconds:.1f}",
+                cpu,
+                peak,
+                memory,
+                *sizes,
+                *seconds,
+            )
         )
     on = f"{options.address} workers at an address" if options.address else "one worker process"
     what = f"stacks of {options.scenes} scenes of {options.side} x {options.side}, on {on}"
@@ -210,21 +264,25 @@ def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
 
 
 def show_speed_up(folder: Path, options: Namespace) -> None:
-    """The seconds from the first stack to the last over these workers in turn, and the best of each."""
+    """The seconds from the first stack to the last over these workers in turn: the best of each, with its cores."""
     (stacks,) = options.stacks if len(options.stacks) == 1 else [60]
     make_archive(folder / "data", stacks, options)
-    seconds: dict[int, list[float]] = {workers: [] for workers in options.workers}
+    speeds: dict[int, list[Speed]] = {workers: [] for workers in options.workers}
     for _ in range(options.rounds):
-        for workers, times in seconds.items():
-            times.append(run(folder, stacks, Workers(own_workers(workers))).seconds)
-            tell(f"{workers} workers: {times[-1]:.2f} s")
-    few = options.workers[0]
-    rows = [
-        (f"{workers}", f"{min(times):.2f}", f"{min(seconds[few]) * few / (min(times) * workers):.2f}")
-        for workers, times in seconds.items()
-    ]
+        for workers, of_rounds in speeds.items():
+            of_rounds.append(run(folder, stacks, Workers(own_workers(workers))).speed)
+            tell(f"{workers} workers: {of_rounds[-1]}")
+    heads = ("workers", "wall s", "cores of workers", "of the driver", "CPU s", "idle cores", "of all cores in use")
+    rows = []
+    for workers, of_rounds in speeds.items():
+        best = min(of_rounds)
+        used = best.worker_cores + best.driver_cores
+        cores = (f"{value:.2f}" for value in (best.worker_cores, best.driver_cores))
+        share = f"{used / cpu_count():.2f}"
+        rows.append((f"{workers}", f"{best.seconds:.2f}", *cores, f"{used * best.seconds:.1f}",
+                     f"{best.idle_cores:.2f}", share))  # fmt: skip
     what = f"{stacks} stacks of {options.scenes} scenes of {options.side} x {options.side}"
-    say(f"{machine()}; {what}; best of {options.rounds}\n\n{markdown(('workers', 'wall s', 'of the ideal'), rows)}")
+    say(f"{machine()}; {what}; best of {options.rounds}\n\n{markdown(heads, rows)}")
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ def test_sums_of_few_scenes_are_put_together_run_after_run(job: JobSettings, run
         before[days] = 1
         runs.run(chunks, stack)
     assert runs.latest
-    assert len(list((runs.latest / "partials").glob("*.npz"))) == 3
+    assert len(list((runs.latest / "partials").glob("*.task"))) == 3
 
 
 def test_what_was_taken_over_stays_when_the_earlier_run_is_deleted(job: JobSettings, runs: Runs) -> None:

@@ -15,6 +15,7 @@ from unittest.mock import DEFAULT, Mock
 
 import psutil
 import pytest
+from dask_cluster import dask_cluster
 from distributed import Client, LocalCluster, get_worker
 from distributed.utils import _CollectErrorThread
 from jobs import ROOT
@@ -227,22 +228,39 @@ def test_a_lost_worker_that_is_started_again_may_take_as_long_as_the_first(kind:
 
 
 @pytest.mark.slow
-def test_a_worker_that_falls_silent_is_given_up_and_its_tasks_are_done_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suspended", [1, 2])
+def test_worker_processes_that_fall_silent_are_ended_and_others_take_their_place(
+    tmp_path: Path, suspended: int
+) -> None:
+    pids: set[int] = set()
+
+    def fault(found: set[int]) -> None:
+        pids.update(sorted(found)[:suspended])
+        suspend(pids)
+
     settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=10)  # a busy machine is slow
     with open_cluster(settings, {}) as cluster:
-        assert results_after_a_fault(cluster, tmp_path, lambda pids: suspend([min(pids)])) == list(range(40))
-        assert len(cluster.watch.losses()) == 1
-        assert len(cluster.everywhere(options_in_force, ["GDAL_HTTP_TIMEOUT"])) == 1
+        assert results_after_a_fault(cluster, tmp_path, fault) == list(range(40))
+        wait_until(lambda: not any(map(psutil.pid_exists, pids)))
+        assert len(cluster.watch.losses()) == suspended
+        wait_until(lambda: len(cluster.everywhere(options_in_force, ["GDAL_HTTP_TIMEOUT"])) == 2)
+        (tmp_path / "again").mkdir()
+        after = {pid for _, pid in cluster.map(together, (tmp_path / "again", {0: 2}, 0.1), [*range(4)], lambda: None)}
+        assert len(after) == 2
+        assert not after & pids
+    assert not any(map(psutil.pid_exists, after))
 
 
 @pytest.mark.slow
-def test_workers_that_all_fall_silent_end_the_run_with_what_to_do(tmp_path: Path) -> None:
-    settings = ClusterSettings(ClusterKind.processes, n_workers=2, silent_timeout=10)
-    with (
-        open_cluster(settings, {}) as cluster,
-        pytest.raises(ClusterError, match="no worker is left.*silent or gone for 10 s.*silent_timeout says"),
-    ):
-        results_after_a_fault(cluster, tmp_path, suspend)
+def test_workers_of_others_that_all_fall_silent_end_the_run_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "met").mkdir()
+    with dask_cluster(tmp_path / "dask", workers=2) as others:
+        settings = ClusterSettings(ClusterKind.address, address=others.address, n_workers=2, silent_timeout=10)
+        with (
+            open_cluster(settings, {}) as cluster,
+            pytest.raises(ClusterError, match="no worker is left.*silent or gone for 10 s.*silent_timeout says"),
+        ):
+            results_after_a_fault(cluster, tmp_path / "met", suspend)
 
 
 _SCHEDULER = """

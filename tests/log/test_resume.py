@@ -73,7 +73,7 @@ def command(server: FaultyServer, *words: str) -> list[str]:
 
 
 def kept(folder: Path) -> list[Path]:
-    return sorted(folder.glob("partials/[!.]*.npz"))  # not one that is being written
+    return sorted(folder.glob("partials/[!.]*.task"))  # not one that is being written
 
 
 @contextmanager

@@ -158,11 +158,11 @@ def test_an_update_that_was_stopped_goes_on_with_what_it_reuses(tmp_path: Path, 
         server.blocks = 6
         update = [sys.executable, "-m", "runner.log", "update", "first", "--", "output.dir=second"]
         running = subprocess.Popen(update, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: list((tmp_path / "second").glob("partials/[!.]*.npz")) or running.poll() is not None)
+        wait_until(lambda: list((tmp_path / "second").glob("partials/[!.]*.task")) or running.poll() is not None)
         os.kill(running.pid, number)
         _, said = running.communicate(timeout=LONG)
         server.blocks = None
-        assert list((tmp_path / "second/partials").glob("[!.]*.npz")), said
+        assert list((tmp_path / "second/partials").glob("[!.]*.task")), said
         again = asked(tmp_path, "resume", "second")
         assert again.returncode == 0, again.stderr
         runner.run([*words, f"output.dir={tmp_path}/fresh"])
@@ -195,7 +195,7 @@ def test_a_run_that_is_not_complete_is_refused_if_it_kept_nothing(tmp_path: Path
 
 def test_an_engine_that_keeps_no_sums_is_refused(tmp_path: Path) -> None:
     day = {"source.datetime_regex": r"(?P<date>\d{8})"}
-    kept = write_run(tmp_path / "outputs/first", day) / "partials/0.npz"
+    kept = write_run(tmp_path / "outputs/first", day) / "partials/0.task"
     kept.parent.mkdir()
     kept.touch()
     done = asked(tmp_path, "update", "first", "--", "engine=xarray")

@@ -224,10 +224,10 @@ def test_an_upload_that_is_there_sends_nothing_again(
 
 def test_partials_stay_at_home(bucket: Bucket, run: Path, prefix: str) -> None:
     (run / "partials").mkdir()
-    (run / "partials/1.npz").write_bytes(b"kept")
+    (run / "partials/1.task").write_bytes(b"kept")
     (run / "notes.txt").write_text("mine")
     upload_all(run, target(bucket, prefix))
-    assert not {"partials/1.npz", "notes.txt"} & set(bucket.objects(f"{prefix}/"))
+    assert not {"partials/1.task", "notes.txt"} & set(bucket.objects(f"{prefix}/"))
 
 
 @SLOW

@@ -97,7 +97,7 @@ def test_an_altered_record_claims_nothing_more(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "final"),
-    [(".a.b.12.part.tif", "a.b.tif"), (".a.12.part.npz", "a.npz"), (".a.12.part", None), ("a.12.part.tif", None),
+    [(".a.b.12.part.tif", "a.b.tif"), (".a.12.part.task", "a.task"), (".a.12.part", None), ("a.12.part.tif", None),
      (".a.part.tif", None)],
 )  # fmt: skip
 def test_a_name_tells_of_which_file_it_was_written_aside(name: str, final: str | None) -> None:

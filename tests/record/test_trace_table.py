@@ -157,7 +157,7 @@ def test_what_was_done_before_an_interrupt_is_traced(tmp_path: Path) -> None:
     small = [f"chunks.{axis}={size}" for axis, size in (("time", 1), ("y", 64), ("x", 64), ("snap", "false"))]
     command = [sys.executable, "-m", "runner", "chunks=block", *small, "output.dir=result"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        wait_until(lambda: len(list(tmp_path.glob("result/partials/[!.]*.npz"))) > 2)  # tasks that are done
+        wait_until(lambda: len(list(tmp_path.glob("result/partials/[!.]*.task"))) > 2)  # tasks that are done
         os.kill(process.pid, signal.SIGINT)
         process.communicate(timeout=LONG)
     assert process.returncode == 130

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner.reduce import scene_sums
 from runner.reduce.exact import Total
 from runner.reduce.partial import Partial, among, combine
 from runner.reduce.scene_sums import SceneSums
@@ -32,6 +33,16 @@ def test_partials_of_any_scenes_add_up(parts: list[tuple[int, list[float]]]) -> 
     assert whole.sums is not None
     assert expected.sums is not None
     np.testing.assert_array_equal(whole.sums.layers.sum(axis=0), expected.sums.layers.sum(axis=0))
+
+
+def test_few_partials_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(scene_sums, "combine", lambda parts: calls.append(len(parts)) or combine(parts))
+    sums = SceneSums()
+    for _ in range(scene_sums._TOGETHER):
+        sums.add(partial_of([1.0, 2.0]), 0)
+    assert calls == [256, 257]
+    assert sums.whole(2).counts.tolist() == [512, 512]
 
 
 def test_without_a_partial_there_is_no_sum() -> None:
