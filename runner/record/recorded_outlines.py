@@ -50,4 +50,5 @@ def record_outlines(record: "RunRecord", stack: "Stack", plan: "Plan", expected:
             "back, and resume; or run anew"
         )
     if record.run.stack and any(outlines):
-        record.change(stack=replace(record.run.stack, **outlines.recorded))
+        met = len(zones.names) if zones else None
+        record.change(stack=replace(record.run.stack, **outlines.recorded, zones=met))

@@ -15,7 +15,7 @@ from runner.report.charts import template
 from runner.report.frame import frame
 from runner.report.headline import Figure, data
 from runner.report.levels import mean_level
-from runner.report.stack_map import extent_of, footprints, in_words, rank, stack_map
+from runner.report.stack_map import extent_of, footprints, stack_map, states
 from runner.report.stack_series import means_figure
 
 _TEMPLATE: Final = Path(__file__).with_name("archive.html.j2")
@@ -72,8 +72,8 @@ def _stacks(rows: Sequence[StackRow]) -> Figure | None:
     if not rows:
         return None
     counts = Counter(row.status for row in rows)
-    done = counts.pop("COMPLETED", 0)
-    others = ", ".join(f"{counts[status]:,} {in_words(status)}" for status in sorted(counts, key=rank))
+    done = counts["COMPLETED"]
+    others = ", ".join(f"{number:,} {words}" for status, words, number in states(rows) if status != "COMPLETED")
     wanted = len(rows) - counts[OUTSIDE]
     shown = data(done, f"{done:,} of {wanted:,}")
     return Figure("stacks done", shown, others or "every stack is complete", done / max(wanted, 1))
