@@ -14,10 +14,11 @@ WAITING: Final = "WAITING"  # the status of a stack whose run has not begun
 OUTSIDE: Final = "OUTSIDE"  # that of one that the box, the area or no zone meets: left out, and not failed
 GEOMETRY: Final = "geometry"  # the column of footprints
 Wkb: TypeAlias = bytes  # well-known binary
+NO_ZONE: Final = "met by no zone"
 _OUTSIDE_OF: Final = {  # what an OutsideError begins with
     "source.bbox": "outside of the box",
     "source.area": "outside of the area",
-    "zones.file": "met by no zone",
+    "zones.file": NO_ZONE,
 }
 _PREFIX: Final = "group_"  # of a column of values whose group's name another column has
 
