@@ -6,6 +6,7 @@ from typing import Final
 
 from runner.base.humanize import plural
 from runner.errors import printable
+from runner.planning.zones import named_zones
 from runner.record.run import ZonesRecord
 from runner.record.stacks import StackRow
 from runner.report.gather import read_columns
@@ -15,7 +16,6 @@ from runner.source.stores import Stores
 from runner.source.zone_files import read_features
 
 _MOST_RECORDED: Final = 100  # names
-_MOST_NAMED: Final = 10
 
 Name = str | int | float
 
@@ -60,15 +60,8 @@ def describe_met_zones(job: JobSettings, zones: ZonesRecord) -> list[str]:
         verb, has = ("lies", "has") if zones.in_no_stack == 1 else ("lie", "have")
         stacks = f"no stack of shard {job.archive.shard}" if job.archive.shard else "no stack"
         of_all = f"{zones.in_no_stack} of {plural(zones.zones, 'zone')} {verb} in {stacks} and {has} no rows"
-        lines.append(f"{of_all}: {names_in_no_stack(zones)}")
+        lines.append(f"{of_all}: {named_zones(zones.names_in_no_stack, zones.in_no_stack)}")
     if zones.on_several_grids:
         verb, has = ("lies", "has") if zones.on_several_grids == 1 else ("lie", "have")
         lines.append(f"{zones.on_several_grids} {verb} on the grids of several stacks and {has} rows of each")
     return [f"zones.file={printable(job.zones.file or '')}: {'; '.join(lines)}"] if lines else []
-
-
-def names_in_no_stack(zones: ZonesRecord) -> str:
-    """The first zones that no stack has, and how many more there are."""
-    names = [printable(name) for name in zones.names_in_no_stack[:_MOST_NAMED]]
-    more = zones.in_no_stack - len(names)
-    return ", ".join(names) + (f" and {more:,} more" if more else "")

@@ -22,11 +22,15 @@ from runner.planning.memory import PROCESS_BYTES
 from runner.planning.planner import make_plan
 from runner.planning.records import Plan
 from runner.preview import remaining_plan, stores_of
+from runner.record.recorded_outlines import describe_changed_outlines
+from runner.record.reused_run import reused_folder
 from runner.record.run import ZonesRecord
+from runner.record.run_folder import read_run
 from runner.settings import JobSettings, OnError, PlanHeaders
 from runner.source.headers import read_headers
 from runner.source.mask_files import name_masks
 from runner.source.names import Candidate
+from runner.source.outlines import outlines_of
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
 from runner.source.remarks import describe_stated
@@ -56,6 +60,10 @@ def plan_archive(job: JobSettings) -> "PlannedArchive":
         stores = stores_of(reachable)
         archive, parts = list_stacks(reachable.source, stores, reachable.mask)
         for line in (lines.describe_archive(reachable.source, archive, parts), *archive.notes):
+            tell(line)
+        reused = reused_folder(reachable)
+        outlines = outlines_of(reachable, stores)
+        for line in describe_changed_outlines(read_run(reused), reachable, outlines) if reused else ():
             tell(line)
         taken = in_shard(parts, job.archive.shard)
         if job.archive.shard:

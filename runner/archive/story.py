@@ -44,8 +44,10 @@ from runner.planning.reading import gdal_options_of
 from runner.preview import stores_of
 from runner.publish.collection import write_collection
 from runner.publish.open import target_of
+from runner.record.recorded_outlines import describe_changed_outlines
 from runner.record.reused_run import reused_folder
 from runner.record.run import ZonesRecord
+from runner.record.run_folder import read_run
 from runner.record.run_record import RunRecord
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 from runner.settings import JobSettings
@@ -73,7 +75,9 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
                 archive, parts = _stacks(reachable, record, stores, recorded)
             _announce(reachable, archive, parts)
             parts = _of_shard(job, parts)
-            _tell(lines.describe_reused(reused, parts) if reused else [])
+            if reused:
+                changes = describe_changed_outlines(read_run(reused), reachable, outlines)
+                _tell([*lines.describe_reused(reused, parts), *changes])
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
         written = load_yaml(record.folder / ".hydra/config.yaml")

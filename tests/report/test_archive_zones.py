@@ -52,7 +52,9 @@ def write_zone_table(path: Path) -> None:
     row = np.arange(8)
     columns = np.full(8, 2), np.full(8, 30)
     runs = ZoneRuns.of(32, row, row // 4, columns, None)
-    zones = Zones(np.array(["a", "b"], object), runs, "", "", 48, fractions=False, partly=0, outside=0)
+    zones = Zones(
+        np.array(["a", "b"], object), runs, "", "", "", 48, fractions=False, partly=0, outside=0, outside_named=()
+    )
     days = [datetime(2020, 1, day, tzinfo=UTC) for day in (1, 2, 3) for _ in "ab"]
     table = pa.table({"datetime": days, "zone": ["a", "b"] * 3, "mean": [1.0, 5.0, 2.0, 6.0, 3.0, 7.0]})
     grid = Grid("EPSG:32610", "EPSG:32610", (20.0, 0.0, 5e5, 0.0, -20.0, 5e6), 32, 48)
