@@ -4,17 +4,20 @@ from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from runner.base.humanize import plural
 from runner.errors import printable
 from runner.planning.zones import named_zones
 from runner.record.run import ZonesRecord
 from runner.record.stacks import StackRow
-from runner.report.gather import read_columns
 from runner.settings import JobSettings, Over
 from runner.source.outlines import has_zones
 from runner.source.stores import Stores
 from runner.source.zone_files import read_features
 
+_ROWS: Final = 2**20  # that are read at once
 _MOST_RECORDED: Final = 100  # names
 
 Name = str | int | float
@@ -41,10 +44,12 @@ def met_zones(names: Sequence[Name], stacks: Iterable[tuple[Hashable, Iterable[N
 def written_zones(job: JobSettings, folder: Path, names: Sequence[Name], rows: Iterable[StackRow]) -> ZonesRecord:
     """The zones that complete stacks have, by the table of all stacks of the first stage over zones."""
     stage = next(name for name, settings in job.stages.items() if settings.over is Over.zones)
-    columns = read_columns(folder / f"{stage}.parquet", ["stack", "zone"])
-    of_stacks: dict[str, list[Name]] = {}
-    for row in columns.group_by(["stack", "zone"], use_threads=False).aggregate([]).to_pylist():
-        of_stacks.setdefault(row["stack"], []).append(row["zone"])
+    columns, of_stacks = ["stack", "zone"], dict[str, set[Name]]()
+    with pq.ParquetFile(folder / f"{stage}.parquet", read_dictionary=columns) as file:
+        for batch in file.iter_batches(_ROWS, columns=columns, use_threads=False):
+            pairs = pa.Table.from_batches([batch]).group_by(columns, use_threads=False).aggregate([])
+            for row in pairs.to_pylist():
+                of_stacks.setdefault(row["stack"], set()).add(row["zone"])
     return met_zones(names, ((_grid(row), of_stacks[row.stack]) for row in rows if row.stack in of_stacks))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from runner.base.humanize import plural
+from runner.base.humanize import listed, plural
 from runner.errors import OutsideError, PlanError, printable
 from runner.model import Stack
 from runner.planning.records import StagePlan
@@ -81,5 +81,4 @@ def _describe_empty(settings: ZoneSettings, zones: Zones) -> list[str]:
 
 def named_zones(first: Sequence[str], number: int) -> str:
     """The first of so many zones, and how many more there are."""
-    more = number - len(first[:MOST_NAMED])
-    return ", ".join(map(printable, first[:MOST_NAMED])) + (f" and {more:,} more" if more else "")
+    return listed([*map(printable, first)], MOST_NAMED, total=number)

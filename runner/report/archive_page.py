@@ -132,9 +132,8 @@ def _zones(contents: ArchiveContents) -> list[Figure]:
     done = sum(row.status == "COMPLETED" for row in contents.rows)
     unmet = sum(row.in_words == NO_ZONE for row in contents.rows)
     unmet_words = f"no zone meets {humanize.count(unmet)} of the others" if unmet else "zones meet each stack"
-    names = [humanize.cut(name, _MOST_LETTERS) for name in zones.names_in_no_stack[:_MOST_NAMED]]
-    more = zones.in_no_stack - len(names)
-    named = ", ".join(names) + (f" and {humanize.count(more)} more" if more else "")
+    names = [humanize.cut(name, _MOST_LETTERS) for name in zones.names_in_no_stack]
+    named = humanize.listed(names, _MOST_NAMED, total=zones.in_no_stack)
     in_none = Figure(
         "in no stack", data(zones.in_no_stack, humanize.count(zones.in_no_stack)), named or "each has rows"
     )

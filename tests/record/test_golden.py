@@ -173,6 +173,8 @@ def test_it_is_listed_and_shown(tmp_path: Path) -> None:
         f"error: ReadError: {HREF}: 503",
         f"in pass {PASS.name}, scene {HREF}, task row 512, column 0, height 512, width 256, start 0, stop 4",
     ]
+    assert archive.run is not None
+    assert dict(what_it_was(archive.run))["zones"] == "9 zones, 2 of them in no complete stack: north, south"
     shown = dict(what_it_was(entry.run))
     assert shown["stack"] == (
         "lake: 4 scenes from 2020-01-06 to 2020-01-24, 1 left out, 512 x 1024 pixels float32, EPSG:32610, nodata nan"
