@@ -126,3 +126,17 @@ def test_a_run_says_and_records_which_zones_no_stack_has(typed: Typed, folder: P
     recorded = json.loads((folder / "out/run.json").read_text())["archive"]["zones"]
     assert recorded == {"zones": 3, "in_no_stack": 1, "on_several_grids": 1, "names_in_no_stack": ["far"]}
     assert "2 stacks met by no zone, with no results to verify" in typed("log", "verify", "out").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [[], ["--", "zones.file=others.geojson"]], ids=["the same file", "another file"])
+def test_stacks_without_zones_are_tried_again_with_other_zones(typed: Typed, folder: Path, words: list[str]) -> None:
+    here = (folder / "fields.geojson").read_text()
+    write_zones(folder / "fields.geojson", [tile_square(9, 5, 20, "far")])
+    done = typed(*source_words(folder / "data"), BY, "source.where.band=VV", *ZONAL, "output.dir=out")
+    assert done.returncode == 1
+    assert "3 of 3 stacks have no zone of zones.file" in done.stderr
+    (folder / ("others.geojson" if words else "fields.geojson")).write_text(here)
+    done = typed("log", "resume", "out", *words)
+    assert done.returncode == 0, done.stderr
+    assert statuses(folder / "out") == {"10T00_VV": "COMPLETED", "10T01_VV": "COMPLETED", "10T02_VV": "OUTSIDE"}
