@@ -44,15 +44,16 @@ def plan_job(job: JobSettings) -> tuple[Stack, Plan]:
 
 
 def remaining_plan(job: JobSettings, plan: Plan, stack: Stack) -> tuple[Plan, list[str]]:
-    """The plan without what is reused of another run, and lines that say so. Raises RecordError."""
+    """The plan without what is reused of another run, and a line for each pass that says so. Raises RecordError."""
     reused = reused_folder(job)
     if reused is None:
         return plan, []
     from runner.checkpoint.store import Partials  # noqa: PLC0415 - what computes, which most plans spare
 
     partials = Partials(Path(job.output.dir), reused=reused)
-    notes = [f"{pass_.name}: {line}" for pass_ in plan.passes for line in partials.of_pass(pass_, stack).describe()]
-    return partials.reduced(plan, stack), notes
+    passes = [(pass_, partials.of_pass(pass_, stack)) for pass_ in plan.passes]  # all, before one says what is useless
+    described = [(pass_.name, "; ".join(of_pass.describe())) for pass_, of_pass in passes]
+    return partials.reduced(plan, stack), [f"{name}: {text}" for name, text in described if text]
 
 
 def find_scenes(job: JobSettings, stores: Stores) -> Inputs:

@@ -20,6 +20,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 Names: TypeAlias = npt.NDArray[Any]  # of zones: int64, float64, or objects that are texts
 
+MOST_NAMED: Final = 10  # zones in a message
 _STRIP_PIXELS: Final = 2**24  # of an area that are looked at together
 
 
@@ -32,12 +33,14 @@ class Zones:
 
     names: Names
     runs: ZoneRuns  # on the whole grid
+    key: str  # zones.file=NAME, for messages
     sha256: str  # of the polygons, their names and CRS, and of the way in which pixels are chosen
     file_sha256: str  # of the polygons, their names and CRS
     width: int  # columns of the grid
     fractions: bool  # a pixel counts by its fraction
     partly: int  # zones that reach beyond the grid
     outside: int  # zones of the file that have no pixel on the grid, since they lie beyond it
+    outside_named: tuple[str, ...]  # the first of them
 
     @property
     def empty(self) -> int:

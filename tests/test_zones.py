@@ -177,10 +177,10 @@ def test_what_lies_beyond_the_grid_and_what_is_empty_is_said(folder: Path, stack
     assert zones is not None
     assert zones.names.tolist() == [*(f"zone {number}" for number in range(7)), "thin"]
     beyond, empty = describe_zones(job.zones, plan.stages)
-    assert "3 of them lie partly beyond the grid" in beyond
-    assert "1 of them lie wholly beyond the grid and have no rows" in beyond
-    assert "1 of them are empty, since no pixel has its centre inside" in empty
-    assert "zones.pixels=all_touched or fraction" in empty
+    assert "3 lie partly beyond the grid" in beyond
+    assert "1 lies wholly beyond it and has no rows: far" in beyond
+    assert "1 zone is empty, since no pixel has its centre inside: thin; count 0, the rest missing" in empty
+    assert "zones.pixels=all_touched or fraction gives it some" in empty
     assert plan.passes[0].worker_bytes
 
 

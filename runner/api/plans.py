@@ -105,7 +105,7 @@ def _archive_plan(job: JobSettings) -> JobPlan:
     from runner.archive.plan import peak_bytes, plan_archive, refuse_impossible  # noqa: PLC0415 - as in `plan`
 
     archive = plan_archive(job)
-    refuse_impossible(job, archive.stacks)
+    refuse_impossible(archive.stacks)
     stacks = [StackPlan(name, stack, planned.passes) for name, stack, planned in archive.plans]
     return JobPlan(tuple(stacks), peak_bytes(job, archive), tuple(one.name for one in archive.stacks if one.outside))
 

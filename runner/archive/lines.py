@@ -1,6 +1,6 @@
 """Lines and tables on an archive for the console: its stacks, how each ended, their plans."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runner.base.console import say, show_table, table
@@ -8,8 +8,8 @@ from runner.base.humanize import listed, plural, relative_path, size
 from runner.model import Stack
 from runner.planning.records import Plan
 from runner.record.reused_run import reuses
-from runner.record.stacks import FOLDER, OUTSIDE, StackRow
-from runner.settings import JobSettings, SourceSettings
+from runner.record.stacks import FOLDER, OUTSIDE, StackRow, outside_of
+from runner.settings import SourceSettings
 from runner.source.parts import Part
 from runner.source.scenes import Archive
 from runner.summary import describe_keys
@@ -31,7 +31,7 @@ def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[P
 def describe_stack(row: StackRow) -> str:
     """One line on a stack whose run has ended."""
     if row.status == OUTSIDE:
-        return f"{row.stack}: {row.status}, left out"
+        return f"{row.stack}: {row.in_words}, left out"
     if row.status != "COMPLETED":
         return f"{row.stack}: {row.status}{'' if row.error is None else f': {row.error}'}"
     left_out = f", {row.left_out} left out" if row.left_out else ""
@@ -49,12 +49,21 @@ def describe_reused(archive: Path, parts: Sequence[Part]) -> list[str]:
     return [f"{len(parts) - len(new)} of {plural(len(parts), 'stack')} reuse {relative_path(archive)}{others}"]
 
 
-def describe_outside(job: JobSettings, outside: Sequence[str], stacks: int) -> str:
-    """One line on the stacks that the box, the area or the zones of the settings do not meet, by their names."""
-    places = {"source.bbox": job.source.bbox, "source.area": job.source.area, "zones.file": job.zones.file}
-    cut = " or ".join(name for name, place in places.items() if place is not None)
-    verb = "lies" if len(outside) == 1 else "lie"
-    return f"{len(outside)} of {plural(stacks, 'stack')} {verb} outside of {cut}: {listed(outside, _MOST_NAMED)}"
+def describe_outside(outside: Mapping[str, str], stacks: int) -> str:
+    """One line on the stacks that the box, the area or no zone meets, by their names, which have their errors."""
+    by_setting: dict[str, list[str]] = {}
+    for name, error in outside.items():
+        by_setting.setdefault(outside_of(error), []).append(name)
+    return "; ".join(
+        f"{len(names)} of {plural(stacks, 'stack')} {_is_left_out(setting, len(names))}: {listed(names, _MOST_NAMED)}"
+        for setting, names in by_setting.items()
+    )
+
+
+def _is_left_out(setting: str, stacks: int) -> str:
+    if setting == "zones.file":
+        return f"{'has' if stacks == 1 else 'have'} no zone of {setting}"
+    return f"{'lies' if stacks == 1 else 'lie'} outside of {setting}"
 
 
 def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int | None) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from runner.archive import lines
 from runner.archive.batches import Planned, batch_bytes, batches, inputs_of_part, of_same_files, shared_plan
+from runner.archive.met_zones import describe_met_zones, met_zones, zone_names
 from runner.archive.notes import StackNotes
 from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
@@ -20,10 +22,15 @@ from runner.planning.memory import PROCESS_BYTES
 from runner.planning.planner import make_plan
 from runner.planning.records import Plan
 from runner.preview import remaining_plan, stores_of
+from runner.record.recorded_outlines import describe_changed_outlines
+from runner.record.reused_run import reused_folder
+from runner.record.run import ZonesRecord
+from runner.record.run_folder import read_run
 from runner.settings import JobSettings, OnError, PlanHeaders
 from runner.source.headers import read_headers
 from runner.source.mask_files import name_masks
 from runner.source.names import Candidate
+from runner.source.outlines import outlines_of
 from runner.source.parts import Part
 from runner.source.reachable import opened_source
 from runner.source.remarks import describe_stated
@@ -39,10 +46,12 @@ def show_archive_plan(job: JobSettings) -> None:
     planned = archive.stacks
     if archive.together:
         lines.show_archive_plan(archive.plans, peak_bytes(job, archive))
-    outside = [stack for stack in planned if stack.outside]
+    outside = _outside(planned)
     if outside and len(outside) < len(planned):
-        say(_describe_outside(job, planned, outside))
-    refuse_impossible(job, planned)
+        say(lines.describe_outside(outside, len(planned)))
+    for line in describe_met_zones(job, archive.zones) if archive.plans else ():
+        say(line)
+    refuse_impossible(planned)
 
 
 def plan_archive(job: JobSettings) -> "PlannedArchive":
@@ -52,22 +61,29 @@ def plan_archive(job: JobSettings) -> "PlannedArchive":
         archive, parts = list_stacks(reachable.source, stores, reachable.mask)
         for line in (lines.describe_archive(reachable.source, archive, parts), *archive.notes):
             tell(line)
+        reused = reused_folder(reachable)
+        outlines = outlines_of(reachable, stores)
+        for line in describe_changed_outlines(read_run(reused), reachable, outlines) if reused else ():
+            tell(line)
         taken = in_shard(parts, job.archive.shard)
         if job.archive.shard:
             tell(describe_shard(job.archive.shard, taken, parts))
+        names = zone_names(reachable, stores)
         planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(taken))
     notes = StackNotes()
     for stack in planned:
         notes.take(stack.name, stack.notes)
     notes.tell_others()
-    return PlannedArchive(tuple(planned), tuple(_read_together(taken, planned)))
+    met = [(stack.stack.grid, stack.zones) for stack in planned if stack.stack]
+    return PlannedArchive(tuple(planned), tuple(_read_together(taken, planned)), met_zones(names, met))
 
 
-def refuse_impossible(job: JobSettings, planned: "Sequence[PlannedStack]") -> None:
+def refuse_impossible(planned: "Sequence[PlannedStack]") -> None:
     """Raise PlanError if some stacks cannot run, or if all of them lie outside."""
-    outside = [stack for stack in planned if stack.outside]
+    outside = _outside(planned)
     if outside and len(outside) == len(planned):
-        raise PlanError(f"{_describe_outside(job, planned, outside)}; {outside[0].name}: {outside[0].outside}")
+        name, error = next(iter(outside.items()))
+        raise PlanError(f"{lines.describe_outside(outside, len(planned))}; {name}: {error}")
     problems = [stack for stack in planned if stack.problem]
     if problems:
         raise PlanError(
@@ -76,8 +92,8 @@ def refuse_impossible(job: JobSettings, planned: "Sequence[PlannedStack]") -> No
         )
 
 
-def _describe_outside(job: JobSettings, planned: "Sequence[PlannedStack]", outside: "Sequence[PlannedStack]") -> str:
-    return lines.describe_outside(job, [stack.name for stack in outside], len(planned))
+def _outside(planned: "Sequence[PlannedStack]") -> dict[str, str]:
+    return {stack.name: stack.outside for stack in planned if stack.outside}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,12 @@ class PlannedStack:
     outside: str | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def zones(self) -> list[Any]:
+        """The names of its zones."""
+        zones = next((stage.zones for stage in self.plan.stages if stage.zones), None) if self.plan else None
+        return list(zones.names.tolist()) if zones else []
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedArchive:
@@ -98,6 +120,7 @@ class PlannedArchive:
 
     stacks: tuple[PlannedStack, ...]
     together: tuple[dict[str, Planned], ...]
+    zones: ZonesRecord
 
     @property
     def plans(self) -> list[tuple[str, Stack, Plan]]:

@@ -11,7 +11,7 @@ from runner.job import Find
 from runner.record.input_rows import RecordedInput, counted_inputs
 from runner.record.recorded_inputs import recorded_inputs
 from runner.record.run_folder import RunFolder, read_run
-from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow, read_stacks
+from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow, left_out_by_reason, read_stacks
 from runner.source.names import Candidate
 from runner.source.parts import Part
 from runner.source.scenes import Archive
@@ -40,9 +40,9 @@ class RecordedStacks:
             if row.stack in inputs
         ]
         finds = {name: _find(run, inputs[name], pinned=pinned) for name, run in recorded.items()}
-        outside = [row.stack for row in rows if row.stack not in inputs and row.status == OUTSIDE]
+        outside = left_out_by_reason(row for row in rows if row.stack not in inputs)
         absent = [row.stack for row in rows if row.stack not in inputs and row.status != OUTSIDE]
-        notes = [f"without {listed(outside, 5)}, outside of the box or area then"] if outside else []
+        notes = [f"without {listed(names, 5)}, {reason} then" for reason, names in outside.items()]
         notes += [f"without {listed(absent, 5)}, of which no objects were recorded"] if absent else []
         return cls(tuple(parts), finds, tuple(notes))
 

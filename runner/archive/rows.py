@@ -49,6 +49,7 @@ def row_of(part: Part, status: str, run: Run | None, folder: Path, problem: str 
         seconds=run.lived_seconds,
         worker=f"{run.host}:{run.pid}",
         error=problem or (str(run.error) if run.error else None),
+        zones=stack.zones,
         geometry=wkb_of(footprint) if footprint else None,
     )
 

@@ -37,11 +37,15 @@ from runner.record.stacks import FOLDER, OUTSIDE, StackRow, read_stacks
 from runner.record.uploaded import lacks_upload
 from runner.report.page import write_report
 from runner.settings import JobSettings
+from runner.source.outlines import Outlines
 from runner.source.parts import Part
 from runner.source.scenes import Archive, ReadScenes
 from runner.source.stores import Stores
 
-_CUTTING: Final = ("source.area", "source.area_layer", "source.bbox", "source.bbox_crs", "source.grid")
+_CUTTING: Final = (
+    "source.area", "source.area_layer", "source.bbox", "source.bbox_crs", "source.grid", "zones.file", "zones.layer",
+    "zones.pixels",
+)  # fmt: skip
 
 
 @contextmanager
@@ -106,9 +110,9 @@ class StackRuns:
 
     @property
     def _is_cut_anew(self) -> bool:
-        """Whether an attempt after the first has overrides of the box or the area, or finds another in its file."""
+        """Whether an attempt after the first has overrides of box, area or zones, or finds other polygons."""
         before = self.record.run.archive
-        if before is not None and before.area_sha256 != self.surroundings.outlines.area:
+        if before is not None and Outlines(before.area_sha256, before.zones_sha256) != self.surroundings.outlines:
             return True
         attempts, words = self.record.run.attempts, self.record.run.overrides
         later = words[len(without_folder(attempts[0].overrides)) :] if attempts else ()

@@ -16,6 +16,7 @@ from msgspec.structs import replace as changed
 
 from runner.archive import lines
 from runner.archive.batches import MOST_TOGETHER, of_same_files
+from runner.archive.met_zones import describe_met_zones, written_zones, zone_names
 from runner.archive.notes import StackNotes
 from runner.archive.on_workers import StacksOnWorkers, opened_workers
 from runner.archive.progress import Progress
@@ -43,8 +44,10 @@ from runner.planning.reading import gdal_options_of
 from runner.preview import stores_of
 from runner.publish.collection import write_collection
 from runner.publish.open import target_of
+from runner.record.recorded_outlines import describe_changed_outlines
 from runner.record.reused_run import reused_folder
-from runner.record.run_folder import RunFolder
+from runner.record.run import ZonesRecord
+from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import RunRecord
 from runner.record.stack_rows import with_stacks_now
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
@@ -73,7 +76,9 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
                 archive, parts = _stacks(reachable, record, stores, recorded)
             _announce(reachable, archive, parts)
             parts = _of_shard(job, parts)
-            _tell(lines.describe_reused(reused, parts) if reused else [])
+            if reused:
+                changes = describe_changed_outlines(read_run(reused), reachable, outlines)
+                _tell([*lines.describe_reused(reused, parts), *changes])
             write_left_out(record.folder / "inputs.parquet", archive.left_out)
         collect_as_usual()
         written = load_yaml(record.folder / ".hydra/config.yaml")
@@ -121,9 +126,7 @@ def _of_shard(job: JobSettings, parts: Sequence[Part]) -> list[Part]:
     """The stacks that this run takes of all that there are."""
     taken = in_shard(parts, job.archive.shard)
     if job.archive.shard:
-        line = describe_shard(job.archive.shard, taken, parts)
-        log.info(line)
-        tell(line)
+        _tell([describe_shard(job.archive.shard, taken, parts)])
     return taken
 
 
@@ -162,6 +165,8 @@ class _Story:
         self._elsewhere = elsewhere
         self._table = StackTable(record.folder, whole.job.source.parted_by, runs.rows_before(parts))
         self._notes = StackNotes()
+        self._zone_names = zone_names(whole.job, runs.stores)
+        self._zones: ZonesRecord | None = None  # once the tables are written
         self._failure: StackRow | None = None
 
     def all_stacks(self) -> None:
@@ -177,6 +182,7 @@ class _Story:
             asyncio.run(all_delivered())
         self._refuse_failures()
         self._refuse_if_all_outside()
+        _tell(describe_met_zones(self._whole.job, self._zones) if self._zones else [])
         for name in (STACKS, *files):
             say(f"wrote {relative_path(self._record.folder / name)}")
         rasters = raster_names(self._whole.job)
@@ -260,7 +266,8 @@ class _Story:
         self._record_statuses()
 
     def _record_statuses(self) -> None:
-        self._record.change(archive=changed(self._table.summed_up(), **self._runs.surroundings.outlines.recorded))
+        outlines = self._runs.surroundings.outlines.recorded
+        self._record.change(archive=changed(self._table.summed_up(), **outlines, zones=self._zones))
 
     def _write_tables(self) -> list[str]:
         complete = {row.stack: row.values for row in self._table.rows if row.status == "COMPLETED"}
@@ -268,6 +275,9 @@ class _Story:
         if self._whole.job.output.stac:
             files += write_collection(self._whole.job, self._record.folder, [*complete])
         self._record.change(outputs=(STACKS, *files))
+        if self._zone_names and complete:
+            self._zones = written_zones(self._whole.job, self._record.folder, self._zone_names, self._table.rows)
+            self._record_statuses()
         return files
 
     def _refuse_failures(self) -> None:
@@ -288,11 +298,11 @@ class _Story:
     def _refuse_if_all_outside(self) -> None:
         """Say how many stacks lie outside. Raises ArchiveError if all do."""
         rows = self._table.rows
-        outside = [row for row in rows if row.status == OUTSIDE]
+        outside = {row.stack: row.error or "" for row in rows if row.status == OUTSIDE}
         if not outside:
             return
-        line = lines.describe_outside(self._whole.job, [row.stack for row in outside], len(rows))
+        line = lines.describe_outside(outside, len(rows))
         if len(outside) == len(rows):
-            raise ArchiveError(f"{line}; {outside[0].stack}: {outside[0].error}", of_settings=True)
-        log.info(line)
-        tell(line)
+            name, error = next(iter(outside.items()))
+            raise ArchiveError(f"{line}; {name}: {error}", of_settings=True)
+        _tell([line])

@@ -107,10 +107,10 @@ def plural(number: float | None, one: str, many: str = "") -> str:
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 
 
-def listed(names: Sequence[str], most: int, separator: str = ", ") -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{separator.join(names[:most])}{more}"
+def listed(names: Sequence[str], most: int, separator: str = ", ", total: int | None = None) -> str:
+    """The first names, and how many more there are: of all of them, or of a `total` of which these are the first."""
+    more = (len(names) if total is None else total) - len(names[:most])
+    return f"{separator.join(names[:most])}{f' and {more} more' if more else ''}"
 
 
 def nodata(value: object) -> str:

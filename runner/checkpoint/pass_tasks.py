@@ -35,6 +35,9 @@ class Store(Protocol):
     def is_own(self, kept: KeptTask) -> bool:
         """True for a task of this attempt."""
 
+    def of_other_passes(self, of_pass: "PassTasks") -> frozenset[Path]:
+        """The kept tasks that other passes have use for with all their sums."""
+
     def is_here(self, kept: KeptTask) -> bool:
         """True for a task of this run."""
 
@@ -178,16 +181,21 @@ class PassTasks:
                 self._joined.update(each.kept.path for each in small)
 
     def redone(self) -> list[tuple[KeptTask, str]]:
-        """Kept tasks that do not serve and whose windows are read again, with the reasons."""
+        """Kept tasks that serve no pass and whose windows are read again, with the reasons."""
         windows = {task.window for task in self.remaining.tasks}
-        return [(kept, reason) for kept, reason in self.refused if any(map(kept.task.window.common, windows))]
+        return [(kept, reason) for kept, reason in self._useless() if any(map(kept.task.window.common, windows))]
+
+    def _useless(self) -> list[tuple[KeptTask, str]]:
+        """Kept tasks that do not serve, and are not of another pass of the job either."""
+        of_others = self.partials.of_other_passes(self) if self.refused else frozenset()
+        return [(kept, reason) for kept, reason in self.refused if kept.path not in of_others]
 
     def describe(self, *, explain: bool = False) -> Iterator[str]:
         """Lines on the tasks that are reused and to be read, and one for each reason to compute kept tasks again.
 
         Nothing if none were kept, unless `explain` is set, which adds where the tasks lie.
         """
-        if not self.taken and not self.refused and not explain:
+        if not self.taken and not self._useless() and not explain:
             return
         yield f"{kept_tasks(len(self.taken))}, {len(self.remaining.tasks)} are to be read{self._scenes_read()}"
         redone: dict[str, list[Task]] = {}
@@ -195,7 +203,8 @@ class PassTasks:
             redone.setdefault(reason, []).append(kept.task)
         for reason, tasks in redone.items():
             where = f" ({_extent(tasks)})" if explain else ""
-            yield f"{len(tasks)} kept tasks are computed again: {reason}{where}"
+            kept_tasks_are = "1 kept task is" if len(tasks) == 1 else f"{len(tasks)} kept tasks are"
+            yield f"{kept_tasks_are} computed again: {reason}{where}"
         if explain:
             parts = {"kept": [each.placed.hull for each in self.taken], "to be read": self.remaining.tasks}
             yield from (f"{part}: {_extent(tasks)}" for part, tasks in parts.items() if tasks)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,10 @@ from runner.reduce.partial import Needs
 from runner.reduce.statistics import statistic
 from runner.settings import Over, ResultScale, Weights
 
+_AREA, _ZONES, _PIXEL_AREAS = "the area", "zones.file", "the area of pixels"  # rules that are digests
+_NONE: Final = "none"  # of an area
+_POLYGONS: Final = "its polygons have changed; bring the earlier file back to take over what was kept with it"
+
 Version = tuple[str, str]  # of a scene: its href, and a text that identifies its contents
 
 
@@ -36,6 +41,7 @@ class Requirements:
     over: dict[str, Over]
     finished: dict[str, FinishedStage]  # by stage over time: what serves if a window is finished
     lots: tuple[int, ...]  # of each scene; nothing if all are of one
+    zones_key: str  # zones.file=NAME, for messages
     _numbers: dict[Version, int] = field(default_factory=dict)
     _versions: dict[str, str] = field(default_factory=dict)
     _known: dict[tuple[str, tuple[Span, ...]], npt.NDArray[np.int64]] = field(default_factory=dict)
@@ -48,13 +54,14 @@ class Requirements:
         time_needs = needs.get(Over.time)
         timed = any(stage.timed for stage in pass_.stages) or bool(time_needs and time_needs.timed)
         scenes = [(scene.href, _version(scene, timed=timed)) for scene in stack.scenes]
+        zones = next((stage.zones for stage in pass_.stages if stage.zones is not None), None)
         return cls(
             scenes=scenes,
             whole=stack.grid.window,
             rule=_rule_facts(pass_.reading.rule)
             | _stack_facts(stack)
             | _weight_facts(pass_, stack)
-            | _zone_facts(pass_),
+            | ({_ZONES: zones.sha256} if zones else {}),
             held={axis: frozenset(filter(partial(getattr, sums), names)) for axis, sums in needs.items()},
             ordered={
                 stage.name: (
@@ -75,6 +82,7 @@ class Requirements:
                 if stage.over is Over.time
             },
             lots=lots_of_stages(pass_.stages, len(scenes)).numbers,
+            zones_key=zones.key if zones else "",
             _numbers={scene: number for number, scene in enumerate(scenes)},
             _versions=dict(scenes),
         )
@@ -85,7 +93,7 @@ class Requirements:
             return f"the arithmetic was version {kept.kernels} and is {KERNELS}"
         for name, current in self.rule.items():
             if kept.rule.get(name) != current:
-                return f"{name} was {kept.rule.get(name)} and is {current}"
+                return _changed_rule(name, kept.rule.get(name), current, self.zones_key)
         lacking = self._lacking(kept)
         if lacking:
             return lacking
@@ -168,6 +176,23 @@ class Requirements:
         return None
 
 
+def _changed_rule(name: str, before: str | None, current: str, zones_key: str) -> str:
+    """The reason why a task of another rule does not serve, without digests, which say nothing to people."""
+    if name == _ZONES and before:
+        (polygons, pixels), (polygons_now, pixels_now) = before.split(" "), current.split(" ")
+        changed = polygons != polygons_now
+        return f"{zones_key}: {_POLYGONS}" if changed else f"zones.pixels was {pixels} and is {pixels_now}"
+    if name == _ZONES:
+        return "it was kept without stages over zones"
+    if name == _AREA and current == _NONE:
+        return "it was kept within source.area, which is not set now"
+    if name == _AREA:
+        return "it was kept without source.area" if before == _NONE else f"source.area: {_POLYGONS}"
+    if name == _PIXEL_AREAS:
+        return "the area of pixels has changed" if before else "it was kept without the area of pixels"
+    return f"{name} was {before} and is {current}"
+
+
 def _finishing(stage: StagePlan, pass_: Pass) -> str:
     decibels = " in dB" if stage.scale is ResultScale.db else ""
     groups = f" for groups {stage.groups.digest}" if stage.groups else ""
@@ -205,7 +230,7 @@ def _stack_facts(stack: Stack) -> dict[str, str]:
         "the grid": _grid_fact(stack.grid),
         "source.scale": str(stack.scale),
         "source.offset": str(stack.offset),
-        "the area": stack.area.sha256[:16] if stack.area else "none",
+        _AREA: stack.area.sha256[:16] if stack.area else _NONE,
     }
 
 
@@ -217,9 +242,4 @@ def _grid_fact(grid: Grid) -> str:
 def _weight_facts(pass_: Pass, stack: Stack) -> dict[str, str]:
     if all(stage.weights is Weights.none for stage in pass_.stages):
         return {}
-    return {"the area of pixels": hashlib.sha256(row_areas(stack.grid).tobytes()).hexdigest()[:16]}
-
-
-def _zone_facts(pass_: Pass) -> dict[str, str]:
-    zones = next((stage.zones for stage in pass_.stages if stage.zones is not None), None)
-    return {} if zones is None else {"zones.file": zones.sha256}
+    return {_PIXEL_AREAS: hashlib.sha256(row_areas(stack.grid).tobytes()).hexdigest()[:16]}

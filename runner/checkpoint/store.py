@@ -180,6 +180,12 @@ class Partials:
         """True for a task of this attempt."""
         return kept.path in self._own
 
+    def of_other_passes(self, of_pass: PassTasks) -> frozenset[Path]:
+        """The kept tasks that other passes have use for with all their sums, once these have asked for theirs."""
+        others = (other for other in self._passes.values() if other is not of_pass)
+        used = ((each.kept, other.requirements.held) for other in others for each in other.in_use())
+        return frozenset(kept.path for kept, held in used if kept.held.keys() <= held.keys())
+
     def is_here(self, kept: KeptTask) -> bool:
         """True for a task that lies in this run's folder, not in the reused one."""
         return kept.path.parent == self.folder

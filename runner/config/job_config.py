@@ -160,7 +160,7 @@ def _check_stage(name: str, stage: StageSettings) -> None:
     repeated = len(set(stage.statistics)) < len(stage.statistics)
     require(f"{where}.statistics", not repeated, stage.statistics, "each statistic once")
     for one in stage.statistics:
-        check_statistic_name(one, f"{where}.statistics")
+        check_statistic_name(one, f"{where}.statistics", stage.over)
     _refuse_change_over_space(name, stage)
     check_cluster(f"{where}.cluster", stage.cluster)
     _check_groups(f"{where}.group_by", stage)

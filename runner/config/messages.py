@@ -8,11 +8,12 @@ from typing import Final
 
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from runner.base.overrides import parse
-from runner.base.suggest import did_you_mean, instead_of
+from runner.base.suggest import did_you_mean, instead_of, nearest
 from runner.config.vocabulary import STAGES, groups, is_text, known_keys
 from runner.errors import ConfigError
 
@@ -22,6 +23,7 @@ _NO_SECRETS = (
     "signed address to a manifest (source=manifest)"
 )
 QUOTES = "'\""
+_OF_POLYGONS: Final = ("source.area", "zones.file")
 _KINDS = {"Integer": "a whole number", "Float": "a number"}
 
 
@@ -52,7 +54,7 @@ def explain(error: Exception) -> ConfigError:
         return ConfigError(_first_that_matches(_OF_HYDRA, text) or " ".join(text.split()))
     typed = re.search(r"Could not override '([^']+)'.*?(?:use \+[^=]+(=.*)|$)", str(error), re.DOTALL)
     key, value = (typed[1], typed[2] or "") if typed else (str(cause.full_key or cause.key), "")
-    return ConfigError(_of_key(key, _first_line(cause), value))
+    return ConfigError(_of_missing_stage(key, cause, value) or _of_key(key, _first_line(cause), value))
 
 
 # --- tables: what Hydra and OmegaConf say, and what we say ------------------------------------------------------------
@@ -123,8 +125,10 @@ _OF_VALUES: Final[Messages] = (  # what stands behind the key
     ),
     (r"is not a ListConfig", lambda _: ": wanted a list, such as [a, b]"),
     (
-        r"^Cannot convert '(List|Dict)Config' to \w+: '(.*)'",
-        lambda match: f"={match[2]}: wanted one value, and got {'a list' if match[1] == 'List' else 'a mapping'}",
+        r"^Cannot convert '(ListConfig|DictConfig|list|dict)' to \w+: '(.*)'",
+        lambda match: (
+            f"={match[2]}: wanted one value, and got {'a list' if match[1].lower().startswith('list') else 'a mapping'}"
+        ),
     ),
     (
         r"(.*[Vv]alue '(.*?)'.*expected one of \[(.*)\].*)",
@@ -154,10 +158,30 @@ def _first_that_matches(table: Messages, text: str) -> str | None:
 def _of_key(key: str, problem: str, value: str = "") -> str:
     """Of one key: it is not there, or has a wrong value; `value` is what was typed after it, the `=` too."""
     if "not in" in problem:
-        return f"{key}: there is no such setting{instead_of(key, {*groups(), *known_keys()}, value)}"
+        stages = [*STAGES, *key.split(".")[1:2]] if key.startswith("stages.") else STAGES
+        return f"{key}: there is no such setting{instead_of(key, {*groups(), *known_keys(stages=stages)}, value)}"
     if key.startswith("source.valid_range") and re.search(r"Value '(p\d|q\d|\d+(\.\d+)?\s*%)", problem):
         return f"source.valid_range{value}{_BY_PERCENTILE}"
-    return f"{key}{_first_that_matches(_OF_VALUES, problem) or f': {problem}'}"
+    message = _first_that_matches(_OF_VALUES, problem) or f": {problem}"
+    one_file = (
+        "; join the files to one (Merge Vector Layers in QGIS, ogrmerge.py)" if message.endswith("a list") else ""
+    )
+    return f"{key}{message}{one_file if key in _OF_POLYGONS else ''}"
+
+
+def _of_missing_stage(key: str, cause: OmegaConfBaseException, value: str) -> str | None:
+    """Of a key of a stage that the job does not have; None of another."""
+    node = cause.parent_node
+    at = str(cause.full_key)
+    if at.count(".") != 1 or not at.startswith("stages.") or not isinstance(node, DictConfig):
+        return None
+    name, rest = str(cause.key), key.removeprefix(at)
+    known = list(map(str, node))
+    near = nearest(name, known)
+    if near:
+        return f"{key}: there is no stage {name}; did you mean 'stages.{near}{rest}{value}'"
+    option = "stage@stages.zones=zonal" if name == "zones" else f"+stage@stages.{name}=OPTION"
+    return f"{key}: there is no stage {name}; there are {', '.join(known)}, and {option} adds it"
 
 
 def _of_file(file: str, problem: str, key: str) -> str:

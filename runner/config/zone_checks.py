@@ -8,6 +8,9 @@ from runner.settings import EngineName, Georeference, JobSettings, Over, ZonePix
 
 def check_zones(job: JobSettings) -> None:
     """Raise ConfigError for zones without a file, a file without a stage, and statistics that take no weights."""
+    for name, stage in job.stages.items():
+        known = stage.over is Over.zones or "coverage" not in stage.statistics
+        require(f"stages.{name}.statistics", known, "coverage", "valid_fraction; coverage is of zones")
     names = [name for name, stage in job.stages.items() if stage.over is Over.zones]
     zones = job.zones
     if not names:
@@ -15,9 +18,6 @@ def check_zones(job: JobSettings) -> None:
         require("zones.file", zones.file is None, zones.file, hint)
         for key, value in (("zones.id", zones.id), ("zones.layer", zones.layer)):
             require(key, value is None, value, "null, since there is no stage over zones")
-        for name, stage in job.stages.items():
-            known = "coverage" not in stage.statistics
-            require(f"stages.{name}.statistics", known, "coverage", "valid_fraction; coverage is of zones")
         return
     _check_file(names[0], zones)
     placed = job.source.georeference is Georeference.file

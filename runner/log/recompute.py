@@ -28,7 +28,7 @@ from runner.planning.reading import Reading, fetch_options, make_reading
 from runner.planning.records import Chunks, StagePlan, Task
 from runner.read.fetch import FetchCounts
 from runner.record.input_rows import RecordedInput
-from runner.record.recorded_outlines import refuse_changed_outlines
+from runner.record.recorded_outlines import refuse_other_outlines
 from runner.record.run_folder import RunFolder
 from runner.reduce.statistics import statistic
 from runner.settings import ClusterKind, ClusterSettings, EngineName, JobSettings, Over
@@ -47,7 +47,7 @@ def check_sample(run: RunFolder, job: JobSettings, count: int, seed: int) -> Ite
     rows = [row for row in run.inputs() if row.used]
     with opened_source(job) as reachable:
         stores = Stores.of_source(reachable.source, fetch_options(job.fetch))
-        refuse_changed_outlines(run, reachable, outlines_of(reachable, stores))
+        refuse_other_outlines(run, reachable, outlines_of(reachable, stores))
         renew_signatures(reachable.source, [row.stored for row in rows], stores)
         lookups = look_up([row.stored for row in rows], stores)
         yield from _check_objects(lookups)

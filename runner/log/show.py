@@ -14,7 +14,7 @@ from runner.base.command import command
 from runner.base.console import say, show_table, table
 from runner.base.overrides import command_line, quoted, repeat_command, without_folder
 from runner.errors import RecordError, printable
-from runner.log.show_stacks import MOST_STACKS, show_stacks, stacks_in_words
+from runner.log.show_stacks import MOST_STACKS, show_stacks, stacks_in_words, zones_in_words
 from runner.log.verb import Verb, add_outputs, add_run
 from runner.record.claim import left_nothing
 from runner.record.run import PassRecord, Run, TaskExtent
@@ -107,6 +107,7 @@ def what_it_was(run: RunFolder) -> list[tuple[str, str]]:
     lines = [
         ("started", _local(run.started)),
         ("stacks", stacks_in_words(record)) if record.is_archive else ("stack", _stack(record)),
+        ("zones", zones_in_words(record)),
         ("source", str((run.config.get("source") or {}).get("url"))),
         ("overrides", " ".join(map(quoted, record.overrides)) or "none"),
         ("code", f"cog-stack-runner {record.versions.get('cog-stack-runner', '?')}, {commit}{kernels}"),

@@ -13,6 +13,7 @@ from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
 
 MOST_STACKS: Final = 40
 _COLUMNS: Final = ["stack", "status", "CRS", "type", "scenes", "pixels", "fetched", "took", "rate"]
+_MOST_ZONES: Final = 10  # names
 _LEFT: Final = 4  # columns of words
 _ORDER: Final = ("FAILED", "KILLED", "INTERRUPTED", "RUNNING", "WAITING", OUTSIDE, "COMPLETED")
 _UNKNOWN: Final = "-"
@@ -29,6 +30,16 @@ def stacks_in_words(run: Run) -> str:
     amounts += [f"{humanize.size(archive.bytes)} fetched"] if archive.bytes is not None else []
     amounts += [humanize.rate(speed * 1e6)] if speed is not None else []
     return f"{humanize.plural(archive.stacks, 'stack')}{by}: {_counted(archive.statuses)}; {', '.join(amounts)}"
+
+
+def zones_in_words(run: Run) -> str | None:
+    """The zones of an archive, and those that none of its complete stacks has; None without a stage over zones."""
+    zones = run.archive and run.archive.zones
+    if not zones:
+        return None
+    names = humanize.listed([*map(printable, zones.names_in_no_stack)], _MOST_ZONES, total=zones.in_no_stack)
+    in_none = f", {zones.in_no_stack:,} of them in no complete stack: {names}" if zones.in_no_stack else ""
+    return f"{humanize.plural(zones.zones, 'zone')}{in_none}"
 
 
 def _counted(statuses: dict[str, int]) -> str:

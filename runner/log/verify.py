@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runner.base.console import say
 from runner.base.humanize import plural
 from runner.base.overrides import key_of
-from runner.errors import RecordError, RunnerError
+from runner.errors import RecordError, RunnerError, printable
 from runner.host import signals
 from runner.log.check import Check, Verdict, summed_up
 from runner.log.verb import Verb, add_outputs, add_run
@@ -30,7 +30,9 @@ _READING = (
     "gdal",
     "fetch.",
     "reader=",
-)  # settings that do not change what a value is
+    "source.area=",
+    "zones.file=",
+)  # settings that do not change what a value is: of files of polygons, only where the recorded ones lie
 _BLOCKS, _BLOCKS_OF_A_STACK = 4, 1
 _EXAMPLES = f"""\
 examples
@@ -93,10 +95,36 @@ def _verify_archive(archive: RunFolder, options: Namespace) -> int:
         return _checks(run, _job(run, options.overrides) if blocks else None, blocks, seed)
 
     rows = rows_to_verify(archive)
+    problem = _other_polygons(archive, options.overrides) if blocks else None
+    blocks = 0 if problem else blocks
     say(f"{archive.path}{f', samples of seed {seed}' if blocks else ''}")
+    if problem:
+        say(
+            printable(
+                f"{Verdict.unknown.value:<8} {problem}; so no value is computed again, and files alone are checked"
+            )
+        )
     bad, count = verify_archive(archive, rows, checks_of)
+    bad, count = bad + bool(problem), count + bool(problem)
     say(f"NOT verified: {bad} of {count} stacks and tables" if bad else f"verified: {count} stacks and tables")
     return int(bad > 0)
+
+
+def _other_polygons(archive: RunFolder, overrides: list[str]) -> str | None:
+    """Why no stack of an archive can be computed again: its polygons are others now, or cannot be read."""
+    from runner.preview import stores_of  # noqa: PLC0415 - all that a run imports
+    from runner.record.recorded_outlines import recorded_outlines, refuse_other_outlines  # noqa: PLC0415 - as above
+    from runner.source.outlines import outlines_of  # noqa: PLC0415 - as above
+    from runner.source.reachable import opened_source  # noqa: PLC0415 - as above
+
+    if not any(recorded_outlines(archive)):
+        return None
+    try:
+        with opened_source(_job(archive, overrides)) as reachable:
+            refuse_other_outlines(archive, reachable, outlines_of(reachable, stores_of(reachable)))
+    except RunnerError as error:
+        return str(error)
+    return None
 
 
 def _job(run: RunFolder, overrides: list[str]) -> "JobSettings":
@@ -120,7 +148,7 @@ def _checks(run: RunFolder, job: "JobSettings | None", blocks: int, seed: int) -
     try:
         yield from check_sample(run, job, blocks, seed)
     except RunnerError as error:
-        yield Check("source", Verdict.unknown, str(error))
+        yield Check("source", Verdict.unknown, f"{error}; so not all of it is computed again")
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

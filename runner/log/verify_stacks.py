@@ -10,7 +10,7 @@ from runner.errors import RecordError, printable
 from runner.log.check import Check, Verdict
 from runner.record.run import parted_by
 from runner.record.run_folder import RunFolder, read_run
-from runner.record.stacks import FOLDER, OUTSIDE, STACKS, WAITING, StackRow, read_stacks
+from runner.record.stacks import FOLDER, OUTSIDE, STACKS, WAITING, StackRow, left_out_by_reason, read_stacks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +30,6 @@ def verify_archive(archive: RunFolder, rows: Sequence[StackRow], checks_of: Chec
     """Print a line for each stack and table, and each check that it does not pass; how many do not, of how many."""
     complete: dict[str, RunFolder] = {}
     incomplete: dict[str, str] = {}  # with how they ended
-    outside = [row.stack for row in rows if row.status == OUTSIDE]
     for row in (row for row in rows if row.status != OUTSIDE):
         run = _run(archive.path / FOLDER / row.stack)
         if isinstance(run, RunFolder) and run.status == "COMPLETED":
@@ -39,9 +38,9 @@ def verify_archive(archive: RunFolder, rows: Sequence[StackRow], checks_of: Chec
             incomplete[row.stack] = run.status if isinstance(run, RunFolder) else run
     verdicts = [tell_checks(name, _stack_checks(run, checks_of)) for name, run in complete.items()]
     verdicts += [tell_checks(check.what, [check]) for check in _check_tables(archive, rows)]
-    if outside:
-        text = f"{plural(len(outside), 'stack')} outside of the box or area, with no results to verify"
-        say(printable(f"{'-':<8} {text}: {listed(outside, _MOST_NAMED)}"))
+    for reason, names in left_out_by_reason(rows).items():
+        text = f"{plural(len(names), 'stack')} {reason}, with no results to verify"
+        say(printable(f"{'-':<8} {text}: {listed(names, _MOST_NAMED)}"))
     if incomplete:
         say(printable(f"{Verdict.unknown.value:<8} {_in_words(incomplete)}"))
     return sum(verdicts) + len(incomplete), len(verdicts) + len(incomplete)

@@ -1,8 +1,8 @@
 """The zones of a job's stages on the grid of a stack, and lines about them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from runner.base.humanize import plural
+from runner.base.humanize import listed, plural
 from runner.errors import OutsideError, PlanError, printable
 from runner.model import Stack
 from runner.planning.records import StagePlan
@@ -12,7 +12,7 @@ from runner.source.outlines import has_zones
 from runner.source.stores import Stores
 from runner.source.zone_files import read_features
 from runner.source.zones import zones_of
-from runner.zones import Zones
+from runner.zones import MOST_NAMED, Zones
 
 
 def stage_zones(job: JobSettings, stack: Stack, stores: Stores | None) -> Zones | None:
@@ -56,18 +56,29 @@ def describe_zones(settings: ZoneSettings, stages: Iterable[StagePlan]) -> list[
     if zones is None:
         return []
     total = len(zones.names) + zones.outside
-    beyond = [
-        f"{number} of them lie {how} beyond the grid{what}"
-        for number, how, what in (
-            (zones.partly, "partly", ", where their pixels do not count"),
-            (zones.outside, "wholly", " and have no rows"),
-        )
-        if number
-    ]
-    lines = [", ".join([f"zones.file: {plural(total, 'zone')} of {plural(zones.runs.pixels, 'pixel')}", *beyond])]
-    if zones.empty:
-        touched = settings.pixels is ZonePixels.center
-        remedy = "; zones.pixels=all_touched or fraction gives them some" if touched else ""
-        why = "no pixel has its centre inside" if touched else "none of their pixels can count"
-        lines.append(f"zones.file: {zones.empty} of them are empty, since {why}: count 0, the rest missing{remedy}")
-    return lines
+    parts = [f"{zones.key}: {plural(total, 'zone')} of {plural(zones.runs.pixels, 'pixel')}"]
+    if zones.partly:
+        verb = "lies" if zones.partly == 1 else "lie"
+        parts.append(f"{zones.partly} {verb} partly beyond the grid, where pixels do not count")
+    if zones.outside:
+        verb, has = ("lies", "has") if zones.outside == 1 else ("lie", "have")
+        named = named_zones(zones.outside_named, zones.outside)
+        parts.append(f"{zones.outside} {verb} wholly beyond it and {has} no rows: {named}")
+    return ["; ".join(parts), *_describe_empty(settings, zones)]
+
+
+def _describe_empty(settings: ZoneSettings, zones: Zones) -> list[str]:
+    if not zones.empty:
+        return []
+    verb, them = ("is", "it") if zones.empty == 1 else ("are", "them")
+    touched = settings.pixels is ZonePixels.center
+    remedy = f"; zones.pixels=all_touched or fraction gives {them} some" if touched else ""
+    why = "no pixel has its centre inside" if touched else f"no pixel of {them} can count"
+    named = named_zones([str(name) for name in zones.names[zones.pixels == 0][:MOST_NAMED]], zones.empty)
+    what = "count 0, the rest missing"
+    return [f"{zones.key}: {plural(zones.empty, 'zone')} {verb} empty, since {why}: {named}; {what}{remedy}"]
+
+
+def named_zones(first: Sequence[str], number: int) -> str:
+    """The first of so many zones, and how many more there are."""
+    return listed([*map(printable, first)], MOST_NAMED, total=number)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from runner.base.humanize import relative_path
 from runner.base.tree import flat
 from runner.errors import SourceError, printable
 from runner.record.run_folder import RunFolder
@@ -40,6 +41,31 @@ def refuse_changed_outlines(earlier: RunFolder, job: "JobSettings", outlines: Ou
             )
 
 
+def refuse_other_outlines(earlier: RunFolder, job: "JobSettings", outlines: Outlines) -> None:
+    """Raise SourceError for polygons of source.area or zones.file that are not the recorded ones, whatever their file.
+
+    Values that were computed with these cannot be computed again.
+    """
+    files = {"source.area": job.source.area, "zones.file": job.zones.file}
+    for setting, before, now in outlines.changed_since(recorded_outlines(earlier)):
+        raise SourceError(
+            f"{setting}={printable(files[setting] or '')}: its polygons are not those of {relative_path(earlier.path)} "
+            f"(SHA-256 {now[:16]}, then {before[:16]}); bring the file back, or name it: -- {setting}=FILE"
+        )
+
+
+def describe_changed_outlines(earlier: RunFolder, job: "JobSettings", outlines: Outlines) -> list[str]:
+    """A line for each file whose polygons are not those of a run that is reused."""
+    files = {"source.area": job.source.area, "zones.file": job.zones.file}
+    stages = {"source.area": "all stages", "zones.file": "stages over zones and those that read with them"}
+    where = relative_path(earlier.path)
+    return [
+        f"{setting}={printable(files[setting] or '')}: its polygons are not those of {where}, so that "
+        f"{stages[setting]} read all scenes anew; to take over what {where} has kept, bring its file back"
+        for setting, _, _ in outlines.changed_since(recorded_outlines(earlier))
+    ]
+
+
 def record_outlines(record: "RunRecord", stack: "Stack", plan: "Plan", expected: Outlines) -> None:
     """Record the polygons that a plan is of. Raises SourceError for others than the run has begun with."""
     zones = next((stage.zones for stage in plan.stages if stage.zones), None)
@@ -50,4 +76,5 @@ def record_outlines(record: "RunRecord", stack: "Stack", plan: "Plan", expected:
             "back, and resume; or run anew"
         )
     if record.run.stack and any(outlines):
-        record.change(stack=replace(record.run.stack, **outlines.recorded))
+        met = len(zones.names) if zones else None
+        record.change(stack=replace(record.run.stack, **outlines.recorded, zones=met))

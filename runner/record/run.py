@@ -181,11 +181,21 @@ class StackRecord(Struct, frozen=True):
     band: Count | None = None
     area_sha256: str | None = None  # of the polygons of source.area
     zones_sha256: str | None = None  # of the zones of zones.file, with their names
+    zones: Count | None = None  # those of zones.file that have rows
 
     @property
     def shape(self) -> tuple[int, int] | None:
         """Height and width."""
         return None if self.height is None or self.width is None else (self.height, self.width)
+
+
+class ZonesRecord(Struct, frozen=True):
+    """The zones of an archive: how many, how many no complete stack has, and how many stacks of several grids have."""
+
+    zones: Count
+    in_no_stack: Count
+    on_several_grids: Count
+    names_in_no_stack: tuple[str, ...] = ()  # the first of them
 
 
 class ArchiveRecord(Struct, frozen=True):
@@ -198,6 +208,7 @@ class ArchiveRecord(Struct, frozen=True):
     bytes: Count | None = None  # fetched; None where GDAL fetched
     area_sha256: str | None = None  # of the polygons of source.area, by which stacks are inside or outside
     zones_sha256: str | None = None  # of the zones of zones.file, with their names
+    zones: ZonesRecord | None = None  # once the tables of its stages over zones are written
 
     @property
     def done(self) -> int:

@@ -1,6 +1,6 @@
 """`stacks.parquet`: a row for every stack of an archive."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +11,15 @@ from runner.errors import RecordError
 STACKS: Final = "stacks.parquet"
 FOLDER: Final = "stacks"  # of the archive's folder, with a run's folder for each stack
 WAITING: Final = "WAITING"  # the status of a stack whose run has not begun
-OUTSIDE: Final = "OUTSIDE"  # that of one that source.bbox or source.area does not meet: left out, and not failed
+OUTSIDE: Final = "OUTSIDE"  # that of one that the box, the area or no zone meets: left out, and not failed
 GEOMETRY: Final = "geometry"  # the column of footprints
 Wkb: TypeAlias = bytes  # well-known binary
+NO_ZONE: Final = "met by no zone"
+_OUTSIDE_OF: Final = {  # what an OutsideError begins with
+    "source.bbox": "outside of the box",
+    "source.area": "outside of the area",
+    "zones.file": NO_ZONE,
+}
 _PREFIX: Final = "group_"  # of a column of values whose group's name another column has
 
 
@@ -40,13 +46,35 @@ class StackRow:
     seconds: float | None = None  # of its own run, while which others went on
     worker: str | None = None  # host and process
     error: str | None = None
+    zones: int | None = None  # of zones.file that have rows
     geometry: Wkb | None = None  # its footprint, in degrees
+
+    @property
+    def in_words(self) -> str:
+        """Its status for people; of a stack that is left out, the reason."""
+        if self.status != OUTSIDE:
+            return self.status.lower()
+        return _OUTSIDE_OF.get(outside_of(self.error or ""), "outside of the box or area")
+
+
+def left_out_by_reason(rows: Iterable[StackRow]) -> dict[str, list[str]]:
+    """The names of the stacks that are left out, by the reason for people."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.status == OUTSIDE:
+            reasons.setdefault(row.in_words, []).append(row.stack)
+    return reasons
+
+
+def outside_of(error: str) -> str:
+    """The setting that leaves out a stack, which its error begins with."""
+    return error.partition("=")[0]
 
 
 _OWN: Final = {
     name: (get_args(kind) or (kind,))[0] for name, kind in get_type_hints(StackRow).items() if name != "values"
 }
-_LATER: Final = ("started", GEOMETRY)  # columns that tables of earlier versions lack
+_LATER: Final = ("started", "zones", GEOMETRY)  # columns that tables of earlier versions lack
 
 
 def _column(group: str) -> str:

@@ -23,7 +23,7 @@ cell.
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +37,13 @@ from runner.reduce.quantiles import apply, quantiles
 from runner.reduce.series import apply_series
 from runner.reduce.statistic_record import Statistic as Statistic  # noqa: PLC0414 - packages that add one import it here
 from runner.reduce.statistic_record import Values
-from runner.settings import Weights
+from runner.settings import Over, Weights
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 GROUP: Final = "cog_stack_runner.statistics"
+_QUANTILES: Final = ("q05", "q25", "q75", "q95")  # that are suggested
 _QUANTILE: Final = re.compile(r"q(\d\d)(?:_(\d+))?")
 
 
@@ -51,7 +55,7 @@ def has_weights(name: str) -> bool:
 def statistic(name: str, weights: Weights = Weights.none) -> Statistic:
     """The statistic of that name, by area if `weights` say so, see `has_weights`.
 
-    Raises ConfigError, with what was probably meant, if there is none.
+    Raises ConfigError if there is none.
     """
     if weights is Weights.area:
         return BY_AREA[name]
@@ -63,12 +67,35 @@ def statistic(name: str, weights: Weights = Weights.none) -> Statistic:
     return _from_entry_point(name)
 
 
-def check_statistic_name(name: str, key: str) -> None:
-    """Raise ConfigError, naming the configuration key, if there is no statistic of that name."""
+def check_statistic_name(name: str, key: str, over: Over) -> None:
+    """Raise ConfigError, naming the configuration key, if there is no statistic of that name over these axes."""
+    if not (name in BUILT_IN or _QUANTILE.fullmatch(name) or name in _entry_points().names):
+        raise ConfigError(f"{key}: there is no statistic '{name}'; {_instead_of(name, over)}")
     try:
         statistic(name)
     except ConfigError as error:
         raise ConfigError(f"{key}: {error}") from None
+
+
+def _instead_of(name: str, over: Over) -> str:
+    """What was probably meant, and what there is."""
+    known = [name for name, made in BUILT_IN.items() if over is Over.time or not made.over_time]
+    known = [each for each in known if each != "coverage" or over is Over.zones]
+    near = _near_quantile(name) or nearest(name, [*known, *_QUANTILES, *_entry_points().names]) or "mean"
+    return (
+        f"did you mean '{near}'? Over {over.value} there are {', '.join(known)}, quantiles by percentage (q and two "
+        f"digits, q00 to q99, with further ones as q99_9), and what packages add by entry points of {GROUP}"
+    )
+
+
+def _near_quantile(name: str) -> str | None:
+    """The quantile, or the extreme, that a name such as p90, q5 or q100 means; the last one for what is beyond."""
+    typed = re.fullmatch(r"(?:q|p|percentile|quantile)_?(\d+)(?:[._](\d+))?", name)
+    if typed is None:
+        return None
+    if int(typed[1]) < 100:
+        return f"q{int(typed[1]):02}" + (f"_{typed[2]}" if typed[2] else "")
+    return "max" if int(typed[1]) == 100 else "q99"
 
 
 def needs(names: Sequence[str], weights: Weights = Weights.none) -> Needs:
@@ -117,18 +144,18 @@ def finish_ordered(
 
 
 def _from_entry_point(name: str) -> Statistic:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - mail and archives, which our own statistics spare
-
-    points = entry_points(group=GROUP)
+    points = _entry_points()
     if name not in points.names:
-        near = nearest(name, [*BUILT_IN, "q05", "q25", "q75", "q95", *points.names]) or "mean"
-        raise ConfigError(
-            f"there is no statistic '{name}'; did you mean '{near}'? There are {', '.join(BUILT_IN)}, quantiles "
-            f"by percentage as q05 or q99_9, and what packages add by entry points of {GROUP}"
-        )
+        raise ConfigError(f"there is no statistic '{name}'")
     loaded = points[name].load()
     if isinstance(loaded, Statistic):
         return replace(loaded, name=name)
     if not callable(loaded):
         raise ConfigError(f"statistic '{name}': {points[name].value} is {loaded!r}, wanted a Statistic or a function")
     return Statistic(name=name, of_values=loaded)
+
+
+def _entry_points() -> "EntryPoints":
+    from importlib.metadata import entry_points  # noqa: PLC0415 - mail and archives, which our own statistics spare
+
+    return entry_points(group=GROUP)

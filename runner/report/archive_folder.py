@@ -12,13 +12,15 @@ from runner.errors import RecordError
 from runner.output.names import group_pattern, raster_files
 from runner.record.run import parted_by
 from runner.record.stacks import FOLDER, STACKS, StackRow, read_stacks
-from runner.report.gather import Reader, numbers, read_columns
+from runner.report.gather import Reader, numbers, read_columns, read_zones
 from runner.report.levels import as_level, as_power
 from runner.report.picture import read_raster
 from runner.report.records import Contents, Floats, Raster
+from runner.report.zones import zone_raster
 from runner.settings import Layout
 
 MOST_PICTURES: Final = 40
+_MOST_ZONE_PICTURES: Final = 12
 _PICTURE: Final = 160  # pixels of the longer side
 _COVERAGE: Final = ("valid_fraction", "count")
 Codes = npt.NDArray[np.intp]
@@ -54,6 +56,7 @@ class ArchiveContents:
     rows: tuple[StackRow, ...]
     means: Means | None
     pictures: tuple[tuple[StackRow, Raster], ...]
+    zone_pictures: tuple[tuple[StackRow, Raster], ...]  # of the first stage over zones
 
 
 def read_archive(folder: Path) -> ArchiveContents:
@@ -66,7 +69,8 @@ def read_archive(folder: Path) -> ArchiveContents:
     first = _first_raster(stages, run.record.config.get("output") or {})
     means = _means(reader, stages, rows) if any(row.status == "COMPLETED" for row in rows) else None
     own = reader.contents(run, inputs, tasks=None, tables=[], rasters=[], multiples=[], zones=[], outputs=None)
-    return ArchiveContents(own, parted_by(run.record.config), rows, means, tuple(_pictures(folder, first, rows)))
+    pictures, zones = _pictures(folder, first, rows), _zone_pictures(folder, stages, rows)
+    return ArchiveContents(own, parted_by(run.record.config), rows, means, tuple(pictures), tuple(zones))
 
 
 # --- means ------------------------------------------------------------------------------------------------------------
@@ -128,6 +132,18 @@ def _pictures(folder: Path, raster: tuple[str, str] | None, rows: Sequence[Stack
     complete = [row for row in rows if row.status == "COMPLETED"][:MOST_PICTURES]
     pictures = ((row, _picture(folder / FOLDER / row.stack, *raster)) for row in complete)
     return [(row, picture) for row, picture in pictures if picture is not None]
+
+
+def _zone_pictures(folder: Path, stages: Mapping[str, Any], rows: Sequence[StackRow]) -> list[tuple[StackRow, Raster]]:
+    """The zones of the first stacks that have some, in the colours of their means."""
+    name = next((f"{stage}.parquet" for stage, settings in stages.items() if settings["over"] == "zones"), None)
+    if name is None:
+        return []
+    complete = [row for row in rows if row.status == "COMPLETED"][:_MOST_ZONE_PICTURES]
+    readers = ((row, Reader(folder / FOLDER / row.stack)) for row in complete)
+    tables = ((row, reader.read(name, read_zones)) for row, reader in readers)
+    pictures = ((row, table and zone_raster(table)) for row, table in tables)
+    return [(row, picture) for row, picture in pictures if picture]
 
 
 def _first_raster(stages: Mapping[str, Any], output: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -8,17 +8,18 @@ from typing import Any, Final
 import numpy as np
 
 from runner.base import humanize
-from runner.record.stacks import OUTSIDE, StackRow
+from runner.record.stacks import NO_ZONE, OUTSIDE, StackRow
 from runner.report import headline, overview, place, results, stack_table, stack_workers
 from runner.report.archive_folder import ArchiveContents, read_archive
 from runner.report.charts import template
 from runner.report.frame import frame
 from runner.report.headline import Figure, data
 from runner.report.levels import mean_level
-from runner.report.stack_map import extent_of, footprints, in_words, rank, stack_map
+from runner.report.stack_map import extent_of, footprints, stack_map, states
 from runner.report.stack_series import means_figure
 
 _TEMPLATE: Final = Path(__file__).with_name("archive.html.j2")
+_MOST_NAMED, _MOST_LETTERS = 5, 30  # zones, and letters of the name of each
 
 
 def archive_page(folder: Path) -> str:
@@ -47,6 +48,12 @@ def _context(contents: ArchiveContents) -> dict[str, Any]:
         ],
         "pictured": contents.pictures[0][1] if contents.pictures else None,
         "unpictured": sum(row.status == "COMPLETED" for row in rows) - len(contents.pictures),
+        "zones": _zones(contents),
+        "zone_pictures": [
+            (stack_table.stack_link(row), results.thumbnail(raster), results.colour_range(raster))
+            for row, raster in contents.zone_pictures
+        ],
+        "zones_pictured": contents.zone_pictures[0][1] if contents.zone_pictures else None,
         "failed": failed,
         "more_failed": more_failed,
         "figures": _figures(contents),
@@ -72,8 +79,8 @@ def _stacks(rows: Sequence[StackRow]) -> Figure | None:
     if not rows:
         return None
     counts = Counter(row.status for row in rows)
-    done = counts.pop("COMPLETED", 0)
-    others = ", ".join(f"{counts[status]:,} {in_words(status)}" for status in sorted(counts, key=rank))
+    done = counts["COMPLETED"]
+    others = ", ".join(f"{number:,} {words}" for status, words, number in states(rows) if status != "COMPLETED")
     wanted = len(rows) - counts[OUTSIDE]
     shown = data(done, f"{done:,} of {wanted:,}")
     return Figure("stacks done", shown, others or "every stack is complete", done / max(wanted, 1))
@@ -113,6 +120,30 @@ def _level(contents: ArchiveContents) -> Figure | None:
         data(mean, humanize.value(mean)),
         f"{_of(levels.size, contents.rows)}: {humanize.values(float(levels.min()), float(levels.max()))}",
     )
+
+
+def _zones(contents: ArchiveContents) -> list[Figure]:
+    """How many zones there are, how many no complete stack has, and how many lie on several grids."""
+    archive, config = contents.own.run.record.archive, contents.own.run.record.config
+    zones = archive and archive.zones
+    if not zones:
+        return []
+    file = str((config.get("zones") or {}).get("file") or "").rpartition("/")[2]
+    done = sum(row.status == "COMPLETED" for row in contents.rows)
+    unmet = sum(row.in_words == NO_ZONE for row in contents.rows)
+    unmet_words = f"no zone meets {humanize.count(unmet)} of the others" if unmet else "zones meet each stack"
+    names = [humanize.cut(name, _MOST_LETTERS) for name in zones.names_in_no_stack]
+    named = humanize.listed(names, _MOST_NAMED, total=zones.in_no_stack)
+    in_none = Figure(
+        "in no stack", data(zones.in_no_stack, humanize.count(zones.in_no_stack)), named or "each has rows"
+    )
+    several = humanize.count(zones.on_several_grids)
+    return [
+        Figure("zones", data(zones.zones, humanize.count(zones.zones)), f"of {file}"),
+        in_none if done + unmet == len(contents.rows) else in_none._replace(name="in no complete stack"),
+        Figure("on several grids", data(zones.on_several_grids, several), "with rows of each stack"),
+        Figure("complete stacks", data(done, f"{done:,} of {len(contents.rows):,}"), unmet_words),
+    ]
 
 
 def _of(known: int, rows: Sequence[StackRow]) -> str:

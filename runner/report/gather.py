@@ -136,7 +136,7 @@ def read_folder(folder: Path, overviews: Overviews = NONE_WRITTEN) -> Contents:
     names = [name for name in reader.named(".parquet") if name not in _OWN_TABLES]
     zonal = [name for name in names if over(run, name) == "zones"]
     tables = [reader.read(name, _scene_table) for name in names if name not in zonal]
-    zones = [reader.read(name, _zone_table) for name in zonal]
+    zones = [reader.read(name, read_zones) for name in zonal]
     outputs = reader.read("outputs.json", lambda path: read_outputs(path.parent))
     of_groups = [
         Member(file.stage, file.name, band, value)
@@ -279,9 +279,10 @@ def _scene_table(path: Path) -> SceneTable:
     )
 
 
-def _zone_table(path: Path) -> ZoneTable:
+def read_zones(path: Path) -> ZoneTable:
     """The level of each zone over time, of a mean or of the first statistic that there is."""
-    from pyarrow import parquet  # noqa: PLC0415 - as in Reader.read
+    import pyarrow.compute as pc  # noqa: PLC0415 - as in Reader.read
+    from pyarrow import parquet  # noqa: PLC0415 - as above
 
     from runner.output.zone_map import map_in  # noqa: PLC0415 - as above
 
@@ -291,12 +292,13 @@ def _zone_table(path: Path) -> ZoneTable:
     if level is None:
         raise ValueError("it has no statistics")
     table = read_columns(path, ["datetime", "zone", level])
-    names = table["zone"].to_pylist()
-    zones = names.index(names[0], 1) if names.count(names[0]) > 1 else len(names)
+    names = table["zone"]
+    again = pc.index(names, names[0], start=1).as_py()  # by the next scene
+    zones = len(names) if again < 0 else again
     times = numbers(table, "datetime").reshape(-1, zones)[:, 0]
     units = (schema.field(level).metadata or {}).get(b"units", b"").decode()
     values = numbers(table, level).reshape(-1, zones)
-    words, drawn = [str(name) for name in names[:zones]], map_in(schema.metadata)
+    words, drawn = [str(name) for name in names[:zones].to_pylist()], map_in(schema.metadata)
     return ZoneTable(path.stem, path.name, words, times, level, units, values, drawn)
 
 

@@ -58,9 +58,10 @@ def unfinished(status: str) -> bool:
     return rank(status) < rank(OUTSIDE)
 
 
-def in_words(status: str) -> str:
-    """The status for people."""
-    return "outside of the area" if status == OUTSIDE else status.lower()
+def states(rows: Iterable[StackRow]) -> list[tuple[str, str, int]]:
+    """(status, the same for people, stacks), the worst first."""
+    counts = Counter((row.status, row.in_words) for row in rows)
+    return [(*state, counts[state]) for state in sorted(counts, key=lambda state: (rank(state[0]), state[1]))]
 
 
 def footprints(rows: Iterable[StackRow]) -> list[Footprint]:
@@ -277,9 +278,7 @@ def _name(footprint: Footprint, groups: Sequence[str]) -> str:
 
 
 def _legend(rows: Sequence[StackRow]) -> Markup:
-    counts = Counter(row.status for row in rows)
-    known = sorted(counts, key=rank, reverse=True)
-    return legend((_css(status), f"{in_words(status)} {counts[status]:,}") for status in known)
+    return legend((_css(status), f"{words} {number:,}") for status, words, number in reversed(states(rows)))
 
 
 def _caption(rows: Sequence[StackRow], found: Sequence[Footprint]) -> str:

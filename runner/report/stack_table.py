@@ -89,12 +89,13 @@ def _columns(contents: ArchiveContents) -> list[Column]:
     means = contents.means
     columns = [
         Column("stack", "name", lambda row, _: stack_link(row)),
-        Column("status", "", lambda row, _: row.status.lower()),
+        Column("status", "", lambda row, _: row.in_words),
         Column("scenes", "r", lambda row, _: humanize.count(row.scenes)),
         Column("skipped", "r", lambda row, _: humanize.count(row.left_out)),
         Column("pixels", "r", lambda row, _: _pixels(row)),
         Column("type", "", lambda row, _: row.dtype or humanize.UNKNOWN),
         Column("CRS", "", lambda row, _: row.crs or humanize.UNKNOWN),
+        Column("zones", "r", lambda row, _: humanize.count(row.zones)),
     ]
     if means is not None:
         levels = means.of_stacks(means.values, len(contents.rows), means.units)

@@ -41,6 +41,12 @@ def zone_figure(table: ZoneTable) -> Markup:
 
 def zone_map(table: ZoneTable) -> Markup | None:
     """A map of the zones in the colours of their means over all scenes; None without a map or a value."""
+    raster = zone_raster(table)
+    return raster_figure(raster, large=False) if raster else None
+
+
+def zone_raster(table: ZoneTable) -> Raster | None:
+    """A picture of the zones with their means over all scenes; None without a map or a value."""
     if table.map is None or not np.isfinite(table.values).any():
         return None
     with warnings.catch_warnings():
@@ -49,7 +55,7 @@ def zone_map(table: ZoneTable) -> Markup | None:
     pixels = means[table.map.zones]
     mask = np.isfinite(pixels)
     stretch, png = picture_of(pixels, mask)
-    raster = Raster(
+    return Raster(
         file=table.file,
         stage=table.stage,
         statistic=f"{table.level} of all scenes by zone",
@@ -70,4 +76,3 @@ def zone_map(table: ZoneTable) -> Markup | None:
         png=png,
         picture_shape=pixels.shape,
     )
-    return raster_figure(raster, large=False)

@@ -43,7 +43,7 @@ def read_polygons(source: SourceSettings, stores: Stores | None) -> Polygons:
     found = features_in(file, stores)
     polygons = [polygon for of_feature in found.polygons for polygon in of_feature]
     if not polygons:
-        raise ConfigError(f"{file.shown}: it holds no polygons")
+        raise ConfigError(f"{file.shown}: it holds no polygons; name a file, or a layer (source.area_layer), that does")
     crs = crs_of(file.shown, found.crs)
     return Polygons(file.shown, polygons, crs, _sha256(polygons, crs))
 

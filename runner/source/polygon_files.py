@@ -6,13 +6,18 @@ from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from runner.base.humanize import listed
+from runner.base.suggest import nearest
 from runner.errors import ConfigError, SourceError, expanded, printable
 from runner.read.services import is_remote
 from runner.source.documents import read_document
-from runner.source.polygons import FileFeatures, features_of_file, refuse_layer, told_of
+from runner.source.hints import missing_hint
+from runner.source.polygons import JSON, PARQUET, FileFeatures, features_of_file, refuse_layer, told_of
 from runner.source.stores import Stores
 
 _BESIDE: Final = (".shx", ".dbf", ".prj", ".cpg")  # files of a Shapefile
+_ENDINGS: Final = (*JSON, *PARQUET, ".gpkg", ".shp", ".fgb")
+_MOST_NAMED: Final = 5
 _KEPT: Final = 4  # files, whose features are kept for the next stack
 
 
@@ -91,9 +96,24 @@ def _of_documents(file: PolygonFile, documents: tuple[bytes | None, ...]) -> Fil
         return _read(file, path)
 
 
+def _missing_hint(path: Path) -> str:
+    """What lies in place of a file that is not there: a file of a like name, or others of polygons in its folder."""
+    if not path.parent.is_dir():
+        return missing_hint(str(path.parent))
+    try:
+        names = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix.lower() in _ENDINGS)
+    except OSError:
+        names = []
+    near = nearest(path.name, names)
+    if near:
+        return f"; did you mean {printable(near)}"
+    there = f"has {printable(listed(names, _MOST_NAMED))}" if names else "has no file of polygons"
+    return f"; its folder {printable(str(path.parent))} {there}"
+
+
 def _read(file: PolygonFile, path: Path) -> FileFeatures:
     if not path.exists():
-        raise ConfigError(f"{file.shown}: there is no such file")
+        raise ConfigError(f"{file.shown}: there is no such file{_missing_hint(path)}")
     refuse_layer(file.layer_setting, file.layer, path, file.name)
     with told_of(file.shown):
         return features_of_file(path, file.layer_setting, file.layer, file.column)

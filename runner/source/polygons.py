@@ -26,6 +26,8 @@ Polygon = list[Ring]  # its outline, and the outlines of its holes
 LONGITUDES: Final = "OGC:CRS84"  # degrees, longitude first
 JSON: Final = (".json", ".geojson")
 PARQUET: Final = (".parquet", ".geoparquet", ".pq")
+_ANEW_PARQUET: Final = "write it anew, as by GeoPandas' to_parquet"
+_ANEW: Final = "write it anew, as from QGIS or by ogr2ogr -f GeoJSON"
 _EXTRA: Final = "pip install 'cog-stack-runner[vector]'"
 
 
@@ -80,14 +82,16 @@ def features_of_file(path: Path, key: str, layer: str | None, column: str | None
 
 def _from_json(path: Path, column: str | None) -> FileFeatures:
     try:
-        tree = _parsed(path.read_bytes())
+        tree = _tree_of_json(path)
         features = tree["features"] if tree.get("type") == "FeatureCollection" else [tree]
         polygons = [[*_of_json(feature)] for feature in features]
         properties = [feature.get("properties") or {} for feature in features]
     except RecursionError as error:
         raise ConfigError("it is no GeoJSON: its objects are nested too deep") from error
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise ConfigError(f"it is no GeoJSON: {type(error).__name__}: {error}") from error
+    except KeyError as error:
+        raise ConfigError(f"it is no GeoJSON: an object lacks its member {error}; {_ANEW}") from error
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ConfigError(f"it is no GeoJSON: its coordinates are not those of polygons ({error}); {_ANEW}") from error
     crs = _crs_of_json(tree)
     if crs == LONGITUDES:
         _refuse_no_degrees(polygon for of_feature in polygons for polygon in of_feature)
@@ -103,6 +107,23 @@ def _parsed(content: bytes) -> Any:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return json.loads(content)
+
+
+def _tree_of_json(path: Path) -> Any:
+    """The object that a file holds. Raises ConfigError for one that is no JSON, and for a value that is no object."""
+    data = path.read_bytes()
+    if not data.strip():
+        raise ConfigError("it is empty; name a GeoJSON file with polygons")
+    try:
+        tree = _parsed(data)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}: {error.msg}"
+        raise ConfigError(f"it is no GeoJSON: {place}; it was cut off or altered; {_ANEW}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"it is no GeoJSON: byte {error.start} is no text; {_ANEW}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"it is no GeoJSON: it holds a {type(tree).__name__}, wanted an object; {_ANEW}")
+    return tree
 
 
 def _crs_of_json(tree: Mapping[str, Any]) -> str:
@@ -192,7 +213,7 @@ def _from_parquet(path: Path, column: str | None) -> FileFeatures:
             rows = table[name].to_pylist()
             values = None if column is None else table[column].to_pylist()
     except (ArrowException, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"it is no GeoParquet: {error}") from error
+        raise ConfigError(f"it is no GeoParquet: {error}; {_ANEW_PARQUET}") from error
     return FileFeatures([[*_of_wkb(row)] if row else [] for row in rows], values, about.get("crs", LONGITUDES))
 
 
@@ -201,7 +222,7 @@ def _geometries_of(metadata: Mapping[bytes, bytes]) -> tuple[str, Mapping[str, A
     about = json.loads(metadata.get(b"geo", b"{}"))
     column = about.get("columns", {}).get(about.get("primary_column"))
     if column is None:
-        raise ConfigError("it is no GeoParquet: its metadata name no column of geometries")
+        raise ConfigError(f"it is no GeoParquet: its metadata name no column of geometries; {_ANEW_PARQUET}")
     if column.get("encoding") != "WKB":
         raise ConfigError(f"its geometries are encoded as {column.get('encoding')}; wanted WKB")
     return str(about["primary_column"]), column
@@ -236,7 +257,12 @@ def _read_layer(
             _refuse_missing_column(column, fields)
         about, _, geometries, values = pyogrio.raw.read(path, layer=name, columns=list(columns))
     except pyogrio.errors.DataSourceError as error:
-        raise ConfigError(f"it holds no polygons that are read: {str(error).partition('; It might')[0]}") from error
+        if path.is_dir():
+            raise ConfigError("it is a folder, and holds no polygons that are read; name a file") from error
+        problem = str(error).partition("; It might")[0].rstrip(".")
+        raise ConfigError(
+            f"it holds no polygons that are read: {problem}; name a GeoJSON, GeoPackage or Shapefile"
+        ) from error
     if geometries is None:
         raise ConfigError("it is a table without geometries; wanted polygons")
     return about, geometries, dict(zip(map(str, about["fields"]), values, strict=True))

@@ -58,7 +58,7 @@ def _checked(file: PolygonFile, found: FileFeatures) -> Features:
 def _refuse_invalid(zones: Sequence[Sequence[Polygon]]) -> None:
     """Raise ConfigError for no features, one without a polygon, and rings that surround nothing."""
     if not zones:
-        raise ConfigError("it holds no features")
+        raise ConfigError("it holds no features; name a file, or a layer (zones.layer), that holds polygons")
     for number, polygons in enumerate(zones):
         if not polygons:
             raise ConfigError(f"feature {number} (from 0 on) has no polygon; leave it out")

@@ -18,7 +18,7 @@ from runner.source.pixel_rings import in_pixels
 from runner.source.polygons import Polygon
 from runner.source.stores import Stores
 from runner.source.zone_files import Features, read_features
-from runner.zones import Zones, center_runs, intervals, united
+from runner.zones import MOST_NAMED, Zones, center_runs, intervals, united
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -51,18 +51,20 @@ def laid(features: Features, pixels: ZonePixels, grid: Grid) -> Zones:
         runs = covered_runs(zones, shape)
     drawn = np.bincount(runs.zone, minlength=len(zones)) > 0
     beyond = _reach_beyond(zones, shape)
-    kept = np.flatnonzero(drawn | ~beyond)
+    kept, outside = np.flatnonzero(drawn | ~beyond), np.flatnonzero(~drawn & beyond)
     numbers = np.zeros(len(zones), np.int32)
     numbers[kept] = np.arange(len(kept))
     return Zones(
         names=features.names[kept],
         runs=runs._replace(zone=numbers[runs.zone]),
+        key=features.key,
         sha256=f"{features.sha256[:32]} {pixels.value}",
         file_sha256=features.sha256,
         width=grid.width,
         fractions=pixels is ZonePixels.fraction,
         partly=int((drawn & beyond).sum()),
-        outside=len(zones) - len(kept),
+        outside=len(outside),
+        outside_named=tuple(map(str, features.names[outside[:MOST_NAMED]].tolist())),
     )
 
 

@@ -99,7 +99,7 @@ def test_stacks_outside_of_the_box_are_left_out_and_none_has_failed(typed: Typed
     assert "1 completed, 2 outside" in typed("log", "show", "out").stdout
     verified = typed("log", "verify", "out", "--blocks", "0")
     assert verified.returncode == 0, verified.stdout
-    assert "2 stacks outside of the box or area" in verified.stdout
+    assert "2 stacks outside of the box, with no results" in verified.stdout
     assert typed("log", "diff", "out", "out").returncode == 0
     assert "Stacks that did not end well" not in (out / "report.html").read_text()
 

@@ -69,3 +69,30 @@ def test_a_task_whose_mask_was_another_is_computed_again(stack: Stack, changed: 
 
 def test_needs_are_those_of_the_stages(stack: Stack) -> None:
     assert requirements(stack, MASK).held.keys() == {Over.time, Over.space}
+
+
+POLYGONS = "its polygons have changed; bring the earlier file back to take over what was kept with it"
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "now", "reason"),
+    [
+        ("zones.file", "0a1b center", "0a1c center", f"zones.file=f.geojson: {POLYGONS}"),
+        ("zones.file", "0a1b center", "0a1b fraction", "zones.pixels was center and is fraction"),
+        ("zones.file", None, "0a1b center", "it was kept without stages over zones"),
+        ("the area", "0a1b", "0a1c", f"source.area: {POLYGONS}"),
+        ("the area", "none", "0a1c", "it was kept without source.area"),
+        ("the area", "0a1b", "none", "it was kept within source.area, which is not set now"),
+        ("the area of pixels", "0a1b", "0a1c", "the area of pixels has changed"),
+        ("nodata", "0", "255", "nodata was 0 and is 255"),
+    ],
+)
+def test_why_a_task_of_other_rules_does_not_serve_is_said_without_digests(
+    stack: Stack, name: str, before: str | None, now: str, reason: str
+) -> None:
+    current = replace(requirements(stack, MASK), zones_key="zones.file=f.geojson")
+    current = replace(current, rule={**current.rule, name: now})
+    task = replace(kept(current), rule={**current.rule} | ({name: before} if before else {}))
+    if before is None:
+        del task.rule[name]
+    assert current.place(task, current.scenes) == reason

@@ -176,6 +176,23 @@ def test_only_what_is_new_or_kept_with_what_changed_is_read(
     assert_same(values, computed(chunks, stack))
 
 
+@pytest.mark.parametrize("words", [[], ["chunks.time=2"]])
+def test_what_another_pass_has_kept_is_not_said_to_be_computed_again(runs: Runs, words: list[str]) -> None:
+    zones = write_boxes(runs.folder / "zones.geojson", [(0, 3, 30, 20), (10, 10, 48, 40)])
+    zonal = ["stage@stages.zones=zonal", "+stage@stages.medians=zonal", "stages.medians.statistics=[median]"]
+    job = compose("engine=block", "output.keep_partials=true", *zonal, f"zones.file={zones}", *words)
+    stack = bring_to(runs.folder / "data", {}, {0: 1, 1: 1})
+    _, fresh = runs.run(job, stack)
+    assert len(fresh) == 2
+    assert [line for of_pass in fresh for line in of_pass.describe()] == []
+    assert runs.latest
+    partials = Partials(runs.folder / "later", reused=runs.latest)
+    later = [partials.of_pass(pass_, stack) for pass_ in make_plan(job, stack).passes]
+    lines = [line for of_pass in later for line in of_pass.describe()]
+    assert len(lines) == 2
+    assert all(" kept, 0 are to be read" in line for line in lines)
+
+
 def test_sums_of_few_scenes_are_put_together_run_after_run(job: JobSettings, runs: Runs) -> None:
     chunks, before = chunked(job, "auto", 48, 4), {}
     for days in range(1, 10):

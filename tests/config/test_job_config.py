@@ -51,7 +51,19 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         again(
             "stages.temporal_mean.made_by=month", "there is no such setting; stages.temporal_mean has chunks, cluster, "
         ),
-        again("stages.zonal=x", "stages.zonal: there is no such setting; stages has spatial_mean, temporal_mean"),
+        again(
+            "stages.zonal=x",
+            "stages.zonal: there is no stage zonal; there are spatial_mean, temporal_mean, and "
+            "+stage@stages.zonal=OPTION adds it",
+        ),
+        ("stages.zones.statistics=[std]", "there is no stage zones; there are spatial_mean, temporal_mean, and stage@"),
+        ("stages.spatial.weights=none", "there is no stage spatial; did you mean 'stages.spatial_mean.weights=none'"),
+        (
+            "stages.spatial_mean.statistics=[q101]",
+            "there is no statistic 'q101'; did you mean 'q99'? Over space "
+            "there are count, valid_fraction, sum, mean, min, max, range, var, std, cv, median, quantiles by ",
+        ),
+        ("source.area=[a.json,b.json]", "source.area=['a.json', 'b.json']: wanted one value, and got a list; join"),
         ("chunks.nodata=0", "chunks.nodata: there is no such setting; did you mean 'source.nodata=0'"),
         again("source.asset=red", "source.asset=red: wanted nothing, unless source=stac"),
         again("source.stac.ids=[a]", "source.stac.ids=['a']: wanted nothing, unless source=stac"),

@@ -30,8 +30,8 @@ def test_a_table_has_a_row_for_each_scene_and_zone_and_can_be_verified(typed: Ty
     words = (*ZONAL, "zones.file=zones.geojson", "zones.id=name", "output.dir=out")
     done = typed(*words)
     assert done.returncode == 0, done.stderr
-    assert "zones.file: 5 zones of" in done.stderr
-    assert "1 of them lie wholly beyond the grid and have no rows" in done.stderr
+    assert "zones.file=zones.geojson: 5 zones of" in done.stderr
+    assert "1 lies wholly beyond it and has no rows: z3" in done.stderr
     table = pd.read_parquet(folder / "out/zones.parquet")
     assert [*table.columns] == ["stack", "scene", "href", "datetime", "zone", "mean", "count", "coverage"]
     assert table["zone"].tolist() == ["z0", "z1", "z2", "z4"] * 3
@@ -58,14 +58,19 @@ def move(zones: Path) -> None:
 def test_zones_that_changed_are_refused_when_a_run_is_done_again_and_verified(typed: Typed, folder: Path) -> None:
     assert not typed(*ZONAL, "zones.file=zones.geojson", "output.dir=out").returncode
     assert len(json.loads((folder / "out/run.json").read_text())["stack"]["zones_sha256"]) == 64
+    before = (folder / "zones.geojson").read_bytes()
     move(folder / "zones.geojson")
     changed = "zones.file=zones.geojson: its polygons have changed since they were recorded"
+    others = "zones.file=zones.geojson: its polygons are not those of out"
     done = typed("log", "rerun", "out")
     assert done.returncode == 1
     assert changed in done.stderr
-    assert changed in typed("log", "verify", "out").stdout
+    assert others in typed("log", "verify", "out").stdout
     done = typed("log", "rerun", "out", "--unpinned")
     assert "zones.file  polygons of SHA-256" in done.stdout
+    (folder / "before.geojson").write_bytes(before)
+    done = typed("log", "verify", "out", "--", "zones.file=before.geojson")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_an_archive_is_not_resumed_with_other_zones_than_its_complete_stacks_have(typed: Typed, folder: Path) -> None:
@@ -92,6 +97,25 @@ def test_an_archive_is_not_resumed_with_other_zones_than_its_complete_stacks_hav
     table = pd.read_parquet(folder / "out/zones.parquet")
     of_stacks = [table[table["tile"] == tile]["mean"].tolist() for tile in "AB"]
     assert of_stacks[0] == of_stacks[1]
+
+
+def test_an_archive_says_once_that_its_zones_have_changed(typed: Typed, folder: Path) -> None:
+    for name in "AB":
+        for day in (1, 2):
+            whole = (folder / f"data/2020010{day}.tif").read_bytes()
+            (folder / f"data/{name}_2020010{day}.tif").write_bytes(whole)
+    words = ("source=local", "source.url=data/?_*.tif", r"source.datetime_regex=(?P<tile>\w)_(?P<date>\d{8})")
+    words += ("source.stack_by=[tile]", ZONAL[2], "zones.file=zones.geojson", "output.keep_partials=true")
+    assert typed(*words, "output.dir=out").returncode == 0
+    move(folder / "zones.geojson")
+    done = typed("log", "verify", "out")
+    assert done.returncode == 1
+    assert done.stdout.count("zones.file=zones.geojson: its polygons are not those of out") == 1
+    assert "no value is computed again, and files alone are checked" in done.stdout
+    assert "ok       A: " in done.stdout
+    anew = "its polygons are not those of out, so that stages over zones and those that read with them read all scenes"
+    for update in (("log", "update", "out"), (*words, "reuse=out", "action=plan")):
+        assert typed(*update).stderr.count(anew) == 1
 
 
 @pytest.mark.parametrize("ending", ["gpkg", "parquet", "shp"])

@@ -34,6 +34,7 @@ from runner.record.run import (
     StackRecord,
     TaskExtent,
     TaskSize,
+    ZonesRecord,
 )  # fmt: skip
 from runner.record.run_files import read_outputs
 from runner.record.run_folder import read_run
@@ -90,6 +91,7 @@ ATTEMPT: dict[str, Any] = {
     "pid": 6990,
     "passes": (PASS,),
 }
+ZONES = ZonesRecord(9, 2, 1, ("north", "south"))
 RUN = Run(
     status="FAILED",
     **ATTEMPT,
@@ -107,10 +109,10 @@ RUN = Run(
     stack=StackRecord(
         "lake", 4, 1, 1024, 512, "float32", "nan", "EPSG:32610", (20.0, 0.0, 499980.0, 0.0, -20.0, 5300040.0),
         datetime(2020, 1, 6, tzinfo=UTC), datetime(2020, 1, 24, tzinfo=UTC), "gamma0, linear power", 1, "0a" * 32,
-        "1b" * 32,
+        "1b" * 32, 7,
     ),
     listing=Fetched(5, 9000, 0, 0.25),
-    archive=ArchiveRecord(("tile",), 3, {"COMPLETED": 2, "FAILED": 1}, 8, 160_000_000, "6e3a" * 16, "1b" * 32),
+    archive=ArchiveRecord(("tile",), 3, {"COMPLETED": 2, "FAILED": 1}, 8, 160_000_000, "6e3a" * 16, "1b" * 32, ZONES),
     outputs=("spatial_mean.parquet",),
     rerun_of="outputs/2026-03-01/10-00-00_lake",
     resumed_from="outputs/2026-03-02/14-05-00_lake",
@@ -171,6 +173,8 @@ def test_it_is_listed_and_shown(tmp_path: Path) -> None:
         f"error: ReadError: {HREF}: 503",
         f"in pass {PASS.name}, scene {HREF}, task row 512, column 0, height 512, width 256, start 0, stop 4",
     ]
+    assert archive.run is not None
+    assert dict(what_it_was(archive.run))["zones"] == "9 zones, 2 of them in no complete stack: north, south"
     shown = dict(what_it_was(entry.run))
     assert shown["stack"] == (
         "lake: 4 scenes from 2020-01-06 to 2020-01-24, 1 left out, 512 x 1024 pixels float32, EPSG:32610, nodata nan"

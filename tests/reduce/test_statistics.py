@@ -21,6 +21,7 @@ from runner.reduce.partial import Needs
 from runner.reduce.pixel_types import Pixels, Place
 from runner.reduce.statistics import Statistic, check_statistic_name, finish, finish_ordered, needs, statistic
 from runner.reduce.temporal import TemporalSums
+from runner.settings import Over
 
 Stack = npt.NDArray[Any]
 
@@ -65,22 +66,39 @@ def test_units_follow_from_those_of_the_pixels(name: str, unit: str) -> None:
         ("stdev", "std"),
         ("", "mean"),
         ("xyz", "mean"),
+        ("p90", "q90"),
+        ("q5", "q05"),
+        ("q5.5", "q05_5"),
+        ("percentile_90", "q90"),
+        ("q100", "max"),
+        ("q101", "q99"),
     ],
 )
 def test_an_unknown_name_is_refused_with_what_was_probably_meant(name: str, meant: str) -> None:
     with pytest.raises(ConfigError, match=rf"stages\.a\.statistics: there is no statistic '{name}'; .*'{meant}'"):
-        check_statistic_name(name, "stages.a.statistics")
+        check_statistic_name(name, "stages.a.statistics", Over.time)
 
 
 @pytest.mark.parametrize("name", ["q5", "q100", "Q05", "q05_", "q-1", "q05.5"])
 def test_a_quantile_has_one_spelling(name: str) -> None:
-    with pytest.raises(ConfigError, match="quantiles by percentage as q05 or q99_9"):
+    with pytest.raises(ConfigError, match=f"there is no statistic '{name}'"):
         statistic(name)
+
+
+@pytest.mark.parametrize("over", Over)
+def test_what_there_is_over_some_axes_can_be_had_over_these(over: Over) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_statistic_name("q101", "stages.a.statistics", over)
+    text = str(caught.value)
+    assert "quantiles by percentage (q and two digits, q00 to q99, with further ones as q99_9)" in text
+    known = text.partition(f"Over {over.value} there are ")[2].partition(", quantiles")[0].split(", ")
+    assert ("slope" in known) == (over is Over.time)
+    assert ("coverage" in known) == (over is Over.zones)
 
 
 @pytest.mark.parametrize("name", [*SUMMED, *ORDERED])
 def test_every_built_in_statistic_is_known(name: str) -> None:
-    check_statistic_name(name, "stages.a.statistics")
+    check_statistic_name(name, "stages.a.statistics", Over.time)
     assert statistic(name).name == name
     assert statistic(name).ordered == (name in ORDERED)
     assert statistic(name).dtype == (np.int64 if name == "count" else np.float64)
@@ -207,7 +225,7 @@ def other_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("other_package")
 def test_a_function_of_another_package_gets_all_values() -> None:
-    check_statistic_name("trimmed_mean", "stages.a.statistics")
+    check_statistic_name("trimmed_mean", "stages.a.statistics", Over.zones)
     stack = stack_of("float32")
     found = finish_ordered(stack, Pixels(stack.dtype, 0), ["median", "trimmed_mean"])
     np.testing.assert_array_equal(found["trimmed_mean"], trimmed_mean(masked(stack), 0))
@@ -230,7 +248,7 @@ def test_what_another_package_adds_must_be_a_statistic_or_a_function() -> None:
     with pytest.raises(ConfigError, match="wanted a Statistic or a function"):
         statistic("broken")
     with pytest.raises(ConfigError, match="did you mean 'trimmed_mean'"):
-        statistic("trimed_mean")
+        check_statistic_name("trimed_mean", "stages.a.statistics", Over.space)
 
 
 def test_a_function_must_give_one_value_for_each_cell(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,10 +154,10 @@ def test_figures_say_of_how_many_stacks_they_are(partial: Page) -> None:
 
 def test_stacks_outside_and_of_unknown_status_are_neither_failed_nor_complete(partial: Page) -> None:
     assert partial.figures["stacks done"] == [1]
-    assert "1 failed, 1 outside of the area, 1 stale" in partial.source
+    assert "1 failed, 1 outside of the box or area, 1 stale" in partial.source
     assert [row.all("td")[0].text for row in partial.all("tr.bad")] == ["b_VV"]
     assert [row[:2] for row in partial.rows("table.all")] == [
-        ["b_VV", "failed"], ["c_VV", "outside"], ["d_VV", "stale"], ["a_VV", "completed"],
+        ["b_VV", "failed"], ["c_VV", "outside of the box or area"], ["d_VV", "stale"], ["a_VV", "completed"],
     ]  # fmt: skip
 
 

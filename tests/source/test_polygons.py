@@ -85,20 +85,25 @@ def test_geojson_of_old_names_its_crs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "it is no GeoJSON: JSONDecodeError"),
+        (
+            "{",
+            "it is no GeoJSON: line 1, column 2: Expecting property name .*; it was cut off or altered; write it anew",
+        ),
+        (" \n", "it is empty; name a GeoJSON file with polygons"),
         ("[" * 100_000, "it is no GeoJSON: its objects are nested too deep"),
-        ([1], "it is no GeoJSON"),
-        ({"type": "Polygon"}, "it is no GeoJSON: KeyError: 'coordinates'"),
+        ([1], "it is no GeoJSON: it holds a list, wanted an object; write it anew"),
+        ({"type": "Polygon"}, "it is no GeoJSON: an object lacks its member 'coordinates'; write it anew"),
+        ({"type": "Polygon", "coordinates": [[1, 2], [3, 4]]}, "its coordinates are not those of polygons"),
         ({"type": "Polygon", "coordinates": [[["a", "b"]]]}, 'a polygon has the coordinate "a"; wanted a number'),
         ({"type": "Polygon", "coordinates": [[["0", "1"], [1, 1], [2, 0]]]}, 'has the coordinate "0"; wanted a number'),
         ({"type": "Polygon", "coordinates": [[[0, 0], [1, 1], "20"]]}, 'has the coordinate "2"; wanted a number'),
         ({"type": "Polygon", "coordinates": [[[0, True], [1, 1]]]}, "has the coordinate true; wanted a number"),
         ({"type": "Polygon", "coordinates": [[[0, None], [1, 1]]]}, "has the coordinate null; wanted a number"),
-        ({"type": "Polygon", "coordinates": [[[0, 10**400], [1, 1]]]}, "it is no GeoJSON: OverflowError"),
+        ({"type": "Polygon", "coordinates": [[[0, 10**400], [1, 1]]]}, "its coordinates are not those of polygons"),
         ({"type": "Polygon", "coordinates": [[[0, float("inf")], [1, 1]]]}, "a coordinate that is not finite"),
         ({"type": "Point", "coordinates": [0, 0]}, "it holds a Point; wanted polygons and nothing else"),
         ({}, "it holds an object without a type; wanted polygons"),
-        ({"type": "FeatureCollection", "features": []}, "it holds no polygons"),
+        ({"type": "FeatureCollection", "features": []}, "it holds no polygons; name a file, or a layer"),
         ({"type": "Polygon", "coordinates": []}, "it holds no polygons"),
         ({"type": "Polygon", "coordinates": [[], HOLE]}, "it holds no polygons"),  # a hole in nothing
         ({"type": "Polygon", "coordinates": [[[1], [2], [3]]]}, r"a polygon has a point that is not \[x, y\]"),
@@ -152,6 +157,23 @@ def test_a_parquet_table_without_geometries_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=f"source.area={name}: there is no such file"):
         read_area(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("lake.geojson", "did you mean lakes.geojson"),
+        ("xyz", "its folder .* has fields.gpkg, lakes.geojson$"),
+        ("below/lakes.geojson", "there is no folder .*/below"),
+        ("empty/lakes.geojson", "its folder .*/empty has no file of polygons"),
+    ],
+)
+def test_what_lies_in_place_of_a_missing_file_is_named(tmp_path: Path, name: str, hint: str) -> None:
+    for other in ("lakes.geojson", "fields.gpkg", "notes.txt"):
+        (tmp_path / other).touch()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=f"there is no such file; {hint}"):
+        read_area(str(tmp_path / name))
 
 
 def test_an_address_is_refused() -> None:

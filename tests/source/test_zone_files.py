@@ -66,7 +66,7 @@ LINE = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "co
 @pytest.mark.parametrize(
     ("features", "column", "message"),
     [
-        ([], None, "it holds no features"),
+        ([], None, "it holds no features; name a file, or a layer"),
         (TWO, "nam", "it has no column 'nam'; it has code, name, share"),
         ([TWO[0], feature(OTHER, name="a")], "name", "features 0 and 1 (from 0 on) are both a"),
         ([TWO[0], feature(OTHER)], "name", "feature 1 (from 0 on) has no value"),
