@@ -217,10 +217,10 @@ PRODUCT = Statistic(name="any", rule="squared", needs=Needs(sums=True), finish=l
 
 @pytest.fixture
 def other_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed package that adds statistics."""
+    """An installed package that adds statistics, beside which others may be looked for, as numba does."""
     points = {"trimmed_mean": "trimmed_mean", "double_count": "PRODUCT", "broken": "SUMMED"}
     found = [EntryPoint(name, f"{__name__}:{value}", statistics.GROUP) for name, value in points.items()]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: EntryPoints(found).select(group=group))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **group: EntryPoints(found).select(**group))
 
 
 @pytest.mark.usefixtures("other_package")
