@@ -20,6 +20,7 @@ from jobs import ROOT
 from log_folders import PASS, UNENDED, ask, asked, change, facts_of, run, write_run
 from msgspec.structs import replace
 from rich.console import Console
+from typed import typed
 from waiting import LONG, wait_until
 
 from runner.base.console import table
@@ -30,7 +31,7 @@ SLOW = ("chunks.time=1", "chunks.y=64", "chunks.x=32", "chunks.snap=false", "clu
 
 
 def listed(cwd: Path, *words: object) -> list[dict[str, Any]]:
-    done = ask(cwd, "ls", "--json", *words)
+    done = asked(cwd, "ls", "--json", *words)
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
@@ -61,8 +62,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with outputs/ that holds a run of each end, in a working folder of its own."""
     cwd = tmp_path_factory.mktemp("ends")
     run(cwd, "source.limit=2", "output.dir=outputs/completed", "chunks.y=512", "statistics=mean,count")
-    failed = [sys.executable, "-m", "runner", "source=local", "source.url=/nowhere/*.tif", "output.dir=outputs/failed"]
-    assert subprocess.run(failed, cwd=cwd, capture_output=True).returncode == 1
+    assert typed(cwd, "source=local", "source.url=/nowhere/*.tif", "output.dir=outputs/failed").returncode == 1
     assert stopped(cwd, cwd / "outputs/interrupted", signal.SIGINT) == 130
     assert stopped(cwd, cwd / "outputs/killed", signal.SIGKILL) == -signal.SIGKILL
     return cwd
@@ -77,7 +77,7 @@ def test_every_end_is_told_the_newest_first(ends: Path) -> None:
 
 
 def test_a_table_has_stack_scenes_time_speed_retries_and_what_differs(ends: Path) -> None:
-    done = ask(ends, "ls", "--status", "completed,failed")
+    done = asked(ends, "ls", "--status", "completed,failed")
     assert done.returncode == 0
     header, failed, completed = (line.split() for line in done.stdout.splitlines())
     assert header == [
@@ -120,7 +120,7 @@ def test_filters_choose(ends: Path, words: list[str], wanted: list[str]) -> None
 
 
 def test_show_says_how_a_run_ended_what_it_took_and_left(ends: Path) -> None:
-    done = ask(ends, "show", "completed")
+    done = asked(ends, "show", "completed")
     assert done.returncode == 0
     for text in ("COMPLETED after", "demo: 2 scenes", "spatial_mean+temporal_mean", "temporal_count.tif",
                  "cog-stack-runner source.limit=2 chunks.y=512 statistics=mean,count\n",
@@ -137,7 +137,7 @@ def test_show_says_how_a_run_ended_what_it_took_and_left(ends: Path) -> None:
     ],
 )
 def test_show_says_what_went_wrong(ends: Path, name: str, texts: list[str]) -> None:
-    done = ask(ends, "show", name)
+    done = asked(ends, "show", name)
     assert done.returncode == 0
     assert not [text for text in texts if text not in done.stdout], done.stdout
 
