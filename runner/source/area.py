@@ -19,7 +19,7 @@ from runner.settings import SourceSettings
 from runner.source.boxes import Box, in_digits, reach_in, reach_of, turns_of
 from runner.source.pixel_rings import in_pixels
 from runner.source.polygon_files import PolygonFile, features_in
-from runner.source.polygons import Polygon, Ring, bytes_of
+from runner.source.rings import Polygon, Ring, bytes_of
 from runner.source.stores import Stores
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.reduce.zone_runs import ZoneRuns
-from runner.source.polygons import Polygon
+from runner.source.rings import Polygon
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -18,7 +18,7 @@ from rasterio.transform import Affine
 from runner.errors import ConfigError
 from runner.model import Grid
 from runner.source.boxes import Box, reach_in, surroundings
-from runner.source.polygons import Polygon, Ring
+from runner.source.rings import Polygon, Ring
 
 _TOLERANCE: Final = 0.01  # pixels between an edge and the points that stand for it
 _FRACTIONS: Final = (0.25, 0.5)  # of an edge, where that is tried: an edge that turns in its middle is off at a quarter

@@ -1,15 +1,12 @@
 """Polygons in files: GeoJSON, GeoParquet, and by pyogrio GeoPackage, Shapefile and whatever else GDAL reads.
 
-Sources of the formats: RFC 7946 (GeoJSON; its `crs` is of the version before, 2008); https://geoparquet.org/releases;
-OGC 06-103r4, 8.2 (well-known binary).
+Sources of the formats: RFC 7946 (GeoJSON; its `crs` is of the version before, 2008); https://geoparquet.org/releases.
 """
 
 import json
-import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,9 +16,8 @@ import numpy.typing as npt
 
 from runner.base.humanize import listed
 from runner.errors import ConfigError, printable
-
-Ring = npt.NDArray[np.float64]  # (points, 2): x and y; it ends where it begins
-Polygon = list[Ring]  # its outline, and the outlines of its holes
+from runner.source.rings import Polygon, polygon
+from runner.source.wkb import polygons_of
 
 LONGITUDES: Final = "OGC:CRS84"  # degrees, longitude first
 JSON: Final = (".json", ".geojson")
@@ -41,13 +37,6 @@ class FileFeatures:
     polygons: list[list[Polygon]]
     values: Sequence[Any] | npt.NDArray[Any] | None
     crs: Any
-
-
-def bytes_of(polygons: Iterable[Polygon]) -> Iterator[bytes]:
-    """What pins polygons in a digest: the points of their rings, and how many rings each has."""
-    for rings in polygons:
-        for ring in (np.array([[len(rings), 0.0]]), *rings):
-            yield len(ring).to_bytes(8, "little") + ring.astype("<f8").tobytes()
 
 
 @contextmanager
@@ -150,41 +139,16 @@ def _of_json(tree: Mapping[str, Any]) -> Iterator[Polygon]:
         for geometry in tree["geometries"]:
             yield from _of_json(geometry)
     elif kind == "Polygon":
-        yield from _polygon(tree["coordinates"])
+        yield from polygon(tree["coordinates"])
     elif kind == "MultiPolygon":
         for rings in tree["coordinates"]:
-            yield from _polygon(rings)
+            yield from polygon(rings)
     else:
         raise ConfigError(f"it holds {_a(kind)}; wanted polygons and nothing else")
 
 
 def _a(kind: object) -> str:
     return f"a {printable(str(kind))}" if kind else "an object without a type"
-
-
-def _polygon(rings: Sequence[Any]) -> Iterator[Polygon]:
-    """A polygon of lists of coordinates; nothing of an empty one, whose outline has no points."""
-    if len(rings) and len(rings[0]):
-        yield [_closed(_points(ring)) for ring in rings if len(ring)]
-
-
-def _points(ring: Any) -> Ring:
-    """x and y of positions. Raises ConfigError for texts and flags, which numpy would take for numbers."""
-    if isinstance(ring, np.ndarray):  # of well-known binary
-        return ring
-    points = [point[:2] for point in ring]
-    if not set(map(type, chain.from_iterable(points))) <= {int, float}:
-        coordinate = next(number for number in chain.from_iterable(points) if type(number) not in (int, float))
-        raise ConfigError(f"a polygon has the coordinate {json.dumps(coordinate)[:40]}; wanted a number")
-    return np.array(points, np.float64)
-
-
-def _closed(ring: Ring) -> Ring:
-    if ring.ndim != 2 or ring.shape[1] != 2:
-        raise ConfigError("a polygon has a point that is not [x, y]")
-    if not np.isfinite(ring).all():
-        raise ConfigError("a polygon has a coordinate that is not finite")
-    return ring if len(ring) and (ring[0] == ring[-1]).all() else np.vstack([ring, ring[:1]])
 
 
 def _refuse_no_degrees(polygons: Iterable[Polygon]) -> None:
@@ -214,7 +178,7 @@ def _from_parquet(path: Path, column: str | None) -> FileFeatures:
             values = None if column is None else table[column].to_pylist()
     except (ArrowException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"it is no GeoParquet: {error}; {_ANEW_PARQUET}") from error
-    return FileFeatures([[*_of_wkb(row)] if row else [] for row in rows], values, about.get("crs", LONGITUDES))
+    return FileFeatures([[*polygons_of(row)] if row else [] for row in rows], values, about.get("crs", LONGITUDES))
 
 
 def _geometries_of(metadata: Mapping[bytes, bytes]) -> tuple[str, Mapping[str, Any]]:
@@ -234,7 +198,7 @@ def _geometries_of(metadata: Mapping[bytes, bytes]) -> tuple[str, Mapping[str, A
 def _from_layer(path: Path, key: str, layer: str | None, column: str | None) -> FileFeatures:
     about, geometries, values = _read_layer(path, key, layer, [column] if column else [])
     named = values[column] if column else None
-    return FileFeatures([[*_of_wkb(data)] if data else [] for data in geometries], named, about["crs"])
+    return FileFeatures([[*polygons_of(data)] if data else [] for data in geometries], named, about["crs"])
 
 
 def _read_layer(
@@ -282,60 +246,3 @@ def _layer(key: str, wanted: str | None, layers: Sequence[str]) -> str:
         return wanted or layers[0]
     names = listed([f"'{printable(layer)}'" for layer in layers], 10)
     raise ConfigError(f"it has the layers {names}; wanted one of them as {key}, got {wanted or 'null'}")
-
-
-# --- well-known binary --------------------------------------------------------------------------------------------
-
-_KINDS: Final = {1: "a point", 2: "a line", 4: "points", 5: "lines"}
-_Z, _M, _SRID = 0x80000000, 0x40000000, 0x20000000  # flags of PostGIS
-
-
-def _of_wkb(data: bytes) -> Iterator[Polygon]:
-    """The polygons of a geometry; of anything else raises ConfigError."""
-    try:
-        yield from _Wkb(data).polygons()
-    except (struct.error, ValueError, TypeError) as error:
-        raise ConfigError(f"a geometry in it is cut off or no well-known binary: {error}") from error
-    except RecursionError as error:
-        raise ConfigError("a geometry in it is nested too deep") from error
-
-
-class _Wkb:
-    """Reads well-known binary, from its beginning to its end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._place = data, 0
-
-    def polygons(self) -> Iterator[Polygon]:
-        """The polygons of the next geometry."""
-        order = "<" if self._data[self._place : self._place + 1] == b"\1" else ">"
-        self._place += 1
-        code = self._number(order)
-        self._place += 4 * bool(code & _SRID)
-        kind, axes = _kind_and_axes(code)
-        if kind == 3:
-            rings = [self._ring(order, axes) for _ in range(self._number(order))]
-            yield from _polygon(rings)
-        elif kind in (6, 7):
-            for _ in range(self._number(order)):
-                yield from self.polygons()
-        else:
-            raise ConfigError(f"it holds {_KINDS.get(kind, 'curves or surfaces')}; wanted polygons and nothing else")
-
-    def _number(self, order: str) -> int:
-        (number,) = struct.unpack_from(f"{order}I", self._data, self._place)
-        self._place += 4
-        return int(number)
-
-    def _ring(self, order: str, axes: int) -> Ring:
-        count = self._number(order)
-        points = np.frombuffer(self._data, f"{order}f8", count * axes, self._place)
-        self._place += 8 * count * axes
-        return points.reshape(count, axes)[:, :2].astype(np.float64)
-
-
-def _kind_and_axes(code: int) -> tuple[int, int]:
-    """The kind of a geometry, and the number of coordinates of a point."""
-    more = bool(code & _Z) + bool(code & _M)
-    plain = code & 0x0FFFFFFF
-    return plain % 1000, 2 + more + {0: 0, 1: 1, 2: 1, 3: 2}.get(plain // 1000, 0)

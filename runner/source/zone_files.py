@@ -16,7 +16,8 @@ from runner.errors import ConfigError, printable
 from runner.settings import ZoneSettings
 from runner.source.area import crs_of
 from runner.source.polygon_files import PolygonFile, features_in
-from runner.source.polygons import FileFeatures, Polygon, bytes_of, told_of
+from runner.source.polygons import FileFeatures, told_of
+from runner.source.rings import Polygon, bytes_of
 from runner.source.stores import Stores
 
 Names = npt.NDArray[Any]

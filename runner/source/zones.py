@@ -15,7 +15,7 @@ from runner.source.area import turned
 from runner.source.boxes import turns_of
 from runner.source.coverage import covered_runs
 from runner.source.pixel_rings import in_pixels
-from runner.source.polygons import Polygon
+from runner.source.rings import Polygon
 from runner.source.stores import Stores
 from runner.source.zone_files import Features, read_features
 from runner.zones import MOST_NAMED, Zones, center_runs, intervals, united
