@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from runner.base.conversion import decoded
+
 MAGIC: Final = b"cogtask6"  # another number for each version
 _ALIGNED: Final = 64  # bytes
 _FRONT_BYTES: Final = len(MAGIC) + 8
@@ -101,7 +103,7 @@ def _check(end: bytes, checksum: int, path: Path) -> None:
 
 def _decoded(text: bytes, path: Path) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(text, type=dict[str, Any])
+        return decoded(text, dict[str, Any])
     except msgspec.DecodeError as error:
         raise TornFileError(f"{path}: {error}") from error
 

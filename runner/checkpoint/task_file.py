@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.base.atomic import renamed_at_end
+from runner.base.conversion import converted
 from runner.checkpoint import SUFFIX
 from runner.checkpoint.array_file import (
     Arrays,
@@ -151,7 +152,7 @@ def _of_lot(lot: int) -> str:
 def read_task(path: Path) -> KeptTask | None:
     """The header of a file that is as it was written; None if it is torn, of another version or of another kind."""
     try:
-        return msgspec.convert({**read_header(path), "path": path}, KeptTask)
+        return converted({**read_header(path), "path": path}, KeptTask)
     except (OSError, TornFileError, msgspec.ValidationError):
         return None
 

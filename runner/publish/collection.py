@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from runner.base.atomic import write_json
+from runner.base.conversion import decoded
 from runner.base.humanize import plural
 from runner.errors import RecordError
 from runner.publish.item import STAC_VERSION
@@ -46,7 +47,7 @@ def write_collection(job: JobSettings, folder: Path, stacks: Sequence[str]) -> l
 
 def _read(path: Path) -> _Item:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Item)
+        return decoded(path.read_bytes(), _Item)
     except (OSError, msgspec.DecodeError) as error:
         raise RecordError(
             f"{path} cannot be read: {error}; remove {path.parent} and resume the archive, which then computes the "

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from runner.base.command import command
+from runner.base.conversion import converted
 from runner.errors import RecordError
 from runner.record.run import STATUSES
 
@@ -91,7 +92,7 @@ def missing_file(file: Path) -> RecordError:
 def typed(file: Path, tree: Mapping[str, Any], kind: type[Kind]) -> Kind:
     """A tree of JSON as a record of this type. Raises RecordError with the path of a value that does not fit."""
     try:
-        return msgspec.convert(tree, kind)
+        return converted(tree, kind)
     except msgspec.ValidationError as error:
         raise RecordError(f"{file}: {_misfit(str(error), tree)}; it was altered") from error
 
