@@ -18,7 +18,7 @@ from scenes_on_disk import speckle, write_scene
 from zone_files import LEFT, SIZE, TOP, feature, write_zones
 from zoned_scenes import ONLY_ZONES, SCENES, SHAPE, THIN, scenes, stack_of, stars, write_scenes, zone_table
 
-from runner.errors import OutsideError, PlanError
+from runner.errors import ConfigError, OutsideError, PlanError
 from runner.model import Stack
 from runner.output.zone_map import map_in, with_map
 from runner.planning.planner import make_plan
@@ -222,6 +222,19 @@ def test_zones_none_of_which_is_on_the_grid_are_refused(folder: Path, stack: Sta
     write_zones(tmp_path / "far.geojson", [feature([(500, 500), (510, 500), (510, 510)])])
     job = replace(job_of(folder, "center"), zones=ZoneSettings(str(tmp_path / "far.geojson")))
     with pytest.raises(OutsideError, match=r"far.geojson: none of its 1 zone has a pixel on the grid"):
+        make_plan(job, stack)
+
+
+@pytest.mark.parametrize("furthest", [1e12, 1e16, 1e300])
+@pytest.mark.parametrize("pixels", ZonePixels)
+def test_a_point_too_far_away_to_lie_right_is_refused(
+    folder: Path, stack: Stack, tmp_path: Path, furthest: float, pixels: ZonePixels
+) -> None:
+    write_zones(tmp_path / "far.geojson", [feature([(0, 0), (furthest, 0), (0, 50)])])
+    job = replace(job_of(folder, "center"), zones=ZoneSettings(str(tmp_path / "far.geojson"), pixels=pixels))
+    with pytest.raises(
+        ConfigError, match=r"far.geojson: a polygon has a point .* pixels from the scenes, wanted at most"
+    ):
         make_plan(job, stack)
 
 

@@ -95,8 +95,7 @@ def _bytes_here(pass_: Pass) -> int:
     if pass_.cluster.kind.in_process and pass_.worker_bytes is not None:
         return max(pass_.worker_bytes - PROCESS_BYTES, 0)
     rasters = sum(len(stage.layers) for stage in pass_.stages if stage.over is Over.time)
-    height = max(task.window.row + task.window.height for task in pass_.tasks)
-    width = max(task.window.column + task.window.width for task in pass_.tasks)
+    height, width = pass_.shape
     if pass_.spool_bytes:
         return strip_bytes(width, pass_.raster.itemsize)
     return (rasters + _ENCODED) * height * width * pass_.raster.itemsize if rasters else 0

@@ -146,6 +146,7 @@ def _plan_pass(sizing: TaskSizing | ArraySizing, stages: tuple[StagePlan, ...]) 
         chunks=chunks,
         tasks=tasks,
         reading=reading,
+        shape=(stack.grid.height, stack.grid.width),
         raster=raster_dtype(job.output.raster_dtype, stack.dtype),
         cost=cost_of(stack, reading, chunks, None if by_dask else tasks),
         worker_bytes=None if by_dask else worker_bytes,

@@ -160,6 +160,7 @@ class Pass:
     chunks: Chunks
     tasks: tuple[Task, ...]
     reading: Reading
+    shape: tuple[int, int]  # rows and columns of the grid, whatever tasks are left
     raster: np.dtype  # of floats over time
     cost: Cost
     worker_bytes: int | None  # the most that a worker process will hold; None where dask decides

@@ -23,6 +23,7 @@ from runner.source.rings import Polygon, Ring
 _TOLERANCE: Final = 0.01  # pixels between an edge and the points that stand for it
 _FRACTIONS: Final = (0.25, 0.5)  # of an edge, where that is tried: an edge that turns in its middle is off at a quarter
 _MOST_TURNS: Final = 16  # that an edge is cut in halves
+_FURTHEST: Final = 2.0**30  # pixels from the first one; further on, GDAL's 32 bits and digits get lost
 
 Bools = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
@@ -32,8 +33,19 @@ Move = Callable[[Ring, Integers], Ring]  # of points, and the number of each one
 def in_pixels(key: str, polygons: Sequence[Polygon], crs: CRS, lattice: Grid, grid: Grid) -> list[Polygon]:
     """The rings in columns and rows of the lattice, without what lies far from the grid; none of a polygon that does.
 
-    Raises ConfigError, which begins with `key`.
+    Raises ConfigError, which begins with `key`, also for points so far away that they would not lie right.
     """
+    polygons = _in_pixels(key, polygons, crs, lattice, grid)
+    furthest = max((float(np.abs(ring).max()) for rings in polygons for ring in rings), default=0.0)
+    if furthest > _FURTHEST:
+        raise ConfigError(
+            f"{key}: a polygon has a point {furthest:.3g} pixels from the scenes, wanted at most {_FURTHEST:.3g}; its "
+            "coordinates were altered, or are of another CRS than the file says"
+        )
+    return polygons
+
+
+def _in_pixels(key: str, polygons: Sequence[Polygon], crs: CRS, lattice: Grid, grid: Grid) -> list[Polygon]:
     to_pixels = _affine(~Affine(*lattice.transform))
     if lattice.crs is None:
         raise ConfigError(f"{key}: the scenes have no CRS in which it could have a place")

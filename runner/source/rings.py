@@ -28,6 +28,8 @@ def _points(ring: Any) -> Ring:
     if not set(map(type, chain.from_iterable(points))) <= {int, float}:
         coordinate = next(number for number in chain.from_iterable(points) if type(number) not in (int, float))
         raise ConfigError(f"a polygon has the coordinate {json.dumps(coordinate)[:40]}; wanted a number")
+    if len({*map(len, points)}) > 1:
+        raise ConfigError("a polygon has a point that is not [x, y]")
     return np.array(points, np.float64)
 
 

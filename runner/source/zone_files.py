@@ -79,6 +79,7 @@ def _names(column: str, values: Sequence[Any] | Names) -> Names:
     if not (kinds <= {int, float} or kinds == {str}):
         shown = " and ".join(sorted(kind.__name__ for kind in kinds))
         raise ConfigError(f"{key}: its values are of type {shown}; wanted whole numbers, numbers or texts")
+    _refuse_unwritable(key, plain)
     _refuse_equal(key, plain)
     if kinds == {str}:
         return np.array(plain, object)
@@ -86,6 +87,20 @@ def _names(column: str, values: Sequence[Any] | Names) -> Names:
         return np.array(plain, np.int64 if kinds == {int} else np.float64)
     except OverflowError as error:
         raise ConfigError(f"{key}: a number is beyond 64 bits") from error
+
+
+def _refuse_unwritable(key: str, names: Sequence[Any]) -> None:
+    """Raise ConfigError for a text that no file can hold: JSON writes halves of pairs of surrogates."""
+    for number, name in enumerate(names):
+        if isinstance(name, str) and not name.isascii():
+            try:
+                name.encode()
+            except UnicodeEncodeError as error:
+                shown = name.encode(errors="backslashreplace").decode()
+                raise ConfigError(
+                    f"{key}: feature {number} (from 0 on) is {printable(shown)}, which is no text of Unicode; write "
+                    "the file anew in UTF-8"
+                ) from error
 
 
 def _refuse_equal(key: str, names: Sequence[Any]) -> None:

@@ -137,6 +137,20 @@ def test_each_stack_of_an_archive_reuses_the_one_of_its_name(tmp_path: Path) -> 
     assert facts_of(tmp_path / "second/stacks/T1")["config"]["reuse"] == f"{tmp_path}/first/stacks/T1"
 
 
+@pytest.mark.slow
+def test_an_archive_of_which_nothing_is_new_is_put_together_by_the_driver_of_processes(tmp_path: Path) -> None:
+    words = ["source.stack_by=[tile]", r'source.datetime_regex="(?P<tile>T\d+)/S_(?P<date>\d{8})"', KEPT]
+    for tile in ("T1", "T2"):
+        for day in range(3):
+            write_day(tmp_path / "data" / tile, day, seed=10 * day + int(tile[1]))
+    runner.run([*source(tmp_path / "data", *words), f"output.dir={tmp_path}/first"])
+    done = asked(tmp_path, "update", "first", "--", f"output.dir={tmp_path}/second", "cluster=processes")
+    assert done.returncode == 0, done.stderr
+    for tile in ("T1", "T2"):
+        assert fetched(tmp_path / "second/stacks" / tile) == 0
+        assert hashes(tmp_path / "second/stacks" / tile) == hashes(tmp_path / "first/stacks" / tile)
+
+
 # --- a break ----------------------------------------------------------------------------------------------------------
 
 

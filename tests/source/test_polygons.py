@@ -107,6 +107,7 @@ def test_geojson_of_old_names_its_crs(tmp_path: Path) -> None:
         ({"type": "Polygon", "coordinates": []}, "it holds no polygons"),
         ({"type": "Polygon", "coordinates": [[], HOLE]}, "it holds no polygons"),  # a hole in nothing
         ({"type": "Polygon", "coordinates": [[[1], [2], [3]]]}, r"a polygon has a point that is not \[x, y\]"),
+        ({"type": "Polygon", "coordinates": [[[0, 0], [1], [1, 1]]]}, r"a polygon has a point that is not \[x, y\]"),
         ({"type": "Polygon", "coordinates": [[[], []]]}, r"a polygon has a point that is not \[x, y\]"),
         ({**POLYGON, "crs": 5}, "its member crs is 5; wanted one with a name"),
         ({**POLYGON, "crs": {"properties": None}}, "wanted one with a name"),

@@ -71,6 +71,11 @@ LINE = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "co
         ([TWO[0], feature(OTHER, name="a")], "name", "features 0 and 1 (from 0 on) are both a"),
         ([TWO[0], feature(OTHER)], "name", "feature 1 (from 0 on) has no value"),
         ([TWO[0], feature(OTHER, name=3)], "name", "its values are of type int and str"),
+        (
+            [TWO[0], feature(OTHER, name="b\ud800")],
+            "name",
+            "feature 1 (from 0 on) is b\\ud800, which is no text of Unicode",
+        ),
         ([feature(SQUARE, name=True)], "name", "its values are of type bool"),
         ([TWO[0], POINT], None, "it holds a Point; wanted polygons and nothing else"),
         ([TWO[0], BARE], None, "feature 1 (from 0 on) has no polygon"),
