@@ -157,7 +157,7 @@ def test_the_plan_is_printed_and_nothing_written(cli: Cli, tmp_path: Path) -> No
     few_quick([
         (["source.limt=3"], 2, "did you mean 'source.limit=3'"),
         (["+typo=1"], 2, "typo: there is no such setting"),
-        (["chunks=0"], 2, "cannot be composed"),
+        (["chunks=0"], 2, "wanted the name of an option; there are auto, block"),
         (["source=local", "source.url=/nowhere/*.tif"], 1, "nothing matches"),
         (["cluster@stages.spatial_mean.cluster=address", "stages.spatial_mean.cluster.address=tcp://127.0.0.1:1",
           "stages.spatial_mean.cluster.start_timeout=1"], 1, "no dask scheduler answers"),

@@ -211,7 +211,7 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         again("cluster=4", "cluster=4: got a number, wanted the name of an option; there are address, gateway, "),
         again("cluster=threads,2", "; for 2 workers: cluster=processes cluster.n_workers=2"),
         again("cluster@stages.spatial_mean.cluster=4", "; for 4 workers: stages.spatial_mean.cluster=processes "),
-        again("archive.cluster=4.5", "archive.cluster=4.5: got a number, wanted the name of an option; there are "),
+        again("archive.cluster=4", "archive.cluster=4: got a number, wanted the name of an option; there are "),
         again("source=true", "source=true: got true or false, wanted the name of an option; there are "),
         again("stages.temporal_mean.chunks=512", "chunks=512: got a number, wanted the name of an option; there are "),
         again("fetch.ahead=1e400MB", "fetch.ahead=1e400MB: wanted a size such as 64MiB"),

@@ -324,7 +324,10 @@ def with_units(config: dict[str, Any], units: str) -> dict[str, Any]:
         (["first", "--", "experiment=seed_notebook"], "an experiment is a job of its own"),
         (["first", "--", "hydra.run.dir=x"], "set output.dir for the folder"),
         (["first", "--", "stages.spatial_mean._target_=os.system"], "a config holds values only"),
-        (["first", "chunks=row"], "unrecognized arguments: chunks=row"),
+        (
+            ["first", "chunks=row"],
+            "chunks=row: overrides come after --: cog-stack-runner log rerun first -- chunks=row",
+        ),
         (["nowhere"], "nowhere: no folder"),
     ],
 )
