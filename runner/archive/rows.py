@@ -13,7 +13,7 @@ from runner.model import Grid
 from runner.output.footprint import footprint_of
 from runner.output.geoparquet import wkb_of
 from runner.record.run import ArchiveRecord, Run, StackRecord
-from runner.record.stack_rows import summed_up
+from runner.record.stack_rows import facts_of, summed_up
 from runner.record.stacks import StackRow, write_stacks
 from runner.report.place import place_of
 from runner.source.parts import Part
@@ -25,33 +25,21 @@ def row_of(part: Part, status: str, run: Run | None, folder: Path, problem: str 
     """The row of a stack whose run has this status. `run` is None if it could not begin, for this `problem`."""
     if run is None:
         return StackRow(stack=part.name, values=part.values, status=status, error=problem)
-    stack = run.stack or StackRecord(name="", scenes=0)
-    grid = _grid(stack, run, folder)
+    grid = _grid(run.stack or StackRecord(name="", scenes=0), run, folder)
     west, south, east, north = _degrees(grid)
     footprint = footprint_of(grid) if grid else None
-    return StackRow(
+    row = StackRow(
         stack=part.name,
         values=part.values,
         status=status,
-        scenes=run.scenes,
-        left_out=run.stack.left_out if run.stack else None,
-        crs=stack.crs,
-        height=stack.height,
-        width=stack.width,
         west=west,
         south=south,
         east=east,
         north=north,
-        dtype=stack.dtype,
-        nodata=None if stack.nodata is None else float(stack.nodata),
-        bytes=run.fetched.bytes if run.fetched else None,
-        started=run.started,
-        seconds=run.lived_seconds,
-        worker=f"{run.host}:{run.pid}",
-        error=problem or (str(run.error) if run.error else None),
-        zones=stack.zones,
         geometry=wkb_of(footprint) if footprint else None,
+        **facts_of(run),
     )
+    return replace(row, error=problem or row.error)
 
 
 def _grid(stack: StackRecord, run: Run, folder: Path) -> Grid | None:

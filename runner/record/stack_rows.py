@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace as changed
 
@@ -35,7 +35,7 @@ def with_stacks_now(run: RunFolder) -> RunFolder:
         now = summed_up(archive.stack_by, rows_now(run))
     except RecordError:
         return run
-    now = changed(now, area_sha256=archive.area_sha256, zones_sha256=archive.zones_sha256)
+    now = changed(archive, stacks=now.stacks, statuses=now.statuses, scenes=now.scenes, bytes=now.bytes)
     return replace(run, record=changed(run.record, archive=now)) if now.stacks else run
 
 
@@ -59,7 +59,7 @@ def _now(folder: Path, row: StackRow) -> StackRow:
         run = read_run(path)
     except RecordError as error:
         return replace(row, error=str(error))
-    return row if _tells_of(row, run.record) else _as_run(row, run)
+    return row if _tells_of(row, run.record) else replace(row, status=run.status, **facts_of(run.record))
 
 
 def _tells_of(row: StackRow, run: Run) -> bool:
@@ -68,19 +68,21 @@ def _tells_of(row: StackRow, run: Run) -> bool:
     return ended and (row.started is None or run.started <= row.started)
 
 
-def _as_run(row: StackRow, run: RunFolder) -> StackRow:
-    fetched, failure, stack = run.record.fetched, run.record.error, run.record.stack or StackRecord(name="", scenes=0)
-    return replace(
-        row,
-        status=run.status,
-        scenes=run.record.scenes,
-        crs=stack.crs,
-        height=stack.height,
-        width=stack.width,
-        dtype=stack.dtype,
-        bytes=fetched.bytes if fetched else None,
-        started=run.started,
-        seconds=run.record.lived_seconds,
-        worker=f"{run.record.host}:{run.record.pid}",
-        error=str(failure) if failure else None,
-    )
+def facts_of(run: Run) -> dict[str, Any]:
+    """What the record of a stack's run tells for its row, but the status."""
+    stack = run.stack or StackRecord(name="", scenes=0)
+    return {
+        "scenes": run.scenes,
+        "left_out": run.stack.left_out if run.stack else None,
+        "crs": stack.crs,
+        "height": stack.height,
+        "width": stack.width,
+        "dtype": stack.dtype,
+        "nodata": None if stack.nodata is None else float(stack.nodata),
+        "bytes": run.fetched.bytes if run.fetched else None,
+        "started": run.started,
+        "seconds": run.lived_seconds,
+        "worker": f"{run.host}:{run.pid}",
+        "error": str(run.error) if run.error else None,
+        "zones": stack.zones,
+    }

@@ -12,7 +12,7 @@ from log_folders import change
 from runner.archive.story import _going_on
 from runner.errors import ConfigError, OutputError
 from runner.log.restart import _forgotten_if_refused
-from runner.record.run import ArchiveRecord
+from runner.record.run import ArchiveRecord, ZonesRecord
 from runner.record.run_folder import read_run
 from runner.record.stack_rows import rows_now, with_stacks_now
 from runner.record.stacks import StackRow, read_stacks, write_stacks
@@ -26,6 +26,7 @@ def killed(tmp_path: Path) -> Path:
     )
     write_stacks(folder, STACK_BY, [StackRow(stack=row.stack, values=row.values) for row in read_stacks(folder)])
     archive = {"stack_by": STACK_BY, "stacks": 3, "statuses": {"WAITING": 3}, "area_sha256": "ab"}
+    archive["zones"] = {"zones": 4, "in_no_stack": 1, "on_several_grids": 0, "names_in_no_stack": ["lost"]}
     change(folder, status="RUNNING", host="elsewhere", heartbeat="2026-03-02T14:05:09Z", archive=archive)
     return folder
 
@@ -35,7 +36,7 @@ def test_the_stacks_of_a_killed_archive_are_counted_by_their_folders(killed: Pat
     assert archive is not None
     assert archive == ArchiveRecord(
         stack_by=STACK_BY, stacks=3, statuses={"COMPLETED": 2, "WAITING": 1}, scenes=8, bytes=archive.bytes,
-        area_sha256="ab",
+        area_sha256="ab", zones=ZonesRecord(4, 1, 0, ("lost",)),
     )  # fmt: skip
     assert archive.bytes
 
