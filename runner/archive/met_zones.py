@@ -8,12 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from runner.base.humanize import plural
-from runner.errors import printable
 from runner.planning.zones import named_zones
 from runner.record.run import ZonesRecord
 from runner.record.stacks import StackRow
 from runner.settings import JobSettings, Over
-from runner.source.outlines import has_zones
+from runner.source.outlines import has_zones, typed_file
 from runner.source.stores import Stores
 from runner.source.zone_files import read_features
 
@@ -69,4 +68,4 @@ def describe_met_zones(job: JobSettings, zones: ZonesRecord) -> list[str]:
     if zones.on_several_grids:
         verb, has = ("lies", "has") if zones.on_several_grids == 1 else ("lie", "have")
         lines.append(f"{zones.on_several_grids} {verb} on the grids of several stacks and {has} rows of each")
-    return [f"zones.file={printable(job.zones.file or '')}: {'; '.join(lines)}"] if lines else []
+    return [f"{typed_file(job, 'zones.file')}: {'; '.join(lines)}"] if lines else []

@@ -10,12 +10,12 @@ from typing import Final
 
 from runner.cluster.open import Prepare
 from runner.engine.worker_preparation import Pinned, read_start, refuse_unreachable
-from runner.errors import ClusterError, RunnerError, expanded, printable
+from runner.errors import ClusterError, RunnerError, expanded
 from runner.planning.reading import fetch_options
 from runner.read.services import is_remote
 from runner.settings import JobSettings
 from runner.source.mask_files import with_mask
-from runner.source.outlines import Outlines, outlines_of
+from runner.source.outlines import Outlines, outlines_of, typed_file
 from runner.source.parts import Part
 from runner.source.stores import Stores
 
@@ -50,11 +50,10 @@ def _refuse_beyond_reach(job: JobSettings, stores: Stores, outlines: Outlines, e
         raise ClusterError(
             f"it cannot read {error}; the run's own process does, so give both the same files under the same paths"
         ) from error
-    files = {"source.area": job.source.area, "zones.file": job.zones.file}
     for setting, _, _ in there.changed_since(outlines):
         raise ClusterError(
-            f"{setting}={printable(files[setting] or '')} has other polygons there than for the run's own process; "
-            "give both the same file"
+            f"{typed_file(job, setting)} has other polygons there than for the run's own process; give both the same "
+            "file"
         )
     refuse_unreachable(stores, fetch_options(job.fetch), examples)
 

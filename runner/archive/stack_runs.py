@@ -19,7 +19,7 @@ from runner.base.command import is_of_settings
 from runner.base.console import hushed
 from runner.base.overrides import key_of, without_folder
 from runner.config.replay import keep_plain_config
-from runner.errors import ConfigError, OutsideError, RecordError, RunnerError, printable
+from runner.errors import ConfigError, OutsideError, RecordError, RunnerError
 from runner.host.once import Once
 from runner.host.stopping import refuse_if_stopped
 from runner.job import Find, StackRun, Surroundings
@@ -37,7 +37,7 @@ from runner.record.stacks import FOLDER, OUTSIDE, StackRow, read_stacks
 from runner.record.uploaded import lacks_upload
 from runner.report.page import write_report
 from runner.settings import JobSettings
-from runner.source.outlines import Outlines
+from runner.source.outlines import Outlines, typed_file
 from runner.source.parts import Part
 from runner.source.scenes import Archive, ReadScenes
 from runner.source.stores import Stores
@@ -83,12 +83,11 @@ class StackRuns:
 
     def _refuse_other_outlines(self) -> None:
         """Raise ConfigError for polygons that are not those of complete stacks: one table has the rows of all."""
-        files = {"source.area": self.archive.job.source.area, "zones.file": self.archive.job.zones.file}
         for earlier in self.outlined:
             for setting, before, now in self.surroundings.outlines.changed_since(recorded_outlines(earlier)):
                 if earlier.status == "COMPLETED":
                     raise ConfigError(
-                        f"{setting}={printable(files[setting] or '')}: complete stacks, such as {earlier.path.name}, "
+                        f"{typed_file(self.archive.job, setting)}: complete stacks, such as {earlier.path.name}, "
                         f"have other polygons (SHA-256 {before[:16]}, now {now[:16]}); name the file that they had, or "
                         "run anew"
                     )

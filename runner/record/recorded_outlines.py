@@ -8,7 +8,7 @@ from runner.base.humanize import relative_path
 from runner.base.tree import flat
 from runner.errors import SourceError, printable
 from runner.record.run_folder import RunFolder
-from runner.source.outlines import Outlines
+from runner.source.outlines import Outlines, typed_file
 
 if TYPE_CHECKING:
     from runner.model import Stack
@@ -46,21 +46,19 @@ def refuse_other_outlines(earlier: RunFolder, job: "JobSettings", outlines: Outl
 
     Values that were computed with these cannot be computed again.
     """
-    files = {"source.area": job.source.area, "zones.file": job.zones.file}
     for setting, before, now in outlines.changed_since(recorded_outlines(earlier)):
         raise SourceError(
-            f"{setting}={printable(files[setting] or '')}: its polygons are not those of {relative_path(earlier.path)} "
+            f"{typed_file(job, setting)}: its polygons are not those of {relative_path(earlier.path)} "
             f"(SHA-256 {now[:16]}, then {before[:16]}); bring the file back, or name it: -- {setting}=FILE"
         )
 
 
 def describe_changed_outlines(earlier: RunFolder, job: "JobSettings", outlines: Outlines) -> list[str]:
     """A line for each file whose polygons are not those of a run that is reused."""
-    files = {"source.area": job.source.area, "zones.file": job.zones.file}
     stages = {"source.area": "all stages", "zones.file": "stages over zones and those that read with them"}
     where = relative_path(earlier.path)
     return [
-        f"{setting}={printable(files[setting] or '')}: its polygons are not those of {where}, so that "
+        f"{typed_file(job, setting)}: its polygons are not those of {where}, so that "
         f"{stages[setting]} read all scenes anew; to take over what {where} has kept, bring its file back"
         for setting, _, _ in outlines.changed_since(recorded_outlines(earlier))
     ]

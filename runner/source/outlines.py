@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from runner.errors import printable
 from runner.settings import JobSettings, Over
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ NO_OUTLINES: Final = Outlines()
 def has_zones(job: JobSettings) -> bool:
     """True if a stage of the job is over zones."""
     return any(stage.over is Over.zones for stage in job.stages.values())
+
+
+def typed_file(job: JobSettings, setting: str) -> str:
+    """A setting of a file of polygons with its value, as it is typed."""
+    files = {"source.area": job.source.area, "zones.file": job.zones.file}
+    return f"{setting}={printable(files[setting] or '')}"
 
 
 def outlines_of(job: JobSettings, stores: "Stores | None") -> Outlines:
