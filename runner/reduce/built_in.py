@@ -11,7 +11,7 @@ from runner.reduce.partial import Needs
 from runner.reduce.quantiles import quantile_of_values
 from runner.reduce.series import mann_kendall, mann_kendall_p, theil_sen
 from runner.reduce.slope import slope, standard_error
-from runner.reduce.statistic_record import Statistic
+from runner.reduce.statistic_record import Reference, Statistic
 
 _SUMS, _EXTREMES = Needs(sums=True), Needs(extremes=True)
 _SQUARES = Needs(sums=True, squares=True)
@@ -19,6 +19,12 @@ _TREND = Needs(sums=True, times=True, time_sums=True)
 _WEIGHTED_SUMS = Needs(weights=True, weighted_sums=True)
 _WEIGHTED_SQUARES = Needs(weights=True, weighted_sums=True, weighted_squares=True)
 _VALID_FRACTIONS = ("valid_fraction", "coverage")  # over zones it has the name that their users know
+
+
+def _end(name: str, needs: Needs, as_xarray: Reference, *, last: bool) -> Statistic:
+    """The pixel of the first or the last scene that counts."""
+    finish = bind(finishing.end, last=last)
+    return Statistic(name=name, needs=needs, finish=finish, reference=as_xarray, level=True, over_time=True)
 
 
 def quantile(name: str, fraction: float) -> Statistic:
@@ -57,22 +63,8 @@ BUILT_IN: Final[Mapping[str, Statistic]] = {
         Statistic(name="std", needs=_SQUARES, finish=finishing.deviation, reference=reference.deviation),
         Statistic(name="cv", rule="none", needs=_SQUARES, finish=finishing.variation, reference=reference.variation),
         quantile("median", 0.5),
-        Statistic(
-            name="first",
-            needs=Needs(first=True),
-            finish=bind(finishing.end, last=False),
-            reference=reference.first,
-            level=True,
-            over_time=True,
-        ),
-        Statistic(
-            name="last",
-            needs=Needs(last=True),
-            finish=bind(finishing.end, last=True),
-            reference=reference.last,
-            level=True,
-            over_time=True,
-        ),
+        _end("first", Needs(first=True), reference.first, last=False),
+        _end("last", Needs(last=True), reference.last, last=True),
         Statistic(
             name="slope",
             rule="per year",
