@@ -121,7 +121,10 @@ def _refuse_other_scenes(overrides: Sequence[str], lost: Collection[str]) -> Non
     for word in overrides:
         key = word.partition("=")[0].lstrip("+~")
         if _chooses_others(key) and key not in lost:
-            raise RecordError(f"{word}: this reads the scenes of the recorded run; for others run {command()}")
+            raise RecordError(
+                f"{word}: this reads the scenes of the recorded run; on_error=skip leaves out those that cannot be "
+                f"read; for others run {command()}"
+            )
 
 
 def _chooses_others(key: str) -> bool:

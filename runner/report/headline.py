@@ -35,8 +35,8 @@ _KINDS: Final = {
     "Interrupted": "Stopped.",
 }
 _REMEDIES: Final = {
-    "ReadError": "Leave the scene out with source.exclude, or all that cannot be read with on_error=skip.",
-    "MissingError": "The scene was deleted since it was listed: leave it out (source.exclude), or set on_error=skip.",
+    "ReadError": "Go on with on_error=skip, or leave the scene out of a new run with source.exclude.",
+    "MissingError": "The scene was deleted since it was listed: go on with on_error=skip, or run again.",
     "DeniedError": "Check the credentials, and the access that source.s3, source.gcs or source.azure sets.",
     "ChangedError": "The scene was replaced while it was read: run again, so that it is listed anew.",
     "OutputError": "Make room, or set output.dir to a folder that can be written to.",

@@ -3,8 +3,8 @@
 `python tests/benchmarks/bench_many_stacks.py` runs archives of 100 and of 1,000 stacks of tiny scenes on one worker
 process, in some minutes; `--stacks 10000` runs a larger one. `--address 1` runs them on a worker behind a scheduler
 that others have started, and shows the memory of the worker as its stacks are done. `--workers 1,2` runs the same
-archive of larger scenes over so many worker processes, and shows the cores that workers and driver use. One process
-uses more than one core, so that the ideal of two on two cores is all cores in use, and not half of the seconds.
+archive over so many worker processes, each with a core: the driver and one worker are bound to one core, the driver and
+two workers to two. So half of the seconds are the ideal of two.
 """
 
 import os
@@ -15,9 +15,10 @@ import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
@@ -27,7 +28,6 @@ from measure import ROOT
 from report import machine, markdown
 
 from runner.base.console import say, tell
-from runner.host.cpus import cpu_count
 from runner.record.run_folder import read_run
 from runner.record.stacks import read_stacks
 
@@ -37,33 +37,14 @@ from scenes_on_disk import speckle, write_scene
 
 PATTERN = r"S1A_(?P<date>\d{8})_(?P<tile>T\d+)"
 FIRST_DAY = date(2020, 1, 6)
-_SAMPLE_SECONDS = 0.1
 MARKS = (100, 1000, 2000, 3000, 5000, 7500, 10_000)  # stacks begun, at which the memory of workers is looked at
-
-
-class Sample(NamedTuple):
-    """CPU seconds at a time: of the driver, of the worker processes below it, and of the machine that were idle."""
-
-    time: float
-    driver: float
-    workers: float
-    idle: float
-
-
-class Speed(NamedTuple):
-    """From the first stack to the last: seconds, and the cores that were in use."""
-
-    seconds: float
-    worker_cores: float
-    driver_cores: float
-    idle_cores: float
 
 
 class Cost(NamedTuple):
     """The costs of an archive."""
 
     stacks: int
-    speed: Speed
+    seconds: float  # from the first stack to the last
     cpu_seconds: float  # of the driver alone, in all
     peak_bytes: int  # of the driver alone
     record_bytes: int  # of the archive's own files but the page and the tables
@@ -156,9 +137,8 @@ def run(folder: Path, stacks: int, workers: Workers) -> Cost:
         "source.stack_by=[tile]", *workers.words, "output.dir=out",
     ]  # fmt: skip
     out = folder / "out"
-    samples: list[Sample] = []
     with memory_told(out / "stacks", workers):
-        usage = _own_usage(words, folder, samples)
+        usage = _own_usage(words, folder)
     assert read_run(out).status == "COMPLETED"
     rows = read_stacks(out)
     assert len(rows) == stacks
@@ -170,7 +150,7 @@ def run(folder: Path, stacks: int, workers: Workers) -> Cost:
     page = (out / "report.html").stat().st_size
     seconds = [_seconds_of(folder, "log", verb, where) for verb, where in (("ls", "."), ("show", "out"))]
     shutil.rmtree(out)
-    return Cost(stacks, speed(samples, first, last), *usage, record, page, *seconds)
+    return Cost(stacks, last - first, *usage, record, page, *seconds)
 
 
 @contextmanager
@@ -201,37 +181,14 @@ def _seconds_of(folder: Path, *words: str) -> float:
     return time.monotonic() - start
 
 
-def _own_usage(words: Sequence[str], folder: Path, samples: list[Sample]) -> tuple[float, int]:
+def _own_usage(words: Sequence[str], folder: Path) -> tuple[float, int]:
     """CPU seconds and peak bytes of the driver without its workers, which are processes of their own."""
     command = [sys.executable, Path(__file__).with_name("own_usage.py"), *words]
-    with (folder / "said").open("w+") as said, subprocess.Popen(command, cwd=folder, stdout=said, stderr=said) as run:
-        driver, of_workers = psutil.Process(run.pid), dict[int, float]()
-        while run.poll() is None:
-            samples.append(_sample(driver, of_workers))
-            time.sleep(_SAMPLE_SECONDS)
-        if run.returncode:
-            raise SystemExit((folder / "said").read_text())
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise SystemExit(run.stdout + run.stderr)
     cpu, peak = (folder / "usage").read_text().split()
     return float(cpu), int(peak)
-
-
-def _sample(driver: psutil.Process, of_workers: dict[int, float]) -> Sample:
-    """What was used so far; `of_workers` keeps what processes used that have ended."""
-    own = 0.0
-    with suppress(psutil.NoSuchProcess):
-        for process in (driver, *driver.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                of_workers[process.pid] = times.user + times.system
-        own = of_workers[driver.pid]
-    return Sample(time.time(), own, sum(of_workers.values()) - own, psutil.cpu_times().idle)
-
-
-def speed(samples: Sequence[Sample], first: float, last: float) -> Speed:
-    """The cores in use between two times."""
-    start, stop = (min(samples, key=lambda sample: abs(sample.time - at)) for at in (first, last))
-    seconds, driver, workers, idle = (after - before for before, after in zip(start, stop, strict=True))
-    return Speed(last - first, workers / seconds, driver / seconds, idle / seconds)
 
 
 def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
@@ -249,7 +206,7 @@ def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
         rows.append(
             (
                 f"{cost.stacks:,}",
-                f"{cost.speed.seconds:.0f}",
+                f"{cost.seconds:.0f}",
                 f"{cost.cpu_seconds:.1f}",
                 cpu,
                 peak,
@@ -264,25 +221,34 @@ def show_costs(costs: Sequence[Cost], options: Namespace) -> None:
 
 
 def show_speed_up(folder: Path, options: Namespace) -> None:
-    """The seconds from the first stack to the last over these workers in turn: the best of each, with its cores."""
+    """The seconds from the first stack to the last over these workers in turn: the median of each."""
     (stacks,) = options.stacks if len(options.stacks) == 1 else [60]
     make_archive(folder / "data", stacks, options)
-    speeds: dict[int, list[Speed]] = {workers: [] for workers in options.workers}
+    seconds: dict[int, list[float]] = {workers: [] for workers in options.workers}
     for _ in range(options.rounds):
-        for workers, of_rounds in speeds.items():
-            of_rounds.append(run(folder, stacks, Workers(own_workers(workers))).speed)
-            tell(f"{workers} workers: {of_rounds[-1]}")
-    heads = ("workers", "wall s", "cores of workers", "of the driver", "CPU s", "idle cores", "of all cores in use")
-    rows = []
-    for workers, of_rounds in speeds.items():
-        best = min(of_rounds)
-        used = best.worker_cores + best.driver_cores
-        cores = (f"{value:.2f}" for value in (best.worker_cores, best.driver_cores))
-        share = f"{used / cpu_count():.2f}"
-        rows.append((f"{workers}", f"{best.seconds:.2f}", *cores, f"{used * best.seconds:.1f}",
-                     f"{best.idle_cores:.2f}", share))  # fmt: skip
+        for workers, of_rounds in seconds.items():
+            with on_cores(workers):
+                of_rounds.append(run(folder, stacks, Workers(own_workers(workers))).seconds)
+            tell(f"{workers} workers: {of_rounds[-1]:.2f} s")
+    medians = {workers: median(of_rounds) for workers, of_rounds in seconds.items()}
+    alone = medians[options.workers[0]] * options.workers[0]
+    rows = [(f"{workers}", f"{wall:.2f}", f"{alone / workers / wall:.2f}") for workers, wall in medians.items()]
     what = f"{stacks} stacks of {options.scenes} scenes of {options.side} x {options.side}"
-    say(f"{machine()}; {what}; best of {options.rounds}\n\n{markdown(heads, rows)}")
+    head = f"{machine()}; {what}; medians of {options.rounds}"
+    say(f"{head}\n\n{markdown(('workers, each with a core', 'wall s', 'of the ideal'), rows)}")
+
+
+@contextmanager
+def on_cores(number: int) -> Iterator[None]:
+    """Bind what is started to so many cores."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < number:
+        raise SystemExit(f"{number} workers, each with a core, need {number} cores; there are {len(allowed)}")
+    os.sched_setaffinity(0, sorted(allowed)[:number])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 if __name__ == "__main__":
