@@ -296,27 +296,15 @@ assert out.ravel().tolist() == [1, 3, 6, 10]
 @pytest.mark.slow
 def test_a_kernel_is_compiled_anew_when_one_that_it_calls_in_another_file_changes(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("__pycache__"))
-    program = """
-import numpy as np
-from runner.reduce.fused import Encoded, FusedSums
-from runner.reduce.partial import Needs
-from runner.reduce.pixel_types import Pixels, Place
-from runner.reduce.spatial import SpatialSums
-pixels = Pixels(np.dtype("u1"))
-over_space = SpatialSums(1, pixels, Needs(sums=True))
-sums = FusedSums(None, over_space, pixels)
-sums.add([0], Encoded(np.ones((1, 8, 8), np.uint8), 1), Place(0, 0, 0, 0, 8, 8))
-sums.finish()
-print(over_space.partial().counts[0])
-"""
+    program = "from runner.reduce.quotient_kernels import quotient; print(quotient((6., 0., 0.), (2., 0., 0.))[0])"
 
-    def counted() -> str:
+    def divided() -> str:
         words = [sys.executable, "-c", program]
         settings = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(tmp_path)}
         return subprocess.run(words, check=True, cwd=tmp_path, env=settings, text=True, capture_output=True).stdout
 
-    assert counted() == "64\n"
-    kernels_file = tmp_path / "runner" / "reduce" / "row_kernels.py"
+    assert divided() == "3.0\n"
+    kernels_file = tmp_path / "runner" / "reduce" / "error_free.py"
     source = kernels_file.read_text()
-    kernels_file.write_text(source.replace("(pixel < limits.nodata_low) | ", "(pixel > limits.nodata_low) & "))
-    assert counted() == "0\n"
+    kernels_file.write_text(source.replace("return product, error", "return product, error - 2.0"))
+    assert divided() == "4.0\n"
