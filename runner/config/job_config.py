@@ -143,6 +143,8 @@ def check_job(job: JobSettings) -> None:
     require("output.dir", job.output.dir.strip(), job.output.dir, "a folder; '.' is the current one")
     folder = str(expanded(job.output.dir).absolute())
     require("output.dir", is_utf8(folder), printable(folder), "a folder whose path is UTF-8; choose or rename one")
+    wanted = "a folder of this machine; output.upload takes the address of a bucket for complete results"
+    require("output.dir", not re.search(r"(^|/)[a-z0-9]{2,}:/", job.output.dir), job.output.dir, wanted)
     if job.output.upload is not None:
         address_of(job.output.upload)
     _refuse_equal_files(job)

@@ -24,6 +24,7 @@ from runner.config.value_checks import check_limits
 from runner.config.vocabulary import config_dir
 from runner.errors import ConfigError
 from runner.record.config_hash import config_sha256
+from runner.record.value_settings import chooses_scenes, chooses_values
 from runner.settings import Action, JobSettings, SweepSettings
 
 # Hydra's settings for the sweep; all others are handed on to its jobs.
@@ -200,20 +201,27 @@ _TOGETHER: Final = {  # how values of these keys are taken in one run
     "part them into stacks",
     "source.band": "source.bands=[...] lists the bands, and makes a stack of each as source.stack_by does of a group",
     "source.where": "source.stack_by names the group, and parts the scenes into a stack for each of its values",
+    "source.bands": "source.bands=[...] lists all bands, and makes a stack of each as source.stack_by does of a group",
 }
+_APART: Final = "run each by itself, or all in one run whose scenes source.stack_by parts into stacks"
+_FEWER: Final = "source.limit"  # which tells how time and memory grow with scenes
 
 
 def refuse_stacks(overrides: Iterable[Override]) -> None:
-    """Raise ConfigError for values that are stacks of one archive, and not ways to compute one stack."""
+    """Raise ConfigError for values that are other scenes or pixels, and not ways to compute one stack."""
     for override in overrides:
-        key = override.key_or_group
-        if not override.is_sweep_override():
+        key, line = override.key_or_group, override.input_line
+        if not override.is_sweep_override() or not _asks_for_others(key):
             continue
         together = next((way for name, way in _TOGETHER.items() if key == name or key.startswith(f"{name}.")), None)
         if together:
-            raise ConfigError(
-                f"{override.input_line}: these are stacks of one archive, which are no sweep: without -m, {together}"
-            )
+            raise ConfigError(f"{line}: these are stacks of one archive, which are no sweep: without -m, {together}")
+        raise ConfigError(f"{line}: a sweep compares ways to compute the same values, and these are others: {_APART}")
+
+
+def _asks_for_others(key: str) -> bool:
+    of_source = key.startswith("source.") and key != _FEWER
+    return key == "source" or (of_source and (chooses_scenes(key) or chooses_values(key)))
 
 
 def as_typed(override: Override) -> str:

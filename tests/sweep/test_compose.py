@@ -2,6 +2,7 @@
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 
 from runner.config.overrides import as_hydra_reads
 from runner.errors import ConfigError
@@ -44,10 +45,31 @@ def test_nothing_is_no_limit(key: str) -> None:
         check_settings(SweepSettings(**{key: 0}))
 
 
+def parsed(*overrides: str) -> list[Override]:
+    return OverridesParser.create().parse_overrides(as_hydra_reads([*overrides], multirun=True))
+
+
 @pytest.mark.parametrize(
-    "override", ["source.url=a/*.tif,b/*.tif", "source.band=1,2", "source.where.tile=A,B", "source.where.tile=glob(*)"]
-)
+    "override",
+    ["source.url=a/*.tif,b/*.tif", "source.band=1,2", "source.bands=red,nir", "source.where.tile=A,B",
+     "source.where.tile=glob(*)"],
+)  # fmt: skip
 def test_values_that_are_stacks_of_one_archive_are_no_sweep(override: str) -> None:
-    parsed = OverridesParser.create().parse_overrides(as_hydra_reads(["source=local,demo", override], multirun=True))
     with pytest.raises(ConfigError, match=r"source\.\S+: these are stacks of one archive, .* source\.stack_by"):
-        refuse_stacks(parsed)
+        refuse_stacks(parsed("chunks=row,block", override))
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["source=local,demo", "source.asset=red,nir", "source.start=2019,2020", "source.stack_by=[orbit],[tile]",
+     "source.nodata=0,1", "source.stac.collections=[a],[b]"],
+)  # fmt: skip
+def test_other_scenes_or_values_are_no_sweep(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"compares ways to compute the same values, .* source\.stack_by parts"):
+        refuse_stacks(parsed(override))
+
+
+def test_ways_to_read_the_same_scenes_and_the_number_of_scenes_are_a_sweep() -> None:
+    refuse_stacks(
+        parsed("source=local", "source.limit=10,100", "source.s3.addressing=path,virtual", "chunks=row,block")
+    )

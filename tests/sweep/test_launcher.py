@@ -185,7 +185,8 @@ def test_a_search_without_optuna_says_how_to_get_it(cli: Cli, tmp_path: Path) ->
 def test_submitit_runs_the_jobs_and_reports_those_that_fail(cli: Cli, tmp_path: Path, folder_of_scenes: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra `submitit` is not installed")
     local = ("-m", "hydra/launcher=submitit_local", "hydra.sweep.dir=sweep", "source=local", "source.url=data/*.tif")
-    done = cli(*local, "source.start=2020-01-01,2030-01-01")
+    (folder_of_scenes / "S1A_20200130_ASC.tif").write_bytes(b"damaged")
+    done = cli(*local, "on_error=skip,stop")
     assert done.returncode == 1
     assert "1 of 2 jobs did not complete: 1" in done.stderr
     statuses = [json.loads((tmp_path / f"sweep/{at}/run.json").read_text())["status"] for at in (0, 1)]
