@@ -51,7 +51,7 @@ from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import RunRecord
 from runner.record.stack_rows import with_stacks_now
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
-from runner.report.archive_page import prepare_archive_page
+from runner.report.page import prepare
 from runner.settings import JobSettings
 from runner.source.gather import all_delivered
 from runner.source.outlines import outlines_of
@@ -212,7 +212,7 @@ class _Story:
         under_way: dict[Future[StackRow], _UnderWay] = {}
         try:
             self._start_first(pool, waiting, under_way)
-            with beside(prepare_archive_page, "page"):
+            with beside(partial(prepare, archive=True), "page"):
                 while self._submit(pool, waiting, under_way, drivers):
                     for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                         take(under_way.pop(future).part, future.result())
