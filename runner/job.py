@@ -120,7 +120,7 @@ class StackRun:
         """Find, plan, compute, write. A scene that cannot be read may be skipped, and its passes computed again."""
         inputs = self._prepared(find)
         with (
-            beside(_prepare_page, "page"),
+            beside(_prepare_page, "page") if self.shared.alone else nullcontext(),  # the archive prepares all
             self._partials_kept() as partials,
             encoding_ahead(self.job.output, inputs.stack.dtype) as ahead,
             self._room(inputs, partials) as plans,

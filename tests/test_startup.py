@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from jobs import ROOT
 from waiting import LONG
 
@@ -41,6 +42,13 @@ def test_a_run_of_the_demo_loads_no_other_engine_and_nothing_to_compile_with(tmp
     assert "numba" in first & second
     unused = {"aiohttp", "boto3.session", "pyarrow.compute", "numba.np.arrayobj"}
     assert not second & (OF_OTHER_WAYS | unused)
+
+
+@pytest.mark.slow
+def test_a_run_of_an_archive_loads_no_more(folder_of_scenes: Path, tmp_path: Path) -> None:
+    words = ["source=local", f"source.url='{folder_of_scenes}/*.tif'", "source.stack_by=[orbit]", "output.dir=run"]
+    named = r"source.datetime_regex='S1A_(?P<date>\d{8})_(?P<orbit>\w+)'"
+    assert not loaded(tmp_path, *words, named) & (OF_OTHER_WAYS | {"pyarrow.compute"})
 
 
 def test_the_server_of_the_demo_loads_the_standard_library_alone() -> None:

@@ -34,7 +34,7 @@ from runner.cluster.open import SharedClusters
 from runner.config.bounded_yaml import load_yaml
 from runner.errors import ArchiveError, Interrupted, OtherStackFailed, OutputError
 from runner.host.garbage import collect_as_usual
-from runner.host.heartbeat import beating
+from runner.host.heartbeat import beating, beside
 from runner.host.memory import memory_limit_bytes
 from runner.host.stopping import refuse_if_stopped, request_stop, stops_heeded
 from runner.host.threads import switching_often
@@ -51,6 +51,7 @@ from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import RunRecord
 from runner.record.stack_rows import with_stacks_now
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
+from runner.report.page import prepare
 from runner.settings import JobSettings
 from runner.source.gather import all_delivered
 from runner.source.outlines import outlines_of
@@ -210,11 +211,13 @@ class _Story:
         pool = ThreadPoolExecutor(drivers * MOST_TOGETHER, "stack")
         under_way: dict[Future[StackRow], _UnderWay] = {}
         try:
-            while self._submit(pool, waiting, under_way, drivers):
-                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                    take(under_way.pop(future).part, future.result())
-                if self._failure is None:  # whose own request ends the others alone
-                    refuse_if_stopped()
+            self._start_first(pool, waiting, under_way)
+            with beside(partial(prepare, archive=True), "page"):
+                while self._submit(pool, waiting, under_way, drivers):
+                    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                        take(under_way.pop(future).part, future.result())
+                    if self._failure is None:  # whose own request ends the others alone
+                        refuse_if_stopped()
         except KeyboardInterrupt as stop:
             request_stop(partial(Interrupted, getattr(stop, "exit_code", 130) - 128))
             raise
@@ -222,6 +225,19 @@ class _Story:
             pool.shutdown()
             for future, stack in under_way.items():
                 self._take(stack.part, future.result())
+
+    def _start_first(
+        self,
+        pool: ThreadPoolExecutor,
+        waiting: Iterator[tuple[int, list[Part]]],
+        under_way: dict[Future[StackRow], _UnderWay],
+    ) -> None:
+        """Let the first stack compute, or end, before others are prepared: they would hold it up, and threads idle."""
+        begun = self._runs.turns.begun
+        if self._submit(pool, waiting, under_way, 1):
+            for future in under_way:
+                future.add_done_callback(lambda _: begun.set())
+            begun.wait()
 
     def _submit(
         self,

@@ -17,21 +17,25 @@ from runner.source.outlines import Outlines
 _BESIDE: Final = 2  # stacks that are prepared or written while others compute
 _ENCODED: Final = 2  # more rasters, in bytes: encoded blocks and overviews of the largest
 _COMPUTING: Final = 2  # stacks, so that no thread waits for the last tasks of one
+_READY: Final = 1  # more stack, whose tasks wait for threads: one that has no task left does not wait for a stack
 
 
 class Turns:
     """Room and turns for the stacks of one process.
 
     A stack takes room from the start of its computing until its results are written. Of stacks that compute at the
-    same time, the later ones get the threads that the earlier ones have no more tasks for.
+    same time, the later ones get the threads that the earlier ones have no more tasks for. Where several compute, one
+    more is ready for them.
     """
 
     def __init__(self, limit_bytes: int, computing: int) -> None:
         self.limit_bytes = limit_bytes
         self._most_computing = computing
+        self._most_taking_turns = computing + _READY if computing > 1 else computing
         self._held_bytes = 0
         self._computing = 0
         self._changed = threading.Condition()
+        self.begun = threading.Event()  # the computing of the first stack
 
     @contextmanager
     def room(self, plan: Plan, _: Stack | None = None) -> Iterator[Share]:
@@ -62,10 +66,11 @@ class Turns:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Wait for a turn to compute."""
-        self._wait(lambda: self._computing < self._most_computing)
+        """Wait for a turn to compute, or to be ready."""
+        self._wait(lambda: self._computing < self._most_taking_turns)
         self._computing += 1
         self._changed.release()
+        self.begun.set()
         try:
             yield
         finally:

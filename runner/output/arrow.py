@@ -75,6 +75,18 @@ def numbers(values: pa.ChunkedArray) -> npt.NDArray[Any]:
     return _with_nan(found, whole) if whole.null_count else found
 
 
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """A mapping of plain values for each row, None for null; times are of UTC."""
+    columns = [_plain_values(values) for values in table.columns]
+    return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _plain_values(values: pa.ChunkedArray) -> list[Any]:
+    is_time = pa.types.is_timestamp(values.type)
+    plain: list[Any] = (microseconds(values) if is_time else values).to_pylist()
+    return [None if time is None else _EPOCH + time * _MICROSECOND for time in plain] if is_time else plain
+
+
 def floats(values: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     """A column of numbers as float64, NaN where null; of other values if Arrow makes numbers of them.
 

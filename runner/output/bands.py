@@ -1,9 +1,9 @@
 """What a band of a raster says of itself to GDAL and to those who look at it: description, unit, scale."""
 
+import posixpath
 import re
 from collections.abc import Sequence
 from itertools import takewhile
-from pathlib import PurePosixPath
 from typing import Final
 
 from runner.errors import printable
@@ -63,7 +63,7 @@ def _group_tags(layer: Layer, groups: Groups | None, stack: Stack) -> dict[str, 
 def _pixels(stack: Stack) -> str:
     """The name that all files give their band, or what the names of all files share; otherwise that of the stack."""
     descriptions = {scene.header.descriptions[scene.band - 1] for scene in stack.scenes}
-    stems = [PurePosixPath(path_of(scene.href)).stem for scene in stack.scenes]
+    stems = [posixpath.splitext(posixpath.basename(path_of(scene.href)))[0] for scene in stack.scenes]
     described = descriptions.pop() if len(descriptions) == 1 else ""
     return described or (_shared(stems) if len(stems) > 1 else "") or stack.name
 

@@ -4,10 +4,13 @@ Sources: STAC 1.1.0, and its extensions Projection 2.0.0, File Info 2.1.0 and Pr
 relative to it, so that it holds wherever the folder is copied.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from rasterio.crs import CRS
 
@@ -128,8 +131,19 @@ def _links_to_collection(*, archived: bool) -> Iterator[dict[str, str]]:
 def _derived_from(inputs: Inputs) -> Iterator[dict[str, str]]:
     scenes = inputs.stack.scenes
     for scene in scenes if len(scenes) <= MOST_LINKS else ():
-        href = scene.href if is_remote(scene.href) else Path(scene.href).absolute().as_uri()
+        href = scene.href if is_remote(scene.href) else _uri(scene.href)
         yield {"rel": "derived_from", "href": href, "type": "image/tiff; application=geotiff", "title": scene.name}
+
+
+def _uri(path: str) -> str:
+    folder, name = os.path.split(path)
+    return f"{_folder_uri(folder)}/{quote(os.fsencode(name))}"
+
+
+@lru_cache(maxsize=256)
+def _folder_uri(folder: str) -> str:
+    """That of a folder, in which many scenes lie: the path of each takes long to take apart."""
+    return Path(folder).absolute().as_uri().removesuffix("/")
 
 
 # --- assets -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HEADER_BYTES: Final = 32768  # holds the directories of a COG; GDAL's own first read is 16 KiB
 NO_TRANSFORM: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+_INTERPRETED: Final = tuple(field.name for field in fields(Interpretation))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -262,8 +263,9 @@ def completed(href: str, header: Header, sidecars: Sidecars) -> Header:
 
 def _header(href: str, layout: TiffLayout, sidecars: Sidecars = ()) -> Header:
     tags = interpret_tags(href, layout, sidecars)
-    values = {field.name: getattr(tags, field.name) for field in fields(tags)}
-    return Header(**values | {"masks": _masks(layout, tags)}, layout=layout)
+    values = {name: getattr(tags, name) for name in _INTERPRETED}
+    values["masks"] = _masks(layout, tags)
+    return Header(**values, layout=layout)
 
 
 def _masks(layout: TiffLayout, tags: Interpretation) -> tuple[FileMask, ...]:

@@ -144,7 +144,7 @@ class Directory:
         if tag is None:
             return np.empty(0, np.uint64)
         values = np.frombuffer(tag.raw, self.source.order + _TYPES[tag.kind])
-        if values.dtype.kind == "f" or (values < 0).any():
+        if values.dtype.kind == "f" or (values.dtype.kind == "i" and (values < 0).any()):
             self._refuse_numbers(tag)
         return values.astype(np.uint64)
 

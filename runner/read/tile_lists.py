@@ -138,19 +138,25 @@ def _check_extent(tags: Directory, grid: TileGrid, offsets: Lists, byte_counts: 
     """Refuse tiles that end beyond the file (if its size is unknown: beyond 2**63) or that are far too long."""
     source, tile_bytes = tags.source, grid.tile_bytes
     size = 2**63 if source.size is None else source.size
+    longest = int(byte_counts.max())
+    if max(longest, int(offsets.max())) > size or int((offsets + byte_counts).max()) > size:
+        _refuse_beyond(tags, size, offsets, byte_counts)
+    if int(offsets.min()) < _FILE_HEADER_BYTES and ((offsets < _FILE_HEADER_BYTES) & (byte_counts > 0)).any():
+        source.fail("damaged TIFF: a tile lies inside the file header; write it anew")
+    if longest > 2 * tile_bytes + 65536:  # LZW grows noise by half at most, others by less
+        source.fail(f"absurd tile: {longest} bytes are stored for {tile_bytes} decoded ones; write it anew")
+
+
+def _refuse_beyond(tags: Directory, size: int, offsets: Lists, byte_counts: Lists) -> None:
+    """Refuse tiles that end beyond so many bytes. Sparse ones have no end."""
     limit = np.uint64(size)
     beyond = (byte_counts > 0) & ((byte_counts > limit) | (offsets > limit - np.minimum(byte_counts, limit)))
     if beyond.any():
         stop = int(offsets[beyond][0]) + int(byte_counts[beyond][0])
-        source.fail(
+        tags.source.fail(
             f"truncated TIFF: a tile ends at byte {stop}, the object has {size} bytes ({int(beyond.sum())} of "
             f"{offsets.size} tiles are affected); upload it again"
         )
-    if ((offsets < _FILE_HEADER_BYTES) & (byte_counts > 0)).any():
-        source.fail("damaged TIFF: a tile lies inside the file header; write it anew")
-    longest = int(byte_counts.max())
-    if longest > 2 * tile_bytes + 65536:  # LZW grows noise by half at most, others by less
-        source.fail(f"absurd tile: {longest} bytes are stored for {tile_bytes} decoded ones; write it anew")
 
 
 def _in_pieces(grid: TileGrid, offsets: Lists, byte_counts: Lists) -> TileLists:

@@ -86,16 +86,18 @@ def read_inputs(folder: Path) -> tuple[RecordedInput, ...]:
     import pyarrow.parquet as pq  # noqa: PLC0415 - a quarter of a second that lists spare
     from pyarrow import ArrowException  # noqa: PLC0415 - as above
 
+    from runner.output.arrow import rows_of  # noqa: PLC0415 - as above
+
     file = folder / "inputs.parquet"
     columns = ["href", "scene", "datetime", "used", "reason", "size", "etag", "modified"]
     try:
         with pq.ParquetFile(file) as stored:
             columns += [name for name in _LATER if name in stored.schema_arrow.names]
             table = stored.read(columns)
-        return tuple(_recorded_input(row) for row in table.to_pylist())
+        return tuple(_recorded_input(row) for row in rows_of(table))
     except FileNotFoundError as error:
         raise missing_file(file) from error
-    except (OSError, KeyError, ValueError, AttributeError, ArrowException) as error:
+    except (OSError, KeyError, ValueError, AttributeError, OverflowError, ArrowException) as error:
         raise RecordError(f"{file} cannot be read: {error}; it was cut off or altered") from error
 
 

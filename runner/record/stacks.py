@@ -108,13 +108,15 @@ def read_stacks(folder: Path) -> tuple[StackRow, ...]:
     import pyarrow.parquet as pq  # noqa: PLC0415 - as in write_stacks
     from pyarrow import ArrowException  # noqa: PLC0415 - as above
 
+    from runner.output.arrow import rows_of  # noqa: PLC0415 - as above
+
     file = folder / STACKS
     try:
         with pq.ParquetFile(file) as stored:
-            return tuple(_row(row) for row in stored.read().to_pylist())
+            return tuple(_row(row) for row in rows_of(stored.read()))
     except FileNotFoundError as error:
         raise RecordError(f"{file} is missing: the archive's scenes were not found, or it was removed") from error
-    except (OSError, KeyError, TypeError, ValueError, ArrowException) as error:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, ArrowException) as error:
         raise RecordError(f"{file} cannot be read: {error}; it was cut off or altered") from error
 
 

@@ -1,6 +1,7 @@
 """The folder of an archive read into records: the table of its stacks, the means of all, and small pictures."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.errors import RecordError
+from runner.host.cpus import cpu_count
 from runner.output.names import group_pattern, raster_files
 from runner.record.run import parted_by
 from runner.record.stacks import FOLDER, STACKS, StackRow, read_stacks
@@ -87,15 +89,12 @@ def _means(reader: Reader, stages: Mapping[str, Any], rows: Sequence[StackRow]) 
 
 
 def _read_means(path: Path, level: str, rows: Sequence[StackRow]) -> Means:
-    import pyarrow.compute as pc  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
-    from pyarrow import array  # noqa: PLC0415 - as above
-
     table = read_columns(path)
     missing = {"stack", "datetime", level} - set(table.column_names)
     if missing:
         raise ValueError(f"it has no column {', '.join(sorted(missing))}")
-    places = pc.index_in(table["stack"], array([row.stack for row in rows], table["stack"].type))
-    stack = np.asarray(places.fill_null(-1)).astype(np.intp)
+    places = {row.stack: place for place, row in enumerate(rows)}
+    stack = np.array([places.get(name, -1) for name in table["stack"].to_pylist()], np.intp)
     time = numbers(table, "datetime")
     order = np.lexsort((time, stack))
     order = order[stack[order] >= 0]
@@ -130,8 +129,9 @@ def _pictures(folder: Path, raster: tuple[str, str] | None, rows: Sequence[Stack
     if raster is None:
         return []
     complete = [row for row in rows if row.status == "COMPLETED"][:MOST_PICTURES]
-    pictures = ((row, _picture(folder / FOLDER / row.stack, *raster)) for row in complete)
-    return [(row, picture) for row, picture in pictures if picture is not None]
+    with ThreadPoolExecutor(cpu_count(), "picture") as pool:
+        pictures = pool.map(lambda row: _picture(folder / FOLDER / row.stack, *raster), complete)
+        return [(row, picture) for row, picture in zip(complete, pictures, strict=True) if picture is not None]
 
 
 def _zone_pictures(folder: Path, stages: Mapping[str, Any], rows: Sequence[StackRow]) -> list[tuple[StackRow, Raster]]:
@@ -164,7 +164,7 @@ def _first_raster(stages: Mapping[str, Any], output: Mapping[str, Any]) -> tuple
 
 def _picture(folder: Path, name: str, statistic: str) -> Raster | None:
     """The picture of a statistic, of the first of groups."""
-    from rasterio.errors import RasterioError  # noqa: PLC0415 - as in _read_means
+    from rasterio.errors import RasterioError  # noqa: PLC0415 - a run has it by now, `python -m runner.log` may not
 
     try:
         path = min(folder.glob(name), default=folder / name)

@@ -22,6 +22,11 @@ _TEMPLATE: Final = Path(__file__).with_name("archive.html.j2")
 _MOST_NAMED, _MOST_LETTERS = 5, 30  # zones, and letters of the name of each
 
 
+def prepare_archive_page() -> None:
+    """Load the template of the page while the stacks run."""
+    template(_TEMPLATE)
+
+
 def archive_page(folder: Path) -> str:
     """The page of what lies in the archive's folder."""
     return template(_TEMPLATE).render(_context(read_archive(folder)))

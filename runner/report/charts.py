@@ -19,22 +19,27 @@ from runner.report.records import Floats
 from runner.report.scales import Scale, Tick
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
 WIDTH: Final = 1000
 Bools = npt.NDArray[np.bool_]
 
 
-@cache
 def template(path: Path) -> "Template":
     """A page's template, which may include files beside it and the reports' style; everything is escaped."""
+    return _environment(path.parent).get_template(path.name)
+
+
+@cache
+def _environment(folder: Path) -> "Environment":
+    """The templates of a folder, each loaded once."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - 50 ms, at the end of a run
 
     from runner.report.template_cache import TemplateCache  # noqa: PLC0415 - as above
 
     environment = Environment(
         autoescape=True,
-        loader=FileSystemLoader([path.parent, Path(__file__).parent]),
+        loader=FileSystemLoader([folder, Path(__file__).parent]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -42,7 +47,7 @@ def template(path: Path) -> "Template":
         auto_reload=False,  # which looks at each file for each page
     )
     environment.globals["text"] = humanize
-    return environment.get_template(path.name)
+    return environment
 
 
 def tag(name: str, content: Iterable[str] | str = "", **attributes: object) -> Markup:

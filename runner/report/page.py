@@ -15,7 +15,7 @@ from runner.record.run_folder import read_run
 from runner.record.run_record import NONE_WRITTEN, Overviews
 from runner.record.stacks import STACKS
 from runner.report import headline, overview, results, series, tasks, timeline
-from runner.report.archive_page import archive_page
+from runner.report.archive_page import archive_page, prepare_archive_page
 from runner.report.charts import bar, template
 from runner.report.frame import REPORT, frame
 from runner.report.gather import read_folder
@@ -53,9 +53,11 @@ def _is_archive(folder: Path) -> bool:
         return (folder / STACKS).is_file()
 
 
-def prepare() -> None:
-    """Load the template of a page while a run waits for its scenes."""
+def prepare(*, archive: bool = False) -> None:
+    """Load the template of a page while a run waits for its scenes; of an archive's page too."""
     template(_TEMPLATE)
+    if archive:
+        prepare_archive_page()
 
 
 def _context(contents: Contents) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -311,6 +312,16 @@ def test_each_line_of_a_log_is_of_its_own_stack(typed: Typed, tmp_path: Path) ->
         "wrote out/collection.json",
         "rasters: out/stacks/*/temporal_mean.tif, out/stacks/*/temporal_count.tif",
     ]
+
+
+@pytest.mark.slow
+def test_the_first_stack_computes_before_others_are_prepared(typed: Typed, tmp_path: Path) -> None:
+    typed(*source_words(write_archive(tmp_path / "data", tiles=4)), BY, "output.dir=out", check=True)
+    runs = sorted(
+        (read_run(stack).record for stack in (tmp_path / "out/stacks").iterdir()), key=lambda run: run.started
+    )
+    prepared = runs[0].started + timedelta(seconds=runs[0].phases["listing_seconds"] or 0)
+    assert all(run.started > prepared for run in runs[1:])
 
 
 class Many(NamedTuple):

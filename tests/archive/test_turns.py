@@ -78,15 +78,17 @@ def test_a_stack_larger_than_all_room_waits_until_it_is_alone() -> None:
     large.end()
 
 
-def test_so_many_stacks_compute_at_a_time() -> None:
-    turns = Turns(PROCESS_BYTES, computing=1)
-    first = Held(turns.computing())
-    wait_until(first.inside.is_set)
-    second = Held(turns.computing())
-    assert not second.inside.wait(0.3)
-    first.end()
-    wait_until(second.inside.is_set)
-    second.end()
+@pytest.mark.parametrize(("computing", "taking_turns"), [(1, 1), (2, 3)])  # where several compute, one more is ready
+def test_so_many_stacks_compute_at_a_time(computing: int, taking_turns: int) -> None:
+    turns = Turns(PROCESS_BYTES, computing)
+    first = [Held(turns.computing()) for _ in range(taking_turns)]
+    wait_until(lambda: all(stack.inside.is_set() for stack in first))
+    next_ = Held(turns.computing())
+    assert not next_.inside.wait(0.3)
+    first[0].end()
+    wait_until(next_.inside.is_set)
+    for stack in (*first[1:], next_):
+        stack.end()
 
 
 def test_a_stack_that_waits_hears_of_a_stop() -> None:

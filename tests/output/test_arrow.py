@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.output.arrow import column, floats, microseconds, number_column, numbers, table_of
+from runner.output.arrow import column, floats, microseconds, number_column, numbers, rows_of, table_of
 
 TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 KINDS = {
@@ -32,6 +32,14 @@ def test_a_column_is_what_pyarrow_makes_of_the_values(kind: pa.DataType, value: 
     made = column(values, kind)
     made.validate(full=True)
     assert made.equals(pa.array(values, kind))
+
+
+@pytest.mark.parametrize(("kind", "value"), KINDS.values(), ids=KINDS.keys())
+@given(data=st.data())
+def test_rows_are_those_that_pyarrow_gives(kind: pa.DataType, value: Any, data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.none() | value, max_size=20))
+    table = pa.table({"a": pa.chunked_array([column(values, kind), column(values[1:], kind)], kind)})
+    assert rows_of(table) == table.to_pylist()
 
 
 @given(st.lists(st.floats(width=32)), st.sampled_from(["float64", "float32"]))

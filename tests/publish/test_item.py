@@ -128,6 +128,16 @@ def test_it_links_its_scenes_as_far_as_a_reader_can_take_in(tmp_path: Path) -> N
     assert many["assets"]["inputs"]["href"] == "./inputs.parquet"
 
 
+@pytest.mark.parametrize("path", ["/data/a.tif", "/a.tif", "/d ä/50 % #1?.tif", "data/a.tif"])
+def test_files_of_this_machine_are_linked_as_pathlib_writes_them(tmp_path: Path, path: str) -> None:
+    inputs = inputs_of(2)
+    stack = replace(inputs.stack, scenes=tuple(replace(scene, href=path) for scene in inputs.stack.scenes))
+    (link, _) = (
+        link for link in described(tmp_path, replace(inputs, stack=stack))["links"] if link["rel"] == "derived_from"
+    )
+    assert link["href"] == Path(path).absolute().as_uri()
+
+
 def test_an_archive_is_a_collection_of_its_items(tmp_path: Path) -> None:
     job = compose("source=local", "source.url=/data", "source.stack_by=[tile]")
     early = inputs_of(2)
