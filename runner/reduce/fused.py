@@ -70,7 +70,7 @@ class FusedSums:
         self._over_time, self._over_space, self._pixels = over_time, over_space, pixels
         self._scaled = scaled
         self._scratch = row_scratch(0)
-        self._strips = strips_for(0, 0, pixels.stored)
+        self._strips = strips_for(0, 0, pixels.stored, flagged=False)
         self._columns = _Columns((), 0, over_space is not None)
 
     @staticmethod
@@ -105,13 +105,11 @@ class FusedSums:
             add_strips(inflated, self._strips, place, counted, sums)
         else:
             scaled = self._scaled._replace(scales=self._scaled.scales[list(scenes)])
-            if sums.zones:  # of one type, whatever the zones sum up: each is compiled anew
-                sums = sums._replace(zones=sums.zones._replace(sums=(), weighted=()))
             add_scaled_strips(inflated, self._strips, place, (counted, scaled), sums)
         if self._over_time:
             self._over_time.empty_spare()
         if self._over_zones:
-            self._over_zones.settle(sums.zones)
+            self._over_zones.settle(place, scenes, sums.zones)
         return self._columns.settle(place.height * place.width, *before)
 
     def add_decoded(self, scene: int, tile: Tile, place: Place, hidden: HiddenPixels = NO_HIDDEN) -> None:
@@ -122,7 +120,9 @@ class FusedSums:
     def _fit(self, scenes: Sequence[int], width: int, row_bytes: int, rows: int) -> None:
         """Make scratch and columns of the size of the tiles, if they are not."""
         if self._strips.pixels.shape != (len(scenes), ROWS_AT_ONCE, width):
-            self._scratch, self._strips = row_scratch(row_bytes), strips_for(len(scenes), width, self._pixels.stored)
+            flagged = self._over_zones is not None
+            self._scratch = row_scratch(row_bytes)
+            self._strips = strips_for(len(scenes), width, self._pixels.stored, flagged=flagged)
         columns = self._columns
         full = self._scaled is not None and columns.rows + rows > MOST_ADDITIONS
         if columns.scenes != tuple(scenes) or columns.layers.shape[2] != width or full:

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.host.compiled import compiled, inlined
-from runner.read.predictor import Bits, Scratch, Words, as_bits, undo_rows
+from runner.read.predictor import Bits, Bytes, Scratch, Words, as_bits, undo_rows
 from runner.reduce.arrays import Bools, Counts, Floats, Integers, Tile
 from runner.reduce.hidden_pixels import HiddenPixels, Hides
 from runner.reduce.kernels import EVERY_PIXEL, ROWS_AT_ONCE, Columns, column_sums
 from runner.reduce.pixel_types import NO_LIMITS, Limits, PixelKind, Place
 from runner.reduce.row_kernels import Row, Spare, add_row, add_unsaved, is_valid
-from runner.reduce.zone_strip_kernels import OverZones, add_strip_to_zones, count_strips
+from runner.reduce.zone_strip_kernels import Flagged, OverZones, count_strips, sum_strips
 
 Exponents = npt.NDArray[np.int32]
 
@@ -46,6 +46,7 @@ class Strips(NamedTuple):
     exact: Bools  # (scenes, rows + 1): whether a row adds up exactly over time, and last the strip over space
     along: Bools  # (scenes, rows): whether the pixels of a row do, as many of them as there are
     uncounted: Counts  # (columns), for counts that nobody asks for
+    flagged: Flagged  # where zones are asked for
 
 
 class OverTime(NamedTuple):
@@ -85,12 +86,13 @@ _MAGNITUDE: Final = np.uint32(0x7FFFFFFF)
 _ONE: Final = np.uint32(1)
 
 
-def strips_for(scenes: int, width: int, dtype: np.dtype[Any]) -> Strips:
+def strips_for(scenes: int, width: int, dtype: np.dtype[Any], *, flagged: bool) -> Strips:
     """Scratch for rows of `width` pixels."""
     pixels = np.empty((scenes, ROWS_AT_ONCE, width), dtype)
     exact = np.empty((scenes, ROWS_AT_ONCE + 1), np.bool_)
     along = np.empty((scenes, ROWS_AT_ONCE), np.bool_)
-    return Strips(pixels, as_bits(pixels), exact, along, np.empty(width, np.int32))
+    flags, valid = np.empty((*along.shape, width if flagged else 0), np.uint8), np.empty(along.shape, np.int64)
+    return Strips(pixels, as_bits(pixels), exact, along, np.empty(width, np.int32), Flagged(flags, valid))
 
 
 def exponents_for(shape: tuple[int, int]) -> Exponents:
@@ -105,13 +107,13 @@ def add_strips(inflated: Inflated, strips: Strips, place: Place, counted: Counte
     """Undo, mask and add tiles of some scenes, all at one place."""
     for top in range(0, place.height, ROWS_AT_ONCE):
         strip = undo_strip(inflated, strips, place, top)
-        count_strips(strips.pixels, strip, counted.kind.limits, counted.hidden, sums.zones)
-        _mask_strips(strips, strip, counted, sums.time, sums.space)
+        _mask_strips(strips, strip, counted, sums)
         if sums.time.asked:
             _add_over_time(strips, strip, sums.time)
         if sums.space.asked:
             _add_over_space(strips, strip, sums.space)
-        _add_over_zones(strips, strip, sums.zones)
+        count_strips(strips.flagged, strip, sums.zones)
+        sum_strips(strips.pixels, strips.along, strip, sums.zones)
 
 
 @inlined
@@ -126,14 +128,14 @@ def undo_strip(inflated: Inflated, strips: Strips, place: Place, top: int) -> Pl
 
 
 @compiled
-def _mask_strips(strips: Strips, place: Place, counted: Counted, time: OverTime, space: OverSpace) -> None:
+def _mask_strips(strips: Strips, place: Place, counted: Counted, all_sums: Accumulators) -> None:
     """Mask and count all rows, and find what adds up exactly: each row over time, and last the strip over space.
 
     The window then holds the exponents of what is to be added. The strip's sums over space are in their scratch; they
     are of no use if they are not exact, or if nobody asks for them.
     """
-    pixels, bits, exact, along, uncounted = strips
-    kind, hidden = counted.kind, counted.hidden
+    pixels, bits, exact, along, uncounted, (flags, valid) = strips
+    (time, space, zones), kind, hidden = all_sums, counted.kind, counted.hidden
     columns, tile_columns = slice(place.column, place.column + place.width), slice(place.left, place.left + place.width)
     window_counts, exponents, scene_counts, scratch = time.counts, time.exponents, space.counts, space.strips
     for scene in range(pixels.shape[0]):
@@ -143,11 +145,14 @@ def _mask_strips(strips: Strips, place: Place, counted: Counted, time: OverTime,
         for y in range(place.height):
             row = place.row + y
             counts = window_counts[row][columns] if time.asked else uncounted[: place.width]
+            those = _ColumnSums(counts, sums)
+            masked = _MaskedRow(pixels[scene, y][tile_columns], flags[scene, y][tile_columns])
             if hidden.some:
                 hides = Hides(hidden.planes[hidden.plane[scene], row][columns], hidden.bits[scene])
-                scene_counts[scene] += _mask(pixels[scene, y][tile_columns], hides, kind.limits, counts, sums)
+                valid[scene, y] = _mask(masked, hides, kind.limits, those, zones)
             else:
-                scene_counts[scene] += _mask(pixels[scene, y][tile_columns], (), kind.limits, counts, sums)
+                valid[scene, y] = _mask(masked, (), kind.limits, those, zones)
+            scene_counts[scene] += valid[scene, y]
             exact[scene, y] = along[scene, y] = kind.small
             if kind.float32:
                 lowest, highest = _exponents(bits[scene, y][tile_columns])
@@ -158,9 +163,26 @@ def _mask_strips(strips: Strips, place: Place, counted: Counted, time: OverTime,
         exact[scene, ROWS_AT_ONCE] = kind.small | (kind.float32 & _is_exact(low, high, ROWS_AT_ONCE))
 
 
+class _MaskedRow(NamedTuple):
+    """A row of pixels, and of flags where zones are asked for."""
+
+    pixels: Tile
+    flags: Bytes
+
+
+class _ColumnSums(NamedTuple):
+    """Counts and sums of the columns of a row."""
+
+    counts: Counts
+    sums: Floats
+
+
 @compiled
-def _mask(pixels: Tile, hides: Hides | tuple[()], limits: Limits, counts: Counts, sums: Floats) -> int:
-    """Make invalid and hidden pixels 0; count and add the others. Returns their number."""
+def _mask(
+    row: _MaskedRow, hides: Hides | tuple[()], limits: Limits, columns: _ColumnSums, zones: OverZones | tuple[()]
+) -> int:
+    """Make invalid and hidden pixels 0; count, flag and add the others. Returns their number."""
+    (pixels, flags), (counts, sums) = row, columns
     zero, one, none = pixels.dtype.type(0), np.int32(1), np.int32(0)
     total = np.int32(0)
     for x in range(pixels.shape[0]):
@@ -169,10 +191,12 @@ def _mask(pixels: Tile, hides: Hides | tuple[()], limits: Limits, counts: Counts
         if len(hides) > 0:  # a constant of the compiled code
             valid &= (hides.row[x] & hides.bit) == 0
         kept = pixel if valid else zero
-        counted = one if valid else none
+        one_more = one if valid else none
         pixels[x] = kept
-        counts[x] += counted
-        total += counted
+        counts[x] += one_more
+        total += one_more
+        if len(zones) > 0:
+            flags[x] = np.uint8(valid)
         sums[x] += np.float64(kept)
     return int(total)
 
@@ -214,7 +238,7 @@ def _widen(exponents: Exponents, column: int, width: int, lowest: int, highest: 
 @compiled
 def _add_over_time(strips: Strips, place: Place, sums: OverTime) -> None:
     """Add masked rows to those of the window, four scenes at a time where that is exact."""
-    pixels, _, exact, _, uncounted = strips
+    pixels, _, exact, _, uncounted, _ = strips
     counts, layers, spare, scenes = sums.counts, sums.layers, sums.spare, pixels.shape[0]
     columns, tile_columns = slice(place.column, place.column + place.width), slice(place.left, place.left + place.width)
     for y in range(place.height):
@@ -264,11 +288,3 @@ def _add_over_space(strips: Strips, place: Place, sums: OverSpace) -> None:
             columns = Columns(strips.uncounted, sums.layers[scene], sums.strips[scene])
             inexact = column_sums(strips.pixels[scene], place, EVERY_PIXEL, columns)
         sums.inexact[scene] |= inexact
-
-
-@compiled
-def _add_over_zones(strips: Strips, place: Place, zones: OverZones | tuple[()]) -> None:
-    """Add masked strips to the zones; of rows whose exponents allow it, without a check."""
-    if len(zones) > 0:  # a constant of the compiled code
-        for scene in range(strips.pixels.shape[0]):
-            add_strip_to_zones(strips.pixels[scene], strips.along[scene], place, scene, zones)

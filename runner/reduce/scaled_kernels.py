@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from runner.host.compiled import compiled
+from runner.read.predictor import Bytes
 from runner.reduce.arrays import Counts, Floats, Tile
 from runner.reduce.fused_kernels import Accumulators, Counted, Inflated, OverSpace, OverTime, Strips, undo_strip
 from runner.reduce.hidden_pixels import Hides
 from runner.reduce.kernels import ROWS_AT_ONCE
 from runner.reduce.pixel_types import Limits, Place
 from runner.reduce.row_kernels import is_valid
-from runner.reduce.zone_strip_kernels import OverZones, Runs, add_plain_runs, count_flags
+from runner.reduce.zone_strip_kernels import OverZones, count_strips, sum_strips
 
 
 class Scaled(NamedTuple):
@@ -113,14 +114,6 @@ def _add_row(pixels: Tile, hides: Hides | tuple[()], limits: Limits, scaling: Ro
     return int(total)
 
 
-class _SplitRow(NamedTuple):
-    """Scratch: both parts of the values of a row, 0 where they do not count, and 1 where they do."""
-
-    upper: Floats
-    lower: Floats
-    flags: Counts
-
-
 @compiled
 def _add_over_zones(
     strips: Strips, place: Place, counted: tuple[Counted, Scaled], zones: OverZones | tuple[()]
@@ -132,26 +125,34 @@ def _add_over_zones(
             slice(place.column, place.column + place.width),
             slice(place.left, place.left + place.width),
         )
-        runs, top, _, counts, highs, lows, _, _ = zones
-        rows, _, starts, stops, _, _ = runs
-        split = _SplitRow(np.empty(place.width), np.empty(place.width), np.empty(place.width, np.int32))
-        for scene in range(pixels.shape[0]):
-            scale = RowScale(scaled.scales[scene, 0], scaled.scales[scene, 1], scaled.split, scaled.limits)
-            count, high, low = counts[scene], highs[scene], lows[scene]
-            for y in range(place.height):
-                row = place.row - top + y
-                those = Runs(rows[row], rows[row + 1], starts, stops)
-                if those.first == those.stop:
-                    continue
-                line = pixels[scene, y][tile_columns]
+        tiles, rows, (flags, valid) = pixels.shape[0], zones.runs.rows, strips.flagged
+        uppers, lowers = np.empty((tiles, 1, place.width)), np.empty((tiles, 1, place.width))
+        exact = np.ones((tiles, 1), np.bool_)
+        for y in range(place.height):
+            line = place.row - zones.row + y
+            if rows[line] == rows[line + 1]:
+                continue
+            for tile in range(tiles):
+                scale = RowScale(scaled.scales[tile, 0], scaled.scales[tile, 1], scaled.split, scaled.limits)
+                split = _SplitRow(uppers[tile, 0], lowers[tile, 0], flags[tile, 0])
+                row = pixels[tile, y][tile_columns]
                 if hidden.some:
-                    hides = Hides(hidden.planes[hidden.plane[scene], place.row + y][columns], hidden.bits[scene])
-                    valid = _split_row(line, hides, kind.limits, scale, split)
+                    hides = Hides(hidden.planes[hidden.plane[tile], place.row + y][columns], hidden.bits[tile])
+                    valid[tile, 0] = _split_row(row, hides, kind.limits, scale, split)
                 else:
-                    valid = _split_row(line, (), kind.limits, scale, split)
-                count_flags(split.flags, valid, those, count)
-                add_plain_runs(split.upper, those, high)
-                add_plain_runs(split.lower, those, low)
+                    valid[tile, 0] = _split_row(row, (), kind.limits, scale, split)
+            of_row = Place(0, 0, place.row + y, place.column, 1, place.width)
+            count_strips(strips.flagged, of_row, zones)
+            sum_strips(uppers, exact, of_row, zones)
+            sum_strips(lowers, exact, of_row, zones)
+
+
+class _SplitRow(NamedTuple):
+    """Scratch: both parts of the values of a row, 0 where they do not count, and 1 where they do."""
+
+    upper: Floats
+    lower: Floats
+    flags: Bytes
 
 
 @compiled
@@ -171,6 +172,6 @@ def _split_row(pixels: Tile, hides: Hides | tuple[()], limits: Limits, scaling: 
         high = (kept + scaling.split) - scaling.split
         upper[x] = high
         lower[x] = kept - high
-        flags[x] = one if valid else none
-        total += flags[x]
+        flags[x] = np.uint8(valid)
+        total += one if valid else none
     return int(total)

@@ -10,6 +10,7 @@ from runner.reduce.arrays import Bools, Floats, Integers, Tile
 from runner.reduce.exact import Total, Wide
 from runner.reduce.partial import Needs, Partial
 from runner.reduce.pixel_types import NO_LIMITS, Pixels, Place, empty_extremes, pieces, square_pieces
+from runner.reduce.zone_lane_kernels import LaneSums, lanes_for
 from runner.reduce.zone_runs import ZoneRuns
 from runner.reduce.zone_strip_kernels import OverZones
 
@@ -20,7 +21,7 @@ _POWERS: Final = {
     "weighted_sums": kernels.PIXEL,
     "weighted_squares": kernels.SQUARE,
 }
-_OF_PIXELS: Final = ("sums", "weighted_sums")
+_FUSED: Final = ("sums", "weighted_sums", "weights")  # in the order of `OverZones`
 _IS_VALID: Final = Pixels(np.dtype(np.uint8), 0).kind.limits  # of flags
 MOST_KEPT: Final = 2  # for each run of a window, of those that are cut at its tiles
 _LIMBS: Final = 10  # of a product of float64 pixels and areas, with room for carries
@@ -63,7 +64,7 @@ class ZonalSums:
             for name, power in _POWERS.items()
             if getattr(needs, name)
         }
-        self._at: dict[Place, ZoneRuns] = {}  # parts of the runs that are kept for the next scenes
+        self._at: dict[Place, tuple[Integers, ZoneRuns]] = {}  # parts of the runs that are kept for the next scenes
         self._kept = 0  # the number of their runs
 
     @staticmethod
@@ -82,9 +83,10 @@ class ZonalSums:
         tile = self.pixels.native(tile)
         place.check(tile.shape, None)
         self.skip(scene, place)
-        runs = self._runs_at(place)
-        if not runs.zone.size:
+        zones, runs = self._runs_at(place)
+        if not zones.size:
             return
+        runs = runs._replace(zone=zones.astype(np.int32)[runs.zone])
         if self.pixels.in_pieces:
             self._add_in_pieces(scene, tile[place.of_tile()], runs)
             return
@@ -104,30 +106,28 @@ class ZonalSums:
         return not (needs.squares or needs.extremes or needs.weighted_squares)
 
     def strips(self, place: Place, scenes: Sequence[int]) -> OverZones | tuple[()]:
-        """The accumulators, for a kernel that adds tiles of these scenes at a place; `settle` must follow."""
+        """Accumulators in lanes, for a kernel that adds tiles of these scenes at a place; `settle` must follow."""
         for scene in scenes:
             self.skip(scene, place)
-        runs = self._runs_at(place)
-        if not runs.zone.size:
+        zones, runs = self._runs_at(place)
+        if not zones.size:
             return ()
-        room = len(scenes) * (runs.pixels + 4 * len(runs.zone))
-        sums, weighted = (self._totals[name].of_all(room) if name in self._totals else () for name in _OF_PIXELS)
-        if "weights" in self._totals:
-            self._totals["weights"].of_all(room)
-        shape = len(scenes), len(runs.zone)
-        of_runs = np.empty(shape, np.int64), np.empty(shape), np.empty(shape)
-        return OverZones(runs, place.row, np.array(scenes, np.int64), *of_runs, sums, weighted)
+        lanes, room = lanes_for(len(scenes)), len(scenes) * (runs.pixels + 4 * len(runs.zone))
+        sums, weighted, weights = (
+            self._totals[name].in_lanes(scenes, zones, room) if name in self._totals else NO_LANES for name in _FUSED
+        )
+        counts = np.zeros((len(zones), lanes), np.int64)
+        return OverZones(runs, place.row, counts, sums, weighted, weights, np.zeros(lanes))
 
-    def settle(self, added: OverZones | tuple[()]) -> None:
-        """Add to the zones what a kernel made of the runs of tiles."""
+    def settle(self, place: Place, scenes: Sequence[int], added: OverZones | tuple[()]) -> None:
+        """Take over what a kernel added to the accumulators of `strips`."""
         if not added:
             return
-        kernels.settle_counts(added.counts, added.runs.zone, added.scenes, self._counts)
-        for name, total in self._totals.items():
-            total.settle(added.counts if name == "weights" else added.high, added.scenes, added.runs)
-            if name != "weights" and added.low.any():
-                total.settle(added.low, added.scenes, added.runs)
-            total.empty_spare()
+        zones, _ = self._runs_at(place)
+        self._counts[np.ix_(np.array(scenes, np.int64), zones)] += added.counts[:, : len(scenes)].T
+        for name, lanes in zip(_FUSED, added[3:6], strict=True):
+            if name in self._totals:
+                self._totals[name].take(lanes, scenes, zones)
 
     def partial(self) -> ZonalPartial:
         """The sums so far. They share memory with the accumulator: take them once, at the end."""
@@ -136,14 +136,14 @@ class ZonalSums:
         cells = Partial(self._seen, self._counts.ravel(), extremes=extremes, **totals)
         return ZonalPartial(self._zones, cells)
 
-    def _runs_at(self, place: Place) -> ZoneRuns:
-        """The runs at a place of the window, to which tiles of all scenes come, some at a time."""
+    def _runs_at(self, place: Place) -> tuple[Integers, ZoneRuns]:
+        """The zones at a place of the window, to which tiles of all scenes come, some at a time, and their runs."""
         at = place._replace(top=0, left=0)
         if at not in self._at:
             if self._kept > MOST_KEPT * len(self._runs.zone):
                 self._at, self._kept = {}, 0
-            self._at[at] = self._runs.part(*place[2:])
-            self._kept += len(self._at[at].zone)
+            self._at[at] = self._runs.part(*place[2:]).renumbered()
+            self._kept += len(self._at[at][1].zone)
         return self._at[at]
 
     def _add_in_pieces(self, scene: int, part: Tile, runs: ZoneRuns) -> None:
@@ -197,15 +197,21 @@ class _Cells:
         wide, self._wide = self._wide and self._wide.select(), None
         return Total(np.ascontiguousarray(self._layers.reshape(-1, 2).T), wide)
 
-    def of_all(self, room: int) -> kernels.ZoneTotals:
-        """The sums of all scenes, with room for so many products that they do not hold."""
+    def in_lanes(self, scenes: Sequence[int], zones: Integers, room: int) -> LaneSums:
+        """The sums of some scenes and zones, with room for so many products that they do not hold."""
         self._make_room(room)
-        return kernels.ZoneTotals(self._layers, self._spare)
+        lanes = lanes_for(len(scenes))
+        layers = np.zeros((len(zones), 2, lanes))
+        layers[..., : len(scenes)] = self._layers[np.ix_(np.array(scenes, np.int64), zones)].transpose(1, 2, 0)
+        return LaneSums(layers, np.empty(lanes), self._spare)
 
-    def settle(self, values: Tile, scenes: Integers, runs: ZoneRuns) -> None:
-        """Add the sums of runs of tiles of some scenes (tiles, runs); there must be room."""
-        weights = runs.weight if self._by_weight else runs.fraction
-        kernels.settle_runs(values, weights, runs.zone, scenes, kernels.ZoneTotals(self._layers, self._spare))
+    def take(self, added: LaneSums, scenes: Sequence[int], zones: Integers) -> None:
+        """Take over the sums of some scenes and zones, and what is in the spare room."""
+        self._layers[np.ix_(np.array(scenes, np.int64), zones)] = added.layers[..., : len(scenes)].transpose(2, 0, 1)
+        cells = self._spare.cells[: int(self._spare.used[0])]
+        zone, lane = np.divmod(cells, added.layers.shape[2])
+        cells[:] = np.array(scenes, np.int64)[lane] * self._layers.shape[1] + zones[zone]
+        self.empty_spare()
 
     def _make_room(self, room: int) -> None:
         if self._spare.cells.size < room:  # memory that is not written to costs none
@@ -229,3 +235,6 @@ class _Cells:
 def _spare(room: int) -> kernels.ZoneSpare:
     cells, values, factors = np.empty(room, np.int64), np.empty(room), np.empty(room)
     return kernels.ZoneSpare(cells, values, factors, np.empty(room, np.bool_), np.zeros(1, np.int64))
+
+
+NO_LANES: Final = LaneSums(np.empty((0, 2, 0)), np.empty(0), _spare(0))

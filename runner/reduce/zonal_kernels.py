@@ -49,13 +49,6 @@ class ZoneCells(NamedTuple):
     spare: ZoneSpare
 
 
-class ZoneTotals(NamedTuple):
-    """The sums of the zones of all scenes of a task."""
-
-    layers: Floats  # (scenes, zones, 2)
-    spare: ZoneSpare
-
-
 @compiled
 def count_runs(pixels: Placed, runs: ZoneRuns, counts: Integers) -> None:
     """Add to `counts` (zones) the number of valid pixels of each zone."""
@@ -126,8 +119,8 @@ def add_runs(pixels: Placed, runs: ZoneRuns, weights: Floats, power: int, cells:
                 spare_pixels(part, limits, product, spare)
                 continue
             product = Product(weight, first + zone, False)
-            _add_weighted(high, product, layers[zone], spare)
-            _add_weighted(low, product, layers[zone], spare)
+            for value in (high, low):
+                layers[zone, 0], layers[zone, 1] = add_weighted(value, product, layers[zone, 0], layers[zone, 1], spare)
 
 
 class Product(NamedTuple):
@@ -147,7 +140,7 @@ def sum_pixels(pixels: Tile, limits: Limits, power: int) -> tuple[float, float, 
             continue
         pixel = np.float64(pixels[x])
         term = 1.0 if power == 0 else pixel if power == 1 else pixel * pixel
-        inexact |= (power == 2) & _is_long(pixel)
+        inexact |= (power == 2) & is_long(pixel)
         after, error = exact_sum(upper, term)
         after_error = lower + error
         inexact |= is_inexact(lower, error, after_error)
@@ -156,21 +149,21 @@ def sum_pixels(pixels: Tile, limits: Limits, power: int) -> tuple[float, float, 
 
 
 @compiled
-def _is_long(value: float) -> bool:
+def is_long(value: float) -> bool:
     """True for a number that no float32 holds, so that a product with it may be rounded."""
     return float(np.float32(value)) != value
 
 
 @compiled
-def _added(upper: float, lower: float, value: float, weight: float, is_long: bool) -> tuple[float, float, bool]:
-    """Two layers with value * weight added, and if anything was rounded; `is_long` tells of the weight.
+def _added(upper: float, lower: float, value: float, weight: float, long_weight: bool) -> tuple[float, float, bool]:
+    """Two layers with value * weight added, and if anything was rounded.
 
     Products with a long weight are taken for rounded: they have more bits than two layers hold of several.
     """
     product, rest, rounded = value * weight, 0.0, False
-    if weight != 1.0 and (is_long or _is_long(value)):
+    if weight != 1.0 and (long_weight or is_long(value)):
         product, rest = exact_product(value, weight)
-        rounded = is_long or abs(product) < _SMALL
+        rounded = long_weight or abs(product) < _SMALL
     after, error = exact_sum(upper, product)
     if rest != 0.0:
         both = error + rest
@@ -181,16 +174,15 @@ def _added(upper: float, lower: float, value: float, weight: float, is_long: boo
 
 
 @compiled
-def _add_weighted(value: float, product: Product, layers: Floats, spare: ZoneSpare) -> None:
-    """Add value * weight to the layers (2) of a zone, or put it into the spare room if anything would be rounded."""
+def add_weighted(value: float, product: Product, upper: float, lower: float, spare: ZoneSpare) -> tuple[float, float]:
+    """Two layers with value * weight added, which goes to the spare room instead if anything would be rounded."""
     if value == 0.0:
-        return
-    is_long = _is_long(product.weight)
-    after, after_error, rounded = _added(layers[0], layers[1], value, product.weight, is_long)
+        return upper, lower
+    after, after_error, rounded = _added(upper, lower, value, product.weight, is_long(product.weight))
     if rounded:
         _put(value, product, spare)
-    else:
-        layers[0], layers[1] = after, after_error
+        return upper, lower
+    return after, after_error
 
 
 @compiled
@@ -208,39 +200,3 @@ def _put(value: float, product: Product, spare: ZoneSpare) -> None:
     cells[number], values[number] = product.cell, value
     factors[number], squares[number] = product.weight, product.squared
     used[0] = number + 1
-
-
-@compiled
-def settle_counts(of_runs: Integers, zones: Tile, scenes: Integers, counts: Integers) -> None:
-    """Add the counts of runs of some tiles (tiles, runs) to those of their scenes and zones (scenes, zones)."""
-    for tile in range(scenes.shape[0]):
-        of_tile, of_scene = of_runs[tile], counts[scenes[tile]]
-        for run in range(zones.shape[0]):
-            of_scene[zones[run]] += of_tile[run]
-
-
-@compiled
-def settle_runs(values: Tile, weights: Floats, zones: Tile, scenes: Integers, totals: ZoneTotals) -> None:
-    """Add to each scene and zone the values of runs of some tiles (tiles, runs) times weights, as `_add_weighted`.
-
-    Of one run the tiles follow one another: their sums do not wait for each other, as those of neighbouring runs do.
-    """
-    layers, spare = totals
-    cells, products, factors, squares, used = spare
-    number = used[0]
-    for run in range(zones.shape[0]):
-        weight, zone = weights[run], zones[run]
-        is_long = _is_long(weight)
-        for tile in range(scenes.shape[0]):
-            value, scene = np.float64(values[tile, run]), scenes[tile]
-            if value == 0.0:
-                continue
-            upper, lower = layers[scene, zone, 0], layers[scene, zone, 1]
-            after, after_error, rounded = _added(upper, lower, value, weight, is_long)
-            if rounded:
-                cells[number], products[number] = scene * layers.shape[1] + zone, value
-                factors[number], squares[number] = weight, False
-                number += 1
-            else:
-                layers[scene, zone, 0], layers[scene, zone, 1] = after, after_error
-    used[0] = number

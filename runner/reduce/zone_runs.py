@@ -58,8 +58,10 @@ class ZoneRuns(NamedTuple):
 
     def renumbered(self) -> tuple[Integers, "ZoneRuns"]:
         """The zones that have a run here, in their order, and the runs with numbers among these."""
-        zones, numbers = np.unique(self.zone, return_inverse=True)
-        return zones.astype(np.int64), self._replace(zone=numbers.astype(np.int32))
+        zones = np.flatnonzero(np.bincount(self.zone))
+        numbers = np.zeros(zones.max(initial=-1) + 1, np.int32)
+        numbers[zones] = np.arange(len(zones))
+        return zones, self._replace(zone=numbers[self.zone])
 
     @classmethod
     def of(cls, height: int, row: Integers, zone: Integers, columns: tuple[Integers, Integers], fraction: Floats | None

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runner.reduce.exact import Total, integers, widened
 from runner.reduce.fused import Encoded, FusedSums
 from runner.reduce.hidden_pixels import NO_HIDDEN, HiddenPixels
 from runner.reduce.partial import Needs, Partial
@@ -280,6 +281,42 @@ def test_scaled_integers_give_zones_the_bits_of_values_scaled_before(hides: bool
     for name in ("count", "sum"):
         ours_, theirs_ = (finish(part.cells, [name], min_count=0)[name] for part in (ours, theirs))
         np.testing.assert_array_equal(ours_, theirs_, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenes", [[4], [0, 1, 3], list(range(8)), [12, 2, 3, 4, 5, 6, 7, 8, 9, 11]], ids=len)
+@pytest.mark.parametrize("magnitudes", [0, 3, 30], ids="10 to the {}".format)
+@pytest.mark.parametrize("by_area", [False, True], ids=["fractions", "areas"])
+def test_zones_of_tiles_side_by_side_have_the_bits_of_one_tile_after_another(
+    scenes: list[int], magnitudes: int, by_area: bool
+) -> None:
+    needs = Needs(sums=True, weights=True, weighted_sums=True)
+    rng, pixels = np.random.default_rng(magnitudes), Pixels(np.dtype("f4"), 0)
+    tiles = tiles_of("f4", 13, magnitudes)
+    tiles[rng.random(tiles.shape[:2]) < 0.5] = 1  # rows all of which count
+    row, zone, start = (rng.integers(0, most, 900) for most in (WINDOW[0], 7, WINDOW[1]))
+    stop = np.minimum(start + rng.choice([1, 1, 30], 900), WINDOW[1])
+    fraction = np.where(rng.random(900) < 0.5, 1.0, rng.random(900).astype(np.float32))
+    runs = ZoneRuns.of(WINDOW[0], row, 2 * zone, (start, stop), fraction)
+    areas = rng.random(WINDOW[0]) if by_area else None
+    found, wanted = (ZonalSums(13, pixels, needs, runs, areas) for _ in range(2))
+    sums = FusedSums(None, None, pixels, over_zones=found)
+    for place in PLACES:
+        for _ in range(2):
+            sums.add(scenes, Encoded(np.stack([encoded(tiles[scene], 3) for scene in scenes]), 3), place)
+            for scene in scenes:
+                wanted.add_tile(scene, tiles[scene], place)
+    ours, theirs = found.partial(), wanted.partial()
+    for name in ("seen", "counts"):
+        np.testing.assert_array_equal(getattr(ours.cells, name), getattr(theirs.cells, name), name)
+    for name, total in ours.cells.totals.items():
+        assert exact_values(total) == exact_values(theirs.cells.totals[name]), name
+
+
+def exact_values(total: Total) -> list[Fraction]:
+    """The sum of each cell."""
+    wide = widened(total, np.arange(total.layers.shape[1]))
+    return [integer * Fraction(2) ** (32 * wide.first) for integer in integers(wide)]
 
 
 @pytest.mark.parametrize(("rows", "times"), [(2048, 100), (3 * MOST_ADDITIONS + 5, 1)], ids=["of tiles", "of a tile"])
