@@ -135,10 +135,12 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
             "mask.href=QA",
             "mask.href: it holds named values; set one as KEY.NAME=VALUE, or in a file as NAME: VALUE below it",
         ),
-        again("mask.asset=qa", "mask={}: wanted one of mask.bits, mask.values and mask.keep, since a mask is named"),
+        again("mask.asset=qa", "mask.asset=qa: wanted one of mask.bits, mask.values and mask.keep with it, which"),
+        again("mask.href.replace=[B4,QA]", "mask.href.replace=['B4', 'QA']: wanted one of mask.bits, mask.values and"),
         (
             "mask={asset: qa, bits: [1], values: [2]}",
-            "since a mask is named; leave out the others, such as mask.bits=null",
+            "mask.bits=[1] and mask.values=[2]: wanted one of mask.bits, mask.values and mask.keep; leave out the "
+            "others, such as mask.bits=null",
         ),
         again("mask.href.replace=[SR_B4]", "mask.href.replace=['SR_B4']: wanted a regular expression and the text"),
         ("mask.href.replace=['(B4','QA']", "mask.href.replace: '(B4' and 'QA': missing ), unterminated subpattern"),
@@ -525,7 +527,7 @@ def test_a_job_has_the_words_that_were_typed_unless_others_share_its_command_lin
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mask=landsat_qa_pixel", "mask.values=[3]"], "mask={mask.bits, mask.values}: wanted one of mask.bits,"),
+        (["mask=landsat_qa_pixel", "mask.values=[3]"], "mask.bits=[0, 1, 2, 3, 4] and mask.values=[3]: wanted one of"),
         (["mask=landsat_qa_pixel", "mask.bits=[]"], "mask.bits=[]: wanted at least one number, or null"),
         (["mask=landsat_qa_pixel", "mask.bits=[-1]"], "mask.bits=[-1]: wanted bits from 0 on"),
         (["mask=landsat_qa_pixel", "mask.band=0"], "mask.band=0: wanted a whole number from 1 on"),
