@@ -289,7 +289,7 @@ def test_a_failed_run_goes_on_once_its_scene_is_mended(
 
 
 def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(server: FaultyServer, tmp_path: Path) -> None:
-    code, _ = stopped(tmp_path, server, signal.SIGINT)
+    code, _ = stopped(tmp_path, server, signal.SIGINT, *EACH, "on_error=stop")
     assert code == 130
     (tmp_path / "buckets/b/S1A_20200103.tif").unlink()
     refused = asked(tmp_path, "resume", "run")
@@ -297,6 +297,7 @@ def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(server: FaultyServer
     assert "on_error=skip" in refused.stderr
     again = asked(tmp_path, "resume", "run", "--", "on_error=skip")
     assert again.returncode == 0, again.stderr
+    assert [word for word in facts_of(tmp_path / "run")["overrides"] if "on_error" in word] == ["on_error=skip"]
     assert len(pd.read_parquet(tmp_path / "run/spatial_mean.parquet")) == SCENES - 1
     inputs = pd.read_parquet(tmp_path / "run/inputs.parquet")
     assert inputs.loc[inputs["skipped"], "scene"].tolist() == ["S1A_20200103"]
