@@ -144,6 +144,7 @@ def test_a_resumption_that_kept_nothing_says_what_it_reads_if_asked(tmp_path: Pa
     assert list(found.describe()) == []
     said = ["0 finished tasks are kept, 2 are to be read"]
     assert list(found.describe(explain=True))[:1] == said
+    assert list(found.describe_again()) == ["2 tasks are read without the scenes that are left out"]
 
 
 OTHERS = {
