@@ -1,6 +1,7 @@
 """Scenes with too few valid pixels, found by their own count once a pass is computed, and taken out of its sums."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +15,16 @@ from runner.engine.compute import compute_pass
 from runner.engine.results import PassResult
 from runner.errors import SourceError
 from runner.model import FEW_VALID, Inputs, Stack
-from runner.planning.records import Pass
+from runner.planning.records import Pass, StagePlan
 from runner.record.run_record import RunRecord
 from runner.recorded_pass import RecordedPass
-from runner.settings import SourceSettings
+from runner.reduce.partial import NOT_SUMS
+from runner.reduce.statistics import statistic
+from runner.settings import Over, SourceSettings
 from runner.source.stack import without_scenes
 from runner.source.stores import Stores
+
+log = logging.getLogger(__name__)
 
 
 class FewValid(NamedTuple):
@@ -67,7 +72,11 @@ class FewValid(NamedTuple):
         """
         split = SplitTasks.of(partials, self.pass_, stack, self.shares)
         if split is None:
-            tell(f"{self.pass_.name}: tasks with these scenes are read again: what they hold cannot be subtracted")
+            whole = not_subtracted(self.pass_.stages)
+            if whole:
+                line = f"{', '.join(whole)} cannot be subtracted as sums can: tasks are read once more"
+                log.info("%s: %s", self.pass_.name, line)
+                tell(f"{self.pass_.name}: {line}")
             return
         if not split.pass_.tasks:
             split.close()
@@ -79,3 +88,13 @@ class FewValid(NamedTuple):
             observer = RecordedPass(split.pass_, record, 0, bar, None)
             result, usage = compute_pass(split.pass_, split.stack, observer, split, clusters)
         observer.computed(result, usage)
+
+
+def not_subtracted(stages: Iterable[StagePlan]) -> list[str]:
+    """The statistics over time that are made of more than sums, such as the least value or a median."""
+    names = dict.fromkeys(name for stage in stages if stage.over is Over.time for name in stage.statistics)
+    return [
+        name
+        for name in names
+        if statistic(name).ordered or any(getattr(statistic(name).needs, need) for need in NOT_SUMS)
+    ]

@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from runner import summary
 from runner.base.atomic import all_or_none
 from runner.base.console import progress_bar, tell
 from runner.base.redact import redact
+from runner.checkpoint.pass_tasks import PassTasks
 from runner.checkpoint.store import Partials
 from runner.cluster.open import Clusters
 from runner.engine.compute import compute_pass
@@ -115,6 +116,7 @@ class StackRun:
     stores: Stores
     shared: Surroundings
     explain: bool = False
+    _begun: set[str] = field(default_factory=set)  # names of passes
 
     def all_stages(self, find: Find) -> None:
         """Find, plan, compute, write. A scene that cannot be read may be skipped, and its passes computed again."""
@@ -235,7 +237,7 @@ class StackRun:
 
     def _computed_pass(self, pass_: Pass, stack: Stack, partials: Partials | None, ahead: Ahead) -> PassResult:
         checkpoint = None if partials is None else partials.of_pass(pass_, stack)
-        for line in checkpoint.describe(explain=self.explain) if checkpoint else ():
+        for line in self._said_of(pass_, checkpoint) if checkpoint else ():
             log.info("%s: %s", pass_.name, line)
             tell(f"{pass_.name}: {line}")
         reused = len(checkpoint.taken) if checkpoint else 0
@@ -251,6 +253,12 @@ class StackRun:
             log.warning("%s", line)
             tell(line)
         return result
+
+    def _said_of(self, pass_: Pass, kept: PassTasks) -> Iterator[str]:
+        """Lines on the tasks kept by earlier attempts; of a pass that this one begins anew, on those to be read."""
+        anew = pass_.name in self._begun
+        self._begun.add(pass_.name)
+        return kept.describe_again() if anew else kept.describe(explain=self.explain)
 
     def _without(self, inputs: Inputs, error: ReadError) -> Inputs:
         """The inputs without the scene that failed, if the policy allows; otherwise raises the error.

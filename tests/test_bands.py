@@ -194,7 +194,7 @@ def test_the_plan_of_the_whole_tells_the_bytes_that_are_fetched(
     assert asked(server)[0] == 2  # the first scene's, for the names of the bands and for the plan
     assert typed(*source_of(server), "source.bands=all", "output.dir=out").returncode == 0
     passes = [read_run(tmp_path / "out/stacks" / name).record.passes[0] for name in NAMES]
-    assert f" {len(DAYS)} requests, {size(sum(map(fetched, passes)))} stored, " in planned.stdout
+    assert f" {len(DAYS)} requests, {size(sum(map(fetched, passes)))} stored in tiles, " in planned.stdout
 
 
 def test_a_damaged_scene_ends_all_bands_or_is_skipped_in_all(

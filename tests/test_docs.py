@@ -261,6 +261,16 @@ def test_the_readme_leads_to_every_page_of_the_manual() -> None:
     assert {f"runner/docs/{page.name}" for page in PAGES[1:]} <= set(links(PAGES[0]))
 
 
+def test_a_docstring_of_the_tests_names_its_own_file() -> None:
+    wrong = [
+        path
+        for path in (ROOT / "tests").rglob("*.py")
+        for named in re.findall(r"`python (tests/[\w/]+\.py)", path.read_text("utf-8").partition('"""')[2])[:1]
+        if named != str(path.relative_to(ROOT))
+    ]
+    assert not wrong
+
+
 @pytest.mark.parametrize("schema", [trace_table.SCHEMA, inputs.SCHEMA], ids=["trace.parquet", "inputs.parquet"])
 def test_the_page_on_run_folders_says_what_each_column_is(schema: Any) -> None:
     assert not set(schema.names) - set(inline_code(MANUAL / "run_folder.md"))

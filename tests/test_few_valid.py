@@ -1,10 +1,13 @@
 """`source.min_valid_fraction` from the settings to the files: what is left out, what is read again, what is said."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -16,6 +19,8 @@ from waiting import LONG, wait_until
 
 import runner
 from runner.errors import ConfigError, SourceError
+from runner.few_valid import not_subtracted
+from runner.settings import Over
 
 SHAPE, BLOCK = (96, 64), 32
 HOLES = [0.1, 0.8, 0.1, 0.2, 0.9, 0.1]  # the share of each scene's pixels that is missing
@@ -74,6 +79,34 @@ def test_a_share_that_no_scene_has_is_an_error_that_names_the_best(data: Path, t
 def test_the_reference_engine_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="wanted null, or engine=block"):
         run(tmp_path / "run", *source(data, FILTER, "engine=xarray"))
+
+
+def test_only_statistics_over_time_that_are_no_sums_have_tasks_read_once_more() -> None:
+    over_time: Any = SimpleNamespace(
+        over=Over.time, statistics=["mean", "std", "min", "count", "median", "last", "slope"]
+    )
+    over_space: Any = SimpleNamespace(over=Over.space, statistics=["max", "q95"])
+    assert not_subtracted([over_time, over_space]) == ["min", "median", "last"]
+    assert not_subtracted([over_space]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["stages.temporal_mean.statistics=[mean,min]"],
+            ["min cannot be subtracted as sums can: tasks are read once more", "4 tasks are read without the scenes"],
+        ),
+        (["stages.temporal_mean.statistics=[mean]"], []),
+        (["stages.temporal_mean.statistics=[min]", "fuse=false"], []),
+        (["~stage@stages.temporal_mean"], []),
+    ],
+)
+def test_a_fresh_run_speaks_of_no_kept_tasks(data: Path, tmp_path: Path, words: list[str], said: list[str]) -> None:
+    logged = log_of(run(tmp_path / "run", *source(data, FILTER, "chunks.y=64", *words)))
+    assert [line in logged for line in said] == [True] * len(said)
+    assert not re.search("kept|left out now" if said else "kept|left out now|once more|tasks are read", logged)
 
 
 @pytest.mark.slow

@@ -280,6 +280,7 @@ def test_the_plan_counts_the_requests_and_the_bytes_of_masks(large: Path, chunks
     fetched = compute_pass(pass_, stack)[0].fetched
     assert fetched
     assert pass_.cost.requests == fetched.requests
+    assert pass_.cost.mask_requests == fetched.requests - (plain.cost.requests or 0) > 0
     assert pass_.cost.stored_bytes == plain.cost.stored_bytes + pass_.cost.mask_bytes
     files = sum(int(file.header.layout.byte_counts.sum()) for file in stack.masks)
     assert files <= pass_.cost.mask_bytes < 9 * files

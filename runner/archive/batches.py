@@ -82,8 +82,10 @@ def shared_plan(plan: Plan, number: int, of: int) -> Plan:
 
 def _shared(cost: Cost, number: int, of: int) -> Cost:
     stored, masks = share_of(cost.stored_bytes, number, of), share_of(cost.mask_bytes, number, of)
-    requests = None if cost.requests is None else share_of(cost.requests, number, of)
-    return replace(cost, requests=requests, stored_bytes=stored, mask_bytes=masks)
+    requests, of_masks = (
+        None if whole is None else share_of(whole, number, of) for whole in (cost.requests, cost.mask_requests)
+    )
+    return replace(cost, requests=requests, stored_bytes=stored, mask_bytes=masks, mask_requests=of_masks)
 
 
 def what_is_read(planned: Planned) -> Hashable:

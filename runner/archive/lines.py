@@ -12,7 +12,7 @@ from runner.record.stacks import FOLDER, OUTSIDE, StackRow, outside_of
 from runner.settings import SourceSettings
 from runner.source.parts import Part
 from runner.source.scenes import Archive
-from runner.summary import describe_keys
+from runner.summary import bytes_for_masks, describe_keys, requests_for_masks
 
 _MOST_PLANS = 20  # of stacks
 _MOST_NAMED = 10  # of stacks outside
@@ -20,7 +20,7 @@ _MOST_NAMED = 10  # of stacks outside
 
 def describe_archive(source: SourceSettings, archive: Archive, parts: Sequence[Part]) -> str:
     """One line: how many stacks by which groups, of how many scenes, and their bytes if the listing tells them."""
-    stored = "" if archive.stored_bytes is None else f", {size(archive.stored_bytes)} stored"
+    stored = "" if archive.stored_bytes is None else f", {size(archive.stored_bytes)} in files"
     left_out = f", {len(archive.left_out)} objects left out" if archive.left_out else ""
     return (
         f"{source.name}: {plural(len(parts), 'stack')} by {', '.join(source.parted_by)}, of "
@@ -78,13 +78,15 @@ def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int
     more = len(ordered) - _MOST_PLANS
     if more > 0:
         say(f"and {plural(more, 'more stack', 'more stacks')}")
-    requests = [pass_.cost.requests for _, _, plan in ordered for pass_ in plan.passes]
+    costs = [pass_.cost for _, _, plan in ordered for pass_ in plan.passes]
+    requests = [cost.requests for cost in costs]
     asked = "requests by GDAL" if None in requests else plural(sum(number or 0 for number in requests), "request")
     scenes = sum(len(stack.scenes) for _, stack, _ in ordered)
     stored, decoded = (sum(amount(plan) for _, _, plan in ordered) for amount in (_stored, _decoded))
     memory = "" if peak_bytes is None else f"; this process holds up to {size(peak_bytes)}"
     say(
-        f"in all: {plural(len(ordered), 'stack')}, {plural(scenes, 'scene')}, {asked}, {size(stored)} stored, "
+        f"in all: {plural(len(ordered), 'stack')}, {plural(scenes, 'scene')}, {asked}"
+        f"{requests_for_masks(costs)}, {size(stored)} stored in tiles{bytes_for_masks(costs)}, "
         f"{size(decoded)} decoded{memory}"
     )
 

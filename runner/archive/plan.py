@@ -20,7 +20,7 @@ from runner.model import Scene, Stack
 from runner.output.names import refuse_equal_rasters
 from runner.planning.memory import PROCESS_BYTES
 from runner.planning.planner import make_plan
-from runner.planning.records import Plan
+from runner.planning.records import Cost, Plan
 from runner.preview import remaining_plan, stores_of
 from runner.record.recorded_outlines import describe_changed_outlines
 from runner.record.reused_run import reused_folder
@@ -216,11 +216,17 @@ def _stack_like(job: JobSettings, part: Part, example: Scene, stores: Stores) ->
 
 
 def _as_listed(plan: Plan, stack: Stack, example: Scene) -> Plan:
-    """The plan of scenes that are like one, with as many stored bytes as the listing says that they have."""
+    """The plan of scenes that are like one, with as many stored bytes as the listing says that they have.
+
+    Of masks, which are not listed, each has as many as the first.
+    """
     share = sum(scene.size for scene in stack.scenes) / max(len(stack.scenes) * example.size, 1)
-    costs = [replace(pass_.cost, stored_bytes=round(share * pass_.cost.stored_bytes)) for pass_ in plan.passes]
-    passes = [replace(pass_, cost=cost) for pass_, cost in zip(plan.passes, costs, strict=True)]
-    return replace(plan, passes=tuple(passes))
+
+    def as_listed(cost: Cost) -> Cost:
+        of_scenes = round(share * (cost.stored_bytes - cost.mask_bytes))
+        return replace(cost, stored_bytes=of_scenes + cost.mask_bytes)
+
+    return replace(plan, passes=tuple(replace(pass_, cost=as_listed(pass_.cost)) for pass_ in plan.passes))
 
 
 def _read_together(parts: Sequence[Part], stacks: Iterable[PlannedStack]) -> list[dict[str, Planned]]:

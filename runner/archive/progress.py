@@ -22,7 +22,7 @@ class Progress:
         sized = all(part.stored_bytes is not None for part in parts)
         self._weights = {part.name: ((part.stored_bytes or 0) if sized else 1) / bands[part.files] for part in parts}
         self.total, self.done, self.failed = len(parts), 0, 0
-        self._complete, self._failed, self._to_read = 0.0, 0.0, sum(self._weights.values())  # weights
+        self._complete, self._to_read = 0.0, sum(self._weights.values())  # weights
         self._fetched, self._all_counted = 0, True
         for row in ended:
             self.add(row)
@@ -39,20 +39,16 @@ class Progress:
             self._all_counted &= row.bytes is not None
         else:
             self._to_read -= weight
-        if row.status == "FAILED":
-            self.failed += 1
-            self._failed += weight
+        self.failed += row.status == "FAILED"
 
     def in_words(self, seconds: float | None = None) -> str:
-        """`1.2 TB of about 9.1 TB, 210 MB/s, 3:05 h left, 2 failed of about 30 GB`, as far as it is known, after these
-        seconds.
-        """
+        """`1.2 TB of about 9.1 TB, 210 MB/s, 3:05 h left, 2 failed`, as far as it is known, after these seconds."""
         passed = time.monotonic() - self._started if seconds is None else seconds
         words = []
-        counted = self._complete > 0 and self._all_counted
-        per_weight, left = ratio(self._fetched, self._complete), self._to_read - self._complete
-        if counted:
-            more = f" of about {humanize.size(self._fetched + left * per_weight)}" if left > 0 else ""
+        left = self._to_read - self._complete
+        if self._complete > 0 and self._all_counted:
+            total = self._fetched + left * ratio(self._fetched, self._complete)
+            more = f" of about {humanize.size(total)}" if left > 0 else ""
             words.append(f"{humanize.size(self._fetched)}{more}")
             if passed and self._fetched > self._fetched_before:
                 words.append(humanize.rate((self._fetched - self._fetched_before) / passed))
@@ -60,8 +56,7 @@ class Progress:
         if 0 < share < 1:
             words.append(f"{humanize.seconds(passed * (1 - share) / share)} left")
         if self.failed:
-            of = f" of about {humanize.size(self._failed * per_weight)}" if counted else ""
-            words.append(f"{self.failed} failed{of}")
+            words.append(f"{self.failed} failed")
         return ", ".join(words)
 
 

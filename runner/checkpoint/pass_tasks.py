@@ -209,6 +209,12 @@ class PassTasks:
             parts = {"kept": [each.placed.hull for each in self.taken], "to be read": self.remaining.tasks}
             yield from (f"{part}: {_extent(tasks)}" for part, tasks in parts.items() if tasks)
 
+    def describe_again(self) -> Iterator[str]:
+        """A line on the tasks that are to be read, of a pass that is begun anew since scenes are left out."""
+        count = len(self.remaining.tasks)
+        if count:
+            yield f"{plural(count, 'task')} {'is' if count == 1 else 'are'} read without the scenes that are left out"
+
     def _scenes_read(self) -> str:
         """The scenes of the remaining tasks, if others are reused from another run."""
         reused = [kept for kept, _ in self.taken if not self.partials.is_here(kept)]

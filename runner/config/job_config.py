@@ -18,7 +18,7 @@ from runner.config.archive_checks import check_archive
 from runner.config.cluster_checks import check_cluster
 from runner.config.loader import use_job_loader
 from runner.config.messages import explain, no_secret
-from runner.config.origins import located
+from runner.config.origins import ORIGINS, located
 from runner.config.source_checks import check_mask, check_source
 from runner.config.value_checks import check_bytes, check_limits, require
 from runner.config.vocabulary import is_option, known_keys
@@ -89,8 +89,20 @@ def _read_job(tree: DictConfig, choices: dict[str, Any]) -> JobSettings:
     job.source.bands = _numbers_and_names(job.source.bands)
     if choices.get("source"):
         _refuse_source_without_dates(job.source, str(choices["source"]))
+    _refuse_band_beside_bands(job.source)
     check_job(job)
     return job
+
+
+def _refuse_band_beside_bands(source: SourceSettings) -> None:
+    """Raise ConfigError for an override that would be ignored. A file's own band is a default, which bands replace."""
+    if source.bands and ORIGINS.overridden("source.band"):
+        listed = ",".join(map(str, source.bands))
+        bands = listed if listed == "all" else f"[{listed}]"
+        raise ConfigError(
+            f"source.band={source.band}: wanted no value, since source.bands={bands} says which bands "
+            "are read; leave out one of both (source.bands=null reads one band)"
+        )
 
 
 def overrides_of_job(hydra: Any, typed: Sequence[str]) -> list[str]:

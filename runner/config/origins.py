@@ -74,6 +74,10 @@ class Origins:
         self.files.clear()
         self.read.clear()
 
+    def overridden(self, key: str) -> bool:
+        """True if an override gives a value to just this key."""
+        return key in _keys_of(self.overrides)
+
     def place(self, key: str) -> str | None:
         """`FILE:LINE` of the value of a key, or of the section that lacks it; None if no file of the user's has it."""
         if any(key == name or key.startswith(f"{name}.") for name in _keys_of(self.overrides)):

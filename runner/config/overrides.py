@@ -6,6 +6,7 @@ The type of a key's value settles what was meant, so that a text or a list needs
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -63,6 +64,28 @@ def as_hydra_reads(words: Iterable[str], *, multirun: bool = False) -> list[str]
     Values with commas are a sweep's in a multirun, and a list, or one text, in a single run.
     """
     return [str(_as_hydra_reads(_chosen_by_name(parse(word)), multirun)) for word in words]
+
+
+def once_each(words: Iterable[str]) -> list[str]:
+    """The overrides, in their order, without those whose value a later one of the same key replaces.
+
+    A `+` of the earlier one stays, by which the key is added. Keys that are left out, and mappings, which are merged
+    with what was there, replace nothing.
+    """
+    overrides: list[Override] = []
+    for override in map(parse, words):
+        earlier = next((one for one in overrides if _replaces(override, one)), None)
+        if earlier is not None:
+            overrides.remove(earlier)
+        overrides.append(replace(override, mark=override.mark or earlier.mark) if earlier else override)
+    return [str(override) for override in overrides]
+
+
+def _replaces(later: Override, earlier: Override) -> bool:
+    """True if both give a value to one key, whichever of its names they use, and that of the earlier is lost."""
+    both = (later, earlier)
+    gives = all(one.mark != "~" and one.value is not None for one in both) and not later.text.startswith("{")
+    return gives and len({_chosen_by_name(one).key for one in both}) == 1
 
 
 def without_escapes(word: str) -> str:

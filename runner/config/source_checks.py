@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from math import isfinite
 from typing import Final
 from urllib.parse import urlsplit
@@ -87,18 +88,28 @@ def check_mask(mask: MaskSettings) -> None:
     """Raise ConfigError for a mask without a test, a test without a mask, and for what is no test."""
     _check_replacements("mask.href.replace", mask.href.replace)
     tests = {"bits": mask.bits, "values": mask.values, "keep": mask.keep}
-    given = [f"mask.{name}" for name, numbers in tests.items() if numbers is not None]
+    given = {f"mask.{name}": numbers for name, numbers in tests.items() if numbers is not None}
     for name, numbers in tests.items():
         require(f"mask.{name}", numbers != [], "[]", "at least one number, or null")
     require("mask.bits", min(mask.bits or [0]) >= 0, mask.bits, "bits from 0 on")
     if names_masks(mask):
-        wanted = "one of mask.bits, mask.values and mask.keep, since a mask is named"
-        wanted += f"; leave out the others, such as {given[0]}=null" if len(given) > 1 else ""
-        require("mask", len(given) == 1, f"{{{', '.join(given)}}}", wanted)
+        _refuse_other_than_one_rule(mask, given)
     else:
         example = "a mask, as by mask.href.replace=[SR_B4,QA_PIXEL] or mask.asset=qa_pixel"
-        require(given[0] if given else "mask", not given, next(filter(None, tests.values()), None), example)
+        for name, numbers in given.items():
+            require(name, False, numbers, example)
         require("mask.on_missing", mask.on_missing is OnError.stop, mask.on_missing.value, example)
+
+
+def _refuse_other_than_one_rule(mask: MaskSettings, given: Mapping[str, list[int]]) -> None:
+    """Raise ConfigError unless one rule is given, by the keys that are set: what names the masks, or the rules."""
+    rules = "one of mask.bits, mask.values and mask.keep"
+    if len(given) > 1:
+        several = " and ".join(f"{name}={numbers}" for name, numbers in given.items())
+        raise ConfigError(f"{several}: wanted {rules}; leave out the others, such as {next(iter(given))}=null")
+    named = {"mask.asset": mask.asset, "mask.href.replace": mask.href.replace}
+    key, value = next((key, value) for key, value in named.items() if value is not None)
+    require(key, given, value, f"{rules} with it, which tells what of a mask hides, such as mask.bits=[3,4]")
 
 
 def _check_replacements(key: str, words: list[str] | None) -> None:

@@ -39,7 +39,7 @@ def cost_of(stack: Stack, reading: Reading, chunks: Chunks, tasks: Sequence[Task
 
 def cost_of_tasks(stack: Stack, reading: Reading, tasks: Sequence[Task]) -> Cost:
     """The cost of some tasks of the block engine, which need not have all scenes of a window."""
-    requests: int | None = 0
+    requests: _Requests | None = _NO_REQUESTS
     scenes = masks = _NO_TILES
     for part, windows in _read_alike(stack, tasks):
         more, test = _requests(part, reading, windows), reading.rule.test
@@ -62,46 +62,61 @@ def _read_alike(stack: Stack, tasks: Sequence[Task]) -> Iterator[tuple[Stack, se
     yield from ((replace(stack, scenes=tuple(alike)), set(windows)) for windows, alike in scenes.items() if windows)
 
 
-def _cost(requests: int | None, scenes: "_Tiles", masks: "_Tiles", stack: Stack) -> Cost:
+def _cost(requests: "_Requests | None", scenes: "_Tiles", masks: "_Tiles", stack: Stack) -> Cost:
     over_read = scenes.read / scenes.needed if scenes.needed else 1.0
     pixel_bytes = round(scenes.pixels * stack.dtype.itemsize * over_read)
     stored = scenes.stored_bytes + masks.stored_bytes
-    return Cost(requests, stored, pixel_bytes + masks.decoded_bytes, over_read, masks.stored_bytes)
+    asked, of_masks = (None, None) if requests is None else (sum(requests), requests.masks)
+    return Cost(asked, stored, pixel_bytes + masks.decoded_bytes, over_read, masks.stored_bytes, of_masks)
 
 
 # --- requests -------------------------------------------------------------------------------------------------------
 
 
-def _requests(stack: Stack, reading: Reading, windows: Iterable[Window]) -> int | None:
-    """Ranges to be fetched, those of masks too; None where GDAL decides."""
+class _Requests(NamedTuple):
+    """Ranges to be fetched of scenes, and of their masks."""
+
+    scenes: int
+    masks: int
+
+    def __add__(self, other: "_Requests") -> "_Requests":  # type: ignore[override]
+        """The ranges of both."""
+        return _Requests(*map(add, self, other))
+
+
+_NO_REQUESTS: Final = _Requests(0, 0)
+
+
+def _requests(stack: Stack, reading: Reading, windows: Iterable[Window]) -> _Requests | None:
+    """Ranges to be fetched; None where GDAL decides."""
     if reading.reader is ReaderName.gdal or reading.needs_gdal(stack.scenes[0]):
         return None
-    known: dict[tuple[object, ...], int] = {}
+    known: dict[tuple[object, ...], _Requests] = {}
 
-    def count(scene: Scene) -> int:
+    def count(scene: Scene) -> _Requests:
         """The ranges of a scene, counted on the first of each place, or estimated by the first of very many places."""
         key = scene.window, scene.mask and (scene.mask.factor, scene.mask.row, scene.mask.column)
         if key in known:
             return known[key]
         if len(known) >= _MOST_PLACES:
-            return round(sum(known.values()) / len(known))
-        return known.setdefault(key, sum(_ranges(stack.area, reading, scene, windows)))
+            return _Requests(*(round(sum(numbers) / len(known)) for numbers in zip(*known.values(), strict=True)))
+        return known.setdefault(key, sum(_ranges(stack.area, reading, scene, windows), _NO_REQUESTS))
 
-    return sum(map(count, stack.scenes))
+    return sum(map(count, stack.scenes), _NO_REQUESTS)
 
 
-def _ranges(area: Area | None, reading: Reading, scene: Scene, windows: Iterable[Window]) -> Iterator[int]:
+def _ranges(area: Area | None, reading: Reading, scene: Scene, windows: Iterable[Window]) -> Iterator[_Requests]:
     for window in windows:
         part = scene.part(window)
         if part is None:
             continue
         outside = None if area is None else Outside(area, scene, window)
         tiles = outside.hides_tile if outside else None
-        yield _requested(plan_spans(scene.header.layout, part, scene.band, reading.fetch, tiles))
+        yield _Requests(_requested(plan_spans(scene.header.layout, part, scene.band, reading.fetch, tiles)), 0)
         if scene.mask and reading.rule.test:
             layout, test = scene.mask.header.layout, reading.rule.test
             tiles = outside.hides_mask if outside else None
-            yield _requested(plan_spans(layout, scene.mask.part(part), test.band, reading.fetch, tiles))
+            yield _Requests(0, _requested(plan_spans(layout, scene.mask.part(part), test.band, reading.fetch, tiles)))
 
 
 def _requested(spans: Sequence[Span]) -> int:

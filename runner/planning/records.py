@@ -147,6 +147,7 @@ class Cost:
     decoded_bytes: int
     over_read: float  # tiles decoded, as a multiple of the tiles in the files
     mask_bytes: int = 0  # of the stored bytes, those of masks in files of their own
+    mask_requests: int | None = 0  # of the requests
 
 
 @dataclass(frozen=True, slots=True)

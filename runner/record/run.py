@@ -93,6 +93,7 @@ class Planned(Struct, frozen=True):
     over_read: Amount | None = None
     worker_bytes: Count | None = None
     mask_bytes: Count | None = None  # of the stored bytes
+    mask_requests: Count | None = None  # of the requests
 
 
 class Fetched(Struct, frozen=True):

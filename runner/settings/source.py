@@ -110,8 +110,8 @@ class SourceSettings:
     `eo:cloud_cover` of a manifest. A scene with more, or without the property, is left out. Null takes all."""
     min_valid_fraction: Annotated[float | None, FRACTION] = None
     """Smallest share of the grid's pixels, or of those in the area, that must be valid in a scene. They are counted
-    while all scenes are read. A scene with fewer is left out of all results, and it alone is read once more. Null takes
-    all."""
+    while all scenes are read. A scene with fewer is left out of all results. It alone is read once more, or all of its
+    tasks where values over time are no sums, such as a minimum or a median. Null takes all."""
     duplicates: Duplicates = Duplicates.auto
     """What happens to scenes of the same time."""
     sidecars: Sidecars = Sidecars.read

@@ -8,7 +8,7 @@ from runner.errors import RunnerError, SourceError, printable
 from runner.model import Scene
 from runner.settings import OnError, SourceSettings
 from runner.settings.source import number_or_name
-from runner.source.bands import with_bands
+from runner.source.bands import numbers_of, with_bands
 from runner.source.headers import read_headers
 from runner.source.parts import Part, names_of
 from runner.source.selection import choose
@@ -21,14 +21,14 @@ def by_band(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> li
     """A part for each band of each part; the parts as they are without `source.bands`.
 
     `all` takes the bands of the first scene of a part, by their descriptions if these tell them apart. Raises
-    SourceError for a scene whose header cannot be read, and for a band that no part has.
+    SourceError for a scene whose header cannot be read, for a band that no part has, and for one with two names.
     """
     if not source.bands:
         return list(parts)
     if source.bands == ["all"]:
         bands = _all_bands(source, parts, stores)
     else:
-        _refuse_unknown(source, parts, stores)
+        _refuse_unknown_and_same(source, parts, stores)
         bands = [source.bands] * len(parts)
     each = [(part, band) for part, own in zip(parts, bands, strict=True) for band in own]
     keys = [(*part.values.values(), str(band)) for part, band in each]
@@ -39,14 +39,16 @@ def by_band(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> li
     ]
 
 
-def _refuse_unknown(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> None:
+def _refuse_unknown_and_same(source: SourceSettings, parts: Sequence[Part], stores: Stores) -> None:
     """Raise SourceError for a band that the first scene of no part has: a slip, which would fail each of its stacks.
 
-    One header is read, and those of the other parts only where it lacks a band. What cannot be read fails its own
-    stack later, and no other.
+    So it does for two names of one band, which would be read into two stacks that are alike. One header is read, and
+    those of the other parts only where it lacks a band. What cannot be read fails its own stack later, and no other.
     """
     first = next((scene for part in parts if (scene := _first_scene(source, part, stores))), None)
     problems = {band: problem for band in source.bands if first and (problem := _problem_of(source, band, first))}
+    if first:
+        _refuse_same(source, first)
     if not first or not problems:
         return
     for part in parts:
@@ -54,6 +56,27 @@ def _refuse_unknown(source: SourceSettings, parts: Sequence[Part], stores: Store
         problems = {band: text for band, text in problems.items() if scene is None or _problem_of(source, band, scene)}
     if problems:
         raise SourceError(next(iter(problems.values())))
+
+
+def _refuse_same(source: SourceSettings, scene: Scene) -> None:
+    """Raise SourceError for a band of a scene that has two names, such as its number and its description."""
+    of_number: dict[int, int | str] = {}
+    for band in source.bands:
+        for number in numbers_of(band, scene.header):
+            if number in of_number:
+                raise SourceError(
+                    f"{_setting(source)}: {_shown(of_number[number])} and {_shown(band)} are the same band of "
+                    f"{printable(scene.href)}; name it once"
+                )
+            of_number[number] = band
+
+
+def _setting(source: SourceSettings) -> str:
+    return f"source.bands=[{','.join(map(_shown, source.bands))}]"
+
+
+def _shown(band: int | str) -> str:
+    return printable(str(band))
 
 
 def _first_scene(source: SourceSettings, part: Part, stores: Stores) -> Scene | None:
@@ -69,7 +92,7 @@ def _first_scene(source: SourceSettings, part: Part, stores: Stores) -> Scene | 
 def _problem_of(source: SourceSettings, band: int | str, scene: Scene) -> str | None:
     """The reason why a scene does not have a band."""
     try:
-        with_bands(band, [scene], f"source.bands=[{','.join(map(str, source.bands))}]: band {printable(str(band))}")
+        with_bands(band, [scene], f"{_setting(source)}: band {_shown(band)}")
     except SourceError as error:
         return str(error)
     return None

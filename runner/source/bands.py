@@ -19,14 +19,14 @@ def with_bands(band: int | str, scenes: Sequence[Scene], setting: str | None = N
     if isinstance(band, int):
         _refuse_fewer_bands(setting, band, scenes)
         return tuple(_with_band(scene, band) for scene in scenes)
-    numbers = [_numbers(band, scene.header) for scene in scenes]
+    numbers = [numbers_of(band, scene.header) for scene in scenes]
     _refuse_others(
         setting, band, [scene for scene, found in zip(scenes, numbers, strict=True) if not found], len(scenes)
     )
     twice = next((scene for scene, found in zip(scenes, numbers, strict=True) if len(found) > 1), None)
     if twice is not None:
         raise SourceError(
-            f"{setting}: bands {_listed(_numbers(band, twice.header))} of {printable(twice.href)} "
+            f"{setting}: bands {_listed(numbers_of(band, twice.header))} of {printable(twice.href)} "
             "have this description; give the number of one"
         )
     return tuple(_with_band(scene, number) for scene, (number,) in zip(scenes, numbers, strict=True))
@@ -37,7 +37,10 @@ def _with_band(scene: Scene, band: int) -> Scene:
     return scene if scene.band == band else replace(scene, band=band)
 
 
-def _numbers(band: str, header: Header) -> list[int]:
+def numbers_of(band: int | str, header: Header) -> list[int]:
+    """The numbers of the bands that are meant: all of a description, none if the file has no such band."""
+    if isinstance(band, int):
+        return [band] if band <= header.bands else []
     return [number for number, text in enumerate(header.descriptions, start=1) if text == band]
 
 

@@ -25,7 +25,10 @@ from runner.source.stores import Stores
 from runner.source.times import as_utc
 
 _TIMES: Final = ("datetime", "start_datetime", "end_datetime")
-_OF_APIS: Final = ("datetime", "query")  # conditions that are an API's to judge
+_OF_APIS: Final = {  # conditions that are an API's to judge, and what chooses from other items
+    "datetime": "source.start and source.end",
+    "query": "source.max_cloud or source.where.PROPERTY",
+}
 
 
 def list_items(source: SourceSettings, files: Sequence[str], stores: Stores, remarks: Remarks) -> list[StoredObject]:
@@ -76,11 +79,11 @@ def _of_the_web(source: SourceSettings, url: str, stores: Stores, progress: Prog
 
 def _chosen(items: Sequence[Item], settings: StacSettings) -> list[Item]:
     """The items of a file or a catalog that `source.stac` chooses. Raises SourceError for what only an API can."""
-    for name in _OF_APIS:
+    for name, others in _OF_APIS.items():
         if getattr(settings, name):
             raise SourceError(
                 f"source.stac.{name} is a condition for an API, and source.url is a file or a catalog; choose by "
-                "source.start and source.end, or name the root of the API"
+                f"{others}, or name the root of the API"
             )
     chosen = [item for item in items if _is_chosen(item.content, settings)]
     return chosen[: settings.max_items]

@@ -28,7 +28,7 @@ def describe_inputs(inputs: Inputs, source: SourceSettings, mask: MaskSettings |
         f"{stack.name}: {of_all} {scenes} from {first.time:%Y-%m-%d} ({_end_of(first.href)}) to "
         f"{last.time:%Y-%m-%d}{left_out}, "
         f"{stack.grid.width} x {stack.grid.height} pixels {stack.dtype}{_band(stack)}, {stack.grid.crs_name}"
-        f"{_extent(stack, source)}, {nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} stored"
+        f"{_extent(stack, source)}, {nodata(stack.nodata)}, {_scale(stack, source)}, {size(stored)} in files"
         f"{_of_files_beside(stack)}{_masked(stack, mask) if mask else ''}"
     )
 
@@ -47,7 +47,7 @@ def _masked(stack: Stack, mask: MaskSettings) -> str:
     factors = sorted({file.factor for file in stack.masks})
     coarser = f", {' or '.join(map(str, factors))} times coarser" if factors != [1] else ""
     stored = size(sum(file.size for file in stack.masks))
-    return f"; {describe_test(mask)} of masks ({_end_of(stack.masks[0].href)}{coarser}) hidden, {stored} stored"
+    return f"; {describe_test(mask)} of masks ({_end_of(stack.masks[0].href)}{coarser}) hidden, {stored} in files"
 
 
 def _extent(stack: Stack, source: SourceSettings) -> str:

@@ -1,5 +1,7 @@
 """The plan on the console: a table of its passes, and lines for what a user may want otherwise."""
 
+from collections.abc import Sequence
+
 from runner.base.console import say, show_table, table
 from runner.base.humanize import listed, plural, size
 from runner.errors import printable
@@ -7,7 +9,7 @@ from runner.model import Stack
 from runner.planning.groups import Groups
 from runner.planning.memory import large_tiles
 from runner.planning.memory_advice import REWRITE
-from runner.planning.records import Pass, Plan, StagePlan
+from runner.planning.records import Cost, Pass, Plan, StagePlan
 from runner.planning.weights import is_mercator
 from runner.settings import Over
 from runner.summary.inputs import describe_keys
@@ -68,14 +70,24 @@ def _plan_facts(pass_: Pass) -> dict[str, str]:
         "cluster": f"{pass_.cluster.kind.value}, {_processes(pass_)} x {plural(workers.threads, 'thread')}",
         "task": f"{plural(chunks.time, 'scene')} x {chunks.y} x {chunks.x} pixels",
         "tasks": f"{len(pass_.tasks)}, {len(pass_.tasks) / (workers.processes * workers.threads):.1f} a thread",
-        "requests": "by GDAL" if cost.requests is None else str(cost.requests),
-        "stored": f"{size(cost.stored_bytes)}, of it masks {size(cost.mask_bytes)}"
-        if cost.mask_bytes
-        else size(cost.stored_bytes),
+        "requests": "by GDAL" if cost.requests is None else f"{cost.requests}{requests_for_masks([cost])}",
+        "stored in tiles": f"{size(cost.stored_bytes)}{bytes_for_masks([cost])}",
         "decoded": size(cost.decoded_bytes),
         "a worker's memory": "by dask" if pass_.worker_bytes is None else size(pass_.worker_bytes),
         "it may have": "unknown" if workers.memory_bytes is None else size(workers.memory_bytes),
     }
+
+
+def requests_for_masks(costs: Sequence[Cost]) -> str:
+    """` (8 for masks)`, of the requests of some passes; nothing without masks, and where GDAL decides."""
+    numbers = [cost.mask_requests or 0 for cost in costs if cost.requests is not None]
+    return f" ({sum(numbers)} for masks)" if sum(numbers) and len(numbers) == len(costs) else ""
+
+
+def bytes_for_masks(costs: Sequence[Cost]) -> str:
+    """` (3.24 kB for masks)`, of the stored bytes of some passes; nothing without masks."""
+    masks = sum(cost.mask_bytes for cost in costs)
+    return f" ({size(masks)} for masks)" if masks else ""
 
 
 def _about_large_tiles(pass_: Pass, stack: Stack) -> str:

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 from jobs import compose
 from scenes_on_disk import speckle, write_scene
 from stac_items import collection_of, make_item, write_json
 from stack_archives import source_words, write_archive
 
 from runner.archive.plan import show_archive_plan
+from runner.base.humanize import size
 from runner.errors import PlanError
 
 BY_TILE = ["source.stack_by=[tile]", "source.where.band=VV"]
@@ -38,6 +41,32 @@ def test_a_stack_of_which_filters_leave_nothing_says_which(archive: Path, header
     with pytest.raises(PlanError, match="2 of 2 stacks cannot run: 10T00: .* none of 3 objects is left") as caught:
         show_archive_plan(compose(*words))
     assert "which are of 2020-01-06 to 2020-01-18; left out: outside of source.start=2021-01-01" in str(caught.value)
+
+
+def bytes_of_tile(path: Path) -> int:
+    """The stored bytes of the only tile of a file, as GDAL tells them."""
+    with rasterio.open(path) as raster:
+        return int(raster.get_tag_item("BLOCK_SIZE_0_0", "TIFF", bidx=1))
+
+
+@pytest.mark.parametrize("headers", ["first", "all"])
+def test_its_totals_tell_the_requests_and_the_bytes_for_masks(
+    tmp_path: Path, headers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tile, rows in (("a", 40), ("b", 80)):
+        for day in ("06", "12"):
+            write_scene(tmp_path / f"{tile}_202001{day}_B.tif", speckle((rows, 30), seed=int(day)))
+            write_scene(tmp_path / f"{tile}_202001{day}_Q.tif", np.zeros((rows, 30), np.uint8), nodata=None)
+    words = ["source=local", f"source.url={tmp_path}/*_B.tif", "source.stack_by=[tile]", "mask.bits=[0]"]
+    pattern = r"source.datetime_regex='(?P<tile>\w)_(?P<date>\d{8})'"
+    job = compose(*words, pattern, "mask.href.replace=[_B,_Q]", f"archive.headers={headers}")
+    show_archive_plan(job)
+    shown = capsys.readouterr()
+    stored = size(sum(map(bytes_of_tile, tmp_path.glob("*_Q.tif"))))
+    assert "8 requests (4 for masks), " in shown.out
+    assert f" stored in tiles ({stored} for masks), " in shown.out
+    files = sum(path.stat().st_size for path in tmp_path.glob("*_B.tif"))
+    assert f", {size(files)} in files\n" in shown.err
 
 
 @pytest.mark.parametrize("headers", ["first", "all"])

@@ -23,8 +23,8 @@ def row(name: str, status: str = "COMPLETED", fetched: int | None = 10**9) -> St
 
 CASES = {
     "nothing yet": ([10**9] * 10, 10**9, [], [], ""),
-    "some": ([10**9] * 10, 10**9, [], "CF", "1 GB of about 9 GB, 100 MB/s, 80.0 s left, 1 failed of about 1 GB"),
-    "a box": ([10**9] * 10, 10**8, [], "CF", "100 MB of about 900 MB, 10 MB/s, 80.0 s left, 1 failed of about 100 MB"),
+    "some": ([10**9] * 10, 10**9, [], "CF", "1 GB of about 9 GB, 100 MB/s, 80.0 s left, 1 failed"),
+    "a box": ([10**9] * 10, 10**8, [], "CF", "100 MB of about 900 MB, 10 MB/s, 80.0 s left, 1 failed"),
     "masks on top": ([10**9] * 10, 15 * 10**8, [], "C", "1.5 GB of about 15 GB, 150 MB/s, 90.0 s left"),
     "by size": ([10**9, 8 * 10**9], 5 * 10**8, [], "C", "500 MB of about 4.5 GB, 50 MB/s, 80.0 s left"),
     "early failures": ([10**9] * 10, 10**9, [], "F" * 9, "9 failed"),
@@ -35,7 +35,7 @@ CASES = {
         10**9,
         [],
         "CF",
-        "1 GB of about 9 GB, 100 MB/s, 80.0 s left, 1 failed of about 1 GB",
+        "1 GB of about 9 GB, 100 MB/s, 80.0 s left, 1 failed",
     ),
     "fetched by GDAL": ([10**9] * 10, None, [], "CF", "80.0 s left, 1 failed"),
     "resumed": ([10**9] * 10, 10**9, "CCCCC", "C", "6 GB of about 10 GB, 100 MB/s, 40.0 s left"),

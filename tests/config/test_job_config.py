@@ -135,10 +135,12 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
             "mask.href=QA",
             "mask.href: it holds named values; set one as KEY.NAME=VALUE, or in a file as NAME: VALUE below it",
         ),
-        again("mask.asset=qa", "mask={}: wanted one of mask.bits, mask.values and mask.keep, since a mask is named"),
+        again("mask.asset=qa", "mask.asset=qa: wanted one of mask.bits, mask.values and mask.keep with it, which"),
+        again("mask.href.replace=[B4,QA]", "mask.href.replace=['B4', 'QA']: wanted one of mask.bits, mask.values and"),
         (
             "mask={asset: qa, bits: [1], values: [2]}",
-            "since a mask is named; leave out the others, such as mask.bits=null",
+            "mask.bits=[1] and mask.values=[2]: wanted one of mask.bits, mask.values and mask.keep; leave out the "
+            "others, such as mask.bits=null",
         ),
         again("mask.href.replace=[SR_B4]", "mask.href.replace=['SR_B4']: wanted a regular expression and the text"),
         ("mask.href.replace=['(B4','QA']", "mask.href.replace: '(B4' and 'QA': missing ), unterminated subpattern"),
@@ -238,6 +240,16 @@ def test_a_wrong_word_gets_one_line_that_names_it(override: str, message: str) -
         ("source.scale=2", "source.mask_and_scale=false", "source.scale=2.0: wanted null, since source.mask_and_scale"),
         ("source.offset=0", "source.mask_and_scale=false", "source.offset=0.0: wanted null, since source.mask_and"),
         ("source.bands=all", "source.stack_by=[band]", "source.stack_by=['band']: wanted no group 'band', since"),
+        (
+            "source.bands=all",
+            "source.band=2",
+            "source.band=2: wanted no value, since source.bands=all says which",
+        ),
+        (
+            "source.bands=[1,red]",
+            "source.band=1",
+            "since source.bands=[1,red] says which bands are read; leave",
+        ),
         ("source.area=a.json", "source.georeference=none", "source.area=a.json: wanted null, since source.georefer"),
     ],
 )
@@ -399,8 +411,8 @@ def test_a_variable_that_is_not_secret_may_be_in_a_value(monkeypatch: pytest.Mon
 def test_a_source_without_a_pattern_for_dates_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source/mine.yaml").write_text("url: /x/*.tif\nkind: glob\n")
+    job_config.register_settings()
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        job_config.register_settings()
         tree = hydra_compose("config", [f"hydra.searchpath=[file://{tmp_path}]", "source=mine", "output.dir=x"])
     with pytest.raises(
         ConfigError, match=r"source/mine\.yaml:1: source\.datetime_regex has no value; let the file begin"
@@ -527,7 +539,7 @@ def test_a_job_has_the_words_that_were_typed_unless_others_share_its_command_lin
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["mask=landsat_qa_pixel", "mask.values=[3]"], "mask={mask.bits, mask.values}: wanted one of mask.bits,"),
+        (["mask=landsat_qa_pixel", "mask.values=[3]"], "mask.bits=[0, 1, 2, 3, 4] and mask.values=[3]: wanted one of"),
         (["mask=landsat_qa_pixel", "mask.bits=[]"], "mask.bits=[]: wanted at least one number, or null"),
         (["mask=landsat_qa_pixel", "mask.bits=[-1]"], "mask.bits=[-1]: wanted bits from 0 on"),
         (["mask=landsat_qa_pixel", "mask.band=0"], "mask.band=0: wanted a whole number from 1 on"),
@@ -590,3 +602,8 @@ def test_a_key_that_a_cluster_does_not_have_is_refused(overrides: list[str], mes
 )
 def test_bands_are_a_list_with_or_without_brackets(typed: str, bands: list[int | str]) -> None:
     assert compose(f"source.bands={typed}").source.bands == bands
+
+
+def test_bands_replace_the_one_that_a_file_names_and_none_replaces_them() -> None:
+    assert compose("source=planet", "source.bands=all").source.bands == ["all"]
+    assert compose("source.bands=null", "source.band=2").source.band == 2

@@ -67,3 +67,10 @@ def test_what_would_run_code_or_cannot_be_is_refused(
         again(tmp_path, *words, **stored)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_band_beside_recorded_bands_is_refused_and_bands_replace_a_recorded_band(tmp_path: Path) -> None:
+    recorded = composed()["source"]
+    with pytest.raises(ConfigError, match=r"source.band=2: wanted no value, since source.bands=\[red\] says"):
+        again(tmp_path, "source.band=2", source={**recorded, "bands": ["red"]})
+    assert again(tmp_path, "source.bands=[red]", source={**recorded, "band": 2}).source.bands == ["red"]

@@ -1,6 +1,6 @@
 """Archives as a new user brings them, made small: names, folders, types, nodata and extents are as published.
 
-`python tests/users_archives.py FOLDER` writes all of them.
+`python tests/helpers/users_archives.py FOLDER` writes all of them.
 """
 
 import sys

@@ -144,6 +144,7 @@ def test_a_resumption_that_kept_nothing_says_what_it_reads_if_asked(tmp_path: Pa
     assert list(found.describe()) == []
     said = ["0 finished tasks are kept, 2 are to be read"]
     assert list(found.describe(explain=True))[:1] == said
+    assert list(found.describe_again()) == ["2 tasks are read without the scenes that are left out"]
 
 
 OTHERS = {
@@ -289,7 +290,7 @@ def test_a_failed_run_goes_on_once_its_scene_is_mended(
 
 
 def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(server: FaultyServer, tmp_path: Path) -> None:
-    code, _ = stopped(tmp_path, server, signal.SIGINT)
+    code, _ = stopped(tmp_path, server, signal.SIGINT, *EACH, "on_error=stop")
     assert code == 130
     (tmp_path / "buckets/b/S1A_20200103.tif").unlink()
     refused = asked(tmp_path, "resume", "run")
@@ -297,6 +298,7 @@ def test_a_scene_that_is_gone_may_be_left_out_by_the_policy(server: FaultyServer
     assert "on_error=skip" in refused.stderr
     again = asked(tmp_path, "resume", "run", "--", "on_error=skip")
     assert again.returncode == 0, again.stderr
+    assert [word for word in facts_of(tmp_path / "run")["overrides"] if "on_error" in word] == ["on_error=skip"]
     assert len(pd.read_parquet(tmp_path / "run/spatial_mean.parquet")) == SCENES - 1
     inputs = pd.read_parquet(tmp_path / "run/inputs.parquet")
     assert inputs.loc[inputs["skipped"], "scene"].tolist() == ["S1A_20200103"]

@@ -1,5 +1,6 @@
 """A stack for each band of the files."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,12 @@ def test_a_first_scene_without_a_header_is_named(tmp_path: Path) -> None:
 )
 def test_a_band_that_no_stack_has_is_refused(folder: Path, bands: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
+        parts_of(folder, "source.stack_by=[tile]", f"source.bands={bands}")
+
+
+@pytest.mark.parametrize(("bands", "names"), [("[1,red]", "1 and red"), ("[nir,red,2]", "nir and 2")])
+def test_a_band_with_two_names_is_refused_which_would_make_two_stacks(folder: Path, bands: str, names: str) -> None:
+    with pytest.raises(SourceError, match=rf"{re.escape(bands)}: {names} are the same band of .*a_20200101.tif; name"):
         parts_of(folder, "source.stack_by=[tile]", f"source.bands={bands}")
 
 

@@ -282,6 +282,7 @@ def test_a_file_that_is_no_json_is_refused_without_a_word_of_it(tmp_path: Path, 
     ("chosen", "words"),
     [
         ({"query": ["eo:cloud_cover<20"]}, "source.stac.query is a condition for an API, and source.url is a file"),
+        ({"query": ["eo:cloud_cover<20"]}, "choose by source.max_cloud or source.where.PROPERTY, or name the root"),
         ({"datetime": "2020"}, "choose by source.start and source.end"),
         ({"collections": ["x"]}, r"no STAC item is of source.stac.collections=\['x'\]; widen"),
     ],

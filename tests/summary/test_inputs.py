@@ -50,7 +50,7 @@ def test_files_beside_the_scenes_that_were_used_are_told(folder_of_scenes: Path)
     said = describe(replace(inputs, stack=replace(inputs.stack, scenes=scenes)))
     assert "placed by" not in describe(inputs)
     assert said.endswith(
-        "stored, 2 placed by a world file (data/a.tfw), 1 completed by a .aux.xml (data/b.tif.aux.xml)"
+        "in files, 2 placed by a world file (data/a.tfw), 1 completed by a .aux.xml (data/b.tif.aux.xml)"
     )
 
 
@@ -98,5 +98,5 @@ def test_the_masks_are_told_with_an_example_and_how_coarse_they_are(tmp_path: Pa
     source, mask = local_source(tmp_path, url=f"{tmp_path}/*_B.tif"), mask_settings(values=[3, 8], band=1)
     stack = masked_stack(source, mask)
     stored = stack.masks[0].size
-    text = f"; values 3, 8 of masks ({tmp_path.name}/20200101_QA.tif, 2 times coarser) hidden, {stored} B stored"
+    text = f"; values 3, 8 of masks ({tmp_path.name}/20200101_QA.tif, 2 times coarser) hidden, {stored} B in files"
     assert describe_inputs(Inputs(stack, ()), source, mask).endswith(text)
