@@ -12,7 +12,7 @@ from runner.record.stacks import FOLDER, OUTSIDE, StackRow, outside_of
 from runner.settings import SourceSettings
 from runner.source.parts import Part
 from runner.source.scenes import Archive
-from runner.summary import describe_keys
+from runner.summary import describe_guesses, describe_keys
 
 _MOST_PLANS = 20  # of stacks
 _MOST_NAMED = 10  # of stacks outside
@@ -87,6 +87,8 @@ def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int
         f"in all: {plural(len(ordered), 'stack')}, {plural(scenes, 'scene')}, {asked}, {size(stored)} stored, "
         f"{size(decoded)} decoded{memory}"
     )
+    for line in describe_guesses(plan for _, _, plan in ordered):
+        say(line)
 
 
 _PLAN_COLUMNS = [

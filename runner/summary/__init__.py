@@ -1,7 +1,7 @@
 """Lines and tables for the console: inputs, plan, passes, results."""
 
 from runner.summary.inputs import describe_inputs, describe_keys, describe_left_to_gdal, describe_skipped
-from runner.summary.plan import describe_groups, describe_too_few, describe_weights, show_plan
+from runner.summary.plan import describe_groups, describe_guesses, describe_too_few, describe_weights, show_plan
 from runner.summary.results import (
     describe_beyond,
     describe_compiling,
@@ -16,6 +16,7 @@ __all__ = [
     "describe_beyond",
     "describe_compiling",
     "describe_groups",
+    "describe_guesses",
     "describe_inputs",
     "describe_keys",
     "describe_left_to_gdal",

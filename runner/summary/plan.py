@@ -1,5 +1,7 @@
 """The plan on the console: a table of its passes, and lines for what a user may want otherwise."""
 
+from collections.abc import Iterable
+
 from runner.base.console import say, show_table, table
 from runner.base.humanize import listed, plural, size
 from runner.errors import printable
@@ -21,7 +23,7 @@ def show_plan(plan: Plan, stack: Stack) -> None:
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
     title = f"{stack.name}: {plural(len(stack.scenes), 'scene')}"
     show_table(table(title, ["", *(pass_.name for pass_ in plan.passes)], rows))
-    for line in (*_guesses(plan), *describe_weights(plan, stack), *describe_too_few(plan, stack)):
+    for line in (*describe_guesses([plan]), *describe_weights(plan, stack), *describe_too_few(plan, stack)):
         say(line)
     for stage in (stage for stage in plan.stages if stage.groups):
         say(f"{describe_groups(stage)}, {plural(len(stage.layers), 'raster')}")
@@ -55,9 +57,9 @@ def _about_cut_tiles(pass_: Pass, stack: Stack) -> str:
     )
 
 
-def _guesses(plan: Plan) -> list[str]:
+def describe_guesses(plans: Iterable[Plan]) -> list[str]:
     """Why the number of workers or of their threads is not known, once for all passes on the same cluster."""
-    return list(dict.fromkeys(pass_.workers.guess for pass_ in plan.passes if pass_.workers.guess))
+    return list(dict.fromkeys(one.workers.guess for plan in plans for one in plan.passes if one.workers.guess))
 
 
 def _workers(pass_: Pass) -> str:

@@ -32,6 +32,13 @@ def test_it_shows_the_dates_of_each_stack_and_the_keys_of_the_largest(
     assert shown.count("2020-01-06  2020-01-18  ") == 2
 
 
+def test_the_plan_of_an_archive_says_once_which_threads_are_only_assumed(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_archive_plan(compose(*source_words(archive), *BY_TILE, "cluster=gateway", "cluster.n_workers=2"))
+    assert capsys.readouterr().out.count("cluster=gateway: the threads of a worker are not known before it starts") == 1
+
+
 @pytest.mark.parametrize("headers", ["first", "all"])
 def test_a_stack_of_which_filters_leave_nothing_says_which(archive: Path, headers: str) -> None:
     words = [*source_words(archive), *BY_TILE, "source.start=2021-01-01", f"archive.headers={headers}"]

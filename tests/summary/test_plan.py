@@ -31,4 +31,4 @@ def test_the_plan_shows_no_number_that_is_only_assumed(
     pass_: Any = SimpleNamespace(cluster=cluster, workers=workers, tasks=range(8))
     assert (plan._workers(pass_), plan._tasks(pass_)) == (shown, tasks)
     both: Any = SimpleNamespace(passes=[pass_, pass_])
-    assert plan._guesses(both) == ([workers.guess] if workers.guess else [])
+    assert plan.describe_guesses([both, both]) == ([workers.guess] if workers.guess else [])
