@@ -12,7 +12,7 @@ from runner.record.stacks import FOLDER, OUTSIDE, StackRow, outside_of
 from runner.settings import SourceSettings
 from runner.source.parts import Part
 from runner.source.scenes import Archive
-from runner.summary import bytes_for_masks, describe_keys, requests_for_masks
+from runner.summary import bytes_for_masks, describe_guesses, describe_keys, requests_for_masks
 
 _MOST_PLANS = 20  # of stacks
 _MOST_NAMED = 10  # of stacks outside
@@ -89,6 +89,8 @@ def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int
         f"{requests_for_masks(costs)}, {size(stored)} stored in tiles{bytes_for_masks(costs)}, "
         f"{size(decoded)} decoded{memory}"
     )
+    for line in describe_guesses(plan for _, _, plan in ordered):
+        say(line)
 
 
 _PLAN_COLUMNS = [

@@ -13,7 +13,7 @@ from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.turns import most_computing, most_under_way, room_bytes
 from runner.base.console import progress_bar, say, tell
-from runner.errors import OutsideError, PlanError, RunnerError
+from runner.errors import ClusterError, OutsideError, PlanError, RunnerError
 from runner.host.memory import memory_limit_bytes
 from runner.host.once import Once
 from runner.model import Scene, Stack
@@ -194,6 +194,8 @@ class _Planner:
             return PlannedStack(part.name, inputs.stack, plan, notes=(*inputs.notes, *reused))
         except OutsideError as error:
             return PlannedStack(part.name, outside=str(error))
+        except ClusterError:  # which is no stack's own: the next one would wait for the same workers
+            raise
         except RunnerError as error:
             return PlannedStack(part.name, problem=str(error))
 

@@ -145,7 +145,8 @@ def _awaited(settings: ClusterSettings) -> int:
 
 def _missing(wanted: int, came: int, settings: ClusterSettings, why: str) -> str:
     count = f"{came} of {wanted} workers" if came else "no worker"
-    return f"{count} came within {key_of('start_timeout')}={settings.start_timeout:g} s{why and f': {why}'}"
+    why = why or "raise it if workers take longer to start, or look at the logs of what starts them"
+    return f"{count} came within {key_of('start_timeout')}={settings.start_timeout:g} s: {why}"
 
 
 def _patience(settings: ClusterSettings) -> float:

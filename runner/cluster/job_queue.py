@@ -2,16 +2,14 @@
 
 import logging
 import math
-import re
+import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -20,9 +18,10 @@ from dask.utils import parse_bytes as dask_bytes
 from distributed.core import Status
 
 from runner.base.humanize import plural
-from runner.base.redact import redact
 from runner.cluster.demand import Demand
+from runner.cluster.job_settings import leaving, refuse_missing, section_of, value_of, why_no_job
 from runner.cluster.keys import key_of
+from runner.cluster.queue_reasons import explained, ids_of, reason_of, why_refused
 from runner.cluster.started import Expected, Started, options_of
 from runner.cluster.tls import security_of
 from runner.errors import ClusterError
@@ -38,19 +37,7 @@ _CLASSES: Final = {
     ClusterKind.oar: "OARCluster",
 }
 _BY_PROJECT: Final = (ClusterKind.sge, ClusterKind.lsf, ClusterKind.oar)  # their name of an account
-# What tells why jobs wait; their ids follow.
-_REASONS: Final = {
-    ClusterKind.slurm: ("squeue", "--noheader", "--format=job %i: %T, %r", "--jobs"),
-    ClusterKind.pbs: ("qstat", "-s"),
-    ClusterKind.sge: ("qstat", "-j"),
-    ClusterKind.lsf: ("bjobs",),
-    ClusterKind.htcondor: ("condor_q",),
-    ClusterKind.oar: ("oarstat", "-j"),
-}
-_REASONS_OF_SGE: Final = re.compile(r"^(?:error reason|scheduling info:).*", re.MULTILINE | re.DOTALL)
 _LOGS: Final = "job_logs"
-_ASK_SECONDS: Final = 10.0
-_LEAVING: Final = (60.0, 0.1)  # before the walltime: seconds, but at most this share of it; half of it is the stagger
 RENEW_SECONDS: Final = 15.0  # between two looks for jobs that have ended
 
 log = logging.getLogger(__name__)
@@ -63,11 +50,13 @@ def job_queue(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
         with signals_held():
             cluster, demand = _made(settings, loop), Demand()
             exits.enter_context(cluster)
+            exits.callback(_let_close, cluster)
             renew: Callable[[], None]
             if settings.adapt.maximum is None:
-                _submitted(cluster, settings)
+                _submit(cluster, settings, settings.n_workers or 1)
                 renew = _Renewal(cluster, settings)
             else:
+                _submit(cluster, settings, settings.adapt.minimum)  # `adapt` leaves a queue's refusal to the log
                 renew = partial(_follow, _adapted(cluster, settings), settings, demand)
         yield Started(cluster, renew=renew, explain=lambda: explained(cluster, settings), demand=demand)
 
@@ -75,16 +64,13 @@ def job_queue(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
 def job_size(settings: ClusterSettings) -> Expected:
     """The workers of all jobs, as the settings and the user's jobqueue.yaml say."""
     _jobqueue()  # which loads the user's file into dask's config
-
-    def value(name: str) -> Any:
-        given = getattr(settings, name)
-        return given if given is not None else dask.config.get(f"jobqueue.{settings.kind.value}.{name}", None)
-
-    cores, memory = int(value("cores") or 1), value("memory")
-    processes = value("processes") or _processes_of(cores)
+    stated, memory = value_of(settings, "cores"), value_of(settings, "memory")
+    cores = int(stated or 1)
+    processes = value_of(settings, "processes") or _processes_of(cores)
     job_bytes = dask_bytes(memory) if memory is not None else None
     threads = max(cores // processes, 1)
-    return Expected(_jobs(settings, processes) * processes, threads, job_bytes and job_bytes // processes)
+    guess = "" if stated else f"{key_of('cores')} is not set, and the plan counts on one"
+    return Expected(_jobs(settings, processes) * processes, threads, job_bytes and job_bytes // processes, guess)
 
 
 def _jobqueue() -> ModuleType:
@@ -114,8 +100,10 @@ def _jobs(settings: ClusterSettings, processes: int) -> int:
 
 def _made(settings: ClusterSettings, loop: Any) -> Any:
     """The cluster object, without jobs. Raises ClusterError for settings that jobqueue refuses."""
-    name = settings.kind.value
-    configured = dask.config.get(f"jobqueue.{name}.scheduler-options", {})
+    of_kind, section = getattr(_jobqueue(), _CLASSES[settings.kind]), section_of(settings)
+    refuse_missing(settings)
+    _refuse_without_command(settings, of_kind.job_cls.submit_command)
+    configured = dask.config.get(f"{section}.scheduler-options", {})
     keywords = {
         "cores": settings.cores,
         "memory": settings.memory,
@@ -126,12 +114,12 @@ def _made(settings: ClusterSettings, loop: Any) -> Any:
         "interface": settings.interface,
         "job_extra_directives": _directives(settings),
         "job_script_prologue": settings.job_script_prologue or None,
-        "worker_extra_args": _leaving(settings),
-        "log_directory": settings.log_directory or dask.config.get(f"jobqueue.{name}.log-directory", None) or _LOGS,
+        "worker_extra_args": leaving(settings),
+        "log_directory": settings.log_directory or dask.config.get(f"{section}.log-directory", None) or _LOGS,
         **options_of(settings),
     }
     try:
-        return getattr(_jobqueue(), _CLASSES[settings.kind])(
+        return of_kind(
             loop=loop,
             security=security_of(settings.tls),
             silence_logs=logging.CRITICAL,
@@ -139,11 +127,16 @@ def _made(settings: ClusterSettings, loop: Any) -> Any:
             **{key: value for key, value in keywords.items() if value is not None},
         )
     except (ValueError, TypeError, RuntimeError, OSError) as error:
+        raise why_no_job(settings, error) from error
+
+
+def _refuse_without_command(settings: ClusterSettings, command: str) -> None:
+    """Raise ClusterError on a machine from which no job can be submitted."""
+    if shutil.which(command) is None:
         raise ClusterError(
-            f"{key_of()}={name}: dask-jobqueue says: {_one_line(error)}; set {key_of('cores')}, "
-            f"{key_of('memory')} and the like, "
-            f"or jobqueue.{name} in ~/.config/dask/jobqueue.yaml"
-        ) from error
+            f"{key_of()}={settings.kind.value}: there is no command '{command}' here; start the run on a machine from "
+            "which jobs can be submitted"
+        )
 
 
 def _directives(settings: ClusterSettings) -> Any:
@@ -153,65 +146,34 @@ def _directives(settings: ClusterSettings) -> Any:
     return settings.job_extra_directives or None
 
 
-def _leaving(settings: ClusterSettings) -> list[str] | None:
-    """Arguments by which workers leave before the walltime, not all at once, and hand over what they have."""
-    name = f"jobqueue.{settings.kind.value}"
-    own = dask.config.get(f"{name}.worker-extra-args", None) or []
-    walltime = walltime_seconds(settings.walltime or dask.config.get(f"{name}.walltime", None))
-    if walltime is None or any("--lifetime" in str(word) for word in own):
-        return None
-    before = min(_LEAVING[0], _LEAVING[1] * walltime)
-    lifetime, stagger = walltime - 1.5 * before, before / 2
-    return [*own, "--lifetime", f"{lifetime:.0f}s", "--lifetime-stagger", f"{stagger:.0f}s"]
-
-
-def walltime_seconds(text: str | None) -> float | None:
-    """The seconds of `30`, `10:00`, `02:00:00` or `1-12:00:00`, as queues write them; None for other forms.
-
-    Numbers without colons are minutes, and so is the last part of `HH:MM` in LSF; taken as less, workers leave earlier.
-    """
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", str(text).strip()) if text else None
-    if found is None:
-        return None
-    days, *parts = (int(part) if part is not None else None for part in found.groups())
-    given = [part for part in parts if part is not None]
-    if days is not None:
-        given += [0] * (3 - len(given))
-        return 86400.0 * days + sum(part * unit for part, unit in zip(given, (3600, 60, 1), strict=True))
-    if len(given) == 1:
-        return 60.0 * given[0]
-    return float(sum(part * 60**power for power, part in enumerate(reversed(given))))
-
-
-def _submitted(cluster: Any, settings: ClusterSettings) -> None:
-    """Submit the jobs, and wait until the queue has taken them. Raises ClusterError if it refuses them."""
-    jobs = _jobs(settings, cluster._dummy_job.worker_processes)  # noqa: SLF001 - the class has no other word for it
+def _submit(cluster: Any, settings: ClusterSettings, workers: int) -> None:
+    """Submit jobs for so many workers, and wait until the queue has taken them. Raises ClusterError if it refuses."""
+    processes = cluster._dummy_job.worker_processes  # noqa: SLF001 - the class has no other word for it
+    jobs = settings.jobs or math.ceil(workers / processes)
 
     async def submit() -> None:
         """As `cluster.scale`, which leaves a queue's refusal to the log."""
         while len(cluster.worker_spec) < jobs:
             cluster.worker_spec.update(cluster.new_worker_spec())
-        try:
-            await cluster._correct_state()  # noqa: SLF001 - it has no other
-        except BaseException:
-            for job in cluster.workers.values():
-                job.status = job.status if job.job_id else Status.failed  # or the cluster does not let itself be closed
-            raise
+        await cluster._correct_state()  # noqa: SLF001 - it has no other
 
     try:
         cluster.sync(submit)
-    except FileNotFoundError as error:
-        raise ClusterError(
-            f"{key_of()}={settings.kind.value}: there is no command '{error.filename}' here; start the run on a "
-            "machine from which jobs can be submitted"
-        ) from error
     except (RuntimeError, OSError, ValueError) as error:
-        said = re.search(r"stderr:\n(.+)", str(error), re.DOTALL)
         raise ClusterError(
-            f"{key_of()}={settings.kind.value}: the queue refuses the job: {_one_line(said[1] if said else error)}; "
-            f"the job script was:\n{cluster.job_script()}"
+            f"{key_of()}={settings.kind.value}: the queue refuses the job: {why_refused(error)}; the job script was:\n"
+            f"{cluster.job_script()}"
         ) from error
     log.info("%s of %s", plural(jobs, "job"), settings.kind.value)
+
+
+def _let_close(cluster: Any) -> None:
+    """Mark all jobs as ended. The cluster cancels them when it closes, and asserts that somebody has marked them.
+
+    dask-jobqueue does not. That shows only where jobs live on, as those do that an error's traceback refers to.
+    """
+    for job in list(cluster._created):  # noqa: SLF001 - as above
+        job.status = Status.failed
 
 
 def _adapted(cluster: Any, settings: ClusterSettings) -> Any:
@@ -247,44 +209,5 @@ class _Renewal:
         self._last = now
         if self._workers_came or not self._cluster.workers:  # it forgets jobs whose workers have come and gone
             self._cluster.scale(jobs=self._jobs)
-        elif _ids(self._cluster) and not _reason(self._settings.kind, _ids(self._cluster)):
+        elif (ids := ids_of(self._cluster)) and not reason_of(self._settings.kind, ids):
             raise ClusterError(explained(self._cluster, self._settings))
-
-
-def explained(cluster: Any, settings: ClusterSettings) -> str:
-    """The reasons that the queue gives for jobs that wait, or the end of their logs, and the job script."""
-    ids = _ids(cluster)
-    reason = _reason(settings.kind, ids) if ids else "no job is in the queue"
-    if not reason:
-        reason = f"{plural(len(ids), 'job')} {', '.join(ids)} ended before a worker came{_end_of_log(cluster, ids)}"
-    return f"{reason}; the job script was:\n{cluster.job_script()}"
-
-
-def _ids(cluster: Any) -> list[str]:
-    return [str(job.job_id) for job in cluster.workers.values() if getattr(job, "job_id", None)]
-
-
-def _reason(kind: ClusterKind, jobs: list[str]) -> str:
-    """What the queue says of jobs; nothing if it does not know them any more, or cannot be asked."""
-    command = [*_REASONS[kind], *([",".join(jobs)] if kind is ClusterKind.slurm else jobs)]
-    with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_SECONDS, check=False)
-        return f"{command[0]} says: {_one_line(reasons_of(done.stdout))}" if done.stdout.strip() else ""
-    return f"{command[0]} does not answer"
-
-
-def reasons_of(said: str) -> str:
-    """The part of a queue's words that gives reasons: Grid Engine lists all that a job was submitted with before."""
-    found = _REASONS_OF_SGE.search(said)
-    return found[0] if found else said
-
-
-def _end_of_log(cluster: Any, jobs: list[str]) -> str:
-    folder = cluster._dummy_job.log_directory  # noqa: SLF001 - as above
-    files = [path for job in jobs for path in Path(folder or ".").glob(f"*{job}*") if path.is_file()]
-    lines = [line for path in files for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return f" (in {folder}: {redact(_one_line(lines[-1]))})" if lines else f"; look at their logs in {folder}"
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())

@@ -38,12 +38,23 @@ def _jobs(settings: ClusterSettings) -> Expected:
 def _hosts(settings: ClusterSettings) -> Expected:
     processes = settings.processes or 1
     threads = settings.threads_per_worker or max(cpu_count() // processes, 1)
-    return Expected(len(settings.hosts) * processes, threads, _stated_memory(settings))
+    workers = len(settings.hosts) * processes
+    return Expected(workers, threads, _stated_memory(settings), _guessed_threads(settings, threads))
 
 
 def _unknown(settings: ClusterSettings) -> Expected:
     """The least that there can be, unless the settings say more."""
-    return Expected(settings.n_workers or 1, settings.threads_per_worker or 1, _stated_memory(settings))
+    workers, threads = settings.adapt.maximum or settings.n_workers or 1, settings.threads_per_worker or 1
+    return Expected(workers, threads, _stated_memory(settings), _guessed_threads(settings, threads))
+
+
+def _guessed_threads(settings: ClusterSettings, assumed: int) -> str:
+    if settings.threads_per_worker is not None:
+        return ""
+    return (
+        f"{key_of()}={settings.kind.value}: the threads of a worker are not known before it starts, and the plan "
+        f"counts on {assumed}; {key_of('threads_per_worker')} says it"
+    )
 
 
 def _stated_memory(settings: ClusterSettings) -> int | None:

@@ -3,13 +3,16 @@
 import logging
 import socket
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 from runner.host.process_tree import Usage, own_usage
 
-_PATIENCE_SECONDS = 10.0  # for the scheduler to report losses
+_PATIENCE_SECONDS: Final = 10.0  # for the scheduler to report losses
+_SILENCE_SECONDS: Final = 2.0  # that a user is not told what is waited for
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +83,10 @@ class DaskWatch(Watch):
         return usage
 
 
-def await_answer(address: str, seconds: float) -> None:
-    """Wait until a scheduler answers at its address. Raises OSError if none does, ValueError for a wrong port.
+def await_answer(address: str, seconds: float, on_wait: Callable[[], None]) -> None:
+    """Wait until a scheduler answers at its address; `on_wait` is called once if that takes more than two seconds.
+
+    Raises OSError if none answers in time, ValueError for a wrong port.
 
     A scheduler greets whoever connects. Other servers wait for a request, and a dask client waits for them forever. A
     dask client could wait for the scheduler too, but after an interrupt it goes on for twice its timeout.
@@ -89,12 +94,22 @@ def await_answer(address: str, seconds: float) -> None:
     parts = urlsplit(address)
     if parts.scheme not in ("tcp", "tls") or parts.port is None:
         return
-    stop = time.monotonic() + seconds
+    started = time.monotonic()
+    with suppress(OSError):
+        _await_greeting(parts, started + min(seconds, _SILENCE_SECONDS))
+        return
+    if seconds > _SILENCE_SECONDS:
+        on_wait()
+    _await_greeting(parts, started + seconds)
+
+
+def _await_greeting(address: SplitResult, stop: float) -> None:
+    """Try until a server greets, or until the time is over. Raises OSError then."""
     while True:
         try:
             patience = max(stop - time.monotonic(), 0.1)
-            with socket.create_connection((parts.hostname, parts.port), timeout=patience) as connection:
-                if parts.scheme == "tcp" and not connection.recv(1):
+            with socket.create_connection((address.hostname, address.port), timeout=patience) as connection:
+                if address.scheme == "tcp" and not connection.recv(1):
                     raise ConnectionError("it closes the connection and sends nothing")
         except OSError:
             if time.monotonic() > stop:

@@ -20,6 +20,7 @@ class Expected(NamedTuple):
     processes: int
     threads: int
     memory_bytes: int | None
+    guess: str = ""  # why processes or threads are only assumed, and what would tell
 
 
 @dataclass(frozen=True, slots=True)

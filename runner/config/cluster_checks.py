@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from runner.cluster.walltime import refusal
 from runner.config.setting_fields import fields_of
 from runner.config.value_checks import check_bytes, require
 from runner.errors import ConfigError
@@ -26,9 +27,6 @@ _KINDS: Final = {
     "adapt": {*_QUEUES, ClusterKind.gateway, ClusterKind.plugin},
     **dict.fromkeys(
         (
-            "queue",
-            "account",
-            "walltime",
             "jobs",
             "cores",
             "memory",
@@ -38,6 +36,7 @@ _KINDS: Final = {
         ),
         _QUEUES,
     ),
+    **dict.fromkeys(("queue", "account", "walltime"), _QUEUES - {ClusterKind.htcondor}),  # a pool has none of them
 }
 
 
@@ -75,8 +74,9 @@ def _check_numbers(where: str, cluster: ClusterSettings) -> None:
     require(f"{where}.jobs", None in (cluster.jobs, cluster.n_workers), cluster.jobs, "jobs or n_workers, not both")
     holds = adapt.maximum is None or adapt.maximum >= adapt.minimum
     require(f"{where}.adapt.maximum", holds, adapt.maximum, f"{adapt.minimum} or more, which is the minimum")
-    walltime = cluster.walltime
-    is_time = walltime is None or re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}", walltime)
-    require(f"{where}.walltime", is_time, walltime, "a time such as 02:00:00 or 1-00:00:00")
+    wanted = refusal(cluster.kind, cluster.walltime) if cluster.walltime is not None else ""
+    require(f"{where}.walltime", not wanted, cluster.walltime, wanted)
     for word in cluster.options:
         require(f"{where}.options", re.fullmatch(r"\w+=.*", word, re.DOTALL), word, "NAME=VALUE")
+    for line in cluster.job_extra_directives if cluster.kind is ClusterKind.htcondor else ():
+        require(f"{where}.job_extra_directives", "=" in line, line, "NAME=VALUE")

@@ -36,11 +36,12 @@ class Task(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Processes of a cluster, threads and bytes of each (None: unknown), known before it starts."""
+    """Processes of a cluster, threads and bytes of each (None: unknown), as they are expected before it starts."""
 
     processes: int
     threads: int
     memory_bytes: int | None
+    guess: str = ""  # why processes or threads are only assumed, and what would tell
 
 
 class Layer(NamedTuple):

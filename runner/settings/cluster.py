@@ -76,11 +76,13 @@ class ClusterSettings:
     adapt: AdaptSettings = field(default_factory=AdaptSettings)
     """A number of workers that follows the tasks."""
     queue: str | None = None
-    """Queue of the jobs; a partition in Slurm. As all keys of jobs, null is what your `jobqueue.yaml` says."""
+    """Queue of the jobs; a partition in Slurm. HTCondor has none. As all keys of jobs, null is what your
+    `jobqueue.yaml` says."""
     account: str | None = None
-    """Account of the jobs; a project in some queueing systems."""
+    """Account of the jobs; a project in some queueing systems. HTCondor has none."""
     walltime: str | None = None
-    """Longest time of a job, such as `02:00:00`. Its workers leave a few minutes before, and another job follows."""
+    """Longest time of a job as its queue reads it, such as `02:00:00`, or `02:00` in LSF. HTCondor has none. Workers
+    leave shortly before, and another job follows."""
     jobs: Annotated[int | None, FROM_1] = None
     """Number of jobs. Each has `processes` workers. It takes the place of `n_workers`."""
     cores: Annotated[int | None, FROM_1] = None

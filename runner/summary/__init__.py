@@ -4,6 +4,7 @@ from runner.summary.inputs import describe_inputs, describe_keys, describe_left_
 from runner.summary.plan import (
     bytes_for_masks,
     describe_groups,
+    describe_guesses,
     describe_too_few,
     describe_weights,
     requests_for_masks,
@@ -24,6 +25,7 @@ __all__ = [
     "describe_beyond",
     "describe_compiling",
     "describe_groups",
+    "describe_guesses",
     "describe_inputs",
     "describe_keys",
     "describe_left_to_gdal",

@@ -1,6 +1,6 @@
 """The plan on the console: a table of its passes, and lines for what a user may want otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from runner.base.console import say, show_table, table
 from runner.base.humanize import listed, plural, size
@@ -11,7 +11,7 @@ from runner.planning.memory import large_tiles
 from runner.planning.memory_advice import REWRITE
 from runner.planning.records import Cost, Pass, Plan, StagePlan
 from runner.planning.weights import is_mercator
-from runner.settings import Over
+from runner.settings import ClusterKind, Over
 from runner.summary.inputs import describe_keys
 
 
@@ -23,7 +23,7 @@ def show_plan(plan: Plan, stack: Stack) -> None:
     rows = [[fact, *(column[fact] for column in facts)] for fact in facts[0]]
     title = f"{stack.name}: {plural(len(stack.scenes), 'scene')}"
     show_table(table(title, ["", *(pass_.name for pass_ in plan.passes)], rows))
-    for line in describe_weights(plan, stack) + describe_too_few(plan, stack):
+    for line in (*describe_guesses([plan]), *describe_weights(plan, stack), *describe_too_few(plan, stack)):
         say(line)
     for stage in (stage for stage in plan.stages if stage.groups):
         say(f"{describe_groups(stage)}, {plural(len(stage.layers), 'raster')}")
@@ -57,19 +57,39 @@ def _about_cut_tiles(pass_: Pass, stack: Stack) -> str:
     )
 
 
+def describe_guesses(plans: Iterable[Plan]) -> list[str]:
+    """Why the number of workers or of their threads is not known, once for all passes on the same cluster."""
+    return list(dict.fromkeys(one.workers.guess for plan in plans for one in plan.passes if one.workers.guess))
+
+
+def _workers(pass_: Pass) -> str:
+    """The number of worker processes and of their threads, as far as they are known."""
+    workers = pass_.workers
+    if not workers.guess:
+        return f"{_processes(pass_)} x {plural(workers.threads, 'thread')}"
+    if pass_.cluster.kind is ClusterKind.address:
+        return "no workers yet"
+    return f"{_processes(pass_)} x unknown threads"
+
+
 def _processes(pass_: Pass) -> str:
     """The number of worker processes, or the least and the largest number where it follows the tasks."""
     adapt, most = pass_.cluster.adapt, pass_.workers.processes
     return f"{adapt.minimum} to {most}" if adapt.maximum and adapt.minimum < most else f"{most}"
 
 
+def _tasks(pass_: Pass) -> str:
+    workers, tasks = pass_.workers, len(pass_.tasks)
+    return f"{tasks}" if workers.guess else f"{tasks}, {tasks / (workers.processes * workers.threads):.1f} a thread"
+
+
 def _plan_facts(pass_: Pass) -> dict[str, str]:
     cost, workers, chunks = pass_.cost, pass_.workers, pass_.chunks
     return {
         "statistics": "; ".join(f"{stage.over.value}: {', '.join(statistic_labels(stage))}" for stage in pass_.stages),
-        "cluster": f"{pass_.cluster.kind.value}, {_processes(pass_)} x {plural(workers.threads, 'thread')}",
+        "cluster": f"{pass_.cluster.kind.value}, {_workers(pass_)}",
         "task": f"{plural(chunks.time, 'scene')} x {chunks.y} x {chunks.x} pixels",
-        "tasks": f"{len(pass_.tasks)}, {len(pass_.tasks) / (workers.processes * workers.threads):.1f} a thread",
+        "tasks": _tasks(pass_),
         "requests": "by GDAL" if cost.requests is None else f"{cost.requests}{requests_for_masks([cost])}",
         "stored in tiles": f"{size(cost.stored_bytes)}{bytes_for_masks([cost])}",
         "decoded": size(cost.decoded_bytes),

@@ -1,6 +1,7 @@
 """The plan of an archive: its dates and keys, what is noted of its stacks, and why one of them has no scenes."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from stack_archives import source_words, write_archive
 
 from runner.archive.plan import show_archive_plan
 from runner.base.humanize import size
-from runner.errors import PlanError
+from runner.errors import ClusterError, PlanError
 
 BY_TILE = ["source.stack_by=[tile]", "source.where.band=VV"]
 
@@ -33,6 +34,23 @@ def test_it_shows_the_dates_of_each_stack_and_the_keys_of_the_largest(
     assert first.endswith(", 2020-01-06 00:00:00, tile 10T00, orbit ASC, band VV")
     assert last.endswith(", 2020-01-18 00:00:00, tile 10T00, orbit ASC, band VV")
     assert shown.count("2020-01-06  2020-01-18  ") == 2
+
+
+def test_the_plan_of_an_archive_says_once_which_threads_are_only_assumed(
+    archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_archive_plan(compose(*source_words(archive), *BY_TILE, "cluster=gateway", "cluster.n_workers=2"))
+    assert capsys.readouterr().out.count("cluster=gateway: the threads of a worker are not known before it starts") == 1
+
+
+def test_a_scheduler_that_does_not_answer_ends_the_plan_of_an_archive_at_its_first_stack(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Mock(side_effect=ClusterError("no dask scheduler answers"))
+    monkeypatch.setattr("runner.planning.planner.expected_workers", asked)
+    with pytest.raises(ClusterError, match="^no dask scheduler answers$"):
+        show_archive_plan(compose(*source_words(archive), *BY_TILE))
+    asked.assert_called_once()
 
 
 @pytest.mark.parametrize("headers", ["first", "all"])

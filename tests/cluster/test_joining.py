@@ -127,7 +127,7 @@ def test_a_plan_asks_the_scheduler_for_its_workers(cluster: DaskCluster) -> None
     for name in ("w0", "w1"):
         cluster.start_worker(name, "--nthreads", "3")
     with open_cluster(at(cluster.address, n_workers=2), {}):
-        assert expected_workers(at(cluster.address)) == (2, 3, 2**30)
+        assert expected_workers(at(cluster.address)) == (2, 3, 2**30, "")
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------

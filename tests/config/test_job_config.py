@@ -581,7 +581,22 @@ def test_a_source_of_stac_items_needs_no_pattern_of_dates() -> None:
     ("overrides", "message"),
     [
         (["slurm", "jobs=2", "n_workers=2"], "jobs=2: wanted jobs or n_workers, not both"),
-        (["slurm", "walltime=soon"], "walltime=soon: wanted a time such as 02:00:00"),
+        (["slurm", "walltime=soon"], "walltime=soon: wanted a time as slurm reads it: MM, MM:SS, HH:MM:SS or D-"),
+        (
+            ["pbs", "walltime=00:05"],
+            "walltime=00:05: wanted a minute or more, or workers cannot do anything; pbs",
+        ),
+        (["lsf", "walltime=02:00:00"], "walltime=02:00:00: wanted a time as lsf reads it: MM or HH:MM"),
+        (
+            ["htcondor", "walltime=02:00:00"],
+            "walltime: a cluster of kind 'htcondor' has no such key; slurm, pbs, sge, ",
+        ),
+        (["htcondor", "queue=long"], "queue: a cluster of kind 'htcondor' has no such key; slurm, pbs, sge, lsf, oar"),
+        (
+            ["htcondor", "account=me"],
+            "account: a cluster of kind 'htcondor' has no such key; slurm, pbs, sge, lsf, ",
+        ),
+        (["htcondor", "job_extra_directives=[x]"], "job_extra_directives=x: wanted NAME=VALUE"),
         (["slurm", "memory=much"], "memory=much: wanted auto or a size such as 2GiB"),
         (["slurm", "memory_limit=1GiB"], "memory_limit: a cluster of kind 'slurm' has no such key; sync, threads, "),
         (["slurm", "adapt.minimum=3", "adapt.maximum=2"], "adapt.maximum=2: wanted 3 or more, which is the minimum"),
