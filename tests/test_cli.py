@@ -137,7 +137,7 @@ def test_a_multirun_gives_each_job_a_folder(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_failing_job_of_a_multirun_leaves_the_others_and_exit_code_1(cli: Cli, tmp_path: Path) -> None:
-    done = cli("-m", *QUICK, "source.start=2020-01-01,2031-01-01")
+    done = cli("-m", *QUICK, "source.limit=2", "cluster.memory_limit=auto,1MB")
     assert done.returncode == 1
     statuses = [facts_of(path.parent)["status"] for path in sorted(tmp_path.glob("outputs/*/*_sweep/*/run.json"))]
     assert statuses == ["COMPLETED", "FAILED"]

@@ -17,7 +17,7 @@ from runner.archive.stack_jobs import ArchiveJob, advice_on
 from runner.archive.turns import Turns
 from runner.base.command import is_of_settings
 from runner.base.console import hushed
-from runner.base.overrides import key_of, without_folder
+from runner.base.overrides import key_of
 from runner.config.replay import keep_plain_config
 from runner.errors import ConfigError, OutsideError, RecordError, RunnerError
 from runner.host.once import Once
@@ -54,6 +54,10 @@ def warnings_hushed() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
+
+
+def _cutting(overrides: Sequence[str]) -> set[str]:
+    return {word for word in overrides if key_of(word) in _CUTTING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +117,8 @@ class StackRuns:
         before = self.record.run.archive
         if before is not None and Outlines(before.area_sha256, before.zones_sha256) != self.surroundings.outlines:
             return True
-        attempts, words = self.record.run.attempts, self.record.run.overrides
-        later = words[len(without_folder(attempts[0].overrides)) :] if attempts else ()
-        return any(key_of(word) in _CUTTING for word in later)
+        run = self.record.run
+        return any(_cutting(attempt.overrides) != _cutting(run.overrides) for attempt in run.attempts)
 
     def _earlier(self, part: Part) -> RunFolder | None:
         """The run that lies in a stack's folder; None if there is none that is of use. Raises RecordError."""
@@ -159,6 +162,7 @@ class StackRuns:
         shared = surroundings or self.surroundings
         try:
             refuse_if_stopped()
+            clear_unbegun(folder)
             if not (self.target and self._is_complete(part)):
                 with hushed(), self._started(part, headers or Once()) as (record, find):
                     StackRun(self.archive.settings_of(part), record, self.stores.beside(), shared).all_stages(find)
@@ -187,7 +191,6 @@ class StackRuns:
     def _started(self, part: Part, headers: Once[ReadScenes]) -> Iterator[tuple[RunRecord, Find]]:
         """The record of a stack's run and the way to its scenes: those that an earlier attempt found, or the listed."""
         folder = self.archive.folder_of(part)
-        clear_unbegun(folder)
         with held(folder) if self._earlier(part) else nullcontext():
             earlier = self._earlier(part)
             if earlier and earlier.status == "RUNNING":
