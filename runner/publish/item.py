@@ -137,13 +137,15 @@ def _derived_from(inputs: Inputs) -> Iterator[dict[str, str]]:
 
 def _uri(path: str) -> str:
     folder, name = os.path.split(path)
+    if not folder.startswith("/"):
+        folder = str(Path(folder).absolute())  # which the cache must not keep: the current folder may be another
     return f"{_folder_uri(folder)}/{quote(os.fsencode(name))}"
 
 
 @lru_cache(maxsize=256)
 def _folder_uri(folder: str) -> str:
-    """That of a folder, in which many scenes lie: the path of each takes long to take apart."""
-    return Path(folder).absolute().as_uri().removesuffix("/")
+    """That of an absolute folder, in which many scenes lie: the path of each takes long to take apart."""
+    return Path(folder).as_uri().removesuffix("/")
 
 
 # --- assets -----------------------------------------------------------------------------------------------------------

@@ -128,14 +128,25 @@ def test_it_links_its_scenes_as_far_as_a_reader_can_take_in(tmp_path: Path) -> N
     assert many["assets"]["inputs"]["href"] == "./inputs.parquet"
 
 
-@pytest.mark.parametrize("path", ["/data/a.tif", "/a.tif", "/d ä/50 % #1?.tif", "data/a.tif"])
-def test_files_of_this_machine_are_linked_as_pathlib_writes_them(tmp_path: Path, path: str) -> None:
+def link_to(folder: Path, path: str) -> str:
+    """The link of an item in a folder to its scene at a path."""
     inputs = inputs_of(2)
     stack = replace(inputs.stack, scenes=tuple(replace(scene, href=path) for scene in inputs.stack.scenes))
-    (link, _) = (
-        link for link in described(tmp_path, replace(inputs, stack=stack))["links"] if link["rel"] == "derived_from"
-    )
-    assert link["href"] == Path(path).absolute().as_uri()
+    links = described(folder, replace(inputs, stack=stack))["links"]
+    (link, _) = (link for link in links if link["rel"] == "derived_from")
+    return str(link["href"])
+
+
+@pytest.mark.parametrize("path", ["/data/a.tif", "/a.tif", "/d ä/50 % #1?.tif", "data/a.tif"])
+def test_files_of_this_machine_are_linked_as_pathlib_writes_them(tmp_path: Path, path: str) -> None:
+    assert link_to(tmp_path, path) == Path(path).absolute().as_uri()
+
+
+def test_a_link_follows_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for here in (tmp_path / "a", tmp_path / "b"):
+        here.mkdir()
+        monkeypatch.chdir(here)
+        assert link_to(here / "run", "data/c.tif") == (here / "data/c.tif").as_uri()
 
 
 def test_an_archive_is_a_collection_of_its_items(tmp_path: Path) -> None:
