@@ -57,6 +57,7 @@ def warnings_hushed() -> Iterator[None]:
 
 
 def _cutting(overrides: Sequence[str]) -> set[str]:
+    """The overrides of box, area, grid or zones."""
     return {word for word in overrides if key_of(word) in _CUTTING}
 
 
@@ -114,10 +115,10 @@ class StackRuns:
     @property
     def _is_cut_anew(self) -> bool:
         """Whether an attempt after the first has overrides of box, area or zones, or finds other polygons."""
-        before = self.record.run.archive
+        run = self.record.run
+        before = run.archive
         if before is not None and Outlines(before.area_sha256, before.zones_sha256) != self.surroundings.outlines:
             return True
-        run = self.record.run
         return any(_cutting(attempt.overrides) != _cutting(run.overrides) for attempt in run.attempts)
 
     def _earlier(self, part: Part) -> RunFolder | None:

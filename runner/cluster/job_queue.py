@@ -70,7 +70,8 @@ def job_size(settings: ClusterSettings) -> Expected:
     job_bytes = dask_bytes(memory) if memory is not None else None
     threads = max(cores // processes, 1)
     guess = "" if stated else f"{key_of('cores')} is not set, and the plan counts on one"
-    return Expected(_jobs(settings, processes) * processes, threads, job_bytes and job_bytes // processes, guess)
+    most = settings.adapt.maximum or settings.n_workers or 1
+    return Expected(_jobs(settings, most, processes) * processes, threads, job_bytes and job_bytes // processes, guess)
 
 
 def _jobqueue() -> ModuleType:
@@ -93,9 +94,9 @@ def _processes_of(cores: int) -> int:
     return processes
 
 
-def _jobs(settings: ClusterSettings, processes: int) -> int:
-    most = settings.adapt.maximum or settings.n_workers or 1
-    return settings.jobs or math.ceil(most / processes)
+def _jobs(settings: ClusterSettings, workers: int, processes: int) -> int:
+    """The jobs that have so many workers, unless their number is set."""
+    return settings.jobs or math.ceil(workers / processes)
 
 
 def _made(settings: ClusterSettings, loop: Any) -> Any:
@@ -148,8 +149,7 @@ def _directives(settings: ClusterSettings) -> Any:
 
 def _submit(cluster: Any, settings: ClusterSettings, workers: int) -> None:
     """Submit jobs for so many workers, and wait until the queue has taken them. Raises ClusterError if it refuses."""
-    processes = cluster._dummy_job.worker_processes  # noqa: SLF001 - the class has no other word for it
-    jobs = settings.jobs or math.ceil(workers / processes)
+    jobs = _jobs(settings, workers, cluster._dummy_job.worker_processes)  # noqa: SLF001 - it has no other word for it
 
     async def submit() -> None:
         """As `cluster.scale`, which leaves a queue's refusal to the log."""
@@ -197,7 +197,7 @@ class _Renewal:
 
     def __init__(self, cluster: Any, settings: ClusterSettings) -> None:
         self._cluster, self._settings = cluster, settings
-        self._jobs = _jobs(settings, cluster._dummy_job.worker_processes)  # noqa: SLF001 - as above
+        self._jobs = _jobs(settings, settings.n_workers or 1, cluster._dummy_job.worker_processes)  # noqa: SLF001 - as above
         self._last, self._workers_came = time.monotonic(), False
 
     def __call__(self) -> None:

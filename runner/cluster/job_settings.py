@@ -6,6 +6,7 @@ from typing import Any, Final
 import dask
 
 from runner.cluster.keys import key_of
+from runner.cluster.queue_reasons import one_line
 from runner.cluster.started import options_of
 from runner.cluster.walltime import SHORTEST_SECONDS, refusal, walltime_seconds
 from runner.errors import ClusterError
@@ -70,7 +71,7 @@ def leaving(settings: ClusterSettings) -> list[str] | None:
 
 def why_no_job(settings: ClusterSettings, error: Exception) -> ClusterError:
     """What dask-jobqueue says of settings that it refuses, and where to look."""
-    said = " ".join(str(error).partition(". Very likely")[0].split())  # all arguments follow, which are ours
+    said = one_line(str(error).partition(". Very likely")[0])  # all arguments follow, which are ours
     key = next((key_of(key) for words, key in _SUBJECTS if words in said), key_of("options"))
     return ClusterError(
         f"{key_of()}={settings.kind.value}: dask-jobqueue says: {said}; look at {key}, and at {section_of(settings)} "

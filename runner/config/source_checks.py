@@ -96,8 +96,8 @@ def check_mask(mask: MaskSettings) -> None:
         _refuse_other_than_one_rule(mask, given)
     else:
         example = "a mask, as by mask.href.replace=[SR_B4,QA_PIXEL] or mask.asset=qa_pixel"
-        for name, numbers in given.items():
-            require(name, False, numbers, example)
+        key, numbers = next(iter(given.items()), ("mask", None))
+        require(key, not given, numbers, example)
         require("mask.on_missing", mask.on_missing is OnError.stop, mask.on_missing.value, example)
 
 

@@ -114,7 +114,7 @@ class ZonalSums:
             return ()
         lanes, room = lanes_for(len(scenes)), len(scenes) * (runs.pixels + 4 * len(runs.zone))
         sums, weighted, weights = (
-            self._totals[name].in_lanes(scenes, zones, room) if name in self._totals else NO_LANES for name in _FUSED
+            self._totals[name].in_lanes(scenes, zones, room) if name in self._totals else _NO_LANES for name in _FUSED
         )
         counts = np.zeros((len(zones), lanes), np.int64)
         return OverZones(runs, place.row, counts, sums, weighted, weights, np.zeros(lanes))
@@ -125,7 +125,7 @@ class ZonalSums:
             return
         zones, _ = self._runs_at(place)
         self._counts[np.ix_(np.array(scenes, np.int64), zones)] += added.counts[:, : len(scenes)].T
-        for name, lanes in zip(_FUSED, added[3:6], strict=True):
+        for name, lanes in zip(_FUSED, (added.sums, added.weighted, added.weights), strict=True):
             if name in self._totals:
                 self._totals[name].take(lanes, scenes, zones)
 
@@ -237,4 +237,4 @@ def _spare(room: int) -> kernels.ZoneSpare:
     return kernels.ZoneSpare(cells, values, factors, np.empty(room, np.bool_), np.zeros(1, np.int64))
 
 
-NO_LANES: Final = LaneSums(np.empty((0, 2, 0)), np.empty(0), _spare(0))
+_NO_LANES: Final = LaneSums(np.empty((0, 2, 0)), np.empty(0), _spare(0))

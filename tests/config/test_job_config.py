@@ -263,7 +263,7 @@ def test_settings_that_contradict_each_other_are_refused(first: str, second: str
     [
         ("", "output.dir=: wanted a folder; '.' is the current one"),
         ("s3://bucket/means", "wanted a folder of this machine; output.upload takes the address of a bucket"),
-        ("/work/s3:/bucket/means", "wanted a folder of this machine"),  # as Hydra makes hydra.run.dir absolute
+        ("/data/s3:/bucket/means", "wanted a folder of this machine"),  # as Hydra makes hydra.run.dir absolute
         ("~no_such_user/x", "~no_such_user/x: the home folder it begins with is not known; write it out"),
     ],
 )
