@@ -51,8 +51,8 @@ class Cluster(Protocol):
         """The results of all tasks, as they are done; few of them wait to be taken.
 
         function(shared, tasks) yields a result for each task, in order, and may take the next task before. It runs once
-        on each thread of this process, and once for each task elsewhere. If the generator ends before the last result,
-        `stop` is called, so that tasks under way in this process end too.
+        on each thread of this process, and once for each bundle of tasks elsewhere. If the generator ends before the
+        last result, `stop` is called, so that tasks under way in this process end too.
         """
 
     def everywhere(self, function: Callable[..., Answer], *arguments: Any) -> dict[str, Answer]:

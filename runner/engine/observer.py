@@ -63,7 +63,7 @@ def failures_observed(watch: Watch, observer: Observer) -> Iterator[list[Loss]]:
 def _report_losses(watch: Watch, observer: Observer, losses: list[Loss]) -> None:
     losses += watch.losses()
     for loss in losses:
-        log.warning("worker %s was lost with %d tasks", loss.worker, len(loss.keys), extra={"worker": loss.worker})
+        log.warning("worker %s was lost with what it had under way", loss.worker, extra={"worker": loss.worker})
         for key in loss.keys:
             place = Place(loss.worker, key)
             observer.failed(TaskTrace(None, None, place, None, loss.time, error="lost with its worker"))

@@ -1,7 +1,7 @@
 """`trace.parquet`: a row for every attempt at a task."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,17 +83,19 @@ class TraceLog:
             rows.append(_row(entry, tries[entry.name, entry.trace.number]))
         write_table(self._path, table_of(rows, SCHEMA))
 
-    def _numbered(self) -> list[_Entry]:
-        """All of them; a task that was lost with its worker is known by its key if another worker has done it since."""
-        traces = [entry.trace for entry in self._entries]
-        successes = {trace.place.key: trace for trace in traces if trace.place and trace.task}
-
-        def with_number(entry: _Entry) -> _Entry:
+    def _numbered(self) -> Iterator[_Entry]:
+        """All of them; tasks that were lost with their worker are known by their key, if they were done since."""
+        done = defaultdict[str, list[TaskTrace]](list)
+        for trace in (entry.trace for entry in self._entries):
+            if trace.task and trace.place and trace.place.key:
+                done[trace.place.key].append(trace)
+        for entry in self._entries:
             trace = entry.trace
-            success = successes.get(trace.place.key) if trace.place and trace.place.key and not trace.task else None
-            return replace(entry, trace=replace(trace, number=success.number, task=success.task)) if success else entry
-
-        return [with_number(entry) for entry in self._entries]
+            again = () if trace.task or not trace.place or not trace.place.key else done.get(trace.place.key, ())
+            if not again:
+                yield entry
+            for success in again:
+                yield replace(entry, trace=replace(trace, number=success.number, task=success.task))
 
 
 def _row(entry: _Entry, attempt: int) -> dict[str, Any]:

@@ -295,22 +295,40 @@ def test_a_scheduler_that_is_gone_ends_the_run_as_a_fault_of_the_cluster(tmp_pat
             process.kill()
 
 
-def die(_: None, tasks: Iterator[NumberedTask]) -> Iterator[None]:
+def die(killer: int, tasks: Iterator[NumberedTask]) -> Iterator[None]:
     for task in tasks:
-        if task.number == 3:
+        if task.number == killer:
             os.kill(os.getpid(), signal.SIGKILL)
         yield
 
 
 @pytest.mark.slow
-def test_a_task_that_kills_its_workers_is_handed_back() -> None:
-    tasks = [NumberedTask(number, Task(Window(64 * number, 0, 64, 100), 0, 2)) for number in range(6)]
+@pytest.mark.parametrize("killer", [1, 105])  # beside another, and among the tasks of a bundle
+def test_of_all_tasks_whose_workers_died_the_one_that_killed_them_is_handed_back(killer: int) -> None:
+    tasks = [NumberedTask(number, Task(Window(64 * number, 0, 64, 100), 0, 2)) for number in range(200)]
+    settings = ClusterSettings(ClusterKind.processes, n_workers=1, threads_per_worker=1)
     with (
-        open_cluster(ClusterSettings(ClusterKind.processes, n_workers=1), {}) as cluster,
+        open_cluster(settings, {}) as cluster,
         pytest.raises(KillingTaskError, match="workers died over and over") as caught,
     ):
-        list(cluster.map(die, None, tasks, lambda: None))
-    assert isinstance(caught.value.work, NumberedTask)
+        list(cluster.map(die, killer, tasks, lambda: None))
+    assert caught.value.work == tasks[killer]
+
+
+def die_thrice(folder: Path, numbers: Iterator[int]) -> Iterator[int]:
+    for number in numbers:
+        if number == 1 and len(list(folder.iterdir())) < 3:
+            (folder / str(os.getpid())).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield number
+
+
+@pytest.mark.slow
+def test_a_task_that_killed_its_workers_beside_others_is_tried_alone(tmp_path: Path) -> None:
+    settings = ClusterSettings(ClusterKind.processes, n_workers=1, threads_per_worker=1)
+    with open_cluster(settings, {}) as cluster:
+        assert sorted(cluster.map(die_thrice, tmp_path, list(range(100)), lambda: None)) == list(range(100))
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_the_task_that_killed_its_workers_is_named_with_its_scenes() -> None:

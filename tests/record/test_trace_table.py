@@ -215,17 +215,20 @@ def test_an_attempt_becomes_a_row(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_task_that_was_lost_is_the_one_that_was_done_again(tmp_path: Path) -> None:
+def test_tasks_that_were_lost_are_those_of_their_key_that_were_done_again(tmp_path: Path) -> None:
     log = TraceLog(tmp_path / "trace.parquet")
     for key in ("k-1", "k-2"):
         log.add("a", ["a"], TaskTrace(None, None, Place("tcp://w:0", key), None, 0.5, error="lost with its worker"))
     log.add("a", ["a"], DONE)
+    log.add("a", ["a"], replace(DONE, number=6, stopped=3.0))
     log.write()
     rows = pq.read_table(tmp_path / "trace.parquet").to_pylist()
     assert [(row["task"], row["attempt"], row["status"]) for row in rows] == [
         (5, 1, "failed"),
+        (6, 1, "failed"),
         (None, 1, "failed"),
         (5, 2, "done"),
+        (6, 2, "done"),
     ]
     assert rows[0]["first_scene"] == 3
 
