@@ -53,7 +53,7 @@ class RecordedPass(Observer):
 
     def compiling(self) -> None:
         """Say that kernels are being compiled."""
-        tell(summary.describe_compiling(self.pass_.reading.rule.pixels.dtype.name))
+        tell(summary.describe_compiling(f"{self.pass_.reading.rule.pixels.dtype.name} pixels"))
 
     def reused(self, trace: TaskTrace) -> None:
         """Record a task of an earlier attempt."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from runner.base.humanize import plural, relative_path
 from runner.cluster.open import SharedClusters
 from runner.config.bounded_yaml import load_yaml
 from runner.errors import ArchiveError, Interrupted, OtherStackFailed, OutputError
+from runner.host.compile_clock import compiling_told
 from runner.host.garbage import collect_as_usual
 from runner.host.heartbeat import beating, beside
 from runner.host.memory import memory_limit_bytes
@@ -59,6 +61,7 @@ from runner.source.parts import Part
 from runner.source.reachable import opened_source
 from runner.source.scenes import Archive, list_stacks
 from runner.source.stores import Stores
+from runner.summary import describe_compiling
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +97,7 @@ def run_archive(job: JobSettings, record: RunRecord, recorded: RecordedStacks | 
             stops_heeded(),
             warnings_hushed(),
             switching_often(),
+            compiling_told(partial(copy_context().run, _tell, [describe_compiling("the first stacks")])),
             clusters,
             opened_workers(reachable, stores, parts, outlines) as workers,
         ):

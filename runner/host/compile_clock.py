@@ -7,7 +7,7 @@ numba reports when it takes its compiler's lock, which it also does to load code
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 LOCK: Final = "numba:compiler_lock"
@@ -25,13 +25,13 @@ class _Clock:
     def __init__(self) -> None:
         self.thread = _Thread()
         self.compiled = 0  # functions, by all threads
-        self.tell: Callable[[], object] | None = None
+        self.tells: list[Callable[[], object]] = []  # of contexts within each other or side by side
 
     def begins(self, event: str) -> None:
         """Note when a thread asks for the compiler; report the first compilation."""
         if event == COMPILE:
-            tell, self.tell = self.tell, None
-            if tell:
+            tells, self.tells = self.tells, []
+            for tell in tells:
                 tell()
             return
         if self.thread.depth == 0:
@@ -66,8 +66,9 @@ def working_seconds() -> float:
 @contextmanager
 def compiling_told(tell: Callable[[], object]) -> Iterator[None]:
     """Call `tell` once, when this process starts to compile something in this context."""
-    CLOCK.tell = tell
+    CLOCK.tells.append(tell)
     try:
         yield
     finally:
-        CLOCK.tell = None
+        with suppress(ValueError):  # it was called
+            CLOCK.tells.remove(tell)

@@ -20,11 +20,9 @@ from runner.summary.plan import statistic_labels
 _WORTH_SAYING = 0.05  # seconds
 
 
-def describe_compiling(dtype: str | None = None) -> str:
-    """One line for a run whose kernels must be compiled; `dtype` if it is known of which pixels."""
-    return (
-        f"compiling{f' for {dtype} pixels' if dtype else ''}, which takes some seconds once; later runs find it on disk"
-    )
+def describe_compiling(what: str | None = None) -> str:
+    """One line for a run whose kernels must be compiled; `what` they are for, if that is known."""
+    return f"compiling{f' for {what}' if what else ''}, which takes some seconds once; later runs find it on disk"
 
 
 def describe_pass(pass_: PassRecord) -> str:

@@ -16,11 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 from jobs import Typed
+from numba.core import event
 from stac_items import collection_of, make_item, write_json
 from stack_archives import BY, DAYS, Tile, damage, rows, same_results, source_words, statuses, write_archive
 from typed import typed as typed_in
 from waiting import LONG, wait_until
 
+from runner.engine.tasks import run_tasks_of_bands
 from runner.record.run_folder import read_run
 
 
@@ -45,6 +47,17 @@ def assert_right(folder: Path, tile: Tile, band: str) -> None:
         pixels = tile.pixels(band, day).astype(np.float64)
         name = next(scene for scene in means if day in scene)
         np.testing.assert_allclose(means[name], pixels[pixels != 0].mean(), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_an_archive_says_that_it_compiles(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiling(*arguments: Any) -> Any:
+        with event.trigger_event("numba:compile"):  # as for pixels of which no kernel is on disk
+            return run_tasks_of_bands(*arguments)
+
+    monkeypatch.setattr("runner.engine.traced_tasks.run_tasks_of_bands", compiling)
+    done = typed(*source_words(write_archive(tmp_path / "data")), BY, "output.dir=out")
+    assert done.stderr.count("compiling for the first stacks, which takes some seconds once") == 1
 
 
 @pytest.mark.slow

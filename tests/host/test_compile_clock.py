@@ -75,3 +75,14 @@ def test_compiling_is_told_once_and_only_during_the_block() -> None:
         compile_something()
     compile_something()
     assert told == ["compiling"]
+
+
+def test_contexts_within_each_other_are_all_told() -> None:
+    told: list[str] = []
+    with compiling_told(lambda: told.append("archive")):
+        with compiling_told(lambda: told.append("a pass, with nothing to compile")):
+            pass
+        with compiling_told(lambda: told.append("a pass")):
+            compile_something()
+            compile_something()
+    assert told == ["archive", "a pass"]
