@@ -38,7 +38,8 @@ def multiples_figure(multiples: Multiples) -> Markup:
         "hatched where there is no data",
     ]
     about = tag("figcaption", f"{'; '.join(lines)}.")
-    return tag("figure", [tag("div", [grid, _colour_bar(every)], class_="scaled"), about], class_="groups")
+    scaled = tag("div", [grid, _colour_bar(every)], class_="scaled", style=f"--pictures:{len(shown)}")
+    return tag("figure", [scaled, about], class_="groups")
 
 
 def raster_figure(raster: Raster, *, large: bool) -> Markup:
