@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import dask
 
+from runner.base.humanize import one_line
 from runner.cluster.keys import key_of
-from runner.cluster.queue_reasons import one_line
 from runner.cluster.started import options_of
 from runner.cluster.walltime import SHORTEST_SECONDS, refusal, walltime_seconds
 from runner.errors import ClusterError

@@ -7,6 +7,7 @@ from typing import Any
 
 from distributed import SSHCluster
 
+from runner.base.humanize import one_line
 from runner.cluster.keys import key_of
 from runner.cluster.started import Started
 from runner.cluster.tls import security_of
@@ -69,7 +70,7 @@ def _explained(settings: ClusterSettings) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # errors of asyncssh, of dask and of the system have no base in common
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = one_line(error) or type(error).__name__
         raise ClusterError(
             f"{key_of()}=ssh: the workers on {', '.join(settings.hosts)} do not start ({said}); try "
             f"'ssh {settings.hosts[0]} {settings.ssh.remote_python or 'python'} -m distributed.cli.dask_spec --help', "

@@ -10,6 +10,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner.base.humanize import one_line
 from runner.errors import ConfigError
 
 _MOST_COPIES: Final = 10_000  # values that aliases may add to those that are written
@@ -21,7 +22,7 @@ def load_yaml(file: Path) -> Any:
         refuse_expansion(file.read_text("utf-8"), str(file))
         return OmegaConf.to_container(OmegaConf.load(file))
     except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}; it was altered") from error
+        raise ConfigError(f"{file}: cannot be read: {one_line(error)}; it was altered") from error
 
 
 def refuse_expansion(text: str, where: str) -> None:
