@@ -14,12 +14,11 @@ from types import ModuleType
 from typing import Any, Final
 
 import dask
-from dask.utils import parse_bytes as dask_bytes
 from distributed.core import Status
 
 from runner.base.humanize import plural
 from runner.cluster.demand import Demand
-from runner.cluster.job_settings import leaving, refuse_missing, section_of, value_of, why_no_job
+from runner.cluster.job_settings import job_size_of, leaving, refuse_missing, section_of, why_no_job
 from runner.cluster.keys import key_of
 from runner.cluster.queue_reasons import explained, ids_of, reason_of, why_refused
 from runner.cluster.started import Expected, Started, options_of
@@ -64,14 +63,13 @@ def job_queue(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
 def job_size(settings: ClusterSettings) -> Expected:
     """The workers of all jobs, as the settings and the user's jobqueue.yaml say."""
     _jobqueue()  # which loads the user's file into dask's config
-    stated, memory = value_of(settings, "cores"), value_of(settings, "memory")
-    cores = int(stated or 1)
-    processes = value_of(settings, "processes") or _processes_of(cores)
-    job_bytes = dask_bytes(memory) if memory is not None else None
-    threads = max(cores // processes, 1)
-    guess = "" if stated else f"{key_of('cores')} is not set, and the plan counts on one"
+    job = job_size_of(settings)
+    cores = job.cores or 1
+    processes = job.processes or _processes_of(cores)
+    threads, memory = max(cores // processes, 1), job.memory_bytes and job.memory_bytes // processes
+    guess = "" if job.cores else f"{key_of('cores')} is not set, and the plan counts on one"
     most = settings.adapt.maximum or settings.n_workers or 1
-    return Expected(_jobs(settings, most, processes) * processes, threads, job_bytes and job_bytes // processes, guess)
+    return Expected(_jobs(settings, most, processes) * processes, threads, memory, guess)
 
 
 def _jobqueue() -> ModuleType:

@@ -58,6 +58,8 @@ def test_a_walltime_is_read_as_its_queue_reads_it(text: str, seconds: tuple[floa
         ("sge", "02:00", "a time as sge reads it: SS or HH:MM:SS"),
         ("lsf", "00:05", ""),
         ("slurm", "1", ""),
+        ("slurm", "0", ""),  # no limit
+        ("pbs", "0", "a minute or more, or workers cannot do anything; pbs reads it as 0 s, by SS, "),
     ],
 )
 def test_a_walltime_that_does_not_fit_is_refused_with_how_it_is_read(kind: str, text: str, wanted: str) -> None:
@@ -85,12 +87,38 @@ def test_workers_leave_before_the_walltime_of_the_settings_or_of_the_users_file(
     assert arguments == (words and words.split())
 
 
-def test_a_walltime_of_the_users_file_that_is_too_short_is_refused_and_0_is_no_limit() -> None:
-    with dask.config.set({"jobqueue.slurm": {"walltime": "00:05"}}):
-        with pytest.raises(ClusterError, match=r"^walltime=00:05, of cluster\.options or jobqueue\.slurm in .*as 5 s"):
-            leaving(ClusterSettings(ClusterKind.slurm))
-        dask.config.set({"jobqueue.slurm": {"walltime": "0"}})
-        assert leaving(ClusterSettings(ClusterKind.slurm, walltime="0")) is None
+@pytest.mark.parametrize(
+    ("kind", "file", "given", "message"),
+    [
+        (
+            "slurm",
+            {"walltime": "00:05"},
+            {},
+            "walltime=00:05, of jobqueue.slurm in ~/.config/dask/jobqueue.yaml: want",
+        ),
+        ("pbs", {"walltime": 0}, {}, "walltime=0, of jobqueue.pbs in ~/.config/dask/jobqueue.yaml: wanted a minute or"),
+        ("lsf", {}, {"options": ["walltime=0"]}, "walltime=0, of cluster.options: wanted a minute or more"),
+        ("pbs", {"cores": "four"}, {}, "cores=four, of jobqueue.pbs in ~/.config/dask/jobqueue.yaml: wanted a whole"),
+        ("pbs", {}, {"options": ["cores=0"]}, "cores=0, of cluster.options: wanted a whole number from 1"),
+        ("pbs", {"memory": "much"}, {}, "memory=much, of jobqueue.pbs in ~/.config/dask/jobqueue.yaml: wanted a size"),
+        ("pbs", {"cores": 2}, {"processes": 4}, "cluster.processes=4: wanted at most 2, the cores of a job"),
+        ("pbs", {"cores": 1, "processes": 3}, {}, "processes=3, of jobqueue.pbs in ~/.config/dask/jobqueue.yaml: wan"),
+    ],
+)
+def test_a_value_of_the_users_file_or_of_options_is_checked_as_a_key_is(
+    kind: str, file: dict[str, Any], given: dict[str, Any], message: str
+) -> None:
+    settings = ClusterSettings(ClusterKind[kind], **given)
+    with dask.config.set({f"jobqueue.{kind}": file}), pytest.raises(ClusterError) as caught:
+        job_size(settings)
+        leaving(settings)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("given", [{"walltime": "0"}, {"options": ["walltime=0"]}, {}])
+def test_0_is_no_limit_in_slurm_wherever_it_is_set(given: dict[str, Any]) -> None:
+    with dask.config.set({"jobqueue.slurm": {"walltime": "0" if not given else "01:00:00"}}):
+        assert leaving(ClusterSettings(ClusterKind.slurm, **given)) is None
 
 
 # --- what a job needs -------------------------------------------------------------------------------------------------
