@@ -30,8 +30,8 @@ class Started:
     `scheduler` is what `distributed.Client` takes: an address or a cluster object. `security` is a
     `distributed.Security`, or None. Workers of `others` go on when the run ends; those that are `elsewhere` are not
     processes below this one. `renew` is called every few seconds and starts workers in place of those that have ended.
-    `replace` is told the address of a worker that is given up; it ends that worker, if it can, and returns True if
-    another takes its place.
+    `replace` is told the address of a worker that is silent, as its nanny is; it ends that worker, if it can, and
+    returns True if another takes its place.
     `explain` says why no worker has come: what the queue says, or where the logs are. `demand` is told what is left to
     do; a `renew` that knows it can let the number of workers follow.
     """
