@@ -131,6 +131,7 @@ def _await_workers(client: Any, settings: ClusterSettings, started: Started) -> 
                 raise ClusterError(_missing(wanted, came, settings, started.explain())) from error
             started.renew()
         else:
+            started.renew()  # which learns who has come
             return
 
 

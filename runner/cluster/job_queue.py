@@ -20,6 +20,7 @@ from runner.base.humanize import plural
 from runner.cluster.demand import Demand
 from runner.cluster.job_settings import job_size_of, leaving, refuse_missing, section_of, why_no_job
 from runner.cluster.keys import key_of
+from runner.cluster.lost_jobs import LostJobs
 from runner.cluster.queue_reasons import explained, ids_of, reason_of, why_refused
 from runner.cluster.started import Expected, Started, options_of
 from runner.cluster.tls import security_of
@@ -50,13 +51,13 @@ def job_queue(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
             cluster, demand = _made(settings, loop), Demand()
             exits.enter_context(cluster)
             exits.callback(_let_close, cluster)
-            renew: Callable[[], None]
             if settings.adapt.maximum is None:
                 _submit(cluster, settings, settings.n_workers or 1)
-                renew = _Renewal(cluster, settings)
+                follow = None
             else:
                 _submit(cluster, settings, settings.adapt.minimum)  # `adapt` leaves a queue's refusal to the log
-                renew = partial(_follow, _adapted(cluster, settings), settings, demand)
+                follow = partial(_follow, _adapted(cluster, settings), settings, demand)
+            renew = _Renewal(cluster, settings, follow)
         yield Started(cluster, renew=renew, explain=lambda: explained(cluster, settings), demand=demand)
 
 
@@ -191,21 +192,27 @@ def _follow(adaptive: Any, settings: ClusterSettings, demand: Demand) -> None:
 
 
 class _Renewal:
-    """Called every few seconds: submits jobs in place of those that have ended, if their workers ever came."""
+    """Called every few seconds: submits jobs in place of those that have ended, if their workers ever came.
 
-    def __init__(self, cluster: Any, settings: ClusterSettings) -> None:
-        self._cluster, self._settings = cluster, settings
-        self._jobs = _jobs(settings, settings.n_workers or 1, cluster._dummy_job.worker_processes)  # noqa: SLF001 - as above
+    `follow` changes the number of jobs before.
+    """
+
+    def __init__(self, cluster: Any, settings: ClusterSettings, follow: Callable[[], None] | None) -> None:
+        self._cluster, self._settings, self._follow = cluster, settings, follow
+        self._lost = LostJobs(cluster, RENEW_SECONDS)
         self._last, self._workers_came = time.monotonic(), False
 
     def __call__(self) -> None:
         """Look, if it is time. Raises ClusterError if jobs have ended before a worker came."""
+        if self._follow is not None:
+            self._follow()
+        self._lost.forget()
         now = time.monotonic()
-        self._workers_came = self._workers_came or bool(self._cluster.scheduler_info["workers"])
+        self._workers_came = self._workers_came or bool(self._cluster.scheduler.workers)
         if now - self._last < RENEW_SECONDS:
             return
         self._last = now
         if self._workers_came or not self._cluster.workers:  # it forgets jobs whose workers have come and gone
-            self._cluster.scale(jobs=self._jobs)
+            self._cluster.loop.add_callback(self._cluster._correct_state)  # noqa: SLF001 - as in `_submit`
         elif (ids := ids_of(self._cluster)) and not reason_of(self._settings.kind, ids):
             raise ClusterError(explained(self._cluster, self._settings))

@@ -10,6 +10,7 @@ import pytest
 
 from runner.cluster.job_queue import _made, job_size
 from runner.cluster.job_settings import leaving, refuse_missing, value_of, why_no_job
+from runner.cluster.lost_jobs import LostJobs
 from runner.cluster.open import open_cluster
 from runner.cluster.queue_reasons import reasons_of, why_refused
 from runner.cluster.walltime import refusal, walltime_seconds
@@ -161,6 +162,31 @@ def test_options_come_before_keys_and_keys_before_the_users_file() -> None:
 def test_the_plan_says_that_the_cores_of_a_job_are_not_known() -> None:
     assert job_size(ClusterSettings(ClusterKind.sge)).guess == "cluster.cores is not set, and the plan counts on one"
     assert not job_size(job_of(ClusterKind.sge)).guess
+
+
+# --- jobs that are lost -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "lost"),
+    [
+        (["C-1-0", "C-1-1"], [], ["C-1"]),  # a job of two workers
+        (["C-1-0", "C-1-1"], ["C-1-1"], []),  # one of which is there
+        (["C-1", "C-10"], ["C-10"], ["C-1"]),
+        ([], [], []),  # none has come yet
+    ],
+)
+def test_a_job_is_lost_once_all_its_workers_have_come_and_are_gone(
+    first: list[str], then: list[str], lost: list[str]
+) -> None:
+    called: list[str] = []
+    loop = SimpleNamespace(add_callback=lambda _, name: called.append(name))
+    cluster = SimpleNamespace(workers=dict.fromkeys(["C-1", "C-10"]), loop=loop)
+    jobs = LostJobs(cluster, seconds=0.0)
+    for names in (first, then):
+        cluster.scheduler = SimpleNamespace(workers={name: SimpleNamespace(name=name) for name in names})
+        jobs.forget()
+    assert called == lost
 
 
 # --- what queues say --------------------------------------------------------------------------------------------------
