@@ -33,7 +33,9 @@ def gateway(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
         yield Started(
             cluster,
             cluster.security,
+            nannies=False,  # the gateway itself starts another, and would end what a nanny has started
             renew=follower or (lambda: None),
+            replace=lambda _: True,
             explain=lambda: f"look at the logs of cluster {cluster.name}",
             demand=follower.demand if follower else Demand(),
         )

@@ -130,7 +130,7 @@ class Liveness:
         try:
             self.check()
             silent, remaining = self._client.run_on_scheduler(
-                _give_up_silent(end=not self._started.others), limit=self.seconds, callback_timeout=self.seconds
+                _give_up_silent(nannies=self._started.nannies), limit=self.seconds, callback_timeout=self.seconds
             )
         except Exception as error:  # noqa: BLE001 - a closed client raises several kinds
             problem = f"{gone(self._client)} ({type(error).__name__}: {error})"
@@ -197,11 +197,11 @@ def gone(client: Any) -> str:
     return f"{where} is gone or does not answer; look at its log, start it again, and resume"
 
 
-def _give_up_silent(*, end: bool) -> Callable[..., Any]:
+def _give_up_silent(*, nannies: bool) -> Callable[..., Any]:
     """A function sent by value, since a scheduler need not have this package.
 
-    It gives silent workers up, and lets the nanny beside each `end` it, suspended or not, and start another. Returns
-    the silent ones, with True for those of which a nanny has answered, and the number of the others.
+    It gives silent workers up, and lets their `nannies` end them, suspended or not, and start others. Returns the
+    silent ones, each with True if its nanny has answered, and the number of the workers that are left.
     """
 
     async def give_up(dask_scheduler: Any, limit: float) -> tuple[dict[str, bool], int]:
@@ -211,7 +211,7 @@ def _give_up_silent(*, end: bool) -> Callable[..., Any]:
         from distributed.core import rpc  # noqa: PLC0415
 
         async def ended(nanny: str | None) -> bool:
-            if not end or nanny is None:
+            if not nannies or nanny is None:
                 return False
             patience = min(limit / 4, 5.0)  # for a worker that is to end by itself, and then for the nanny's answer
             try:
