@@ -18,7 +18,7 @@ from distributed.core import Status
 
 from runner.base.humanize import plural
 from runner.cluster.demand import Demand
-from runner.cluster.job_settings import job_size_of, leaving, refuse_missing, section_of, why_no_job
+from runner.cluster.job_settings import job_size_of, leaving, refuse_missing, section_of, value_of, why_no_job
 from runner.cluster.keys import key_of
 from runner.cluster.lost_jobs import LostJobs
 from runner.cluster.queue_reasons import explained, ids_of, reason_of, why_refused
@@ -116,6 +116,7 @@ def _made(settings: ClusterSettings, loop: Any) -> Any:
         "job_script_prologue": settings.job_script_prologue or None,
         "worker_extra_args": leaving(settings),
         "log_directory": settings.log_directory or dask.config.get(f"{section}.log-directory", None) or _LOGS,
+        **_memory_of_cores(settings),
         **options_of(settings),
     }
     try:
@@ -137,6 +138,13 @@ def _refuse_without_command(settings: ClusterSettings, command: str) -> None:
             f"{key_of()}={settings.kind.value}: there is no command '{command}' here; start the run on a machine from "
             "which jobs can be submitted"
         )
+
+
+def _memory_of_cores(settings: ClusterSettings) -> dict[str, str]:
+    """OAR asks for memory by a property that each site names; without it, dask-jobqueue would warn on the console."""
+    name = "memory_per_core_property_name"
+    needed = settings.kind is ClusterKind.oar and value_of(settings, name) is None
+    return {name: "not_applicable"} if needed else {}
 
 
 def _directives(settings: ClusterSettings) -> Any:

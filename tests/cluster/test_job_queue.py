@@ -1,6 +1,7 @@
 """Jobs in queues without a queue: what a job needs, how walltimes are read, and what is said where no job starts."""
 
 import os
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import dask
 import pytest
 
-from runner.cluster.job_queue import _made, job_size
+from runner.cluster.job_queue import _made, _memory_of_cores, job_size
 from runner.cluster.job_settings import leaving, refuse_missing, value_of, why_no_job
 from runner.cluster.lost_jobs import LostJobs
 from runner.cluster.open import open_cluster
@@ -256,6 +257,23 @@ def test_what_a_queue_says_is_cut_to_its_reasons(said: str, reasons: str) -> Non
     assert reasons_of(said).startswith(reasons)
 
 
+@pytest.mark.parametrize(
+    ("kind", "file", "options", "name"),
+    [
+        ("oar", {}, [], "not_applicable"),
+        ("oar", {}, ["memory_per_core_property_name=memcore"], None),
+        ("oar", {"memory-per-core-property-name": "memcore"}, [], None),
+        ("slurm", {}, [], None),
+    ],
+)
+def test_oar_is_told_that_no_property_counts_memory_unless_one_is_named(
+    kind: str, file: dict[str, str], options: list[str], name: str | None
+) -> None:
+    with dask.config.set({f"jobqueue.{kind}": file}):
+        told = _memory_of_cores(ClusterSettings(ClusterKind[kind], options=options))
+    assert told.get("memory_per_core_property_name") == name
+
+
 # --- commands that stand for a queue ----------------------------------------------------------------------------------
 
 
@@ -309,3 +327,20 @@ def test_a_queue_whose_reason_is_lost_is_told_with_how_to_see_it(queue: Any) -> 
     lost = r"(?s)cluster=lsf: the queue refuses the job: 'bsub' ended with exit code 255 and did not say why.*#BSUB"
     with pytest.raises(ClusterError, match=lost), open_cluster(job_of(ClusterKind.lsf), {}):
         pytest.fail("there is a cluster")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", QUEUES)
+def test_no_warning_of_dask_jobqueue_reaches_the_console(
+    kind: ClusterKind, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("sbatch", "qsub", "bsub", "condor_submit", "oarsub"):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        _made(job_of(kind), None).close()
+    assert [str(one.message) for one in said if "dask_jobqueue" in one.filename] == []
