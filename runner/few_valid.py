@@ -1,26 +1,24 @@
 """Scenes with too few valid pixels, found by their own count once a pass is computed, and taken out of its sums."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from runner.base.console import progress_bar, tell
 from runner.base.humanize import plural
-from runner.checkpoint.split import SplitTasks
+from runner.checkpoint.split import SplitTasks, not_subtracted
 from runner.checkpoint.store import Partials
 from runner.cluster.open import Clusters
 from runner.engine.compute import compute_pass
 from runner.engine.results import PassResult
 from runner.errors import SourceError
 from runner.model import FEW_VALID, Inputs, Stack
-from runner.planning.records import Pass, StagePlan
+from runner.planning.records import Pass
 from runner.record.run_record import RunRecord
 from runner.recorded_pass import RecordedPass
-from runner.reduce.partial import NOT_SUMS
-from runner.reduce.statistics import statistic
-from runner.settings import Over, SourceSettings
+from runner.settings import SourceSettings
 from runner.source.stack import without_scenes
 from runner.source.stores import Stores
 
@@ -88,13 +86,3 @@ class FewValid(NamedTuple):
             observer = RecordedPass(split.pass_, record, 0, bar, None)
             result, usage = compute_pass(split.pass_, split.stack, observer, split, clusters)
         observer.computed(result, usage)
-
-
-def not_subtracted(stages: Iterable[StagePlan]) -> list[str]:
-    """The statistics over time that are made of more than sums, such as the least value or a median."""
-    names = dict.fromkeys(name for stage in stages if stage.over is Over.time for name in stage.statistics)
-    return [
-        name
-        for name in names
-        if statistic(name).ordered or any(getattr(statistic(name).needs, need) for need in NOT_SUMS)
-    ]

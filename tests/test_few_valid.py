@@ -18,8 +18,8 @@ from scenes_on_disk import speckle, write_boxes, write_scene
 from waiting import LONG, wait_until
 
 import runner
+from runner.checkpoint.split import not_subtracted
 from runner.errors import ConfigError, SourceError
-from runner.few_valid import not_subtracted
 from runner.settings import Over
 
 SHAPE, BLOCK = (96, 64), 32

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from runner.base.console import say, show_table, table
 from runner.base.humanize import listed, plural, relative_path, size
+from runner.cluster.started import Expected
 from runner.model import Stack
 from runner.planning.records import Plan
 from runner.record.reused_run import reuses
 from runner.record.stacks import FOLDER, OUTSIDE, StackRow, outside_of
-from runner.settings import SourceSettings
+from runner.settings import ClusterSettings, SourceSettings
 from runner.source.parts import Part
 from runner.source.scenes import Archive
 from runner.summary import bytes_for_masks, describe_guesses, describe_keys, requests_for_masks
@@ -66,10 +67,12 @@ def _is_left_out(setting: str, stacks: int) -> str:
     return f"{'lies' if stacks == 1 else 'lie'} outside of {setting}"
 
 
-def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int | None) -> None:
+def show_archive_plan(
+    stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int | None, holder: str = "this process"
+) -> None:
     """Print the plans of an archive's stacks, the largest first and up to some, and their totals.
 
-    How keys were read is shown of the largest.
+    The `holder` is what holds so many bytes. How keys were read is shown of the largest.
     """
     ordered = sorted(stacks, key=lambda stack: (-_stored(stack[2]), stack[0]))
     for line in describe_keys(ordered[0][1]):
@@ -83,7 +86,7 @@ def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int
     asked = "requests by GDAL" if None in requests else plural(sum(number or 0 for number in requests), "request")
     scenes = sum(len(stack.scenes) for _, stack, _ in ordered)
     stored, decoded = (sum(amount(plan) for _, _, plan in ordered) for amount in (_stored, _decoded))
-    memory = "" if peak_bytes is None else f"; this process holds up to {size(peak_bytes)}"
+    memory = "" if peak_bytes is None else f"; {holder} holds up to {size(peak_bytes)}"
     say(
         f"in all: {plural(len(ordered), 'stack')}, {plural(scenes, 'scene')}, {asked}"
         f"{requests_for_masks(costs)}, {size(stored)} stored in tiles{bytes_for_masks(costs)}, "
@@ -91,6 +94,19 @@ def show_archive_plan(stacks: Sequence[tuple[str, Stack, Plan]], peak_bytes: int
     )
     for line in describe_guesses(plan for _, _, plan in ordered):
         say(line)
+
+
+def describe_workers(cluster: ClusterSettings, workers: Expected) -> str:
+    """One line on the workers that run whole stacks, as far as they are known before they start."""
+    if workers.guess:
+        return workers.guess
+    least = cluster.adapt.minimum if cluster.adapt.maximum else workers.processes
+    number = f"{least} to " if least < workers.processes else ""
+    memory = "" if workers.memory_bytes is None else f" and {size(workers.memory_bytes)}"
+    return (
+        f"stacks run on {number}{plural(workers.processes, 'worker')} (archive.cluster={cluster.kind.value}), "
+        f"{plural(workers.threads, 'thread')}{memory} each"
+    )
 
 
 _PLAN_COLUMNS = [

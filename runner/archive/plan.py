@@ -9,10 +9,15 @@ from runner.archive import lines
 from runner.archive.batches import Planned, batch_bytes, batches, inputs_of_part, of_same_files, shared_plan
 from runner.archive.met_zones import describe_met_zones, met_zones, zone_names
 from runner.archive.notes import StackNotes
+from runner.archive.on_workers import runs_on_workers
 from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.turns import most_computing, most_under_way, room_bytes
+from runner.archive.worker_place import bytes_of_stacks, job_of_worker
 from runner.base.console import progress_bar, say, tell
+from runner.cluster.keys import cluster_named
+from runner.cluster.kinds import expected_workers
+from runner.cluster.started import Expected
 from runner.errors import ClusterError, OutsideError, PlanError, RunnerError
 from runner.host.memory import memory_limit_bytes
 from runner.host.once import Once
@@ -45,7 +50,10 @@ def show_archive_plan(job: JobSettings) -> None:
     archive = plan_archive(job)
     planned = archive.stacks
     if archive.together:
-        lines.show_archive_plan(archive.plans, peak_bytes(job, archive))
+        holder = "this process" if archive.workers is None else "each worker"
+        lines.show_archive_plan(archive.plans, peak_bytes(job, archive), holder)
+    if archive.workers is not None and job.archive.cluster is not None:
+        say(lines.describe_workers(job.archive.cluster, archive.workers))
     outside = _outside(planned)
     if outside and len(outside) < len(planned):
         say(lines.describe_outside(outside, len(planned)))
@@ -56,6 +64,7 @@ def show_archive_plan(job: JobSettings) -> None:
 
 def plan_archive(job: JobSettings) -> "PlannedArchive":
     """All stacks of a job's archive with their plans. Raises RunnerError."""
+    workers = _workers_of(job)
     with opened_source(job) as reachable:
         stores = stores_of(reachable)
         archive, parts = list_stacks(reachable.source, stores, reachable.mask)
@@ -69,13 +78,34 @@ def plan_archive(job: JobSettings) -> "PlannedArchive":
         if job.archive.shard:
             tell(describe_shard(job.archive.shard, taken, parts))
         names = zone_names(reachable, stores)
-        planned = list(_Planner(ArchiveJob.of(reachable), stores, archive).planned(taken))
+        planned = list(_Planner(ArchiveJob.of(_as_workers_run(reachable, workers)), stores, archive).planned(taken))
     notes = StackNotes()
     for stack in planned:
         notes.take(stack.name, stack.notes)
     notes.tell_others()
     met = [(stack.stack.grid, stack.zones) for stack in planned if stack.stack]
-    return PlannedArchive(tuple(planned), tuple(_read_together(taken, planned)), met_zones(names, met))
+    together = _read_together(taken, planned, limit_bytes_of(workers))
+    return PlannedArchive(tuple(planned), tuple(together), met_zones(names, met), workers)
+
+
+def _workers_of(job: JobSettings) -> Expected | None:
+    """The workers that run whole stacks; None if this process does. A running scheduler is asked."""
+    if job.archive.cluster is None or not runs_on_workers(job):
+        return None
+    with cluster_named("archive.cluster"):
+        return expected_workers(job.archive.cluster)
+
+
+def _as_workers_run(job: JobSettings, workers: Expected | None) -> JobSettings:
+    """The job, by the threads and in the memory of its workers."""
+    if workers is None:
+        return job
+    return job_of_worker(job, workers.threads, workers.memory_bytes and bytes_of_stacks(workers.memory_bytes))
+
+
+def limit_bytes_of(workers: Expected | None) -> int:
+    """The bytes that stacks may take where they run, as far as that is known."""
+    return bytes_of_stacks(workers.memory_bytes) if workers and workers.memory_bytes else memory_limit_bytes()
 
 
 def refuse_impossible(planned: "Sequence[PlannedStack]") -> None:
@@ -121,6 +151,7 @@ class PlannedArchive:
     stacks: tuple[PlannedStack, ...]
     together: tuple[dict[str, Planned], ...]
     zones: ZonesRecord
+    workers: Expected | None = None  # None if stacks run in this process
 
     @property
     def plans(self) -> list[tuple[str, Stack, Plan]]:
@@ -231,23 +262,23 @@ def _as_listed(plan: Plan, stack: Stack, example: Scene) -> Plan:
     return replace(plan, passes=tuple(replace(pass_, cost=as_listed(pass_.cost)) for pass_ in plan.passes))
 
 
-def _read_together(parts: Sequence[Part], stacks: Iterable[PlannedStack]) -> list[dict[str, Planned]]:
+def _read_together(parts: Sequence[Part], stacks: Iterable[PlannedStack], limit_bytes: int) -> list[dict[str, Planned]]:
     """The stacks that have a plan, by name, in the batches in which they are read."""
     planned = {stack.name: Planned(stack.stack, stack.plan) for stack in stacks if stack.stack and stack.plan}
     together: list[dict[str, Planned]] = []
     for group in of_same_files(part for part in parts if part.name in planned):
         names, stacks_of_group = [part.name for part in group], [planned[part.name] for part in group]
-        in_batches = batches(stacks_of_group, memory_limit_bytes())
+        in_batches = batches(stacks_of_group, limit_bytes)
         together += [{names[place]: stacks_of_group[place] for place in batch} for batch in in_batches]
     return together
 
 
 def peak_bytes(job: JobSettings, archive: PlannedArchive) -> int | None:
-    """The most that this process holds while stacks overlap; None where dask decides."""
+    """The most that this process, or each worker, holds while stacks overlap; None where dask decides."""
     together = [[planned.plan for planned in batch.values()] for batch in archive.together]
     plans = [plan for batch in together for plan in batch]
     if not plans or any(pass_.worker_bytes is None for plan in plans for pass_ in plan.passes):
         return None
     largest = sorted(map(batch_bytes, together), reverse=True)
-    room = min(room_bytes(plan, memory_limit_bytes()) for plan in plans)
+    room = min(room_bytes(plan, limit_bytes_of(archive.workers)) for plan in plans)
     return PROCESS_BYTES + max(min(sum(largest[: most_under_way(job)]), room), largest[0])

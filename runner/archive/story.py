@@ -6,17 +6,14 @@ Stacks overlap: while one is computed, the next is prepared and the last is writ
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from msgspec.structs import replace as changed
 
 from runner.archive import lines
-from runner.archive.batches import MOST_TOGETHER, of_same_files
 from runner.archive.met_zones import describe_met_zones, written_zones, zone_names
 from runner.archive.notes import StackNotes
 from runner.archive.on_workers import StacksOnWorkers, opened_workers
@@ -26,19 +23,20 @@ from runner.archive.rows import StackTable
 from runner.archive.shards import describe_shard, in_shard
 from runner.archive.stack_jobs import ArchiveJob
 from runner.archive.stack_runs import StackRuns, warnings_hushed
+from runner.archive.stacks_here import StacksHere
 from runner.archive.tables import raster_names, write_tables
-from runner.archive.turns import Turns, most_computing, most_under_way
+from runner.archive.turns import Turns, most_computing
 from runner.base.command import is_of_settings, way_on
 from runner.base.console import Update, progress_bar, say, tell
 from runner.base.humanize import plural, relative_path
 from runner.cluster.open import SharedClusters
 from runner.config.bounded_yaml import load_yaml
-from runner.errors import ArchiveError, Interrupted, OtherStackFailed, OutputError
+from runner.errors import ArchiveError, OtherStackFailed, OutputError
 from runner.host.compile_clock import compiling_told
 from runner.host.garbage import collect_as_usual
-from runner.host.heartbeat import beating, beside
+from runner.host.heartbeat import beating
 from runner.host.memory import memory_limit_bytes
-from runner.host.stopping import refuse_if_stopped, request_stop, stops_heeded
+from runner.host.stopping import request_stop, stops_heeded
 from runner.host.threads import switching_often
 from runner.job import kernels_loading
 from runner.output.inputs import write_left_out
@@ -53,7 +51,6 @@ from runner.record.run_folder import RunFolder, read_run
 from runner.record.run_record import RunRecord
 from runner.record.stack_rows import with_stacks_now
 from runner.record.stacks import FOLDER, OUTSIDE, STACKS, StackRow
-from runner.report.page import prepare
 from runner.settings import JobSettings
 from runner.source.gather import all_delivered
 from runner.source.outlines import outlines_of
@@ -148,13 +145,6 @@ def _going_on(record: RunRecord, stacks: int) -> Iterator[None]:
         raise
 
 
-class _UnderWay(NamedTuple):
-    """A stack that runs, and a number that it has in common with those of other bands of its files."""
-
-    part: Part
-    files: int
-
-
 class _Story:
     """The stacks of an archive while they run."""
 
@@ -209,55 +199,8 @@ class _Story:
 
         if self._elsewhere is not None:
             self._elsewhere.run_all(remaining, take)
-            return
-        waiting = enumerate(of_same_files(remaining))
-        drivers = most_under_way(self._whole.job)
-        pool = ThreadPoolExecutor(drivers * MOST_TOGETHER, "stack")
-        under_way: dict[Future[StackRow], _UnderWay] = {}
-        try:
-            self._start_first(pool, waiting, under_way)
-            with beside(partial(prepare, archive=True), "page"):
-                while self._submit(pool, waiting, under_way, drivers):
-                    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                        take(under_way.pop(future).part, future.result())
-                    if self._failure is None:  # whose own request ends the others alone
-                        refuse_if_stopped()
-        except KeyboardInterrupt as stop:
-            request_stop(partial(Interrupted, getattr(stop, "exit_code", 130) - 128))
-            raise
-        finally:
-            pool.shutdown()
-            for future, stack in under_way.items():
-                self._take(stack.part, future.result())
-
-    def _start_first(
-        self,
-        pool: ThreadPoolExecutor,
-        waiting: Iterator[tuple[int, list[Part]]],
-        under_way: dict[Future[StackRow], _UnderWay],
-    ) -> None:
-        """Let the first stack compute, or end, before others are prepared: they would hold it up, and threads idle."""
-        begun = self._runs.turns.begun
-        if self._submit(pool, waiting, under_way, 1):
-            for future in under_way:
-                future.add_done_callback(lambda _: begun.set())
-            begun.wait()
-
-    def _submit(
-        self,
-        pool: ThreadPoolExecutor,
-        waiting: Iterator[tuple[int, list[Part]]],
-        under_way: dict[Future[StackRow], _UnderWay],
-        most: int,
-    ) -> bool:
-        """Start stacks, unless one has failed that shall end the run; False if none is under way."""
-        while len({stack.files for stack in under_way.values()}) < most and self._failure is None:
-            files, parts = next(waiting, (0, []))
-            if not parts:
-                break
-            for part, run in zip(parts, self._runs.together(parts), strict=True):
-                under_way[pool.submit(run)] = _UnderWay(part, files)
-        return bool(under_way)
+        else:
+            StacksHere(self._runs, lambda: self._failure is not None).run_all(remaining, take)
 
     def _take(self, part: Part, row: StackRow) -> None:
         """Note how a stack ended."""

@@ -72,22 +72,30 @@ class WorkerPlace:
 
     def job(self) -> JobSettings:
         """The job, whose stages run on as many threads and in as much memory as this worker has."""
-        job = self.work.archive.job
-        threads, limit = self.worker.state.nthreads, f"{self.memory_bytes()}"
-        stages = {}
-        for name, stage in job.stages.items():
-            several = threads if stage.cluster.kind is ClusterKind.threads else None
-            own = stage.cluster.memory_limit
-            cluster = replace(
-                stage.cluster,
-                threads_per_worker=stage.cluster.threads_per_worker or several,
-                memory_limit=limit if own in (None, "auto") else own,
-            )
-            stages[name] = replace(stage, cluster=cluster)
-        return replace(job, stages=stages)
+        return job_of_worker(self.work.archive.job, self.worker.state.nthreads, self.memory_bytes())
 
     def memory_bytes(self) -> int:
         """The bytes that all stacks here may take, with the process."""
         own = self.work.memory_limit
         limit = parse_bytes(own) if own else self.worker.memory_manager.memory_limit
-        return int(_SHARE * min(limit or memory_limit_bytes(), memory_limit_bytes()))
+        return bytes_of_stacks(min(limit or memory_limit_bytes(), memory_limit_bytes()))
+
+
+def bytes_of_stacks(worker_bytes: int) -> int:
+    """The bytes that all stacks of a worker may take, with the process, of those that the worker may have."""
+    return int(_SHARE * worker_bytes)
+
+
+def job_of_worker(job: JobSettings, threads: int, limit_bytes: int | None) -> JobSettings:
+    """The job of an archive, whose stages run on so many threads of a worker, in so much memory if it is known."""
+    stages = {}
+    for name, stage in job.stages.items():
+        several = threads if stage.cluster.kind is ClusterKind.threads else None
+        own = stage.cluster.memory_limit
+        cluster = replace(
+            stage.cluster,
+            threads_per_worker=stage.cluster.threads_per_worker or several,
+            memory_limit=f"{limit_bytes}" if limit_bytes and own in (None, "auto") else own,
+        )
+        stages[name] = replace(stage, cluster=cluster)
+    return replace(job, stages=stages)

@@ -1,4 +1,4 @@
-"""Numbers, sizes, times and names as people read them; what is unknown is a dash."""
+"""Numbers, sizes, times, names and texts as people read them; what is unknown is a dash."""
 
 import math
 import re
@@ -154,6 +154,11 @@ def cut(text: str, most: int) -> str:
     """A text of at most `most` characters, the middle left out."""
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def one_line(text: object) -> str:
+    """A text, or what an error says, with its lines and spaces joined."""
+    return " ".join(str(text).split())
 
 
 def by(sides: Iterable[str]) -> str:

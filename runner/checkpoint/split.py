@@ -4,7 +4,7 @@ A sum over time tells nothing of its parts. So the scenes that are left out are 
 which are exact, are subtracted from what was kept with them.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,12 +19,23 @@ from runner.engine.tasks import TaskResult
 from runner.engine.trace import TaskTrace
 from runner.model import Stack
 from runner.planning.cost import cost_of_tasks
-from runner.planning.records import Pass, Task, lots_of_stages
+from runner.planning.records import Pass, StagePlan, Task, lots_of_stages
 from runner.read.header import Window
 from runner.reduce.partial import NOT_SUMS, Partial, subtract
+from runner.reduce.statistics import statistic
 from runner.settings import Over
 
 Numbers = npt.NDArray[np.int64]
+
+
+def not_subtracted(stages: Iterable[StagePlan]) -> list[str]:
+    """The statistics over time that are made of more than sums, such as the least value or a median."""
+    names = dict.fromkeys(name for stage in stages if stage.over is Over.time for name in stage.statistics)
+    return [
+        name
+        for name in names
+        if statistic(name).ordered or any(getattr(statistic(name).needs, need) for need in NOT_SUMS)
+    ]
 
 
 @dataclass(slots=True)
@@ -50,9 +61,8 @@ class SplitTasks:
         Nothing need be read for sums over space alone, which are kept scene by scene. Raises OutputError.
         """
         of_pass = partials.of_pass(pass_, stack)
-        held, numbers = of_pass.requirements.held, np.array(sorted(few), np.int64)
-        ordered = any(axis is Over.time for axis, _ in of_pass.requirements.ordered.values())
-        if of_pass.remaining.tasks or ordered or Over.time not in held or held[Over.time] & NOT_SUMS:
+        numbers = np.array(sorted(few), np.int64)
+        if of_pass.remaining.tasks or Over.time not in of_pass.requirements.held or not_subtracted(pass_.stages):
             return None
         of_few = replace(stack, scenes=tuple(stack.scenes[number] for number in numbers))
         scenes = numbers.tolist()

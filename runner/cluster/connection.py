@@ -7,6 +7,7 @@ from typing import Any
 
 from distributed import Client
 
+from runner.base.humanize import one_line
 from runner.cluster.keys import key_of
 from runner.cluster.started import Started
 from runner.errors import ClusterError
@@ -41,8 +42,7 @@ def connection_explained(settings: ClusterSettings) -> Iterator[None]:
             raise _not_trusted(settings, error.__cause__ or error) from error
         if settings.kind is not ClusterKind.address:
             raise ClusterError(
-                f"the dask scheduler of {key_of()}={settings.kind.value} "
-                f"does not answer ({' '.join(str(error).split())})"
+                f"the dask scheduler of {key_of()}={settings.kind.value} does not answer ({one_line(error)})"
             ) from error
         raise ClusterError(
             f"no dask scheduler answers at {settings.address} (wanted tcp://host:port, or tls://host:port with "
@@ -58,6 +58,6 @@ def _not_trusted(settings: ClusterSettings, error: BaseException) -> ClusterErro
             "key_file, or in dask's own config (distributed.comm.tls)"
         )
     return ClusterError(
-        f"{where}: TLS failed ({' '.join(str(error).split())}); the certificates of {key_of('tls')} must be of "
+        f"{where}: TLS failed ({one_line(error)}); the certificates of {key_of('tls')} must be of "
         "the scheduler's authority, and its address must begin with tls://"
     )

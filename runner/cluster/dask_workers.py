@@ -131,6 +131,7 @@ def _await_workers(client: Any, settings: ClusterSettings, started: Started) -> 
                 raise ClusterError(_missing(wanted, came, settings, started.explain())) from error
             started.renew()
         else:
+            started.renew()  # which learns who has come
             return
 
 
@@ -151,5 +152,5 @@ def _missing(wanted: int, came: int, settings: ClusterSettings, why: str) -> str
 
 def _patience(settings: ClusterSettings) -> float:
     """Seconds that a run goes on without any worker: in place of others, jobs wait in a queue and processes start."""
-    comes_back = settings.kind.is_queue or settings.kind is ClusterKind.processes
+    comes_back = settings.kind not in (ClusterKind.address, ClusterKind.plugin)
     return max(settings.silent_timeout, settings.start_timeout if comes_back else 0.0)

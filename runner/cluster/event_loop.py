@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from distributed.utils import LoopRunner
 
+from runner.base.humanize import one_line
 from runner.cluster.keys import key_of
 from runner.errors import ClusterError
 from runner.host.garbage import collection_paused
@@ -50,7 +51,7 @@ def start_explained(settings: ClusterSettings) -> Iterator[None]:
         yield
     except (RuntimeError, OSError) as error:
         raise ClusterError(
-            f"the worker processes do not start ({' '.join(str(error).split())}); ask for fewer by "
+            f"the worker processes do not start ({one_line(error)}); ask for fewer by "
             f"{key_of('n_workers')}, raise {key_of('start_timeout')}, which is "
             f"{settings.start_timeout:g} s, or choose threads"
         ) from error

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.base.humanize import one_line
 from runner.cluster.demand import Demand
 from runner.cluster.keys import key_of
 from runner.cluster.started import Started, options_of
@@ -32,7 +33,9 @@ def gateway(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
         yield Started(
             cluster,
             cluster.security,
+            nannies=False,  # the gateway itself starts another, and would end what a nanny has started
             renew=follower or (lambda: None),
+            replace=lambda _: True,
             explain=lambda: f"look at the logs of cluster {cluster.name}",
             demand=follower.demand if follower else Demand(),
         )
@@ -69,6 +72,6 @@ def _explained(settings: ClusterSettings) -> Iterator[None]:
     except (GatewayClusterError, GatewayServerError, OSError, ValueError, TypeError, TimeoutError) as error:
         where = f" at {settings.address}" if settings.address else ""
         raise ClusterError(
-            f"the gateway{where} gives no cluster ({' '.join(str(error).split()) or type(error).__name__}); look at "
+            f"the gateway{where} gives no cluster ({one_line(error) or type(error).__name__}); look at "
             f"{key_of('address')}, {key_of('auth')}, {key_of('options')} and the server's log"
         ) from error

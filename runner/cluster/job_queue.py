@@ -14,13 +14,13 @@ from types import ModuleType
 from typing import Any, Final
 
 import dask
-from dask.utils import parse_bytes as dask_bytes
 from distributed.core import Status
 
 from runner.base.humanize import plural
 from runner.cluster.demand import Demand
-from runner.cluster.job_settings import leaving, refuse_missing, section_of, value_of, why_no_job
+from runner.cluster.job_settings import job_size_of, leaving, refuse_missing, section_of, value_of, why_no_job
 from runner.cluster.keys import key_of
+from runner.cluster.lost_jobs import LostJobs
 from runner.cluster.queue_reasons import explained, ids_of, reason_of, why_refused
 from runner.cluster.started import Expected, Started, options_of
 from runner.cluster.tls import security_of
@@ -51,27 +51,26 @@ def job_queue(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
             cluster, demand = _made(settings, loop), Demand()
             exits.enter_context(cluster)
             exits.callback(_let_close, cluster)
-            renew: Callable[[], None]
             if settings.adapt.maximum is None:
                 _submit(cluster, settings, settings.n_workers or 1)
-                renew = _Renewal(cluster, settings)
+                follow = None
             else:
                 _submit(cluster, settings, settings.adapt.minimum)  # `adapt` leaves a queue's refusal to the log
-                renew = partial(_follow, _adapted(cluster, settings), settings, demand)
+                follow = partial(_follow, _adapted(cluster, settings), settings, demand)
+            renew = _Renewal(cluster, settings, follow)
         yield Started(cluster, renew=renew, explain=lambda: explained(cluster, settings), demand=demand)
 
 
 def job_size(settings: ClusterSettings) -> Expected:
     """The workers of all jobs, as the settings and the user's jobqueue.yaml say."""
     _jobqueue()  # which loads the user's file into dask's config
-    stated, memory = value_of(settings, "cores"), value_of(settings, "memory")
-    cores = int(stated or 1)
-    processes = value_of(settings, "processes") or _processes_of(cores)
-    job_bytes = dask_bytes(memory) if memory is not None else None
-    threads = max(cores // processes, 1)
-    guess = "" if stated else f"{key_of('cores')} is not set, and the plan counts on one"
+    job = job_size_of(settings)
+    cores = job.cores or 1
+    processes = job.processes or _processes_of(cores)
+    threads, memory = max(cores // processes, 1), job.memory_bytes and job.memory_bytes // processes
+    guess = "" if job.cores else f"{key_of('cores')} is not set, and the plan counts on one"
     most = settings.adapt.maximum or settings.n_workers or 1
-    return Expected(_jobs(settings, most, processes) * processes, threads, job_bytes and job_bytes // processes, guess)
+    return Expected(_jobs(settings, most, processes) * processes, threads, memory, guess)
 
 
 def _jobqueue() -> ModuleType:
@@ -117,6 +116,7 @@ def _made(settings: ClusterSettings, loop: Any) -> Any:
         "job_script_prologue": settings.job_script_prologue or None,
         "worker_extra_args": leaving(settings),
         "log_directory": settings.log_directory or dask.config.get(f"{section}.log-directory", None) or _LOGS,
+        **_memory_of_cores(settings),
         **options_of(settings),
     }
     try:
@@ -138,6 +138,13 @@ def _refuse_without_command(settings: ClusterSettings, command: str) -> None:
             f"{key_of()}={settings.kind.value}: there is no command '{command}' here; start the run on a machine from "
             "which jobs can be submitted"
         )
+
+
+def _memory_of_cores(settings: ClusterSettings) -> dict[str, str]:
+    """OAR asks for memory by a property that each site names; without it, dask-jobqueue would warn on the console."""
+    name = "memory_per_core_property_name"
+    needed = settings.kind is ClusterKind.oar and value_of(settings, name) is None
+    return {name: "not_applicable"} if needed else {}
 
 
 def _directives(settings: ClusterSettings) -> Any:
@@ -193,21 +200,27 @@ def _follow(adaptive: Any, settings: ClusterSettings, demand: Demand) -> None:
 
 
 class _Renewal:
-    """Called every few seconds: submits jobs in place of those that have ended, if their workers ever came."""
+    """Called every few seconds: submits jobs in place of those that have ended, if their workers ever came.
 
-    def __init__(self, cluster: Any, settings: ClusterSettings) -> None:
-        self._cluster, self._settings = cluster, settings
-        self._jobs = _jobs(settings, settings.n_workers or 1, cluster._dummy_job.worker_processes)  # noqa: SLF001 - as above
+    `follow` changes the number of jobs before.
+    """
+
+    def __init__(self, cluster: Any, settings: ClusterSettings, follow: Callable[[], None] | None) -> None:
+        self._cluster, self._settings, self._follow = cluster, settings, follow
+        self._lost = LostJobs(cluster, RENEW_SECONDS)
         self._last, self._workers_came = time.monotonic(), False
 
     def __call__(self) -> None:
         """Look, if it is time. Raises ClusterError if jobs have ended before a worker came."""
+        if self._follow is not None:
+            self._follow()
+        self._lost.forget()
         now = time.monotonic()
-        self._workers_came = self._workers_came or bool(self._cluster.scheduler_info["workers"])
+        self._workers_came = self._workers_came or bool(self._cluster.scheduler.workers)
         if now - self._last < RENEW_SECONDS:
             return
         self._last = now
         if self._workers_came or not self._cluster.workers:  # it forgets jobs whose workers have come and gone
-            self._cluster.scale(jobs=self._jobs)
+            self._cluster.loop.add_callback(self._cluster._correct_state)  # noqa: SLF001 - as in `_submit`
         elif (ids := ids_of(self._cluster)) and not reason_of(self._settings.kind, ids):
             raise ClusterError(explained(self._cluster, self._settings))

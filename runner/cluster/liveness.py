@@ -1,5 +1,6 @@
 """Liveness of a dask scheduler and its workers. A silent worker is given up, and others do its tasks.
 
+The nanny beside it ends its process and starts another. Where the nanny is silent too, what started the worker is told.
 A suspended process, or a machine that is cut off, keeps its connections open: a scheduler would wait for it for
 minutes, and a client would wait for its scheduler forever.
 """
@@ -129,16 +130,16 @@ class Liveness:
         try:
             self.check()
             silent, remaining = self._client.run_on_scheduler(
-                _give_up_silent(), limit=self.seconds, callback_timeout=self.seconds
+                _give_up_silent(nannies=self._started.nannies), limit=self.seconds, callback_timeout=self.seconds
             )
         except Exception as error:  # noqa: BLE001 - a closed client raises several kinds
             problem = f"{gone(self._client)} ({type(error).__name__}: {error})"
             self._problem = self._problem or problem
             return
         replaced = False
-        for worker in silent:
+        for worker, ended in silent.items():
             log.warning("worker %s was silent for %g s and is given up", worker, self.seconds)
-            replaced |= self._started.replace(worker)
+            replaced |= ended or self._started.replace(worker)
         now = time.time()
         if remaining or replaced:
             self._last_worker = now
@@ -196,16 +197,35 @@ def gone(client: Any) -> str:
     return f"{where} is gone or does not answer; look at its log, start it again, and resume"
 
 
-def _give_up_silent() -> Callable[..., Any]:
-    """A function sent by value, since a scheduler need not have this package."""
+def _give_up_silent(*, nannies: bool) -> Callable[..., Any]:
+    """A function sent by value, since a scheduler need not have this package.
 
-    async def give_up(dask_scheduler: Any, limit: float) -> tuple[list[str], int]:
-        import time  # noqa: PLC0415 - the scheduler's own
+    It gives silent workers up, and lets their `nannies` end them, suspended or not, and start others. Returns the
+    silent ones, each with True if its nanny has answered, and the number of the workers that are left.
+    """
+
+    async def give_up(dask_scheduler: Any, limit: float) -> tuple[dict[str, bool], int]:
+        import asyncio  # noqa: PLC0415 - the scheduler's own, as all below
+        import time  # noqa: PLC0415
+
+        from distributed.core import rpc  # noqa: PLC0415
+
+        async def ended(nanny: str | None) -> bool:
+            if not nannies or nanny is None:
+                return False
+            patience = min(limit / 4, 5.0)  # for a worker that is to end by itself, and then for the nanny's answer
+            try:
+                async with rpc(nanny, connection_args=dask_scheduler.connection_args) as beside:
+                    await asyncio.wait_for(beside.kill(timeout=patience, reason="silent"), 2 * patience)
+            except OSError:  # its machine is cut off, or all of it is suspended
+                return False
+            return True
 
         now = time.time()
-        silent = [worker.address for worker in dask_scheduler.workers.values() if now - worker.last_seen > limit]
+        silent = {w.address: w.nanny for w in dask_scheduler.workers.values() if now - w.last_seen > limit}
         for address in silent:
             await dask_scheduler.remove_worker(address, stimulus_id=f"silent-{now}")
-        return silent, len(dask_scheduler.workers)
+        answers = await asyncio.gather(*map(ended, silent.values()))
+        return dict(zip(silent, answers)), len(dask_scheduler.workers)  # noqa: B905 - that Python may be older
 
     return give_up

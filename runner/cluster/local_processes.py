@@ -1,12 +1,9 @@
 """Worker processes on this machine, started for a stage and ended after it."""
 
 import logging
-import os
 import resource
-import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from distributed import LocalCluster
@@ -42,16 +39,7 @@ def local_processes(settings: ClusterSettings, loop: Any) -> Iterator[Started]:
                 loop=loop,
             )
             started.enter_context(cluster)
-        yield Started(cluster, elsewhere=False, replace=partial(_replace, cluster))
-
-
-def _replace(cluster: LocalCluster, address: str) -> bool:
-    """End the process of a worker, suspended or not. Its nanny, which runs in this process, starts another."""
-    pids = [nanny.pid for nanny in [*cluster.workers.values()] if nanny.worker_address == address and nanny.pid]
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return bool(pids)
+        yield Started(cluster, elsewhere=False)
 
 
 def _refuse_few_files(workers: int) -> None:

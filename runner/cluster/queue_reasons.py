@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from runner.base.humanize import plural
+from runner.base.humanize import one_line, plural
 from runner.base.redact import redact
 from runner.settings import ClusterKind, ClusterSettings
 
@@ -76,8 +76,3 @@ def _end_of_log(cluster: Any, jobs: list[str]) -> str:
     files = [path for job in jobs for path in Path(folder or ".").glob(f"*{job}*") if path.is_file()]
     lines = [line for path in files for line in path.read_text("utf-8", "replace").splitlines() if line.strip()]
     return f" (in {folder}: {redact(one_line(lines[-1]))})" if lines else f"; look at their logs in {folder}"
-
-
-def one_line(text: object) -> str:
-    """A text with its lines joined."""
-    return " ".join(str(text).split())

@@ -26,7 +26,7 @@ def running_scheduler(settings: ClusterSettings, loop: Any) -> Iterator[Started]
     security = security_of(settings.tls)
     with connection_explained(settings):
         await_answer(settings.address or "", settings.start_timeout, partial(_tell_of_wait, settings))
-    yield Started(settings.address, security, others=True, explain=lambda: _start_workers(settings))
+    yield Started(settings.address, security, nannies=False, explain=lambda: _start_workers(settings))
 
 
 def _tell_of_wait(settings: ClusterSettings) -> None:

@@ -28,18 +28,18 @@ class Started:
     """A scheduler that runs, and whose workers are there or on their way.
 
     `scheduler` is what `distributed.Client` takes: an address or a cluster object. `security` is a
-    `distributed.Security`, or None. Workers of `others` go on when the run ends; those that are `elsewhere` are not
-    processes below this one. `renew` is called every few seconds and starts workers in place of those that have ended.
-    `replace` is told the address of a worker that is given up; it ends that worker, if it can, and returns True if
-    another takes its place.
+    `distributed.Security`, or None. Workers that are `elsewhere` are not processes below this one. `renew` is called
+    every few seconds and starts workers in place of those that have ended. A silent worker is ended by the nanny beside
+    it, which starts another; not without `nannies`, as where workers are others' own. `replace` is told the address of
+    one that no nanny has ended; it ends that worker, if it can, and returns True if another takes its place.
     `explain` says why no worker has come: what the queue says, or where the logs are. `demand` is told what is left to
     do; a `renew` that knows it can let the number of workers follow.
     """
 
     scheduler: Any
     security: Any = None
-    others: bool = False
     elsewhere: bool = True
+    nannies: bool = True
     renew: Callable[[], None] = lambda: None
     replace: Callable[[str], bool] = lambda _: False
     explain: Callable[[], str] = lambda: ""

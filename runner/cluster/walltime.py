@@ -44,8 +44,13 @@ def _sum(parts: list[int], units: tuple[int, ...]) -> float:
 
 
 def refusal(kind: ClusterKind, text: str) -> str:
-    """What is wanted in place of a walltime that the queue does not read, or that is too short; nothing if it fits."""
+    """What is wanted in place of a walltime that the queue does not read, or that is too short; nothing if it fits.
+
+    0 is no limit in Slurm, and no time at all elsewhere.
+    """
     seconds, form = walltime_seconds(kind, text), _FORMS[kind].text
+    if seconds == 0 and kind is ClusterKind.slurm:
+        return ""
     if seconds is None:
         return f"a time as {kind.value} reads it: {form}"
     if seconds < SHORTEST_SECONDS:

@@ -97,11 +97,37 @@ def _told(event: tuple[float, Mapping[str, str]]) -> None:
     tell(f"worker {facts['worker']}: {facts['problem']}")
 
 
-def _worker_plugin(name: str, setup: Setup, known: frozenset[str]) -> WorkerPlugin:
-    """The plugin that sets up a worker. Those that are not `known` leave if they cannot be used."""
-    find, ours, topic, only_warn = finder(), dict(versions_here()), _TOPIC, setup.only_warn
+def _preparation(setup: Setup) -> Callable[[], tuple[str | None, str | None, Callable[[], object]]]:
+    """A function, sent by value as the plugin, that sets up the process of a worker.
+
+    It returns a warning, or a problem for which the worker cannot be used, and the way back.
+    """
+    find, ours, only_warn = finder(), dict(versions_here()), setup.only_warn
     remedy = f", or set {key_of('versions')}=warn"
     steps = pickle.dumps((set_up, restore_environment, dict(setup.options), setup.prepare))
+
+    def prepared() -> "tuple[str | None, str | None, Callable[[], object]]":
+        import pickle  # noqa: PLC0415 - the worker's own
+
+        theirs = find()
+        other = ", ".join(f"{one} {theirs[one]}, here {ours[one]}" for one in ours if theirs[one] != ours[one])
+        missing = theirs["cog-stack-runner"] == "missing"
+        if other and (missing or not only_warn):
+            also = "" if missing else remedy
+            return None, f"it has {other}; install there what is here{also}", lambda: None
+        try:
+            set_up, restore, options, prepare = pickle.loads(steps)  # noqa: S301 - as every task is
+            before = set_up(options, prepare)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this worker cannot be used
+            return None, f"{error}" or type(error).__name__, lambda: None
+        return other and f"it has {other}; results may differ in bits", None, lambda: restore(before)
+
+    return prepared
+
+
+def _worker_plugin(name: str, setup: Setup, known: frozenset[str]) -> WorkerPlugin:
+    """The plugin that sets up a worker. Those that are not `known` leave if they cannot be used."""
+    prepared, topic = _preparation(setup), _TOPIC
 
     class WorkerSetup(WorkerPlugin):
         problem: str | None = None
@@ -111,31 +137,13 @@ def _worker_plugin(name: str, setup: Setup, known: frozenset[str]) -> WorkerPlug
             self.name = name
 
         async def setup(self, worker: Any) -> None:
-            import asyncio  # noqa: PLC0415 - the worker's own, as all below
+            import asyncio  # noqa: PLC0415 - the worker's own
 
-            other, self.problem = await asyncio.to_thread(self.prepared)
-            for said in filter(None, (other, self.problem)):
+            warning, self.problem, self.undo = await asyncio.to_thread(prepared)
+            for said in filter(None, (warning, self.problem)):
                 worker.log_event(topic, {"worker": worker.address, "problem": said})
             if self.problem and worker.address not in known:
                 await worker.close_gracefully(reason=self.problem)
-
-        def prepared(self) -> "tuple[str | None, str | None]":
-            """Set up this process. Returns a warning and a problem, if there are any."""
-            import pickle  # noqa: PLC0415
-
-            theirs = find()
-            other = ", ".join(f"{one} {theirs[one]}, here {ours[one]}" for one in ours if theirs[one] != ours[one])
-            missing = theirs["cog-stack-runner"] == "missing"
-            if other and (missing or not only_warn):
-                also = "" if missing else remedy
-                return None, f"it has {other}; install there what is here{also}"
-            try:
-                set_up, restore, options, prepare = pickle.loads(steps)  # noqa: S301 - as every task is
-                before = set_up(options, prepare)
-                self.undo = lambda: restore(before)
-            except Exception as error:  # noqa: BLE001 - whatever it is, this worker cannot be used
-                return None, f"{error}" or type(error).__name__
-            return other and f"it has {other}; results may differ in bits", None
 
         def teardown(self, worker: Any) -> None:  # noqa: ARG002 - dask's signature
             self.undo()

@@ -1,5 +1,6 @@
-"""YAML of others: read only where its anchors do not stand for more than a config can need."""
+"""YAML of others: anchors must not stand for more than a config can need, nor bare times for numbers."""
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +11,12 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from runner.base.humanize import one_line
 from runner.errors import ConfigError
 
 _MOST_COPIES: Final = 10_000  # values that aliases may add to those that are written
+# `walltime: 1:30:00` is the number 5400 in YAML 1.1, which no queue reads as an hour and a half.
+_TIME: Final = re.compile(r"^[^#\n]*?\b(\w+):[ \t]+([1-9]\d*(?::[0-5]?\d)+)[ \t]*(?=[,}\n#]|\Z)", re.MULTILINE)
 
 
 def load_yaml(file: Path) -> Any:
@@ -21,7 +25,7 @@ def load_yaml(file: Path) -> Any:
         refuse_expansion(file.read_text("utf-8"), str(file))
         return OmegaConf.to_container(OmegaConf.load(file))
     except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}; it was altered") from error
+        raise ConfigError(f"{file}: cannot be read: {one_line(error)}; it was altered") from error
 
 
 def refuse_expansion(text: str, where: str) -> None:
@@ -40,6 +44,15 @@ def refuse_expansion(text: str, where: str) -> None:
         raise ConfigError(f"{where}: its anchors (&name, *name) stand for over {_MOST_COPIES} values; write them out")
 
 
+def refuse_bare_time(text: str, where: str) -> None:
+    """Refuse a time without quotes, which YAML reads as a number. Raises ConfigError."""
+    if found := _TIME.search(text):
+        line = text.count("\n", 0, found.start(1)) + 1
+        raise ConfigError(
+            f"{where}:{line}: {found[1]}: {found[2]} is a number in YAML; write it in quotes, '{found[2]}'"
+        )
+
+
 def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
     """The values that a node stands for once its aliases are written out; without end if it holds itself."""
     known = sizes.get(id(node))
@@ -53,14 +66,16 @@ def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Config files as Hydra reads them, after a look at their anchors; it must have the name of what it replaces."""
+    """Config files as Hydra reads them, once their text is checked; it must have the name of what it replaces."""
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Raises ConfigError for a file that is refused, or nested too deeply."""
         file = Path(self.path, self._normalize_file_name(config_path))
         try:
             if file.is_file():
-                refuse_expansion(file.read_text("utf-8"), str(file))
+                text = file.read_text("utf-8")
+                refuse_expansion(text, str(file))
+                refuse_bare_time(text, str(file))
             return super().load_config(config_path)
         except RecursionError as error:
             raise ConfigError(f"{file}: is nested too deeply to be a config") from error

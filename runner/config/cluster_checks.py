@@ -74,9 +74,18 @@ def _check_numbers(where: str, cluster: ClusterSettings) -> None:
     require(f"{where}.jobs", None in (cluster.jobs, cluster.n_workers), cluster.jobs, "jobs or n_workers, not both")
     holds = adapt.maximum is None or adapt.maximum >= adapt.minimum
     require(f"{where}.adapt.maximum", holds, adapt.maximum, f"{adapt.minimum} or more, which is the minimum")
-    wanted = refusal(cluster.kind, cluster.walltime) if cluster.walltime is not None else ""
-    require(f"{where}.walltime", not wanted, cluster.walltime, wanted)
+    if cluster.kind.is_queue:
+        _check_job(where, cluster)
     for word in cluster.options:
         require(f"{where}.options", re.fullmatch(r"\w+=.*", word, re.DOTALL), word, "NAME=VALUE")
     for line in cluster.job_extra_directives if cluster.kind is ClusterKind.htcondor else ():
         require(f"{where}.job_extra_directives", "=" in line, line, "NAME=VALUE")
+
+
+def _check_job(where: str, cluster: ClusterSettings) -> None:
+    if cluster.walltime is not None:
+        wanted = refusal(cluster.kind, cluster.walltime)
+        require(f"{where}.walltime", not wanted, cluster.walltime, wanted)
+    cores, processes = cluster.cores, cluster.processes
+    holds = cores is None or processes is None or processes <= cores
+    require(f"{where}.processes", holds, processes, f"at most {cores}, the cores of a job")

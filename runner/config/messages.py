@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from runner.base.humanize import one_line
 from runner.base.overrides import parse
 from runner.base.suggest import did_you_mean, instead_of, nearest
 from runner.config.vocabulary import STAGES, groups, is_text, known_keys
@@ -51,7 +52,7 @@ def explain(error: Exception) -> ConfigError:
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if not isinstance(cause, OmegaConfBaseException):
         text = str(error)
-        return ConfigError(_first_that_matches(_OF_HYDRA, text) or " ".join(text.split()))
+        return ConfigError(_first_that_matches(_OF_HYDRA, text) or one_line(text))
     typed = re.search(r"Could not override '([^']+)'.*?(?:use \+[^=]+(=.*)|$)", str(error), re.DOTALL)
     key, value = (typed[1], typed[2] or "") if typed else (str(cause.full_key or cause.key), "")
     return ConfigError(_of_missing_stage(key, cause, value) or _of_key(key, _first_line(cause), value))
@@ -235,7 +236,7 @@ def _of_missing(error: MissingConfigException) -> str:
             f"--config-name {wanted}: there is no {wanted}.yaml; a job of your own is an experiment: put it into "
             f"my_conf/experiment/{wanted}.yaml and give --config-dir my_conf experiment={wanted}"
         )
-    return _of_default(str(error), wanted) or " ".join(str(error).split())
+    return _of_default(str(error), wanted) or one_line(error)
 
 
 def _misplaced(group: str, option: str, problem: str) -> str:

@@ -6,7 +6,6 @@ The type of a key's value settles what was meant, so that a text or a list needs
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Final
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -41,7 +40,7 @@ def refuse_overrides(words: Iterable[str]) -> None:
 
 def _refuse_unnamed_option(override: Override) -> None:
     """Raise ConfigError for a number, true or false in place of an option's name. A mapping changes keys."""
-    chosen = _chosen_by_name(override)
+    chosen = chosen_by_name(override)
     group, _, package = chosen.key.partition("@")
     if chosen.mark == "~" or group not in groups():
         return
@@ -63,29 +62,7 @@ def as_hydra_reads(words: Iterable[str], *, multirun: bool = False) -> list[str]
 
     Values with commas are a sweep's in a multirun, and a list, or one text, in a single run.
     """
-    return [str(_as_hydra_reads(_chosen_by_name(parse(word)), multirun)) for word in words]
-
-
-def once_each(words: Iterable[str]) -> list[str]:
-    """The overrides, in their order, without those whose value a later one of the same key replaces.
-
-    A `+` of the earlier one stays, by which the key is added. Keys that are left out, and mappings, which are merged
-    with what was there, replace nothing.
-    """
-    overrides: list[Override] = []
-    for override in map(parse, words):
-        earlier = next((one for one in overrides if _replaces(override, one)), None)
-        if earlier is not None:
-            overrides.remove(earlier)
-        overrides.append(replace(override, mark=override.mark or earlier.mark) if earlier else override)
-    return [str(override) for override in overrides]
-
-
-def _replaces(later: Override, earlier: Override) -> bool:
-    """True if both give a value to one key, whichever of its names they use, and that of the earlier is lost."""
-    both = (later, earlier)
-    gives = all(one.mark != "~" and one.value is not None for one in both) and not later.text.startswith("{")
-    return gives and len({_chosen_by_name(one).key for one in both}) == 1
+    return [str(_as_hydra_reads(chosen_by_name(parse(word)), multirun)) for word in words]
 
 
 def without_escapes(word: str) -> str:
@@ -115,7 +92,7 @@ def _as_hydra_reads(override: Override, multirun: bool) -> Override:
     return _list(override, parsed) if listed else _text(override, parsed, multirun)
 
 
-def _chosen_by_name(override: Override) -> Override:
+def chosen_by_name(override: Override) -> Override:
     """`stages.X.cluster=processes`, and `...cluster.kind=processes`, as the choice of a group; others as they are."""
     if override.left == "cluster.kind":
         return Override("", "cluster", override.text)

@@ -10,6 +10,7 @@ from functools import cache
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+from runner.base.humanize import one_line
 from runner.settings import Limits
 
 
@@ -75,7 +76,7 @@ def meaning(owner: type, name: str | None = None) -> str:
     It is empty where `runner.settings` has none.
     """
     if name is None:
-        return _one_line((owner.__doc__ or "").partition("\n\n")[0])
+        return one_line((owner.__doc__ or "").partition("\n\n")[0])
     return _texts(owner.__module__).get(owner.__name__, {}).get(name, "")
 
 
@@ -114,7 +115,7 @@ def _texts_in(owner: ast.ClassDef) -> dict[str, str]:
     for entry, below in zip(owner.body, owner.body[1:], strict=False):
         name = _assigned(entry)
         if name and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            texts[name] = _one_line(str(below.value.value))
+            texts[name] = one_line(str(below.value.value))
     return texts
 
 
@@ -122,7 +123,3 @@ def _assigned(entry: ast.stmt) -> str | None:
     """The name that a line such as `name: type = value` or `name = value` defines."""
     targets = [entry.target] if isinstance(entry, ast.AnnAssign) else getattr(entry, "targets", [])
     return next((target.id for target in targets if isinstance(target, ast.Name)), None)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

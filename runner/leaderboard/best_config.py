@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from runner.base import humanize
 from runner.base.atomic import write_text
+from runner.base.humanize import one_line
 from runner.base.tree import flat
 from runner.config import job_config
 from runner.config.bounded_yaml import load_yaml
@@ -84,7 +85,7 @@ def _text(board: Leaderboard, best: Row, run: RunFolder) -> str:
         *_origin(board, best, run),
         *([f"It differs from the winner's config in {', '.join(lost)}"] if lost else []),
     ]
-    comment = "".join(f"# {' '.join(line.split())}\n" for line in lines)
+    comment = "".join(f"# {one_line(line)}\n" for line in lines)
     return f"# @package _global_\n{comment}{body}"
 
 

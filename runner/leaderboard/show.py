@@ -9,7 +9,7 @@ from rich.table import Table
 
 from runner.base.command import command
 from runner.base.console import cell, say, show_table, width_of_terminal
-from runner.base.humanize import relative_path
+from runner.base.humanize import one_line, relative_path
 from runner.errors import RecordError
 from runner.leaderboard.answer import answer, reasons_once
 from runner.leaderboard.board import Leaderboard, read_leaderboard
@@ -67,7 +67,7 @@ def show_leaderboard(board: Leaderboard) -> None:
 
 def _reason(board: Leaderboard, group: list[Row], reason: str) -> str:
     """The reason of a group of jobs, in one line that names a single job once."""
-    row, line = group[0], " ".join(reason.split())
+    row, line = group[0], one_line(reason)
     status = "" if row.status is Status.COMPLETED else f"{row.status}: "
     name = board.names[row.job]
     named = "" if len(group) > 1 else f"job {row.job}: " if line.startswith(name) else f"job {row.job}, {name}: "

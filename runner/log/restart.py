@@ -33,7 +33,7 @@ def restarted_run(
     """
     from runner.base.redact import redact, redact_tree  # noqa: PLC0415 - as above
     from runner.config import job_config  # noqa: PLC0415 - all that a run imports, which the other verbs spare
-    from runner.config.overrides import once_each  # noqa: PLC0415 - as above
+    from runner.config.merged_overrides import merged  # noqa: PLC0415 - as above
     from runner.config.replay import keep_config  # noqa: PLC0415 - as above
     from runner.host.signals import stop_on_signals  # noqa: PLC0415 - as above
     from runner.publish.upload import uploaded_at_end  # noqa: PLC0415 - as above
@@ -47,7 +47,7 @@ def restarted_run(
     logging.getLogger().setLevel(logging.INFO)  # as Hydra's job_logging does
     folder = expanded(replay.job.output.dir).absolute()
     before = [word for word in without_folder(earlier.record.overrides) if resumed or key_of(word) != "reuse"]
-    arguments = [redact(word) for word in once_each([*before, *overrides])]
+    arguments = [redact(word) for word in merged(before, overrides, replay.job.stages)]
     attempt = replace(earlier.record, status=earlier.status)  # which may be KILLED, as run.json never says
     command = [redact(word) for word in sys.argv]
     reported = reported_run(folder, resolved, command, arguments, earlier=attempt if resumed else None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from runner.base.humanize import one_line
 from runner.errors import RecordError
 
 if TYPE_CHECKING:
@@ -129,4 +130,4 @@ def unreadable(path: Path, error: Exception) -> RecordError:
     """The problem of a result that cannot be read."""
     if not path.exists():
         return RecordError(f"{path} is gone")
-    return RecordError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}; it was cut off or altered")
+    return RecordError(f"{path} cannot be read: {one_line(error)[:300]}; it was cut off or altered")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from runner.errors import ReadError
 from runner.read.decode import Buffers, ByteArray, Pixels, TileDecoder, fast_path_refusal
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions
+from runner.read.fetch_ahead import fetch_ahead
 from runner.read.header import SceneFile, ScenePart, ScenePixels, Window, same_window
 from runner.read.inflation import InflateCounts, Inflation, Packed
 from runner.read.missing_tiles import MissingTiles

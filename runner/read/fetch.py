@@ -1,4 +1,4 @@
-"""Byte ranges of stored objects, fetched ahead of their use, pinned by ETag and retried.
+"""Byte ranges of stored objects, pinned by ETag and retried.
 
 The retries here are the only ones: those of the obstore client cannot be counted, and it returns a body that is
 shorter than requested as if it were whole. Every answer is compared with the requested version, since some servers
@@ -7,39 +7,30 @@ ignore If-Match.
 
 import asyncio
 import random
-import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
-from concurrent.futures import wait
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from math import inf
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
 
 from runner.base.shares import share_of
 from runner.errors import ReadError
-from runner.read.background import background_loop
-from runner.read.local_files import begin_local, read_local
+from runner.read.local_files import read_local
 from runner.read.refusals import RequestError
 from runner.read.services import S3, service_of
-from runner.read.stop_flag import StopFlag
 from runner.read.store_errors import ShortBodyError, StoreError, explain, is_past_the_end, may_pass
 from runner.read.version import ObjectPart, Version, if_match, refuse_changed, version_of
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
     from datetime import datetime
 
     from obstore import Bytes, GetOptions, GetResult
     from obstore.store import ObjectStore
 
-Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 FAILURES: Final = (BaseError, OSError, ValueError, RequestError)  # of requests
-_STOP_SECONDS: Final = 0.2  # between two looks at the stop flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,83 +106,6 @@ class ByteRange(NamedTuple):
     def part(self) -> str:
         """The bytes, for messages."""
         return f"bytes {self.start} to {self.stop}"
-
-
-def fetch_ahead(
-    ranges: Iterable[tuple[Item, ByteRange]], options: FetchOptions, stop: StopFlag | None = None
-) -> Generator[tuple[Item, "Bytes"], None, None]:
-    """Yield each item with the bytes of its range, in order, while the next ranges are on their way.
-
-    Close it to cancel what is under way. Raises ReadError, whose kind tells a missing object, and StoppedError.
-    """
-    with background_loop() as loop:
-        queue: _Queue[Item] = _Queue(loop, options, stop or StopFlag())
-        source = iter(ranges)
-        queue.fill(source)
-        while queue.waiting:
-            item, data = queue.take()
-            queue.fill(source)
-            yield item, data
-            del data  # or the consumer's last range would stay in memory while it waits for the next
-
-
-class _Waiting(NamedTuple, Generic[Item]):
-    """A range of a local file that is being read, or one that was asked for."""
-
-    item: Item
-    requested: ByteRange
-    local: "Future[ObjectPart | None] | None"
-    asked: "Future[Bytes] | None"
-
-
-@dataclass(slots=True)
-class _Queue(Generic[Item]):
-    """Ranges on their way, in order."""
-
-    loop: asyncio.AbstractEventLoop
-    options: FetchOptions
-    stop: StopFlag
-    waiting: deque["_Waiting[Item]"] = field(default_factory=deque)
-    ahead_bytes: int = 0
-
-    def fill(self, source: Iterator[tuple[Item, ByteRange]]) -> None:
-        """Start requests up to the limits."""
-        while not self.waiting or (
-            len(self.waiting) < self.options.in_flight and self.ahead_bytes < self.options.ahead_bytes
-        ):
-            if (following := next(source, None)) is None:
-                return
-            item, requested = following
-            local = begin_local(*requested.place) if requested.start < requested.stop else None
-            self.waiting.append(_Waiting(item, requested, local, None if local else self._ask(requested)))
-            self.ahead_bytes += requested.stop - requested.start
-
-    def take(self) -> tuple[Item, "Bytes"]:
-        """Wait for the oldest range."""
-        item, requested, local, asked = self.waiting.popleft()
-        started = time.perf_counter()
-        part = local.result() if local and self._ended(local, self.options.timeout_seconds) else None
-        if part is not None and part.size >= requested.stop:
-            data = part.data
-            requested.counts.add(FetchCounts(1, len(data)))
-        else:
-            asked = asked or self._ask(requested)  # also of a file that obstore has to look at
-            self._ended(asked)
-            data = asked.result()
-        requested.counts.wait_seconds += time.perf_counter() - started
-        self.ahead_bytes -= requested.stop - requested.start
-        return item, data
-
-    def _ask(self, requested: ByteRange) -> "Future[Bytes]":
-        return asyncio.run_coroutine_threadsafe(fetch_range(requested, self.options), self.loop)
-
-    def _ended(self, job: "Future[Answer]", seconds: float = inf) -> bool:
-        """Wait for a job, for so long at most; True if it has ended. Raises StoppedError."""
-        started = time.perf_counter()
-        while not job.done() and time.perf_counter() - started < seconds:
-            self.stop.check()
-            wait([job], timeout=_STOP_SECONDS)
-        return job.done()
 
 
 async def fetch_range(requested: ByteRange, options: FetchOptions) -> "Bytes":

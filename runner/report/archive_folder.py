@@ -14,10 +14,11 @@ from runner.host.cpus import cpu_count
 from runner.output.names import group_pattern, raster_files
 from runner.record.run import parted_by
 from runner.record.stacks import FOLDER, STACKS, StackRow, read_stacks
-from runner.report.gather import Reader, numbers, read_columns, read_zones
+from runner.report.gather import Reader
 from runner.report.levels import as_level, as_power
 from runner.report.picture import read_raster
 from runner.report.records import Contents, Floats, Raster
+from runner.report.run_tables import numbers, read_columns, read_zones
 from runner.report.zones import zone_raster
 from runner.settings import Layout
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from runner.errors import ReadError, SourceError
 from runner.host.cpus import cpu_count
 from runner.model import MaskFile, Scene
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions
+from runner.read.fetch_ahead import fetch_ahead
 from runner.read.stop_flag import StopFlag
 from runner.read.store_errors import StoreError
 from runner.source.stores import Stores

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from runner.base.humanize import one_line
 from runner.errors import RunnerError, SourceError, printable
 from runner.read.gdal_environment import gdal_environment
 from runner.read.network import CONNECT_SECONDS, ca_bundle, cause_of_failure
@@ -148,7 +149,7 @@ def _explained(url: str) -> Iterator[None]:
 
 
 def _reason(url: str, error: "Exception | APIError") -> str:
-    status, text = getattr(error, "status_code", None), " ".join(str(error).split())
+    status, text = getattr(error, "status_code", None), one_line(error)
     if status in (401, 403):
         return f"the STAC API denies access (status {status}); {LOGIN_HINT}"
     cause = cause_of_failure(text, url, WEB)

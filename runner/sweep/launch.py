@@ -17,7 +17,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from runner.base.console import tell
-from runner.base.humanize import size
+from runner.base.humanize import one_line, size
 from runner.errors import Interrupted, RecordError
 from runner.host.signals import STOPPING, heeded_signals
 from runner.leaderboard.records import JobRecord, Status
@@ -149,4 +149,4 @@ def _reported_reason(folder: Path) -> str:
         lines = (folder / CONSOLE).read_text("utf-8").splitlines()
         errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
         reason = (errors or [line for line in lines if line.strip()] or ["it printed nothing"])[-1]
-    return " ".join(reason.split())
+    return one_line(reason)

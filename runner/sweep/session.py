@@ -11,7 +11,7 @@ from statistics import median
 from msgspec.structs import replace
 
 from runner.base.console import complain, tell
-from runner.base.humanize import relative_path
+from runner.base.humanize import one_line, relative_path
 from runner.base.overrides import key_of
 from runner.config.composed import address_below
 from runner.errors import RunnerError, SweepError
@@ -118,7 +118,7 @@ class Session:
         if self._status(attempt) in (status, Status.COMPLETED):
             return
         self.sweep.set_aside(attempt)
-        self.sweep.keep(attempt, attempt.record(self.job_list.varied(attempt.job), status, " ".join(reason.split())))
+        self.sweep.keep(attempt, attempt.record(self.job_list.varied(attempt.job), status, one_line(reason)))
 
     def _run_rung(self, jobs: Sequence[Job], rung: Rung) -> None:
         attempts = fair_order(jobs, self.settings.repeats, rung, self.settings.seed + self._order)

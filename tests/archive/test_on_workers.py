@@ -149,6 +149,23 @@ def test_workers_of_our_own_run_an_archive_and_failed_stacks_are_rows(cli: Cli, 
 
 
 @pytest.mark.slow
+def test_the_plan_asks_the_scheduler_for_the_workers_that_stacks_run_on(
+    cli: Cli, tmp_path: Path, lasting: DaskCluster
+) -> None:
+    root = write_archive(tmp_path / "data", tiles=2)
+    done = cli(*source_words(root), BY, *on(lasting), "action=plan")
+    assert done.returncode == 0, done.stderr
+    assert "stacks run on 2 workers (archive.cluster=address), 1 thread and 1.07 GB each" in done.stdout
+    assert "each worker holds up to" in done.stdout
+    gone = cli(
+        *source_words(root), BY, "archive.cluster=address", "archive.cluster.address=tcp://127.0.0.1:1", "action=plan",
+        "archive.cluster.start_timeout=1",
+    )  # fmt: skip
+    assert gone.returncode == 1
+    assert "archive.cluster" in gone.stderr
+
+
+@pytest.mark.slow
 def test_the_first_failure_stops_the_stacks_on_all_workers(cli: Cli, tmp_path: Path, lasting: DaskCluster) -> None:
     root = write_archive(tmp_path / "data", tiles=12)
     for day in DAYS:

@@ -11,8 +11,9 @@ from scenes_on_disk import speckle, write_scene
 from stac_items import collection_of, make_item, write_json
 from stack_archives import source_words, write_archive
 
-from runner.archive.plan import show_archive_plan
+from runner.archive.plan import plan_archive, show_archive_plan
 from runner.base.humanize import size
+from runner.cluster.started import Expected
 from runner.errors import ClusterError, PlanError
 
 BY_TILE = ["source.stack_by=[tile]", "source.where.band=VV"]
@@ -41,6 +42,44 @@ def test_the_plan_of_an_archive_says_once_which_threads_are_only_assumed(
 ) -> None:
     show_archive_plan(compose(*source_words(archive), *BY_TILE, "cluster=gateway", "cluster.n_workers=2"))
     assert capsys.readouterr().out.count("cluster=gateway: the threads of a worker are not known before it starts") == 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "line", "threads", "memory"),
+    [
+        (
+            Expected(3, 2, 10**9),
+            "stacks run on 3 workers (archive.cluster=address), 2 threads and 1 GB each",
+            2,
+            7 * 10**8,
+        ),
+        (Expected(1, 1, None), "stacks run on 1 worker (archive.cluster=address), 1 thread each", 1, None),
+        (Expected(1, 1, None, "it has no workers yet"), "it has no workers yet", 1, None),
+    ],
+)
+def test_the_stacks_of_an_archive_on_a_cluster_are_planned_as_its_workers_run_them(
+    archive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    workers: Expected,
+    line: str,
+    threads: int,
+    memory: int | None,
+) -> None:
+    asked = Mock(return_value=workers)
+    monkeypatch.setattr("runner.archive.plan.expected_workers", asked)
+    on_cluster = ["archive.cluster=address", "archive.cluster.address=tcp://127.0.0.1:1"]
+    job = compose(*source_words(archive), *BY_TILE, *on_cluster)
+    planned = plan_archive(job)
+    asked.assert_called_once_with(job.archive.cluster)
+    for _, _, plan in planned.plans:
+        assert {pass_.workers.threads for pass_ in plan.passes} == {threads}
+        assert memory is None or {pass_.workers.memory_bytes for pass_ in plan.passes} == {memory}
+    capsys.readouterr()
+    show_archive_plan(job)
+    shown = capsys.readouterr().out
+    assert f"\n{line}\n" in shown
+    assert "each worker holds up to" in shown
 
 
 def test_a_scheduler_that_does_not_answer_ends_the_plan_of_an_archive_at_its_first_stack(

@@ -27,7 +27,8 @@ from runner.engine.compute import compute_pass
 from runner.model import Stack, locate
 from runner.planning.planner import make_plan
 from runner.read.decode import Buffers, TileDecoder
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions
+from runner.read.fetch_ahead import fetch_ahead
 from runner.read.spans import plan_spans
 from runner.settings import (
     ClusterKind,

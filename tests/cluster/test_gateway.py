@@ -1,13 +1,14 @@
 """A dask-gateway server with its local backend."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import gateway_server
 import pytest
 from jobs import Cli
-from waiting import LONG, wait_until
+from waiting import LONG, lives, wait_until
 from worker_tasks import together
 
 from runner.cluster.open import open_cluster
@@ -43,6 +44,31 @@ def test_the_workers_of_a_gateway_follow_what_is_left(tmp_path: Path, monkeypatc
             assert sorted(number for number, _ in answers) == list(range(100))
             assert len({pid for _, pid in answers}) == 2
             wait_until(lambda: len(cluster.everywhere(os.getpid)) == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=str(MISSING))
+def test_a_gateway_starts_another_worker_in_place_of_a_silent_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    for name in ("server", "meeting"):
+        (tmp_path / name).mkdir()
+    with gateway_server.gateway_server(tmp_path / "server") as address:
+        settings = ClusterSettings(ClusterKind.gateway, address=address, auth="basic", n_workers=2, start_timeout=LONG)
+        settings.silent_timeout = 10.0  # a busy machine is slow
+        with open_cluster(settings, {}) as cluster:
+            numbers, pids, suspended = [], set(), 0
+            meeting = (tmp_path / "meeting", {0: 2, 30: 3}, 0.1)
+            for number, pid in cluster.map(together, meeting, list(range(60)), lambda: None):
+                numbers.append(number)
+                pids.add(pid)
+                if len(pids) == 2 and not suspended:
+                    suspended = pid
+                    os.kill(pid, signal.SIGSTOP)
+            assert sorted(numbers) == list(range(60))
+            assert len(pids) == 3
+            wait_until(lambda: not lives(suspended))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Jobs in queues without a queue: what a job needs, how walltimes are read, and what is said where no job starts."""
 
 import os
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import dask
 import pytest
 
-from runner.cluster.job_queue import _made, job_size
+from runner.cluster.job_queue import _made, _memory_of_cores, job_size
 from runner.cluster.job_settings import leaving, refuse_missing, value_of, why_no_job
+from runner.cluster.lost_jobs import LostJobs
 from runner.cluster.open import open_cluster
 from runner.cluster.queue_reasons import reasons_of, why_refused
 from runner.cluster.walltime import refusal, walltime_seconds
@@ -58,6 +60,8 @@ def test_a_walltime_is_read_as_its_queue_reads_it(text: str, seconds: tuple[floa
         ("sge", "02:00", "a time as sge reads it: SS or HH:MM:SS"),
         ("lsf", "00:05", ""),
         ("slurm", "1", ""),
+        ("slurm", "0", ""),  # no limit
+        ("pbs", "0", "a minute or more, or workers cannot do anything; pbs reads it as 0 s, by SS, "),
     ],
 )
 def test_a_walltime_that_does_not_fit_is_refused_with_how_it_is_read(kind: str, text: str, wanted: str) -> None:
@@ -85,12 +89,38 @@ def test_workers_leave_before_the_walltime_of_the_settings_or_of_the_users_file(
     assert arguments == (words and words.split())
 
 
-def test_a_walltime_of_the_users_file_that_is_too_short_is_refused_and_0_is_no_limit() -> None:
-    with dask.config.set({"jobqueue.slurm": {"walltime": "00:05"}}):
-        with pytest.raises(ClusterError, match=r"^walltime=00:05, of cluster\.options or jobqueue\.slurm in .*as 5 s"):
-            leaving(ClusterSettings(ClusterKind.slurm))
-        dask.config.set({"jobqueue.slurm": {"walltime": "0"}})
-        assert leaving(ClusterSettings(ClusterKind.slurm, walltime="0")) is None
+@pytest.mark.parametrize(
+    ("kind", "file", "given", "message"),
+    [
+        (
+            "slurm",
+            {"walltime": "00:05"},
+            {},
+            "walltime=00:05, of jobqueue.slurm in ~/.config/dask/jobqueue.yaml: want",
+        ),
+        ("pbs", {"walltime": 0}, {}, "walltime=0, of jobqueue.pbs in ~/.config/dask/jobqueue.yaml: wanted a minute or"),
+        ("lsf", {}, {"options": ["walltime=0"]}, "walltime=0, of cluster.options: wanted a minute or more"),
+        ("pbs", {"cores": "four"}, {}, "cores=four, of jobqueue.pbs in ~/.config/dask/jobqueue.yaml: wanted a whole"),
+        ("pbs", {}, {"options": ["cores=0"]}, "cores=0, of cluster.options: wanted a whole number from 1"),
+        ("pbs", {"memory": "much"}, {}, "memory=much, of jobqueue.pbs in ~/.config/dask/jobqueue.yaml: wanted a size"),
+        ("pbs", {"cores": 2}, {"processes": 4}, "cluster.processes=4: wanted at most 2, the cores of a job"),
+        ("pbs", {"cores": 1, "processes": 3}, {}, "processes=3, of jobqueue.pbs in ~/.config/dask/jobqueue.yaml: wan"),
+    ],
+)
+def test_a_value_of_the_users_file_or_of_options_is_checked_as_a_key_is(
+    kind: str, file: dict[str, Any], given: dict[str, Any], message: str
+) -> None:
+    settings = ClusterSettings(ClusterKind[kind], **given)
+    with dask.config.set({f"jobqueue.{kind}": file}), pytest.raises(ClusterError) as caught:
+        job_size(settings)
+        leaving(settings)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("given", [{"walltime": "0"}, {"options": ["walltime=0"]}, {}])
+def test_0_is_no_limit_in_slurm_wherever_it_is_set(given: dict[str, Any]) -> None:
+    with dask.config.set({"jobqueue.slurm": {"walltime": "0" if not given else "01:00:00"}}):
+        assert leaving(ClusterSettings(ClusterKind.slurm, **given)) is None
 
 
 # --- what a job needs -------------------------------------------------------------------------------------------------
@@ -133,6 +163,31 @@ def test_options_come_before_keys_and_keys_before_the_users_file() -> None:
 def test_the_plan_says_that_the_cores_of_a_job_are_not_known() -> None:
     assert job_size(ClusterSettings(ClusterKind.sge)).guess == "cluster.cores is not set, and the plan counts on one"
     assert not job_size(job_of(ClusterKind.sge)).guess
+
+
+# --- jobs that are lost -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "lost"),
+    [
+        (["C-1-0", "C-1-1"], [], ["C-1"]),  # a job of two workers
+        (["C-1-0", "C-1-1"], ["C-1-1"], []),  # one of which is there
+        (["C-1", "C-10"], ["C-10"], ["C-1"]),
+        ([], [], []),  # none has come yet
+    ],
+)
+def test_a_job_is_lost_once_all_its_workers_have_come_and_are_gone(
+    first: list[str], then: list[str], lost: list[str]
+) -> None:
+    called: list[str] = []
+    loop = SimpleNamespace(add_callback=lambda _, name: called.append(name))
+    cluster = SimpleNamespace(workers=dict.fromkeys(["C-1", "C-10"]), loop=loop)
+    jobs = LostJobs(cluster, seconds=0.0)
+    for names in (first, then):
+        cluster.scheduler = SimpleNamespace(workers={name: SimpleNamespace(name=name) for name in names})
+        jobs.forget()
+    assert called == lost
 
 
 # --- what queues say --------------------------------------------------------------------------------------------------
@@ -202,6 +257,23 @@ def test_what_a_queue_says_is_cut_to_its_reasons(said: str, reasons: str) -> Non
     assert reasons_of(said).startswith(reasons)
 
 
+@pytest.mark.parametrize(
+    ("kind", "file", "options", "name"),
+    [
+        ("oar", {}, [], "not_applicable"),
+        ("oar", {}, ["memory_per_core_property_name=memcore"], None),
+        ("oar", {"memory-per-core-property-name": "memcore"}, [], None),
+        ("slurm", {}, [], None),
+    ],
+)
+def test_oar_is_told_that_no_property_counts_memory_unless_one_is_named(
+    kind: str, file: dict[str, str], options: list[str], name: str | None
+) -> None:
+    with dask.config.set({f"jobqueue.{kind}": file}):
+        told = _memory_of_cores(ClusterSettings(ClusterKind[kind], options=options))
+    assert told.get("memory_per_core_property_name") == name
+
+
 # --- commands that stand for a queue ----------------------------------------------------------------------------------
 
 
@@ -255,3 +327,20 @@ def test_a_queue_whose_reason_is_lost_is_told_with_how_to_see_it(queue: Any) -> 
     lost = r"(?s)cluster=lsf: the queue refuses the job: 'bsub' ended with exit code 255 and did not say why.*#BSUB"
     with pytest.raises(ClusterError, match=lost), open_cluster(job_of(ClusterKind.lsf), {}):
         pytest.fail("there is a cluster")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", QUEUES)
+def test_no_warning_of_dask_jobqueue_reaches_the_console(
+    kind: ClusterKind, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("sbatch", "qsub", "bsub", "condor_submit", "oarsub"):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        _made(job_of(kind), None).close()
+    assert [str(one.message) for one in said if "dask_jobqueue" in one.filename] == []

@@ -6,14 +6,15 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dask
+import psutil
 import pytest
 import slurm
 from jobs import Cli
-from waiting import LONG, wait_until
+from waiting import LONG, lives, wait_until
 from worker_tasks import together
 
 from runner.cluster import job_queue
@@ -47,7 +48,7 @@ def here(nodes: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     return nodes
 
 
-def job_settings(jobs: int, **changes: object) -> ClusterSettings:
+def job_settings(jobs: int | None, **changes: object) -> ClusterSettings:
     settings = {"cores": 1, "memory": "1GiB", "processes": 1, "interface": "lo", "walltime": "00:10:00", **changes}
     return ClusterSettings(ClusterKind.slurm, jobs=jobs, start_timeout=LONG, **settings)  # type: ignore[arg-type]
 
@@ -143,6 +144,68 @@ def test_a_cancelled_job_is_made_up_for(here: Environment, tmp_path: Path, monke
         assert sorted(numbers) == list(range(100))
         assert len(pids) == 3
         assert len(cluster.watch.losses()) == 1
+
+
+def suspend_all_of_the_job(_: Environment, pid: int) -> None:
+    """A worker, its nanny, and the other workers of the same nanny."""
+    nanny = psutil.Process(pid).parent()
+    assert nanny is not None
+    for each in (nanny, *nanny.children()):
+        each.suspend()
+
+
+def cancel_the_job(here: Environment, _: int) -> None:
+    subprocess.run(["scancel", slurm.queued(here)[0].split()[0]], env=here, check=True)
+
+
+@pytest.mark.parametrize("fault", [suspend_all_of_the_job, cancel_the_job])
+@pytest.mark.parametrize(
+    "changes",
+    [{"processes": 2, "cores": 2}, {"jobs": None, "adapt": AdaptSettings(minimum=1, maximum=1)}],
+    ids=["a job of two workers", "adapted"],
+)
+def test_a_job_whose_workers_are_all_lost_is_cancelled_and_another_submitted(
+    here: Environment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+    fault: Callable[[Environment, int], None],
+) -> None:
+    monkeypatch.setattr(job_queue, "RENEW_SECONDS", 3.0)
+    (tmp_path / "meeting").mkdir()
+    settings = job_settings(**{"jobs": 1, "silent_timeout": 10.0, **changes})  # type: ignore[arg-type]
+    first: list[str] = []
+    workers = settings.processes or 1
+    with open_cluster(settings, {}) as cluster:
+        numbers, pids = [], set()
+        meeting = (tmp_path / "meeting", {0: workers, 20: 2 * workers}, 0.1)
+        for number, pid in cluster.map(together, meeting, list(range(40)), lambda: None):
+            numbers.append(number)
+            pids.add(pid)
+            if len(pids) == workers and not first:
+                first = slurm.queued(here)
+                fault(here, pid)
+        assert sorted(numbers) == list(range(40))
+        assert len(pids) == 2 * workers
+        wait_until(lambda: len(slurm.queued(here)) == 1)
+        assert slurm.queued(here) != first
+
+
+def test_a_suspended_worker_is_ended_in_its_job(here: Environment, tmp_path: Path) -> None:
+    (tmp_path / "meeting").mkdir()
+    suspended = 0
+    with open_cluster(job_settings(1, cores=2, processes=2, silent_timeout=10.0), {}) as cluster:
+        jobs, numbers = slurm.queued(here), []
+        for number, pid in cluster.map(
+            together, (tmp_path / "meeting", {0: 2, 20: 3}, 0.1), list(range(40)), lambda: None
+        ):
+            numbers.append(number)
+            if not suspended:
+                suspended = pid
+                os.kill(pid, signal.SIGSTOP)
+        assert sorted(numbers) == list(range(40))
+        assert not lives(suspended)
+        assert slurm.queued(here) == jobs
 
 
 def test_an_only_job_is_made_up_for_though_it_ends_between_two_looks(here: Environment, tmp_path: Path) -> None:

@@ -586,6 +586,8 @@ def test_a_source_of_stac_items_needs_no_pattern_of_dates() -> None:
             ["pbs", "walltime=00:05"],
             "walltime=00:05: wanted a minute or more, or workers cannot do anything; pbs",
         ),
+        (["pbs", "walltime=0"], "walltime=0: wanted a minute or more, or workers cannot do anything; pbs"),
+        (["slurm", "cores=2", "processes=4"], "processes=4: wanted at most 2, the cores of a job"),
         (["lsf", "walltime=02:00:00"], "walltime=02:00:00: wanted a time as lsf reads it: MM or HH:MM"),
         (
             ["htcondor", "walltime=02:00:00"],

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from jobs import compose
 
-from runner.config.overrides import as_hydra_reads, for_each_stage, once_each, without_escapes
+from runner.config.overrides import as_hydra_reads, for_each_stage, without_escapes
 from runner.errors import ConfigError
 
 PARSER = OverridesParser.create()
@@ -173,24 +173,3 @@ def test_a_variable_of_the_environment_is_read_as_hydra_spells_it(monkeypatch: p
 def test_a_job_gets_the_texts_of_its_sweep_without_hydras_escapes(word: str, plain: str) -> None:
     assert without_escapes(word) == plain
     assert as_hydra_reads([plain]) == as_hydra_reads(as_hydra_reads([plain]))
-
-
-@pytest.mark.parametrize(
-    ("words", "once"),
-    [
-        ("a=1 b=2 a=1", "b=2 a=1"),
-        ("a=1 a=2 a=3", "a=3"),
-        ("+a=1 a=2", "+a=2"),
-        ("a=1 ++a=2", "++a=2"),
-        ("a=1 ~a", "a=1 ~a"),
-        ("~a +a=1", "~a +a=1"),
-        ("a.x=1 a=2", "a.x=1 a=2"),
-        ("source.where={x: 1} source.where={y: 1}", "source.where={x: 1} source.where={y: 1}"),
-        ("cluster=processes cluster=threads", "cluster=threads"),
-        ("stages.x.cluster=processes cluster@stages.x.cluster=ssh", "cluster@stages.x.cluster=ssh"),
-        ("cluster@stages.x.cluster=ssh cluster=ssh", "cluster@stages.x.cluster=ssh cluster=ssh"),
-    ],
-)  # fmt: skip
-def test_an_override_stands_once_if_a_later_one_of_its_key_replaces_it(words: str, once: str) -> None:
-    split = re.compile(r" (?![xy]?:? ?\d})").split
-    assert once_each(split(words)) == split(once)

@@ -24,7 +24,8 @@ from waiting import LONG
 from runner.errors import ReadError
 from runner.read import fast_reader, gdal_reader
 from runner.read.background import background_loop
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions
+from runner.read.fetch_ahead import fetch_ahead
 from runner.read.header import SceneFile, ScenePixels, Window, read_header
 from runner.read.spans import Span, plan_spans
 from runner.read.store_errors import ChangedError, DeniedError, MissingError, StoreError

@@ -12,7 +12,8 @@ import obstore
 import pytest
 from obstore.store import LocalStore, MemoryStore
 
-from runner.read.fetch import ByteRange, FetchCounts, FetchOptions, fetch_ahead
+from runner.read.fetch import ByteRange, FetchCounts, FetchOptions
+from runner.read.fetch_ahead import fetch_ahead
 from runner.read.local_files import read_local
 from runner.read.store_errors import ChangedError, StoreError
 from runner.read.version import ObjectPart, Version, version_of

@@ -20,8 +20,8 @@ from runner.record.run_folder import read_run
 from runner.record.run_record import write_run
 from runner.record.stacks import FOLDER, StackRow, read_stacks, write_stacks
 from runner.reduce.zone_runs import ZoneRuns
-from runner.report.gather import read_zones
 from runner.report.page import write_report
+from runner.report.run_tables import read_zones
 from runner.zones import Zones
 
 ZONES = ZonesRecord(9, 3, 2, ("lake <b>", "hill", "far"))
