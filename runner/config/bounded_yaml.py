@@ -1,5 +1,6 @@
 """YAML of others: read only where its anchors do not stand for more than a config can need."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 from runner.errors import ConfigError
 
 _MOST_COPIES: Final = 10_000  # values that aliases may add to those that are written
+
+# The configs of this process by provider and file, each with the text it was read from: the jobs of a sweep, and every
+# composition of one job, have the same files.
+_READ: Final[dict[tuple[str, Path], tuple[str, ConfigResult]]] = {}
 
 
 def load_yaml(file: Path) -> Any:
@@ -53,15 +58,24 @@ def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Config files as Hydra reads them, after a look at their anchors; it must have the name of what it replaces."""
+    """Config files as Hydra reads them, after a look at their anchors; it must have the name of what it replaces.
+
+    A file is parsed once in a process, until its text changes.
+    """
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Raises ConfigError for a file that is refused, or nested too deeply."""
         file = Path(self.path, self._normalize_file_name(config_path))
         try:
-            if file.is_file():
-                refuse_expansion(file.read_text("utf-8"), str(file))
-            return super().load_config(config_path)
+            if not file.is_file():
+                return super().load_config(config_path)
+            text = file.read_text("utf-8")
+            known, config = _READ.get((self.provider, file), (None, None))
+            if config is None or known != text:
+                refuse_expansion(text, str(file))
+                config = super().load_config(config_path)
+                _READ[self.provider, file] = text, config
+            return deepcopy(config)  # what it is merged into may take its nodes
         except RecursionError as error:
             raise ConfigError(f"{file}: is nested too deeply to be a config") from error
         except UnicodeDecodeError as error:
