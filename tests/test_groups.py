@@ -248,7 +248,7 @@ def test_each_group_has_the_statistics_of_its_scenes(archive: Archive, way: Way,
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(archives(), ways)
 def test_each_group_always_has_the_statistics_of_its_scenes(archive: Archive, way: Way) -> None:
     check(archive, way)

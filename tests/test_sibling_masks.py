@@ -215,7 +215,7 @@ def test_hidden_pixels_do_not_count(archive: Archive, way: Way, dtype: str) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(archives, ways)
 def test_hidden_pixels_never_count(archive: Archive, way: Way) -> None:
     check(archive, way)
