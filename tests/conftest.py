@@ -1,5 +1,6 @@
 """Shared fixtures: small stacks on disk, the command line, the demo archive."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -29,6 +30,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     text = collection_path.read_text("utf-8")
     return None if "slow" in text or "few_quick" in text else True
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage pass over what stays to the end: modules, and some thousand tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

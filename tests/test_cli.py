@@ -99,12 +99,11 @@ def test_the_record_holds_config_versions_and_the_options_workers_saw(
 
 
 @pytest.mark.slow
-def test_the_notebooks_stages_give_the_same_numbers(
-    cli: Cli, tmp_path: Path, demo: tuple[subprocess.CompletedProcess[str], Path]
-) -> None:
-    done = cli("experiment=seed_notebook", "source=demo", "gdal=notebook")
-    assert done.returncode == 0, done.stderr
-    folder, reference = run_folder(tmp_path), run_folder(demo[1])
+def test_the_notebooks_stages_give_the_same_numbers(cli: Cli, tmp_path: Path) -> None:
+    folder, reference = tmp_path / "notebook", tmp_path / "reference"
+    for path, words in ((folder, ["experiment=seed_notebook", "source=demo", "gdal=notebook"]), (reference, [])):
+        done = cli(*words, *QUICK, f"output.dir={path}")
+        assert done.returncode == 0, done.stderr
     clusters = [stage["cluster"]["kind"] for stage in facts_of(folder)["passes"]]
     assert clusters == ["processes", "threads"]
     ours, theirs = (pd.read_parquet(path / "spatial_mean.parquet") for path in (folder, reference))
@@ -127,10 +126,10 @@ def test_options_are_read_back_from_inside_every_worker(cli: Cli, tmp_path: Path
 
 @pytest.mark.slow
 def test_a_multirun_gives_each_job_a_folder(cli: Cli, tmp_path: Path) -> None:
-    done = cli("-m", *QUICK, "chunks=block,notebook", "cluster@stages.spatial_mean.cluster=threads,processes")
+    done = cli("-m", "source.limit=2", "cluster@stages.spatial_mean.cluster=threads,processes")
     assert done.returncode == 0, done.stderr
     records = sorted(tmp_path.glob("outputs/*/*_sweep/*/run.json"))
-    assert [path.parent.name for path in records] == ["0", "1", "2", "3"]
+    assert [path.parent.name for path in records] == ["0", "1"]
     tables = [pd.read_parquet(path.parent / "spatial_mean.parquet") for path in records]
     assert all(table["count"].tolist() == tables[0]["count"].tolist() for table in tables)
 

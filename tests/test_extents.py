@@ -14,7 +14,7 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jobs import Typed, compose, found_stack, local_source
+from jobs import Typed, block_job, compose, found_stack, local_source
 from marks import few_quick
 from passes import computed
 from rasterio.features import geometry_mask
@@ -157,7 +157,7 @@ def job_of(case: Case, source: SourceSettings) -> JobSettings:
         "over_time": StageSettings(Over.time, statistics, cluster),
         "over_space": StageSettings(Over.space, statistics, cluster, chunks=whole),
     }
-    base = compose("engine=block")
+    base = block_job()
     return replace(
         base,
         source=source,

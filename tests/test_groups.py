@@ -14,7 +14,7 @@ import pytest
 import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import Typed, compose, found_stack, local_source
+from jobs import Typed, block_job, compose, found_stack, local_source
 from marks import few_quick
 from passes import computed
 from rasterio.transform import Affine
@@ -158,7 +158,7 @@ def job_of(archive: Archive, way: Way, folder: Path) -> JobSettings:
         for number, by in enumerate(way.by)
     }
     stages["spatial"] = StageSettings(Over.space, MEANS, cluster)
-    base = compose("engine=block")
+    base = block_job()
     return replace(
         base,
         source=source_of(archive, folder),
@@ -248,7 +248,7 @@ def test_each_group_has_the_statistics_of_its_scenes(archive: Archive, way: Way,
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(archives(), ways)
 def test_each_group_always_has_the_statistics_of_its_scenes(archive: Archive, way: Way) -> None:
     check(archive, way)

@@ -3,9 +3,10 @@
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +124,20 @@ def _fill(endpoint: str, archive: Archive) -> None:
 
 
 @pytest.fixture(scope="module")
-def scheduler() -> Iterator[str]:
-    """A dask scheduler that somebody else runs."""
-    with LocalCluster(1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
-        yield cluster.scheduler_address
+def scheduler() -> Iterator[Callable[[], str]]:
+    """The address of a dask scheduler that somebody else runs, who starts it when it is first asked for."""
+    with ExitStack() as started:
+
+        @cache
+        def address() -> str:
+            cluster = LocalCluster(1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0")
+            return started.enter_context(cluster).scheduler_address
+
+        yield address
 
 
-def cluster_settings(kind: str, scheduler: str) -> ClusterSettings:
-    return ClusterSettings(ClusterKind[kind], address=scheduler if kind == "address" else None)
+def cluster_settings(kind: str, scheduler: Callable[[], str]) -> ClusterSettings:
+    return ClusterSettings(ClusterKind[kind], address=scheduler() if kind == "address" else None)
 
 
 def make_job(
@@ -208,7 +215,7 @@ CASES = [*sorted(QUICK, key=str), *(pytest.param(*case, marks=pytest.mark.slow) 
 def test_means_and_counts_are_plain_numpys(
     archive: Archive,
     own_server: str,
-    scheduler: str,
+    scheduler: Callable[[], str],
     kept: Clusters,
     engine: EngineName,
     kind: str,
@@ -282,10 +289,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 
 @pytest.fixture(scope="module")
-def clusters(scheduler: str) -> Iterator[dict[str, Cluster]]:
-    """One cluster of each kind for the whole matrix, since worker processes take seconds to start."""
+def clusters(scheduler: Callable[[], str]) -> Iterator[Callable[[str], Cluster]]:
+    """One cluster of a kind for the whole matrix, since worker processes take seconds to start."""
     with ExitStack() as opened:
-        yield {kind: opened.enter_context(open_cluster(cluster_settings(kind, scheduler), {})) for kind in KINDS}
+        yield cache(lambda kind: opened.enter_context(open_cluster(cluster_settings(kind, scheduler), {})))
 
 
 def compute_on(cluster: Cluster, job: JobSettings, stack: Stack) -> tuple[Results, FetchCounts]:
@@ -305,11 +312,17 @@ def compute_on(cluster: Cluster, job: JobSettings, stack: Stack) -> tuple[Result
 @pytest.mark.parametrize("fuse", [True, False], ids=["fused", "not fused"])
 @pytest.mark.parametrize("chunks", TINY_CHUNKS)
 def test_the_block_engine_gives_the_same_bits_however_it_is_cut_and_run_and_however_often_requests_fail(
-    tiny: Tiny, clusters: dict[str, Cluster], scheduler: str, kind: str, chunks: str, fuse: bool, seed: int
+    tiny: Tiny,
+    clusters: Callable[[str], Cluster],
+    scheduler: Callable[[], str],
+    kind: str,
+    chunks: str,
+    fuse: bool,
+    seed: int,
 ) -> None:
     tiny.server.begin(at_first(0.7, *FAULTS, seed=seed))
     job = tiny_job(tiny.server, cluster_settings(kind, scheduler), chunks, fuse)
-    values, counts = compute_on(clusters[kind], job, tiny.stack)
+    values, counts = compute_on(clusters(kind), job, tiny.stack)
     assert same_bits(values, tiny.reference)
     assert counts.retries == tiny.server.met.total() > 0
 
@@ -379,6 +392,6 @@ def test_signed_requests_give_the_same(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS[1])
     endpoint = request.getfixturevalue(server)
     job = make_job(
-        endpoint, cluster_settings(kind, ""), CHUNKS["block"], OwnMask.nodata, anonymous=False, engine=engine
+        endpoint, cluster_settings(kind, str), CHUNKS["block"], OwnMask.nodata, anonymous=False, engine=engine
     )
     assert_equal_to_numpy(compute(job), archive.expected(OwnMask.nodata))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from jobs import Cli, Typed
+from scenes_on_disk import speckle, write_scene
 
 pytestmark = pytest.mark.slow  # each starts runs
 
@@ -12,9 +13,18 @@ STATISTICS = tuple(f"stages.{stage}.statistics=[mean,count,std,min,max]" for sta
 WITH_TIMES = {"run.json", "run.log", "events.jsonl", "trace.parquet", "report.html"}
 
 
-def run(cli: Cli | Typed, folder: Path, *words: str) -> Path:
-    """A run of a few scenes of the demo, five statistics of them, into `folder`."""
-    done = cli("source.limit=4", *STATISTICS, *words, f"output.dir={folder}")
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scenes of three by three tiles."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for day in range(1, 5):
+        write_scene(folder / f"2020010{day}.tif", speckle((600, 700), seed=day))
+    return folder
+
+
+def run(cli: Cli | Typed, scenes: Path, folder: Path, *words: str) -> Path:
+    """A run of a few scenes, five statistics of them, into `folder`."""
+    done = cli("source=local", f"source.url={scenes}/*.tif", *STATISTICS, *words, f"output.dir={folder}")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -34,16 +44,16 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def first(typed: Typed, reference: Path) -> Path:
+def first(typed: Typed, scenes: Path, reference: Path) -> Path:
     """The run as it comes, made once."""
-    return reference if reference.exists() else run(typed, reference)
+    return reference if reference.exists() else run(typed, scenes, reference)
 
 
 @pytest.mark.parametrize(
     "words", [(), pytest.param(("output.compression=zstd", "output.raster_dtype=float64"), marks=pytest.mark.slow)]
 )
-def test_a_second_run_leaves_the_same_bytes(cli: Cli, tmp_path: Path, words: tuple[str, ...]) -> None:
-    one, other = (bytes_of(run(cli, tmp_path / name, *words)) for name in ("one", "other"))
+def test_a_second_run_leaves_the_same_bytes(cli: Cli, tmp_path: Path, scenes: Path, words: tuple[str, ...]) -> None:
+    one, other = (bytes_of(run(cli, scenes, tmp_path / name, *words)) for name in ("one", "other"))
     assert {"spatial_mean.parquet", "inputs.parquet", "temporal_mean.tif", "temporal_std.tif"} <= set(one)
     assert [path for path in one if one[path] != other.get(path)] == []
 
@@ -62,12 +72,12 @@ def test_a_second_run_leaves_the_same_bytes(cli: Cli, tmp_path: Path, words: tup
     ids=" ".join,
 )
 def test_another_way_to_the_results_leaves_the_same_values(
-    typed: Typed, tmp_path: Path, first: Path, words: tuple[str, ...]
+    typed: Typed, tmp_path: Path, scenes: Path, first: Path, words: tuple[str, ...]
 ) -> None:
-    assert values_of(run(typed, tmp_path / "other", *words)) == values_of(first)
+    assert values_of(run(typed, scenes, tmp_path / "other", *words)) == values_of(first)
 
 
-def test_a_run_without_a_mask_has_other_values(typed: Typed, tmp_path: Path, first: Path) -> None:
-    masked, unmasked = values_of(first), values_of(run(typed, tmp_path / "unmasked", "mask=none"))
+def test_a_run_without_a_mask_has_other_values(typed: Typed, tmp_path: Path, scenes: Path, first: Path) -> None:
+    masked, unmasked = values_of(first), values_of(run(typed, scenes, tmp_path / "unmasked", "mask=none"))
     assert masked.keys() == unmasked.keys()
     assert masked["temporal_mean.tif", "mean"] != unmasked["temporal_mean.tif", "mean"]

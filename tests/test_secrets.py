@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from jobs import Cli
 
-from runner.demo.archive import default_cache_dir, ensure_archive
+from runner.demo.archive import ArchiveSpec, ensure_archive
 from runner.demo.server import serve
 
 pytestmark = pytest.mark.slow  # each starts runs
@@ -37,9 +37,10 @@ CLUSTERS = ("cluster@stages.spatial_mean.cluster=processes", "stages.spatial_mea
 
 
 @pytest.fixture(scope="module")
-def endpoint(cache_dir: Path) -> Iterator[str]:
-    """The demo archive, served for as long as these tests run."""
-    with serve(ensure_archive(default_cache_dir())) as address:
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An archive such as the demo's, of small scenes, served for as long as these tests run."""
+    small = ArchiveSpec(scenes=2, width=300, height=200, block=128)
+    with serve(ensure_archive(tmp_path_factory.mktemp("archive"), small)) as address:
         yield address
 
 
@@ -97,7 +98,7 @@ def test_a_password_in_the_endpoint_is_shown_by_no_run(cli: Cli, tmp_path: Path,
     assert_unseen(done, tmp_path)
 
 
-def test_credentials_of_a_profile_are_shown_by_no_run(cli: Cli, tmp_path: Path, endpoint: str, cache_dir: Path) -> None:
+def test_credentials_of_a_profile_are_shown_by_no_run(cli: Cli, tmp_path: Path, endpoint: str) -> None:
     """They are not in the environment, so that they are known by where they stand alone."""
     home = tmp_path.with_name(f"{tmp_path.name}-home")  # where GDAL looks too, unlike for AWS_SHARED_CREDENTIALS_FILE
     (home / ".aws").mkdir(parents=True)

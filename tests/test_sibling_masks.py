@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import compose, local_source
+from jobs import block_job, local_source
 from masked_scenes import MaskPlace, hidden_by, mask_settings, masked_stack, write_mask, write_pair
 from passes import computed
 
@@ -179,7 +179,7 @@ def job_of(way: Way, folder: Path, mask: MaskSettings) -> JobSettings:
         "over_time": StageSettings(Over.time, way.statistics, ClusterSettings(ClusterKind.sync)),
         "over_space": StageSettings(Over.space, way.statistics, ClusterSettings(ClusterKind.sync), chunks=whole),
     }
-    base = compose("engine=block")
+    base = block_job()
     return replace(
         base,
         source=local_source(folder, url=f"{folder}/*_B.tif", grid=StackGrid.union),
@@ -215,7 +215,7 @@ def test_hidden_pixels_do_not_count(archive: Archive, way: Way, dtype: str) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(archives, ways)
 def test_hidden_pixels_never_count(archive: Archive, way: Way) -> None:
     check(archive, way)

@@ -1,6 +1,7 @@
 """YAML of others: anchors must not stand for more than a config can need, nor bare times for numbers."""
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,10 @@ from runner.errors import ConfigError
 _MOST_COPIES: Final = 10_000  # values that aliases may add to those that are written
 # `walltime: 1:30:00` is the number 5400 in YAML 1.1, which no queue reads as an hour and a half.
 _TIME: Final = re.compile(r"^[^#\n]*?\b(\w+):[ \t]+([1-9]\d*(?::[0-5]?\d)+)[ \t]*(?=[,}\n#]|\Z)", re.MULTILINE)
+
+# The configs of this process by provider and file, each with the text it was read from: the jobs of a sweep, and every
+# composition of one job, have the same files.
+_READ: Final[dict[tuple[str, Path], tuple[str, ConfigResult]]] = {}
 
 
 def load_yaml(file: Path) -> Any:
@@ -66,17 +71,25 @@ def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
 
 
 class FileConfigSource(file_config_source.FileConfigSource):
-    """Config files as Hydra reads them, once their text is checked; it must have the name of what it replaces."""
+    """Config files as Hydra reads them, once their text is checked; it must have the name of what it replaces.
+
+    A file is parsed once in a process, until its text changes.
+    """
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Raises ConfigError for a file that is refused, or nested too deeply."""
         file = Path(self.path, self._normalize_file_name(config_path))
         try:
-            if file.is_file():
-                text = file.read_text("utf-8")
+            if not file.is_file():
+                return super().load_config(config_path)
+            text = file.read_text("utf-8")
+            known, config = _READ.get((self.provider, file), (None, None))
+            if config is None or known != text:
                 refuse_expansion(text, str(file))
                 refuse_bare_time(text, str(file))
-            return super().load_config(config_path)
+                config = super().load_config(config_path)
+                _READ[self.provider, file] = text, config
+            return deepcopy(config)  # what it is merged into may take its nodes
         except RecursionError as error:
             raise ConfigError(f"{file}: is nested too deeply to be a config") from error
         except UnicodeDecodeError as error:

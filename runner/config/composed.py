@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hydra import compose, initialize_config_dir
 from hydra import version as hydra_version
+from hydra._internal import defaults_list
 from hydra._internal import hydra as application
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
@@ -128,9 +129,10 @@ def _searched(flags: Sequence[str]) -> list[str]:
 @contextmanager
 def _borrowed_hydra() -> Iterator[None]:
     """Let Hydra compose our jobs, and leave it as it was: the caller may be an application of Hydra itself."""
-    parts, types = vars(application), SourcesRegistry.instance().types
+    parts, entries, types = vars(application), vars(defaults_list), SourcesRegistry.instance().types
     store, version = ConfigStore.instance().repo, hydra_version.VersionBase.instance()
     loader, schema = parts["ConfigLoaderImpl"], store.get("settings.yaml")
+    choices = entries["_create_interpolation_map"]
     source = types.get("file", FileConfigSource)  # Hydra puts it there once, and finds ours in its place
     base, config, hydra = version.version_base, HydraConfig.instance().cfg, GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
@@ -138,7 +140,7 @@ def _borrowed_hydra() -> Iterator[None]:
     try:
         yield
     finally:
-        parts["ConfigLoaderImpl"] = loader
+        parts["ConfigLoaderImpl"], entries["_create_interpolation_map"] = loader, choices
         version.version_base, HydraConfig.instance().cfg, GlobalHydra.instance().hydra = base, config, hydra
         types["file"] = source
         if schema is None:

@@ -1,6 +1,7 @@
 """The config folders of a job, and the files in them: folders only, no Python package, no file outside of them."""
 
 from collections.abc import Iterable
+from copy import copy
 from pathlib import PurePath
 from typing import Final
 
@@ -22,7 +23,9 @@ class JobConfigRepository(CachingConfigRepository):
     """Loads configs as Hydra does, after a check of each search path and of each file's name."""
 
     def __init__(self, delegate: IConfigRepository) -> None:
-        super().__init__(delegate)
+        # Hydra copies all that the sources hold, to be free to replace them: `initialize_sources` makes a list anew.
+        self.delegate = copy(delegate)
+        self.cache = {}
         self._alone: set[str] = set()  # names that one config folder alone gives
 
     def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:

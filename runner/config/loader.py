@@ -4,10 +4,11 @@ import re
 from contextlib import suppress
 from typing import Any, Final
 
+from hydra._internal import defaults_list
 from hydra._internal import hydra as application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
-from hydra.core.default_element import ResultDefault
+from hydra.core.default_element import InputDefault, ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -29,6 +30,7 @@ from runner.errors import ConfigError
 from runner.settings import JobSettings
 
 _MODE_OF_A_RUN: Final = "hydra.mode=RUN"  # which Hydra adds
+_CHOICES: Final = defaults_list._create_interpolation_map  # noqa: SLF001 - there is no other door to it
 
 
 class JobLoader(ConfigLoaderImpl):
@@ -121,7 +123,17 @@ def _as_run(tree: DictConfig) -> DictConfig:
 def use_job_loader() -> None:
     """Let Hydra compose so in this process."""
     vars(application)["ConfigLoaderImpl"] = JobLoader  # there is no setting for it
+    vars(defaults_list)["_create_interpolation_map"] = _choices_asked_for
     bound_yaml()
+
+
+def _choices_asked_for(overrides: Any, entries: list[InputDefault], self_added: bool) -> DictConfig | None:
+    """The choices that entries such as `group: ${other}` ask for. Hydra makes them for each file, asked or not.
+
+    That is a sixth of a composition.
+    """
+    asked = any(entry.is_interpolation() for entry in entries)
+    return _CHOICES(overrides, entries, self_added) if asked else None
 
 
 def _placed(problem: ConfigError, text: str) -> ConfigError:

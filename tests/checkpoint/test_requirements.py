@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import compose, local_source
+from jobs import block_job, local_source
 from masked_scenes import mask_settings, masked_stack, write_mask, write_pair
 
 from runner.checkpoint.remaining import Placed
@@ -32,7 +32,7 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def requirements(stack: Stack, mask: MaskSettings) -> Requirements:
-    (pass_,) = make_plan(replace(compose("engine=block"), mask=mask), stack).passes
+    (pass_,) = make_plan(replace(block_job(), mask=mask), stack).passes
     return Requirements.of(pass_, stack)
 
 

@@ -129,7 +129,7 @@ OTHERS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", OTHERS.values(), ids=OTHERS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(story=st.lists(st.tuples(ARCHIVES, CHUNKS), min_size=2, max_size=4))
 def test_so_are_those_of_other_stages(words: list[str], story: list[tuple[Scenes, tuple]]) -> None:
     with tempfile.TemporaryDirectory() as root:

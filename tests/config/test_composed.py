@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra import version as hydra_version
+from hydra._internal import defaults_list
 from hydra._internal import hydra as application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
@@ -87,6 +88,7 @@ def test_hydra_is_left_as_it_was_found(theirs: Path, monkeypatch: pytest.MonkeyP
     Plugins.instance()  # as an application of Hydra has loaded them
     loader = ConfigLoaderImpl  # other tests may have put ours there
     monkeypatch.setitem(vars(application), "ConfigLoaderImpl", loader)
+    monkeypatch.setitem(vars(defaults_list), "_create_interpolation_map", choices := lambda *_: None)
     monkeypatch.setitem(ConfigStore.instance().repo, "settings.yaml", None)
     ConfigStore.instance().store("settings", {"batch": 8})
     with initialize_config_dir(str(theirs), version_base="1.2"):
@@ -98,6 +100,7 @@ def test_hydra_is_left_as_it_was_found(theirs: Path, monkeypatch: pytest.MonkeyP
         assert hydra_version.getbase() == hydra_version._get_version("1.2")
         assert HydraConfig.instance().cfg is before
         assert vars(application)["ConfigLoaderImpl"] is loader
+        assert vars(defaults_list)["_create_interpolation_map"] is choices
         assert GlobalHydra.instance().is_initialized()
         assert compose("app", ["learning_rate=0.2"]) == {"batch": 8, "learning_rate": 0.2}
 

@@ -123,7 +123,7 @@ def test_bands_read_together_have_the_bits_of_each_read_alone(files: Files) -> N
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(interleaved())
 def test_bands_read_together_always_have_the_bits_of_each_read_alone(files: Files) -> None:
     check(files)

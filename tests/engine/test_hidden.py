@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jobs import compose, local_source
+from jobs import block_job, local_source
 from masked_scenes import MaskPlace, hidden_by, mask_settings, masked_stack, write_mask, write_pair
 
 from runner.engine.shared import Shared
@@ -47,7 +47,7 @@ def written(folder: Path, *, masks: bool) -> np.ndarray:
 
 def job_of(folder: Path, *, masks: bool) -> JobSettings:
     source = local_source(folder, url=f"{folder}/*_B.tif")
-    return replace(compose("engine=block"), source=source, mask=MASK if masks else type(MASK)())
+    return replace(block_job(), source=source, mask=MASK if masks else type(MASK)())
 
 
 def run(job: JobSettings, area: Disc | None, window: Window = SCENE) -> TaskResult:

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from runner.config import job_config
@@ -55,3 +56,9 @@ def compose(*overrides: str) -> JobSettings:
             raise explain(error) from error
         tree.output.dir = "outputs/test"
         return job_config.read_job(tree, {})
+
+
+@cache
+def block_job() -> JobSettings:
+    """The default job by the block engine, composed once in a process. Its sections are shared: replace them."""
+    return compose("engine=block")

@@ -54,7 +54,7 @@ def test_rasters_on_disk_become_the_same_files_as_those_in_memory(tmp_path: Path
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=10)
 @given(st.integers(16, 1500), st.integers(16, 1500), st.sampled_from(Layout), st.sampled_from(["zstd", "lzw", "none"]))
 def test_so_they_do_of_any_shape(tmp_path: Path, height: int, width: int, layout: Layout, compression: str) -> None:
     compare_files(tmp_path, (height, width), OutputSettings(layout=layout, compression=compression))

@@ -243,7 +243,7 @@ def test_every_compression_gives_a_cog_that_gdal_knows_as_one(
 
 
 @pytest.mark.slow
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(shape=st.tuples(st.integers(500, 1100), st.integers(500, 1100)), seed=st.integers(0, 9))
 def test_overviews_are_means_of_what_is_there(
     tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int], seed: int

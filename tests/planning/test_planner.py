@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jobs import compose, found_stack, local_source
 from marks import few_quick
@@ -25,11 +25,15 @@ from runner.source.stores import Stores
 from runner.summary import describe_left_to_gdal, describe_too_few
 
 
-@pytest.fixture
-def stack(tmp_path: Path) -> Stack:
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    return found_stack(local_source(write_three(tmp_path_factory.mktemp("scenes"))))
+
+
+def write_three(folder: Path) -> Path:
     for day in (1, 2, 3):
-        write_scene(tmp_path / f"2020010{day}.tif", speckle((600, 500)))
-    return found_stack(local_source(tmp_path))
+        write_scene(folder / f"2020010{day}.tif", speckle((600, 500)))
+    return folder
 
 
 def plan_of(stack: Stack, *overrides: str) -> Plan:
@@ -78,7 +82,6 @@ def test_chunks_that_cut_blocks_read_them_more_than_once(
     size=st.tuples(st.integers(1, 300), st.integers(1, 300), st.integers(1, 8)),
     chunks=st.tuples(st.integers(1, 400), st.integers(1, 400), st.integers(1, 12)),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_blocks_cover_every_pixel_of_every_scene_once(
     stack: Stack, size: tuple[int, int, int], chunks: tuple[int, int, int]
 ) -> None:
@@ -229,7 +232,7 @@ def test_what_becomes_float64_is_planned_as_float64(stack: Stack) -> None:
 
 
 def test_the_largest_tiles_of_all_scenes_are_planned(stack: Stack, tmp_path: Path) -> None:
-    write_scene(tmp_path / "20200104.tif", speckle((600, 500)), blockxsize=512, blockysize=512)
+    write_scene(write_three(tmp_path) / "20200104.tif", speckle((600, 500)), blockxsize=512, blockysize=512)
     source, stores = local_source(tmp_path), Stores(S3Settings())
     larger = found_stack(source, stores)
     assert (stack.tile_bytes, larger.tile_bytes) == (256 * 256 * 4, 512 * 512 * 4)
@@ -257,7 +260,7 @@ def test_equal_stages_are_one_pass_wherever_they_stand(stack: Stack) -> None:
 
 
 def test_why_scenes_are_left_to_gdal_is_told(stack: Stack, tmp_path: Path) -> None:
-    write_scene(tmp_path / "lzma/20200104.tif", speckle((600, 500)), compress="lzma")
+    write_scene(write_three(tmp_path) / "lzma/20200104.tif", speckle((600, 500)), compress="lzma")
     stores = Stores(S3Settings())
     found = found_stack(local_source(tmp_path), stores)
     reasons = left_to_gdal(compose(), found)

@@ -143,8 +143,8 @@ def test_arbitrary_blocks_are_as_zlib_has_them(blocks: bytes, size: int) -> None
 
 
 @pytest.mark.slow
-def test_five_thousand_damaged_streams_are_as_zlib_has_them() -> None:
-    check_damaged(1, 5_000)
+def test_two_thousand_damaged_streams_are_as_zlib_has_them() -> None:
+    check_damaged(1, 2_000)
 
 
 @pytest.mark.slow

@@ -181,7 +181,7 @@ def test_every_pixel_over_time_is_the_true_value_rounded_once(stack: Stack, noda
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(stacks(DTYPES), nodatas, cuts)
 def test_every_pixel_over_time_is_so_in_many_stacks(stack: Stack, nodata: float | None, cut: Cut) -> None:
     hold_over_time(stack, nodata, cut)
@@ -201,7 +201,7 @@ def test_every_scene_over_space_is_the_true_value_rounded_once(stack: Stack, nod
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(stacks(DTYPES), nodatas, cuts)
 def test_every_scene_over_space_is_so_in_many_stacks(stack: Stack, nodata: float | None, cut: Cut) -> None:
     hold_over_space(stack, nodata, cut)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jobs import compose, local_source
+from jobs import block_job, compose, local_source
 from masked_scenes import UTM, MaskPlace, mask_settings, masked_stack, write_bands, write_mask, write_pair
 from rasterio.transform import Affine
 
@@ -300,6 +300,6 @@ def test_settings_that_do_not_fit_the_masks_are_refused(
     write_pair(tmp_path, 1, SCENE, PIXELS)
     write_mask(tmp_path, 1, SCENE, np.zeros((60, 50), dtype))
     mask = mask_settings(**{"bits": [0], **settings})
-    job = replace(compose("engine=block"), mask=mask, source=local_source(tmp_path, url=f"{tmp_path}/*_B.tif"))
+    job = replace(block_job(), mask=mask, source=local_source(tmp_path, url=f"{tmp_path}/*_B.tif"))
     with pytest.raises(PlanError, match=problem):
         make_plan(job, masked_stack(job.source, mask))

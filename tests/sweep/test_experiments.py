@@ -39,11 +39,11 @@ def test_it_begins_with_one_question(path: Path) -> None:
 
 
 def test_a_sweep_of_the_demo_names_a_winner_that_can_be_run(cli: Cli, tmp_path: Path) -> None:
-    fewer = "cluster@stages.spatial_mean.cluster=threads"  # half of the jobs that it has
+    fewer = "chunks=block,scene"  # of the jobs that it has
     overrides = ("source.limit=2", "sweep.repeats=1", "hydra.sweep.dir=sweep", fewer)
-    done = cli("experiment=tune_clusters", *overrides, timeout=1200)
+    done = cli("experiment=tune_chunks", *overrides, timeout=1200)
     assert done.returncode == 0, done.stderr
-    assert "threads" in done.stdout
+    assert "scene" in done.stdout
     board: dict[str, Any] = json.loads(ask(tmp_path, "leaderboard", "sweep", "--json").stdout)
     assert board["same_bits"]
     assert len(board["jobs"]) == 3
