@@ -75,6 +75,12 @@ class ZonalSums:
         limbs = 8 * _LIMBS * (weighted * by_area + plain * (pixels.stored.itemsize == 8))
         return 8 + 16 * (plain + weighted) + limbs + 2 * pixels.stored.itemsize * needs.extremes
 
+    @staticmethod
+    def lane_bytes(needs: Needs, zones: int, row_runs: int, tiles: int) -> int:
+        """Memory that `strips` takes for so many zones at a place, runs in one of its rows, and tiles side by side."""
+        lanes, totals = lanes_for(tiles), sum(bool(getattr(needs, name)) for name in _FUSED)
+        return 8 * (zones * lanes * (1 + 2 * totals) + row_runs * (lanes + 1))
+
     def add_tile(self, scene: int, tile: Tile, place: Place) -> None:
         """Add pixels of the scene of this index; the tile, (rows, columns), is free for reuse afterwards.
 
