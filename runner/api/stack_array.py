@@ -19,6 +19,7 @@ from runner.planning.records import Task
 from runner.read.gdal_environment import gdal_options_set
 from runner.read.header import ScenePixels, Window
 from runner.reduce.pixel_types import Place
+from runner.settings import Over
 
 Values: TypeAlias = npt.NDArray[Any]
 Index: TypeAlias = int | slice
@@ -65,7 +66,8 @@ class StackArray:
     @cached_property
     def _shared(self) -> Shared:
         shared = Shared.of(self._reading, self._stack, ())
-        return replace(shared, fused=self._reading.rule.as_stored)  # tiles of nodata alone are not inflated
+        fused = frozenset(Over) if self._reading.rule.as_stored else frozenset[Over]()
+        return replace(shared, fused=fused)  # tiles of nodata alone are not inflated
 
     def __getitem__(self, index: Index | tuple[Index, ...]) -> Values:
         """The values at integers and slices of any step. Raises ReadError."""

@@ -1,8 +1,8 @@
 """The accumulators of a task: sums over time, space and zones, and all values where a statistic needs them at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,8 @@ from runner.reduce.zone_quantiles import ZonePixels
 from runner.settings import Over
 
 Values = npt.NDArray[Any]
+
+_NONE: Final = frozenset[Over]()
 
 
 class Partials(NamedTuple):
@@ -59,7 +61,8 @@ class TaskSums:
             for stage in shared.stages
             if stage.ordered
         }
-        self._is_fused = shared.fused
+        self._fused = shared.fused
+        self._has_others = bool(self.ordered) or not self._fused.issuperset(shared.needs)
         self._lots = _lot_sums(shared, task, times, (self.over_space, self.over_zones))
         self._numbers = [shared.lots.of_scene(number) for number in range(task.start, task.stop)]
         for number, scene in enumerate(scenes):
@@ -75,7 +78,7 @@ class TaskSums:
             if tile.missing:
                 self._skip(tile.scene, place_of(tile))
         for tiles, encoded in fast_reader.side_by_side(part):
-            if self._is_fused and encoded is not None:
+            if self._fused and encoded is not None:
                 self._add_encoded(tiles, encoded, hidden)
             else:
                 for tile in tiles:
@@ -113,30 +116,33 @@ class TaskSums:
             start += len(tiles)
 
     def _add_lot(self, fused: FusedSums, turn: fast_reader.Turn, encoded: ByteArray, hidden: Hidden | None) -> None:
-        tile, place = turn[0], place_of(turn[0])
-        scenes = [same_tile.scene for same_tile in turn]
+        place, scenes = place_of(turn[0]), [tile.scene for tile in turn]
         pixels = hidden.pixels(scenes) if hidden else NO_HIDDEN
-        for index in fused.add(scenes, Encoded(encoded, tile.decoder.predictor), place, pixels):
-            self._add_over_space(turn[index].pixels(), hidden)
-
-    def _add_over_space(self, part: ScenePixels, hidden: Hidden | None) -> None:
-        values, place = self._values(part, hidden)
-        assert self.over_space
-        self.over_space.add_tile(part.scene, values, place)
+        unfit = fused.add(scenes, Encoded(encoded, turn[0].decoder.predictor), place, pixels)
+        for index in range(len(turn)) if self._has_others else unfit:
+            done = self._fused - {Over.space} if index in unfit else self._fused
+            self._add_values(turn[index].pixels(), hidden, done)
 
     def _add_pixels(self, part: ScenePixels, hidden: Hidden | None) -> None:
-        over_time, fused = self._lots[self._numbers[part.scene]]
-        if fused and (self._rule.scale or (hidden and self._rule.pixels.blank is None)):
-            place = Place(0, 0, part.row, part.column, *part.pixels.shape)
-            hides = hidden.pixels([part.scene]) if hidden else NO_HIDDEN
-            fused.add_decoded(part.scene, part.pixels, place, hides)
+        fused = self._lots[self._numbers[part.scene]].fused
+        if not fused or not (self._rule.scale or (hidden and self._rule.pixels.blank is None)):
+            self._add_values(part, hidden)
             return
+        place = Place(0, 0, part.row, part.column, *part.pixels.shape)
+        hides = hidden.pixels([part.scene]) if hidden else NO_HIDDEN
+        fused.add_decoded(part.scene, part.pixels, place, hides)
+        if self._has_others:
+            self._add_values(part, hidden, self._fused)
+
+    def _add_values(self, part: ScenePixels, hidden: Hidden | None, done: Set[Over] = _NONE) -> None:
+        """Add pixels to all sums but those over the axes that are done."""
         scene, (values, place) = part.scene, self._values(part, hidden)
-        if over_time:
+        over_time = self._lots[self._numbers[scene]].over_time
+        if over_time and Over.time not in done:
             over_time.add_tile(values, place, scene)
-        if self.over_space:
+        if self.over_space and Over.space not in done:
             self.over_space.add_tile(scene, values, place)
-        if self.over_zones:
+        if self.over_zones and Over.zones not in done:
             self.over_zones.add_tile(scene, values, place)
         for ordered in self.ordered.values():
             ordered.add_tile(scene, values, place)
@@ -187,10 +193,14 @@ def _lot_sums(
 ) -> dict[int, _LotSums]:
     """Sums for each lot of a task's scenes. Those over space and zones, `of_all` lots, are filled with them."""
     shape, needs, sums = (task.window.height, task.window.width), shared.needs.get(Over.time), dict[int, _LotSums]()
-    fused, (over_space, over_zones) = shared.fused_sums(task), of_all
+    make_fused, (over_space, over_zones) = shared.fused_sums(task), of_all
     for lot in shared.lots.of_range(task.start, task.stop):
-        over_time = TemporalSums(shape, shared.reading.rule.pixels, needs, times) if needs else None
-        sums[lot] = _LotSums(over_time, fused(over_time, over_space, over_zones=over_zones) if fused else None)
+        over_time, fused = TemporalSums(shape, shared.reading.rule.pixels, needs, times) if needs else None, None
+        if make_fused:
+            of_axes = {Over.time: over_time, Over.space: over_space, Over.zones: over_zones}
+            taken = {over: of_axis for over, of_axis in of_axes.items() if over in shared.fused}
+            fused = make_fused(taken.get(Over.time), taken.get(Over.space), over_zones=taken.get(Over.zones))
+        sums[lot] = _LotSums(over_time, fused)
     return sums
 
 

@@ -13,6 +13,7 @@ from runner.planning.records import Chunks, StagePlan, Task, Workers, lots_of_st
 from runner.read.fetch import FetchOptions
 from runner.read.gdal_reader import MAX_PIECE_BYTES
 from runner.reduce.hidden_pixels import planes_for
+from runner.reduce.kernels import ROWS_AT_ONCE
 from runner.reduce.partial import Needs
 from runner.reduce.series import pair_bytes
 from runner.reduce.spatial import SpatialSums
@@ -122,7 +123,7 @@ def task_bytes(stages: tuple[StagePlan, ...], stack: Stack, reading: Reading, ch
     tile = _tile_pixels(stack, chunks, by_gdal=by_gdal)
     together = 1 if by_gdal else min(options.scenes_together, len(stack.scenes))
     added = tile * (_added_bytes(stack, rule) + _SPARE_BYTES * together * (limbs > 0))
-    zones = zonal_bytes(stages, rule, chunks)
+    zones = zonal_bytes(stages, rule, chunks) + zone_lane_bytes(stages, stack, chunks, together)
     return int(window + ahead + decoded + added + _weighted_bytes(stages, rule, chunks, tile) + zones)
 
 
@@ -136,6 +137,16 @@ def zonal_bytes(stages: tuple[StagePlan, ...], rule: PixelRule, chunks: Chunks) 
     each = ZonePixels.bytes_per_pixel(rule.pixels, by_fraction=zones.fractions) * chunks.time
     values = ordered * each * zones.runs.pixels + bool(ordered) * int(zones.pixels.max()) * _SORTED_BYTES
     return met * chunks.time * _cell_bytes(stages, rule) + (1 + ordered) * runs * _RUN_BYTES + values
+
+
+def zone_lane_bytes(stages: tuple[StagePlan, ...], stack: Stack, chunks: Chunks, together: int) -> int:
+    """Bytes of zones while tiles that go together are added to them: sums in lanes, and flags of pixels."""
+    zones, needs = next((stage.zones for stage in stages if stage.zones is not None), None), _summed(stages, Over.zones)
+    if zones is None or not ZonalSums.fits(needs):
+        return 0
+    tile_y, tile_x = stack.tile_shape
+    (met, _), (_, of_row) = zones.most_in_rows(min(tile_y, chunks.y)), zones.most_in_rows(1)
+    return ZonalSums.lane_bytes(needs, met, of_row, together) + together * ROWS_AT_ONCE * tile_x
 
 
 def _cell_bytes(stages: tuple[StagePlan, ...], rule: PixelRule) -> int:

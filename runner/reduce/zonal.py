@@ -75,6 +75,12 @@ class ZonalSums:
         limbs = 8 * _LIMBS * (weighted * by_area + plain * (pixels.stored.itemsize == 8))
         return 8 + 16 * (plain + weighted) + limbs + 2 * pixels.stored.itemsize * needs.extremes
 
+    @staticmethod
+    def lane_bytes(needs: Needs, zones: int, row_runs: int, tiles: int) -> int:
+        """Memory that `strips` takes for so many zones at a place, runs in one of its rows, and tiles side by side."""
+        lanes, totals = lanes_for(tiles), sum(bool(getattr(needs, name)) for name in _FUSED)
+        return 8 * (zones * lanes * (1 + 2 * totals) + row_runs * (lanes + 1))
+
     def add_tile(self, scene: int, tile: Tile, place: Place) -> None:
         """Add pixels of the scene of this index; the tile, (rows, columns), is free for reuse afterwards.
 
@@ -113,11 +119,14 @@ class ZonalSums:
         if not zones.size:
             return ()
         lanes, room = lanes_for(len(scenes)), len(scenes) * (runs.pixels + 4 * len(runs.zone))
+        left = np.empty(int(np.diff(runs.rows).max()), np.int64)
         sums, weighted, weights = (
-            self._totals[name].in_lanes(scenes, zones, room) if name in self._totals else _NO_LANES for name in _FUSED
+            self._totals[name].in_lanes(scenes, zones, room, left) if name in self._totals else _NO_LANES
+            for name in _FUSED
         )
         counts = np.zeros((len(zones), lanes), np.int64)
-        return OverZones(runs, place.row, counts, sums, weighted, weights, np.zeros(lanes))
+        values = np.zeros((len(left), lanes))
+        return OverZones(runs, place.row, counts, sums, weighted, weights, values)
 
     def settle(self, place: Place, scenes: Sequence[int], added: OverZones | tuple[()]) -> None:
         """Take over what a kernel added to the accumulators of `strips`."""
@@ -197,13 +206,13 @@ class _Cells:
         wide, self._wide = self._wide and self._wide.select(), None
         return Total(np.ascontiguousarray(self._layers.reshape(-1, 2).T), wide)
 
-    def in_lanes(self, scenes: Sequence[int], zones: Integers, room: int) -> LaneSums:
-        """The sums of some scenes and zones, with room for so many products that they do not hold."""
+    def in_lanes(self, scenes: Sequence[int], zones: Integers, room: int, left: Integers) -> LaneSums:
+        """The sums of some scenes and zones, with room for so many products that they do not hold, and scratch."""
         self._make_room(room)
         lanes = lanes_for(len(scenes))
         layers = np.zeros((len(zones), 2, lanes))
         layers[..., : len(scenes)] = self._layers[np.ix_(np.array(scenes, np.int64), zones)].transpose(1, 2, 0)
-        return LaneSums(layers, np.empty(lanes), self._spare)
+        return LaneSums(layers, left, self._spare)
 
     def take(self, added: LaneSums, scenes: Sequence[int], zones: Integers) -> None:
         """Take over the sums of some scenes and zones, and what is in the spare room."""
@@ -237,4 +246,4 @@ def _spare(room: int) -> kernels.ZoneSpare:
     return kernels.ZoneSpare(cells, values, factors, np.empty(room, np.bool_), np.zeros(1, np.int64))
 
 
-_NO_LANES: Final = LaneSums(np.empty((0, 2, 0)), np.empty(0), _spare(0))
+_NO_LANES: Final = LaneSums(np.empty((0, 2, 0)), np.empty(0, np.int64), _spare(0))

@@ -13,8 +13,8 @@ from runner.read.predictor import Bytes
 from runner.reduce.arrays import Bools, Floats, Integers, Tile
 from runner.reduce.pixel_types import NO_LIMITS, Place
 from runner.reduce.zonal_kernels import PIXEL, sum_pixels
-from runner.reduce.zone_lane_kernels import LaneSums, add_lanes, add_rest, add_to_lane, spare_of_lane
-from runner.reduce.zone_runs import ZoneRuns
+from runner.reduce.zone_lane_kernels import LaneSums, add_row, add_to_lane, spare_of_lane
+from runner.reduce.zone_runs import Numbers, ZoneRuns
 
 
 class OverZones(NamedTuple):
@@ -26,7 +26,7 @@ class OverZones(NamedTuple):
     sums: LaneSums  # of pixels by fractions
     weighted: LaneSums  # of pixels by weights
     weights: LaneSums  # of those that count
-    values: Floats  # (lanes), scratch that is 0 where there is no tile
+    values: Floats  # (runs of a row, lanes), scratch that is 0 where there is no tile
 
 
 class Flagged(NamedTuple):
@@ -40,22 +40,34 @@ class Flagged(NamedTuple):
 def count_strips(flagged: Flagged, place: Place, zones: OverZones | tuple[()]) -> None:
     """Count the flags of runs in strips; most rows have all of them, or none."""
     if len(zones) > 0:  # a constant of the compiled code
-        (flags, valid), (runs, top, counts, _, _, weights, values) = flagged, zones
-        (rows, numbers, starts, stops, _, factors), (layers, rest, _) = runs, weights
+        runs, top, counts, _, _, weights, values = zones
+        rows, numbers, starts, stops, _, factors = runs
         for y in range(place.height):
             line = place.row - top + y
+            here = slice(rows[line], rows[line + 1])
+            _count_row(flagged, (y, place), starts[here], stops[here], values)
             for run in range(rows[line], rows[line + 1]):
-                zone, start, stop = numbers[run], place.left + starts[run], place.left + stops[run]
-                for tile in range(valid.shape[0]):
-                    total = 0
-                    if valid[tile, y] == place.width:
-                        total = int(stop - start)
-                    elif valid[tile, y] > 0:
-                        total = _total(flags[tile, y][start:stop])
-                    counts[zone, tile] += total
-                    values[tile] = total
-                if layers.shape[0] > 0 and add_lanes(values, factors[run], zone, layers, rest):
-                    add_rest(factors[run], zone, weights)
+                of_zone, of_run = counts[numbers[run]], values[run - rows[line]]
+                for lane in range(of_zone.shape[0]):
+                    of_zone[lane] += np.int64(of_run[lane])
+            add_row(values, numbers[here], factors[here], weights)
+
+
+@compiled
+def _count_row(flagged: Flagged, at: tuple[int, Place], starts: Numbers, stops: Numbers, values: Floats) -> None:
+    """Put the number of flags in runs of a row into `values` (runs, tiles)."""
+    (flags, valid), (y, place) = flagged, at
+    for tile in range(valid.shape[0]):
+        if valid[tile, y] == place.width:
+            for run in range(starts.shape[0]):
+                values[run, tile] = stops[run] - starts[run]
+        elif valid[tile, y] == 0:
+            for run in range(starts.shape[0]):
+                values[run, tile] = 0.0
+        else:
+            row = flags[tile, y][place.left : place.left + place.width]
+            for run in range(starts.shape[0]):
+                values[run, tile] = _total(row[starts[run] : stops[run]])
 
 
 @compiled
@@ -72,32 +84,63 @@ def sum_strips(strips: Tile, exact: Bools, place: Place, zones: OverZones | tupl
     if len(zones) > 0:  # a constant of the compiled code
         runs, top, _, sums, weighted, _, values = zones
         rows, numbers, starts, stops, fractions, weights = runs
-        (layers, rest, _), (weighted_layers, weighted_rest, _) = sums, weighted
         for y in range(place.height):
             line = place.row - top + y
-            for run in range(rows[line], rows[line + 1]):
-                start, stop = place.left + starts[run], place.left + stops[run]
-                zone, fraction, weight = numbers[run], fractions[run], weights[run]
-                for tile in range(strips.shape[0]):
-                    if stop - start == 1:
-                        values[tile] = strips[tile, y, start]
-                    elif exact[tile, y]:
-                        values[tile] = _plain_sum(strips[tile, y][start:stop])
-                    else:
-                        values[tile] = 0.0
-                        part = strips[tile, y][start:stop]
-                        high, low, inexact = sum_pixels(part, NO_LIMITS, PIXEL)
-                        if inexact:
-                            spare_of_lane(part, fraction, zone, tile, sums)
-                            spare_of_lane(part, weight, zone, tile, weighted)
-                        else:
-                            values[tile] = high
-                            add_to_lane(low, fraction, zone, tile, sums)
-                            add_to_lane(low, weight, zone, tile, weighted)
-                if layers.shape[0] > 0 and add_lanes(values, fraction, zone, layers, rest):
-                    add_rest(fraction, zone, sums)
-                if weighted_layers.shape[0] > 0 and add_lanes(values, weight, zone, weighted_layers, weighted_rest):
-                    add_rest(weight, zone, weighted)
+            here = slice(rows[line], rows[line + 1])
+            _sum_row(strips, (y, place.left), starts[here], stops[here], values)
+            for tile in range(strips.shape[0]):
+                if not exact[tile, y]:
+                    row = _Row(strips[tile, y][place.left : place.left + place.width], starts[here], stops[here])
+                    products = _Products(numbers[here], fractions[here], weights[here])
+                    _sum_carefully(row, products, tile, values, (sums, weighted))
+            add_row(values, numbers[here], fractions[here], sums)
+            add_row(values, numbers[here], weights[here], weighted)
+
+
+@compiled
+def _sum_row(strips: Tile, at: tuple[int, int], starts: Numbers, stops: Numbers, values: Floats) -> None:
+    """Put the sums of runs from a row and column of strips on, which may be rounded, into `values` (runs, tiles)."""
+    y, left = at
+    for run in range(starts.shape[0]):
+        start, stop = left + starts[run], left + stops[run]
+        for tile in range(strips.shape[0]):
+            if stop - start == 1:
+                values[run, tile] = strips[tile, y, start]
+            else:
+                values[run, tile] = _plain_sum(strips[tile, y][start:stop])
+
+
+class _Row(NamedTuple):
+    """A row of a tile, and the runs in it."""
+
+    pixels: Tile
+    starts: Numbers
+    stops: Numbers
+
+
+class _Products(NamedTuple):
+    """The zones of runs, and by what their sums are multiplied."""
+
+    zones: Numbers
+    fractions: Floats
+    weights: Floats
+
+
+@compiled
+def _sum_carefully(row: _Row, products: _Products, lane: int, values: Floats, sums: tuple[LaneSums, LaneSums]) -> None:
+    """As `_sum_row`, as far as one float holds a sum. The rest is added to `sums`, by fractions and by weights."""
+    (pixels, starts, stops), (zones, fractions, weights), (by_fraction, by_weight) = row, products, sums
+    for run in range(starts.shape[0]):
+        part, zone, fraction, weight = pixels[starts[run] : stops[run]], zones[run], fractions[run], weights[run]
+        high, low, inexact = sum_pixels(part, NO_LIMITS, PIXEL)
+        if inexact:
+            values[run, lane] = 0.0
+            spare_of_lane(part, fraction, zone, lane, by_fraction)
+            spare_of_lane(part, weight, zone, lane, by_weight)
+        else:
+            values[run, lane] = high
+            add_to_lane(low, fraction, zone, lane, by_fraction)
+            add_to_lane(low, weight, zone, lane, by_weight)
 
 
 @reordered

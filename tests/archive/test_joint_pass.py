@@ -61,7 +61,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
 def shared(band: int) -> Shared:
     """What tasks of a band share, of which only the band matters here."""
     nothing: Any = None
-    return Shared((), (), nothing, (), (), None, nothing, {}, fused=False, split=None, lots=ONE_LOT, area=band)  # type: ignore[arg-type]
+    return Shared((), (), nothing, (), (), None, nothing, {}, fused=frozenset(), split=None, lots=ONE_LOT, area=band)  # type: ignore[arg-type]
 
 
 def entries(settings: ClusterSettings, *tasks: Sequence[Task]) -> list[Entry]:
