@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
+from runner.base.console import tell
 from runner.cluster.answers import answer_of
 from runner.cluster.demand import Demand
 from runner.cluster.keys import key_of
@@ -62,7 +64,7 @@ class Liveness:
     def watched(self) -> Iterator[None]:
         """Give up silent workers in this context."""
         stop = threading.Event()
-        thread = threading.Thread(target=self._watch, args=(stop,), name="liveness", daemon=True)
+        thread = threading.Thread(target=copy_context().run, args=(self._watch, stop), name="liveness", daemon=True)
         thread.start()
         try:
             yield
@@ -138,7 +140,9 @@ class Liveness:
             return
         replaced = False
         for worker, ended in silent.items():
-            log.warning("worker %s was silent for %g s and is given up", worker, self.seconds)
+            line = f"worker {worker} was silent for {self.seconds:g} s and is given up; others do its tasks"
+            log.warning("%s", line)
+            tell(line)
             replaced |= ended or self._started.replace(worker)
         now = time.time()
         if remaining or replaced:

@@ -84,7 +84,7 @@ class MappedTasks(Generic[Shared, Task, Result]):
             done_together, bundles, function=self.function, shared=everywhere, pure=False, batch_size=len(bundles)
         )
         for future, bundle in zip(futures, bundles, strict=True):
-            self._under_way[future] = bundle
+            self._under_way[future] = self.workers.watch.handed_out[str(future.key)] = bundle
             future.add_done_callback(self._done.put)
 
     def _bundles(self, threads: int) -> list[Bundle[Task]]:

@@ -29,6 +29,9 @@ class Loss:
 class Watch:
     """Watch of this process's threads, which do not get lost and are measured with it."""
 
+    def __init__(self) -> None:
+        self.handed_out: dict[str, tuple[object, ...]] = {}  # tasks as they were mapped, by the keys of a scheduler
+
     def losses(self) -> list[Loss]:
         """The workers lost since the watch started; none if their scheduler no longer answers."""
         return []
@@ -42,6 +45,7 @@ class DaskWatch(Watch):
     """Watch of a dask scheduler's workers; `elsewhere` if somebody else has started them."""
 
     def __init__(self, client: Any, *, elsewhere: bool) -> None:
+        super().__init__()
         self._client = client
         self._started = time.time()
         self._elsewhere = elsewhere

@@ -20,6 +20,7 @@ from distributed.client import FutureCancelledError
 from distributed.comm.core import CommClosedError
 
 from runner.cluster.liveness import Liveness
+from runner.cluster.monitor import Watch
 from runner.errors import ClusterError, RunnerError
 from runner.host.threads import Result, Shared, Task
 
@@ -40,6 +41,10 @@ class ScheduledWorkers(Protocol):
     @property
     def liveness(self) -> Liveness:
         """The watch over the scheduler and its workers."""
+
+    @property
+    def watch(self) -> Watch:
+        """The losses of workers, and the tasks that they had."""
 
 
 class Outcome(NamedTuple):

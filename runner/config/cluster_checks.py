@@ -63,7 +63,7 @@ def _check_address(where: str, cluster: ClusterSettings) -> None:
     if cluster.kind is ClusterKind.gateway:
         return
     needed = cluster.kind is ClusterKind.address
-    wanted = "a scheduler's address (tcp://host:port)" if needed else "nothing, unless the cluster is 'address'"
+    wanted = "a scheduler's address, as tcp://host:8786" if needed else "nothing, unless the cluster is 'address'"
     require(f"{where}.address", bool(cluster.address) == needed, cluster.address, wanted)
 
 

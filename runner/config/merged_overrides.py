@@ -25,17 +25,18 @@ class _Replacing(NamedTuple):
     stages: Collection[str]
     keys: frozenset[str]
     places: frozenset[str]
-    sections: tuple[str, ...]  # which an option gives anew, with all that was below
+    sections: tuple[str, ...]  # which an option gives anew, or takes away (~), with all that was below
 
     @classmethod
     def of(cls, later: Iterable[Override], stages: Collection[str]) -> "_Replacing":
-        giving = [override for override in later if override.value is not None]
-        places = {override: list(_places(override, stages)) for override in giving}
-        sections = (place for override in giving if _is_option(override) for place in places[override])
+        words = list(later)
+        giving = [override for override in words if override.value is not None]
+        places = {override: list(_places(override, stages)) for override in words}
+        sections = (place for override in words if _is_option(override) for place in places[override])
         return cls(
             stages,
             frozenset(chosen_by_name(override).key for override in giving),
-            frozenset(place for found in places.values() for place in found),
+            frozenset(place for override in giving for place in places[override]),
             tuple(f"{section}." for section in sections),
         )
 

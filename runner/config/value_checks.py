@@ -8,7 +8,7 @@ from runner.errors import ConfigError
 def require(key: str, holds: object, got: object, wanted: str) -> None:
     """Raise ConfigError that names the key, what it got and what was wanted, unless it holds."""
     if not holds:
-        raise ConfigError(f"{key}={got}: wanted {wanted}")
+        raise ConfigError(f"{key}={'null' if got is None else got}: wanted {wanted}")
 
 
 def check_limits(record: object, at: str = "") -> None:

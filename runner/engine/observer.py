@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from runner.cluster.monitor import Loss, Watch
 from runner.cluster.workers import ClusterSize
 from runner.engine.results import Stored
-from runner.engine.trace import Place, TaskTrace, trace_of
+from runner.engine.trace import NumberedTask, Place, TaskTrace, trace_of
 from runner.errors import ReadError
 from runner.read.header import Window
 
@@ -65,5 +65,7 @@ def _report_losses(watch: Watch, observer: Observer, losses: list[Loss]) -> None
     for loss in losses:
         log.warning("worker %s was lost with what it had under way", loss.worker, extra={"worker": loss.worker})
         for key in loss.keys:
-            place = Place(loss.worker, key)
-            observer.failed(TaskTrace(None, None, place, None, loss.time, error="lost with its worker"))
+            for work in watch.handed_out.get(key, (None,)):
+                number, task = work if isinstance(work, NumberedTask) else (None, None)
+                place = Place(loss.worker, key)
+                observer.failed(TaskTrace(number, task, place, None, loss.time, error="lost with its worker"))

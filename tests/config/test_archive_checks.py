@@ -25,7 +25,10 @@ BY = "source.stack_by=[orbit]"
             [BY, "cluster@archive.cluster=processes", "cluster@stages.spatial_mean.cluster=processes"],
             "stages.spatial_mean.cluster=processes: wanted threads, by which a worker of archive.cluster=processes",
         ),
-        ([BY, "cluster@archive.cluster=address"], "archive.cluster.address=None: wanted a scheduler's address"),
+        (
+            [BY, "cluster@archive.cluster=address"],
+            "archive.cluster.address=null: wanted a scheduler's address, as tcp://",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(words: list[str], message: str) -> None:

@@ -186,7 +186,10 @@ def test_the_default_job_reads_the_demo_in_two_stages() -> None:
         ("source.s3.endpoint_url=localhost:9000", "wanted http://... or https://..."),
         again("source.s3.profile=me", "wanted one of anonymous=true and profile, not both"),
         again("cluster@stages.spatial_mean.cluster=thread", "did you mean 'threads'"),
-        ("cluster@stages.spatial_mean.cluster=address", "wanted a scheduler's address (tcp://host:port)"),
+        (
+            "cluster@stages.spatial_mean.cluster=address",
+            "address=null: wanted a scheduler's address, as tcp://host:8786",
+        ),
         again("stages.spatial_mean.cluster.address=tcp://h:1", "wanted nothing, unless the cluster is 'address'"),
         ("stages.spatial_mean.cluster.n_workers=2", "processes has n_workers"),
         again("stages.spatial_mean.cluster.memory_limit=lots", "wanted auto or a size such as 2GiB"),

@@ -58,6 +58,7 @@ CASES = [
     ("source.limit=3 chunks.y=64", "source=demo chunks=row", "source=demo chunks=row"),
     ("mask.bits=[3] mask.href.replace=[a,b] max_skipped=null", "mask=none", "max_skipped=null mask=none"),
     ("source.limit=3 on_error=skip", "source.limit=4", "on_error=skip source.limit=4"),
+    (f"source.limit=3 {B}.chunks=row", f"~stage@{B}", f"source.limit=3 ~stage@{B}"),
 ]
 
 
