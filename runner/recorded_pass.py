@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -37,12 +37,14 @@ class RecordedPass(Observer):
     ahead: Ahead | None
     state: PassRecord | None = None
     earlier: PassRecord | None = None
+    first_number: int = 0  # of its tasks in the trace
     most_of_one: int = 0  # resident bytes that a worker process held during a task
 
     def __post_init__(self) -> None:
         """Find what the pass has read already."""
         passes = (computed for computed in self.record.run.ended_passes if computed.name == self.pass_.name)
         self.earlier = next(passes, None)
+        self.first_number = self.record.trace.next_number(self.pass_.name)
 
     def opened(self, size: ClusterSize, gdal_options: Mapping[str, Mapping[str, str | None]], seconds: float) -> None:
         """Record the pass on the cluster that has started for it."""
@@ -97,7 +99,7 @@ class RecordedPass(Observer):
 
     def _add_new(self, trace: TaskTrace) -> None:
         self.most_of_one = max(self.most_of_one, trace.peak_bytes or 0)
-        self._add(trace)
+        self._add(trace if trace.number is None else replace(trace, number=self.first_number + trace.number))
 
     def _add(self, trace: TaskTrace, *, reused: bool = False) -> None:
         if self.ahead is None:  # of some of the scenes, which have other numbers

@@ -7,15 +7,18 @@ package, or none.
 import logging
 import os
 import pickle
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from runner.base.console import tell
+from runner.base.humanize import plural
 from runner.cluster.answers import answer_of
 from runner.cluster.keys import key_of
 from runner.cluster.liveness import Liveness
@@ -24,6 +27,7 @@ from runner.errors import ClusterError
 from runner.host.open_files import allow_many_files
 from runner.read.gdal_environment import restore_environment
 
+_SILENCE_SECONDS: Final = 2.0  # that a user is not told what is waited for
 _LEAVING_SECONDS: Final = 2.0  # for workers to undo the setup of a run that has failed
 _TOPIC: Final = "cog-stack-runner"  # of events about workers
 
@@ -49,7 +53,8 @@ def workers_set_up(client: Any, liveness: Liveness, setup: Setup) -> Iterator[No
     client.subscribe_topic(_TOPIC, _told)
     liveness.ask(client.register_plugin, _cleaner(name, client.id), f"{name}-cleaner")
     try:
-        liveness.ask(client.register_plugin, _worker_plugin(name, setup, known), name)
+        with _told_if_slow(known):
+            liveness.ask(client.register_plugin, _worker_plugin(name, setup, known), name)
         _refuse_unfit(liveness.ask(client.run, _problem_of(name)))
         yield
     except BaseException:  # do not wait for workers that may hang: the scheduler cleans up once this client is gone
@@ -58,6 +63,20 @@ def workers_set_up(client: Any, liveness: Liveness, setup: Setup) -> Iterator[No
         raise
     with suppress(ClusterError):  # the scheduler is gone, as the run's error says
         _undo(client, name, liveness, liveness.seconds)
+
+
+@contextmanager
+def _told_if_slow(workers: frozenset[str]) -> Iterator[None]:
+    """Say what is waited for, if that takes more than two seconds."""
+    setting_up = f"setting up {plural(len(workers), 'worker')}"
+    what = f"{setting_up}, and compiling there what is not on their disks, which takes some seconds once"
+    timer = threading.Timer(_SILENCE_SECONDS, copy_context().run, (tell, what))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _refuse_unfit(problems: Mapping[str, str | None]) -> None:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from runner.cluster.monitor import Loss, Watch
 from runner.cluster.workers import ClusterSize
@@ -65,7 +66,7 @@ def _report_losses(watch: Watch, observer: Observer, losses: list[Loss]) -> None
     for loss in losses:
         log.warning("worker %s was lost with what it had under way", loss.worker, extra={"worker": loss.worker})
         for key in loss.keys:
-            for work in watch.handed_out.get(key, (None,)):
-                number, task = work if isinstance(work, NumberedTask) else (None, None)
-                place = Place(loss.worker, key)
-                observer.failed(TaskTrace(number, task, place, None, loss.time, error="lost with its worker"))
+            lost = TaskTrace(None, None, Place(loss.worker, key), None, loss.time, error="lost with its worker")
+            known = [work for work in watch.handed_out.get(key, ()) if isinstance(work, NumberedTask)]
+            for trace in [replace(lost, number=number, task=task) for number, task in known] or [lost]:
+                observer.failed(trace)

@@ -72,6 +72,11 @@ class TraceLog:
         status = "failed" if trace.error is not None else "reused" if reused else "done"
         self._entries.append(_Entry(name, stages, status, trace))
 
+    def next_number(self, name: str) -> int:
+        """The number behind those of the tasks of a pass, which is cut anew once scenes are left out of it."""
+        numbers = (entry.trace.number for entry in self._entries if entry.name == name and entry.status != "reused")
+        return max((number + 1 for number in numbers if number is not None), default=0)
+
     def write(self) -> None:
         """Write all attempts, pass by pass, in the order they ended. Raises OutputError."""
         passes = {name: number for number, name in enumerate(dict.fromkeys(entry.name for entry in self._entries))}

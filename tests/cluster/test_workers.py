@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,6 +101,19 @@ def test_a_borrowed_worker_gets_its_own_options_back(scheduler: str) -> None:
     with open_cluster(settings, {}) as cluster:
         seen = cluster.everywhere(options_in_force, ["GDAL_HTTP_MAX_RETRY"])
     assert {options["GDAL_HTTP_MAX_RETRY"] for options in seen.values()} == {None}
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.5, ["setting up 1 worker, "]), (0.0, [])])
+def test_workers_that_take_long_to_be_set_up_are_spoken_of(
+    scheduler: str, monkeypatch: pytest.MonkeyPatch, seconds: float, said: list[str]
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("runner.cluster.worker_setup.tell", told.append)
+    monkeypatch.setattr("runner.cluster.worker_setup._SILENCE_SECONDS", seconds / 4 or LONG)
+    settings = ClusterSettings(ClusterKind.address, address=scheduler)
+    with open_cluster(settings, {}, partial(time.sleep, seconds)):
+        pass
+    assert [line[:21] for line in told] == said
 
 
 def profiled(_: None, numbers: Iterator[int]) -> Iterator[bool]:
