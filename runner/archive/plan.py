@@ -84,7 +84,7 @@ def plan_archive(job: JobSettings) -> "PlannedArchive":
         notes.take(stack.name, stack.notes)
     notes.tell_others()
     met = [(stack.stack.grid, stack.zones) for stack in planned if stack.stack]
-    together = _read_together(taken, planned, limit_bytes_of(workers))
+    together = _read_together(taken, planned, _limit_bytes_of(workers))
     return PlannedArchive(tuple(planned), tuple(together), met_zones(names, met), workers)
 
 
@@ -103,7 +103,7 @@ def _as_workers_run(job: JobSettings, workers: Expected | None) -> JobSettings:
     return job_of_worker(job, workers.threads, workers.memory_bytes and bytes_of_stacks(workers.memory_bytes))
 
 
-def limit_bytes_of(workers: Expected | None) -> int:
+def _limit_bytes_of(workers: Expected | None) -> int:
     """The bytes that stacks may take where they run, as far as that is known."""
     return bytes_of_stacks(workers.memory_bytes) if workers and workers.memory_bytes else memory_limit_bytes()
 
@@ -280,5 +280,5 @@ def peak_bytes(job: JobSettings, archive: PlannedArchive) -> int | None:
     if not plans or any(pass_.worker_bytes is None for plan in plans for pass_ in plan.passes):
         return None
     largest = sorted(map(batch_bytes, together), reverse=True)
-    room = min(room_bytes(plan, limit_bytes_of(archive.workers)) for plan in plans)
+    room = min(room_bytes(plan, _limit_bytes_of(archive.workers)) for plan in plans)
     return PROCESS_BYTES + max(min(sum(largest[: most_under_way(job)]), room), largest[0])

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 Answer = TypeVar("Answer")
 
+SILENCE_SECONDS: Final = 2.0  # that a user is not told what is waited for
 _LOOK_SECONDS: Final = 1.0  # between two looks at what else may end a wait
 
 

@@ -68,6 +68,8 @@ class MappedTasks(Generic[Shared, Task, Result]):
             results = list[Result]()
             for future, done in zip(futures, self._fetched(futures), strict=True):
                 bundle = self._under_way.pop(future)
+                if len(done.results) == len(bundle):  # the watch need not know it: a cluster may have many passes
+                    del self.workers.watch.handed_out[str(future.key)]
                 future.release()
                 self._again.extend(bundle[len(done.results) :])
                 self._pace.take(done)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
+from runner.cluster.answers import SILENCE_SECONDS
 from runner.host.process_tree import Usage, own_usage
 
 _PATIENCE_SECONDS: Final = 10.0  # for the scheduler to report losses
-_SILENCE_SECONDS: Final = 2.0  # that a user is not told what is waited for
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Watch:
     """Watch of this process's threads, which do not get lost and are measured with it."""
 
     def __init__(self) -> None:
-        self.handed_out: dict[str, tuple[object, ...]] = {}  # tasks as they were mapped, by the keys of a scheduler
+        self.handed_out: dict[str, tuple[object, ...]] = {}  # tasks that are not done, by the keys of a scheduler
 
     def losses(self) -> list[Loss]:
         """The workers lost since the watch started; none if their scheduler no longer answers."""
@@ -100,9 +100,9 @@ def await_answer(address: str, seconds: float, on_wait: Callable[[], None]) -> N
         return
     started = time.monotonic()
     with suppress(OSError):
-        _await_greeting(parts, started + min(seconds, _SILENCE_SECONDS))
+        _await_greeting(parts, started + min(seconds, SILENCE_SECONDS))
         return
-    if seconds > _SILENCE_SECONDS:
+    if seconds > SILENCE_SECONDS:
         on_wait()
     _await_greeting(parts, started + seconds)
 

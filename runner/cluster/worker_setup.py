@@ -19,7 +19,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from runner.base.console import tell
 from runner.base.humanize import plural
-from runner.cluster.answers import answer_of
+from runner.cluster.answers import SILENCE_SECONDS, answer_of
 from runner.cluster.keys import key_of
 from runner.cluster.liveness import Liveness
 from runner.cluster.versions import finder, versions_here
@@ -27,7 +27,6 @@ from runner.errors import ClusterError
 from runner.host.open_files import allow_many_files
 from runner.read.gdal_environment import restore_environment
 
-_SILENCE_SECONDS: Final = 2.0  # that a user is not told what is waited for
 _LEAVING_SECONDS: Final = 2.0  # for workers to undo the setup of a run that has failed
 _TOPIC: Final = "cog-stack-runner"  # of events about workers
 
@@ -70,7 +69,7 @@ def _told_if_slow(workers: frozenset[str]) -> Iterator[None]:
     """Say what is waited for, if that takes more than two seconds."""
     setting_up = f"setting up {plural(len(workers), 'worker')}"
     what = f"{setting_up}, and compiling there what is not on their disks, which takes some seconds once"
-    timer = threading.Timer(_SILENCE_SECONDS, copy_context().run, (tell, what))
+    timer = threading.Timer(SILENCE_SECONDS, copy_context().run, (tell, what))
     timer.daemon = True
     timer.start()
     try:

@@ -65,3 +65,10 @@ def test_an_error_of_one_of_many_short_tasks_comes_out_after_results_before_it(a
     with open_cluster(at_scheduler, {}) as cluster, pytest.raises(ZeroDivisionError):
         taken.extend(cluster.map(quotients, 10**6, divisors, lambda: None))
     assert set(taken) >= {10**6 // divisor for divisor in range(1, 201)}  # the last bundles may be under way
+
+
+def test_a_cluster_remembers_tasks_only_until_they_are_done(at_scheduler: ClusterSettings) -> None:
+    with open_cluster(at_scheduler, {}) as cluster:
+        for _ in range(2):  # passes, of which a cluster may have thousands
+            assert len(list(cluster.map(quotients, 6, [1, 2, 3] * 20, lambda: None))) == 60
+        assert cluster.watch.handed_out == {}

@@ -25,7 +25,7 @@ def idle() -> Iterator[str]:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "_SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(monitor, "SILENCE_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("soon")

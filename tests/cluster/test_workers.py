@@ -109,7 +109,7 @@ def test_workers_that_take_long_to_be_set_up_are_spoken_of(
 ) -> None:
     told: list[str] = []
     monkeypatch.setattr("runner.cluster.worker_setup.tell", told.append)
-    monkeypatch.setattr("runner.cluster.worker_setup._SILENCE_SECONDS", seconds / 4 or LONG)
+    monkeypatch.setattr("runner.cluster.worker_setup.SILENCE_SECONDS", seconds / 4 or LONG)
     settings = ClusterSettings(ClusterKind.address, address=scheduler)
     with open_cluster(settings, {}, partial(time.sleep, seconds)):
         pass
